@@ -1,0 +1,16 @@
+"""Where things are. Everything the harness writes is under `.relay/`, which git ignores."""
+
+import tomllib
+from pathlib import Path
+
+LOCAL = Path(__file__).resolve().parents[1]
+ROOT = LOCAL.parents[1]
+RELAY = ROOT / ".relay"
+TOOLS = RELAY / "tools"
+SERVERS = RELAY / "servers"
+
+# The same name on every platform, so that one setting fits all: the loader does not care about the suffix.
+ONNXRUNTIME = TOOLS / "onnxruntime" / "libonnxruntime.so"
+OPENAI_PYTHON = TOOLS / "openai-venv" / "bin" / "python"
+
+PINS = tomllib.loads((LOCAL / "pins.toml").read_text())

@@ -1,0 +1,120 @@
+"""What the machine must bring itself, by door, and the Debian package that mends a lack."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Callable
+
+from .paths import ROOT
+from .say import Failed, say
+
+UP = frozenset({"up", "test"})
+TEST = frozenset({"test"})
+
+
+@dataclass(frozen=True)
+class Prerequisite:
+    name: str
+    doors: frozenset[str]
+    mend: str
+    """Tells what is there, or raises `LookupError` saying what is not."""
+    probe: Callable[[], str]
+
+
+def output(*command: str, given: str | None = None) -> str:
+    if not shutil.which(command[0]):
+        raise LookupError(f"`{command[0]}` is not on the PATH")
+    done = subprocess.run(command, input=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        raise LookupError(f"`{' '.join(command)}` failed: {done.stdout.strip()[-200:]}")
+    return done.stdout.strip()
+
+
+def version(text: str) -> tuple[int, ...]:
+    found = re.search(r"(\d+)\.(\d+)", text) or re.search(r"(\d+)", text)
+    if not found:
+        raise LookupError(f"no version in {text!r}")
+    return tuple(int(part) for part in found.groups())
+
+
+def first_line(*command: str) -> Callable[[], str]:
+    return lambda: output(*command).splitlines()[0]
+
+
+def rust() -> str:
+    output("cargo", "--version")
+    said = output("rustc", "--version")
+    manifest = ROOT / "Cargo.toml"
+    wanted = re.search(r'^rust-version = "([\d.]+)"', manifest.read_text(), re.M) if manifest.exists() else None
+    if wanted and version(said) < version(wanted[1]):
+        raise LookupError(f"Rust {wanted[1]} or newer is needed, this is {said}")
+    return said
+
+
+def java() -> str:
+    said = output("java", "-version").splitlines()[0]
+    if version(said)[0] < 17:
+        raise LookupError(f"Java 17 or newer is needed, this is {said}")
+    return said
+
+
+def python() -> str:
+    if sys.version_info < (3, 11):
+        raise LookupError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    return "Python " + sys.version.split()[0]
+
+
+def zlib_headers() -> str:
+    output("cc", "-E", "-x", "c", "-", given="#include <zlib.h>\n")
+    return "zlib.h"
+
+
+def venv() -> str:
+    output(sys.executable, "-c", "import venv, ensurepip")
+    return "venv and ensurepip"
+
+
+def debian() -> str:
+    output("dpkg", "--version")
+    return output("apt-get", "--version").splitlines()[0]
+
+
+def unprivileged() -> str:
+    if os.geteuid() != 0:
+        return "not needed: not root"
+    return output("setpriv", "--version")
+
+
+PREREQUISITES = [
+    Prerequisite("rust", UP, "a Rust toolchain with cargo", rust),
+    Prerequisite("C compiler", UP, "gcc", first_line("cc", "--version")),
+    Prerequisite("C++ compiler", UP, "g++", first_line("c++", "--version")),
+    Prerequisite("make", UP, "make", first_line("make", "--version")),
+    Prerequisite("zlib headers", UP, "zlib1g-dev", zlib_headers),
+    Prerequisite("python", UP, "python3 (3.11 or newer)", python),
+    Prerequisite("pip", UP, "python3-pip", first_line(sys.executable, "-m", "pip", "--version")),
+    Prerequisite("venv", TEST, "python3-venv", venv),
+    Prerequisite("java", TEST, "openjdk-17-jre-headless", java),
+    Prerequisite("maven", TEST, "maven", first_line("mvn", "--version")),
+    Prerequisite("debian packages", TEST, "a Debian or Ubuntu system (apt, dpkg)", debian),
+    Prerequisite("setpriv", TEST, "util-linux", unprivileged),
+]
+
+
+def check(door: str, *, quiet: bool = False) -> None:
+    """Raises `Failed` with everything that `door` lacks at once, each with what mends it."""
+    lacks = []
+    for one in PREREQUISITES:
+        if door not in one.doors:
+            continue
+        try:
+            found = one.probe()
+            if not quiet:
+                say(f"  ok       {one.name}: {found}")
+        except LookupError as why:
+            lacks.append(f"  missing  {one.name}: {why}\n           mend it with: {one.mend}")
+    if lacks:
+        raise Failed(f"`make {door}` cannot run on this machine yet:\n" + "\n".join(lacks))

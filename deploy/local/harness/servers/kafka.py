@@ -1,0 +1,85 @@
+"""Apache Kafka: one node that is broker and controller (KRaft), sized for a laptop.
+
+Topics are never created by use: `deploy/topics.yaml` is the only list. Replication is 1, so that a broker killed
+and started again is an outage with all its data, not a loss.
+"""
+
+from ..paths import LOCAL
+from ..process import spawn
+from ..say import Failed, tail
+from .. import probes
+from .server import Server
+
+# Any UUID in Kafka's base64 form; the same for every local cluster, none of which ever meets another.
+CLUSTER = "UmVsYXktbG9jYWwtMDAwMQ"
+
+LARGEST_RECORD = 16 * 1024 * 1024
+
+
+class Kafka(Server):
+    name = "kafka"
+    env_name = "RELAY_KAFKA_BROKERS"
+    address_key = "bootstrap"
+    ports_needed = 2
+
+    def prepare(self) -> None:
+        settings = self.folder / "server.properties"
+        settings.write_text("".join(f"{name}={value}\n" for name, value in self.settings().items()))
+        if (self.folder / "data" / "meta.properties").exists():
+            return
+        format_log = self.folder / "format.log"
+        arguments = ["format", "--cluster-id", CLUSTER, "--config", str(settings)]
+        quick = ["-XX:TieredStopAtLevel=1", "-Xmx128m"]
+        done = spawn(self.java(*quick, "kafka.tools.StorageTool", *arguments), cwd=self.folder, log=format_log, env=self.env())
+        if done.wait() != 0:
+            raise Failed(f"Kafka's storage could not be formatted (java is openjdk-17-jre-headless):\n{tail(format_log.read_text())}")
+
+    def command(self) -> list[str]:
+        return self.java("-Xmx512m", "kafka.Kafka", str(self.folder / "server.properties"))
+
+    def java(self, *arguments: str) -> list[str]:
+        log_settings = f"-Dlog4j2.configurationFile={LOCAL / 'kafka' / 'log4j2.xml'}"
+        return ["java", "-cp", f"{self.tool}/*", log_settings, *arguments]
+
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        return probes.kafka(self.port)
+
+    def settings(self) -> dict[str, object]:
+        broker, controller = self.ports
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.folder / "data",
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": LARGEST_RECORD,
+            "replica.fetch.max.bytes": LARGEST_RECORD,
+            "default.replication.factor": 1,
+            "min.insync.replicas": 1,
+            # The internal topics: one copy, few partitions. Fifty of them cost seconds at start and stop.
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.num.partitions": 1,
+            # A group forms at once, and a dead member is noticed as soon as a broker allows by default.
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 6000,
+            # Two cores and half a gibibyte, shared with everything else.
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "background.threads": 2,
+            "num.recovery.threads.per.data.dir": 2,
+            "log.cleaner.threads": 1,
+            "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        }

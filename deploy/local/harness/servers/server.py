@@ -1,0 +1,57 @@
+"""The shape of a server."""
+
+import os
+import signal
+from pathlib import Path
+
+from ..paths import TOOLS
+
+
+class Server:
+    name: str
+    """The variable that carries the address into the environment."""
+    env_name: str
+    """The key in `servers.json` that holds the address."""
+    address_key = "url"
+    ports_needed = 1
+    stop_signal = signal.SIGTERM
+    stop_patience_s = 10.0
+    start_patience_s = 60.0
+
+    def __init__(self, folder: Path, ports: list[int]):
+        self.folder = folder
+        self.ports = ports
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    @property
+    def tool(self) -> Path:
+        return TOOLS / self.name
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def prepare(self) -> None:
+        """Makes what the server needs before it starts; what is there already stays."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "LC_ALL": "C"}
+
+    def address(self) -> str:
+        return f"{self.name}://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        """Asks once. `OSError` means *not yet*."""
+        raise NotImplementedError
+
+
+def debian_env(tool: Path) -> dict[str, str]:
+    """Packages unpacked beside the system find their libraries beside themselves."""
+    libraries = sorted({str(path.parent) for path in (tool / "usr" / "lib").rglob("*.so.*")})
+    return {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": ":".join(libraries)}
