@@ -1,0 +1,81 @@
+# The only door: people and CI come in here. `make` alone lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+LOCAL := python3 deploy/local/local.py
+SERVICES_CONFIG ?= deploy/relay.production.yaml
+
+# Workers load ONNX Runtime from here; its version and hash are pinned in deploy/local/pins.toml.
+export RELAY_ONNXRUNTIME ?= $(CURDIR)/.relay/tools/onnxruntime/libonnxruntime.so
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@echo "  Extra arguments: make up ARGS='--port 9000'"
+
+.PHONY: up
+up: ## Relay in one process, nothing to install (ARGS go to `relay up`)
+	@$(LOCAL) check --door up --quiet
+	@$(LOCAL) install onnxruntime
+	@cargo build --release -p relay
+	@exec target/release/relay up $(ARGS)
+
+.PHONY: test
+test: ## Every test, against real Kafka, NATS, Redis and Postgres
+	@exec python3 deploy/local/test.py
+
+.PHONY: simulate
+simulate: ## All services' pure cores in virtual time, with faults
+	@exec cargo run --release -p relay-simulation --bin simulate -- $(ARGS)
+
+.PHONY: prove
+prove: tools ## The promises, with kill -9 at every step, against real servers
+	@cargo build --release -p relay
+	@exec $(LOCAL) run --dir .relay/prove --fresh -- cargo run --release -p relay-tests --bin prove -- $(ARGS)
+
+.PHONY: bench-hop
+bench-hop: tools ## What one hop costs, on the embedded bus and on Kafka
+	@exec $(LOCAL) run --dir .relay/bench --only kafka --fresh -- cargo run --release -p relay-bench --bin bench-hop -- $(ARGS)
+
+.PHONY: bench-pipeline
+bench-pipeline: tools ## What the whole pipeline adds to a request
+	@cargo build --release -p relay
+	@exec $(LOCAL) run --dir .relay/bench --fresh -- cargo run --release -p relay-bench --bin bench-pipeline -- $(ARGS)
+
+.PHONY: servers
+servers: ## Kafka, NATS, Redis and Postgres until Ctrl-C (data kept in .relay/servers)
+	@exec $(LOCAL) up --hold
+
+.PHONY: up-production
+up-production: ## The six services as six processes, against a running `make servers`
+	@$(LOCAL) check --door up --quiet
+	@$(LOCAL) install onnxruntime
+	@cargo build --release -p relay
+	@exec python3 deploy/local/production.py --config $(SERVICES_CONFIG)
+
+.PHONY: models
+models: ## Builds the project's own models
+	@exec python3 models/build.py $(ARGS)
+
+.PHONY: fmt
+fmt: ## Formats the Rust code
+	@cargo fmt --all
+
+.PHONY: lint
+lint: ## Formatting, clippy, and (where cargo-deny is installed) licences and sources
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny --locked)"; fi
+
+.PHONY: tools
+tools:
+	@$(LOCAL) check --quiet
+	@$(LOCAL) install
+
+.PHONY: clean
+clean: ## Removes what was built and what the servers kept; installed tools stay
+	@$(LOCAL) down
+	@cargo clean
+	@find .relay -mindepth 1 -maxdepth 1 ! -name tools ! -name models-venv -exec rm -rf {} +
