@@ -75,7 +75,7 @@ tools:
 	@$(LOCAL) install
 
 .PHONY: clean
-clean: ## Removes what was built and what the servers kept; installed tools stay
+clean: ## Removes builds and all local data under .relay; installed tools stay
 	@$(LOCAL) down
 	@cargo clean
 	@find .relay -mindepth 1 -maxdepth 1 ! -name tools ! -name models-venv -exec rm -rf {} +

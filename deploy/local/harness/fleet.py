@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Iterator
 
 from . import process
@@ -57,6 +58,7 @@ class Fleet:
         server.prepare()
         child = process.spawn(server.command(), cwd=server.folder, log=server.log, env=server.env())
         self.record(server, child.pid)
+        Thread(target=child.wait, daemon=True).start()  # reaps it, should it end before we do
         deadline = began + server.start_patience_s
         while not answers(server):
             if child.poll() is not None:

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Iterator
 
 from .fleet import Fleet
-from .paths import LOCAL
+from .paths import LOCAL, ONNXRUNTIME
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,8 +79,9 @@ def owned(folder: Path, names: list[str], *, fresh: bool) -> Iterator[tuple[Flee
 
 
 def environment(fleet: Fleet) -> dict[str, str]:
+    """What a command sees: the addresses, how to reach this harness, and ONNX Runtime unless it chose another."""
     own = {"RELAY_SERVERS_DIR": str(fleet.folder), "RELAY_LOCAL": str(LOCAL / "local.py")}
-    return {**os.environ, **fleet.env(), **own}
+    return {"RELAY_ONNXRUNTIME": str(ONNXRUNTIME), **os.environ, **fleet.env(), **own}
 
 
 def supervise(command: list[str], keeper: Guard, env: dict[str, str], **options: object) -> subprocess.Popen:

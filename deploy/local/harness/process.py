@@ -69,8 +69,6 @@ def gone(pid: int, since: int, patience_s: float) -> bool:
     while alive(pid, since):
         if time.monotonic() > deadline:
             return False
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
         time.sleep(0.02)
     return True
 

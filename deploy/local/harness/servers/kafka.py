@@ -75,6 +75,9 @@ class Kafka(Server):
             # A group forms at once, and a dead member is noticed as soon as a broker allows by default.
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 6000,
+            # After `kill -9` the controller lets the broker back in once its old session has ended: 3 s instead of 9.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
             # Two cores and half a gibibyte, shared with everything else.
             "num.network.threads": 2,
             "num.io.threads": 4,

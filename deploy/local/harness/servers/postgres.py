@@ -29,6 +29,9 @@ class Postgres(Server):
         return self.folder / "data"
 
     def prepare(self) -> None:
+        # It is not running, or we would not be here. Its own check takes a killed process that nobody has reaped
+        # yet for a running one, and refuses to start.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
         if (self.data / "PG_VERSION").exists():
             return
         shutil.rmtree(self.data, ignore_errors=True)

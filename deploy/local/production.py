@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""`make up-production`: the six services as six processes, as a cluster would run them, on a running `make servers`.
+
+A service that dies is started again, as any supervisor would: kill one and watch the others carry on. One that dies
+right after each start stops everything. Ctrl-C drains: each is asked to finish what it holds, and given time to.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from harness import owner
+from harness.fleet import Fleet
+from harness.paths import ROOT, SERVERS as DEFAULT_DIR
+from harness.say import Failed, say
+from harness.servers import SERVERS
+
+# In the order of the flow. They start together: each waits for what it needs.
+SERVICES = ["ingress", "planner", "cache-service", "scheduler", "workers", "trace-sink"]
+WIDTH = max(map(len, SERVICES))
+
+DRAIN_PATIENCE_S = 40
+SHORT_LIFE_S = 5
+SHORT_LIVES_ALLOWED = 3
+
+
+class Service:
+    """One child, with its name before each line it logs."""
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str]):
+        self.name, self.command, self.env = name, command, env
+        self.short_lives = 0
+        self.start()
+
+    def start(self) -> None:
+        self.began = time.monotonic()
+        # A group of its own: the terminal's Ctrl-C reaches only us, and we drain.
+        self.child = subprocess.Popen(
+            self.command, env=self.env, cwd=ROOT, text=True, errors="replace", process_group=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.reader = threading.Thread(target=self.relay_lines, args=(self.child.stdout,), daemon=True)
+        self.reader.start()
+
+    def relay_lines(self, lines) -> None:
+        for line in lines:
+            with suppress(OSError):
+                print(f"{self.name:{WIDTH}} | {line}", end="", flush=True)
+
+    def start_again(self) -> None:
+        code = self.child.returncode
+        self.short_lives = self.short_lives + 1 if time.monotonic() - self.began < SHORT_LIFE_S else 0
+        if self.short_lives >= SHORT_LIVES_ALLOWED:
+            raise Failed(f"{self.name} ended {self.short_lives} times right after its start, the last time with {code}")
+        say(f"{self.name:{WIDTH}} | ended with {code}; starting it again")
+        time.sleep(1)
+        self.start()
+
+    def signal(self, signum: int) -> None:
+        with suppress(ProcessLookupError):
+            self.child.send_signal(signum)
+
+
+def addresses(folder: Path) -> dict[str, str]:
+    fleet = Fleet(folder)
+    down = [name for name in SERVERS if not fleet.is_up(name)]
+    if down:
+        raise Failed(f"{', '.join(down)} not running in {folder}; run `make servers` in another terminal first")
+    return owner.environment(fleet)
+
+
+def drain(services: list[Service]) -> None:
+    say("draining; Ctrl-C again kills")
+    for service in services:
+        service.signal(signal.SIGTERM)
+    deadline = time.monotonic() + DRAIN_PATIENCE_S
+    try:
+        for service in services:
+            service.child.wait(max(deadline - time.monotonic(), 0.1))
+            service.reader.join(1)
+            say(f"{service.name:{WIDTH}} | drained ({owner.code(service.child.returncode)})")
+    except (owner.Stopped, subprocess.TimeoutExpired):
+        late = [service for service in services if service.child.poll() is None]
+        say(f"killed: {', '.join(service.name for service in late)}")
+        for service in late:
+            service.signal(signal.SIGKILL)
+
+
+def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
+    applied = subprocess.run([relay, "topics", "apply", "--config", config], env=env, cwd=ROOT)
+    if applied.returncode != 0:
+        raise Failed(f"`relay topics apply --config {config}` ended with {applied.returncode}")
+    services: list[Service] = []
+    try:
+        for name in SERVICES:
+            services.append(Service(name, [str(relay), name, "--config", str(config)], env))
+        while True:
+            for service in services:
+                if service.child.poll() is not None:
+                    service.start_again()
+            time.sleep(0.1)
+    except owner.Stopped:
+        return 0
+    finally:
+        drain(services)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("deploy/relay.production.yaml"))
+    parser.add_argument("--relay", type=Path, default=ROOT / "target" / "release" / "relay")
+    parser.add_argument("--dir", type=Path, default=Path(os.environ.get("RELAY_SERVERS_DIR", DEFAULT_DIR)))
+    args = parser.parse_args()
+    for signum in owner.STOPPING:
+        signal.signal(signum, owner.raise_stopped)
+    return serve(args.relay.absolute(), args.config.absolute(), addresses(args.dir))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as why:
+        say(f"production.py: {why}")
+        sys.exit(1)
+    except owner.Stopped as why:
+        sys.exit(128 + why.signum)
