@@ -89,6 +89,8 @@ def as_nobody(data: Path) -> list[str]:
         raise Failed("Postgres does not run as root, and `setpriv` is missing; mend it with: util-linux")
     command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     if not (open_to_all(data.parent) and open_to_all(TOOLS / "postgres")):
+        # The secure bit keeps the capability in `access()` too, by which initdb looks for its neighbours.
+        command += ["--securebits=+no_setuid_fixup"]
         command += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
     return [*command, "--"]
 
