@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from harness import owner
@@ -83,7 +84,9 @@ def up(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     with owner.owned(refuse_running(args), args.only, fresh=args.fresh) as (fleet, keeper):
-        child = owner.supervise(args.command, keeper, owner.environment(fleet))
+        # In a process group of its own a command cannot read the terminal: it would be stopped for ever.
+        stdin = subprocess.DEVNULL if sys.stdin and sys.stdin.isatty() else None
+        child = owner.supervise(args.command, keeper, owner.environment(fleet), stdin=stdin)
         return owner.wait(child)
 
 

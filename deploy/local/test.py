@@ -59,7 +59,7 @@ def run(runner: Runner, keeper: owner.Guard, env: dict[str, str]) -> counts.Coun
         more = runner.read(line)
         passed, failed = passed + more[0], failed + more[1]
         # The plain closing line is ours alone; a runner's own is shown with its name before it.
-        print(f"[{runner.name}] {line}" if counts.plain(line) != counts.NOTHING else line, flush=True)
+        print(f"[{runner.name}] {line}" if counts.PLAIN.match(line) else line, flush=True)
     code = owner.wait(child)
     if code != 0 and failed == 0:
         announce(f"{runner.name}: ended with {code} without a failed test; that counts as one")

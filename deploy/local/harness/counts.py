@@ -14,8 +14,11 @@ def cargo(line: str) -> Count:
     return (int(found[1]), int(found[2])) if found else NOTHING
 
 
+PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, \d+ skipped)?$")
+
+
 def plain(line: str) -> Count:
-    found = re.match(r"(\d+) passed, (\d+) failed(?:, \d+ skipped)?$", line)
+    found = PLAIN.match(line)
     return (int(found[1]), int(found[2])) if found else NOTHING
 
 

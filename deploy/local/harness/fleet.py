@@ -38,9 +38,12 @@ class Fleet:
         began = time.monotonic()
         with ThreadPoolExecutor(max(len(servers), 1)) as pool:
             running = [pool.submit(self.bring_up, server) for server in servers]
-        failures = [str(one.exception()) for one in running if one.exception()]
+        failures = [one.exception() for one in running if one.exception()]
+        for failure in failures:
+            if not isinstance(failure, Failed):
+                raise failure
         if failures:
-            raise Failed("\n".join(failures))
+            raise Failed("\n".join(map(str, failures)))
         self.write_env()
         say(f"  up       {', '.join(names) or 'nothing'} in {time.monotonic() - began:.1f} s")
 

@@ -98,7 +98,7 @@ PREREQUISITES = [
     Prerequisite("pip", UP, "python3-pip", first_line(sys.executable, "-m", "pip", "--version")),
     Prerequisite("venv", TEST, "python3-venv", venv),
     Prerequisite("java", TEST, "openjdk-17-jre-headless", java),
-    Prerequisite("maven", TEST, "maven", first_line("mvn", "--version")),
+    Prerequisite("maven", TEST, "maven", first_line("mvn", "--batch-mode", "--version")),
     Prerequisite("debian packages", TEST, "a Debian or Ubuntu system (apt, dpkg)", debian),
     Prerequisite("setpriv", TEST, "util-linux", unprivileged),
 ]

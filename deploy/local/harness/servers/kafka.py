@@ -4,6 +4,8 @@ Topics are never created by use: `deploy/topics.yaml` is the only list. Replicat
 and started again is an outage with all its data, not a loss.
 """
 
+import shutil
+
 from ..paths import LOCAL
 from ..process import spawn
 from ..say import Failed, tail
@@ -23,6 +25,8 @@ class Kafka(Server):
     ports_needed = 2
 
     def prepare(self) -> None:
+        if not shutil.which("java"):
+            raise Failed("`java` is missing; mend it with: openjdk-17-jre-headless")
         settings = self.folder / "server.properties"
         settings.write_text("".join(f"{name}={value}\n" for name, value in self.settings().items()))
         if (self.folder / "data" / "meta.properties").exists():
@@ -30,9 +34,9 @@ class Kafka(Server):
         format_log = self.folder / "format.log"
         arguments = ["format", "--cluster-id", CLUSTER, "--config", str(settings)]
         quick = ["-XX:TieredStopAtLevel=1", "-Xmx128m"]
-        done = spawn(self.java(*quick, "kafka.tools.StorageTool", *arguments), cwd=self.folder, log=format_log, env=self.env())
-        if done.wait() != 0:
-            raise Failed(f"Kafka's storage could not be formatted (java is openjdk-17-jre-headless):\n{tail(format_log.read_text())}")
+        command = self.java(*quick, "kafka.tools.StorageTool", *arguments)
+        if spawn(command, cwd=self.folder, log=format_log, env=self.env()).wait() != 0:
+            raise Failed(f"Kafka's storage could not be formatted:\n{tail(format_log.read_text())}")
 
     def command(self) -> list[str]:
         return self.java("-Xmx512m", "kafka.Kafka", str(self.folder / "server.properties"))
