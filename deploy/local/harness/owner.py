@@ -16,6 +16,7 @@ from typing import Iterator
 
 from .fleet import Fleet
 from .paths import LOCAL, ONNXRUNTIME
+from .say import Failed
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -86,7 +87,10 @@ def environment(fleet: Fleet) -> dict[str, str]:
 
 def supervise(command: list[str], keeper: Guard, env: dict[str, str], **options: object) -> subprocess.Popen:
     """Starts `command` in a process group of its own, which ends with us."""
-    child = subprocess.Popen(command, env=env, process_group=0, **options)
+    try:
+        child = subprocess.Popen(command, env=env, process_group=0, **options)
+    except OSError as why:
+        raise Failed(f"`{command[0]}` cannot be run: {why.strerror}") from why
     keeper.adopt(child.pid)
     return child
 
