@@ -1,0 +1,1 @@
+//! Benchmarks: the hop and the pipeline.

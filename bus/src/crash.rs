@@ -1,0 +1,67 @@
+//! Crash points: named places at which a test build can be told to die as if by `kill -9`.
+//!
+//! `RELAY_CRASH_AT=planner.before_publish` aborts at the first pass, `planner.before_publish:3` at the third. Without the
+//! feature `crash-points` the call is empty and disappears.
+
+/// Dies here, if the environment asks for it.
+#[inline]
+pub fn crash_point(service: relay_schemas::Service, moment: &'static str) {
+    #[cfg(feature = "crash-points")]
+    armed::pass(service, moment);
+    #[cfg(not(feature = "crash-points"))]
+    let _ = (service, moment);
+}
+
+#[cfg(feature = "crash-points")]
+mod armed {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use relay_schemas::Service;
+
+    struct Armed {
+        point: String,
+        on_pass: u32,
+        passes: AtomicU32,
+    }
+
+    static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
+        let asked = std::env::var("RELAY_CRASH_AT").ok()?;
+        let (point, on_pass) = match asked.split_once(':') {
+            Some((point, pass)) => (point.to_owned(), pass.parse().ok()?),
+            None => (asked, 1),
+        };
+        Some(Armed {
+            point,
+            on_pass,
+            passes: AtomicU32::new(0),
+        })
+    });
+
+    pub(super) fn pass(service: Service, moment: &str) {
+        let Some(armed) = &*ARMED else { return };
+        let name = super::name(service);
+        let here = armed
+            .point
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('.'))
+            == Some(moment);
+        if here && armed.passes.fetch_add(1, Ordering::SeqCst) + 1 == armed.on_pass {
+            std::process::abort();
+        }
+    }
+}
+
+/// A service's name as metrics, consumer groups and crash points spell it.
+pub const fn name(service: relay_schemas::Service) -> &'static str {
+    use relay_schemas::Service;
+    match service {
+        Service::Ingress => "ingress",
+        Service::Planner => "planner",
+        Service::CacheService => "cache-service",
+        Service::Scheduler => "scheduler",
+        Service::Workers => "workers",
+        Service::TraceSink => "trace-sink",
+        Service::Runner => "runner",
+    }
+}

@@ -1,0 +1,21 @@
+//! The log seam: an embedded log (`fjall`) or Apache Kafka behind one trait, and the runner that hosts a [`Stage`] on it.
+//!
+//! Only this crate knows `rdkafka` and `fjall`.
+
+mod api;
+mod checksum;
+mod crash;
+mod health;
+mod record;
+mod runtime;
+mod shutdown;
+mod stage;
+pub mod topics;
+
+pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
+pub use crash::{crash_point, name as service_name};
+pub use health::Health;
+pub use record::{Headers, Outgoing, Partition, Position, Record, header};
+pub use runtime::{Identity, Runtime};
+pub use shutdown::Shutdown;
+pub use stage::{Stage, StageError, Step, decode};

@@ -1,0 +1,174 @@
+//! What lies in the log: records, where they lie, and the headers that must be readable even when the body is not.
+
+use bytes::Bytes;
+use relay_schemas::{Request, RequestId, TenantId, TimestampMs};
+
+/// One partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// The topic's name.
+    pub topic: String,
+    /// From 0.
+    pub partition: i32,
+}
+
+impl Partition {
+    /// The partition `partition` of `topic`.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// Topic and partition.
+    pub partition: Partition,
+    /// From 0; not always without gaps on Kafka.
+    pub offset: i64,
+}
+
+/// A record as read from the log.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Where it lies.
+    pub position: Position,
+    /// When it was appended.
+    pub timestamp: TimestampMs,
+    /// Records of one key lie in one partition, in order.
+    pub key: Option<Bytes>,
+    /// See [`Headers`].
+    pub headers: Headers,
+    /// `None` is a tombstone.
+    pub value: Option<Bytes>,
+}
+
+/// A record on its way into the log.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The topic's name.
+    pub topic: String,
+    /// Chosen by the caller, else by the key's hash (murmur2, as Kafka's own clients do), else in turn.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The headers.
+    pub headers: Headers,
+    /// `None` is a tombstone.
+    pub value: Option<Bytes>,
+}
+
+impl Outgoing {
+    /// A record whose partition follows from its key.
+    pub fn keyed(topic: impl Into<String>, key: impl Into<Bytes>, headers: Headers, value: Bytes) -> Self {
+        Self {
+            topic: topic.into(),
+            partition: None,
+            key: Some(key.into()),
+            headers,
+            value: Some(value),
+        }
+    }
+
+    /// A record for one certain partition.
+    pub fn to_partition(partition: &Partition, headers: Headers, value: Bytes) -> Self {
+        let Partition { topic, partition } = partition.clone();
+        Self {
+            topic,
+            partition: Some(partition),
+            key: None,
+            headers,
+            value: Some(value),
+        }
+    }
+}
+
+/// Record headers, in order: what every stage must be able to read when the body cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Bytes)>);
+
+/// Names of the headers that Relay writes.
+pub mod header {
+    /// Whose life this record belongs to.
+    pub const REQUEST_ID: &str = "relay-request-id";
+    /// The tenant.
+    pub const TENANT: &str = "relay-tenant";
+    /// Control-seam subject of the ingress that waits.
+    pub const REPLY_TO: &str = "relay-reply-to";
+    /// The lease's attempt, decimal.
+    pub const ATTEMPT: &str = "relay-attempt";
+    /// Milliseconds since 1970, decimal.
+    pub const DEADLINE: &str = "relay-deadline";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// CRC-32 (IEEE) of the value, eight hexadecimal digits; a value that does not match it is poison.
+    pub const CRC32: &str = "relay-crc32";
+}
+
+impl Headers {
+    /// The headers that every record of this request carries.
+    pub fn of(request: &Request) -> Self {
+        let mut headers = Self::default();
+        headers.set(header::REQUEST_ID, request.request_id.as_str().to_owned());
+        headers.set(header::TENANT, request.tenant.as_str().to_owned());
+        headers.set(header::DEADLINE, request.deadline.0.to_string());
+        if let Some(reply_to) = &request.reply_to {
+            headers.set(header::REPLY_TO, reply_to.clone());
+        }
+        headers
+    }
+
+    /// Sets `name`, replacing an earlier value.
+    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.0.retain(|(existing, _)| existing != name);
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0
+            .iter()
+            .find(|(existing, _)| existing == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of `name` as text; `None` also where it is not UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The request this record belongs to, if the header is readable and not absurd.
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.text(header::REQUEST_ID)
+            .filter(|id| !id.is_empty() && id.len() <= 128)
+            .map(RequestId::new)
+    }
+
+    /// The tenant, likewise.
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.text(header::TENANT)
+            .filter(|id| !id.is_empty() && id.len() <= 128)
+            .map(TenantId::new)
+    }
+
+    /// The deadline, likewise.
+    pub fn deadline(&self) -> Option<TimestampMs> {
+        self.text(header::DEADLINE)
+            .and_then(|text| text.parse().ok())
+            .map(TimestampMs)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl FromIterator<(String, Bytes)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}

@@ -1,0 +1,45 @@
+//! What every service is handed by the process that hosts it.
+
+use std::sync::Arc;
+
+use relay_schemas::{InstanceId, Registry, Run, Service};
+
+use crate::{Bus, Health, Shutdown};
+
+/// The shared parts of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    /// The log.
+    pub bus: Arc<dyn Bus>,
+    /// Other writers' schemas.
+    pub schemas: Arc<Registry>,
+    /// Which dependency is missing.
+    pub health: Health,
+    /// Where metrics are registered.
+    pub metrics: prometheus::Registry,
+    /// Drain and stop.
+    pub shutdown: Shutdown,
+}
+
+/// Who a service instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The service.
+    pub service: Service,
+    /// The instance's name.
+    pub instance: InstanceId,
+    /// When it started, milliseconds since 1970.
+    pub epoch: i64,
+}
+
+impl Identity {
+    /// The run of `attempt` by this instance.
+    pub fn run(&self, attempt: u32) -> Run {
+        Run {
+            service: self.service,
+            instance: self.instance.clone(),
+            epoch: self.epoch,
+            attempt,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The contract between a service and the runner that hosts it.
+//!
+//! A stage decides; the runner does. `on_record` awaits what it needs and returns the records and effects; the runner
+//! publishes them, runs the effects once they are acknowledged, and commits the lowest contiguous finished offset.
+
+use async_trait::async_trait;
+use relay_schemas::{DecodeError, Registry};
+
+use crate::{Outgoing, Partition, Record};
+
+/// A service's step from one topic to the next.
+#[async_trait]
+pub trait Stage: Send + Sync + 'static {
+    /// What is to be done once the records are acknowledged (typically: send a final frame).
+    type Effect: Send + 'static;
+
+    /// Decides what becomes of `record`. Many run at once, also of one partition.
+    async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError>;
+
+    /// Told whenever the partitions that this instance owns change, with all of them.
+    async fn on_partitions(&self, _owned: &[Partition]) {}
+
+    /// Does the effect. Failing here must not undo the decision, so there is nothing to return.
+    async fn after_ack(&self, effect: Self::Effect);
+}
+
+/// What a stage decided about one record.
+#[derive(Debug)]
+pub struct Step<E> {
+    /// To be published before the record counts as finished.
+    pub publish: Vec<Outgoing>,
+    /// To be done once they are acknowledged.
+    pub effects: Vec<E>,
+}
+
+impl<E> Step<E> {
+    /// Nothing to do: the record is finished.
+    pub fn nothing() -> Self {
+        Self {
+            publish: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Publishes one record.
+    pub fn publish(record: Outgoing) -> Self {
+        Self {
+            publish: vec![record],
+            effects: Vec::new(),
+        }
+    }
+
+    /// Publishes one record and then does `effect`.
+    pub fn publish_then(record: Outgoing, effect: E) -> Self {
+        Self {
+            publish: vec![record],
+            effects: vec![effect],
+        }
+    }
+}
+
+/// Why a stage could not decide. A business refusal is a value, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A dependency is down: the runner pauses, probes and tries the same record again, for as long as it takes.
+    #[error("{dependency} is unavailable: {reason}")]
+    Unavailable {
+        /// The dependency's name, as `/readyz` shows it.
+        dependency: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// This record failed and may succeed: tried again a bounded number of times, then a dead letter.
+    #[error("{0}")]
+    Retry(String),
+    /// This record will never succeed: a dead letter at once.
+    #[error("{0}")]
+    Poison(String),
+    /// The service cannot go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl From<DecodeError> for StageError {
+    fn from(error: DecodeError) -> Self {
+        Self::Poison(error.to_string())
+    }
+}
+
+/// The value of `record` as a `T`; checks the CRC header first where there is one.
+///
+/// # Errors
+/// [`DecodeError`]; the runner looks unknown schemas up and tries again before it calls them poison.
+pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
+    crate::checksum::verify::<T>(record)?;
+    registry.decode(record.value.as_deref())
+}

@@ -1,0 +1,44 @@
+//! Every subject, once. Instance names hold no dots, so each is one token.
+
+use relay_schemas::{InstanceId, RequestId};
+
+/// Broadcast: cancel a request.
+pub const CANCEL: &str = "relay.cancel";
+/// Question to any trace sink: who won?
+pub const WINNER: &str = "relay.ask.winner";
+
+/// Where frames for `request` go; stands in the request as `reply_to`.
+pub fn reply(ingress: &InstanceId, epoch: i64, request: &RequestId) -> String {
+    format!("relay.reply.{ingress}-{epoch}.{request}")
+}
+
+/// What that ingress listens to.
+pub fn replies(ingress: &InstanceId, epoch: i64) -> String {
+    format!("relay.reply.{ingress}-{epoch}.*")
+}
+
+/// Where to ask the ingress behind `reply_to` to fence a run; `None` if it is no reply subject.
+pub fn fence(reply_to: &str) -> Option<String> {
+    let ingress = reply_to.strip_prefix("relay.reply.")?.split('.').next()?;
+    Some(format!("relay.ask.fence.{ingress}"))
+}
+
+/// Where that ingress listens for it.
+pub fn fence_of(ingress: &InstanceId, epoch: i64) -> String {
+    format!("relay.ask.fence.{ingress}-{epoch}")
+}
+
+/// Where to ask a worker for frames again.
+pub fn replay(worker: &InstanceId, epoch: i64) -> String {
+    format!("relay.ask.replay.{worker}-{epoch}")
+}
+
+/// Broadcast: statuses of `pool`'s workers.
+pub fn worker_status(pool: &str) -> String {
+    format!("relay.status.worker.{pool}")
+}
+
+/// Broadcast: status of `pool`'s active scheduler.
+pub fn pool_status(pool: &str) -> String {
+    format!("relay.status.pool.{pool}")
+}

@@ -1,0 +1,152 @@
+//! Who may end a request, and the one place where outcomes are made.
+
+use relay_schemas::{
+    Answer, Final, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request, RequestId, Run, Service,
+    TenantId, TimestampMs, Timings, Usage, Work,
+};
+
+/// Whether `service` may end a request with `status` (DESIGN.md, "who may end it").
+pub const fn may_end(service: Service, status: OutcomeStatus) -> bool {
+    use OutcomeStatus as O;
+    use Service as S;
+    match status {
+        O::Completed => matches!(service, S::Workers),
+        O::Cached => matches!(service, S::CacheService),
+        O::Rejected => matches!(service, S::Scheduler),
+        O::Failed => matches!(service, S::Planner | S::Workers | S::Scheduler | S::Runner),
+        O::Expired => matches!(service, S::Planner | S::CacheService | S::Scheduler | S::Workers),
+        O::Cancelled => matches!(service, S::Scheduler | S::Workers),
+        O::Refused => matches!(service, S::Ingress),
+    }
+}
+
+/// All that is known of a request at the stage that ends it.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// Only the headers could be read.
+    Headers(&'a RequestId, &'a TenantId),
+    /// It was accepted.
+    Request(&'a Request),
+    /// It was planned.
+    Planned(&'a Planned),
+    /// It was looked up.
+    Ready(&'a Ready),
+    /// It was leased.
+    Work(&'a Work),
+}
+
+/// How it ends. `Ending::of(status)` and then what is special about it.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "documented field by field in outcome.avsc")]
+pub struct Ending {
+    pub status: OutcomeStatus,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub retry_after_ms: Option<i64>,
+    pub answer: Option<Answer>,
+    pub usage: Usage,
+    pub cost_micro_usd: MicroUsd,
+    pub ttft_ms: Option<i64>,
+    pub backend_latency_ms: Option<i64>,
+    pub compute_ms: i64,
+}
+
+impl Ending {
+    /// An ending without an answer.
+    pub fn of(status: OutcomeStatus) -> Self {
+        Self {
+            status,
+            code: None,
+            message: None,
+            retry_after_ms: None,
+            answer: None,
+            usage: Usage::default(),
+            cost_micro_usd: MicroUsd(0),
+            ttft_ms: None,
+            backend_latency_ms: None,
+            compute_ms: 0,
+        }
+    }
+
+    /// An ending with a reason: `code` for machines, `message` for people.
+    pub fn because(status: OutcomeStatus, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: Some(code.to_owned()),
+            message: Some(message.into()),
+            ..Self::of(status)
+        }
+    }
+}
+
+/// The outcome of a request that ends here.
+///
+/// # Panics
+/// In builds with debug assertions, if `run.service` may not end a request this way: that is a bug of the caller's.
+pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
+    debug_assert!(
+        may_end(run.service, ending.status),
+        "{:?} may not say {:?}",
+        run.service,
+        ending.status
+    );
+    let (request, planning, caching, work) = match known {
+        Known::Headers(..) => (None, None, None, None),
+        Known::Request(request) => (Some(request), None, None, None),
+        Known::Planned(planned) => (Some(&planned.request), Some(&planned.planning), None, None),
+        Known::Ready(ready) => (
+            Some(&ready.request),
+            Some(&ready.planning),
+            Some(&ready.caching),
+            None,
+        ),
+        Known::Work(work) => (
+            Some(&work.request),
+            Some(&work.planning),
+            Some(&work.caching),
+            Some(work),
+        ),
+    };
+    let (request_id, tenant) = match (known, request) {
+        (Known::Headers(request_id, tenant), _) => (request_id.clone(), tenant.clone()),
+        (_, Some(request)) => (request.request_id.clone(), request.tenant.clone()),
+        (_, None) => unreachable!("every other stage knows the request"),
+    };
+    Outcome {
+        request_id,
+        tenant,
+        status: ending.status,
+        code: ending.code,
+        message: ending.message,
+        retry_after_ms: ending.retry_after_ms,
+        run,
+        planning: planning.cloned(),
+        caching: caching.cloned(),
+        queueing: work.map(|work| work.queueing.clone()),
+        lease: work.map(|work| work.lease.clone()),
+        answer: ending.answer,
+        usage: ending.usage,
+        cost_micro_usd: ending.cost_micro_usd,
+        timings: Timings {
+            latency_ms: request.map_or(0, |request| now.since_ms(request.accepted_at)),
+            ttft_ms: ending.ttft_ms,
+            backend_latency_ms: ending.backend_latency_ms,
+            compute_ms: ending.compute_ms,
+        },
+        request: request.cloned(),
+        ended_at: now,
+    }
+}
+
+/// What the last frame of a run says about its outcome.
+pub fn final_of(outcome: &Outcome) -> Final {
+    let answer = outcome.answer.as_ref();
+    Final {
+        status: outcome.status,
+        code: outcome.code.clone(),
+        message: outcome.message.clone(),
+        finish_reason: answer.map(|answer| answer.finish_reason.clone()),
+        model: answer.map(|answer| answer.model.clone()).unwrap_or_default(),
+        usage: outcome.usage,
+        retry_after_ms: outcome.retry_after_ms,
+    }
+}

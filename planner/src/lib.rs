@@ -1,0 +1,1 @@
+//! Turns a request into an explicit execution plan, by policy.

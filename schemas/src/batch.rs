@@ -1,0 +1,25 @@
+//! Batch lines in and out, from and to any language. Field by field: the schemas.
+#![expect(missing_docs, reason = "documented field by field in the schemas")]
+
+use serde::{Deserialize, Serialize};
+
+use crate::{RequestId, TenantId, TimestampMs};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRequest {
+    pub batch_id: String,
+    pub custom_id: String,
+    pub tenant: TenantId,
+    pub body: String,
+    pub deadline: Option<TimestampMs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchResult {
+    pub batch_id: String,
+    pub custom_id: String,
+    pub request_id: RequestId,
+    pub status_code: u32,
+    pub body: String,
+    pub ended_at: TimestampMs,
+}

@@ -1,0 +1,104 @@
+//! Messages of the control seam: reply frames, statuses, cancels, questions. Field by field: the schemas.
+#![expect(missing_docs, reason = "documented field by field in the schemas")]
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, TokenCount, Usage};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Final {
+    pub status: OutcomeStatus,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub finish_reason: Option<String>,
+    pub model: String,
+    pub usage: Usage,
+    pub retry_after_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    pub request_id: RequestId,
+    pub run: Run,
+    pub seq: u32,
+    pub text: String,
+    pub tokens: TokenCount,
+    #[serde(rename = "final")]
+    pub end: Option<Final>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    pub request_id: RequestId,
+    pub attempt: u32,
+    pub scheduler_epoch: i64,
+    pub tokens: TokenCount,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    pub worker: InstanceId,
+    pub epoch: i64,
+    pub pool: String,
+    pub models: Vec<String>,
+    pub seq: i64,
+    pub short_partitions: Vec<i32>,
+    pub long_partitions: Vec<i32>,
+    pub short_slots: u32,
+    pub long_slots: u32,
+    pub in_flight: Vec<InFlight>,
+    pub draining: bool,
+    pub sent_at: TimestampMs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    pub request_id: RequestId,
+    pub tenant: TenantId,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    pub pool: String,
+    pub scheduler: InstanceId,
+    pub epoch: i64,
+    pub waiting_interactive: u32,
+    pub waiting_batch: u32,
+    pub running: u32,
+    pub sent_at: TimestampMs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WinnerQuery {
+    pub request_id: RequestId,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WinnerAnswer {
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayQuery {
+    pub request_id: RequestId,
+    pub run: Run,
+    pub from_seq: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayAnswer {
+    pub frames: Vec<Frame>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceQuery {
+    pub request_id: RequestId,
+    pub attempt: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceAnswer {
+    pub known: bool,
+    pub saw_token: bool,
+}

@@ -1,0 +1,80 @@
+//! Every record on the bus and the control seam: its Avro schema, its Rust type, and the way between them.
+//!
+//! A leaf: it knows no service and does no I/O. `avsc/` documents each record field by field, `golden/` holds
+//! samples of every version ever written, which a test reads for ever.
+
+mod batch;
+mod catalogue;
+mod codec;
+mod control;
+mod house;
+mod outcome;
+mod plan;
+mod request;
+mod units;
+mod work;
+
+pub use batch::{BatchRequest, BatchResult};
+pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
+pub use control::{
+    Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, PoolStatus, ReplayAnswer, ReplayQuery,
+    WinnerAnswer, WinnerQuery, WorkerStatus,
+};
+pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
+pub use outcome::{Answer, Outcome, OutcomeStatus, Timings, Usage};
+pub use plan::{
+    CacheFlags, Candidate, ConditionTrace, Decoding, Plan, Planned, Planning, RuleTrace, Verifier,
+};
+pub use request::{BatchRef, Class, Request, Run, Service};
+pub use units::{InstanceId, MicroUsd, RequestId, TenantId, TimestampMs, TokenCount};
+pub use work::{CacheStatus, Caching, Lane, Lease, Provenance, Queueing, Ready, Work};
+
+codec::record!(
+    BatchRequest,
+    BatchResult,
+    Cancel,
+    DeadLetter,
+    FenceAnswer,
+    FenceQuery,
+    Frame,
+    Outcome,
+    Planned,
+    PolicyBody,
+    PoolStatus,
+    Ready,
+    ReplayAnswer,
+    ReplayQuery,
+    Request,
+    SchemaBody,
+    WinnerAnswer,
+    WinnerQuery,
+    Work,
+    WorkerStatus,
+);
+
+/// Name, fingerprint and self-contained schema of every record of this build, for `relay.schemas.v1`.
+pub fn all() -> Vec<(&'static str, &'static Codec)> {
+    macro_rules! list { ($($type:ident),*) => { vec![$((<$type as Record>::NAME, <$type as Record>::codec())),*] } }
+    list!(
+        BatchRequest,
+        BatchResult,
+        Cancel,
+        DeadLetter,
+        FenceAnswer,
+        FenceQuery,
+        Frame,
+        Outcome,
+        Planned,
+        PolicyBody,
+        PoolStatus,
+        Ready,
+        ReplayAnswer,
+        ReplayQuery,
+        Request,
+        SchemaBody,
+        WinnerAnswer,
+        WinnerQuery,
+        Work,
+        WorkerStatus
+    )
+}

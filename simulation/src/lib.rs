@@ -1,0 +1,1 @@
+//! All services' pure cores in virtual time, with faults.

@@ -1,0 +1,1 @@
+//! Folds outcomes into durable traces and shows them.
