@@ -7,7 +7,9 @@ mod checksum;
 mod crash;
 mod health;
 mod record;
+mod runner;
 mod runtime;
+mod schemas;
 mod shutdown;
 mod stage;
 pub mod topics;
@@ -16,6 +18,8 @@ pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reade
 pub use crash::{crash_point, name as service_name};
 pub use health::Health;
 pub use record::{Headers, Outgoing, Partition, Position, Record, header};
+pub use runner::{RunnerError, StageOptions, run_stage};
 pub use runtime::{Identity, Runtime};
+pub use schemas::{announce_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{Stage, StageError, Step, decode};

@@ -4,7 +4,7 @@
 //! publishes them, runs the effects once they are acknowledged, and commits the lowest contiguous finished offset.
 
 use async_trait::async_trait;
-use relay_schemas::{DecodeError, Registry};
+use relay_schemas::{DecodeError, Fingerprint, Registry, hex};
 
 use crate::{Outgoing, Partition, Record};
 
@@ -76,6 +76,10 @@ pub enum StageError {
     /// This record will never succeed: a dead letter at once.
     #[error("{0}")]
     Poison(String),
+    /// The record was written in a schema that this process does not know: the runner reads `relay.schemas.v1` and tries
+    /// once more; then it is poison.
+    #[error("written in the unknown schema {}", hex(*.0))]
+    UnknownSchema(Fingerprint),
     /// The service cannot go on.
     #[error("{0}")]
     Fatal(String),
@@ -83,7 +87,10 @@ pub enum StageError {
 
 impl From<DecodeError> for StageError {
     fn from(error: DecodeError) -> Self {
-        Self::Poison(error.to_string())
+        match error {
+            DecodeError::UnknownSchema(fingerprint) => Self::UnknownSchema(fingerprint),
+            poison => Self::Poison(poison.to_string()),
+        }
     }
 }
 
