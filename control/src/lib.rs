@@ -3,6 +3,15 @@
 //! What it carries may be lost: everything on it is repeated, asked for again, or absolute. Only this crate knows `async-nats`.
 
 mod api;
+mod frames;
+mod helpers;
+mod in_process;
+mod nats;
+mod queue;
 pub mod subjects;
 
 pub use api::{Control, ControlError, Event, Message, Subscription};
+pub use frames::{final_frames, finish, split};
+pub use helpers::{Heard, Listener, ask, listen, send, serve};
+pub use in_process::{InProcessControl, InProcessOptions};
+pub use nats::{NatsControl, NatsOptions};

@@ -1,0 +1,125 @@
+//! Typed messages over any [`Control`]: encode on the way out, decode on the way in.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use relay_schemas::{Record, decode, encode};
+
+use crate::{Control, ControlError, Event, Message, Subscription};
+
+/// Most questions that one [`serve`] works on at once; the others wait in the listener's bounded queue.
+const MOST_ANSWERING: usize = 64;
+
+/// Sends `message` to whoever listens on `subject`.
+pub async fn send<T: Record>(control: &dyn Control, subject: &str, message: &T) -> Result<(), ControlError> {
+    control.publish(subject, encode(message)).await
+}
+
+/// Listens for messages of one type; subjects may hold wildcards.
+pub async fn listen<T: Record>(control: &dyn Control, subject: &str) -> Result<Listener<T>, ControlError> {
+    let subscription = control.subscribe(subject, None).await?;
+    Ok(Listener {
+        subscription,
+        of: PhantomData,
+    })
+}
+
+/// A typed listener; ends when dropped.
+pub struct Listener<T> {
+    subscription: Box<dyn Subscription>,
+    of: PhantomData<fn() -> T>,
+}
+
+/// What a [`Listener`] is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard<T> {
+    /// A message.
+    Message(T),
+    /// Messages may have been lost here.
+    Lost,
+}
+
+impl<T: Record> Listener<T> {
+    /// The next message or loss; `None` once the seam is closed. Safe to drop while waiting. What cannot be decoded is
+    /// reported as [`Heard::Lost`], for it is: somebody said something that was not understood.
+    pub async fn next(&mut self) -> Option<Heard<T>> {
+        let message = match self.subscription.next().await? {
+            Event::Lost => return Some(Heard::Lost),
+            Event::Message(message) => message,
+        };
+        Some(match decode(&message.payload) {
+            Ok(decoded) => Heard::Message(decoded),
+            Err(error) => {
+                tracing::warn!(messaging.subject = message.subject, %error, "an unreadable control message is passed over");
+                Heard::Lost
+            }
+        })
+    }
+}
+
+/// Asks and waits for one answer.
+pub async fn ask<Q: Record, A: Record>(
+    control: &dyn Control,
+    subject: &str,
+    question: &Q,
+    timeout: Duration,
+) -> Result<A, ControlError> {
+    let answer = control.request(subject, encode(question), timeout).await?;
+    decode(&answer).map_err(|error| ControlError::Unreadable {
+        subject: subject.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Answers questions until it is dropped (or the seam is closed). Up to 64 are worked on at once, so a slow
+/// one does not hold the others up. A question that cannot be read gets no answer: its asker runs into its timeout.
+pub async fn serve<Q, A, H, F>(
+    control: Arc<dyn Control>,
+    subject: &str,
+    queue_group: Option<&str>,
+    handler: H,
+) -> Result<(), ControlError>
+where
+    Q: Record,
+    A: Record,
+    H: Fn(Q) -> F + Send + Sync,
+    F: Future<Output = A> + Send,
+{
+    let mut questions = control.subscribe(subject, queue_group).await?;
+    let mut answering = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(()) = answering.next(), if !answering.is_empty() => {}
+            event = questions.next(), if answering.len() < MOST_ANSWERING => match event {
+                Some(Event::Message(message)) => {
+                    if let Some((question, answer_to)) = read_question(message) {
+                        answering.push(answer(&*control, answer_to, handler(question)));
+                    }
+                }
+                Some(Event::Lost) => tracing::debug!(messaging.subject = subject, "questions may have been lost; who asked asks again"),
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+fn read_question<Q: Record>(message: Message) -> Option<(Q, String)> {
+    let answer_to = message.answer_to?;
+    match decode(&message.payload) {
+        Ok(question) => Some((question, answer_to)),
+        Err(error) => {
+            tracing::warn!(messaging.subject = message.subject, %error, "an unreadable question gets no answer");
+            None
+        }
+    }
+}
+
+async fn answer<A: Record>(control: &dyn Control, answer_to: String, answer: impl Future<Output = A>) {
+    let answer = answer.await;
+    if let Err(error) = send(control, &answer_to, &answer).await {
+        tracing::warn!(%error, "an answer could not be sent; who asked asks again");
+    }
+}

@@ -1,0 +1,82 @@
+//! How NATS is reached.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Where NATS is, how it is entered, and the limits towards it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsOptions {
+    /// `nats://host:port` or `tls://host:port`, several separated by commas; may hold `user:password@`.
+    pub url: String,
+    /// Credentials file (`.creds`: user JWT and key), as managed NATS hands them out.
+    pub credentials_file: Option<PathBuf>,
+    /// User, with [`NatsOptions::password`].
+    pub user: Option<String>,
+    /// Password of [`NatsOptions::user`].
+    pub password: Option<String>,
+    /// Token.
+    pub token: Option<String>,
+    /// Refuses to go on without TLS.
+    pub tls_required: bool,
+    /// Starts with TLS at once, for servers that are set so.
+    pub tls_first: bool,
+    /// Certificate authorities in a PEM file, besides the system's.
+    pub root_certificates: Option<PathBuf>,
+    /// Our certificate, PEM, with [`NatsOptions::client_key`].
+    pub client_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key: Option<PathBuf>,
+    /// The connection's name in NATS's own monitoring.
+    pub name: String,
+    /// How often the connection is tested, milliseconds; it counts as dead after two tests without an answer.
+    pub ping_interval_ms: u64,
+    /// The longest one try to connect may take, milliseconds.
+    pub connection_timeout_ms: u64,
+    /// The longest pause between two tries, milliseconds. Tries go on for ever.
+    pub reconnect_max_ms: u64,
+    /// The longest a publish waits for room in the client, milliseconds.
+    pub publish_timeout_ms: u64,
+    /// The longest a probe, or the confirmation of a subscription, takes, milliseconds.
+    pub probe_timeout_ms: u64,
+    /// Most messages that wait for one listener; the next ones are lost, and the listener is told.
+    pub capacity: usize,
+    /// Most messages that wait in the client to be sent.
+    pub send_capacity: usize,
+}
+
+impl Default for NatsOptions {
+    fn default() -> Self {
+        Self {
+            url: "nats://127.0.0.1:4222".to_owned(),
+            credentials_file: None,
+            user: None,
+            password: None,
+            token: None,
+            tls_required: false,
+            tls_first: false,
+            root_certificates: None,
+            client_certificate: None,
+            client_key: None,
+            name: "relay".to_owned(),
+            ping_interval_ms: 2_000,
+            connection_timeout_ms: 2_000,
+            reconnect_max_ms: 1_000,
+            publish_timeout_ms: 500,
+            probe_timeout_ms: 1_000,
+            capacity: 65_536,
+            send_capacity: 8_192,
+        }
+    }
+}
+
+impl NatsOptions {
+    /// The defaults, at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+}
