@@ -1,5 +1,7 @@
-//! What a request may become, and who may end it. Pure: no I/O, no clock, no logging.
+//! What a request may become, who may end it, and how its answer is followed. Pure: no I/O, no clock, no logging.
 
 mod ending;
+mod follower;
 
 pub use ending::{Ending, Known, end, final_of, may_end};
+pub use follower::{Broken, Follower, Patience, Step, is_success};
