@@ -1,2 +1,5 @@
-//! The executable.
-fn main() {}
+//! The executable. What it does stands in `lib.rs`.
+
+fn main() -> std::process::ExitCode {
+    relay::main()
+}

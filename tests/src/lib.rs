@@ -1,1 +1,11 @@
-//! End-to-end tests against the real executable and real servers.
+//! What every proof needs: gateways to kill, clients that remember what they saw, and the raw log to hold both against.
+
+pub mod ask;
+pub mod crash;
+pub mod files;
+pub mod gateway;
+pub mod ledger;
+pub mod load;
+pub mod mock;
+pub mod process;
+pub mod verdict;

@@ -1,0 +1,53 @@
+//! What a person sees once the gateway is ready.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use relay_bus::Runtime;
+
+use crate::config::Config;
+use crate::seams::BusConfig;
+
+/// Waits until nothing is missing, saying every few seconds what still is; then prints where to go. For people, so on standard output.
+pub async fn once_ready(config: Config, runtime: Runtime, admin: SocketAddr) -> anyhow::Result<()> {
+    let mut waited = Duration::ZERO;
+    let step = Duration::from_millis(50);
+    while !runtime.health.is_ready() {
+        tokio::select! {
+            () = runtime.shutdown.draining() => return Ok(()),
+            () = tokio::time::sleep(step) => waited += step,
+        }
+        if waited.as_millis().is_multiple_of(5_000) {
+            for (dependency, reason) in runtime.health.all() {
+                if let Some(reason) = reason {
+                    tracing::warn!(dependency, reason, waited_s = waited.as_secs(), "still waiting");
+                }
+            }
+        }
+    }
+    print!("{}", text(&config, admin));
+    Ok(())
+}
+
+fn text(config: &Config, admin: SocketAddr) -> String {
+    let (host, port) = (&config.ingress.host, config.ingress.port);
+    let host = if host == "0.0.0.0" { "127.0.0.1" } else { host };
+    let data = match config.bus {
+        BusConfig::Embedded => {
+            let folder = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+            format!("data    {}\n", folder.display())
+        }
+        BusConfig::Kafka { ref brokers, .. } => format!("log     Kafka at {brokers}\n"),
+    };
+    format!(
+        "\nRelay is ready.\n\n\
+         API     http://{host}:{port}/v1\n\
+         admin   http://{admin}/admin/traces\n\
+         {data}\n\
+         Try it:\n\n  \
+         curl http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
+         Ctrl-C drains and ends it.\n\n",
+        model = config.ingress.default_model,
+    )
+}

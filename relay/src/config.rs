@@ -1,0 +1,166 @@
+//! One configuration shape, composed of the services' own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use relay_bus::topics::Manifest;
+use serde::Deserialize;
+
+use crate::cli::Settings;
+use crate::environment;
+use crate::hosting::Only;
+use crate::logging::LogConfig;
+use crate::ops::OpsConfig;
+use crate::seams::{BusConfig, ControlConfig, StoreConfig};
+
+/// The topics, where no file is named.
+const TOPICS: &str = include_str!("../../deploy/topics.yaml");
+
+/// Everything that can be set. Each section is documented where it is defined, and in `deploy/relay.embedded.yaml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the embedded log and tables.
+    pub data: PathBuf,
+    /// Name of this instance; no dots. Default: host and process id.
+    pub instance: Option<String>,
+    /// Topic manifest; without one, the manifest this build was made with.
+    pub topics: Option<PathBuf>,
+    /// How long streams in flight may go on after Ctrl-C, milliseconds.
+    pub grace_ms: u64,
+    /// Logs.
+    pub log: LogConfig,
+    /// The operators' listener.
+    pub ops: OpsConfig,
+    /// The log seam.
+    pub bus: BusConfig,
+    /// The reply and control seam.
+    pub control: ControlConfig,
+    /// The table seam.
+    pub store: StoreConfig,
+    /// Ingress.
+    pub ingress: relay_ingress::Config,
+    /// Planner.
+    pub planner: relay_planner::Config,
+    /// Cache service.
+    pub cache_service: relay_cache_service::Config,
+    /// Scheduler.
+    pub scheduler: relay_scheduler::Config,
+    /// Workers.
+    pub workers: relay_workers::Config,
+    /// Trace sink.
+    pub trace_sink: relay_trace_sink::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("relay-data"),
+            instance: None,
+            topics: None,
+            grace_ms: 20_000,
+            log: LogConfig::default(),
+            ops: OpsConfig::default(),
+            bus: BusConfig::default(),
+            control: ControlConfig::default(),
+            store: StoreConfig::default(),
+            ingress: relay_ingress::Config::default(),
+            planner: relay_planner::Config::default(),
+            cache_service: relay_cache_service::Config::default(),
+            scheduler: relay_scheduler::Config::default(),
+            workers: relay_workers::Config::default(),
+            trace_sink: relay_trace_sink::Config::default(),
+        }
+    }
+}
+
+/// Defaults, then the file, then the environment, then the flags.
+pub fn load(settings: &Settings) -> anyhow::Result<Config> {
+    let mut config = match &settings.config {
+        Some(path) => parse(path)?,
+        None => Config::default(),
+    };
+    environment::apply(&mut config, |name| std::env::var(name).ok())?;
+    apply_settings(&mut config, settings);
+    Ok(config)
+}
+
+fn parse(path: &Path) -> anyhow::Result<Config> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = environment::expand(&text, |name| std::env::var(name).ok())
+        .with_context(|| path.display().to_string())?;
+    serde_yaml_ng::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// `clap` has already put the flag before the environment variable of the same setting.
+fn apply_settings(config: &mut Config, settings: &Settings) {
+    let settings_of = |value: &Option<String>| value.clone();
+    if let Some(host) = settings_of(&settings.host) {
+        config.ingress.host = host;
+    }
+    if let Some(port) = settings.port {
+        config.ingress.port = port;
+    }
+    if let Some(port) = settings.admin_port {
+        config.ops.port = port;
+    }
+    if let Some(data) = &settings.data {
+        config.data.clone_from(data);
+    }
+    config.instance = settings_of(&settings.instance).or(config.instance.take());
+    config.log.level = settings_of(&settings.log_level).or(config.log.level.take());
+}
+
+impl Config {
+    /// The topic manifest.
+    pub fn manifest(&self) -> anyhow::Result<Manifest> {
+        let (name, text) = match &self.topics {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                (path.display().to_string(), text)
+            }
+            None => ("the built-in topic manifest".to_owned(), TOPICS.to_owned()),
+        };
+        Manifest::parse(&text).map_err(anyhow::Error::msg).context(name)
+    }
+
+    /// Refuses what cannot work before anything is opened.
+    pub fn check(&self, only: Option<Only>) -> anyhow::Result<()> {
+        let Some(only) = only else { return self.check_sizes() };
+        if matches!(self.bus, BusConfig::Embedded) {
+            bail!(
+                "{only} alone needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
+                 Use `relay up`, or a configuration such as deploy/relay.production.yaml"
+            );
+        }
+        if matches!(self.control, ControlConfig::InProcess) {
+            bail!("{only} alone needs `control: {{kind: nats}}`: in-process replies cannot leave the process");
+        }
+        self.check_sizes()
+    }
+
+    /// Body limit + largest answer + provenance must fit into the topics' largest records.
+    fn check_sizes(&self) -> anyhow::Result<()> {
+        /// Plan, decision trace, provenance, headers: generously.
+        const PROVENANCE: usize = 64 * 1024;
+        let manifest = self.manifest()?;
+        let limit = |name: &str| {
+            let topics = manifest.expanded();
+            topics.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.max_record_bytes)
+        };
+        let body = self.ingress.max_body_bytes;
+        for (topic, needed) in [
+            (relay_bus::topics::REQUESTS, body + PROVENANCE),
+            (relay_bus::topics::OUTCOMES, body + self.workers.max_answer_bytes + PROVENANCE),
+        ] {
+            let allowed = limit(topic);
+            if allowed < needed {
+                bail!(
+                    "topic {topic} allows {allowed} bytes a record, but `ingress.max_body_bytes` and \
+                     `workers.max_answer_bytes` need {needed}: raise `max_record_bytes` in the manifest or lower them"
+                );
+            }
+        }
+        Ok(())
+    }
+}

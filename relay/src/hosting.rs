@@ -1,0 +1,199 @@
+//! Hosts services: all six in one process, or one alone. The order below is the order of the flow.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use relay_bus::{Health, Identity, Runtime, Shutdown, service_name};
+use relay_control::Control;
+use relay_schemas::{InstanceId, Registry, Service, TimestampMs};
+use relay_store::Store;
+use tokio::task::JoinSet;
+
+use crate::banner;
+use crate::config::Config;
+use crate::ops::Ops;
+
+/// A service that runs alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the services are named in docs/ARCHITECTURE.md")]
+pub enum Only {
+    Ingress,
+    Planner,
+    CacheService,
+    Scheduler,
+    Workers,
+    TraceSink,
+}
+
+impl Only {
+    const ALL: [Self; 6] =
+        [Self::Ingress, Self::Planner, Self::CacheService, Self::Scheduler, Self::Workers, Self::TraceSink];
+
+    const fn service(self) -> Service {
+        match self {
+            Self::Ingress => Service::Ingress,
+            Self::Planner => Service::Planner,
+            Self::CacheService => Service::CacheService,
+            Self::Scheduler => Service::Scheduler,
+            Self::Workers => Service::Workers,
+            Self::TraceSink => Service::TraceSink,
+        }
+    }
+}
+
+impl fmt::Display for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "relay {}", service_name(self.service()))
+    }
+}
+
+/// Runs all six services in this process.
+pub async fn up(config: Config) -> anyhow::Result<()> {
+    config.check(None)?;
+    host(config, &Only::ALL).await
+}
+
+/// Runs one service.
+pub async fn alone(config: Config, only: Only) -> anyhow::Result<()> {
+    config.check(Some(only))?;
+    host(config, &[only]).await
+}
+
+/// What all services of this process share.
+struct House {
+    config: Config,
+    runtime: Runtime,
+    control: Arc<dyn Control>,
+    store: Option<Arc<dyn Store>>,
+    instance: InstanceId,
+    epoch: i64,
+}
+
+async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {}", config.data.display()))?;
+    let house = House::open(config, services).await?;
+    let shutdown = house.runtime.shutdown.clone();
+    let admin = house.store.clone().map(relay_trace_sink::admin_router);
+    let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
+    let admin_address = ops.address()?;
+
+    let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    for only in services {
+        house.start(*only, &mut running);
+    }
+    running.spawn(ops.serve(shutdown.clone()));
+    if services.contains(&Only::Ingress) {
+        running.spawn(banner::once_ready(house.config.clone(), house.runtime.clone(), admin_address));
+    }
+    tokio::spawn(signals(shutdown.clone(), Duration::from_millis(house.config.grace_ms)));
+    finish(running, &shutdown).await
+}
+
+/// Waits for all; the first failure drains the others, so that a half-dead process never lingers.
+async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => return result,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => {
+                    shutdown.drain();
+                    result = result.and(Err(error));
+                }
+                Some(Err(panic)) => {
+                    shutdown.drain();
+                    result = result.and(Err(anyhow::anyhow!("a service panicked: {panic}")));
+                }
+            },
+            () = shutdown.stopped() => {
+                running.abort_all();
+                return result;
+            }
+        }
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) drains; a second one, or the end of the grace period, stops.
+async fn signals(shutdown: Shutdown, grace: Duration) {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; Ctrl-C still works");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!(grace_ms = grace.as_millis() as u64, "draining: streams in flight may finish; once more to stop now");
+    shutdown.drain();
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over"),
+    }
+    shutdown.stop();
+}
+
+impl House {
+    async fn open(config: Config, services: &[Only]) -> anyhow::Result<Self> {
+        let manifest = config.manifest()?;
+        let bus = config.bus.open(&config.data, &manifest).await?;
+        let control = config.control.open().await?;
+        let store = match services.contains(&Only::TraceSink) {
+            true => Some(config.store.open(&config.data).await?),
+            false => None,
+        };
+        let runtime = Runtime {
+            bus,
+            schemas: Arc::new(Registry::default()),
+            health: Health::default(),
+            metrics: prometheus::Registry::new(),
+            shutdown: Shutdown::default(),
+        };
+        tokio::spawn(relay_bus::announce_schemas_when_up(runtime.clone()));
+        let instance = config.instance.clone().unwrap_or_else(default_instance);
+        anyhow::ensure!(
+            !instance.is_empty() && instance.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
+            "instance `{instance}`: use letters, digits, - and _ only"
+        );
+        let epoch = TimestampMs::now().0;
+        Ok(Self { config, runtime, control, store, instance: InstanceId::new(instance), epoch })
+    }
+
+    fn start(&self, only: Only, running: &mut JoinSet<anyhow::Result<()>>) {
+        let runtime = self.runtime.clone();
+        let control = self.control.clone();
+        let identity = Identity { service: only.service(), instance: self.instance.clone(), epoch: self.epoch };
+        macro_rules! serve {
+            ($service:ident, $section:ident $(, $own:ident)*) => {{
+                let deps = $service::Deps { runtime, identity, control $(, $own)* };
+                let service = $service::run(self.config.$section.clone(), deps);
+                running.spawn(async move { service.await.with_context(|| only.to_string()) })
+            }};
+        }
+        match only {
+            Only::Ingress => serve!(relay_ingress, ingress),
+            Only::Planner => serve!(relay_planner, planner),
+            Only::CacheService => serve!(relay_cache_service, cache_service),
+            Only::Scheduler => serve!(relay_scheduler, scheduler),
+            Only::Workers => serve!(relay_workers, workers),
+            Only::TraceSink => {
+                let store = self.store.clone().expect("the store is opened wherever the trace sink runs");
+                serve!(relay_trace_sink, trace_sink, store)
+            }
+        };
+    }
+}
+
+/// Host name and process id: unique enough for people, and the epoch tells a restart apart.
+fn default_instance() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let host = if host.is_empty() { "relay" } else { &host };
+    format!("{host}-{}", std::process::id())
+}

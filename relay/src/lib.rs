@@ -1,0 +1,52 @@
+//! The executable: all six services in one process (`relay up`), or any one of them (`relay planner`).
+//!
+//! This file is the table of contents; each command has a file of its own. It is a library too, so that the proof can build
+//! the same executable with crash points.
+
+mod banner;
+mod cli;
+mod config;
+mod environment;
+mod hosting;
+mod logging;
+mod ops;
+mod plan;
+mod seams;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("relay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = config::load(&cli.settings)?;
+    logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up => hosting::up(config).await,
+            Command::Ingress => hosting::alone(config, hosting::Only::Ingress).await,
+            Command::Planner => hosting::alone(config, hosting::Only::Planner).await,
+            Command::CacheService => hosting::alone(config, hosting::Only::CacheService).await,
+            Command::Scheduler => hosting::alone(config, hosting::Only::Scheduler).await,
+            Command::Workers => hosting::alone(config, hosting::Only::Workers).await,
+            Command::TraceSink => hosting::alone(config, hosting::Only::TraceSink).await,
+            Command::Topics(command) => topics::run(&config, command).await,
+            Command::Plan(request) => plan::run(&config, &request),
+        }
+    })
+}

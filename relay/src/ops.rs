@@ -1,0 +1,86 @@
+//! The operators' listener: health, metrics and, where the traces are, the admin pages. Loopback unless told otherwise.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use prometheus::{Encoder, TextEncoder};
+use relay_bus::{Runtime, Shutdown};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+/// The operators' listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsConfig {
+    /// Address; keep it where only operators reach it.
+    pub host: String,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+}
+
+impl Default for OpsConfig {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: 8001, metrics: true }
+    }
+}
+
+/// A bound listener and what it will serve.
+pub struct Ops {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Ops {
+    /// Binds, so that a taken port is known before anything starts. `admin` joins the pages of the trace sink.
+    pub async fn bind(config: &OpsConfig, runtime: &Runtime, admin: Option<Router>) -> anyhow::Result<Self> {
+        let address = format!("{}:{}", config.host, config.port);
+        let listener = TcpListener::bind(&address)
+            .await
+            .with_context(|| format!("the operators' listener on {address} (`ops.port`, --admin-port)"))?;
+        let mut router = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(readyz));
+        if config.metrics {
+            router = router.route("/metrics", get(metrics));
+        }
+        let router = router.with_state(runtime.clone()).merge(admin.unwrap_or_default());
+        Ok(Self { listener, router })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until the process drains.
+    pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let drained = async move { shutdown.draining().await };
+        Ok(axum::serve(self.listener, self.router).with_graceful_shutdown(drained).await?)
+    }
+}
+
+async fn readyz(State(runtime): State<Runtime>) -> Response {
+    let ready = runtime.health.is_ready() && !runtime.shutdown.is_draining();
+    let dependencies: serde_json::Map<String, serde_json::Value> = runtime
+        .health
+        .all()
+        .into_iter()
+        .map(|(name, missing)| (name.to_owned(), missing.map_or_else(|| "ok".into(), serde_json::Value::String)))
+        .collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": ready, "dependencies": dependencies }))).into_response()
+}
+
+async fn metrics(State(runtime): State<Runtime>) -> Response {
+    let encoder = TextEncoder::new();
+    let mut text = Vec::new();
+    match encoder.encode(&runtime.metrics.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

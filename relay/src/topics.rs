@@ -1,0 +1,112 @@
+//! `relay topics`: make them, look at their offsets, read them.
+
+use std::io::Write;
+
+use anyhow::Context;
+use relay_bus::{Bus, Partition, Record, StartAt};
+use relay_schemas::{Outcome, Planned, Ready, Registry, Request, Work};
+
+use crate::cli::{ReadTopic, Topics};
+use crate::config::Config;
+
+/// Runs one of the commands.
+pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
+    let manifest = config.manifest()?;
+    let bus = config.bus.open(&config.data, &manifest).await?;
+    match command {
+        Topics::Apply => {
+            for line in bus.apply(&manifest).await? {
+                println!("{line}");
+            }
+        }
+        Topics::Offsets => {
+            for topic in manifest.expanded() {
+                offsets(&*bus, &topic.name).await?;
+            }
+        }
+        Topics::Read(read) => print(&*bus, &read).await?,
+    }
+    Ok(())
+}
+
+async fn offsets(bus: &dyn Bus, topic: &str) -> anyhow::Result<()> {
+    for partition in 0..bus.partitions(topic).await? {
+        let range = bus.range(&Partition::new(topic, partition)).await?;
+        println!("{topic} {partition} {} {}", range.low, range.high);
+    }
+    Ok(())
+}
+
+async fn print(bus: &dyn Bus, read: &ReadTopic) -> anyhow::Result<()> {
+    let registry = Registry::default();
+    relay_bus::refresh_schemas(bus, &registry).await?;
+    let mut out = std::io::stdout().lock();
+    for partition in 0..bus.partitions(&read.topic).await? {
+        let partition = Partition::new(&read.topic, partition);
+        let end = bus.range(&partition).await?;
+        if end.low == end.high {
+            continue;
+        }
+        let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
+        let mut next = end.low;
+        while next < end.high {
+            for record in reader.next().await? {
+                next = record.position.offset + 1;
+                writeln!(out, "{}", line(&record, &registry, read.content)).context("standard output")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One record as a JSON line. Content is the tenants' and stays out unless it is asked for.
+fn line(record: &Record, registry: &Registry, content: bool) -> serde_json::Value {
+    let value = record.value.as_deref();
+    let topic = record.position.partition.topic.as_str();
+    macro_rules! body {
+        ($type:ty) => {
+            registry.decode::<$type>(value).map_err(|error| error.to_string()).map(|body| serde_json::json!(body))
+        };
+    }
+    let body = match topic {
+        relay_bus::topics::REQUESTS => body!(Request),
+        relay_bus::topics::PLANNED => body!(Planned),
+        relay_bus::topics::OUTCOMES => body!(Outcome),
+        relay_bus::topics::BATCH_REQUESTS => body!(relay_schemas::BatchRequest),
+        relay_bus::topics::BATCH_RESULTS => body!(relay_schemas::BatchResult),
+        relay_bus::topics::DEAD_LETTERS => body!(relay_schemas::DeadLetter),
+        relay_bus::topics::POLICIES => body!(relay_schemas::PolicyBody),
+        relay_bus::topics::SCHEMAS => body!(relay_schemas::SchemaBody),
+        _ if topic.starts_with("relay.ready.") => body!(Ready),
+        _ if topic.starts_with("relay.work.") => body!(Work),
+        _ => Err("not decoded here".to_owned()),
+    };
+    let mut body = body.unwrap_or_else(|error| serde_json::json!({ "undecoded": error }));
+    if !content {
+        without_content(&mut body);
+    }
+    serde_json::json!({
+        "partition": record.position.partition.partition,
+        "offset": record.position.offset,
+        "timestamp": record.timestamp,
+        "key": record.key.as_deref().map(String::from_utf8_lossy),
+        "body": body,
+    })
+}
+
+fn without_content(body: &mut serde_json::Value) {
+    const CONTENT: [&str; 4] = ["canonical", "text", "body", "value"];
+    match body {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                if CONTENT.contains(&name.as_str()) && !value.is_null() {
+                    *value = serde_json::Value::String("[left out; --content shows it]".to_owned());
+                } else {
+                    without_content(value);
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_content),
+        _ => {}
+    }
+}

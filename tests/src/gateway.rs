@@ -1,0 +1,144 @@
+//! A whole gateway on the embedded column, started, killed and started again on the same data and the same ports.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::files::{executable, free_port, root};
+use crate::mock::{Mock, write_models};
+use crate::process::Process;
+
+/// The address of a real server, or what to do about its absence.
+pub fn server(variable: &str) -> anyhow::Result<String> {
+    std::env::var(variable)
+        .with_context(|| format!("{variable} is not set: `make test` starts the servers, or `local.py run -- …`"))
+}
+
+/// A gateway in one process, its folder, its mock backend and its address.
+pub struct Gateway {
+    /// Configuration, data and logs.
+    pub folder: tempfile::TempDir,
+    /// `http://127.0.0.1:PORT`.
+    pub base_url: String,
+    /// The operators' listener.
+    pub ops_url: String,
+    config: PathBuf,
+    mock: Mock,
+    process: Option<Process>,
+}
+
+impl Gateway {
+    /// Prepares a gateway in front of a mock backend started with `mock_arguments`, and starts it.
+    pub async fn start(mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut gateway = Self::prepare(mock_arguments)?;
+        gateway.run(None)?;
+        gateway.ready().await?;
+        Ok(gateway)
+    }
+
+    /// Prepares one without starting it.
+    pub fn prepare(mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mock = Mock::start(folder.path(), mock_arguments)?;
+        write_models(folder.path(), &mock.base_url)?;
+        std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
+        let (port, ops) = (free_port(), free_port());
+        let config = folder.path().join("relay.yaml");
+        std::fs::write(&config, configuration(folder.path(), port, ops))?;
+        Ok(Self {
+            base_url: format!("http://127.0.0.1:{port}"),
+            ops_url: format!("http://127.0.0.1:{ops}"),
+            folder,
+            config,
+            mock,
+            process: None,
+        })
+    }
+
+    /// Starts the process; with `crash_at` it will die there.
+    pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
+        let mut command = Command::new(executable("relay-with-crash-points")?);
+        command.arg("up").arg("--config").arg(&self.config).current_dir(root()).env_remove("RELAY_CRASH_AT");
+        if let Some(point) = crash_at {
+            command.env("RELAY_CRASH_AT", point);
+        }
+        self.process = Some(Process::start(command, &self.folder.path().join("relay.log"))?);
+        Ok(())
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let url = format!("{}/readyz", self.base_url);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(response) = reqwest::get(&url).await
+                && response.status().is_success()
+            {
+                return Ok(());
+            }
+            if self.ended() {
+                bail!("the gateway ended before it was ready: {}", self.tail());
+            }
+            if Instant::now() > deadline {
+                bail!("not ready after 30 s: {}", self.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether the process is gone.
+    pub fn ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Drains and waits for the end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.terminate();
+            let status = process.wait(Duration::from_secs(30))?;
+            anyhow::ensure!(status.success(), "a drained gateway exits with 0, not {status}: {}", process.tail());
+        }
+        Ok(())
+    }
+
+    /// Waits until a crash point has killed it.
+    pub fn crashed(&mut self, most: Duration) -> anyhow::Result<()> {
+        let process = self.process.as_mut().context("it was never started")?;
+        let status = process.wait(most)?;
+        anyhow::ensure!(!status.success(), "it ended by itself instead of crashing: {}", process.tail());
+        self.process = None;
+        Ok(())
+    }
+
+    /// Where its log and tables are.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The mock backend's base URL.
+    pub fn backend(&self) -> &str {
+        &self.mock.base_url
+    }
+
+    /// The end of its log, for people.
+    pub fn tail(&self) -> String {
+        self.process.as_ref().map(Process::tail).unwrap_or_default()
+    }
+}
+
+const POLICY: &str = include_str!("policy.yaml");
+
+fn configuration(folder: &Path, port: u16, ops: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "data: {folder}/data\ninstance: proof\ningress: {{ port: {port}, default_model: mock }}\nops: {{ port: {ops} }}\n\
+         planner: {{ policy: {folder}/policy.yaml }}\nworkers: {{ models: {folder}/models.yaml, short_slots: 64, long_slots: 16 }}\n"
+    )
+}

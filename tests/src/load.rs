@@ -1,0 +1,75 @@
+//! A mixed load: streamed, not streamed, batch, cancelled and repeated (hits), at a steady rate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::{Bus, Headers, Outgoing, topics};
+use relay_schemas::{BatchRequest, TenantId, encode};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::ask::{Manner, Saw, ask, unique_prompt};
+
+/// How much, how fast.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Requests a second, all kinds together.
+    pub rate: u32,
+    /// How long.
+    pub lasting: Duration,
+    /// Makes prompts of this load differ from other loads'.
+    pub seed: u64,
+    /// Gateways to ask in turn.
+    pub bases: Vec<String>,
+}
+
+/// Runs the load and returns what each client saw. Batch lines go through `bus`, where one is given.
+pub async fn run(load: &Load, bus: Option<Arc<dyn Bus>>) -> Vec<Saw> {
+    let http = reqwest::Client::builder().tcp_nodelay(true).build().expect("a plain client can be built");
+    let mut clients = JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / load.rate);
+    let count = load.rate * u32::try_from(load.lasting.as_secs()).unwrap_or(1);
+    for number in 0..u64::from(count) {
+        tick.tick().await;
+        let base = load.bases[number as usize % load.bases.len()].clone();
+        let tenant = format!("tenant-{}", number % 5);
+        let unique = unique_prompt(load.seed * 1_000_000 + number);
+        let (manner, prompt) = match number % 6 {
+            0 | 1 => (Manner::Streamed, unique),
+            2 => (Manner::Whole, unique),
+            3 => (Manner::Cancelled, unique),
+            // The same few questions of the same tenant again and again: hits.
+            4 => (Manner::Whole, format!("the question that tenant {} always asks", number % 5)),
+            _ => match &bus {
+                Some(bus) => {
+                    let bus = bus.clone();
+                    clients.spawn(async move { batch_line(&*bus, &tenant, load_line(number), &unique).await });
+                    continue;
+                }
+                None => (Manner::Streamed, unique),
+            },
+        };
+        let http = http.clone();
+        clients.spawn(async move { Some(ask(&http, &base, &tenant, &prompt, manner, None).await) });
+    }
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
+fn load_line(number: u64) -> (String, String) {
+    (format!("batch-{}", number / 100), format!("line-{number}"))
+}
+
+async fn batch_line(bus: &dyn Bus, tenant: &str, (batch_id, custom_id): (String, String), prompt: &str) -> Option<Saw> {
+    let body = json!({"model": "mock", "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
+    let line = BatchRequest {
+        batch_id: batch_id.clone(),
+        custom_id,
+        tenant: TenantId::from(tenant),
+        body: body.to_string(),
+        deadline: None,
+    };
+    let record = Outgoing::keyed(topics::BATCH_REQUESTS, batch_id, Headers::default(), encode(&line));
+    // While the brokers are away the line is simply not submitted; nothing was promised yet.
+    let _ = bus.publish(vec![record], Vec::new()).await;
+    None
+}
