@@ -71,6 +71,7 @@ impl Outgoing {
             headers,
             value: Some(value),
         }
+        .sealed()
     }
 
     /// A record for one certain partition.
@@ -83,6 +84,26 @@ impl Outgoing {
             headers,
             value: Some(value),
         }
+        .sealed()
+    }
+
+    /// With the checksum of its value, unless it has one.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        if let Some(value) = &self.value
+            && self.headers.get(header::CRC32).is_none()
+        {
+            crate::checksum::stamp(&mut self.headers, value);
+        }
+        self
+    }
+
+    /// With another value, and its checksum.
+    #[must_use]
+    pub fn with_value(mut self, value: Bytes) -> Self {
+        crate::checksum::stamp(&mut self.headers, &value);
+        self.value = Some(value);
+        self
     }
 }
 

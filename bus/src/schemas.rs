@@ -1,17 +1,22 @@
 //! Writers' schemas on the bus (`relay.schemas.v1`), so that two versions of a service can read each other.
 
+use std::time::Duration;
+
 use relay_schemas::{Codec, DecodeError, Registry, SchemaBody, encode, hex};
 
 use crate::topics::SCHEMAS;
 use crate::{Bus, BusError, Headers, Outgoing, Partition, Record, StartAt};
 
-/// Publishes every schema of this build that is not yet there.
+/// The topic is small and compacted: whoever cannot read it by then has lost the bus.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// Publishes every schema of this build that is not yet there; returns how many.
 pub async fn announce_schemas(bus: &dyn Bus) -> Result<usize, BusError> {
-    let known = Registry::default();
-    let present = present(bus, &known).await?;
+    let there = Registry::default();
+    refresh_schemas(bus, &there).await?;
     let missing: Vec<Outgoing> = relay_schemas::all()
         .into_iter()
-        .filter(|(_, codec)| !present.contains(&hex(codec.fingerprint())))
+        .filter(|(_, codec)| !there.knows(codec.fingerprint()))
         .map(|(_, codec)| record_of(codec))
         .collect();
     let announced = missing.len();
@@ -21,9 +26,45 @@ pub async fn announce_schemas(bus: &dyn Bus) -> Result<usize, BusError> {
     Ok(announced)
 }
 
-/// Reads every schema that was ever announced into `registry`; returns how many records it read.
-pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<usize, BusError> {
-    present(bus, registry).await.map(|present| present.len())
+/// Reads every schema announced until now into `registry`.
+pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<(), BusError> {
+    let read = async {
+        for number in 0..bus.partitions(SCHEMAS).await? {
+            read_to_end(bus, registry, Partition::new(SCHEMAS, number)).await?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(READ_WITHIN, read)
+        .await
+        .unwrap_or_else(|_| Err(BusError::Unavailable(format!("{SCHEMAS} could not be read in time"))))
+}
+
+async fn read_to_end(bus: &dyn Bus, registry: &Registry, partition: Partition) -> Result<(), BusError> {
+    let range = bus.range(&partition).await?;
+    if range.low >= range.high {
+        return Ok(());
+    }
+    let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
+    let mut next = range.low;
+    while next < range.high {
+        for record in reader.next().await? {
+            next = record.position.offset + 1;
+            learn(registry, &record);
+        }
+    }
+    Ok(())
+}
+
+fn learn(registry: &Registry, record: &Record) {
+    let body: Result<SchemaBody, DecodeError> = crate::decode(registry, record);
+    let learned = body.is_ok_and(|body| registry.learn(&body.schema));
+    if !learned {
+        tracing::warn!(
+            messaging.topic = SCHEMAS,
+            messaging.offset = record.position.offset,
+            "a record of the schema topic is no schema and is passed over"
+        );
+    }
 }
 
 fn record_of(codec: &Codec) -> Outgoing {
@@ -32,45 +73,5 @@ fn record_of(codec: &Codec) -> Outgoing {
         fingerprint: fingerprint.clone(),
         schema: codec.json().to_owned(),
     };
-    let value = encode(&body);
-    let mut headers = Headers::default();
-    crate::checksum::stamp(&mut headers, &value);
-    Outgoing::keyed(SCHEMAS, fingerprint, headers, value)
-}
-
-/// Learns what the topic holds now, up to where it ends now.
-async fn present(bus: &dyn Bus, registry: &Registry) -> Result<Vec<String>, BusError> {
-    let mut fingerprints = Vec::new();
-    for number in 0..bus.partitions(SCHEMAS).await? {
-        let partition = Partition::new(SCHEMAS, number);
-        let range = bus.range(&partition).await?;
-        if range.low >= range.high {
-            continue;
-        }
-        let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
-        let mut next = range.low;
-        while next < range.high {
-            for record in reader.next().await? {
-                next = record.position.offset + 1;
-                fingerprints.extend(learn(registry, &record));
-            }
-        }
-    }
-    Ok(fingerprints)
-}
-
-fn learn(registry: &Registry, record: &Record) -> Option<String> {
-    let body: Result<SchemaBody, DecodeError> = crate::decode(registry, record);
-    match body {
-        Ok(body) => registry.learn(&body.schema).then_some(body.fingerprint),
-        Err(error) => {
-            tracing::warn!(
-                messaging.topic = SCHEMAS,
-                messaging.offset = record.position.offset,
-                %error,
-                "a record of the schema topic is no schema and is passed over"
-            );
-            None
-        }
-    }
+    Outgoing::keyed(SCHEMAS, fingerprint, Headers::default(), encode(&body))
 }

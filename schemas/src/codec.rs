@@ -177,6 +177,11 @@ impl Registry {
         true
     }
 
+    /// Whether a schema of this fingerprint has been learned.
+    pub fn knows(&self, fingerprint: Fingerprint) -> bool {
+        self.foreign.read().contains_key(&fingerprint)
+    }
+
     /// The bytes as a `T`, whichever known version wrote them.
     ///
     /// # Errors

@@ -1,0 +1,110 @@
+//! One record, tried until there is a verdict on it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::FutureExt;
+
+use super::backoff::backoff;
+use super::class::{Dead, Failure, Next, Tries, decide};
+use super::lookup::Lookup;
+use super::metrics::Metrics;
+use super::outages::{Outages, Waiting};
+use crate::{Record, Stage, StageOptions, Step};
+
+/// What all records of a stage share.
+pub(super) struct Attempts<S> {
+    pub(super) stage: Arc<S>,
+    pub(super) options: Arc<StageOptions>,
+    pub(super) outages: Outages,
+    pub(super) lookup: Lookup,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A record and what became of it.
+pub(super) struct Settled<E> {
+    pub(super) record: Record,
+    pub(super) verdict: Verdict<E>,
+}
+
+/// What became of a record.
+pub(super) enum Verdict<E> {
+    Step(Step<E>),
+    Dead(Dead),
+    Stop(String),
+}
+
+impl<S: Stage> Attempts<S> {
+    /// Tries `record` until there is a verdict.
+    pub(super) async fn settle(self: Arc<Self>, record: Record) -> Settled<S::Effect> {
+        let mut tries = Tries::default();
+        let mut waits = 0;
+        let mut waiting: Option<Waiting> = None;
+        let verdict = loop {
+            let failure = match self.once(&record).await {
+                Ok(step) => break Verdict::Step(step),
+                Err(failure) => failure,
+            };
+            match self.look_up_if_asked(decide(failure, tries, self.options.max_attempts)).await {
+                Next::Wait { dependency, reason } => {
+                    waits += 1;
+                    match &mut waiting {
+                        Some(waiting) => waiting.still(dependency, &reason),
+                        None => waiting = Some(self.outages.begin(dependency, &reason)),
+                    }
+                    self.pause(waits).await;
+                    continue;
+                }
+                Next::LookUp(_) => tries.looked_up = true,
+                Next::Again => {
+                    tries.failed += 1;
+                    self.metrics.retries.inc();
+                    // The dependency answered, or this would be another Wait: others need not wait with this record.
+                    if let Some(waiting) = waiting.take() {
+                        waiting.over();
+                    }
+                    self.pause(tries.failed).await;
+                }
+                Next::Dead(dead) => break Verdict::Dead(dead),
+                Next::Stop(reason) => break Verdict::Stop(reason),
+            }
+        };
+        if let Some(waiting) = waiting {
+            waiting.over();
+        }
+        Settled { record, verdict }
+    }
+
+    async fn once(&self, record: &Record) -> Result<Step<S::Effect>, Failure> {
+        let began = Instant::now();
+        let answer = AssertUnwindSafe(self.stage.on_record(record)).catch_unwind().await;
+        self.metrics.record_seconds.observe(began.elapsed().as_secs_f64());
+        match answer {
+            Ok(Ok(step)) => Ok(step),
+            Ok(Err(error)) => Err(Failure::Error(error)),
+            Err(_) => Err(Failure::Panic),
+        }
+    }
+
+    /// A bus that cannot be asked for a schema is a dependency like any other.
+    async fn look_up_if_asked(&self, next: Next) -> Next {
+        let Next::LookUp(fingerprint) = next else {
+            return next;
+        };
+        match self.lookup.look_up(fingerprint).await {
+            Ok(()) => next,
+            Err(error) => Next::Wait {
+                dependency: super::BUS,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    async fn pause(&self, failed: u32) {
+        let StageOptions {
+            retry_base, retry_max, ..
+        } = *self.options;
+        tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
+    }
+}

@@ -1,0 +1,220 @@
+//! What comes in: the group membership, the records that wait for their turn, and how far each partition has come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::backoff::backoff;
+use super::progress::Progress;
+use super::{BUS, RunnerError, StageOptions};
+use crate::{Bus, BusError, Consumer, ConsumerEvent, Health, Partition, Record, Runtime};
+
+/// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,
+/// and the group would miss our answers to its rebalances.
+const PAUSE_AFTER: Duration = Duration::from_millis(500);
+/// How long leaving the group may take; whoever is later is thrown out by the session timeout.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    Records,
+    Partitions,
+}
+
+/// A member of the stage's group.
+pub(super) struct Intake {
+    bus: Arc<dyn Bus>,
+    health: Health,
+    options: Arc<StageOptions>,
+    consumer: Box<dyn Consumer>,
+    waiting: VecDeque<Record>,
+    progress: Progress,
+    unwanted_since: Option<Instant>,
+    paused: bool,
+    /// Runs while the bus is away.
+    recovery: Option<BoxFuture<'static, ()>>,
+    failures: u32,
+}
+
+impl Intake {
+    /// Joins the group, waiting for the bus and the topics if need be; nothing if the process drains before that.
+    pub(super) async fn open(
+        runtime: &Runtime,
+        options: Arc<StageOptions>,
+    ) -> Result<Option<Self>, RunnerError> {
+        let mut failures = 0;
+        loop {
+            match runtime.bus.subscribe(&options.group, &options.topics).await {
+                Ok(consumer) => {
+                    runtime.health.up(BUS);
+                    return Ok(Some(Self::with(consumer, runtime, options)));
+                }
+                Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(messaging.group = options.group, %error, "joining the group waits");
+                    }
+                    runtime.health.down(BUS, error.to_string());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = runtime.shutdown.draining() => return Ok(None),
+            }
+        }
+    }
+
+    fn with(consumer: Box<dyn Consumer>, runtime: &Runtime, options: Arc<StageOptions>) -> Self {
+        Self {
+            bus: runtime.bus.clone(),
+            health: runtime.health.clone(),
+            options,
+            consumer,
+            waiting: VecDeque::new(),
+            progress: Progress::default(),
+            unwanted_since: None,
+            paused: false,
+            recovery: None,
+            failures: 0,
+        }
+    }
+
+    /// Takes in what comes next. While nothing is `wanted`, only changes of partitions are listened for, and only after a
+    /// while. May be dropped and called again at any time.
+    pub(super) async fn next(&mut self, wanted: bool) -> Result<Came, RunnerError> {
+        loop {
+            if let Some(recovery) = &mut self.recovery {
+                recovery.await;
+                self.recovery = None;
+            }
+            if let Err(error) = self.steer(wanted).await {
+                self.on_error(error)?;
+                continue;
+            }
+            match self.consumer.next().await {
+                Ok(event) => {
+                    if self.failures > 0 {
+                        self.failures = 0;
+                        self.health.up(BUS);
+                    }
+                    return Ok(self.take_in(event));
+                }
+                Err(error) => self.on_error(error)?,
+            }
+        }
+    }
+
+    async fn steer(&mut self, wanted: bool) -> Result<(), BusError> {
+        if wanted {
+            self.unwanted_since = None;
+            if self.paused {
+                self.consumer.resume(&self.progress.owned()).await?;
+                self.paused = false;
+            }
+        } else if !self.paused {
+            let since = *self.unwanted_since.get_or_insert_with(Instant::now);
+            tokio::time::sleep_until(since + PAUSE_AFTER).await;
+            self.consumer.pause(&self.progress.owned()).await?;
+            self.paused = true;
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, event: ConsumerEvent) -> Came {
+        match event {
+            ConsumerEvent::Records(records) => {
+                self.waiting.extend(records);
+                return Came::Records;
+            }
+            ConsumerEvent::Assigned(partitions) => {
+                for partition in partitions {
+                    self.progress.own(partition);
+                }
+                // The new ones are not paused yet: the next call does all of them again.
+                self.paused = false;
+            }
+            ConsumerEvent::Revoked(partitions) => {
+                for partition in &partitions {
+                    self.progress.lose(partition);
+                }
+                self.waiting.retain(|record| self.progress.owns(&record.position.partition));
+            }
+        }
+        Came::Partitions
+    }
+
+    /// Waits for what can be waited for, by a probe that runs beside everything else.
+    fn on_error(&mut self, error: BusError) -> Result<(), RunnerError> {
+        if !matches!(error, BusError::Unavailable(_) | BusError::UnknownTopic(_)) {
+            return Err(error.into());
+        }
+        self.failures += 1;
+        if self.failures == 1 {
+            tracing::warn!(messaging.group = self.options.group, %error, "reading waits");
+        }
+        self.health.down(BUS, error.to_string());
+        let (bus, health, options) = (self.bus.clone(), self.health.clone(), self.options.clone());
+        let first = self.failures;
+        let probe = async move {
+            for failures in first.. {
+                let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
+                tokio::time::sleep(wait).await;
+                match bus.probe().await {
+                    Ok(()) => break,
+                    Err(error) => health.down(BUS, error.to_string()),
+                }
+            }
+            if matches!(error, BusError::Unavailable(_)) {
+                health.up(BUS);
+            }
+        };
+        self.recovery = Some(probe.boxed());
+        Ok(())
+    }
+
+    /// The next record to begin with.
+    pub(super) fn take(&mut self) -> Option<Record> {
+        let record = self.waiting.pop_front()?;
+        self.progress.take(&record.position.partition, record.position.offset);
+        Some(record)
+    }
+
+    /// Whether no record waits for its turn.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Forgets what waits: whoever reads next finds it uncommitted.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+        self.unwanted_since = Instant::now().checked_sub(PAUSE_AFTER);
+    }
+
+    /// The partitions, and how far each has come.
+    pub(super) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// All that is owned.
+    pub(super) fn owned(&self) -> Vec<Partition> {
+        self.progress.owned()
+    }
+
+    /// Leaves the group.
+    pub(super) async fn leave(self) {
+        let left = tokio::time::timeout(LEAVE_WITHIN, self.consumer.leave()).await;
+        let reason = match left {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(messaging.group = self.options.group, reason, "the group was not left in order");
+    }
+}

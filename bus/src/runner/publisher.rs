@@ -1,0 +1,197 @@
+//! Publishing until it is acknowledged: what a stage decided, dead letters, and the commits that go with them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use relay_schemas::TimestampMs;
+
+use super::attempt::{Settled, Verdict};
+use super::backoff::backoff;
+use super::class::{Dead, POISON};
+use super::dead_letter::dead_letter;
+use super::metrics::Metrics;
+use super::shrink::without_text;
+use super::{BUS, RunnerError, StageOptions};
+use crate::{Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, crash, crash_point, header};
+
+/// What one record leads to.
+pub(super) struct Parcel<E> {
+    source: Record,
+    outgoing: Vec<Outgoing>,
+    effects: Vec<E>,
+}
+
+impl<E> Parcel<E> {
+    /// The record that led to it.
+    pub(super) fn position(&self) -> &Position {
+        &self.source.position
+    }
+}
+
+/// Publishes for one stage.
+pub(super) struct Publisher {
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) health: Health,
+    pub(super) identity: Identity,
+    pub(super) options: Arc<StageOptions>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Publisher {
+    /// Turns a verdict into what is to be published; a stage that cannot go on is an error.
+    pub(super) fn pack<E>(&self, settled: Settled<E>) -> Result<Parcel<E>, RunnerError> {
+        let Settled { record, verdict } = settled;
+        match verdict {
+            Verdict::Step(step) => Ok(Parcel {
+                outgoing: step.publish.into_iter().map(|out| sealed(out, &record)).collect(),
+                effects: step.effects,
+                source: record,
+            }),
+            Verdict::Dead(dead) => Ok(Parcel {
+                outgoing: self.bury(&record, &dead),
+                effects: Vec::new(),
+                source: record,
+            }),
+            Verdict::Stop(reason) => Err(RunnerError::Stage(reason)),
+        }
+    }
+
+    /// Publishes `parcels` and then commits; returns the effects that may now be done.
+    pub(super) async fn deliver<E>(
+        &self,
+        parcels: Vec<Parcel<E>>,
+        commits: Vec<Commit>,
+    ) -> Result<Vec<E>, RunnerError> {
+        let service = self.identity.service;
+        let outgoing: Vec<Outgoing> = parcels.iter().flat_map(|parcel| parcel.outgoing.clone()).collect();
+        crash_point(service, "before_publish");
+        let (with, after) = if crash::separates_commits(service) {
+            (Vec::new(), commits.clone())
+        } else {
+            (commits.clone(), Vec::new())
+        };
+        let effects = match self.persist(&outgoing, &with).await {
+            Ok(()) => parcels.into_iter().flat_map(|parcel| parcel.effects).collect(),
+            Err(BusError::TooLarge { .. }) => self.deliver_singly(parcels, &with).await?,
+            Err(error) => return Err(error.into()),
+        };
+        crash_point(service, "after_publish");
+        crash_point(service, "before_commit");
+        if !after.is_empty() {
+            self.persist(&[], &after).await?;
+        }
+        crash_point(service, "after_commit");
+        Ok(effects)
+    }
+
+    /// A record of the batch is too large: the others must not suffer for it.
+    async fn deliver_singly<E>(
+        &self,
+        parcels: Vec<Parcel<E>>,
+        commits: &[Commit],
+    ) -> Result<Vec<E>, RunnerError> {
+        let mut effects = Vec::new();
+        for parcel in parcels {
+            match self.persist(&parcel.outgoing, &[]).await {
+                Ok(()) => effects.extend(parcel.effects),
+                Err(BusError::TooLarge { .. }) => effects.extend(self.deliver_smaller(parcel).await?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.persist(&[], commits).await?;
+        Ok(effects)
+    }
+
+    /// First without texts, then as a dead letter.
+    async fn deliver_smaller<E>(&self, parcel: Parcel<E>) -> Result<Vec<E>, RunnerError> {
+        let shrink = |out: &Outgoing| without_text(out).unwrap_or_else(|| out.clone());
+        let smaller: Vec<Outgoing> = parcel.outgoing.iter().map(shrink).collect();
+        let too_large = match self.persist(&smaller, &[]).await {
+            Ok(()) => {
+                self.metrics.texts_dropped.inc();
+                return Ok(parcel.effects);
+            }
+            Err(too_large @ BusError::TooLarge { .. }) => too_large,
+            Err(error) => return Err(error.into()),
+        };
+        let dead = Dead {
+            class: POISON,
+            reason: format!("what it led to is too large: {too_large}"),
+            attempts: 1,
+        };
+        for last_word in self.bury(&parcel.source, &dead) {
+            match self.persist(&[last_word], &[]).await {
+                Ok(()) => {}
+                Err(error @ BusError::TooLarge { .. }) => {
+                    tracing::error!(%error, "even the dead letter is too large; the record is passed over");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Publishes until it is acknowledged, for as long as that takes; the same records, so that duplicates are possible.
+    /// Fails only with [`BusError::TooLarge`] and [`BusError::Fatal`].
+    async fn persist(&self, records: &[Outgoing], commits: &[Commit]) -> Result<(), BusError> {
+        if records.is_empty() && commits.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut failed = 0;
+        loop {
+            match self.bus.publish(records.to_vec(), commits.to_vec()).await {
+                Ok(_) => break,
+                Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                    failed += 1;
+                    if failed == 1 {
+                        tracing::warn!(%error, "publishing waits");
+                    }
+                    self.health.down(BUS, error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+            let StageOptions {
+                retry_base, retry_max, ..
+            } = *self.options;
+            tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
+        }
+        if failed > 0 {
+            tracing::info!("publishing goes on");
+            self.health.up(BUS);
+        }
+        self.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics.records_out.inc_by(records.len() as u64);
+        Ok(())
+    }
+
+    fn bury(&self, record: &Record, dead: &Dead) -> Vec<Outgoing> {
+        let partition = &record.position.partition;
+        tracing::error!(
+            messaging.topic = partition.topic,
+            messaging.partition = partition.partition,
+            messaging.offset = record.position.offset,
+            messaging.group = self.options.group,
+            request.id = record.headers.text(header::REQUEST_ID).unwrap_or_default(),
+            class = dead.class,
+            attempts = dead.attempts,
+            "a record becomes a dead letter, which holds the reason"
+        );
+        self.metrics.dead_letters.with_label_values(&[dead.class]).inc();
+        let StageOptions {
+            group, dead_letter_bytes, ..
+        } = &*self.options;
+        let now = TimestampMs::now();
+        dead_letter(record, dead, group, *dead_letter_bytes, &self.identity, now)
+    }
+}
+
+/// Adds what every record carries: its checksum, and its source's trace context unless the stage opened a span of its own.
+fn sealed(mut outgoing: Outgoing, source: &Record) -> Outgoing {
+    if outgoing.headers.get(header::TRACEPARENT).is_none()
+        && let Some(traceparent) = source.headers.get(header::TRACEPARENT)
+    {
+        outgoing.headers.set(header::TRACEPARENT, traceparent.clone());
+    }
+    outgoing.sealed()
+}
