@@ -1,0 +1,374 @@
+//! Follows one answer on its way to the client: orders frames, sees what is missing, and decides what may be shown.
+//!
+//! The control seam may lose, repeat and reorder frames, and two workers may run the same request when a lease was
+//! revoked. The follower takes the first run it sees. Whenever it is *in doubt* (frames were lost that nobody replays, a
+//! second run, silence) it asks the sink who won and finishes from the winner alone, so that what a client sees finish
+//! is what the record says. Time comes in as an argument; what is to be done comes back as [`Step`]s.
+
+use std::collections::BTreeMap;
+
+use relay_schemas::{Final, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs};
+
+use crate::final_of;
+
+/// How long the follower waits before it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// From a gap to the first question: reordered frames close most gaps by themselves.
+    pub gap_ms: i64,
+    /// From the last frame to the question whether the request has ended; doubles while nothing is heard.
+    pub silence_ms: i64,
+    /// Longest pause between two questions.
+    pub most_ms: i64,
+    /// Questions for the text of a finished answer before it counts as lost.
+    pub replays: u32,
+    /// Most frames held while an earlier one is missing; later ones are dropped and asked for again.
+    pub ahead: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            gap_ms: 50,
+            silence_ms: 1_000,
+            most_ms: 8_000,
+            replays: 6,
+            ahead: 1_024,
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The client gets this piece of text. Only for streamed answers.
+    Show(String),
+    /// The answer ended as the record says; nothing follows.
+    Finish {
+        /// How it ended.
+        end: Final,
+        /// The whole text, where nothing was shown before; empty for streamed answers.
+        text: String,
+    },
+    /// The answer cannot be finished truthfully; nothing follows.
+    Break(Broken),
+    /// Ask the worker for frames again and give them to [`Follower::on_frame`].
+    AskReplay {
+        /// Of which run.
+        run: Run,
+        /// The first one that is missing.
+        from_seq: u32,
+    },
+    /// Ask the sink how the request ended and give the answer to [`Follower::on_winner`].
+    AskWinner,
+}
+
+/// Why an answer cannot be finished truthfully.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The client was shown text of one run, and another one won.
+    Diverged,
+    /// The answer was recorded without its text, and nobody holds the frames any more.
+    Unavailable,
+}
+
+/// The state of one answer on its way to one client.
+#[derive(Debug)]
+pub struct Follower {
+    patience: Patience,
+    streamed: bool,
+    following: Option<Run>,
+    next_seq: u32,
+    ahead: BTreeMap<u32, Frame>,
+    /// Read and not shown, for answers that leave in one piece.
+    kept: String,
+    /// Bytes shown.
+    shown: usize,
+    /// The followed run's own end, once everything before it was read.
+    end: Option<Final>,
+    /// The record's end, while its text is still missing.
+    decided: Option<Final>,
+    /// Attempts of workers up to this one are ignored.
+    fenced: u32,
+    in_doubt: bool,
+    ended: bool,
+    quiet_at: TimestampMs,
+    quiet_ms: i64,
+    mend_at: Option<TimestampMs>,
+    mends: u32,
+}
+
+impl Follower {
+    /// Starts following. `streamed`: pieces are shown as they come; else all at once at the end.
+    pub fn new(patience: Patience, streamed: bool, now: TimestampMs) -> Self {
+        Self {
+            patience,
+            streamed,
+            following: None,
+            next_seq: 0,
+            ahead: BTreeMap::new(),
+            kept: String::new(),
+            shown: 0,
+            end: None,
+            decided: None,
+            fenced: 0,
+            in_doubt: false,
+            ended: false,
+            quiet_at: now.plus_ms(patience.silence_ms),
+            quiet_ms: patience.silence_ms,
+            mend_at: None,
+            mends: 0,
+        }
+    }
+
+    /// Whether the client was sent text.
+    pub fn saw_token(&self) -> bool {
+        self.shown > 0
+    }
+
+    /// Whether a [`Step::Finish`] or [`Step::Break`] was given out.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// When [`Follower::on_wakeup`] wants to be called, at the latest; `None` once it has ended.
+    pub fn next_wakeup(&self) -> Option<TimestampMs> {
+        let mend = self.mend_at.unwrap_or(self.quiet_at);
+        (!self.ended).then(|| mend.min(self.quiet_at))
+    }
+
+    /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
+    pub fn fence(&mut self, attempt: u32) -> bool {
+        self.fenced = self.fenced.max(attempt);
+        let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
+        if follows_fenced && !self.saw_token() && !self.ended {
+            self.follow(None);
+        }
+        self.saw_token()
+    }
+
+    /// A frame arrived, by itself or as part of a replay.
+    pub fn on_frame(&mut self, frame: Frame, now: TimestampMs) -> Vec<Step> {
+        if self.ended || self.is_fenced(&frame.run) {
+            return Vec::new();
+        }
+        match &self.following {
+            None => self.follow(Some(frame.run.clone())),
+            Some(run) if *run == frame.run => {}
+            Some(_) => return self.on_second_run(now),
+        }
+        self.quiet_ms = self.patience.silence_ms;
+        self.quiet_at = now.plus_ms(self.quiet_ms);
+        if frame.seq < self.next_seq || self.end.is_some() {
+            return Vec::new();
+        }
+        if frame.seq > self.next_seq {
+            if self.ahead.len() < self.patience.ahead {
+                self.ahead.insert(frame.seq, frame);
+            }
+            self.mend_at.get_or_insert(now.plus_ms(self.patience.gap_ms));
+            return Vec::new();
+        }
+        self.read_on(frame, now)
+    }
+
+    /// Frames may have been lost here, and with them a request to fence: what this run says of its end must be confirmed.
+    pub fn on_lost(&mut self, now: TimestampMs) {
+        self.in_doubt = true;
+        if self.following.is_some() {
+            self.mend_at.get_or_insert(now.plus_ms(self.patience.gap_ms));
+        }
+    }
+
+    /// The sink answered. `None`: it knows of no end yet.
+    pub fn on_winner(&mut self, outcome: Option<&Outcome>, now: TimestampMs) -> Vec<Step> {
+        let Some(outcome) = outcome.filter(|_| !self.ended) else {
+            return Vec::new();
+        };
+        let end = final_of(outcome);
+        let same_run = self.following.as_ref() == Some(&outcome.run);
+        if !is_success(end.status) {
+            return self.finish(end);
+        }
+        if self.saw_token() && !same_run {
+            return self.give_up(Broken::Diverged);
+        }
+        match outcome.answer.as_ref().filter(|answer| !answer.text_dropped) {
+            Some(answer) => self.finish_with(end, &answer.text),
+            None if same_run && self.end.is_some() => self.finish(end),
+            None => self.collect(outcome.run.clone(), end, now),
+        }
+    }
+
+    /// Time passed.
+    pub fn on_wakeup(&mut self, now: TimestampMs) -> Vec<Step> {
+        if self.ended {
+            return Vec::new();
+        }
+        if self.decided.is_some() && self.mends >= self.patience.replays {
+            return self.give_up(Broken::Unavailable);
+        }
+        let mut steps = Vec::new();
+        if self.mend_at.is_some_and(|at| at <= now) {
+            steps.extend(self.mend());
+            self.mend_at = Some(now.plus_ms(self.mend_pause()));
+            self.mends += 1;
+        }
+        if self.quiet_at <= now {
+            if !steps.contains(&Step::AskWinner) && self.decided.is_none() {
+                steps.push(Step::AskWinner);
+            }
+            self.quiet_ms = (self.quiet_ms * 2).min(self.patience.most_ms);
+            self.quiet_at = now.plus_ms(self.quiet_ms);
+        }
+        steps
+    }
+
+    fn is_fenced(&self, run: &Run) -> bool {
+        run.service == Service::Workers && run.attempt <= self.fenced
+    }
+
+    /// Begins with `run` from its first frame; what was read of another one, and never shown, is forgotten.
+    fn follow(&mut self, run: Option<Run>) {
+        self.following = run;
+        self.next_seq = 0;
+        self.ahead.clear();
+        self.kept.clear();
+        self.end = None;
+        self.mends = 0;
+        self.mend_at = None;
+    }
+
+    fn on_second_run(&mut self, now: TimestampMs) -> Vec<Step> {
+        if !self.in_doubt || self.mend_at.is_none() {
+            self.in_doubt = true;
+            self.mends = 0;
+            self.mend_at = Some(now);
+        }
+        Vec::new()
+    }
+
+    /// Takes `frame`, which is the next one, and all held ones that follow it without a gap.
+    fn read_on(&mut self, frame: Frame, now: TimestampMs) -> Vec<Step> {
+        let mut text = frame.text;
+        let mut end = frame.end;
+        self.next_seq = frame.seq.saturating_add(1);
+        while let Some(next) = self.ahead.remove(&self.next_seq) {
+            text.push_str(&next.text);
+            end = end.or(next.end);
+            self.next_seq = self.next_seq.saturating_add(1);
+        }
+        // What was held before the gap closed may be a duplicate of what a replay just brought.
+        self.ahead = self.ahead.split_off(&self.next_seq);
+        self.end = end;
+        let mut steps = self.take(text);
+        self.settle(now, &mut steps);
+        steps
+    }
+
+    fn take(&mut self, text: String) -> Vec<Step> {
+        if text.is_empty() {
+            return Vec::new();
+        }
+        if !self.streamed {
+            if self.kept.is_empty() {
+                self.kept = text;
+            } else {
+                self.kept.push_str(&text);
+            }
+            return Vec::new();
+        }
+        self.shown += text.len();
+        vec![Step::Show(text)]
+    }
+
+    /// After reading: ends if the end is known and sure, else looks when to ask.
+    fn settle(&mut self, now: TimestampMs, steps: &mut Vec<Step>) {
+        match self.end.take() {
+            Some(own) if self.decided.is_some() || !self.in_doubt => {
+                let end = self.decided.take().unwrap_or(own);
+                steps.extend(self.finish(end));
+            }
+            Some(own) => {
+                self.end = Some(own);
+                self.mends = 0;
+                self.mend_at = Some(now);
+            }
+            None if self.ahead.is_empty() && !self.in_doubt && self.decided.is_none() => {
+                self.mends = 0;
+                self.mend_at = None;
+            }
+            None => {}
+        }
+    }
+
+    /// The next question while something is missing: the worker and the sink in turn.
+    fn mend(&self) -> Option<Step> {
+        let run = self
+            .following
+            .as_ref()
+            .filter(|run| run.service == Service::Workers && self.end.is_none());
+        let replay = run.map(|run| Step::AskReplay {
+            run: run.clone(),
+            from_seq: self.next_seq,
+        });
+        if self.decided.is_some() {
+            return replay;
+        }
+        let gap = !self.ahead.is_empty();
+        replay
+            .filter(|_| gap && self.mends.is_multiple_of(2) || !gap && !self.mends.is_multiple_of(2))
+            .or(Some(Step::AskWinner))
+    }
+
+    fn mend_pause(&self) -> i64 {
+        (self.patience.gap_ms << self.mends.min(16)).clamp(1, self.patience.most_ms.max(1))
+    }
+
+    /// The record holds no text: only the run's own frames do.
+    fn collect(&mut self, run: Run, end: Final, now: TimestampMs) -> Vec<Step> {
+        if run.service != Service::Workers {
+            return self.give_up(Broken::Unavailable);
+        }
+        if self.following.as_ref() != Some(&run) {
+            self.follow(Some(run));
+        }
+        // The record names this run, so a fence on it no longer matters.
+        self.fenced = 0;
+        if self.decided.replace(end).is_none() {
+            self.mends = 0;
+            self.mend_at = Some(now);
+        }
+        Vec::new()
+    }
+
+    /// The record's text replaces what is missing behind what was shown.
+    fn finish_with(&mut self, end: Final, text: &str) -> Vec<Step> {
+        if !self.streamed {
+            text.clone_into(&mut self.kept);
+            return self.finish(end);
+        }
+        let Some(rest) = text.get(self.shown..) else {
+            return self.give_up(Broken::Diverged);
+        };
+        let mut steps = self.take(rest.to_owned());
+        steps.extend(self.finish(end));
+        steps
+    }
+
+    fn finish(&mut self, end: Final) -> Vec<Step> {
+        self.ended = true;
+        let text = std::mem::take(&mut self.kept);
+        vec![Step::Finish { end, text }]
+    }
+
+    fn give_up(&mut self, broken: Broken) -> Vec<Step> {
+        self.ended = true;
+        vec![Step::Break(broken)]
+    }
+}
+
+/// Whether a client is told that it worked.
+pub const fn is_success(status: OutcomeStatus) -> bool {
+    matches!(status, OutcomeStatus::Completed | OutcomeStatus::Cached)
+}
