@@ -66,10 +66,6 @@ impl Tree {
         self.root.all(&mut all);
         all
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.root.is_empty()
-    }
 }
 
 /// The first token, and what follows it.
@@ -217,6 +213,6 @@ mod tests {
             assert_eq!(tree.all().len(), places.len() - left);
             tree.remove(place);
         }
-        assert!(tree.is_empty());
+        assert!(tree.root.is_empty());
     }
 }
