@@ -11,6 +11,7 @@ mod house;
 mod outcome;
 mod plan;
 mod request;
+mod scheduler;
 mod units;
 mod work;
 
@@ -26,6 +27,10 @@ pub use plan::{
     CacheFlags, Candidate, ConditionTrace, Decoding, Plan, Planned, Planning, RuleTrace, Verifier,
 };
 pub use request::{BatchRef, Class, Request, Run, Service};
+pub use scheduler::{
+    FoldedOffset, LeaseEntry, RequeuedPosition, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot,
+    TenantCounter, WaitingPositions,
+};
 pub use units::{InstanceId, MicroUsd, RequestId, TenantId, TimestampMs, TokenCount};
 pub use work::{CacheStatus, Caching, Lane, Lease, Provenance, Queueing, Ready, Work};
 
@@ -45,6 +50,7 @@ codec::record!(
     ReplayAnswer,
     ReplayQuery,
     Request,
+    SchedulerRecord,
     SchemaBody,
     WinnerAnswer,
     WinnerQuery,
@@ -71,6 +77,7 @@ pub fn all() -> Vec<(&'static str, &'static Codec)> {
         ReplayAnswer,
         ReplayQuery,
         Request,
+        SchedulerRecord,
         SchemaBody,
         WinnerAnswer,
         WinnerQuery,
