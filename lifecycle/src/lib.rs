@@ -1,7 +1,11 @@
 //! What a request may become, who may end it, and how its answer is followed. Pure: no I/O, no clock, no logging.
 
+mod cache_key;
+mod digest;
 mod ending;
 mod follower;
 
+pub use cache_key::cache_key;
+pub use digest::Digest;
 pub use ending::{Ending, Known, end, final_of, may_end};
 pub use follower::{Broken, Follower, Patience, Step, is_success};
