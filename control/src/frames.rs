@@ -95,3 +95,84 @@ pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, wi
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use relay_schemas::{OutcomeStatus, Run, Service, Usage};
+
+    use super::*;
+
+    fn frame(text: String, seq: u32, ends: bool) -> Frame {
+        Frame {
+            request_id: "request".into(),
+            run: Run {
+                service: Service::Workers,
+                instance: "worker".into(),
+                epoch: 1_700_000_000_000,
+                attempt: 1,
+            },
+            seq,
+            text,
+            tokens: TokenCount(12),
+            end: ends.then(|| Final {
+                status: OutcomeStatus::Completed,
+                code: None,
+                message: None,
+                finish_reason: Some("stop".to_owned()),
+                model: "tiny".to_owned(),
+                usage: Usage::default(),
+                retry_after_ms: None,
+            }),
+        }
+    }
+
+    /// Room for everything but the text, and `text` bytes of it.
+    fn limit_with(text: usize) -> usize {
+        encode(&frame(String::new(), 0, true)).len() + NUMBERS_GROW_BY + text
+    }
+
+    #[test]
+    fn a_frame_that_fits_stays_whole() {
+        let whole = frame("short".to_owned(), 3, true);
+        assert_eq!(split(whole.clone(), encode(&whole).len()), [whole]);
+    }
+
+    #[test]
+    fn a_frame_without_room_for_text_still_moves_a_character_at_a_time() {
+        let pieces = split(frame("aé😀".to_owned(), 0, true), 1);
+        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(texts, ["a", "é", "😀"]);
+    }
+
+    #[test]
+    fn a_reason_too_long_for_a_message_is_cut_and_not_the_end_with_it() {
+        let end = frame(String::new(), 0, true).end.map(|end| Final {
+            message: Some("€".repeat(1_000)),
+            ..end
+        });
+        let end = within(end.expect("it was just made"), 1_000);
+        assert_eq!(end.message.map(|message| message.len()), Some(249));
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_loses_nothing(
+            text in "\\PC{0,400}",
+            seq in 0_u32..1_000_000,
+            room in 4_usize..120,
+            ends: bool,
+        ) {
+            let limit = limit_with(room);
+            let pieces = split(frame(text.clone(), seq, ends), limit);
+            let together: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+            prop_assert_eq!(together, text);
+            for (index, piece) in pieces.iter().enumerate() {
+                prop_assert_eq!(piece.seq, seq + u32::try_from(index).expect("few pieces"));
+                prop_assert!(encode(piece).len() <= limit);
+                prop_assert_eq!(piece.end.is_some(), ends && index == pieces.len() - 1);
+                prop_assert_eq!(piece.tokens, TokenCount(12));
+            }
+        }
+    }
+}

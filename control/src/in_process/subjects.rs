@@ -196,7 +196,11 @@ mod tests {
         for (pattern, subject, hears) in cases {
             let mut tree = Tree::default();
             tree.add(&place(pattern));
-            assert_eq!(!tree.hearers(subject).each.is_empty(), hears, "{pattern} and {subject}");
+            assert_eq!(
+                !tree.hearers(subject).each.is_empty(),
+                hears,
+                "{pattern} and {subject}"
+            );
         }
     }
 

@@ -39,7 +39,11 @@ impl Inbox {
 
     /// Hands an answer to who waits for it, if anybody still does.
     pub(super) fn arrived(&self, message: Message) {
-        let number = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+        let number = message
+            .subject
+            .rsplit('.')
+            .next()
+            .and_then(|token| token.parse().ok());
         let waiting = number.and_then(|number: u64| self.waiting.lock().remove(&number));
         if let Some(sender) = waiting {
             drop(sender.send(message));

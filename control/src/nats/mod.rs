@@ -60,7 +60,10 @@ impl NatsControl {
             .await
             .map_err(unavailable)?;
         let inbox_prefix = client.new_inbox();
-        let mut answers = client.subscribe(format!("{inbox_prefix}.*")).await.map_err(unavailable)?;
+        let mut answers = client
+            .subscribe(format!("{inbox_prefix}.*"))
+            .await
+            .map_err(unavailable)?;
         let shared = Arc::new(Shared {
             client,
             options,
@@ -116,7 +119,10 @@ async fn connect_options(options: &NatsOptions) -> Result<ConnectOptions, Contro
 
 /// No wait before the first try, then 20 ms, doubling.
 fn pause(attempt: usize, longest_ms: u64) -> Duration {
-    let doublings = u32::try_from(attempt).unwrap_or(u32::MAX).saturating_sub(2).min(16);
+    let doublings = u32::try_from(attempt)
+        .unwrap_or(u32::MAX)
+        .saturating_sub(2)
+        .min(16);
     let pause_ms = if attempt <= 1 { 0 } else { 20 << doublings };
     Duration::from_millis(pause_ms.min(longest_ms))
 }
@@ -157,7 +163,9 @@ impl Shared {
         match self.client.connection_state() {
             State::Connected => Ok(()),
             State::Pending => Err(ControlError::Unavailable("NATS was not reached yet".to_owned())),
-            State::Disconnected => Err(ControlError::Unavailable("the connection to NATS is lost".to_owned())),
+            State::Disconnected => Err(ControlError::Unavailable(
+                "the connection to NATS is lost".to_owned(),
+            )),
         }
     }
 
@@ -170,7 +178,12 @@ impl Shared {
     }
 
     /// Hands a message to the client, which sends and flushes at once.
-    async fn send(&self, subject: &str, answer_to: Option<String>, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(
+        &self,
+        subject: &str,
+        answer_to: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.check_connected()?;
         let room = Duration::from_millis(self.options.publish_timeout_ms);
@@ -183,7 +196,9 @@ impl Shared {
         };
         match sent {
             Ok(sent) => sent.map_err(unavailable),
-            Err(_) => Err(ControlError::Unavailable("NATS takes messages too slowly".to_owned())),
+            Err(_) => Err(ControlError::Unavailable(
+                "NATS takes messages too slowly".to_owned(),
+            )),
         }
     }
 

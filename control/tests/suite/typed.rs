@@ -1,0 +1,187 @@
+//! The typed helpers, over either seam.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_control::{Control, ControlError, Heard, ask, finish, listen, send, serve};
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{
+    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, OutcomeStatus, Request, RequestId,
+    Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
+};
+use tokio::sync::Barrier;
+
+use super::{PATIENCE, subject};
+
+fn cancel(id: &str) -> Cancel {
+    Cancel {
+        request_id: id.into(),
+        tenant: "acme".into(),
+        reason: "the client went away".to_owned(),
+    }
+}
+
+pub async fn typed_messages_arrive_and_garbage_counts_as_lost(control: Arc<dyn Control>) {
+    let subject = subject("typed");
+    let mut listener = listen::<Cancel>(&*control, &subject).await.unwrap();
+    send(&*control, &subject, &cancel("one")).await.unwrap();
+    control.publish(&subject, "garbage".into()).await.unwrap();
+    send(&*control, &subject, &cancel("two")).await.unwrap();
+    for expected in [
+        Heard::Message(cancel("one")),
+        Heard::Lost,
+        Heard::Message(cancel("two")),
+    ] {
+        let heard = tokio::time::timeout(PATIENCE, listener.next()).await.unwrap();
+        assert_eq!(heard, Some(expected));
+    }
+}
+
+fn query(attempt: u32) -> FenceQuery {
+    FenceQuery {
+        request_id: RequestId::new("r"),
+        attempt,
+    }
+}
+
+/// Asks until somebody listens: `serve` begins to when it is first polled.
+async fn ask_served(control: &dyn Control, subject: &str, attempt: u32) -> FenceAnswer {
+    loop {
+        match ask(control, subject, &query(attempt), PATIENCE).await {
+            Err(ControlError::NoResponder(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
+pub async fn served_questions_are_answered_side_by_side(control: Arc<dyn Control>) {
+    let subject = subject("served");
+    let both = Arc::new(Barrier::new(2));
+    let (serving, asked) = (Arc::clone(&control), subject.clone());
+    let served = tokio::spawn(async move {
+        serve(serving, &asked, Some("fences"), move |question: FenceQuery| {
+            let both = Arc::clone(&both);
+            async move {
+                // Would wait for ever if one question were answered after the other.
+                both.wait().await;
+                FenceAnswer {
+                    known: true,
+                    saw_token: question.attempt == 1,
+                }
+            }
+        })
+        .await
+    });
+    let (first, second) = tokio::join!(
+        ask_served(&*control, &subject, 1),
+        ask_served(&*control, &subject, 2)
+    );
+    assert!(first.saw_token && !second.saw_token, "each its own answer");
+    control
+        .publish(&subject, "no question at all".into())
+        .await
+        .unwrap();
+    let (first, second) = tokio::join!(
+        ask_served(&*control, &subject, 1),
+        ask_served(&*control, &subject, 2)
+    );
+    assert!(first.saw_token && !second.saw_token, "also after garbage");
+    served.abort();
+}
+
+pub async fn an_answer_of_the_wrong_kind_is_unreadable(control: Arc<dyn Control>) {
+    let subject = subject("wrong");
+    let (serving, asked) = (Arc::clone(&control), subject.clone());
+    let served = tokio::spawn(async move {
+        serve(serving, &asked, None, |_: FenceQuery| async {
+            WinnerAnswer { outcome: None }
+        })
+        .await
+    });
+    let answer = loop {
+        match ask::<FenceQuery, FenceAnswer>(&*control, &subject, &query(1), PATIENCE).await {
+            Err(ControlError::NoResponder(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            answer => break answer,
+        }
+    };
+    assert!(
+        matches!(answer, Err(ControlError::Unreadable { .. })),
+        "{answer:?}"
+    );
+    served.abort();
+}
+
+fn request(reply_to: Option<String>) -> Request {
+    Request {
+        request_id: RequestId::new("r"),
+        tenant: TenantId::new("acme"),
+        class: Class::Interactive,
+        model: "tiny".to_owned(),
+        canonical: "{}".to_owned(),
+        request_hash: "hash".to_owned(),
+        stream: false,
+        include_usage: false,
+        prompt_tokens: TokenCount(1),
+        requested_tokens: None,
+        temperature: None,
+        accepted_at: TimestampMs(1),
+        deadline: TimestampMs(60_000),
+        reply_to,
+        idempotency_key: None,
+        batch: None,
+    }
+}
+
+pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Control>) {
+    let subject = subject("reply");
+    let mut frames = listen::<Frame>(&*control, &subject).await.unwrap();
+    let run = Run {
+        service: Service::Workers,
+        instance: InstanceId::new("w"),
+        epoch: 1,
+        attempt: 1,
+    };
+    let text = "ä€😀".repeat(control.max_payload() / 4);
+    let ending = Ending {
+        answer: Some(Answer {
+            text: text.clone(),
+            finish_reason: "stop".to_owned(),
+            model: "tiny".to_owned(),
+            model_version: "1".to_owned(),
+            text_dropped: false,
+        }),
+        usage: Usage {
+            prompt_tokens: TokenCount(1),
+            completion_tokens: TokenCount(9),
+        },
+        ..Ending::of(OutcomeStatus::Completed)
+    };
+    let asked = request(Some(subject));
+    let outcome = end(
+        Known::Request(&asked),
+        run.clone(),
+        ending.clone(),
+        TimestampMs(5),
+    );
+    let nobody_waits = end(Known::Request(&request(None)), run, ending, TimestampMs(5));
+    finish(&*control, &nobody_waits, 0, true).await;
+    finish(&*control, &outcome, 7, true).await;
+
+    let (mut seq, mut seen) = (7, String::new());
+    loop {
+        let heard = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
+        let Some(Heard::Message(frame)) = heard else {
+            panic!("a frame was expected, not {heard:?}");
+        };
+        assert_eq!(frame.seq, seq);
+        seq += 1;
+        seen.push_str(&frame.text);
+        if let Some(end) = frame.end {
+            assert_eq!(end.finish_reason.as_deref(), Some("stop"));
+            break;
+        }
+    }
+    assert!(seq > 8, "it did not fit into one frame");
+    assert_eq!(seen.len(), text.len());
+    assert!(seen == text, "nothing of the text is lost");
+}
