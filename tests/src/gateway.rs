@@ -16,6 +16,9 @@ pub fn server(variable: &str) -> anyhow::Result<String> {
         .with_context(|| format!("{variable} is not set: `make test` starts the servers, or `local.py run -- …`"))
 }
 
+/// The executable with crash points.
+pub const KILLABLE: &str = "relay-with-crash-points";
+
 /// A gateway in one process, its folder, its mock backend and its address.
 pub struct Gateway {
     /// Configuration, data and logs.
@@ -24,6 +27,7 @@ pub struct Gateway {
     pub base_url: String,
     /// The operators' listener.
     pub ops_url: String,
+    executable: PathBuf,
     config: PathBuf,
     mock: Mock,
     process: Option<Process>,
@@ -31,15 +35,15 @@ pub struct Gateway {
 
 impl Gateway {
     /// Prepares a gateway in front of a mock backend started with `mock_arguments`, and starts it.
-    pub async fn start(mock_arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut gateway = Self::prepare(mock_arguments)?;
+    pub async fn start(program: &str, mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut gateway = Self::prepare(program, mock_arguments)?;
         gateway.run(None)?;
         gateway.ready().await?;
         Ok(gateway)
     }
 
     /// Prepares one without starting it.
-    pub fn prepare(mock_arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn prepare(program: &str, mock_arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mock = Mock::start(folder.path(), mock_arguments)?;
         write_models(folder.path(), &mock.base_url)?;
@@ -51,6 +55,7 @@ impl Gateway {
             base_url: format!("http://127.0.0.1:{port}"),
             ops_url: format!("http://127.0.0.1:{ops}"),
             folder,
+            executable: executable(program)?,
             config,
             mock,
             process: None,
@@ -59,7 +64,7 @@ impl Gateway {
 
     /// Starts the process; with `crash_at` it will die there.
     pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
-        let mut command = Command::new(executable("relay-with-crash-points")?);
+        let mut command = Command::new(&self.executable);
         command.arg("up").arg("--config").arg(&self.config).current_dir(root()).env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {
             command.env("RELAY_CRASH_AT", point);
@@ -122,6 +127,11 @@ impl Gateway {
         self.folder.path().join("data")
     }
 
+    /// Process ids of what runs, for measuring.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.process.iter().map(Process::id).collect()
+    }
+
     /// The mock backend's base URL.
     pub fn backend(&self) -> &str {
         &self.mock.base_url
@@ -133,7 +143,7 @@ impl Gateway {
     }
 }
 
-const POLICY: &str = include_str!("policy.yaml");
+pub(crate) const POLICY: &str = include_str!("policy.yaml");
 
 fn configuration(folder: &Path, port: u16, ops: u16) -> String {
     let folder = folder.display();

@@ -8,4 +8,8 @@ pub mod ledger;
 pub mod load;
 pub mod mock;
 pub mod process;
+pub mod production;
+pub mod servers;
+pub mod settle;
+pub mod takeover;
 pub mod verdict;

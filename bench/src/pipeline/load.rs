@@ -1,0 +1,81 @@
+//! Open loop: requests leave when they are due, whether or not earlier ones have come back, so that a slow answer is not hidden.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use relay_tests::ask::{End, Manner, ask, unique_prompt};
+use tokio::task::JoinSet;
+
+/// What came back.
+#[derive(Debug, Default)]
+pub struct Came {
+    /// From due to last byte, milliseconds, of those that finished.
+    pub latencies_ms: Vec<f64>,
+    /// Those that did not finish.
+    pub failed: usize,
+    /// Wall time, seconds.
+    pub wall_s: f64,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// `rate` requests a second for `lasting`, every second one streamed.
+pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
+    let http = client();
+    let begin = Instant::now();
+    let mut asked = JoinSet::new();
+    let count = (f64::from(rate) * lasting.as_secs_f64()) as u32;
+    for number in 0..count {
+        let due = begin + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
+        tokio::time::sleep_until(due.into()).await;
+        let (http, base) = (http.clone(), bases[number as usize % bases.len()].clone());
+        asked.spawn(async move { (one(&http, &base).await, due.elapsed()) });
+    }
+    let mut came = Came::default();
+    for (finished, took) in asked.join_all().await {
+        if finished {
+            came.latencies_ms.push(took.as_secs_f64() * 1e3);
+        } else {
+            came.failed += 1;
+        }
+    }
+    came.wall_s = begin.elapsed().as_secs_f64();
+    came
+}
+
+/// `clients` that each ask again as soon as they are answered: what it does flat out.
+pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Came {
+    let http = client();
+    let begin = Instant::now();
+    let done = Arc::new(AtomicU64::new(0));
+    let mut running = JoinSet::new();
+    for number in 0..clients {
+        let (http, base, done) = (http.clone(), bases[number % bases.len()].clone(), done.clone());
+        running.spawn(async move {
+            let mut latencies = Vec::new();
+            while begin.elapsed() < lasting {
+                let asked = Instant::now();
+                if one(&http, &base).await {
+                    done.fetch_add(1, Ordering::Relaxed);
+                    latencies.push(asked.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+            latencies
+        });
+    }
+    let latencies_ms = running.join_all().await.concat();
+    Came { latencies_ms, failed: 0, wall_s: begin.elapsed().as_secs_f64() }
+}
+
+async fn one(http: &reqwest::Client, base: &str) -> bool {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let manner = if number.is_multiple_of(2) { Manner::Whole } else { Manner::Streamed };
+    let tenant = format!("tenant-{}", number % 8);
+    let saw = ask(http, base, &tenant, &unique_prompt(number), manner, None).await;
+    matches!(saw.end, End::Finished(_))
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().tcp_nodelay(true).pool_max_idle_per_host(1_024).build().expect("a plain client can be built")
+}

@@ -1,0 +1,191 @@
+//! The production column: each service a process of its own, on real Kafka, NATS, Redis and Postgres.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::files::{executable, free_port, root};
+use crate::gateway::{POLICY, server};
+use crate::mock::{Mock, write_models};
+use crate::process::Process;
+
+/// The services, in the order of the flow.
+pub const SERVICES: [&str; 6] = ["ingress", "planner", "cache-service", "scheduler", "workers", "trace-sink"];
+
+/// One instance of one service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instance {
+    /// The service, as the command line names it.
+    pub service: &'static str,
+    /// From 0.
+    pub number: usize,
+}
+
+/// All processes of a deployment, and what is needed to start one of them again.
+pub struct Production {
+    /// Configuration and logs.
+    pub folder: tempfile::TempDir,
+    /// The ingresses' addresses, by number.
+    pub base_urls: Vec<String>,
+    executable: PathBuf,
+    config: PathBuf,
+    ports: BTreeMap<Instance, (u16, u16)>,
+    processes: BTreeMap<Instance, Process>,
+    mock: Mock,
+}
+
+impl Production {
+    /// Applies the topics and starts `instances` processes of each service in front of a mock backend.
+    pub async fn start(program: &str, instances: usize, mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut production = Self::prepare(program, instances, mock_arguments)?;
+        production.apply_topics()?;
+        production.run_all()?;
+        production.ready(Duration::from_secs(60)).await?;
+        Ok(production)
+    }
+
+    /// Likewise, one of each, with the project's own models and policy instead of a mock.
+    pub async fn start_with_own_models(program: &str) -> anyhow::Result<Self> {
+        let mut production = Self::prepare(program, 1, &[])?;
+        let own = configuration("deploy/policy.yaml", "models/models.yaml", "relay-chat")?;
+        std::fs::write(&production.config, own)?;
+        production.apply_topics()?;
+        production.run_all()?;
+        production.ready(Duration::from_secs(60)).await?;
+        Ok(production)
+    }
+
+    fn run_all(&mut self) -> anyhow::Result<()> {
+        self.instances().iter().try_for_each(|instance| self.run(instance, None))
+    }
+
+    /// Prepares a deployment without starting anything.
+    pub fn prepare(program: &str, instances: usize, mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mock = Mock::start(folder.path(), mock_arguments)?;
+        write_models(folder.path(), &mock.base_url)?;
+        std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
+        let config = folder.path().join("relay.yaml");
+        let [policy, models] = ["policy.yaml", "models.yaml"].map(|name| folder.path().join(name).display().to_string());
+        let mocked = configuration(&policy, &models, "mock")?;
+        std::fs::write(&config, mocked)?;
+        let numbered = |service| (0..instances).map(move |number| Instance { service, number });
+        let ports: BTreeMap<_, _> =
+            SERVICES.into_iter().flat_map(numbered).map(|instance| (instance, (free_port(), free_port()))).collect();
+        let ingresses = ports.iter().filter(|(instance, _)| instance.service == "ingress");
+        let base_urls = ingresses.map(|(_, (port, _))| format!("http://127.0.0.1:{port}")).collect();
+        Ok(Self {
+            base_urls,
+            folder,
+            executable: executable(program)?,
+            config,
+            ports,
+            processes: BTreeMap::new(),
+            mock,
+        })
+    }
+
+    /// `relay topics apply`.
+    pub fn apply_topics(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.executable);
+        let applied = command.args(["topics", "apply", "--config"]).arg(&self.config).current_dir(root()).output()?;
+        anyhow::ensure!(applied.status.success(), "topics apply: {}", String::from_utf8_lossy(&applied.stderr));
+        Ok(())
+    }
+
+    /// Starts one process (again); with `crash_at` it will die there.
+    pub fn run(&mut self, instance: &Instance, crash_at: Option<&str>) -> anyhow::Result<()> {
+        let (port, ops) = self.ports[instance];
+        let mut command = Command::new(&self.executable);
+        command.arg(instance.service).arg("--config").arg(&self.config);
+        command.args(["--port", &port.to_string(), "--admin-port", &ops.to_string()]);
+        command.arg("--instance").arg(format!("{}-{}", instance.service, instance.number));
+        command.current_dir(root()).env_remove("RELAY_CRASH_AT");
+        if let Some(point) = crash_at {
+            command.env("RELAY_CRASH_AT", point);
+        }
+        let log = self.folder.path().join(format!("{}-{}.log", instance.service, instance.number));
+        self.processes.insert(instance.clone(), Process::start(command, &log)?);
+        Ok(())
+    }
+
+    /// Waits until every process says that nothing is missing.
+    pub async fn ready(&mut self, most: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + most;
+        for (instance, (_, ops)) in &self.ports {
+            let Some(process) = self.processes.get_mut(instance) else { continue };
+            let url = format!("http://127.0.0.1:{ops}/readyz");
+            while !reqwest::get(&url).await.is_ok_and(|response| response.status().is_success()) {
+                if let Some(status) = process.ended() {
+                    bail!("{instance:?} ended with {status}: {}", process.tail());
+                }
+                if Instant::now() > deadline {
+                    bail!("{instance:?} is not ready after {most:?}: {}", process.tail());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// `kill -9` of one process.
+    pub fn kill(&mut self, instance: &Instance) {
+        self.processes.remove(instance);
+    }
+
+    /// Asks one process to drain and waits for its end.
+    pub fn stop(&mut self, instance: &Instance) -> anyhow::Result<()> {
+        if let Some(mut process) = self.processes.remove(instance) {
+            process.terminate();
+            let status = process.wait(Duration::from_secs(30))?;
+            anyhow::ensure!(status.success(), "{instance:?} exited with {status}: {}", process.tail());
+        }
+        Ok(())
+    }
+
+    /// All instances.
+    pub fn instances(&self) -> Vec<Instance> {
+        self.ports.keys().cloned().collect()
+    }
+
+    /// The operators' listener of one instance.
+    pub fn ops_url(&self, instance: &Instance) -> String {
+        format!("http://127.0.0.1:{}", self.ports[instance].1)
+    }
+
+    /// Process ids of what runs, for measuring.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.processes.values().map(Process::id).collect()
+    }
+
+    /// The end of one process's log, for people.
+    pub fn tail(&self, instance: &Instance) -> String {
+        self.processes.get(instance).map(Process::tail).unwrap_or_default()
+    }
+
+    /// The mock backend's base URL.
+    pub fn backend(&self) -> &str {
+        &self.mock.base_url
+    }
+}
+
+fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<String> {
+    let [kafka, nats, redis, postgres] =
+        ["RELAY_KAFKA_BROKERS", "RELAY_NATS_URL", "RELAY_REDIS_URL", "RELAY_POSTGRES_URL"].map(server);
+    Ok(format!(
+        "bus: {{ kind: kafka, brokers: \"{}\" }}\n\
+         control: {{ kind: nats, url: \"{}\" }}\n\
+         store: {{ kind: postgres, url: \"{}\" }}\n\
+         cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
+         ingress: {{ default_model: {model}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
+         planner: {{ policy: {policy} }}\n\
+         workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
+        kafka.context("the production column")?,
+        nats?,
+        postgres?,
+        redis?,
+    ))
+}

@@ -1,0 +1,68 @@
+//! Runs a gateway until everything it has accepted has ended, and judges it from the raw log.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use relay_schemas::{OutcomeStatus, RequestId};
+use relay_store::{SqliteStore, Store, TraceFilter};
+
+use crate::ask::Saw;
+use crate::gateway::Gateway;
+use crate::ledger::{self, Ledger};
+use crate::verdict::violations;
+
+/// Drains the gateway, reads its log, and lets it run on while something is unfinished; at most for `most`.
+///
+/// # Errors
+/// With every violation that is left then.
+pub async fn settle(gateway: &mut Gateway, saw: &[Saw], most: Duration) -> anyhow::Result<Ledger> {
+    let deadline = Instant::now() + most;
+    loop {
+        gateway.stop()?;
+        let ledger = ledger::read(&*ledger::embedded(&gateway.data())?).await?;
+        let traces = traces(&SqliteStore::open(&gateway.data().join("relay.sqlite")).await?).await?;
+        let wrong = violations(&ledger, saw, Some(&traces));
+        if wrong.is_empty() {
+            return Ok(ledger);
+        }
+        if Instant::now() > deadline {
+            bail!("{} violations after {most:?}:\n{}", wrong.len(), wrong.join("\n"));
+        }
+        gateway.run(None)?;
+        gateway.ready().await?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Every trace row, by request.
+pub async fn traces(store: &dyn Store) -> anyhow::Result<BTreeMap<RequestId, OutcomeStatus>> {
+    let filter = TraceFilter { limit: u32::MAX, ..TraceFilter::default() };
+    let rows = store.traces(&filter).await?;
+    Ok(rows.into_iter().map(|row| (row.request_id, row.status)).collect())
+}
+
+/// Waits until everything that a running deployment has accepted has ended, judging from the raw log again and again.
+///
+/// # Errors
+/// With every violation that is left after `most`.
+pub async fn settle_running(
+    bus: &dyn relay_bus::Bus,
+    store: &dyn Store,
+    saw: &[Saw],
+    most: Duration,
+) -> anyhow::Result<Ledger> {
+    let deadline = Instant::now() + most;
+    loop {
+        let ledger = ledger::read(bus).await?;
+        let wrong = violations(&ledger, saw, Some(&traces(store).await?));
+        if wrong.is_empty() {
+            return Ok(ledger);
+        }
+        if Instant::now() > deadline {
+            let first: Vec<_> = wrong.iter().take(40).map(String::as_str).collect();
+            bail!("{} violations after {most:?}:\n{}", wrong.len(), first.join("\n"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
