@@ -1,0 +1,225 @@
+//! One partition in memory: its offsets, where its records lie, its newest records, and who waits for more.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::keys::Slot;
+use super::retain::Span;
+use crate::{Partition, Position, Record};
+
+/// Which keyspace holds a partition's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    /// One of the log keyspaces.
+    Log(u8),
+    /// Compacted topics lie in `kept`.
+    Kept,
+}
+
+pub(super) struct PartitionLog {
+    pub slot: Slot,
+    pub name: Partition,
+    pub space: Space,
+    state: Mutex<State>,
+    tail: Arc<TailBudget>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The oldest offset held.
+    pub low: i64,
+    /// The offset of the next append; only the writer moves it.
+    pub next: i64,
+    /// Offsets below are acknowledged and may be read.
+    pub visible: i64,
+    /// Appends that wait for a sync; what comes after them in this partition must not overtake them.
+    pub unsynced: usize,
+    /// Where the records lie (log keyspaces).
+    pub spans: VecDeque<Span>,
+    /// The newest offset of each key and what it replaced, with the time (compacted topics).
+    pub newest: HashMap<Bytes, i64>,
+    pub superseded: VecDeque<(i64, i64)>,
+    /// Tombstones to be removed in time (compacted topics).
+    pub tombstones: Vec<i64>,
+    /// The newest records, without gaps up to `visible`.
+    tail: VecDeque<Record>,
+    waiting: Vec<Arc<Notify>>,
+}
+
+/// What a reader finds at a position.
+pub(super) enum Found {
+    /// Records from the tail.
+    Records(Vec<Record>),
+    /// They must be read from the keyspace.
+    Cold(ColdRead),
+    /// Nothing yet.
+    Nothing,
+}
+
+/// What to read from the keyspace.
+pub(super) struct ColdRead {
+    /// Epoch (0 in `kept`), first offset, one past the last.
+    pub ranges: Vec<(u32, i64, i64)>,
+    /// Where to go on if nothing is found at all (compacted away).
+    pub end: i64,
+}
+
+impl PartitionLog {
+    pub(super) fn new(slot: Slot, name: Partition, space: Space, tail: Arc<TailBudget>) -> Self {
+        Self {
+            slot,
+            name,
+            space,
+            state: Mutex::default(),
+            tail,
+        }
+    }
+
+    pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn position(&self, offset: i64) -> Position {
+        Position {
+            partition: self.name.clone(),
+            offset,
+        }
+    }
+
+    /// Makes an acknowledged record readable. Called in offset order.
+    pub(super) fn show(self: &Arc<Self>, record: Record) {
+        let size = footprint(&record);
+        let mut state = self.state.lock();
+        state.visible = record.position.offset + 1;
+        state.tail.push_back(record);
+        for waiting in &state.waiting {
+            waiting.notify_one();
+        }
+        drop(state);
+        self.tail.took(self, size);
+    }
+
+    fn forget_oldest(&self) -> usize {
+        let dropped = self.state.lock().tail.pop_front();
+        dropped.as_ref().map_or(0, footprint)
+    }
+
+    /// Wakes `notify` whenever a record becomes readable, until [`PartitionLog::unwatch`].
+    pub(super) fn watch(&self, notify: &Arc<Notify>) {
+        self.state.lock().waiting.push(Arc::clone(notify));
+    }
+
+    pub(super) fn unwatch(&self, notify: &Arc<Notify>) {
+        self.state
+            .lock()
+            .waiting
+            .retain(|waiting| !Arc::ptr_eq(waiting, notify));
+    }
+
+    pub(super) fn wake(&self) {
+        for waiting in &self.state.lock().waiting {
+            waiting.notify_one();
+        }
+    }
+
+    /// What can be read from `from` on.
+    pub(super) fn find(&self, from: i64, most_records: usize, most_bytes: usize) -> Found {
+        let state = self.state.lock();
+        let from = from.max(state.low);
+        if from >= state.visible {
+            return Found::Nothing;
+        }
+        let tail_starts = state
+            .tail
+            .front()
+            .map_or(i64::MAX, |record| record.position.offset);
+        if from < tail_starts {
+            return Found::Cold(self.cold(&state, from, most_bytes));
+        }
+        let mut bytes = 0;
+        let records = state
+            .tail
+            .iter()
+            .skip((from - tail_starts) as usize)
+            .take(most_records.max(1))
+            .take_while(|record| {
+                let fits = bytes == 0 || bytes < most_bytes;
+                bytes += footprint(record);
+                fits
+            })
+            .cloned()
+            .collect();
+        Found::Records(records)
+    }
+
+    fn cold(&self, state: &State, from: i64, most_bytes: usize) -> ColdRead {
+        if self.space == Space::Kept {
+            return ColdRead {
+                ranges: vec![(0, from, state.visible)],
+                end: state.visible,
+            };
+        }
+        let start = state.spans.partition_point(|span| span.end <= from);
+        let mut ranges = Vec::new();
+        let mut bytes = 0;
+        for span in state.spans.iter().skip(start) {
+            if span.first >= state.visible || bytes > most_bytes as u64 {
+                break;
+            }
+            ranges.push((span.epoch, span.first.max(from), span.end.min(state.visible)));
+            bytes += span.bytes;
+        }
+        let end = ranges.last().map_or(state.visible, |(_, _, end)| *end);
+        ColdRead { ranges, end }
+    }
+}
+
+/// Bytes a record occupies in memory, roughly.
+fn footprint(record: &Record) -> usize {
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 64)
+        .sum();
+    160 + headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+}
+
+/// Keeps the tails of all partitions together below a limit, forgetting the oldest record of all first.
+pub(super) struct TailBudget {
+    limit: usize,
+    held: AtomicUsize,
+    order: Mutex<VecDeque<Arc<PartitionLog>>>,
+}
+
+impl TailBudget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            held: AtomicUsize::new(0),
+            order: Mutex::default(),
+        }
+    }
+
+    fn took(&self, log: &Arc<PartitionLog>, size: usize) {
+        let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
+        let mut order = self.order.lock();
+        order.push_back(Arc::clone(log));
+        let mut excess = held.saturating_sub(self.limit);
+        while excess > 0 {
+            let Some(oldest) = order.pop_front() else { break };
+            let freed = oldest.forget_oldest();
+            self.held.fetch_sub(freed, Ordering::Relaxed);
+            excess = excess.saturating_sub(freed.max(1));
+        }
+    }
+
+    /// Breaks the circle between the budget and its partitions.
+    pub(super) fn clear(&self) {
+        self.order.lock().clear();
+    }
+}

@@ -1,0 +1,73 @@
+//! A reader outside any group.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::cursor::{Cursor, Cursors};
+use super::partition::Space;
+use super::shared::Shared;
+use crate::{BusError, Partition, Reader, Record, StartAt};
+
+pub(super) struct LogReader {
+    shared: Arc<Shared>,
+    cursors: Cursors,
+    notify: Arc<Notify>,
+}
+
+impl LogReader {
+    pub(super) fn open(shared: &Arc<Shared>, from: Vec<(Partition, StartAt)>) -> Result<Self, BusError> {
+        let notify = Arc::new(Notify::new());
+        let mut cursors = Cursors::default();
+        for (partition, start) in from {
+            cursors.list.push(start_at(shared, &partition, start, &notify)?);
+        }
+        Ok(Self {
+            shared: Arc::clone(shared),
+            cursors,
+            notify,
+        })
+    }
+}
+
+fn start_at(
+    shared: &Shared,
+    partition: &Partition,
+    start: StartAt,
+    notify: &Arc<Notify>,
+) -> Result<Cursor, BusError> {
+    let log = shared.partition(partition)?;
+    let (next, not_before) = {
+        let state = log.lock();
+        match start {
+            StartAt::Start => (state.low, None),
+            StartAt::End => (state.visible, None),
+            StartAt::Offset(offset) => (offset.max(state.low), None),
+            StartAt::Time(instant) if log.space == Space::Kept => (state.low, Some(instant.0)),
+            StartAt::Time(instant) => {
+                let first = state.spans.iter().find(|span| span.newest_ms >= instant.0);
+                (first.map_or(state.visible, |span| span.first), Some(instant.0))
+            }
+        }
+    };
+    let mut cursor = Cursor::new(log, next, notify);
+    cursor.not_before = not_before;
+    Ok(cursor)
+}
+
+#[async_trait]
+impl Reader for LogReader {
+    async fn next(&mut self) -> Result<Vec<Record>, BusError> {
+        loop {
+            self.shared.check()?;
+            let records = self.cursors.read(&self.shared).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if !self.cursors.has_more() {
+                self.notify.notified().await;
+            }
+        }
+    }
+}
