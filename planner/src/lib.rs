@@ -1,1 +1,90 @@
-//! Turns a request into an explicit execution plan, by policy.
+//! Consumes `relay.requests.v1`, produces `relay.planned.v1` (and outcomes of what gets no plan), owns `relay.policies.v1`;
+//! if it dies, accepted requests wait in the log and the next instance plans them the same way.
+
+mod config;
+mod decoding;
+mod error;
+mod explain;
+mod features;
+mod hashing;
+mod load;
+mod metrics;
+mod plan;
+pub mod policy;
+mod recorded;
+mod reload;
+mod rules;
+mod stage;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use config::{Config, PolicyFile};
+pub use error::Error;
+pub use explain::explain;
+pub use features::Features;
+pub use load::{LoadError, load};
+pub use plan::{Refusal, plan, replan};
+pub use policy::{Policy, PolicyError};
+pub use recorded::recorded_policies;
+use relay_bus::topics::REQUESTS;
+use relay_bus::{Identity, Runtime, StageOptions, run_stage};
+use relay_control::Control;
+
+use crate::metrics::Metrics;
+use crate::reload::Follower;
+use crate::stage::PlannerStage;
+
+/// The consumer group of all planners.
+pub const GROUP: &str = "relay.planner";
+
+/// What the host hands over.
+pub struct Deps {
+    /// The process's shared parts.
+    pub runtime: Runtime,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// The reply seam.
+    pub control: Arc<dyn Control>,
+}
+
+/// Runs the planner until a drain is over.
+///
+/// # Errors
+/// [`Error`]: a policy that is none at the start, or what the runner cannot mend.
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let Deps {
+        runtime,
+        identity,
+        control,
+    } = deps;
+    let metrics = Metrics::register(&runtime.metrics)?;
+    let Some(policy) = reload::first(&config.policy, &runtime).await? else {
+        return Ok(());
+    };
+    let follower = Follower {
+        file: config.policy.clone(),
+        every: Duration::from_millis(config.reload_ms.max(1)),
+        runtime: runtime.clone(),
+        in_force: policy.clone(),
+        metrics: metrics.clone(),
+    };
+    let stage = Arc::new(PlannerStage {
+        policy,
+        identity: identity.clone(),
+        schemas: runtime.schemas.clone(),
+        control,
+        metrics,
+    });
+    let options = StageOptions {
+        max_in_flight: config.max_in_flight,
+        ..StageOptions::new(GROUP, vec![REQUESTS.to_owned()])
+    };
+    // The follower ends with the drain, and with the stage when that fails.
+    let following = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let result = run_stage(stage, &runtime, &identity, options).await;
+    drop(following);
+    Ok(result?)
+}

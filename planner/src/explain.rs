@@ -1,0 +1,118 @@
+//! What the policy makes of a request, and why, for people (`relay plan`).
+
+use std::fmt::{self, Write};
+
+use relay_schemas::{Plan, Planning, Request, RuleTrace};
+
+use crate::policy::Policy;
+use crate::{Refusal, replan, rules};
+
+/// The plan of `request` with its decision trace, as text or as JSON. Ends with a line feed.
+pub fn explain(policy: &Policy, request: &Request, json: bool) -> String {
+    let decision = replan(policy, request, request.accepted_at);
+    if json {
+        return as_json(policy, &decision);
+    }
+    let mut text = String::new();
+    write_text(&mut text, policy, request, &decision).expect("writing to a String cannot fail");
+    text
+}
+
+fn as_json(policy: &Policy, decision: &Result<Planning, Refusal>) -> String {
+    let value = match decision {
+        Ok(planning) => serde_json::json!({ "policy_version": policy.version(), "planning": planning }),
+        Err(refusal) => serde_json::json!({
+            "policy_version": policy.version(),
+            "refusal": { "code": refusal.code, "message": refusal.message },
+        }),
+    };
+    format!("{value:#}\n")
+}
+
+fn write_text(
+    out: &mut String,
+    policy: &Policy,
+    request: &Request,
+    decision: &Result<Planning, Refusal>,
+) -> fmt::Result {
+    writeln!(out, "policy      {}", policy.version())?;
+    let requested = request.requested_tokens.map_or_else(|| "none".to_owned(), |tokens| tokens.0.to_string());
+    writeln!(
+        out,
+        "request     tenant {}, model {}, prompt_tokens {}, requested_tokens {requested}, stream {}, class {}",
+        request.tenant,
+        request.model,
+        request.prompt_tokens.0,
+        request.stream,
+        rules::class_name(request.class),
+    )?;
+    match decision {
+        Ok(planning) => write_planning(out, request, planning),
+        Err(refusal) => writeln!(out, "\nno plan     {}: {}", refusal.code, refusal.message),
+    }
+}
+
+fn write_planning(out: &mut String, request: &Request, planning: &Planning) -> fmt::Result {
+    writeln!(out, "\nrules, in order; the first that matches applies")?;
+    for rule in &planning.rules {
+        write_rule(out, rule)?;
+    }
+    if !planning.rules.iter().any(|rule| rule.applied) {
+        writeln!(out, "  no rule matched: the defaults apply")?;
+    }
+    writeln!(out, "\nplan")?;
+    write_plan(out, request, &planning.plan)?;
+    for adjustment in &planning.adjustments {
+        writeln!(out, "  bounded     {adjustment}")?;
+    }
+    Ok(())
+}
+
+fn write_rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
+    let verdict = match (rule.applied, rule.matched) {
+        (true, _) => "applies",
+        (false, true) => "matches, but an earlier rule applies",
+        (false, false) => "does not match",
+    };
+    writeln!(out, "  {}: {verdict}", rule.rule)?;
+    for condition in &rule.conditions {
+        let sign = if condition.held { "yes" } else { "no " };
+        let (field, expected, seen) = (&condition.field, &condition.expected, &condition.seen);
+        writeln!(out, "    {sign} {field}: wanted {expected}, saw {seen}")?;
+    }
+    Ok(())
+}
+
+fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
+    let decoding = &plan.decoding;
+    let lane = if plan.predicted_tokens <= plan.lane_threshold_tokens { "short" } else { "long" };
+    writeln!(out, "  tier        {}", plan.tier)?;
+    for (index, candidate) in plan.candidates.iter().enumerate() {
+        let role = if index == 0 { "runs on" } else { "else on" };
+        writeln!(out, "  {role}     {} in pool {}", candidate.model, candidate.pool)?;
+    }
+    write!(out, "  decoding    {}: max_tokens {}", decoding.profile, decoding.max_tokens.0)?;
+    write!(out, ", temperature {}", decoding.temperature)?;
+    optional(out, "top_p", decoding.top_p)?;
+    optional(out, "top_k", decoding.top_k)?;
+    optional(out, "seed", decoding.seed)?;
+    // How many, not which: stop strings are content.
+    writeln!(out, ", {} stop strings", decoding.stop.len())?;
+    let (predicted, threshold) = (plan.predicted_tokens.0, plan.lane_threshold_tokens.0);
+    writeln!(out, "  lane        {lane} (predicted {predicted} tokens, threshold {threshold})")?;
+    writeln!(out, "  slo         first token within {} ms", plan.slo_ttft_ms)?;
+    writeln!(out, "  deadline    {} ms after acceptance", plan.deadline.since_ms(request.accepted_at))?;
+    let cache = plan.cache;
+    writeln!(out, "  cache       exact {}, semantic {}, ttl {} ms", on(cache.exact), on(cache.semantic), cache.ttl_ms)?;
+    writeln!(out, "  verifier    {:?}", plan.verifier)?;
+    writeln!(out, "  signature   {}", plan.signature)?;
+    writeln!(out, "  plan hash   {}", plan.plan_hash)
+}
+
+fn optional(out: &mut String, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
+    value.map_or(Ok(()), |value| write!(out, ", {name} {value}"))
+}
+
+const fn on(flag: bool) -> &'static str {
+    if flag { "on" } else { "off" }
+}

@@ -1,0 +1,139 @@
+//! What a policy may look at: the request's own fields, and the decoding wishes inside its canonical JSON.
+
+use relay_schemas::{Class, Request, TenantId, TimestampMs};
+use serde_json::Value;
+
+use crate::Refusal;
+
+/// The features of one request. Equal features and equal policy give an equal plan.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields of relay_schemas::Request, and OpenAI's own names")]
+pub struct Features {
+    pub tenant: TenantId,
+    pub model: String,
+    pub class: Class,
+    pub stream: bool,
+    pub prompt_tokens: u32,
+    pub requested_tokens: Option<u32>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub top_k: Option<u32>,
+    pub seed: Option<i64>,
+    pub stop: Vec<String>,
+    pub accepted_at: TimestampMs,
+    pub deadline: TimestampMs,
+}
+
+impl Features {
+    /// Extracts them.
+    ///
+    /// # Errors
+    /// `invalid_request`, where the canonical request holds what no planner can use; ingress refuses most of it before.
+    pub fn of(request: &Request) -> Result<Self, Refusal> {
+        let canonical: Value = serde_json::from_str(&request.canonical)
+            .map_err(|error| Refusal::invalid(format!("the canonical request is no JSON (line {})", error.line())))?;
+        if !canonical.is_object() {
+            return Err(Refusal::invalid("the canonical request is no JSON object"));
+        }
+        Ok(Self {
+            tenant: request.tenant.clone(),
+            model: request.model.clone(),
+            class: request.class,
+            stream: request.stream,
+            prompt_tokens: request.prompt_tokens.0,
+            requested_tokens: request.requested_tokens.map(|tokens| tokens.0),
+            temperature: finite("temperature", request.temperature)?,
+            top_p: finite("top_p", number(&canonical, "top_p")?)?,
+            top_k: whole(&canonical, "top_k")?,
+            seed: seed(&canonical)?,
+            stop: stop(&canonical)?,
+            accepted_at: request.accepted_at,
+            deadline: request.deadline,
+        })
+    }
+}
+
+fn present<'a>(canonical: &'a Value, key: &str) -> Option<&'a Value> {
+    canonical.get(key).filter(|value| !value.is_null())
+}
+
+fn number(canonical: &Value, key: &str) -> Result<Option<f64>, Refusal> {
+    let read = |value: &Value| value.as_f64().ok_or_else(|| Refusal::invalid(format!("`{key}` is no number")));
+    present(canonical, key).map(read).transpose()
+}
+
+fn finite(key: &str, value: Option<f64>) -> Result<Option<f64>, Refusal> {
+    match value {
+        Some(value) if !value.is_finite() => Err(Refusal::invalid(format!("`{key}` is no finite number"))),
+        // -0 and 0 mean the same and must hash the same.
+        value => Ok(value.map(|value| value + 0.0)),
+    }
+}
+
+fn whole(canonical: &Value, key: &str) -> Result<Option<u32>, Refusal> {
+    let read = |value: &Value| {
+        let whole = value.as_u64().and_then(|whole| u32::try_from(whole).ok());
+        whole.ok_or_else(|| Refusal::invalid(format!("`{key}` is no whole number of 0 or more")))
+    };
+    present(canonical, key).map(read).transpose()
+}
+
+fn seed(canonical: &Value) -> Result<Option<i64>, Refusal> {
+    let read = |value: &Value| value.as_i64().ok_or_else(|| Refusal::invalid("`seed` is no whole number"));
+    present(canonical, "seed").map(read).transpose()
+}
+
+fn stop(canonical: &Value) -> Result<Vec<String>, Refusal> {
+    let wrong = || Refusal::invalid("`stop` is neither a text nor a list of texts");
+    match present(canonical, "stop") {
+        None => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(many)) => {
+            let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+            many.iter().map(text).collect()
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn decoding_wishes_are_read_from_the_canonical_request() {
+        let request = testing::request_with(r#"{"seed":-7,"stop":["\n","END"],"top_k":40,"top_p":0.5}"#);
+        let features = Features::of(&request).expect("a valid request");
+        assert_eq!(features.seed, Some(-7));
+        assert_eq!(features.stop, ["\n", "END"]);
+        assert_eq!((features.top_k, features.top_p), (Some(40), Some(0.5)));
+    }
+
+    #[test]
+    fn a_null_is_nothing_and_one_stop_is_a_list_of_one() {
+        let request = testing::request_with(r#"{"seed":null,"stop":"x","top_p":null}"#);
+        let features = Features::of(&request).expect("a valid request");
+        assert_eq!((features.seed, features.top_p, features.stop), (None, None, vec!["x".to_owned()]));
+    }
+
+    #[test]
+    fn what_no_planner_can_use_is_refused_by_name() {
+        for (canonical, key) in [
+            ("nonsense", "JSON"),
+            ("[]", "object"),
+            (r#"{"seed":1.5}"#, "seed"),
+            (r#"{"stop":[1]}"#, "stop"),
+            (r#"{"stop":{}}"#, "stop"),
+            (r#"{"top_k":-1}"#, "top_k"),
+            (r#"{"top_p":"x"}"#, "top_p"),
+        ] {
+            let refusal = Features::of(&testing::request_with(canonical)).expect_err(canonical);
+            assert_eq!(refusal.code, "invalid_request");
+            assert!(refusal.message.contains(key), "{}", refusal.message);
+        }
+        let mut request = testing::request_with("{}");
+        request.temperature = Some(f64::NAN);
+        assert!(Features::of(&request).is_err());
+    }
+}
