@@ -23,6 +23,8 @@ from harness.servers import SERVERS
 
 # In the order of the flow. They start together: each waits for what it needs.
 SERVICES = ["ingress", "planner", "cache-service", "scheduler", "workers", "trace-sink"]
+# Each has an operators' listener; the trace sink's, with the admin pages, is where a person looks for it.
+ADMIN_PORTS = {name: 8002 + number for number, name in enumerate(SERVICES)} | {"trace-sink": 8001}
 WIDTH = max(map(len, SERVICES))
 
 DRAIN_PATIENCE_S = 40
@@ -99,7 +101,7 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
     services: list[Service] = []
     try:
         for name in SERVICES:
-            services.append(Service(name, [str(relay), name, "--config", str(config)], env))
+            services.append(Service(name, [str(relay), name, "--config", str(config), "--admin-port", str(ADMIN_PORTS[name])], env))
         while True:
             for service in services:
                 if service.child.poll() is not None:
