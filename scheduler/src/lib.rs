@@ -1,1 +1,6 @@
-//! Queues planned work fairly by tenant and leases it to workers against their credits.
+//! Consumes `ready`, produces `work` and outcomes, owns who runs what and when; if it dies, a standby rebuilds the queues from the log and goes on.
+
+pub mod core;
+mod config;
+
+pub use config::{Config, Fairness};

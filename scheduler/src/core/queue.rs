@@ -1,0 +1,371 @@
+//! Who comes next: hierarchical virtual token counters (VTC, Sheng et al. 2024).
+//!
+//! Between tenants the counters are charged with actual tokens, so a wrong prediction can cost latency, never fairness.
+//! Inside a tenant its short lane, its long lane and its batch class share likewise, each with a counter of its own.
+//! A tenant that had nothing waiting is lifted to the least counter that waits: being away earns no claim.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use relay_schemas::{Lane, TenantId};
+
+use super::counter::{Counter, units};
+use crate::config::{Config, Fairness};
+
+/// Names a request that is held; ascends with its age.
+pub type Ticket = u64;
+/// Names a tenant inside these queues.
+pub type TenantIx = u32;
+
+/// What shares a tenant's service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flow {
+    /// Interactive, short answers.
+    Short,
+    /// Interactive, long answers.
+    Long,
+    /// Collected later.
+    Batch,
+}
+
+impl Flow {
+    /// All of them, in the order of the snapshot.
+    pub const ALL: [Self; 3] = [Self::Short, Self::Long, Self::Batch];
+}
+
+/// Which workers can take a request: its lane's credits, and one of these models, the first one rather than the last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The work topic.
+    pub lane: Lane,
+    /// Models in order of preference.
+    pub models: Vec<String>,
+}
+
+/// A place in the queues.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Whose.
+    pub tenant: TenantIx,
+    /// Of which flow.
+    pub flow: Flow,
+    /// For which workers.
+    pub route: Route,
+}
+
+#[derive(Debug, Default)]
+struct FlowQueue {
+    counter: Counter,
+    waiting: BTreeMap<Route, BTreeSet<Ticket>>,
+}
+
+/// One tenant.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its name.
+    pub id: TenantId,
+    /// Its share, percent.
+    pub weight: u32,
+    /// Input and output tokens settled, ever.
+    pub settled: (u64, u64),
+    /// Requests waiting.
+    pub waiting: usize,
+    /// Requests leased.
+    pub running: usize,
+    counter: Counter,
+    flows: [FlowQueue; 3],
+    last_left: u64,
+}
+
+/// All that waits, in order of who comes next.
+#[derive(Debug)]
+pub struct Queues {
+    fairness: Fairness,
+    weights: BTreeMap<String, u32>,
+    flow_weights: [u32; 3],
+    most_tenants: usize,
+    tenants: BTreeMap<TenantIx, Tenant>,
+    index: HashMap<TenantId, TenantIx>,
+    order: BTreeSet<(u64, TenantIx)>,
+    routes: BTreeMap<Route, usize>,
+    turns: u64,
+    next_ix: TenantIx,
+    /// Counter of the tenant that last had nothing left to wait for.
+    pub last_left: u64,
+}
+
+impl Queues {
+    /// Empty queues.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            fairness: config.fairness,
+            weights: config.tenant_weights.clone(),
+            flow_weights: [config.short_weight, config.long_weight, config.batch_weight],
+            most_tenants: config.tenants_remembered.max(1),
+            tenants: BTreeMap::new(),
+            index: HashMap::new(),
+            order: BTreeSet::new(),
+            routes: BTreeMap::new(),
+            turns: 0,
+            next_ix: 0,
+            last_left: 0,
+        }
+    }
+
+    /// The tenant's number; makes one if it is new.
+    pub fn tenant(&mut self, id: &TenantId) -> TenantIx {
+        if let Some(ix) = self.index.get(id) {
+            return *ix;
+        }
+        if self.tenants.len() >= self.most_tenants {
+            self.forget_one();
+        }
+        let ix = self.next_ix;
+        self.next_ix += 1;
+        let tenant = Tenant {
+            id: id.clone(),
+            weight: self.weights.get(id.as_str()).copied().unwrap_or(100),
+            settled: (0, 0),
+            waiting: 0,
+            running: 0,
+            counter: Counter::default(),
+            flows: Default::default(),
+            last_left: 0,
+        };
+        self.tenants.insert(ix, tenant);
+        self.index.insert(id.clone(), ix);
+        ix
+    }
+
+    /// Forgets the idle tenant charged least: a lift would wipe its counter out soonest.
+    fn forget_one(&mut self) {
+        let idle = self.tenants.iter().filter(|(_, t)| t.waiting == 0 && t.running == 0);
+        let least = idle.min_by_key(|(ix, t)| (t.counter.value(), **ix)).map(|(ix, _)| *ix);
+        if let Some(tenant) = least.and_then(|ix| self.tenants.remove(&ix)) {
+            self.index.remove(&tenant.id);
+        }
+    }
+
+    /// A tenant by number.
+    pub fn get(&self, ix: TenantIx) -> &Tenant {
+        &self.tenants[&ix]
+    }
+
+    fn get_mut(&mut self, ix: TenantIx) -> &mut Tenant {
+        self.tenants.get_mut(&ix).expect("a tenant with requests is never forgotten")
+    }
+
+    /// All tenants.
+    pub fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        self.tenants.values()
+    }
+
+    fn key(fairness: Fairness, counter: &Counter) -> u64 {
+        match fairness {
+            Fairness::Vtc => counter.value(),
+            Fairness::RoundRobin => counter.turn,
+        }
+    }
+
+    /// Puts a request in its place; older tickets come first.
+    pub fn push(&mut self, place: &Place, ticket: Ticket) {
+        let floor = self.floor();
+        let fairness = self.fairness;
+        let tenant = self.get_mut(place.tenant);
+        if tenant.waiting == 0 {
+            tenant.counter.lift(floor);
+            let key = Self::key(fairness, &tenant.counter);
+            self.order.insert((key, place.tenant));
+        }
+        let tenant = self.get_mut(place.tenant);
+        if tenant.flows[place.flow as usize].waiting.is_empty() {
+            let floor = tenant.flow_floor();
+            tenant.flows[place.flow as usize].counter.lift(floor);
+        }
+        let flow = &mut tenant.flows[place.flow as usize];
+        if flow.waiting.entry(place.route.clone()).or_default().insert(ticket) {
+            tenant.waiting += 1;
+            *self.routes.entry(place.route.clone()).or_default() += 1;
+        }
+    }
+
+    /// The least counter that waits, else that of who waited last.
+    fn floor(&self) -> u64 {
+        let least = self.order.iter().map(|(_, ix)| self.tenants[ix].counter.value());
+        match self.fairness {
+            Fairness::Vtc => least.take(1).next(),
+            Fairness::RoundRobin => least.min(),
+        }
+        .unwrap_or(self.last_left)
+    }
+
+    /// Takes a request out, wherever it stands.
+    pub fn remove(&mut self, place: &Place, ticket: Ticket) {
+        let fairness = self.fairness;
+        let tenant = self.get_mut(place.tenant);
+        let flow = &mut tenant.flows[place.flow as usize];
+        let Some(tickets) = flow.waiting.get_mut(&place.route) else { return };
+        if !tickets.remove(&ticket) {
+            return;
+        }
+        if tickets.is_empty() {
+            flow.waiting.remove(&place.route);
+        }
+        if flow.waiting.is_empty() {
+            tenant.last_left = flow.counter.value();
+        }
+        tenant.waiting -= 1;
+        let (left, value, key) = (
+            tenant.waiting == 0,
+            tenant.counter.value(),
+            Self::key(fairness, &tenant.counter),
+        );
+        if left {
+            self.last_left = value;
+            self.order.remove(&(key, place.tenant));
+        }
+        if let Some(count) = self.routes.get_mut(&place.route) {
+            *count -= 1;
+            if *count == 0 {
+                self.routes.remove(&place.route);
+            }
+        }
+    }
+
+    /// Whether a request waits for which `can` holds.
+    pub fn any(&self, mut can: impl FnMut(&Route) -> bool) -> bool {
+        self.routes.keys().any(&mut can)
+    }
+
+    /// The next request for which `can` holds: least tenant, then its least flow, then the oldest.
+    pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(Place, Ticket)> {
+        self.order.iter().find_map(|(_, ix)| {
+            let tenant = &self.tenants[ix];
+            let mut flows = Flow::ALL.map(|flow| (Self::key(self.fairness, &tenant.flows[flow as usize].counter), flow));
+            flows.sort_unstable();
+            flows.into_iter().find_map(|(_, flow)| {
+                let waiting = tenant.flows[flow as usize].waiting.iter();
+                let heads = waiting.filter_map(|(route, tickets)| Some((*tickets.first()?, route)));
+                let (ticket, route) = heads.filter(|(_, route)| can(route)).min_by_key(|(ticket, _)| *ticket)?;
+                let place = Place { tenant: *ix, flow, route: route.clone() };
+                Some((place, ticket))
+            })
+        })
+    }
+
+    /// Notes that this flow's turn has been.
+    pub fn served(&mut self, ix: TenantIx, flow: Flow) {
+        self.turns += 1;
+        let turn = self.turns;
+        self.change(ix, |tenant| {
+            tenant.counter.turn = turn;
+            tenant.flows[flow as usize].counter.turn = turn;
+        });
+    }
+
+    /// Charges `cost` more for a request that was charged `before`, for the time being.
+    pub fn hold(&mut self, ix: TenantIx, flow: Flow, before: u64, more: u64) {
+        let share = self.flow_weights[flow as usize];
+        self.change(ix, |tenant| {
+            let grow = |percent| units(before + more, percent) - units(before, percent);
+            tenant.counter.hold(grow(tenant.weight));
+            tenant.flows[flow as usize].counter.hold(grow(share));
+        });
+    }
+
+    /// Turns what a request was `held` for into its `actual` cost, for good.
+    pub fn settle(&mut self, ix: TenantIx, flow: Flow, held: u64, actual: u64) {
+        let share = self.flow_weights[flow as usize];
+        self.change(ix, |tenant| {
+            let weight = tenant.weight;
+            tenant.counter.settle(units(held, weight), units(actual, weight));
+            let flow = &mut tenant.flows[flow as usize];
+            flow.counter.settle(units(held, share), units(actual, share));
+        });
+    }
+
+    /// Adds to the tokens settled, ever.
+    pub fn book(&mut self, ix: TenantIx, prompt_tokens: u64, completion_tokens: u64) {
+        let settled = &mut self.get_mut(ix).settled;
+        settled.0 += prompt_tokens;
+        settled.1 += completion_tokens;
+    }
+
+    /// One request more or less is leased.
+    pub fn running(&mut self, ix: TenantIx, more: bool) {
+        let running = &mut self.get_mut(ix).running;
+        *running = if more { *running + 1 } else { running.saturating_sub(1) };
+    }
+
+    /// Changes a tenant's counters and keeps the order.
+    fn change(&mut self, ix: TenantIx, change: impl FnOnce(&mut Tenant)) {
+        let fairness = self.fairness;
+        let tenant = self.get_mut(ix);
+        let before = Self::key(fairness, &tenant.counter);
+        change(tenant);
+        let after = Self::key(fairness, &tenant.counter);
+        let waits = tenant.waiting > 0;
+        if waits && before != after {
+            self.order.remove(&(before, ix));
+            self.order.insert((after, ix));
+        }
+    }
+
+    /// Between the tenants that wait: greatest counter less the least, thousandths of a weighted token.
+    pub fn gap(&self) -> u64 {
+        let values = self.order.iter().map(|(_, ix)| self.tenants[ix].counter.value());
+        let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| (least.min(value), most.max(value)));
+        most.saturating_sub(least)
+    }
+
+    /// How many tenants wait.
+    pub fn tenants_waiting(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Dispatches ever counted, for the snapshot's turns.
+    pub fn restore(&mut self, id: &TenantId, restored: Restored) {
+        let ix = self.tenant(id);
+        self.turns = self.turns.max(restored.turn);
+        let tenant = self.get_mut(ix);
+        tenant.counter = Counter::restored(restored.counter, restored.turn);
+        tenant.settled = restored.settled;
+        tenant.last_left = restored.last_left;
+        for (flow, value) in tenant.flows.iter_mut().zip(restored.flows) {
+            flow.counter = Counter::restored(value, 0);
+        }
+    }
+}
+
+/// A tenant as a snapshot tells it.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "documented field by field in tenant_counter.avsc")]
+pub struct Restored {
+    pub counter: u64,
+    pub turn: u64,
+    pub flows: Vec<u64>,
+    pub last_left: u64,
+    pub settled: (u64, u64),
+}
+
+impl Tenant {
+    /// The tenant's own counter.
+    pub fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
+    /// For the snapshot.
+    pub fn to_restore(&self) -> Restored {
+        Restored {
+            counter: self.counter.settled(),
+            turn: self.counter.turn,
+            flows: self.flows.iter().map(|flow| flow.counter.settled()).collect(),
+            last_left: self.last_left,
+            settled: self.settled,
+        }
+    }
+
+    fn flow_floor(&self) -> u64 {
+        let waiting = self.flows.iter().filter(|flow| !flow.waiting.is_empty());
+        waiting.map(|flow| flow.counter.value()).min().unwrap_or(self.last_left)
+    }
+}
