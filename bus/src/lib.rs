@@ -5,7 +5,9 @@
 mod api;
 mod checksum;
 mod crash;
+pub mod embedded;
 mod health;
+mod kafka;
 mod record;
 mod runner;
 mod runtime;
@@ -16,7 +18,9 @@ pub mod topics;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
 pub use crash::{crash_point, name as service_name};
+pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use health::Health;
+pub use kafka::{KafkaBus, KafkaOptions};
 pub use record::{Headers, Outgoing, Partition, Position, Record, header};
 pub use runner::{RunnerError, StageOptions, run_stage};
 pub use runtime::{Identity, Runtime};
