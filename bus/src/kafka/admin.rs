@@ -1,0 +1,128 @@
+//! `relay topics apply` on Kafka: topics are created and changed, never deleted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
+    ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::context::Quiet;
+use super::difference::{self, Partitions};
+use super::error;
+use crate::BusError;
+use crate::topics::Topic;
+
+/// Makes topics what they should be.
+pub(super) struct Admin<'a> {
+    pub(super) client: &'a AdminClient<Quiet>,
+    pub(super) timeout: Duration,
+    pub(super) replication: i32,
+}
+
+impl Admin<'_> {
+    /// Makes `topic` so and says what was done; `found` is its number of partitions, if it exists.
+    pub(super) async fn apply(&self, topic: &Topic, found: Option<i32>) -> Result<String, BusError> {
+        let Some(found) = found else {
+            self.create(topic).await?;
+            return Ok(format!("{}: created, {} partitions", topic.name, topic.partitions));
+        };
+        let mut done = Vec::new();
+        match difference::partitions(topic, found) {
+            Partitions::Right => {}
+            Partitions::Keep(why) => {
+                done.push(format!("keeps its {found} partitions, not {}: {why}", topic.partitions));
+            }
+            Partitions::More(number) => {
+                self.add_partitions(topic, number).await?;
+                done.push(format!("{number} partitions instead of {found}"));
+            }
+        }
+        for (name, value) in self.alter(topic).await? {
+            done.push(format!("{name}={value}"));
+        }
+        if done.is_empty() {
+            done.push("as it should be".to_owned());
+        }
+        Ok(format!("{}: {}", topic.name, done.join(", ")))
+    }
+
+    async fn create(&self, topic: &Topic) -> Result<(), BusError> {
+        let settings = difference::settings(topic, self.replication);
+        let replication = TopicReplication::Fixed(self.replication);
+        let mut new = NewTopic::new(&topic.name, topic.partitions, replication);
+        for (name, value) in &settings {
+            new = new.set(name, value);
+        }
+        let created = self.client.create_topics([&new], &self.options()).await;
+        done(created.map(Vec::into_iter), &topic.name, Code::TopicAlreadyExists)
+    }
+
+    async fn add_partitions(&self, topic: &Topic, number: usize) -> Result<(), BusError> {
+        let more = NewPartitions::new(&topic.name, number);
+        let added = self.client.create_partitions([&more], &self.options()).await;
+        done(added.map(Vec::into_iter), &topic.name, Code::NoError)
+    }
+
+    /// Returns what was changed.
+    async fn alter(&self, topic: &Topic) -> Result<Vec<(&'static str, String)>, BusError> {
+        let found = self.describe(topic).await?;
+        let value = |name: &str| found.get(name).and_then(|entry| entry.value.clone());
+        let changed = difference::changed(&difference::settings(topic, self.replication), value);
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The request sets all of a topic's own settings: those that others made must be in it too.
+        let own = found.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let own = own.filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)));
+        let mut entries: HashMap<&str, &str> = own.collect();
+        entries.extend(changed.iter().map(|(name, value)| (*name, value.as_str())));
+        let alter = AlterConfig {
+            specifier: ResourceSpecifier::Topic(&topic.name),
+            entries,
+        };
+        let altered = self.client.alter_configs([&alter], &self.options()).await;
+        let altered = altered.map(|results| {
+            let bare = |result: Result<_, (_, Code)>| result.map(|_| String::new()).map_err(|(_, code)| (String::new(), code));
+            results.into_iter().map(bare)
+        });
+        done(altered, &topic.name, Code::NoError)?;
+        Ok(changed.into_iter().collect())
+    }
+
+    async fn describe(&self, topic: &Topic) -> Result<ConfigResource, BusError> {
+        let which = [ResourceSpecifier::Topic(&topic.name)];
+        let described = self.client.describe_configs(&which, &self.options()).await;
+        let described = described.map_err(|error| error::of(&error, &topic.name))?;
+        let described = described.into_iter().next();
+        let described = described.ok_or_else(|| BusError::Unavailable("no answer about a topic".to_owned()))?;
+        described.map_err(|code| error::of_bare(code, &topic.name))
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.timeout))
+            .operation_timeout(Some(self.timeout))
+    }
+}
+
+/// The results of one request, each of which may also be `fine`.
+fn done(
+    results: Result<impl Iterator<Item = Result<String, (String, Code)>>, KafkaError>,
+    topic: &str,
+    fine: Code,
+) -> Result<(), BusError> {
+    for result in results.map_err(|error| error::of(&error, topic))? {
+        match result {
+            Ok(_) => {}
+            Err((_, code)) if code == fine => {}
+            Err((_, Code::InvalidReplicationFactor)) => {
+                return Err(BusError::Fatal(format!("{topic}: there are fewer brokers than `replication`")));
+            }
+            Err((_, code)) => return Err(error::of_bare(code, topic)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Our settings in librdkafka's words. Pure.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::KafkaOptions;
+
+/// The group that readers name because librdkafka asks for one; they never join it nor commit.
+const READERS: &str = "relay.readers";
+
+/// For publishing: idempotent, acknowledged by all replicas, no lingering.
+pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
+    let mut config = common(options);
+    set(&mut config, "enable.idempotence", true);
+    set(&mut config, "acks", "all");
+    set(&mut config, "linger.ms", 0);
+    set(&mut config, "max.in.flight.requests.per.connection", options.producer_in_flight);
+    set(&mut config, "message.timeout.ms", options.publish_timeout_ms);
+    set(&mut config, "request.timeout.ms", options.publish_timeout_ms);
+    set(&mut config, "message.max.bytes", options.largest_record_bytes);
+    set(&mut config, "queue.buffering.max.kbytes", options.queue_kbytes);
+    set(&mut config, "retry.backoff.ms", 20);
+    // Kafka's own clients' choice, so that records of one key meet whoever writes them.
+    set(&mut config, "partitioner", "murmur2_random");
+    set(&mut config, "sticky.partitioning.linger.ms", 0);
+    pass_through(&mut config, options, "producer.");
+    config
+}
+
+/// For a member of `group`. What is stored is committed every now and then, and when a partition or the group is left;
+/// nothing is stored but what is finished.
+pub(super) fn member(options: &KafkaOptions, group: &str) -> ClientConfig {
+    let mut config = consumer(options, group);
+    set(&mut config, "partition.assignment.strategy", "cooperative-sticky");
+    set(&mut config, "session.timeout.ms", options.session_timeout_ms);
+    set(&mut config, "heartbeat.interval.ms", options.session_timeout_ms / 3);
+    set(&mut config, "enable.auto.commit", true);
+    set(&mut config, "auto.commit.interval.ms", options.commit_interval_ms);
+    pass_through(&mut config, options, "consumer.");
+    config
+}
+
+/// For reading outside any group, and for questions about topics.
+pub(super) fn reader(options: &KafkaOptions) -> ClientConfig {
+    asking_for(options, READERS)
+}
+
+/// For asking or setting what `group` has committed, without joining it.
+pub(super) fn asking_for(options: &KafkaOptions, group: &str) -> ClientConfig {
+    let mut config = consumer(options, group);
+    set(&mut config, "enable.auto.commit", false);
+    pass_through(&mut config, options, "consumer.");
+    config
+}
+
+/// For topics.
+pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
+    let mut config = common(options);
+    pass_through(&mut config, options, "producer.");
+    config
+}
+
+fn consumer(options: &KafkaOptions, group: &str) -> ClientConfig {
+    let mut config = common(options);
+    set(&mut config, "group.id", group);
+    set(&mut config, "enable.auto.offset.store", false);
+    set(&mut config, "auto.offset.reset", "earliest");
+    // The broker answers as soon as there is one byte; the wait only bounds how long an empty fetch stays open.
+    set(&mut config, "fetch.min.bytes", 1);
+    set(&mut config, "fetch.wait.max.ms", 500);
+    set(&mut config, "fetch.error.backoff.ms", 100);
+    set(&mut config, "fetch.queue.backoff.ms", 10);
+    set(&mut config, "queued.max.messages.kbytes", options.fetch_kbytes);
+    config
+}
+
+fn common(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    set(&mut config, "bootstrap.servers", &options.brokers);
+    set(&mut config, "client.id", "relay");
+    set(&mut config, "socket.nagle.disable", true);
+    set(&mut config, "reconnect.backoff.ms", 50);
+    set(&mut config, "reconnect.backoff.max.ms", 1_000);
+    set(&mut config, "allow.auto.create.topics", false);
+    config
+}
+
+/// The user's own words come last and win.
+fn pass_through(config: &mut ClientConfig, options: &KafkaOptions, ours: &str) {
+    for (name, value) in &options.properties {
+        if let Some(name) = name.strip_prefix(ours) {
+            set(config, name, value);
+        } else if !name.starts_with("producer.") && !name.starts_with("consumer.") {
+            set(config, name, value);
+        }
+    }
+}
+
+fn set(config: &mut ClientConfig, name: &str, value: impl ToString) {
+    config.set(name, value.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_properties_win_where_they_are_meant() {
+        let mut options = KafkaOptions::new("b:1");
+        for (name, value) in [("acks", "1"), ("producer.linger.ms", "2"), ("consumer.fetch.wait.max.ms", "9")] {
+            options.properties.insert(name.to_owned(), value.to_owned());
+        }
+        let (producer, member) = (producer(&options), member(&options, "g"));
+        assert_eq!(producer.get("acks"), Some("1"));
+        assert_eq!(producer.get("linger.ms"), Some("2"));
+        assert_eq!(member.get("fetch.wait.max.ms"), Some("9"));
+        assert_eq!(member.get("linger.ms"), None);
+        assert_eq!(producer.get("fetch.wait.max.ms"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! A member of a consumer group.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
+
+use super::blocking::blocking;
+use super::groups::{self, Member};
+use super::{convert, error};
+use crate::{BusError, Commit, Consumer, ConsumerEvent, Partition, Record};
+
+/// Most records and bytes that one answer holds.
+const MOST_RECORDS: usize = 512;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Reads what the group gives to this member.
+pub(super) struct KafkaConsumer {
+    /// `None` only once it has been left.
+    member: Option<Arc<Member>>,
+}
+
+impl KafkaConsumer {
+    pub(super) fn new(member: Arc<Member>) -> Self {
+        Self { member: Some(member) }
+    }
+
+    fn member(&self) -> &Arc<Member> {
+        self.member.as_ref().expect("only leaving and dropping take it out")
+    }
+}
+
+#[async_trait]
+impl Consumer for KafkaConsumer {
+    async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
+        let member = self.member();
+        loop {
+            if let Some(event) = member.context().next_event() {
+                return Ok(event);
+            }
+            // A change of partitions happens inside `recv`, which then goes on waiting: hence the second branch, which is
+            // asked first so that nothing read afterwards can overtake the change.
+            tokio::select! {
+                biased;
+                () = member.context().changed() => {}
+                received = receive(member.as_ref()) => return received.map(ConsumerEvent::Records),
+            }
+        }
+    }
+
+    async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        let paused = self.member().pause(&list(partitions));
+        paused.map_err(|error| error::of(&error, ""))
+    }
+
+    async fn resume(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        let resumed = self.member().resume(&list(partitions));
+        resumed.map_err(|error| error::of(&error, ""))
+    }
+
+    async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), BusError> {
+        let member = self.member().clone();
+        blocking(move || {
+            let committed = groups::list(&commits).and_then(|list| member.commit(&list, CommitMode::Sync));
+            committed.map_err(|error| error::of(&error, ""))
+        })
+        .await
+    }
+
+    async fn leave(mut self: Box<Self>) -> Result<(), BusError> {
+        let member = self.member.take();
+        blocking(move || {
+            // What was noted is committed while the group is left, which happens when the last owner lets go.
+            drop(member);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for KafkaConsumer {
+    /// Leaving the group waits for the broker, which the threads that drop us must not.
+    fn drop(&mut self) {
+        let Some(member) = self.member.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(member));
+        }
+    }
+}
+
+/// Waits for a record and takes with it what else lies ready. May be dropped at any time: nothing is awaited once the first
+/// record has been taken.
+pub(super) async fn receive<C: ConsumerContext + 'static>(
+    consumer: &StreamConsumer<C>,
+) -> Result<Vec<Record>, BusError> {
+    let mut stream = consumer.stream();
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let next = if records.is_empty() {
+            stream.next().await
+        } else {
+            stream.next().now_or_never().flatten()
+        };
+        match next {
+            Some(Ok(message)) => {
+                let record = convert::record(&message);
+                bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
+                records.push(record);
+            }
+            Some(Err(error)) => match error::of_consumption(&error) {
+                Some(grave) if records.is_empty() => return Err(grave),
+                _ => tracing::debug!(target: "rdkafka", %error, "the consumer goes on"),
+            },
+            None => return Ok(records),
+        }
+        if records.len() >= MOST_RECORDS || bytes >= MOST_BYTES {
+            return Ok(records);
+        }
+    }
+}
+
+fn list(partitions: &[Partition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for Partition { topic, partition } in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}

@@ -1,0 +1,111 @@
+//! librdkafka's callbacks: its log, and changes of a member's partitions.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use parking_lot::Mutex;
+use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{ClientContext, TopicPartitionList};
+use tokio::sync::Notify;
+
+use crate::{ConsumerEvent, Partition};
+
+/// Sends librdkafka's log lines to ours. What matters is reported as an error where it happens, so its lines are details.
+fn log(level: Level, facility: &str, line: &str) {
+    match level {
+        Level::Emerg | Level::Alert | Level::Critical => tracing::error!(target: "rdkafka", facility, "{line}"),
+        Level::Error | Level::Warning => tracing::debug!(target: "rdkafka", facility, "{line}"),
+        Level::Notice | Level::Info | Level::Debug => tracing::trace!(target: "rdkafka", facility, "{line}"),
+    }
+}
+
+/// For clients without a group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: Level, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "rdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// For a group's member: remembers what happens to its partitions until somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    events: Mutex<VecDeque<ConsumerEvent>>,
+    owned: Mutex<BTreeSet<Partition>>,
+    changed: Notify,
+}
+
+impl Membership {
+    /// The oldest change that has not been told yet.
+    pub(super) fn next_event(&self) -> Option<ConsumerEvent> {
+        self.events.lock().pop_front()
+    }
+
+    /// Completes when there may be a change to tell.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether the partition is ours now.
+    pub(super) fn owns(&self, partition: &Partition) -> bool {
+        self.owned.lock().contains(partition)
+    }
+
+    fn tell(&self, event: ConsumerEvent) {
+        self.events.lock().push_back(event);
+        self.changed.notify_one();
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: Level, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "rdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            let lost = partitions(list);
+            self.owned.lock().retain(|partition| !lost.contains(partition));
+            if !lost.is_empty() {
+                self.tell(ConsumerEvent::Revoked(lost));
+            }
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            let won = partitions(list);
+            self.owned.lock().extend(won.iter().cloned());
+            if !won.is_empty() {
+                self.tell(ConsumerEvent::Assigned(won));
+            }
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            // The offsets stay stored and go with the next commit.
+            tracing::debug!(target: "rdkafka", %error, "a commit failed");
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    let elements = list.elements();
+    elements.iter().map(|element| Partition::new(element.topic(), element.partition())).collect()
+}

@@ -1,0 +1,86 @@
+//! What a topic should be, and what has to be done to make it so. Pure.
+
+use std::collections::BTreeMap;
+
+use super::convert::OVERHEAD;
+use crate::topics::{OUTCOMES, Topic};
+
+/// The broker's settings that the manifest decides about.
+pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str, String> {
+    let unlimited = || "-1".to_owned();
+    let retention_ms = topic.retention_hours.map(|hours| (u64::from(hours) * 3_600_000).to_string());
+    BTreeMap::from([
+        ("cleanup.policy", if topic.compacted { "compact" } else { "delete" }.to_owned()),
+        ("retention.ms", retention_ms.unwrap_or_else(unlimited)),
+        ("retention.bytes", topic.retention_bytes.map_or_else(unlimited, |bytes| bytes.to_string())),
+        ("max.message.bytes", (topic.max_record_bytes + OVERHEAD).to_string()),
+        ("min.insync.replicas", if replication >= 3 { "2" } else { "1" }.to_owned()),
+        // Replay from an instant means when the log got a record, not what a writer's clock said.
+        ("message.timestamp.type", "LogAppendTime".to_owned()),
+    ])
+}
+
+/// The settings that differ from what `found` says.
+pub(super) fn changed(
+    wanted: &BTreeMap<&'static str, String>,
+    found: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<&'static str, String> {
+    let differs = |(name, value): &(&&'static str, &String)| found(name).as_ref() != Some(*value);
+    wanted.iter().filter(differs).map(|(name, value)| (*name, value.clone())).collect()
+}
+
+/// What to do about the number of partitions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Partitions {
+    Right,
+    /// Make it so many.
+    More(usize),
+    /// Leave it, and say why.
+    Keep(&'static str),
+}
+
+pub(super) fn partitions(topic: &Topic, found: i32) -> Partitions {
+    if topic.partitions == found {
+        Partitions::Right
+    } else if topic.name == OUTCOMES {
+        Partitions::Keep("its number never changes, because who won is the first in partition order")
+    } else if topic.partitions < found {
+        Partitions::Keep("partitions are never taken away")
+    } else {
+        Partitions::More(topic.partitions as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, partitions: i32) -> Topic {
+        Topic {
+            name: name.to_owned(),
+            partitions,
+            retention_hours: Some(2),
+            retention_bytes: None,
+            compacted: false,
+            max_record_bytes: 1_000,
+            on_disk: false,
+        }
+    }
+
+    #[test]
+    fn partitions_are_added_but_never_taken_away_and_outcomes_keep_theirs() {
+        assert_eq!(partitions(&topic("t", 6), 6), Partitions::Right);
+        assert_eq!(partitions(&topic("t", 12), 6), Partitions::More(12));
+        assert!(matches!(partitions(&topic("t", 3), 6), Partitions::Keep(_)));
+        assert!(matches!(partitions(&topic(OUTCOMES, 12), 6), Partitions::Keep(_)));
+    }
+
+    #[test]
+    fn only_what_differs_is_changed() {
+        let wanted = settings(&topic("t", 1), 1);
+        assert_eq!(wanted["retention.ms"], "7200000");
+        let found = |name: &str| (name != "retention.ms").then(|| wanted[name].clone());
+        assert_eq!(changed(&wanted, found).into_keys().collect::<Vec<_>>(), ["retention.ms"]);
+        assert_eq!(settings(&topic("t", 1), 3)["min.insync.replicas"], "2");
+    }
+}

@@ -1,0 +1,73 @@
+//! How large a record each topic takes, asked once per topic: a record that is too large is refused before anything is sent.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::context::Quiet;
+use super::convert::{self, OVERHEAD};
+use super::error;
+use crate::{BusError, Outgoing};
+
+/// Limits by topic. Bounded by the topics there are: unknown ones are not remembered.
+#[derive(Default)]
+pub(super) struct Limits {
+    known: RwLock<HashMap<String, usize>>,
+}
+
+impl Limits {
+    /// Refuses what its topic would refuse, and what has no topic.
+    pub(super) async fn check(
+        &self,
+        records: &[Outgoing],
+        admin: &AdminClient<Quiet>,
+        timeout: Duration,
+    ) -> Result<(), BusError> {
+        for record in records {
+            let known = self.known.read().get(&record.topic).copied();
+            let limit = match known {
+                Some(limit) => limit,
+                None => self.ask(&record.topic, admin, timeout).await?,
+            };
+            let size = convert::size(record);
+            if size > limit {
+                let topic = record.topic.clone();
+                return Err(BusError::TooLarge { topic, size, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was asked, because it has changed.
+    pub(super) fn forget(&self) {
+        self.known.write().clear();
+    }
+
+    async fn ask(
+        &self,
+        topic: &str,
+        admin: &AdminClient<Quiet>,
+        timeout: Duration,
+    ) -> Result<usize, BusError> {
+        let options = AdminOptions::new().request_timeout(Some(timeout));
+        let topics = [ResourceSpecifier::Topic(topic)];
+        let answers = admin.describe_configs(&topics, &options).await;
+        let answers = answers.map_err(|error| error::of(&error, topic))?;
+        let limit = match answers.into_iter().next() {
+            Some(Ok(config)) => {
+                let entry = config.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
+                entry.and_then(|text| text.parse().ok()).map(|bytes: usize| bytes.saturating_sub(OVERHEAD))
+            }
+            // Whoever may not ask finds out when the broker refuses.
+            Some(Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) => None,
+            Some(Err(code)) => return Err(error::of_bare(code, topic)),
+            None => return Err(BusError::Unavailable("no answer about a topic".to_owned())),
+        };
+        let limit = limit.unwrap_or(usize::MAX);
+        self.known.write().insert(topic.to_owned(), limit);
+        Ok(limit)
+    }
+}

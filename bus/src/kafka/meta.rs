@@ -1,0 +1,101 @@
+//! Questions about topics: partitions, offsets, instants. All of it waits for a broker, so callers come from `blocking`.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use relay_schemas::TimestampMs;
+
+use super::context::Quiet;
+use super::{KafkaOptions, config, error};
+use crate::topics::OUTCOMES;
+use crate::{BusError, OffsetRange, Partition, StartAt};
+
+/// Asks.
+pub(super) struct Meta {
+    client: BaseConsumer<Quiet>,
+    options: KafkaOptions,
+    timeout: Duration,
+}
+
+impl Meta {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self, BusError> {
+        let client = config::reader(options).create_with_context(Quiet);
+        Ok(Self {
+            client: client.map_err(|error| error::of(&error, ""))?,
+            options: options.clone(),
+            timeout: Duration::from_millis(options.request_timeout_ms),
+        })
+    }
+
+    /// Whether any broker answers; which topic is asked about does not matter.
+    pub(super) fn probe(&self) -> Result<(), BusError> {
+        match self.partitions(OUTCOMES) {
+            Ok(_) | Err(BusError::UnknownTopic(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn partitions(&self, topic: &str) -> Result<i32, BusError> {
+        let metadata = self.client.fetch_metadata(Some(topic), self.timeout);
+        let metadata = metadata.map_err(|error| error::of(&error, topic))?;
+        let unknown = || BusError::UnknownTopic(topic.to_owned());
+        let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(unknown)?;
+        if let Some(code) = found.error() {
+            return Err(error::of_bare(code.into(), topic));
+        }
+        if found.partitions().is_empty() {
+            return Err(unknown());
+        }
+        Ok(found.partitions().len() as i32)
+    }
+
+    pub(super) fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
+        let Partition { topic, partition } = partition;
+        let watermarks = self.client.fetch_watermarks(topic, *partition, self.timeout);
+        let (low, high) = watermarks.map_err(|error| error::of(&error, topic))?;
+        Ok(OffsetRange { low, high })
+    }
+
+    pub(super) fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
+        let ask = || -> Result<Option<i64>, KafkaError> {
+            let asking: BaseConsumer<Quiet> =
+                config::asking_for(&self.options, group).create_with_context(Quiet)?;
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&partition.topic, partition.partition);
+            let committed = asking.committed_offsets(list, self.timeout)?;
+            Ok(first_offset(&committed))
+        };
+        ask().map_err(|error| error::of(&error, &partition.topic))
+    }
+
+    /// The offset at which reading begins.
+    pub(super) fn start(&self, partition: &Partition, at: StartAt) -> Result<i64, BusError> {
+        let OffsetRange { low, high } = self.range(partition)?;
+        Ok(match at {
+            StartAt::Start => low,
+            StartAt::End => high,
+            StartAt::Offset(offset) => offset.max(low),
+            StartAt::Time(instant) => self.at(partition, instant)?.unwrap_or(high),
+        })
+    }
+
+    fn at(&self, partition: &Partition, instant: TimestampMs) -> Result<Option<i64>, BusError> {
+        let ask = || -> Result<Option<i64>, KafkaError> {
+            let mut list = TopicPartitionList::new();
+            let instant = Offset::Offset(instant.0.max(0));
+            list.add_partition_offset(&partition.topic, partition.partition, instant)?;
+            let found = self.client.offsets_for_times(list, self.timeout)?;
+            Ok(first_offset(&found))
+        };
+        ask().map_err(|error| error::of(&error, &partition.topic))
+    }
+}
+
+fn first_offset(list: &TopicPartitionList) -> Option<i64> {
+    match list.elements().first()?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
