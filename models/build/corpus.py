@@ -13,7 +13,7 @@ from build import facts as f
 from build import templates as t
 
 HELDOUT_FILE = Path(__file__).with_name("heldout.jsonl")
-HELDOUT_SIZE = 600
+HELDOUT_SEED, HELDOUT_SIZE = 20240, 600
 CHARS_PER_TOKEN = 3.05  # of a conversation with its role tokens, measured; sizes conversations where no tokenizer is at hand
 
 
@@ -242,4 +242,4 @@ def heldout():
 def write_heldout():
     """Draws the held-out set. Run once; afterwards only compared, never written again."""
     if not HELDOUT_FILE.exists():
-        HELDOUT_FILE.write_text("".join(json.dumps(c) + "\n" for c in examination(20240, HELDOUT_SIZE, True)))
+        HELDOUT_FILE.write_text("".join(json.dumps(c) + "\n" for c in examination(HELDOUT_SEED, HELDOUT_SIZE, True)))
