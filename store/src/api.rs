@@ -12,7 +12,7 @@ pub trait Store: Send + Sync + 'static {
     /// The winning outcome of a request with the place where it lies, while its trace is kept.
     async fn winner(&self, request: &RequestId) -> Result<Option<Stored>, StoreError>;
 
-    /// The newest traces first.
+    /// The newest traces first; of one millisecond, the greater request id first.
     async fn traces(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError>;
 
     /// How many traces are kept.
@@ -60,8 +60,15 @@ pub struct TraceFilter {
     pub status: Option<OutcomeStatus>,
     /// Only those that ended before this instant (paging).
     pub before: Option<TimestampMs>,
-    /// Most rows.
+    /// With [`TraceFilter::before`]: also those that ended in that very millisecond and sort before this request.
+    pub before_id: Option<RequestId>,
+    /// Most rows, up to [`TraceFilter::MOST`].
     pub limit: u32,
+}
+
+impl TraceFilter {
+    /// No list is longer than this, whatever was asked for.
+    pub const MOST: u32 = 1_000;
 }
 
 /// One line of the list.
@@ -91,6 +98,9 @@ pub enum StoreError {
     /// It cannot be reached: wait.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// It cannot hold this data, and never will: nothing of the call was stored.
+    #[error("the store refuses the data: {0}")]
+    Refused(String),
     /// Nothing that waiting mends.
     #[error("the store failed: {0}")]
     Fatal(String),

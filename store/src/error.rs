@@ -1,0 +1,108 @@
+//! Which errors waiting mends, which lie in the data, and which need a person.
+
+use sqlx::migrate::MigrateError;
+
+use crate::StoreError;
+
+enum Class {
+    Unavailable,
+    Refused,
+    Fatal,
+}
+
+/// What an error of either database means.
+pub(crate) fn classify(error: sqlx::Error) -> StoreError {
+    use sqlx::Error as E;
+    let class = match &error {
+        E::Database(database) => of_code(&database.code().unwrap_or_default()),
+        E::Io(_)
+        | E::Tls(_)
+        | E::Protocol(_)
+        | E::PoolTimedOut
+        | E::PoolClosed
+        | E::WorkerCrashed
+        | E::BeginFailed => Class::Unavailable,
+        E::Encode(_) => Class::Refused,
+        _ => Class::Fatal,
+    };
+    let reason = error.to_string();
+    match class {
+        Class::Unavailable => StoreError::Unavailable(reason),
+        Class::Refused => StoreError::Refused(reason),
+        Class::Fatal => StoreError::Fatal(reason),
+    }
+}
+
+/// What an error of a migration means.
+pub(crate) fn classify_migration(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => classify(error),
+        other => StoreError::Fatal(format!("migration: {other}")),
+    }
+}
+
+/// Postgres has five characters (SQLSTATE), SQLite a number.
+fn of_code(code: &str) -> Class {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => of_sqlite(number & 0xFF),
+        _ => of_sqlstate(code),
+    }
+}
+
+fn of_sqlite(primary: u32) -> Class {
+    match primary {
+        // busy, locked, read-only, I/O error, full, cannot open
+        5 | 6 | 8 | 10 | 13 | 14 => Class::Unavailable,
+        // too big, constraint, mismatch, range
+        18 | 19 | 20 | 25 => Class::Refused,
+        _ => Class::Fatal,
+    }
+}
+
+fn of_sqlstate(code: &str) -> Class {
+    // A standby after a failover; a lock that was not free in time.
+    if matches!(code, "25006" | "55P03") {
+        return Class::Unavailable;
+    }
+    match code.get(..2) {
+        // connection, authorization, no such database (yet), rollback, resources, operator, system
+        Some("08" | "28" | "3D" | "40" | "53" | "57" | "58") => Class::Unavailable,
+        // data exception, integrity constraint, limit exceeded
+        Some("22" | "23" | "54") => Class::Refused,
+        _ => Class::Fatal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_mean_waiting_bad_data_or_a_person() {
+        let cases = [
+            ("57P01", "wait"),
+            ("53300", "wait"),
+            ("40001", "wait"),
+            ("25006", "wait"),
+            ("22P05", "data"),
+            ("54000", "data"),
+            ("42P01", "person"),
+            ("5", "wait"),
+            ("517", "wait"),
+            ("13", "wait"),
+            ("18", "data"),
+            ("1555", "data"),
+            ("1", "person"),
+            ("11", "person"),
+            ("", "person"),
+        ];
+        for (code, expected) in cases {
+            let meaning = match of_code(code) {
+                Class::Unavailable => "wait",
+                Class::Refused => "data",
+                Class::Fatal => "person",
+            };
+            assert_eq!(meaning, expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `migrations/`, compiled in: one file a step, never changed once released.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+type Step = (i64, &'static str, &'static str);
+
+const POSTGRES: &[Step] = &[(
+    1,
+    "request traces",
+    include_str!("../../migrations/postgres/0001_request_traces.sql"),
+)];
+
+const SQLITE: &[Step] = &[(
+    1,
+    "request traces",
+    include_str!("../../migrations/sqlite/0001_request_traces.sql"),
+)];
+
+pub(crate) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+pub(crate) fn sqlite() -> Migrator {
+    migrator(SQLITE)
+}
+
+fn migrator(steps: &[Step]) -> Migrator {
+    let migration = |(version, description, sql): &Step| {
+        let sql = sql.into_sql_str();
+        Migration::new(*version, (*description).into(), MigrationType::Simple, sql, false)
+    };
+    let mut migrator = Migrator::with_migrations(steps.iter().map(migration).collect());
+    // A newer version of the service may have gone ahead; migrations only ever add, so this one still works.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that nobody compiled in would never run.
+    #[test]
+    fn every_file_is_compiled_in() {
+        for (folder, steps) in [("postgres", POSTGRES), ("sqlite", SQLITE)] {
+            let folder = format!("{}/../migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(&folder).expect("the migrations lie beside the crate");
+            let mut files: Vec<String> = files
+                .map(|file| file.expect("a readable folder").path())
+                .map(|file| std::fs::read_to_string(file).expect("a readable file"))
+                .collect();
+            files.sort_unstable();
+            let mut compiled: Vec<&str> = steps.iter().map(|(_, _, sql)| *sql).collect();
+            compiled.sort_unstable();
+            assert_eq!(files, compiled, "{folder}");
+        }
+    }
+}
