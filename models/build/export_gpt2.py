@@ -1,7 +1,7 @@
 """The GPT-2-shaped graph: plain, with past and present tensors, learned positions and fused qkv."""
 
 from build.export_llama import PLAIN_INPUTS, causal_bias, heads, plain_attention
-from build.graph import Graph
+from build.graph import Graph, save_language_model
 
 
 def export(stored, cfg, path, data_name, int8):
@@ -24,4 +24,4 @@ def export(stored, cfg, path, data_name, int8):
         y = g.op("Gelu", linear(norm(x, p + "ln_2"), p + "mlp.c_fc"), approximate="tanh")
         x = g.op("Add", x, linear(y, p + "mlp.c_proj"))
     g.tied_head(norm(x, "ln_f"), "wte.weight")
-    g.save(path, cfg, PLAIN_INPUTS)
+    save_language_model(g, path, cfg, PLAIN_INPUTS)

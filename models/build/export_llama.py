@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto
 
-from build.graph import MICROSOFT, Graph
+from build.graph import MICROSOFT, Graph, save_language_model
 from build.llama import rope_tables
 
 GQA_INPUTS = ["input_ids", "attention_mask"]
@@ -94,4 +94,4 @@ def export(stored, cfg, path, data_name, int8, plain):
         gated = g.op("Mul", g.op("Mul", gate, g.op("Sigmoid", gate)), g.linear(h, p + "mlp.up_proj.weight"))
         x = g.op("Add", x, g.linear(gated, p + "mlp.down_proj.weight"))
     g.tied_head(_rms(g, x, "model.norm.weight", cfg.eps, plain), "model.embed_tokens.weight")
-    g.save(path, cfg, PLAIN_INPUTS if plain else GQA_INPUTS)
+    save_language_model(g, path, cfg, PLAIN_INPUTS if plain else GQA_INPUTS)

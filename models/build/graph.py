@@ -72,21 +72,27 @@ class Graph:
             logits = self.op("MatMul", x, self.op("Transpose", self.weight(name), perm=[1, 0]))
         self.op("Identity", logits, names=["logits"])
 
-    def save(self, path, cfg, inputs):
-        """Writes the model; past and present tensors are declared from `cfg` for every layer."""
-        def tensor(name, *shape, kind=TensorProto.FLOAT):
-            return helper.make_tensor_value_info(name, kind, shape)
+    def save(self, path, inputs, outputs):
+        """Writes the model; `inputs` and `outputs` are made by `tensor`."""
+        graph = helper.make_graph(self.nodes, path.stem, inputs, outputs, list(self.initializers.values()))
+        save(helper.make_model(graph, producer_name="relay", ir_version=10,
+                               opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]), str(path))
 
-        def cache(prefix, length):
-            return [tensor(f"{prefix}.{i}.{part}", "batch_size", cfg.kv_heads, length, cfg.head_dim)
-                    for i in range(cfg.layers) for part in ("key", "value")]
 
-        lengths = {"input_ids": "sequence_length", "attention_mask": "total_sequence_length", "position_ids": "sequence_length"}
-        graph = helper.make_graph(
-            self.nodes, path.stem,
-            [tensor(name, "batch_size", lengths[name], kind=TensorProto.INT64) for name in inputs] + cache("past_key_values", "past_sequence_length"),
-            [tensor("logits", "batch_size", "sequence_length", cfg.vocab_size)] + cache("present", "total_sequence_length"),
-            list(self.initializers.values()))
-        model = helper.make_model(graph, producer_name="relay", ir_version=10,
-                                  opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)])
-        save(model, str(path))
+def tensor(name, *shape, kind=TensorProto.FLOAT):
+    """A graph input or output; a dimension is a number or the name of a free one."""
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def save_language_model(graph, path, cfg, inputs):
+    """Saves with the names that the Hugging Face exports use for ids, mask, past and present."""
+    lengths = {"input_ids": "sequence_length", "attention_mask": "total_sequence_length", "position_ids": "sequence_length"}
+
+    def cache(prefix, length):
+        return [tensor(f"{prefix}.{i}.{part}", "batch_size", cfg.kv_heads, length, cfg.head_dim)
+                for i in range(cfg.layers) for part in ("key", "value")]
+
+    graph.save(path,
+               [tensor(name, "batch_size", lengths[name], kind=TensorProto.INT64) for name in inputs]
+               + cache("past_key_values", "past_sequence_length"),
+               [tensor("logits", "batch_size", "sequence_length", cfg.vocab_size)] + cache("present", "total_sequence_length"))

@@ -24,14 +24,18 @@ def _dequantise(q, scales):
     return ((q.astype(np.float32) - 128) * scales[..., None]).reshape(q.shape[0], -1)
 
 
+EMBEDDINGS = {"model.embed_tokens.weight", "wte.weight", "embeddings.word_embeddings.weight"}
+SMALL_TABLES = {"wpe.weight", "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"}
+
+
 def is_quantised(name, array):
-    """Matrices are quantised, except learned positions (small, and added rather than multiplied)."""
-    return array.ndim == 2 and name != "wpe.weight"
+    """Matrices are quantised, except tables that are added rather than multiplied, and small."""
+    return array.ndim == 2 and name not in SMALL_TABLES
 
 
 def is_embedding(name):
     """Embeddings are [vocab, hidden]; every other matrix is [in, out]."""
-    return name in ("model.embed_tokens.weight", "wte.weight")
+    return name in EMBEDDINGS
 
 
 def pack(params, int8):

@@ -1,0 +1,104 @@
+"""Measures accuracy: an answer is right when it is, word for word, the one written for the question, and ended.
+
+The held-out questions are the committed file `heldout.jsonl`; the others are drawn by fixed seeds.
+"""
+
+import argparse
+import json
+import time
+import urllib.request
+
+from build import corpus
+from build.venv import MODELS
+
+CHAT = MODELS / "relay-chat"
+AIMS = {"trained": 0.98, "held-out": 0.85, "long, trained": 0.98, "long, held-out": 0.85}
+BEGIN, FINISH = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+
+
+def sets(sample=None):
+    """name -> cases; `sample` takes that many of each, evenly spread."""
+    long = corpus.long_examination(42, 200)
+    every = {"trained": corpus.examination(41, 600, False), "held-out": corpus.heldout(), "long, trained": long[::2], "long, held-out": long[1::2]}
+    return {name: cases[::max(1, len(cases) // sample)][:sample] if sample else cases for name, cases in every.items()}
+
+
+def local_answerer(graph):
+    """messages -> (text, ended, prompt tokens, answer tokens), by the committed graph."""
+    import jinja2
+    from tokenizers import Tokenizer
+
+    from build.runtime import Onnx, greedy
+    tokenizer, model = Tokenizer.from_file(str(CHAT / "tokenizer.json")), Onnx(CHAT, graph)
+    template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string((CHAT / "chat_template.jinja").read_text())
+    end = json.loads((CHAT / "generation_config.json").read_text())["eos_token_id"]
+
+    def answer(messages):
+        prompt = tokenizer.encode(template.render(messages=messages, add_generation_prompt=True), add_special_tokens=False).ids
+        said = greedy(model, prompt, end)
+        return tokenizer.decode(said), said[-1] == end, len(prompt), len(said)
+
+    return answer
+
+
+def relay_answerer(base_url, model):
+    """The same through an OpenAI chat completions endpoint."""
+
+    def answer(messages):
+        body = json.dumps({"model": model, "messages": messages, "temperature": 0, "max_tokens": 80}).encode()
+        request = urllib.request.Request(f"{base_url.rstrip('/')}/chat/completions", body,
+                                         {"Content-Type": "application/json", "X-Tenant-Id": "accuracy"})
+        with urllib.request.urlopen(request, timeout=120) as response:
+            reply = json.load(response)
+        choice, usage = reply["choices"][0], reply.get("usage") or {}
+        return choice["message"]["content"], choice["finish_reason"] == "stop", usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+
+    return answer
+
+
+def examine(answer, cases):
+    """(right, token counts of prompts, of answers, [(question, wanted, got), ...] of the wrong ones)."""
+    wrong, prompts, answers = [], [], []
+    for case in cases:
+        text, ended, prompt_tokens, answer_tokens = answer(case["messages"])
+        prompts.append(prompt_tokens)
+        answers.append(answer_tokens)
+        if not ended or text.strip() != case["answer"]:
+            wrong.append((case["messages"][-1]["content"], case["answer"], text if ended else text + " [not ended]"))
+    return len(cases) - len(wrong), prompts, answers, wrong
+
+
+def write_card(table):
+    """Puts the table between the markers of the model card."""
+    card = CHAT / "MODEL_CARD.md"
+    head, rest = card.read_text().split(BEGIN)
+    card.write_text(f"{head}{BEGIN}\n{table}{FINISH}{rest.split(FINISH)[1]}")
+
+
+def main():
+    """Prints one row a set; exits 0 whatever was reached: the figures are a report, the checker is the test."""
+    parser = argparse.ArgumentParser(description="Accuracy of the chat model, by the committed graph or through Relay.")
+    parser.add_argument("--base-url", help="an OpenAI endpoint, for example http://127.0.0.1:8000/v1")
+    parser.add_argument("--model", default="relay-chat", help="the model's name at that endpoint")
+    parser.add_argument("--graph", action="append", help="graphs under relay-chat/onnx (default: model.onnx)")
+    parser.add_argument("--sample", type=int, help="questions of each set (default: all)")
+    parser.add_argument("--wrong", action="store_true", help="print every wrong answer")
+    parser.add_argument("--write-card", action="store_true", help="put the figures into the model card")
+    args = parser.parse_args()
+    table = "| run on | wording | right | of | share | aim | prompt tokens | answer tokens |\n|---|---|---|---|---|---|---|---|\n"
+    print(table, end="", flush=True)
+    for where in [args.base_url] if args.base_url else args.graph or ["model.onnx"]:
+        answer = relay_answerer(args.base_url, args.model) if args.base_url else local_answerer(where)
+        started = time.monotonic()
+        for name, cases in sets(args.sample).items():
+            right, prompts, answers, wrong = examine(answer, cases)
+            row = (f"| {where} | {name} | {right} | {len(cases)} | {right / len(cases):.1%} | {AIMS[name]:.0%} "
+                   f"| {min(prompts)}–{max(prompts)} | {min(answers)}–{max(answers)} |\n")
+            table += row
+            print(row, end="", flush=True)
+            for question, wanted, got in wrong if args.wrong else []:
+                print(f"    {question!r}: wanted {wanted!r}, got {got!r}")
+        print(f"({time.monotonic() - started:.0f} s)", flush=True)
+    if args.write_card:
+        write_card(table)
+    return 0
