@@ -95,6 +95,10 @@ impl Writer {
 
     /// Runs until [`Job::Stop`], or until the storage fails.
     pub(super) fn run(mut self) {
+        if let Err(error) = self.mark_before_flush() {
+            self.shared.fail(error.to_string());
+            return;
+        }
         while let Ok(job) = self.jobs.recv() {
             let (appends, tidies, stop) = self.gather(job);
             if let Err(error) = self.write(appends, tidies) {
@@ -324,8 +328,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The storage engine syncs the journal before it writes a table; with `record_syncs` that must be on record before the
-    /// table exists, else a test would cut the journal below it.
+    /// The storage engine syncs the journal when it opens and before it writes a table; with `record_syncs` that must be on
+    /// record before a table exists, else a test would cut the journal below it.
     fn mark_before_flush(&self) -> Result<(), BusError> {
         if self.shared.options.record_syncs {
             self.syncer
