@@ -1,1 +1,102 @@
-//! Accepts requests durably over HTTP and from the batch topic, and streams their answers back.
+//! Consumes HTTP requests and `relay.batch.requests.v1`, produces `relay.requests.v1` and `relay.batch.results.v1`, and
+//! owns the wait for an answer; if it dies, accepted requests run on to their end, and clients ask again by idempotency key.
+//!
+//! The way of a request: [`http`] reads it, `canonical` checks and hashes it, `accept` makes it durable, `slot` follows its
+//! answer, `http::stream` writes it out. `gone` deals with clients that hang up, [`batch`] with those that do not wait.
+
+mod accept;
+mod answer;
+pub mod batch;
+mod canonical;
+mod config;
+mod error;
+mod gateway;
+mod gone;
+mod heard;
+pub mod http;
+mod limits;
+mod metrics;
+mod probes;
+mod questions;
+mod refusal;
+mod refused;
+mod replies;
+mod routes;
+mod slot;
+mod waiter;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::{Identity, Runtime};
+use relay_control::Control;
+use tokio::net::TcpListener;
+
+pub use canonical::{Chat, canonical_json, chat};
+pub use config::{BatchConfig, Config};
+pub use error::Error;
+pub use gateway::Gateway;
+pub use refusal::Refusal;
+
+/// What an ingress needs from the process that hosts it.
+pub struct Deps {
+    /// Log, schemas, health, metrics, shutdown.
+    pub runtime: Runtime,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// Replies, statuses, cancels.
+    pub control: Arc<dyn Control>,
+}
+
+/// Longest wait for what clients left behind, once everything else has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Listens on the configured address and serves until a drain is over.
+///
+/// # Errors
+/// If the address cannot be had, or the batch half fails for good.
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let address = (config.host.clone(), config.port);
+    let listener = TcpListener::bind(&address).await.map_err(|source| Error::Bind {
+        address: format!("{}:{}", address.0, address.1),
+        source,
+    })?;
+    run_on(listener, config, deps).await
+}
+
+/// Like [`run`], on a listener that is open already.
+///
+/// # Errors
+/// If the batch half fails for good.
+pub async fn run_on(listener: TcpListener, config: Config, deps: Deps) -> Result<(), Error> {
+    let gateway = Gateway::new(config, deps)?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(server.address = %address, "the ingress listens");
+    }
+    let result = tokio::select! {
+        result = serve(&gateway, listener) => result,
+        () = background(&gateway) => unreachable!("the background tasks never return"),
+    };
+    gateway.tasks.close();
+    // Last cancels and refusals; what they do not reach, the deadline ends.
+    let _ = tokio::time::timeout(LAST_WORDS, gateway.tasks.wait()).await;
+    result
+}
+
+async fn serve(gateway: &Arc<Gateway>, listener: TcpListener) -> Result<(), Error> {
+    let http = async {
+        http::serve(Arc::clone(gateway), listener).await;
+        Ok(())
+    };
+    tokio::try_join!(http, batch::run(gateway)).map(|_| ())
+}
+
+async fn background(gateway: &Arc<Gateway>) {
+    tokio::join!(
+        replies::listen(Arc::clone(gateway)),
+        replies::answer_fences(Arc::clone(gateway)),
+        heard::listen(Arc::clone(gateway)),
+        probes::run(Arc::clone(gateway)),
+    );
+}

@@ -1,0 +1,200 @@
+//! Lines in: checked by the same code as HTTP requests, and published as requests of the batch class.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, crash_point, decode, header, topics};
+use relay_schemas::{BatchRef, BatchRequest, BatchResult, Class, Request, RequestId, TimestampMs, encode};
+
+use crate::gateway::Gateway;
+use crate::refusal::Refusal;
+use crate::{accept, canonical, wire};
+
+/// Longest name of a batch or line.
+const MOST_NAME_BYTES: usize = 256;
+/// Pause between two looks at a closed gate.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The stage.
+pub struct Intake {
+    gateway: Arc<Gateway>,
+}
+
+impl Intake {
+    /// Takes lines in for `gateway`.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway }
+    }
+
+    /// Waits until the batch class has room.
+    async fn room(&self) -> Result<(), StageError> {
+        let shutdown = &self.gateway.runtime.shutdown;
+        while !self.gateway.heard.lock().gate.admit(TimestampMs::now()) {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = shutdown.draining() => {
+                    return Err(StageError::Unavailable {
+                        dependency: "batch room",
+                        reason: "the batch class is full and this ingress is shutting down".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Stage for Intake {
+    type Effect = ();
+
+    async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
+        let line: BatchRequest = decode(&self.gateway.runtime.schemas, record)?;
+        let now = TimestampMs::now();
+        let lines = &self.gateway.metrics.batch_lines;
+        match request(&line, self.gateway.config.batch.window_ms, now) {
+            Err(refusal) => {
+                lines.with_label_values(&["invalid"]).inc();
+                Ok(Step::publish(invalid(&line, &refusal, now)))
+            }
+            Ok(request) => {
+                self.room().await?;
+                lines.with_label_values(&["accepted"]).inc();
+                crash_point(self.gateway.identity.service, "before_accept");
+                let traceparent = record.headers.text(header::TRACEPARENT);
+                Ok(Step::publish_then(accept::record(&request, traceparent), ()))
+            }
+        }
+    }
+
+    async fn after_ack(&self, (): ()) {
+        crash_point(self.gateway.identity.service, "after_accept");
+    }
+}
+
+/// The request that a line asks for.
+fn request(line: &BatchRequest, window_ms: i64, now: TimestampMs) -> Result<Request, Refusal> {
+    for (name, text) in [("batch_id", &line.batch_id), ("custom_id", &line.custom_id)] {
+        if text.is_empty() || text.len() > MOST_NAME_BYTES {
+            let message = format!("`{name}` must be 1 to {MOST_NAME_BYTES} bytes long");
+            return Err(Refusal::invalid("invalid_value", Some(name), message));
+        }
+    }
+    if !wire::is_tenant(line.tenant.as_str()) {
+        let message = "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
+        return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
+    }
+    let chat = canonical::chat(line.body.as_bytes())?;
+    let latest = now.plus_ms(window_ms);
+    Ok(Request {
+        request_id: wire::batch_id(&line.tenant, &line.batch_id, &line.custom_id),
+        tenant: line.tenant.clone(),
+        class: Class::Batch,
+        model: chat.model,
+        canonical: chat.canonical,
+        request_hash: chat.request_hash,
+        // Nobody reads along, whatever the body says.
+        stream: false,
+        include_usage: false,
+        prompt_tokens: chat.prompt_tokens,
+        requested_tokens: chat.requested_tokens,
+        temperature: chat.temperature,
+        accepted_at: now,
+        deadline: line.deadline.map_or(latest, |asked| asked.min(latest)),
+        reply_to: None,
+        idempotency_key: None,
+        batch: Some(BatchRef {
+            batch_id: line.batch_id.clone(),
+            custom_id: line.custom_id.clone(),
+        }),
+    })
+}
+
+/// The result of a line that cannot be run.
+fn invalid(line: &BatchRequest, refusal: &Refusal, now: TimestampMs) -> Outgoing {
+    let result = BatchResult {
+        batch_id: line.batch_id.clone(),
+        custom_id: line.custom_id.clone(),
+        request_id: RequestId::new(""),
+        status_code: u32::from(refusal.status),
+        body: refusal.body(),
+        ended_at: now,
+    };
+    Outgoing::keyed(
+        topics::BATCH_RESULTS,
+        line.batch_id.clone(),
+        Headers::default(),
+        encode(&result),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+    use super::*;
+
+    fn line(body: &str) -> BatchRequest {
+        BatchRequest {
+            batch_id: "nightly".to_owned(),
+            custom_id: "7".to_owned(),
+            tenant: "acme".into(),
+            body: body.to_owned(),
+            deadline: None,
+        }
+    }
+
+    const GOOD: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+
+    #[test]
+    fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
+        let request = request(&line(GOOD), 1_000, TimestampMs(5)).unwrap();
+        let http = canonical::chat(GOOD.as_bytes()).unwrap();
+        assert_eq!((request.canonical, request.request_hash), (http.canonical, http.request_hash));
+        assert_eq!((request.class, request.stream, request.reply_to), (Class::Batch, false, None));
+        assert_eq!(request.deadline, TimestampMs(1_005));
+    }
+
+    #[test]
+    fn the_same_line_is_the_same_request_and_another_line_another() {
+        let id = |custom: &str| {
+            let line = BatchRequest {
+                custom_id: custom.to_owned(),
+                ..line(GOOD)
+            };
+            request(&line, 1_000, TimestampMs(5)).unwrap().request_id
+        };
+        assert_eq!(id("7"), id("7"));
+        assert_ne!(id("7"), id("8"));
+    }
+
+    #[test]
+    fn a_deadline_may_only_shorten_the_window() {
+        let deadline = |asked| {
+            let line = BatchRequest {
+                deadline: Some(TimestampMs(asked)),
+                ..line(GOOD)
+            };
+            request(&line, 1_000, TimestampMs(5)).unwrap().deadline.0
+        };
+        assert_eq!((deadline(900), deadline(9_000)), (900, 1_005));
+    }
+
+    #[test]
+    fn a_bad_line_says_why() {
+        let code = |line: BatchRequest| request(&line, 1_000, TimestampMs(5)).unwrap_err().code;
+        assert_eq!(code(line("{")), "invalid_json");
+        assert_eq!(code(line("{}")), "missing_required_parameter");
+        let tenant = BatchRequest {
+            tenant: "no good".into(),
+            ..line(GOOD)
+        };
+        assert_eq!(code(tenant), "invalid_tenant");
+        let unnamed = BatchRequest {
+            custom_id: String::new(),
+            ..line(GOOD)
+        };
+        assert_eq!(code(unnamed), "invalid_value");
+    }
+}

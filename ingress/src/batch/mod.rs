@@ -1,0 +1,50 @@
+//! The batch half: lines from `relay.batch.requests.v1` become requests of the batch class, and their outcomes become
+//! `relay.batch.results.v1`. Nothing is refused for being too much: while the class is full, the intake pauses.
+//!
+//! Delivery is at least once. A line that is read twice becomes the same request, so it ends once; its result may still be
+//! handed out twice after a crash: whoever collects results keeps the first of each `batch_id` and `custom_id`.
+
+mod gate;
+mod intake;
+mod results;
+mod seen;
+
+use std::sync::Arc;
+
+use relay_bus::{StageOptions, run_stage, topics};
+
+use crate::Error;
+use crate::gateway::Gateway;
+pub use gate::Gate;
+pub use intake::Intake;
+pub use results::Results;
+
+/// Runs both stages until a drain is over; returns at once where the batch half is switched off.
+///
+/// # Errors
+/// What nothing but a person mends.
+pub async fn run(gateway: &Arc<Gateway>) -> Result<(), Error> {
+    if !gateway.config.batch.enabled {
+        return Ok(());
+    }
+    let (runtime, identity) = (&gateway.runtime, &gateway.identity);
+    let most = gateway.config.batch.max_in_flight;
+    let options = |group: &str, topic: &str| StageOptions {
+        max_in_flight: most,
+        ..StageOptions::new(group, vec![topic.to_owned()])
+    };
+    let intake = run_stage(
+        Arc::new(Intake::new(Arc::clone(gateway))),
+        runtime,
+        identity,
+        options("relay.ingress.batch", topics::BATCH_REQUESTS),
+    );
+    let results = run_stage(
+        Arc::new(Results::new(Arc::clone(gateway))),
+        runtime,
+        identity,
+        options("relay.ingress.batch-results", topics::OUTCOMES),
+    );
+    tokio::try_join!(intake, results)?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Results out: of every batch request the first outcome becomes one record for whoever sent the batch.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, decode, topics};
+use relay_lifecycle::{Broken, final_of, is_success};
+use relay_schemas::{BatchResult, Class, Outcome, encode};
+
+use super::seen::Seen;
+use crate::answer::{self, Facts};
+use crate::gateway::Gateway;
+use crate::refusal;
+use crate::slot::End;
+
+/// The stage.
+pub struct Results {
+    gateway: Arc<Gateway>,
+    seen: Mutex<Seen>,
+}
+
+impl Results {
+    /// Hands results out for `gateway`.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let seen = Mutex::new(Seen::new(gateway.config.batch.remembered));
+        Self { gateway, seen }
+    }
+}
+
+#[async_trait]
+impl Stage for Results {
+    type Effect = ();
+
+    async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
+        let outcome: Outcome = decode(&self.gateway.runtime.schemas, record)?;
+        let Some(result) = result(&outcome) else {
+            return Ok(Step::nothing());
+        };
+        if !self.seen.lock().is_winner(&outcome.request_id, &record.position) {
+            self.gateway.metrics.superseded.inc();
+            return Ok(Step::nothing());
+        }
+        let key = result.batch_id.clone();
+        let headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
+        let record = Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(&result));
+        Ok(Step::publish_then(record, ()))
+    }
+
+    async fn after_ack(&self, (): ()) {
+        self.gateway.metrics.batch_results.inc();
+    }
+}
+
+/// The result of a batch request; `None` for others.
+fn result(outcome: &Outcome) -> Option<BatchResult> {
+    let request = outcome.request.as_ref().filter(|request| request.class == Class::Batch)?;
+    let batch = request.batch.as_ref()?;
+    let facts = Facts {
+        request_id: request.request_id.as_str(),
+        model: &request.model,
+        created: request.accepted_at.0 / 1_000,
+    };
+    let (status_code, body) = body(outcome, facts);
+    Some(BatchResult {
+        batch_id: batch.batch_id.clone(),
+        custom_id: batch.custom_id.clone(),
+        request_id: outcome.request_id.clone(),
+        status_code,
+        body,
+        ended_at: outcome.ended_at,
+    })
+}
+
+/// What the same request would have got over HTTP.
+fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
+    let end = final_of(outcome);
+    let text = match &outcome.answer {
+        Some(answer) if answer.text_dropped => return failure(&End::Broken(Broken::Unavailable)),
+        Some(answer) => answer.text.as_str(),
+        None => "",
+    };
+    if is_success(end.status) {
+        return (200, answer::completion(facts, &end, text));
+    }
+    failure(&End::Finished {
+        end,
+        text: String::new(),
+    })
+}
+
+fn failure(end: &End) -> (u32, String) {
+    let refusal = refusal::of(end, false);
+    (u32::from(refusal.status), refusal.body())
+}

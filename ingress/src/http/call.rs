@@ -1,0 +1,134 @@
+//! What the headers of a call say.
+
+use axum::http::HeaderMap;
+use relay_schemas::TenantId;
+
+use crate::Config;
+use crate::refusal::Refusal;
+use crate::wire;
+
+/// Names the tenant, until API keys exist.
+const TENANT: &str = "x-tenant-id";
+/// Milliseconds from now.
+const DEADLINE: &str = "x-relay-deadline-ms";
+/// Repeats under one key meet the same request.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// W3C trace context.
+const TRACEPARENT: &str = "traceparent";
+
+/// Longest idempotency key.
+const MOST_KEY_BYTES: usize = 255;
+
+/// What the headers say.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The deadline, milliseconds from now.
+    pub deadline_ms: i64,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+}
+
+/// Who asks; `default` where nobody says.
+pub fn tenant(headers: &HeaderMap) -> Result<TenantId, Refusal> {
+    match headers.get(TENANT) {
+        None => Ok(TenantId::new("default")),
+        Some(value) => match value.to_str() {
+            Ok(name) if wire::is_tenant(name) => Ok(TenantId::new(name)),
+            _ => Err(Refusal::invalid(
+                "invalid_tenant",
+                Some("X-Tenant-Id"),
+                "`X-Tenant-Id` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit",
+            )),
+        },
+    }
+}
+
+/// The rest.
+pub fn read(headers: &HeaderMap, config: &Config) -> Result<Call, Refusal> {
+    Ok(Call {
+        deadline_ms: deadline_ms(headers, config)?,
+        key: key(headers)?,
+        traceparent: headers
+            .get(TRACEPARENT)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| text.len() == 55)
+            .map(str::to_owned),
+    })
+}
+
+fn deadline_ms(headers: &HeaderMap, config: &Config) -> Result<i64, Refusal> {
+    let Some(value) = headers.get(DEADLINE) else {
+        return Ok(config.default_deadline_ms.min(config.max_deadline_ms));
+    };
+    let asked = value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
+    match asked {
+        Some(asked) if asked > 0 => Ok(asked.min(config.max_deadline_ms)),
+        _ => Err(Refusal::invalid(
+            "invalid_deadline",
+            Some(DEADLINE),
+            format!("`{DEADLINE}` must be a whole number of milliseconds from now, at least 1"),
+        )),
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= MOST_KEY_BYTES => Ok(Some(key.to_owned())),
+        _ => Err(Refusal::invalid(
+            "invalid_idempotency_key",
+            Some("Idempotency-Key"),
+            format!("`Idempotency-Key` must be 1 to {MOST_KEY_BYTES} visible ASCII characters"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static [u8]) -> HeaderMap {
+        let name = HeaderName::from_static(name);
+        HeaderMap::from_iter([(name, HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    #[test]
+    fn the_deadline_is_what_was_asked_but_no_more_than_allowed() {
+        let config = Config::default();
+        let asked = |value| read(&headers(DEADLINE, value), &config).map(|call| call.deadline_ms);
+        assert_eq!(read(&HeaderMap::new(), &config).unwrap().deadline_ms, 120_000);
+        assert_eq!(asked(b"1500").unwrap(), 1_500);
+        assert_eq!(asked(b"999999999").unwrap(), 600_000);
+        for bad in [&b"0"[..], b"-5", b"1.5", b"soon", b"", b"\xff", b"99999999999999999999"] {
+            assert_eq!(asked(bad).unwrap_err().code, "invalid_deadline", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_tenant_is_refused_and_an_absent_one_is_the_default() {
+        assert_eq!(tenant(&HeaderMap::new()).unwrap(), TenantId::new("default"));
+        assert_eq!(tenant(&headers(TENANT, b"team-7")).unwrap(), TenantId::new("team-7"));
+        for bad in [&b""[..], b"a b", b"\xff", b"../x"] {
+            let refusal = tenant(&headers(TENANT, bad)).unwrap_err();
+            assert_eq!((refusal.status, refusal.code.as_str()), (400, "invalid_tenant"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_short_and_visible() {
+        let config = Config::default();
+        let key = |value| read(&headers(IDEMPOTENCY_KEY, value), &config).map(|call| call.key);
+        assert_eq!(key(b"order 66").unwrap().as_deref(), Some("order 66"));
+        assert!(key(b"").is_err());
+        assert!(key(&[b'x'; 256]).is_err());
+        assert!(key(b"\xf0\x9f").is_err());
+    }
+}

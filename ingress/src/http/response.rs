@@ -1,0 +1,64 @@
+//! Responses: bodies of JSON, errors, and the headers that every response carries.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use relay_schemas::RequestId;
+
+use crate::refusal::Refusal;
+use crate::wire;
+
+/// The id of the request that this response answers.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `false`: a client that repeats by itself should not.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// JSON, ready made.
+pub fn json(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// An error in OpenAI's shape.
+pub fn error(refusal: &Refusal) -> Response<Body> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, refusal.body());
+    let headers = response.headers_mut();
+    if let Some(seconds) = refusal.retry_after_s() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if refusal.never_retry {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    response
+}
+
+/// The head of server-sent events.
+pub fn events() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Some proxies collect a response before they pass it on, unless told not to.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// Names the request in a response.
+pub fn name(response: &mut Response<Body>, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+/// Gives an id to responses that have none yet.
+pub async fn with_request_id(mut response: Response<Body>) -> Response<Body> {
+    if !response.headers().contains_key(REQUEST_ID) {
+        name(&mut response, &wire::fresh_id());
+    }
+    response
+}

@@ -1,0 +1,81 @@
+//! Records refusals of known tenants: a fresh id, no content, and no more of them a second than is configured.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use relay_bus::{Headers, Outgoing, header, topics};
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{Outcome, OutcomeStatus, RequestId, TenantId, TimestampMs, encode};
+
+use crate::gateway::Gateway;
+use crate::refusal::Refusal;
+
+/// Bounds the records: a window of one second, counted.
+#[derive(Debug)]
+pub struct Refused {
+    per_second: u32,
+    window: Mutex<(i64, u32)>,
+}
+
+impl Refused {
+    /// Allows `per_second` records.
+    pub fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            window: Mutex::new((0, 0)),
+        }
+    }
+
+    /// Whether another record may be written now.
+    pub fn may_record(&self, now: TimestampMs) -> bool {
+        let mut window = self.window.lock();
+        let second = now.0.div_euclid(1_000);
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 += 1;
+        window.1 <= self.per_second
+    }
+}
+
+/// Records that `tenant` was refused, in the background; the client does not wait for it.
+pub fn record(gateway: &Arc<Gateway>, request: &RequestId, tenant: &TenantId, refusal: &Refusal) {
+    let now = TimestampMs::now();
+    if !gateway.refused.may_record(now) {
+        gateway.metrics.refused.with_label_values(&["dropped"]).inc();
+        return;
+    }
+    gateway.metrics.refused.with_label_values(&["written"]).inc();
+    let ending = Ending {
+        retry_after_ms: refusal.retry_after_ms,
+        ..Ending::because(OutcomeStatus::Refused, &refusal.code, refusal.message.clone())
+    };
+    let known = Known::Headers(request, tenant);
+    let outcome = end(known, gateway.identity.run(0), ending, now);
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(gateway.tasks.clone().track_future(async move {
+        if let Err(error) = gateway.runtime.bus.publish(vec![outgoing(&outcome)], Vec::new()).await {
+            tracing::warn!(request.id = %outcome.request_id, %error, "a refusal could not be recorded");
+        }
+    }));
+}
+
+fn outgoing(outcome: &Outcome) -> Outgoing {
+    let mut headers = Headers::default();
+    headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+    headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
+    let key = outcome.request_id.as_str().to_owned();
+    Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_records_a_second_than_configured() {
+        let refused = Refused::new(2);
+        let allowed = |ms| refused.may_record(TimestampMs(ms));
+        assert_eq!([allowed(0), allowed(1), allowed(999), allowed(1_000)], [true, true, false, true]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Small pure helpers about ids and hashes.
+
+use std::fmt::Write as _;
+
+use relay_schemas::{RequestId, TenantId};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 over `parts`, 64 lower-case hexadecimal digits.
+pub fn sha256_hex(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+    }
+    text
+}
+
+/// A new id, in order of time.
+pub fn fresh_id() -> RequestId {
+    RequestId::new(uuid::Uuid::now_v7().simple().to_string())
+}
+
+/// The id that every repeat under the same idempotency key meets.
+pub fn keyed_id(tenant: &TenantId, key: &str) -> RequestId {
+    derived('k', &[tenant.as_str(), key])
+}
+
+/// The id that every repeat of the same batch line meets.
+pub fn batch_id(tenant: &TenantId, batch: &str, custom: &str) -> RequestId {
+    derived('b', &[tenant.as_str(), batch, custom])
+}
+
+/// Each part goes in with its length, so that no two lists of parts look alike.
+fn derived(kind: char, parts: &[&str]) -> RequestId {
+    let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
+    let pieces: Vec<&[u8]> = lengths
+        .iter()
+        .zip(parts)
+        .flat_map(|(length, part)| [length.as_slice(), part.as_bytes()])
+        .collect();
+    RequestId::new(format!("{kind}{}", &sha256_hex(&pieces)[..40]))
+}
+
+/// Whether `text` may name a tenant: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+pub fn is_tenant(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=64).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+        && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cannot_be_moved_between_the_fields_of_an_id() {
+        let tenant = TenantId::new("t");
+        assert_ne!(batch_id(&tenant, "ab", "c"), batch_id(&tenant, "a", "bc"));
+        assert_ne!(keyed_id(&tenant, "ab"), keyed_id(&TenantId::new("ta"), "b"));
+        assert_eq!(keyed_id(&tenant, "ab"), keyed_id(&tenant, "ab"));
+    }
+
+    #[test]
+    fn ids_are_single_tokens_of_a_subject() {
+        for id in [fresh_id(), keyed_id(&TenantId::new("a.b"), "x.y *>")] {
+            assert!(id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_name_is_plain_and_short() {
+        for good in ["default", "a", "Team-7_x.y", &"a".repeat(64)] {
+            assert!(is_tenant(good), "{good}");
+        }
+        for bad in ["", "-a", ".", "a b", "ä", "a/b", "a\n", &"a".repeat(65)] {
+            assert!(!is_tenant(bad), "{bad:?}");
+        }
+    }
+}
