@@ -1,1 +1,95 @@
-//! Answers from earlier answers when that is safe.
+//! Consumes `relay.planned.v1` and `relay.outcomes.v1`, produces `relay.ready.<pool>.v1` (and outcomes of hits), owns the exact
+//! cache; if it dies, planned requests wait in the log, and what only its memory held is answered by a worker again.
+
+mod breaker;
+mod config;
+mod eligibility;
+mod entry;
+mod error;
+mod fill;
+mod levels;
+mod lookup;
+mod metrics;
+#[cfg(test)]
+mod testing;
+mod winners;
+
+use std::sync::Arc;
+
+pub use config::{Config, RedisConfig};
+pub use error::Error;
+use relay_bus::topics::{OUTCOMES, PLANNED};
+use relay_bus::{Identity, Runtime, StageOptions, run_stage};
+use relay_control::Control;
+
+use crate::fill::FillStage;
+use crate::levels::{Levels, Lru, RedisLevel};
+use crate::lookup::LookupStage;
+use crate::metrics::Metrics;
+use crate::winners::Winners;
+
+/// The consumer group of all lookups.
+pub const GROUP: &str = "relay.cache-service";
+/// The consumer group of all fills.
+pub const FILL_GROUP: &str = "relay.cache-service.fill";
+
+/// What the host hands over.
+pub struct Deps {
+    /// The process's shared parts.
+    pub runtime: Runtime,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// The reply seam.
+    pub control: Arc<dyn Control>,
+}
+
+/// Runs the cache service until a drain is over.
+///
+/// # Errors
+/// [`Error`]: a setting that cannot work, or what the runner cannot mend. A Redis that is away is no error.
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let Deps {
+        runtime,
+        identity,
+        control,
+    } = deps;
+    let metrics = Metrics::register(&runtime.metrics)?;
+    let levels = Arc::new(levels(&config, &metrics)?);
+    let lookup = LookupStage {
+        levels: levels.clone(),
+        identity: identity.clone(),
+        schemas: runtime.schemas.clone(),
+        control,
+        metrics: metrics.clone(),
+    };
+    let fill = FillStage {
+        levels,
+        winners: Winners::new(runtime.bus.clone(), runtime.schemas.clone(), config.remembered_outcomes),
+        schemas: runtime.schemas.clone(),
+        metrics,
+        max_entry_bytes: config.max_entry_bytes,
+    };
+    let looking_up = StageOptions {
+        max_in_flight: config.max_in_flight,
+        ..StageOptions::new(GROUP, vec![PLANNED.to_owned()])
+    };
+    let filling = StageOptions {
+        max_in_flight: 1,
+        ..StageOptions::new(FILL_GROUP, vec![OUTCOMES.to_owned()])
+    };
+    tokio::try_join!(
+        run_stage(Arc::new(lookup), &runtime, &identity, looking_up),
+        run_stage(Arc::new(fill), &runtime, &identity, filling),
+    )?;
+    Ok(())
+}
+
+fn levels(config: &Config, metrics: &Metrics) -> Result<Levels, Error> {
+    let connect = |redis| RedisLevel::new(redis, config.max_entry_bytes, metrics.clone());
+    let redis = config.redis.as_ref().map(connect).transpose();
+    Ok(Levels {
+        lru: Lru::new(config.lru_bytes),
+        redis: redis.map_err(|error| Error::RedisUrl(error.category().to_owned()))?,
+        metrics: metrics.clone(),
+    })
+}

@@ -1,0 +1,89 @@
+//! A circuit breaker: after some failures in a row nothing is tried for a pause, then one operation tries for all.
+//!
+//! Pure: time is an argument. A dead Redis then costs one timeout a pause instead of one a request.
+
+use relay_schemas::TimestampMs;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Breaker {
+    failures_allowed: u32,
+    pause_ms: i64,
+    failures: u32,
+    /// Nothing is tried before this instant; moved on by each trial, so that one trial runs at a time.
+    closed_until: Option<TimestampMs>,
+}
+
+impl Breaker {
+    pub(crate) fn new(failures_allowed: u32, pause_ms: u64) -> Self {
+        Self {
+            failures_allowed: failures_allowed.max(1),
+            pause_ms: i64::try_from(pause_ms).unwrap_or(i64::MAX),
+            failures: 0,
+            closed_until: None,
+        }
+    }
+
+    /// Whether to try now.
+    pub(crate) fn allows(&mut self, now: TimestampMs) -> bool {
+        match self.closed_until {
+            None => true,
+            Some(until) if now < until => false,
+            Some(_) => {
+                self.closed_until = Some(now.plus_ms(self.pause_ms));
+                true
+            }
+        }
+    }
+
+    /// Whether it is bypassed, trials apart.
+    pub(crate) fn bypasses(&self) -> bool {
+        self.closed_until.is_some()
+    }
+
+    /// It worked. Says whether it had been bypassed.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        self.failures = 0;
+        self.closed_until.take().is_some()
+    }
+
+    /// It failed. Says whether it is bypassed from now on, and was not before.
+    pub(crate) fn failed(&mut self, now: TimestampMs) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures < self.failures_allowed {
+            return false;
+        }
+        self.closed_until.replace(now.plus_ms(self.pause_ms)).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_bypasses_after_failures_in_a_row_and_lets_one_trial_through_a_pause() {
+        let mut breaker = Breaker::new(3, 1_000);
+        let at = TimestampMs;
+        assert!(!breaker.failed(at(0)) && !breaker.failed(at(1)));
+        assert!(breaker.allows(at(2)), "two failures are too few");
+        assert!(breaker.failed(at(2)), "the third one bypasses, and says so");
+        assert!(!breaker.allows(at(1_001)));
+        assert!(breaker.allows(at(1_002)), "the trial");
+        assert!(!breaker.allows(at(1_003)), "one trial at a time");
+        assert!(!breaker.failed(at(1_050)), "the trial failed: still bypassed, and not news");
+        assert!(!breaker.allows(at(2_049)));
+        assert!(breaker.allows(at(2_050)));
+        assert!(breaker.succeeded(), "recovered, and says so");
+        assert!(breaker.allows(at(2_051)));
+    }
+
+    #[test]
+    fn a_success_forgives_the_failures_before_it() {
+        let mut breaker = Breaker::new(2, 1_000);
+        breaker.failed(TimestampMs(0));
+        assert!(!breaker.succeeded());
+        breaker.failed(TimestampMs(1));
+        assert!(breaker.allows(TimestampMs(2)));
+    }
+}

@@ -1,0 +1,85 @@
+//! What may be cached. When in doubt, nothing: a miss costs a run, a wrong hit costs trust.
+//!
+//! Only whole answers (`stop`) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
+//! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`).
+
+use relay_bus::Position;
+use relay_schemas::{Outcome, OutcomeStatus, Provenance, TimestampMs};
+
+use crate::entry::{Entry, Owner};
+
+/// Why an outcome fills nothing. A closed set: the label of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotCached {
+    /// It did not complete, or came from a cache itself.
+    NotCompleted,
+    /// The plan does not allow it.
+    Off,
+    /// The answer is cut short, filtered, or calls tools.
+    NotWhole,
+    /// Another model than the plan's first ran.
+    Fallback,
+    /// It was too large for its own record.
+    TextDropped,
+    /// It was produced too long ago.
+    Stale,
+    /// It is larger than an entry may be.
+    TooLarge,
+    /// The record lacks request, plan or answer.
+    Incomplete,
+}
+
+impl NotCached {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::NotCompleted => "not_completed",
+            Self::Off => "off",
+            Self::NotWhole => "not_whole",
+            Self::Fallback => "fallback",
+            Self::TextDropped => "text_dropped",
+            Self::Stale => "stale",
+            Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// The entry that a winning outcome at `position` makes, if it may be cached.
+pub(crate) fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Result<Entry, NotCached> {
+    if outcome.status != OutcomeStatus::Completed {
+        return Err(NotCached::NotCompleted);
+    }
+    let (Some(request), Some(planning), Some(answer)) = (&outcome.request, &outcome.planning, &outcome.answer) else {
+        return Err(NotCached::Incomplete);
+    };
+    let plan = &planning.plan;
+    if !plan.cache.exact {
+        return Err(NotCached::Off);
+    }
+    if answer.text_dropped {
+        return Err(NotCached::TextDropped);
+    }
+    if answer.finish_reason != "stop" {
+        return Err(NotCached::NotWhole);
+    }
+    let wanted = plan.candidates.first().ok_or(NotCached::Incomplete)?;
+    if answer.model != wanted.model {
+        return Err(NotCached::Fallback);
+    }
+    if now.since_ms(outcome.ended_at) >= plan.cache.ttl_ms {
+        return Err(NotCached::Stale);
+    }
+    let provenance = Provenance {
+        level: String::new(),
+        source_request_id: outcome.request_id.clone(),
+        source_topic: position.partition.topic.clone(),
+        source_partition: position.partition.partition,
+        source_offset: position.offset,
+        filled_at: now,
+        policy_version: plan.policy_version.clone(),
+        model: answer.model.clone(),
+        model_version: answer.model_version.clone(),
+    };
+    let life = (outcome.ended_at, plan.cache.ttl_ms);
+    Ok(Entry::new(Owner::of(request, plan), answer.clone(), outcome.usage, provenance, life))
+}

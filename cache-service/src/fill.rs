@@ -1,0 +1,69 @@
+//! `relay.outcomes.v1` → entries, from winning outcomes only.
+//!
+//! One outcome at a time: which of two outcomes of one request won is told by their order, so they must be seen in order.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use relay_bus::{BusError, Partition, Record, Stage, StageError, Step, decode};
+use relay_schemas::{Outcome, Registry, TimestampMs};
+
+use crate::eligibility::{NotCached, entry_of};
+use crate::levels::{Filled, Levels};
+use crate::metrics::Metrics;
+use crate::winners::{Standing, Winners};
+
+pub(crate) struct FillStage {
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) winners: Winners,
+    pub(crate) schemas: Arc<Registry>,
+    pub(crate) metrics: Metrics,
+    pub(crate) max_entry_bytes: usize,
+}
+
+#[async_trait]
+impl Stage for FillStage {
+    type Effect = ();
+
+    async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
+        let outcome: Outcome = decode(&self.schemas, record)?;
+        match self.winners.note(&outcome.request_id, &record.position).await.map_err(unavailable)? {
+            Standing::Superseded => self.metrics.superseded(),
+            Standing::Winner => self.fill(&outcome, record).await,
+        }
+        Ok(Step::nothing())
+    }
+
+    async fn on_partitions(&self, owned: &[Partition]) {
+        self.winners.keep(owned);
+    }
+
+    async fn after_ack(&self, (): ()) {}
+}
+
+impl FillStage {
+    async fn fill(&self, outcome: &Outcome, record: &Record) {
+        let now = TimestampMs::now();
+        let entry = entry_of(outcome, &record.position, now);
+        let entry = entry.map(|entry| (entry.to_bytes(), entry));
+        let result = match entry {
+            Err(reason) => reason.name(),
+            Ok((bytes, _)) if bytes.len() > self.max_entry_bytes => NotCached::TooLarge.name(),
+            Ok((bytes, entry)) => match self.levels.fill(entry, &bytes, now).await {
+                Filled::Filled => "filled",
+                Filled::Present => "present",
+            },
+        };
+        self.metrics.filled(result, self.levels.lru.bytes());
+    }
+}
+
+fn unavailable(error: BusError) -> StageError {
+    match error {
+        BusError::Fatal(reason) => StageError::Fatal(reason),
+        error => StageError::Unavailable {
+            dependency: "bus",
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,71 @@
+//! The in-process level: least recently used, bounded by bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use relay_schemas::TimestampMs;
+
+use super::Filled;
+use crate::entry::Entry;
+
+/// An entry, and what was left of its life when it came in.
+#[derive(Clone)]
+struct Held {
+    entry: Arc<Entry>,
+    left: Duration,
+}
+
+/// See the module. Cheap to clone; clones share the entries.
+#[derive(Clone)]
+pub(crate) struct Lru(Cache<String, Held>);
+
+struct OwnLife;
+
+impl Expiry<String, Held> for OwnLife {
+    fn expire_after_create(&self, _key: &String, held: &Held, _at: Instant) -> Option<Duration> {
+        Some(held.left)
+    }
+}
+
+impl Lru {
+    pub(crate) fn new(most_bytes: u64) -> Self {
+        let weigh = |key: &String, held: &Held| -> u32 {
+            u32::try_from(key.len() + held.entry.weight()).unwrap_or(u32::MAX)
+        };
+        let cache = Cache::builder()
+            .max_capacity(most_bytes)
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(weigh)
+            .expire_after(OwnLife)
+            .build();
+        Self(cache)
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.0.get(key).map(|held| held.entry)
+    }
+
+    pub(crate) fn insert_if_absent(&self, key: &str, entry: &Arc<Entry>, now: TimestampMs) -> Filled {
+        let held = || Held {
+            entry: entry.clone(),
+            left: Duration::from_millis(entry.left_ms(now)),
+        };
+        if self.0.entry_by_ref(key).or_insert_with(held).is_fresh() {
+            Filled::Filled
+        } else {
+            Filled::Present
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &str) {
+        self.0.invalidate(key);
+    }
+
+    /// Bytes held, roughly.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}

@@ -1,0 +1,95 @@
+//! The exact cache: an in-process level over Redis.
+
+mod link;
+mod lru;
+mod redis;
+
+use std::sync::Arc;
+
+use relay_schemas::TimestampMs;
+
+pub(crate) use self::lru::Lru;
+pub(crate) use self::redis::{Away, RedisLevel};
+use crate::entry::{Entry, Owner, Unfit};
+use crate::metrics::Metrics;
+
+/// What a lookup came to.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Found {
+    /// An answer, and the level that had it.
+    Hit(Arc<Entry>, &'static str),
+    /// There is none.
+    Miss,
+    /// The in-process level has none, and Redis cannot say.
+    Unavailable,
+}
+
+/// What a fill came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// The entry is there now.
+    Filled,
+    /// One was there before and stays.
+    Present,
+}
+
+/// Both levels.
+pub(crate) struct Levels {
+    pub(crate) lru: Lru,
+    pub(crate) redis: Option<RedisLevel>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Levels {
+    /// The entry of `owner` that is no older than `ttl_ms`. Whatever lies under the key and does not fit is removed.
+    pub(crate) async fn get(&self, key: &str, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> Found {
+        if let Some(entry) = self.lru.get(key) {
+            match entry.fits(owner, ttl_ms, now) {
+                Ok(()) => return Found::Hit(entry, "lru"),
+                Err(unfit) => {
+                    self.count(unfit);
+                    self.lru.remove(key);
+                }
+            }
+        }
+        let Some(redis) = &self.redis else { return Found::Miss };
+        let bytes = match redis.get(key).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Found::Miss,
+            Err(Away) => return Found::Unavailable,
+        };
+        let Some(entry) = Entry::from_bytes(&bytes) else {
+            self.metrics.unusable("garbage");
+            redis.remove(key).await;
+            return Found::Miss;
+        };
+        if let Err(unfit) = entry.fits(owner, ttl_ms, now) {
+            self.count(unfit);
+            redis.remove(key).await;
+            return Found::Miss;
+        }
+        let entry = Arc::new(entry);
+        self.lru.insert_if_absent(key, &entry, now);
+        Found::Hit(entry, "redis")
+    }
+
+    /// Keeps `entry`, which reads `bytes` in Redis, unless there is one already: the first fill wins.
+    pub(crate) async fn fill(&self, entry: Entry, bytes: &[u8], now: TimestampMs) -> Filled {
+        let key = entry.owner.key();
+        if let Some(redis) = &self.redis {
+            match redis.set_if_absent(&key, bytes, entry.left_ms(now)).await {
+                // Other instances may have been answered from that one: it stays the truth here too.
+                Ok(false) => return Filled::Present,
+                Ok(true) | Err(Away) => {}
+            }
+        }
+        self.lru.insert_if_absent(&key, &Arc::new(entry), now)
+    }
+
+    fn count(&self, unfit: Unfit) {
+        self.metrics.unusable(match unfit {
+            Unfit::Foreign => "foreign",
+            Unfit::Stale => "stale",
+        });
+    }
+}

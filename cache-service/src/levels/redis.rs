@@ -1,0 +1,143 @@
+//! The shared level. Slow, dead or full of garbage, it never fails a request: it is bypassed and comes back by itself.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
+use relay_schemas::TimestampMs;
+
+use super::link::{Link, NoLink};
+use crate::breaker::Breaker;
+use crate::config::RedisConfig;
+use crate::metrics::Metrics;
+
+/// How many answers' time a connection may take.
+const CONNECT: u32 = 20;
+
+/// Redis is bypassed or did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Away;
+
+/// See the module.
+pub(crate) struct RedisLevel {
+    link: Link,
+    prefix: String,
+    timeout: Duration,
+    most_bytes: usize,
+    breaker: Mutex<Breaker>,
+    metrics: Metrics,
+}
+
+/// What became of one command.
+enum Failure {
+    Away(String),
+    /// The link is being made by somebody else; that says nothing about Redis.
+    NotYet,
+    Error(RedisError),
+}
+
+impl RedisLevel {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// Only for a URL that is none.
+    pub(crate) fn new(config: &RedisConfig, most_bytes: usize, metrics: Metrics) -> RedisResult<Self> {
+        let timeout = Duration::from_millis(config.timeout_ms.max(1));
+        Ok(Self {
+            link: Link::new(&config.url, timeout * CONNECT)?,
+            prefix: config.prefix.clone(),
+            timeout,
+            most_bytes,
+            breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_pause_ms)),
+            metrics,
+        })
+    }
+
+    /// The value, cut one byte above what an entry may be, so that a giant cannot fill the memory.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Away> {
+        let mut command = cmd("GETRANGE");
+        command.arg(self.key(key)).arg(0).arg(self.most_bytes);
+        match self.ask::<Vec<u8>>(command).await? {
+            Some(bytes) if bytes.is_empty() => Ok(None),
+            Some(bytes) => Ok(Some(bytes)),
+            // A list or a set under our key: present, and no entry.
+            None => Ok(Some(Vec::new())),
+        }
+    }
+
+    /// Whether the value is there now because of us.
+    pub(crate) async fn set_if_absent(&self, key: &str, value: &[u8], left_ms: u64) -> Result<bool, Away> {
+        let mut command = cmd("SET");
+        command.arg(self.key(key)).arg(value).arg("NX").arg("PX").arg(left_ms.max(1));
+        let set: Option<Option<String>> = self.ask(command).await?;
+        Ok(set.flatten().is_some())
+    }
+
+    /// Removes what nobody can use; failing does not matter, for it is met again as unusable.
+    pub(crate) async fn remove(&self, key: &str) {
+        let mut command = cmd("UNLINK");
+        command.arg(self.key(key));
+        let _: Result<Option<u64>, Away> = self.ask(command).await;
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// `None` where the key holds a value of another type.
+    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<Option<T>, Away> {
+        if !self.breaker.lock().allows(TimestampMs::now()) {
+            self.metrics.redis("bypassed");
+            return Err(Away);
+        }
+        let answer = tokio::time::timeout(self.timeout, self.send(command)).await;
+        match answer {
+            Ok(Ok(value)) => {
+                self.worked();
+                Ok(Some(value))
+            }
+            Ok(Err(Failure::Error(error))) if error.code() == Some("WRONGTYPE") => {
+                self.worked();
+                Ok(None)
+            }
+            Ok(Err(Failure::NotYet)) => {
+                self.metrics.redis("connecting");
+                Err(Away)
+            }
+            Ok(Err(Failure::Away(reason))) => Err(self.failed(&reason)),
+            Ok(Err(Failure::Error(error))) => {
+                self.link.forget();
+                Err(self.failed(error.category()))
+            }
+            Err(_) => Err(self.failed("no answer in time")),
+        }
+    }
+
+    async fn send<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Failure> {
+        let mut connection = self.link.get().await.map_err(|error| match error {
+            NoLink::Connecting => Failure::NotYet,
+            NoLink::Failed(reason) => Failure::Away(reason),
+        })?;
+        command.query_async(&mut connection).await.map_err(Failure::Error)
+    }
+
+    fn worked(&self) {
+        self.metrics.redis("answered");
+        if self.breaker.lock().succeeded() {
+            tracing::info!("Redis answers again and is used");
+        }
+    }
+
+    fn failed(&self, reason: &str) -> Away {
+        self.metrics.redis("failed");
+        let mut breaker = self.breaker.lock();
+        if breaker.failed(TimestampMs::now()) {
+            tracing::warn!(reason, "Redis fails and is bypassed; the in-process cache goes on");
+        }
+        if breaker.bypasses() {
+            // A path that died in silence answers nothing for ever: the next trial takes a new one.
+            self.link.forget();
+        }
+        Away
+    }
+}

@@ -1,0 +1,118 @@
+//! `relay.planned.v1` → an outcome from the cache, or `relay.ready.<pool>.v1`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use relay_bus::topics::{OUTCOMES, ready};
+use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, decode};
+use relay_control::Control;
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{
+    CacheStatus, Caching, Outcome, OutcomeStatus, Planned, Provenance, Ready, Registry, Request, TimestampMs, encode,
+};
+
+use crate::entry::{Entry, Owner};
+use crate::levels::{Found, Levels};
+use crate::metrics::Metrics;
+
+pub(crate) struct LookupStage {
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) identity: Identity,
+    pub(crate) schemas: Arc<Registry>,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) metrics: Metrics,
+}
+
+#[async_trait]
+impl Stage for LookupStage {
+    /// The outcome whose text and final frame are due.
+    type Effect = Box<Outcome>;
+
+    async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
+        let planned: Planned = decode(&self.schemas, record)?;
+        let now = TimestampMs::now();
+        if now >= planned.planning.plan.deadline {
+            self.metrics.looked_up("expired");
+            let ending = Ending::because(
+                OutcomeStatus::Expired,
+                "deadline_exceeded",
+                "the deadline passed before the caches were asked",
+            );
+            let outcome = end(Known::Planned(&planned), self.identity.run(0), ending, now);
+            return Ok(ended(&planned.request, outcome));
+        }
+        self.look_up(planned, now).await
+    }
+
+    async fn after_ack(&self, outcome: Self::Effect) {
+        relay_control::finish(&*self.control, &outcome, 0, true).await;
+    }
+}
+
+impl LookupStage {
+    async fn look_up(&self, planned: Planned, now: TimestampMs) -> Result<Step<Box<Outcome>>, StageError> {
+        let plan = &planned.planning.plan;
+        let owner = Owner::of(&planned.request, plan);
+        let key = owner.key();
+        let found = if plan.cache.exact {
+            Some(self.levels.get(&key, &owner, plan.cache.ttl_ms, now).await)
+        } else {
+            None
+        };
+        let (status, label) = match &found {
+            None => (CacheStatus::Off, "off"),
+            Some(Found::Hit(_, level)) => (CacheStatus::Hit, *level),
+            Some(Found::Miss) => (CacheStatus::Miss, "miss"),
+            Some(Found::Unavailable) => (CacheStatus::Unavailable, "unavailable"),
+        };
+        self.metrics.looked_up(label);
+        let caching = Caching {
+            key,
+            exact: status,
+            provenance: None,
+            looked_up_at: now,
+        };
+        let ready = Ready {
+            request: planned.request,
+            planning: planned.planning,
+            caching,
+        };
+        match found {
+            Some(Found::Hit(entry, level)) => Ok(self.answer(ready, &entry, level)),
+            _ => hand_on(&ready),
+        }
+    }
+
+    /// Ends the request with the entry's answer.
+    fn answer(&self, mut ready: Ready, entry: &Entry, level: &str) -> Step<Box<Outcome>> {
+        ready.caching.provenance = Some(Provenance {
+            level: level.to_owned(),
+            ..entry.provenance.clone()
+        });
+        // The clock again: Redis may have taken its time.
+        let now = TimestampMs::now();
+        let ending = Ending {
+            answer: Some(entry.answer.clone()),
+            usage: entry.usage,
+            ttft_ms: Some(now.since_ms(ready.request.accepted_at)),
+            ..Ending::of(OutcomeStatus::Cached)
+        };
+        let outcome = end(Known::Ready(&ready), self.identity.run(0), ending, now);
+        ended(&ready.request, outcome)
+    }
+}
+
+fn ended(request: &Request, outcome: Outcome) -> Step<Box<Outcome>> {
+    let key = request.request_id.as_str().to_owned();
+    let record = Outgoing::keyed(OUTCOMES, key, Headers::of(request), encode(&outcome));
+    Step::publish_then(record, Box::new(outcome))
+}
+
+fn hand_on(ready_record: &Ready) -> Result<Step<Box<Outcome>>, StageError> {
+    let request = &ready_record.request;
+    let candidates = &ready_record.planning.plan.candidates;
+    // The planner never leaves it empty; a record that is so comes from elsewhere.
+    let pool = &candidates.first().ok_or_else(|| StageError::Poison("a plan without a candidate".to_owned()))?.pool;
+    let key = request.tenant.as_str().to_owned();
+    Ok(Step::publish(Outgoing::keyed(ready(pool), key, Headers::of(request), encode(ready_record))))
+}

@@ -1,0 +1,134 @@
+//! Who won, for as long as a second outcome is likely: the first outcome of a request in partition order wins.
+//!
+//! Outcomes of one request lie in one partition. After a start or a takeover the memory is read back from the log, because
+//! restarts are just when second outcomes appear.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use relay_bus::{Bus, BusError, Partition, Position, StartAt, decode};
+use relay_schemas::{Outcome, Registry, RequestId};
+use tokio::sync::OnceCell;
+
+/// What an outcome is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The first of its request, as far as is remembered; or the same record once more.
+    Winner,
+    /// Another one came before.
+    Superseded,
+}
+
+/// The newest winners of one partition, bounded.
+#[derive(Debug)]
+struct Memory {
+    offsets: HashMap<RequestId, i64>,
+    order: VecDeque<RequestId>,
+    most: usize,
+}
+
+impl Memory {
+    fn new(most: usize) -> Self {
+        Self {
+            offsets: HashMap::new(),
+            order: VecDeque::new(),
+            most: most.max(1),
+        }
+    }
+
+    fn note(&mut self, request: &RequestId, offset: i64) -> Standing {
+        if let Some(winner) = self.offsets.get(request) {
+            return if *winner == offset { Standing::Winner } else { Standing::Superseded };
+        }
+        if self.order.len() >= self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.offsets.remove(&oldest);
+        }
+        self.order.push_back(request.clone());
+        self.offsets.insert(request.clone(), offset);
+        Standing::Winner
+    }
+}
+
+/// The memory of every partition that this instance reads.
+pub(crate) struct Winners {
+    bus: Arc<dyn Bus>,
+    schemas: Arc<Registry>,
+    most: usize,
+    partitions: Mutex<HashMap<Partition, Arc<OnceCell<Mutex<Memory>>>>>,
+}
+
+impl Winners {
+    pub(crate) fn new(bus: Arc<dyn Bus>, schemas: Arc<Registry>, most: usize) -> Self {
+        Self {
+            bus,
+            schemas,
+            most,
+            partitions: Mutex::default(),
+        }
+    }
+
+    /// What the outcome of `request` at `position` is. Must be asked in partition order.
+    pub(crate) async fn note(&self, request: &RequestId, position: &Position) -> Result<Standing, BusError> {
+        let cell = self.partitions.lock().entry(position.partition.clone()).or_default().clone();
+        let memory = cell.get_or_try_init(|| self.read_back(position)).await?;
+        Ok(memory.lock().note(request, position.offset))
+    }
+
+    /// Forgets partitions that others read now: what they note is not known here.
+    pub(crate) fn keep(&self, owned: &[Partition]) {
+        self.partitions.lock().retain(|partition, _| owned.contains(partition));
+    }
+
+    /// What won just before `position`.
+    async fn read_back(&self, position: &Position) -> Result<Mutex<Memory>, BusError> {
+        let mut memory = Memory::new(self.most);
+        let low = self.bus.range(&position.partition).await?.low;
+        let window = i64::try_from(self.most).unwrap_or(i64::MAX);
+        let mut next = position.offset.saturating_sub(window).max(low);
+        if next >= position.offset {
+            return Ok(Mutex::new(memory));
+        }
+        let from = vec![(position.partition.clone(), StartAt::Offset(next))];
+        let mut reader = self.bus.read(from).await?;
+        while next < position.offset {
+            for record in reader.next().await? {
+                next = record.position.offset + 1;
+                // What cannot be decoded is no outcome. The record at `position` itself ends the reading, also where offsets have gaps.
+                if record.position.offset < position.offset
+                    && let Ok(outcome) = decode::<Outcome>(&self.schemas, &record)
+                {
+                    memory.note(&outcome.request_id, record.position.offset);
+                }
+            }
+        }
+        Ok(Mutex::new(memory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_outcome_wins_and_redelivery_does_not_change_it() {
+        let mut memory = Memory::new(10);
+        let request = RequestId::new("r");
+        assert_eq!(memory.note(&request, 5), Standing::Winner);
+        assert_eq!(memory.note(&request, 9), Standing::Superseded);
+        assert_eq!(memory.note(&request, 5), Standing::Winner);
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_forgets_the_oldest() {
+        let mut memory = Memory::new(2);
+        for (offset, id) in ["a", "b", "c"].into_iter().enumerate() {
+            memory.note(&RequestId::new(id), offset as i64);
+        }
+        assert_eq!((memory.offsets.len(), memory.order.len()), (2, 2));
+        assert_eq!(memory.note(&RequestId::new("c"), 9), Standing::Superseded);
+        assert_eq!(memory.note(&RequestId::new("a"), 10), Standing::Winner, "forgotten");
+    }
+}
