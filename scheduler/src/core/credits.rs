@@ -10,9 +10,9 @@ use super::queue::Route;
 #[derive(Debug)]
 pub struct Worker {
     /// Its epoch.
-    pub epoch: i64,
+    epoch: i64,
     /// When it was last heard, our clock.
-    pub heard_at: TimestampMs,
+    heard_at: TimestampMs,
     seq: i64,
     models: Vec<String>,
     partitions: [Vec<i32>; 2],
@@ -130,7 +130,7 @@ impl Workers {
 
     /// The seat for a request: the first model that a worker with credit runs, there the worker with most credit.
     pub fn seat(&mut self, route: &Route, now: TimestampMs, fresh_ms: i64) -> Option<Seat> {
-        let name = self.best(route, now, fresh_ms)?;
+        let name = self.best(route, now, fresh_ms)?.clone();
         let worker = self.0.get_mut(&name).expect("just found");
         let partitions = &worker.partitions[route.lane as usize];
         worker.turn = worker.turn.wrapping_add(1);
@@ -147,14 +147,14 @@ impl Workers {
         self.best(route, now, fresh_ms).is_some()
     }
 
-    fn best(&self, route: &Route, now: TimestampMs, fresh_ms: i64) -> Option<InstanceId> {
+    fn best(&self, route: &Route, now: TimestampMs, fresh_ms: i64) -> Option<&InstanceId> {
         route.models.iter().find_map(|model| {
             let able = self.0.iter().filter(|(_, worker)| worker.models.contains(model));
             let credits = able.map(|(name, worker)| (worker.credit(route.lane, now, fresh_ms), name));
             // `max_by_key` takes the last of equals; reversed names make it the first, for the same choice every time.
             let best = credits.filter(|(credit, _)| *credit > 0);
             best.max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-                .map(|(_, name)| name.clone())
+                .map(|(_, name)| name)
         })
     }
 
@@ -166,10 +166,5 @@ impl Workers {
     /// Forgets workers not heard since `before` on which no lease stands.
     pub fn forget_silent(&mut self, before: TimestampMs) {
         self.0.retain(|_, worker| worker.heard_at >= before || worker.leased != [0, 0]);
-    }
-
-    /// A worker by name.
-    pub fn get(&self, name: &InstanceId) -> Option<&Worker> {
-        self.0.get(name)
     }
 }

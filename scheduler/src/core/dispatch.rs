@@ -80,6 +80,7 @@ impl Core {
             lane: place.route.lane,
             partition: seat.partition,
             ready_at: held.at,
+            trace: held.trace.clone(),
         };
         self.counts.retried += u64::from(held.attempt > 0);
         self.grant(ticket, leased);

@@ -1,5 +1,7 @@
 //! What the core wants done.
 
+use std::sync::Arc;
+
 use relay_schemas::{Lane, Outcome, PoolStatus, RequestId, Work};
 
 use super::request::At;
@@ -9,8 +11,8 @@ use super::request::At;
 pub enum Effect {
     /// Publish this work; tell [`super::Core::dispatched`] once it is acknowledged. The lease exists from now on.
     Dispatch(Box<Dispatch>),
-    /// Publish this outcome, then send its final frame.
-    End(Box<Outcome>),
+    /// Publish this outcome (under the request's trace context), then send its final frame.
+    End(Box<Outcome>, Option<Arc<str>>),
     /// Make sure that the control seam works, fold outcomes to their present end, then tell [`super::Core::settled`].
     Settle(Vec<Attempt>),
     /// Ask the ingress behind `reply_to` to fence the attempt; tell [`super::Core::fence_answer`].
@@ -35,6 +37,8 @@ pub struct Dispatch {
     pub partition: i32,
     /// Where the request's `ready` record lies.
     pub ready_at: Option<At>,
+    /// The request's trace context.
+    pub trace: Option<Arc<str>>,
 }
 
 /// One attempt of one request.

@@ -51,9 +51,14 @@ impl Core {
                 }
                 self.enqueue(ticket);
             }
-            Some(Expected::Leased(entry)) => self.restore_lease(ticket, *entry),
-            None => self.admit(ticket, now),
+            Some(Expected::Leased(entry)) if self.is_of(ticket, &entry.request_id) => self.restore_lease(ticket, *entry),
+            // A log that lost its end gives an offset to another request: that one is new.
+            Some(Expected::Leased(_)) | None => self.admit(ticket, now),
         }
+    }
+
+    fn is_of(&self, ticket: Ticket, id: &relay_schemas::RequestId) -> bool {
+        self.held.get(&ticket).is_some_and(|held| held.ready.request.request_id == *id)
     }
 
     /// Holds an offer, in no state that counts yet.
@@ -63,8 +68,13 @@ impl Core {
             at,
             bytes,
             queued_at,
+            trace,
         } = offer;
-        self.insert(ready, Some(at), bytes, queued_at)
+        let ticket = self.insert(ready, Some(at), bytes, queued_at);
+        if let Some(held) = self.held.get_mut(&ticket) {
+            held.trace = trace;
+        }
+        ticket
     }
 
     fn insert(&mut self, ready: Ready, at: Option<At>, bytes: usize, queued_at: TimestampMs) -> Ticket {
@@ -88,6 +98,7 @@ impl Core {
             waited_ms: 0,
             waiting_ahead: counts.waiting() as u32,
             attempt: 0,
+            trace: None,
             state: State::Ending,
             ready: Arc::new(ready),
         };

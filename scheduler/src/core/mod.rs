@@ -254,6 +254,7 @@ impl Core {
     fn end(&mut self, ticket: Ticket, mut ending: Ending, now: TimestampMs) {
         self.leave(ticket);
         let Some(held) = self.held.get_mut(&ticket) else { return };
+        let trace = held.trace.clone();
         let state = std::mem::replace(&mut held.state, State::Ending);
         let run = Run {
             attempt: held.attempt,
@@ -269,7 +270,7 @@ impl Core {
             }
             State::Waiting | State::Ending => end(Known::Ready(&held.ready), run, ending, now),
         };
-        self.effects.push(Effect::End(Box::new(outcome)));
+        self.effects.push(Effect::End(Box::new(outcome), trace));
     }
 
     /// Takes a request out of whatever it stands in; it is still held.

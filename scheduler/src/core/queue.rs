@@ -322,7 +322,7 @@ impl Queues {
         self.order.len()
     }
 
-    /// Dispatches ever counted, for the snapshot's turns.
+    /// Takes a tenant in from a snapshot.
     pub fn restore(&mut self, id: &TenantId, restored: Restored) {
         let ix = self.tenant(id);
         self.turns = self.turns.max(restored.turn);
@@ -336,9 +336,8 @@ impl Queues {
     }
 }
 
-/// A tenant as a snapshot tells it.
+/// A tenant as a snapshot tells it; field by field: `tenant_counter.avsc`.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "documented field by field in tenant_counter.avsc")]
 pub struct Restored {
     pub counter: u64,
     pub turn: u64,
@@ -348,11 +347,6 @@ pub struct Restored {
 }
 
 impl Tenant {
-    /// The tenant's own counter.
-    pub fn counter(&self) -> &Counter {
-        &self.counter
-    }
-
     /// For the snapshot.
     pub fn to_restore(&self) -> Restored {
         Restored {

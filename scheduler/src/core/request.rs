@@ -26,6 +26,8 @@ pub struct Offer {
     pub bytes: usize,
     /// When it was appended.
     pub queued_at: TimestampMs,
+    /// Its W3C trace context, handed on as it is.
+    pub trace: Option<Arc<str>>,
 }
 
 /// A held request.
@@ -49,6 +51,8 @@ pub struct Held {
     pub waiting_ahead: u32,
     /// Attempts so far.
     pub attempt: u32,
+    /// Its W3C trace context.
+    pub trace: Option<Arc<str>>,
     /// What is happening to it.
     pub state: State,
 }

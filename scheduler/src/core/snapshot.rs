@@ -129,6 +129,13 @@ impl Core {
         self.counts.completion_tokens = snapshot.completion_tokens as u64;
     }
 
+    /// Says what a partition's log holds. A log that was cut back is folded from its new end on; what lies before its start
+    /// can never be folded.
+    pub fn bound(&mut self, input: Input, partition: i32, low: i64, high: i64) {
+        let next = self.offsets.next(input, partition);
+        self.offsets.set(input, partition, next.clamp(low, high.max(low)));
+    }
+
     /// Where `ready` must be read from: the lowest position that a snapshot expects, else what is not folded.
     pub fn ready_from(&self, partition: i32) -> i64 {
         let expected = self.expected.keys().filter(|at| at.partition == partition);
@@ -164,7 +171,7 @@ impl Core {
             let run = Run { attempt: orphan.lease.attempt, ..self.run.clone() };
             let ending = Ending::because(OutcomeStatus::Failed, "worker_lost", "the log no longer holds its request");
             let outcome = end(Known::Headers(&orphan.request_id, &orphan.tenant), run, ending, now);
-            self.effects.push(Effect::End(Box::new(outcome)));
+            self.effects.push(Effect::End(Box::new(outcome), None));
         }
     }
 }

@@ -1,0 +1,92 @@
+//! From a snapshot and the log's tail to what is true now.
+//!
+//! Work and `ready` are folded to where they ended at the election before outcomes are: an outcome lies behind the work it
+//! ends, so each finds its lease and is charged exactly once.
+
+use std::sync::Arc;
+
+use relay_bus::{BusError, OffsetRange, Partition};
+use relay_schemas::{Run, SchedulerSnapshot};
+
+use crate::core::{Core, Input};
+use crate::feed::{Feed, insist};
+use crate::pool::Shared;
+
+/// The inputs, opened where a core needs them.
+pub(crate) struct Inputs {
+    /// What is offered.
+    pub(crate) ready: Feed,
+    /// Both work topics.
+    pub(crate) work: Feed,
+    /// What ended.
+    pub(crate) outcomes: Feed,
+}
+
+/// Where each input ended at the election.
+pub(crate) struct Ends(Vec<(Input, i32, i64)>);
+
+impl Ends {
+    /// Whether everything offered and dispatched before the election is folded. Offers that do not fit into memory do not count.
+    pub(crate) fn work_is_folded(&self, core: &Core) -> bool {
+        self.0.iter().all(|(input, partition, end)| match input {
+            Input::Outcomes => true,
+            Input::Ready if core.is_full() => true,
+            _ => core.offsets().next(*input, *partition) >= *end,
+        })
+    }
+
+    /// Whether everything that ended before the election is folded.
+    pub(crate) fn outcomes_are_folded(&self, core: &Core) -> bool {
+        let mut outcomes = self.0.iter().filter(|(input, ..)| *input == Input::Outcomes);
+        outcomes.all(|(input, partition, end)| core.offsets().next(*input, *partition) >= *end)
+    }
+}
+
+/// Opens a core on the newest snapshot, with its inputs and where they end now.
+pub(crate) async fn open(shared: &Arc<Shared>, snapshot: Option<&SchedulerSnapshot>) -> Result<(Core, Inputs, Ends), BusError> {
+    let mut core = Core::new((*shared.config).clone(), &shared.pool, run(shared));
+    if let Some(snapshot) = snapshot {
+        core.restore(snapshot);
+    }
+    // Outcomes first: what had ended by then was dispatched before, so the ends of the work topics lie behind it.
+    let mut ends = Vec::new();
+    let mut from: [Vec<(Partition, i64)>; 4] = Default::default();
+    for input in [Input::Outcomes, Input::WorkShort, Input::WorkLong, Input::Ready] {
+        for (partition, range) in ranges(shared, &input.topic(&shared.pool)).await? {
+            let number = partition.partition;
+            core.bound(input, number, range.low, range.high);
+            let start = match input {
+                Input::Ready => core.ready_from(number),
+                Input::Outcomes => core.offsets().next(input, number) - shared.config.ended_overlap,
+                Input::WorkShort | Input::WorkLong => core.offsets().next(input, number),
+            };
+            from[input as usize].push((partition, start.max(range.low)));
+            if range.low < range.high {
+                ends.push((input, number, range.high));
+            }
+        }
+    }
+    let [ready, short, long, outcomes] = from;
+    let feed = |from| Feed::open(shared.runtime.bus.clone(), shared.runtime.health.clone(), &shared.config, from);
+    let inputs = Inputs {
+        ready: feed(ready),
+        work: feed(short.into_iter().chain(long).collect()),
+        outcomes: feed(outcomes),
+    };
+    Ok((core, inputs, Ends(ends)))
+}
+
+fn run(shared: &Shared) -> Run {
+    shared.identity.run(0)
+}
+
+async fn ranges(shared: &Shared, topic: &str) -> Result<Vec<(Partition, OffsetRange)>, BusError> {
+    let (bus, health, config) = (&shared.runtime.bus, &shared.runtime.health, &*shared.config);
+    let count = insist(health, config, || bus.partitions(topic)).await?;
+    let ask = |number| async move {
+        let partition = Partition::new(topic, number);
+        let range = insist(health, config, || bus.range(&partition)).await?;
+        Ok((partition, range))
+    };
+    futures::future::try_join_all((0..count).map(ask)).await
+}
