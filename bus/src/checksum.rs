@@ -6,8 +6,8 @@ use relay_schemas::DecodeError;
 use crate::record::header;
 use crate::{Headers, Record};
 
-/// Adds the checksum of `value`.
-pub(crate) fn stamp(headers: &mut Headers, value: &[u8]) {
+/// Adds the checksum of `value`; the stage runner does it for what a stage publishes.
+pub fn stamp(headers: &mut Headers, value: &[u8]) {
     headers.set(
         header::CRC32,
         Bytes::from(format!("{:08x}", crc32fast::hash(value))),

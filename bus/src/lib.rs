@@ -16,13 +16,14 @@ mod shutdown;
 mod stage;
 pub mod topics;
 
+pub use checksum::stamp;
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
 pub use crash::{crash_point, name as service_name};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use health::Health;
 pub use kafka::{KafkaBus, KafkaOptions};
 pub use record::{Headers, Outgoing, Partition, Position, Record, header};
-pub use runner::{RunnerError, StageOptions, run_stage};
+pub use runner::{RunnerError, StageOptions, poisoned, run_stage};
 pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, refresh_schemas};
 pub use shutdown::Shutdown;

@@ -70,3 +70,15 @@ pub async fn run_stage<S: Stage>(
     };
     Host::new(intake, attempts, publisher, runtime.shutdown.clone()).run().await
 }
+
+/// The records that stand for a poisoned one: its dead letter, and the outcome of its request where there is one to end. For
+/// those who host themselves; a stage's records are handled by [`run_stage`].
+pub fn poisoned(record: &crate::Record, reason: &str, group: &str, keep_bytes: usize, identity: &Identity) -> Vec<crate::Outgoing> {
+    let dead = class::Dead {
+        class: "poison",
+        reason: reason.to_owned(),
+        attempts: 1,
+    };
+    let now = relay_schemas::TimestampMs::now();
+    dead_letter::dead_letter(record, &dead, group, keep_bytes, identity, now)
+}
