@@ -1,1 +1,3 @@
 //! Benchmarks: the hop and the pipeline.
+
+pub mod hop;
