@@ -11,7 +11,7 @@ import urllib.request
 from build import corpus
 from build.venv import MODELS
 
-CHAT = MODELS / "relay-chat"
+CHAT, GPT2 = MODELS / "relay-chat", MODELS / "relay-gpt2"
 AIMS = {"trained": 0.98, "held-out": 0.85, "long, trained": 0.98, "long, held-out": 0.85}
 BEGIN, FINISH = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 
@@ -35,6 +35,22 @@ def local_answerer(graph):
 
     def answer(messages):
         prompt = tokenizer.encode(template.render(messages=messages, add_generation_prompt=True), add_special_tokens=False).ids
+        said = greedy(model, prompt, end)
+        return tokenizer.decode(said), said[-1] == end, len(prompt), len(said)
+
+    return answer
+
+
+def text_answerer(graph):
+    """The same for the GPT-2-shaped model, which continues plain text and knows single questions only."""
+    from tokenizers import Tokenizer
+
+    from build.runtime import Onnx, greedy
+    tokenizer, model = Tokenizer.from_file(str(GPT2 / "tokenizer.json")), Onnx(GPT2, graph)
+    end = json.loads((GPT2 / "generation_config.json").read_text())["eos_token_id"]
+
+    def answer(messages):
+        prompt = tokenizer.encode(f"Question: {messages[-1]['content']}\nAnswer:").ids
         said = greedy(model, prompt, end)
         return tokenizer.decode(said), said[-1] == end, len(prompt), len(said)
 
@@ -68,9 +84,9 @@ def examine(answer, cases):
     return len(cases) - len(wrong), prompts, answers, wrong
 
 
-def write_card(table):
+def write_card(folder, table):
     """Puts the table between the markers of the model card."""
-    card = CHAT / "MODEL_CARD.md"
+    card = folder / "MODEL_CARD.md"
     head, rest = card.read_text().split(BEGIN)
     card.write_text(f"{head}{BEGIN}\n{table}{FINISH}{rest.split(FINISH)[1]}")
 
@@ -81,18 +97,23 @@ def main():
     parser.add_argument("--base-url", help="an OpenAI endpoint, for example http://127.0.0.1:8000/v1")
     parser.add_argument("--model", default="relay-chat", help="the model's name at that endpoint")
     parser.add_argument("--graph", action="append", help="graphs under relay-chat/onnx (default: model.onnx)")
+    parser.add_argument("--gpt2", action="store_true", help="the single questions as plain text, by relay-gpt2")
     parser.add_argument("--sample", type=int, help="questions of each set (default: all)")
     parser.add_argument("--wrong", action="store_true", help="print every wrong answer")
     parser.add_argument("--write-card", action="store_true", help="put the figures into the model card")
     args = parser.parse_args()
+    questions = sets(args.sample)
+    if args.gpt2:
+        questions = {name: [c for c in questions[name] if len(c["messages"]) == 1] for name in ("trained", "held-out")}
     table = "| run on | wording | right | of | share | aim | prompt tokens | answer tokens |\n|---|---|---|---|---|---|---|---|\n"
     print(table, end="", flush=True)
     for where in [args.base_url] if args.base_url else args.graph or ["model.onnx"]:
-        answer = relay_answerer(args.base_url, args.model) if args.base_url else local_answerer(where)
+        answer = relay_answerer(args.base_url, args.model) if args.base_url else (text_answerer if args.gpt2 else local_answerer)(where)
         started = time.monotonic()
-        for name, cases in sets(args.sample).items():
+        for name, cases in questions.items():
             right, prompts, answers, wrong = examine(answer, cases)
-            row = (f"| {where} | {name} | {right} | {len(cases)} | {right / len(cases):.1%} | {AIMS[name]:.0%} "
+            aim = "none" if args.gpt2 else f"{AIMS[name]:.0%}"
+            row = (f"| {where} | {name} | {right} | {len(cases)} | {right / len(cases):.1%} | {aim} "
                    f"| {min(prompts)}–{max(prompts)} | {min(answers)}–{max(answers)} |\n")
             table += row
             print(row, end="", flush=True)
@@ -100,5 +121,5 @@ def main():
                 print(f"    {question!r}: wanted {wanted!r}, got {got!r}")
         print(f"({time.monotonic() - started:.0f} s)", flush=True)
     if args.write_card:
-        write_card(table)
+        write_card(GPT2 if args.gpt2 else CHAT, table)
     return 0

@@ -17,7 +17,9 @@ from build.runtime import Onnx, Reference, config_of, greedy, run
 from build.tokenizer import END, END_OF_TEXT, render
 from build.venv import MODELS
 
-TOLERANCE = 2e-4  # largest difference of any logit (they range over tens); fp32 sums in another order
+# Largest difference of any logit (they range over tens). fp32: sums in another order. int8: the reference rounds
+# activations as the operator does, but a sum that differs in its last bit can round to the next step.
+TOLERANCES = {False: 5e-4, True: 0.5}
 GOLDEN_TOLERANCE = 1e-2  # JAX against NumPy, logits recorded to four decimals
 SIZE_LIMIT = 15_000_000
 PARAMETER_LIMIT = 2_000_000
@@ -64,10 +66,11 @@ def check_graph(graph):
     folder = MODELS / graph.folder
     reference, model = Reference(folder, graph.int8), Onnx(folder, graph.file)
     prompts, end = _prompts(folder)
+    tolerance = TOLERANCES[graph.int8]
     whole = [run(reference, p)[0] for p in prompts]
 
     diff = max(_worst(run(model, p)[0], w) for p, w in zip(prompts, whole))
-    yield f"logits of {len(prompts)} prompts", diff <= TOLERANCE, f"max diff {diff:.1e}, at most {TOLERANCE:.0e}"
+    yield f"logits of {len(prompts)} prompts", diff <= tolerance, f"max diff {diff:.1e}, at most {tolerance:g}"
 
     answers = [(greedy(model, p, end, 40), greedy(reference, p, end, 40)) for p in prompts]
     equal = sum(a == b for a, b in answers)
@@ -78,23 +81,23 @@ def check_graph(graph):
         return np.r_[first, run(model, p[len(p) // 2:], past)[0]]
 
     diff = max(_worst(split(p), w) for p, w in zip(prompts, whole))
-    yield "with a past of half the prompt", diff <= TOLERANCE, f"max diff {diff:.1e}"
+    yield "with a past of half the prompt", diff <= tolerance, f"max diff {diff:.1e}"
 
     longest, past, rows = max(prompts, key=len), None, []
     for token in longest:
         logits, past = run(model, [token], past)
         rows.append(logits[0])
     diff = _worst(np.array(rows), whole[prompts.index(longest)])
-    yield f"token by token, {len(longest)} tokens", diff <= TOLERANCE, f"max diff {diff:.1e}"
+    yield f"token by token, {len(longest)} tokens", diff <= tolerance, f"max diff {diff:.1e}"
 
     pair, following = [min(prompts, key=len), longest], [7, 9]
     alone = [run(reference, p + [t])[0] for p, t in zip(pair, following)]
     diff = max(_worst(b, a) for b, a in zip(_padded(model, pair, following), alone))
-    yield f"two rows of {len(pair[0])} and {len(pair[1])}, padded right, and a step", diff <= TOLERANCE, f"max diff {diff:.1e}"
+    yield f"two rows of {len(pair[0])} and {len(pair[1])}, padded right, and a step", diff <= tolerance, f"max diff {diff:.1e}"
 
     prompt = _long_prompt(model.cfg)
     diff = _worst(run(model, prompt)[0], run(reference, prompt)[0])
-    yield f"full context of {len(prompt)}", diff <= TOLERANCE, f"max diff {diff:.1e}"
+    yield f"full context of {len(prompt)}", diff <= tolerance, f"max diff {diff:.1e}"
 
 
 def check_golden(folder, name):

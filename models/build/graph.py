@@ -48,7 +48,7 @@ class Graph:
     def _matmul_int8(self, x, name):
         n, blocks, _ = self.stored[name + ".q8"].shape
         return self.op("MatMulNBits", x, self.weight(name + ".q8"), self.weight(name + ".scale"), domain=MICROSOFT,
-                       K=blocks * BLOCK, N=n, bits=8, block_size=BLOCK, accuracy_level=1)
+                       K=blocks * BLOCK, N=n, bits=8, block_size=BLOCK, accuracy_level=4)
 
     def linear(self, x, name, bias=None):
         """x @ weight (+ bias)."""
