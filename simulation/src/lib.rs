@@ -1,1 +1,39 @@
 //! All services' pure cores in virtual time, with faults.
+//!
+//! The scheduler's core and leadership, the workers' books, the ingress's follower and the rules of who may end a request
+//! are the real ones; the log and the control seam around them are simulated, without encoding. A [`Schedule`] follows from
+//! its seed; [`violations`] runs it and judges the end. Faults: crash, duplicate, reorder, drop, zombie, slow, partition, late cancel.
+
+mod cache_service;
+mod check;
+mod client;
+mod frames;
+mod ingress;
+mod log;
+mod network;
+mod planner;
+pub mod schedule;
+mod scheduler;
+mod shrink;
+mod sink;
+mod stage;
+mod worker;
+mod world;
+
+pub use schedule::Schedule;
+pub use shrink::shrink;
+pub use world::{Sabotage, World};
+
+/// Runs `schedule`; what did not hold. Empty is what is promised.
+pub fn violations(schedule: &Schedule, sabotage: Sabotage) -> Vec<String> {
+    let mut world = World::new(schedule, sabotage, false);
+    world.run();
+    check::check(&world)
+}
+
+/// The same with what happened, line by line, for people.
+pub fn replay(schedule: &Schedule, sabotage: Sabotage) -> (Vec<String>, Vec<String>) {
+    let mut world = World::new(schedule, sabotage, true);
+    world.run();
+    (world.history().to_vec(), check::check(&world))
+}

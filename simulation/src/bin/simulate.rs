@@ -1,0 +1,89 @@
+//! `make simulate`: many seeded schedules; a failing seed is cut down, printed and can be replayed.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::Parser;
+use relay_simulation::{Sabotage, Schedule, replay, shrink, violations};
+
+/// Runs all services' pure cores in virtual time, with faults, and holds the end against the promises.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many schedules
+    #[arg(long, default_value_t = 1_000_000)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Replays this one seed and prints what happened
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(seed) = arguments.seed {
+        return explain(seed);
+    }
+    let begin = Instant::now();
+    match first_failure(arguments.from, arguments.from + arguments.seeds) {
+        Some(seed) => {
+            println!("seed {seed} fails");
+            explain(seed)
+        }
+        None => {
+            println!("{} schedules, one outcome each, in {:.0} s", arguments.seeds, begin.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The lowest failing seed that any thread finds before all stop.
+fn first_failure(from: u64, to: u64) -> Option<u64> {
+    let (next, failed) = (AtomicU64::new(from), AtomicU64::new(u64::MAX));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= to || failed.load(Ordering::Relaxed) < seed {
+                        return;
+                    }
+                    if !violations(&Schedule::of(seed), Sabotage::None).is_empty() {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
+                    if seed % 50_000 == 0 && seed > from {
+                        eprintln!("{} of {} schedules", seed - from, to - from);
+                    }
+                }
+            });
+        }
+    });
+    Some(failed.into_inner()).filter(|seed| *seed != u64::MAX)
+}
+
+fn explain(seed: u64) -> ExitCode {
+    let whole = Schedule::of(seed);
+    if violations(&whole, Sabotage::None).is_empty() {
+        println!("seed {seed} holds");
+        return ExitCode::SUCCESS;
+    }
+    let shortest = shrink(&whole, |schedule| !violations(schedule, Sabotage::None).is_empty());
+    println!("the shortest schedule found, {} of {} events:", shortest.events.len(), whole.events.len());
+    for event in &shortest.events {
+        println!("  {event}");
+    }
+    let (history, wrong) = replay(&shortest, Sabotage::None);
+    println!("what happened:");
+    for line in history {
+        println!("  {line}");
+    }
+    println!("what does not hold:");
+    for line in wrong {
+        println!("  {line}");
+    }
+    println!("again: cargo run --release -p relay-simulation --bin simulate -- --seed {seed}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,64 @@
+//! The log in memory, without encoding: what was appended stays, in order.
+
+use relay_scheduler::core::At;
+use relay_schemas::{Outcome, Planned, Ready, Request, SchedulerRecord, TimestampMs, Work};
+
+/// One topic of one partition.
+pub struct Topic<T> {
+    records: Vec<(TimestampMs, T)>,
+}
+
+impl<T> Default for Topic<T> {
+    fn default() -> Self {
+        Self { records: Vec::new() }
+    }
+}
+
+impl<T> Topic<T> {
+    /// Appends and returns the offset.
+    pub fn append(&mut self, record: T, now: TimestampMs) -> i64 {
+        self.records.push((now, record));
+        self.end() - 1
+    }
+
+    /// The next offset to be given.
+    pub fn end(&self) -> i64 {
+        self.records.len() as i64
+    }
+
+    /// The record at `offset`.
+    pub fn get(&self, offset: i64) -> Option<&T> {
+        self.records.get(usize::try_from(offset).ok()?).map(|(_, record)| record)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (TimestampMs, &T)> {
+        self.records.iter().map(|(at, record)| (*at, record))
+    }
+}
+
+/// All topics.
+#[derive(Default)]
+#[expect(missing_docs, reason = "the topics are named in deploy/topics.yaml")]
+pub struct Log {
+    pub requests: Topic<Request>,
+    pub planned: Topic<Planned>,
+    pub ready: Topic<Ready>,
+    pub short: Topic<(Work, Option<At>)>,
+    pub long: Topic<(Work, Option<At>)>,
+    pub outcomes: Topic<Outcome>,
+    pub scheduler: Topic<SchedulerRecord>,
+}
+
+/// A record on its way into the log.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "one a topic")]
+pub enum Append {
+    Request(Box<Request>),
+    Planned(Box<Planned>),
+    Ready(Box<Ready>),
+    /// With where its `ready` record lies, which the real one says in a header.
+    Work(Box<Work>, Option<At>),
+    Outcome(Box<Outcome>),
+    Scheduler(Box<SchedulerRecord>),
+}

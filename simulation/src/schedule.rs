@@ -1,0 +1,134 @@
+//! What happens in one simulated run: requests and faults, each at an instant. A schedule follows from its seed, prints, and can be cut down.
+
+use std::fmt;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+/// Most events of a schedule.
+pub const MOST: usize = 200;
+
+/// Everything that is done to the system in one run.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// Also seeds delays and losses during the run.
+    pub seed: u64,
+    /// In order of time.
+    pub events: Vec<Event>,
+}
+
+/// Something done to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// Milliseconds since the start.
+    pub at: i64,
+    /// What.
+    pub what: What,
+}
+
+/// A process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the services are named in docs/ARCHITECTURE.md; two instances of what competes")]
+pub enum Actor {
+    Ingress(u8),
+    Planner,
+    CacheService,
+    Scheduler(u8),
+    Worker(u8),
+    TraceSink,
+}
+
+impl Actor {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Ingress(0),
+        Self::Ingress(1),
+        Self::Planner,
+        Self::CacheService,
+        Self::Scheduler(0),
+        Self::Scheduler(1),
+        Self::Worker(0),
+        Self::Worker(1),
+        Self::TraceSink,
+    ];
+
+    /// From 0, for tables.
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|actor| *actor == self).expect("ALL holds all of them")
+    }
+}
+
+/// Requests and the eight faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A client asks.
+    Ask {
+        /// For server-sent events.
+        streamed: bool,
+        /// Output tokens of its answer.
+        tokens: u8,
+        /// Milliseconds until its deadline.
+        within: i64,
+        /// Which question; equal questions may be answered from the cache.
+        question: u8,
+    },
+    /// The client of the n-th request goes away (late, where the request has been dispatched or has ended).
+    Leave(u8),
+    /// A process dies and starts again.
+    Crash(Actor, i64),
+    /// A process stands still and then goes on as if nothing had happened.
+    Zombie(Actor, i64),
+    /// Control messages are lost, repeated and reordered for a while.
+    Rough(i64),
+    /// A process is cut off from the control seam for a while.
+    Partition(Actor, i64),
+    /// The log takes long to acknowledge for a while.
+    Slow(i64),
+    /// A consumer reads again what it has read: a rebalance.
+    Duplicate(Actor),
+}
+
+impl Schedule {
+    /// The schedule of `seed`.
+    pub fn of(seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        // Mostly short: most faults need few events, and short schedules are cheap. Some are as long as allowed.
+        let size = match random.random_range(0..10) {
+            0..6 => random.random_range(2..20),
+            6..9 => random.random_range(20..60),
+            _ => random.random_range(60..=MOST),
+        };
+        let span = 1_000 + size as i64 * 150;
+        let mut events: Vec<Event> =
+            (0..size).map(|_| Event { at: random.random_range(0..span), what: What::draw(&mut random) }).collect();
+        events.sort_by_key(|event| event.at);
+        Self { seed, events }
+    }
+}
+
+impl What {
+    fn draw(random: &mut SmallRng) -> Self {
+        let actor = Actor::ALL[random.random_range(0..Actor::ALL.len())];
+        match random.random_range(0..100) {
+            0..45 => Self::Ask {
+                streamed: random.random_bool(0.5),
+                tokens: random.random_range(1..12),
+                within: random.random_range(300..20_000),
+                question: random.random_range(0..12),
+            },
+            45..55 => Self::Leave(random.random_range(0..40)),
+            55..67 => Self::Crash(actor, random.random_range(10..5_000)),
+            67..76 => Self::Zombie(actor, random.random_range(10..6_000)),
+            76..83 => Self::Rough(random.random_range(100..3_000)),
+            83..90 => Self::Partition(actor, random.random_range(100..5_000)),
+            90..95 => Self::Slow(random.random_range(100..3_000)),
+            _ => Self::Duplicate(actor),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6} ms  {:?}", self.at, self.what)
+    }
+}

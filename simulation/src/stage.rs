@@ -1,0 +1,36 @@
+//! What the planner and the cache service share: reading on in the log, one record after the other, with a commit that a crash may forget.
+
+/// How far a consumer is.
+#[derive(Debug, Default)]
+pub(crate) struct Consumer {
+    /// What it reads next.
+    pub next: i64,
+    /// What it would read next after a crash.
+    pub committed: i64,
+    /// Whether the record at `next` is being published.
+    pub busy: bool,
+}
+
+impl Consumer {
+    /// Starts again where it has committed.
+    pub fn crash(&mut self) {
+        self.next = self.committed;
+        self.busy = false;
+    }
+
+    /// Reads `back` records again.
+    pub fn reread(&mut self, back: i64) {
+        self.committed = (self.committed - back).max(0);
+        self.next = self.committed;
+        self.busy = false;
+    }
+
+    /// What it published is acknowledged: on to the next one; the commit may be forgotten.
+    pub fn finished(&mut self, commits: bool) {
+        self.busy = false;
+        self.next += 1;
+        if commits {
+            self.committed = self.next;
+        }
+    }
+}

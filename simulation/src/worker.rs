@@ -1,0 +1,268 @@
+//! A worker: the real books of what may run, and answers that say which run they come from.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{
+    Answer, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs, TokenCount, Usage,
+    Work, WorkerStatus,
+};
+use relay_workers::ledger::{Admission, Key, Ledger};
+
+use crate::frames::final_frames;
+use crate::log::{Append, Log};
+use crate::network::Message;
+use crate::schedule::Actor;
+use crate::world::{Sabotage, World};
+
+const STATUS_EVERY_MS: i64 = 100;
+const SLOTS: u32 = 2;
+
+/// One worker instance. It reads both lanes of both workers: whatever partitions it owns is among them.
+pub(crate) struct Worker {
+    number: u8,
+    epoch: i64,
+    ledger: Ledger<u32, Outcome>,
+    runs: BTreeMap<Key, Running>,
+    cancelled: Vec<RequestId>,
+    next: [i64; 2],
+    status_at: TimestampMs,
+    status_seq: i64,
+    /// Whether something has changed since the last status.
+    changed: bool,
+}
+
+struct Running {
+    work: Work,
+    produced: u32,
+    text: String,
+    frames: Vec<Frame>,
+    due: TimestampMs,
+    ended: bool,
+}
+
+impl Worker {
+    pub fn new(number: u8, epoch: i64) -> Self {
+        Self {
+            number,
+            epoch,
+            ledger: Ledger::new(instance(number), epoch, 1_000, 60_000),
+            runs: BTreeMap::new(),
+            cancelled: Vec::new(),
+            next: [0, 0],
+            status_at: TimestampMs(0),
+            status_seq: 0,
+            changed: true,
+        }
+    }
+
+    /// Starts again, up to `back` records before the end: what was not committed is read again.
+    pub fn restarted(number: u8, epoch: i64, log: &Log, back: i64) -> Self {
+        let next = [log.short.end(), log.long.end()].map(|end| (end - back).max(0));
+        Self { next, ..Self::new(number, epoch) }
+    }
+
+    pub fn reread(&mut self, back: i64) {
+        self.next = self.next.map(|next| (next - back).max(0));
+    }
+
+    fn run(&self, attempt: u32) -> Run {
+        Run { service: Service::Workers, instance: instance(self.number), epoch: self.epoch, attempt }
+    }
+
+    fn status(&mut self, now: TimestampMs) -> WorkerStatus {
+        self.status_seq += 1;
+        self.status_at = now;
+        self.changed = false;
+        let runs = &self.runs;
+        let tokens: BTreeMap<&RequestId, u32> = runs.iter().map(|(key, run)| (&key.0, run.produced)).collect();
+        let mut in_flight = self.ledger.in_flight(|_| 0);
+        for held in &mut in_flight {
+            held.tokens = TokenCount(tokens.get(&held.request_id).copied().unwrap_or_default());
+        }
+        WorkerStatus {
+            worker: instance(self.number),
+            epoch: self.epoch,
+            pool: "default".to_owned(),
+            models: vec!["model".to_owned()],
+            seq: self.status_seq,
+            short_partitions: vec![0],
+            long_partitions: vec![0],
+            short_slots: SLOTS,
+            long_slots: SLOTS,
+            in_flight,
+            draining: false,
+            sent_at: now,
+        }
+    }
+}
+
+fn instance(number: u8) -> InstanceId {
+    InstanceId::new(format!("worker-{number}"))
+}
+
+impl World {
+    pub(crate) fn step_worker(&mut self, number: u8) {
+        self.take_work(number);
+        self.produce(number);
+        let worker = &mut self.workers[usize::from(number)];
+        let due = worker.changed || self.now.since_ms(worker.status_at) >= STATUS_EVERY_MS;
+        if due {
+            let status = worker.status(self.now);
+            for scheduler in 0..2 {
+                self.send(Actor::Worker(number), Actor::Scheduler(scheduler), Message::Status(status.clone()));
+            }
+        }
+        let worker = &self.workers[usize::from(number)];
+        let runs = worker.runs.values().filter(|run| !run.ended).map(|run| run.due);
+        let at = runs.min().map_or(i64::MAX, |at| at.0).min(worker.status_at.plus_ms(STATUS_EVERY_MS).0);
+        self.wake(Actor::Worker(number), TimestampMs(at.max(self.now.0 + 1)));
+    }
+
+    fn take_work(&mut self, number: u8) {
+        for lane in [Lane::Short, Lane::Long] {
+            let topic = if lane == Lane::Short { &self.log.short } else { &self.log.long };
+            let worker = &mut self.workers[usize::from(number)];
+            let mut again = Vec::new();
+            while let Some((work, _)) = topic.get(worker.next[lane as usize]) {
+                worker.next[lane as usize] += 1;
+                let id = &work.request.request_id;
+                let mut lease = work.lease.clone();
+                if self.sabotage == Sabotage::IgnoreLeases {
+                    (lease.worker, lease.worker_epoch) = (instance(number), worker.epoch);
+                }
+                match worker.ledger.admit(id, &lease, lane, 0, self.now) {
+                    Admission::Run => {
+                        let first = self.random.random_range(1..200);
+                        let running = Running {
+                            work: work.clone(),
+                            produced: 0,
+                            text: String::new(),
+                            frames: Vec::new(),
+                            due: self.now.plus_ms(first),
+                            ended: false,
+                        };
+                        worker.runs.insert((id.clone(), lease.attempt), running);
+                        worker.changed = true;
+                    }
+                    Admission::Again(outcome) => again.push(outcome),
+                    Admission::Skip(_) => {}
+                }
+            }
+            for outcome in again {
+                self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
+            }
+        }
+    }
+
+    fn produce(&mut self, number: u8) {
+        let now = self.now;
+        let worker = &self.workers[usize::from(number)];
+        let due = worker.runs.iter().filter(|(_, run)| !run.ended && run.due <= now);
+        let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.advance(number, &key);
+        }
+    }
+
+    /// One token, or the end.
+    fn advance(&mut self, number: u8, key: &Key) {
+        let now = self.now;
+        let pause = self.random.random_range(1..120);
+        let worker = &mut self.workers[usize::from(number)];
+        let run_of = worker.run(key.1);
+        let cancelled = worker.cancelled.contains(&key.0);
+        let Some(running) = worker.runs.get_mut(key) else { return };
+        let plan = &running.work.planning.plan;
+        let ending = if cancelled {
+            Some(Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled"))
+        } else if plan.deadline <= now {
+            Some(Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "late"))
+        } else if running.produced >= plan.decoding.max_tokens.0 {
+            Some(Ending::of(OutcomeStatus::Completed))
+        } else {
+            None
+        };
+        let Some(ending) = ending else {
+            running.produced += 1;
+            let piece = format!("{number}/{}/{} ", key.1, running.produced);
+            running.text.push_str(&piece);
+            running.due = now.plus_ms(pause);
+            if !running.work.request.stream {
+                return;
+            }
+            let frame = Frame {
+                request_id: key.0.clone(),
+                run: run_of,
+                seq: running.frames.len() as u32,
+                text: piece,
+                tokens: TokenCount(running.produced),
+                end: None,
+            };
+            running.frames.push(frame.clone());
+            let reply_to = running.work.request.reply_to.clone();
+            return self.send_frames(Actor::Worker(number), reply_to.as_deref(), vec![frame]);
+        };
+        running.ended = true;
+        let outcome = outcome(running, run_of, ending, now);
+        worker.ledger.ended(key, outcome.clone());
+        if self.sabotage == Sabotage::FinalBeforeOutcome {
+            self.send_final(number, &outcome);
+        }
+        self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
+    }
+
+    pub(crate) fn worker_acknowledged(&mut self, number: u8, record: Append) {
+        let Append::Outcome(outcome) = record else { return };
+        let key = (outcome.request_id.clone(), outcome.run.attempt);
+        let worker = &mut self.workers[usize::from(number)];
+        worker.ledger.release(&key, self.now);
+        worker.changed = true;
+        self.send_final(number, &outcome);
+        self.wake(Actor::Worker(number), self.now);
+    }
+
+    fn send_final(&mut self, number: u8, outcome: &Outcome) {
+        let worker = &mut self.workers[usize::from(number)];
+        let key = (outcome.request_id.clone(), outcome.run.attempt);
+        let Some(running) = worker.runs.get_mut(&key) else { return };
+        let streamed = running.work.request.stream;
+        let sent = running.frames.iter().filter(|frame| frame.end.is_none()).count() as u32;
+        let last = final_frames(outcome, sent, !streamed);
+        running.frames.truncate(sent as usize);
+        running.frames.extend(last.clone());
+        let reply_to = running.work.request.reply_to.clone();
+        self.send_frames(Actor::Worker(number), reply_to.as_deref(), last);
+    }
+
+    pub(crate) fn worker_hears(&mut self, number: u8, message: Message) {
+        let worker = &mut self.workers[usize::from(number)];
+        match message {
+            Message::Cancel(cancel) => worker.cancelled.push(cancel.request_id),
+            Message::AskReplay(id, run, from_seq, ingress) => {
+                let frames = worker.runs.get(&(id, run.attempt)).filter(|_| run.epoch == worker.epoch);
+                let frames = frames.map(|running| &running.frames).into_iter().flatten();
+                let frames = frames.filter(|frame| frame.seq >= from_seq).cloned().collect();
+                self.send(Actor::Worker(number), ingress, Message::Replay(frames));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
+    let completed = ending.status == OutcomeStatus::Completed;
+    let answer = Answer {
+        text: running.text.clone(),
+        finish_reason: if completed { "stop" } else { "cancelled" }.to_owned(),
+        model: "model".to_owned(),
+        model_version: "1".to_owned(),
+        text_dropped: false,
+    };
+    let usage = Usage {
+        prompt_tokens: running.work.request.prompt_tokens,
+        completion_tokens: TokenCount(running.produced),
+    };
+    end(Known::Work(&running.work), run, Ending { answer: Some(answer), usage, ..ending }, now)
+}
