@@ -38,7 +38,9 @@ pub async fn publish(
 ) -> Result<Accepted, Refusal> {
     crash_point(gateway.identity.service, "before_accept");
     let timer = gateway.metrics.accept.start_timer();
-    let publish = gateway.runtime.bus.publish(vec![record(request, traceparent)], Vec::new());
+    let mut record = record(request, traceparent);
+    relay_bus::stamp(&mut record.headers, record.value.as_deref().unwrap_or_default());
+    let publish = gateway.runtime.bus.publish(vec![record], Vec::new());
     let patience = Duration::from_millis(gateway.config.accept_timeout_ms);
     let result = tokio::time::timeout(patience, publish).await;
     timer.observe_duration();

@@ -65,7 +65,9 @@ fn outgoing(outcome: &Outcome) -> Outgoing {
     headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
     headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
     let key = outcome.request_id.as_str().to_owned();
-    Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome))
+    let value = encode(outcome);
+    relay_bus::stamp(&mut headers, &value);
+    Outgoing::keyed(topics::OUTCOMES, key, headers, value)
 }
 
 #[cfg(test)]

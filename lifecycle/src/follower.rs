@@ -139,6 +139,10 @@ impl Follower {
 
     /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
     pub fn fence(&mut self, attempt: u32) -> bool {
+        if self.decided.is_some() {
+            // The record names the run already: its frames are wanted, whoever fears that it is a zombie.
+            return self.saw_token();
+        }
         self.fenced = self.fenced.max(attempt);
         let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
         if follows_fenced && !self.saw_token() && !self.ended {

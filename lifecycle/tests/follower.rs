@@ -1,0 +1,497 @@
+//! The follower: case by case, and under any loss, repetition and reordering.
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+use proptest::prelude::*;
+use relay_lifecycle::{Broken, Follower, Patience, Step, final_of};
+use relay_schemas::{
+    Answer, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Run, Service, TimestampMs, Timings, TokenCount, Usage,
+};
+
+const START: TimestampMs = TimestampMs(1_000);
+
+fn run(attempt: u32) -> Run {
+    Run {
+        service: Service::Workers,
+        instance: "w".into(),
+        epoch: 1,
+        attempt,
+    }
+}
+
+fn outcome(run: &Run, text: &str) -> Outcome {
+    Outcome {
+        request_id: "r".into(),
+        tenant: "t".into(),
+        status: OutcomeStatus::Completed,
+        code: None,
+        message: None,
+        retry_after_ms: None,
+        run: run.clone(),
+        request: None,
+        planning: None,
+        caching: None,
+        queueing: None,
+        lease: None,
+        answer: Some(Answer {
+            text: text.to_owned(),
+            finish_reason: "stop".to_owned(),
+            model: format!("model-{}", run.attempt),
+            model_version: "1".to_owned(),
+            text_dropped: false,
+        }),
+        usage: Usage {
+            prompt_tokens: TokenCount(3),
+            completion_tokens: TokenCount(run.attempt),
+        },
+        cost_micro_usd: MicroUsd(0),
+        timings: Timings::default(),
+        ended_at: TimestampMs(9),
+    }
+}
+
+fn without_text(run: &Run) -> Outcome {
+    let mut outcome = outcome(run, "");
+    outcome.answer.as_mut().unwrap().text_dropped = true;
+    outcome
+}
+
+fn failed(service: Service) -> Outcome {
+    let scheduler = Run {
+        service,
+        instance: "s".into(),
+        epoch: 1,
+        attempt: 1,
+    };
+    Outcome {
+        status: OutcomeStatus::Failed,
+        code: Some("worker_lost".to_owned()),
+        answer: None,
+        ..outcome(&scheduler, "")
+    }
+}
+
+fn frame(run: &Run, seq: u32, text: &str, end: Option<Final>) -> Frame {
+    Frame {
+        request_id: "r".into(),
+        run: run.clone(),
+        seq,
+        text: text.to_owned(),
+        tokens: TokenCount(seq),
+        end,
+    }
+}
+
+fn piece(attempt: u32, seq: u32, text: &str) -> Frame {
+    frame(&run(attempt), seq, text, None)
+}
+
+fn last(attempt: u32, seq: u32, whole: &str) -> Frame {
+    let run = run(attempt);
+    let end = final_of(&outcome(&run, whole));
+    frame(&run, seq, "", Some(end))
+}
+
+fn streamed() -> Follower {
+    Follower::new(Patience::default(), true, START)
+}
+
+fn whole() -> Follower {
+    Follower::new(Patience::default(), false, START)
+}
+
+fn show(text: &str) -> Vec<Step> {
+    vec![Step::Show(text.to_owned())]
+}
+
+fn finish(outcome: &Outcome, text: &str) -> Step {
+    Step::Finish {
+        end: final_of(outcome),
+        text: text.to_owned(),
+    }
+}
+
+/// Lets time pass to the next wakeup.
+fn wake(follower: &mut Follower) -> Vec<Step> {
+    let at = follower.next_wakeup().expect("it has not ended");
+    follower.on_wakeup(at)
+}
+
+#[test]
+fn frames_in_order_are_shown_as_they_come_and_the_end_ends_it() {
+    let mut follower = streamed();
+    assert_eq!(follower.on_frame(piece(1, 0, "a"), START), show("a"));
+    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"));
+    assert_eq!(follower.on_frame(last(1, 2, "ab"), START), [finish(&outcome(&run(1), "ab"), "")]);
+    assert!(follower.has_ended());
+    assert_eq!(follower.next_wakeup(), None);
+    assert_eq!(follower.on_frame(last(1, 2, "ab"), START), []);
+}
+
+#[test]
+fn an_answer_in_one_piece_is_shown_at_its_end_only() {
+    let mut follower = whole();
+    assert_eq!(follower.on_frame(piece(1, 0, "a"), START), []);
+    assert!(!follower.saw_token());
+    assert_eq!(follower.on_frame(last(1, 1, "a"), START), [finish(&outcome(&run(1), "a"), "a")]);
+}
+
+#[test]
+fn duplicates_are_passed_over_and_reordered_frames_put_in_order() {
+    let mut follower = streamed();
+    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), []);
+    assert_eq!(follower.on_frame(piece(1, 2, "c"), START), []);
+    assert_eq!(follower.on_frame(piece(1, 0, "a"), START), show("abc"));
+    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), []);
+    assert_eq!(follower.next_wakeup(), Some(START.plus_ms(1_000)), "nothing is missing any more");
+}
+
+#[test]
+fn a_gap_is_asked_for_after_a_short_delay_the_worker_first_and_then_the_sink() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    follower.on_frame(piece(1, 2, "c"), START);
+    assert_eq!(follower.next_wakeup(), Some(START.plus_ms(50)));
+    let replay = Step::AskReplay {
+        run: run(1),
+        from_seq: 1,
+    };
+    assert_eq!(wake(&mut follower), [replay]);
+    assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("bc"));
+}
+
+#[test]
+fn a_lost_end_is_found_by_asking_the_sink_after_a_silence() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    assert_eq!(follower.next_wakeup(), Some(START.plus_ms(1_000)));
+    assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    assert_eq!(follower.on_winner(None, START), []);
+    let won = outcome(&run(1), "abc");
+    assert_eq!(
+        follower.on_winner(Some(&won), START),
+        [Step::Show("bc".to_owned()), finish(&won, "")]
+    );
+}
+
+#[test]
+fn silence_is_asked_about_less_and_less_often() {
+    let mut follower = whole();
+    let mut asked_at = Vec::new();
+    for _ in 0..6 {
+        asked_at.push(follower.next_wakeup().unwrap().since_ms(START));
+        assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    }
+    assert_eq!(asked_at, [1_000, 3_000, 7_000, 15_000, 23_000, 31_000]);
+}
+
+#[test]
+fn a_second_run_puts_the_first_in_doubt_and_only_the_record_ends_it() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    assert_eq!(follower.on_frame(piece(2, 0, "x"), START), []);
+    assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"), "the first run is still followed");
+    assert_eq!(follower.on_frame(last(1, 2, "ab"), START), [], "its own word is not enough");
+    let won = outcome(&run(1), "ab");
+    assert_eq!(follower.on_winner(Some(&won), START), [finish(&won, "")]);
+}
+
+#[test]
+fn another_winner_than_the_run_shown_is_an_error_and_never_a_finish() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    follower.on_frame(piece(2, 0, "a"), START);
+    let won = outcome(&run(2), "a");
+    assert_eq!(follower.on_winner(Some(&won), START), [Step::Break(Broken::Diverged)]);
+}
+
+#[test]
+fn a_failure_in_the_record_ends_any_run_as_that_failure() {
+    for mut follower in [streamed(), whole()] {
+        follower.on_frame(piece(1, 0, "a"), START);
+        let won = failed(Service::Scheduler);
+        let steps = follower.on_winner(Some(&won), START);
+        assert!(matches!(&steps[..], [Step::Finish { end, .. }] if end.status == OutcomeStatus::Failed));
+    }
+}
+
+#[test]
+fn the_winner_is_shown_whole_where_nothing_was_shown() {
+    let won = outcome(&run(2), "xyz");
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 1, "lost its beginning"), START);
+    assert_eq!(
+        follower.on_winner(Some(&won), START),
+        [Step::Show("xyz".to_owned()), finish(&won, "")]
+    );
+    let mut follower = whole();
+    follower.on_frame(piece(1, 0, "kept, not shown"), START);
+    assert_eq!(follower.on_winner(Some(&won), START), [finish(&won, "xyz")]);
+}
+
+#[test]
+fn a_fenced_attempt_is_ignored_and_the_next_one_followed() {
+    for (mut follower, sees) in [(streamed(), true), (whole(), false)] {
+        follower.on_frame(piece(1, 0, "a"), START);
+        assert_eq!(follower.fence(1), sees);
+        assert_eq!(follower.on_frame(last(1, 1, "a"), START), [], "not even its end counts");
+    }
+    let mut follower = whole();
+    follower.on_frame(piece(1, 0, "a"), START);
+    follower.fence(1);
+    follower.on_frame(piece(2, 0, "x"), START);
+    assert_eq!(follower.on_frame(last(2, 1, "x"), START), [finish(&outcome(&run(2), "x"), "x")]);
+}
+
+#[test]
+fn a_fence_holds_for_frames_that_come_later_and_for_workers_only() {
+    let mut follower = streamed();
+    assert!(!follower.fence(1));
+    assert_eq!(follower.on_frame(piece(1, 0, "a"), START), []);
+    assert_eq!(follower.on_frame(piece(2, 0, "b"), START), show("b"));
+    let mut follower = whole();
+    follower.fence(5);
+    let won = failed(Service::Scheduler);
+    let frame = frame(&won.run, 0, "", Some(final_of(&won)));
+    assert_eq!(follower.on_frame(frame, START), [finish(&won, "")]);
+}
+
+#[test]
+fn after_a_loss_the_end_of_a_run_must_be_confirmed() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    follower.on_lost(START);
+    assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    assert!(matches!(&wake(&mut follower)[..], [Step::AskReplay { from_seq: 1, .. }]));
+    assert_eq!(follower.on_frame(last(1, 1, "a"), START), []);
+    assert_eq!(wake(&mut follower), [Step::AskWinner]);
+    let won = outcome(&run(1), "a");
+    assert_eq!(follower.on_winner(Some(&won), START), [finish(&won, "")]);
+}
+
+#[test]
+fn a_text_too_large_for_the_record_is_collected_from_the_worker_or_given_up() {
+    let won = without_text(&run(1));
+    let mut follower = whole();
+    assert_eq!(follower.on_winner(Some(&won), START), []);
+    let replay = Step::AskReplay {
+        run: run(1),
+        from_seq: 0,
+    };
+    assert_eq!(wake(&mut follower), [replay]);
+    follower.on_frame(piece(1, 0, "long"), START);
+    assert_eq!(follower.on_frame(last(1, 1, "long"), START), [finish(&won, "long")]);
+
+    let mut follower = whole();
+    follower.on_winner(Some(&won), START);
+    let mut steps = Vec::new();
+    while !follower.has_ended() {
+        steps = wake(&mut follower);
+    }
+    assert_eq!(steps, [Step::Break(Broken::Unavailable)]);
+}
+
+/// Found by the property below: the fence made the follower forget the run whose text it was collecting, for ever.
+#[test]
+fn a_fence_does_not_stop_the_collection_of_a_recorded_answer() {
+    let mut follower = whole();
+    follower.on_frame(piece(1, 1, "b"), START);
+    follower.on_winner(Some(&without_text(&run(1))), START);
+    follower.fence(1);
+    follower.on_frame(piece(1, 0, "a"), START);
+    assert_eq!(
+        follower.on_frame(last(1, 2, "ab"), START),
+        [finish(&without_text(&run(1)), "ab")]
+    );
+}
+
+#[test]
+fn what_is_held_behind_a_gap_is_bounded() {
+    let patience = Patience {
+        ahead: 2,
+        ..Patience::default()
+    };
+    let mut follower = Follower::new(patience, true, START);
+    for seq in [1, 2, 3] {
+        follower.on_frame(piece(1, seq, "x"), START);
+    }
+    assert_eq!(follower.on_frame(piece(1, 0, "a"), START), show("axx"));
+    assert_eq!(follower.on_frame(piece(1, 3, "d"), START), show("d"));
+}
+
+/// What the network does next.
+#[derive(Debug, Clone, Copy)]
+enum Weather {
+    Deliver(prop::sample::Index),
+    Drop(prop::sample::Index),
+    Repeat(prop::sample::Index),
+    Lost,
+    Wait,
+    SecondRun,
+    Fence,
+    SinkKnows,
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        8 => at().prop_map(Weather::Deliver),
+        2 => at().prop_map(Weather::Drop),
+        2 => at().prop_map(Weather::Repeat),
+        1 => Just(Weather::Lost),
+        3 => Just(Weather::Wait),
+        1 => Just(Weather::SecondRun),
+        1 => Just(Weather::Fence),
+        1 => Just(Weather::SinkKnows),
+    ]
+}
+
+/// A client, the sink and the network around one follower.
+struct World {
+    follower: Follower,
+    now: TimestampMs,
+    streamed: bool,
+    winner: Outcome,
+    sink_knows: bool,
+    replays: Vec<(Run, Vec<Frame>)>,
+    shown: String,
+    end: Option<Result<(Final, String), Broken>>,
+}
+
+impl World {
+    fn take(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            assert!(self.end.is_none(), "something followed the end");
+            match step {
+                Step::Show(text) => {
+                    assert!(self.streamed, "a piece of an answer that leaves as a whole");
+                    self.shown.push_str(&text);
+                }
+                Step::Finish { end, text } => self.end = Some(Ok((end, text))),
+                Step::Break(broken) => self.end = Some(Err(broken)),
+                Step::AskWinner => {
+                    let winner = self.sink_knows.then(|| self.winner.clone());
+                    let steps = self.follower.on_winner(winner.as_ref(), self.now);
+                    self.take(steps);
+                }
+                Step::AskReplay { run, from_seq } => {
+                    let held = self.replays.iter().find(|(held, _)| *held == run);
+                    let frames = held.map(|(_, frames)| frames[from_seq as usize..].to_vec());
+                    for frame in frames.unwrap_or_default() {
+                        let steps = self.follower.on_frame(frame, self.now);
+                        self.take(steps);
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(at) = self.follower.next_wakeup() {
+            self.now = at.max(self.now);
+            let steps = self.follower.on_wakeup(self.now);
+            self.take(steps);
+        }
+    }
+
+    fn deliver(&mut self, frame: Frame) {
+        let steps = self.follower.on_frame(frame, self.now);
+        self.take(steps);
+    }
+}
+
+fn frames(attempt: u32, pieces: &[String]) -> Vec<Frame> {
+    let whole = pieces.concat();
+    let mut frames: Vec<Frame> = (0..).zip(pieces).map(|(seq, text)| piece(attempt, seq, text)).collect();
+    frames.push(last(attempt, frames.len() as u32, &whole));
+    frames
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// The scheduler's promise is kept here as in the real thing: a run that lost was fenced, or its rival's frames were
+    /// seen, before its end is delivered.
+    #[test]
+    fn what_a_client_sees_finish_is_what_the_record_says(
+        pieces in prop::collection::vec("[a-zä😀]{0,3}", 0..8),
+        rival in prop::collection::vec("[a-zä😀]{0,3}", 0..8),
+        second_wins in any::<bool>(),
+        text_dropped in prop::bool::weighted(0.2),
+        worker_replays in any::<bool>(),
+        streamed in any::<bool>(),
+        events in prop::collection::vec(weather(), 0..60),
+    ) {
+        let first = frames(1, &pieces);
+        let second = frames(2, &rival);
+        let (winning, text) = if second_wins { (run(2), rival.concat()) } else { (run(1), pieces.concat()) };
+        let mut winner = if text_dropped { without_text(&winning) } else { outcome(&winning, &text) };
+        winner.answer.as_mut().unwrap().model = format!("model-{}", winning.attempt);
+        let replays = if worker_replays { vec![(run(1), first.clone()), (run(2), second.clone())] } else { Vec::new() };
+        let mut world = World {
+            follower: Follower::new(Patience::default(), streamed, START),
+            now: START,
+            streamed,
+            winner,
+            sink_knows: false,
+            replays,
+            shown: String::new(),
+            end: None,
+        };
+        // A run that lost could only send its end once the other one is known of.
+        let mut network: Vec<Frame> = first;
+        let mut rival_known = !second_wins;
+        if second_wins {
+            network.pop();
+            world.replays.retain(|(run, _)| run.attempt == 2);
+        }
+        for event in events {
+            if world.end.is_some() {
+                break;
+            }
+            match event {
+                Weather::Deliver(at) if !network.is_empty() => {
+                    let frame = network.remove(at.index(network.len()));
+                    world.deliver(frame);
+                }
+                Weather::Repeat(at) if !network.is_empty() => world.deliver(network[at.index(network.len())].clone()),
+                Weather::Drop(at) if !network.is_empty() => drop(network.remove(at.index(network.len()))),
+                Weather::Lost => world.follower.on_lost(world.now),
+                Weather::Wait => world.wake(),
+                Weather::SecondRun if second_wins && !rival_known => {
+                    rival_known = true;
+                    // Either the first run was fenced, or the second one's beginning is seen.
+                    let saw = world.follower.fence(1);
+                    prop_assert_eq!(saw, !world.shown.is_empty());
+                    network.extend(second.clone());
+                }
+                Weather::Fence if !second_wins && !streamed => {
+                    // A zombie's attempt that won after all: its text comes from the record.
+                    world.follower.fence(1);
+                }
+                Weather::SinkKnows => world.sink_knows = true,
+                _ => {}
+            }
+        }
+        // At last the sink knows, and time passes: it ends.
+        world.sink_knows = true;
+        for _ in 0..64 {
+            world.wake();
+        }
+        match world.end.take().expect("it ends once the sink knows") {
+            Ok((end, rest)) => {
+                prop_assert_eq!(end, final_of(&world.winner));
+                let seen = if streamed { &world.shown } else { &rest };
+                prop_assert_eq!(seen, &text);
+            }
+            Err(Broken::Diverged) => {
+                prop_assert!(second_wins && !world.shown.is_empty(), "only another winner diverges");
+            }
+            Err(Broken::Unavailable) => prop_assert!(text_dropped, "a recorded text is always there"),
+        }
+        if streamed && !second_wins {
+            prop_assert!(text.starts_with(&world.shown), "never a wrong character");
+        }
+    }
+}
