@@ -1,1 +1,144 @@
-//! Runs leased work on ONNX Runtime or a remote endpoint and streams the answer back.
+//! Consumes leased work from both work topics of its pool, produces outcomes, owns the models; streams answers to the ingress
+//! that waits. If it dies, its status falls silent, and the scheduler revokes what it held: a request that has shown nothing
+//! runs elsewhere, another ends as `worker_lost`.
+//!
+//! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way. `onnx` and `remote` are the
+//! backends, `catalogue` the models they run, `models` the file that declares them. `ledger`, `recent`, `replay`, `price`
+//! and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
+
+mod backend;
+mod catalogue;
+mod config;
+mod emitter;
+mod error;
+pub mod ledger;
+mod listen;
+mod metrics;
+pub mod models;
+mod onnx;
+mod price;
+mod prompt;
+mod recent;
+mod remote;
+mod replay;
+mod run;
+mod stage;
+mod status;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use relay_bus::{Identity, Runtime, StageOptions, run_stage, topics};
+use relay_control::Control;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+pub use config::Config;
+pub use error::Error;
+
+use crate::catalogue::{Catalogue, Loading};
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::models::Models;
+use crate::recent::Recent;
+use crate::replay::{ReplayBuffer, ReplayLimits};
+use crate::run::Runner;
+use crate::stage::WorkerStage;
+use crate::worker::{Partitions, Worker};
+
+/// What the process hands to a worker.
+pub struct Deps {
+    /// The shared parts of the process.
+    pub runtime: Runtime,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// The control seam.
+    pub control: Arc<dyn Control>,
+}
+
+/// Records taken beyond the slots: what is passed over, and what a scheduler that just took over may grant too much.
+const MARGIN: usize = 64;
+
+/// Works until it is drained.
+///
+/// # Errors
+/// [`Error`]: what nothing but a person mends. Models load in the background; dependencies that are down are waited for.
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let Deps { runtime, identity, control } = deps;
+    let worker = Arc::new(worker(config, &runtime, &identity, control)?);
+    let config = &worker.config;
+    let ms = Duration::from_millis;
+
+    let mut voices = JoinSet::new();
+    voices.spawn(listen::cancels(worker.clone()));
+    voices.spawn(listen::replays(worker.clone()));
+    voices.spawn(status::broadcast(worker.clone(), ms(config.status_every_ms), ms(config.status_least_ms)));
+    voices.spawn(tell_of_drain(worker.clone()));
+
+    let pool = &config.pool;
+    let options = StageOptions {
+        max_in_flight: (config.short_slots + config.long_slots) as usize + MARGIN,
+        grace: ms(config.grace_ms),
+        ..StageOptions::new(
+            format!("relay.workers.{pool}"),
+            vec![topics::work_short(pool), topics::work_long(pool)],
+        )
+    };
+    let stage = WorkerStage { worker: worker.clone(), schemas: runtime.schemas.clone() };
+    run_stage(Arc::new(stage), &runtime, &identity, options).await?;
+    Ok(())
+}
+
+fn worker(
+    mut config: Config,
+    runtime: &Runtime,
+    identity: &Identity,
+    control: Arc<dyn Control>,
+) -> Result<Worker, Error> {
+    let models = Models::load(&config.models)?;
+    config.short_slots = models.slots.short.unwrap_or(config.short_slots);
+    config.long_slots = models.slots.long.unwrap_or(config.long_slots);
+    let loading = Loading { library: config.onnxruntime.clone(), device: config.device };
+    let runner = Runner {
+        catalogue: Catalogue::start(models, loading, &runtime.health)?,
+        pool: config.pool.clone(),
+        metrics: Metrics::register(&runtime.metrics)?,
+    };
+    Ok(assemble(config, runtime, identity, control, runner))
+}
+
+fn assemble(
+    config: Config,
+    runtime: &Runtime,
+    identity: &Identity,
+    control: Arc<dyn Control>,
+    runner: Runner,
+) -> Worker {
+    let replays = ReplayBuffer::new(ReplayLimits {
+        runs: config.replay_runs,
+        bytes: config.replay_bytes,
+        keep_ms: config.replay_keep_ms,
+    });
+    let Identity { instance, epoch, .. } = identity.clone();
+    Worker {
+        ledger: Mutex::new(Ledger::new(instance, epoch, config.remembered_runs, config.cancel_keep_ms)),
+        cancelled: Mutex::new(Recent::new(config.remembered_cancels, config.cancel_keep_ms)),
+        replays: Arc::new(Mutex::new(replays)),
+        partitions: Mutex::new(Partitions::default()),
+        changed: Notify::new(),
+        identity: identity.clone(),
+        health: runtime.health.clone(),
+        shutdown: runtime.shutdown.clone(),
+        runner,
+        control,
+        config,
+    }
+}
+
+/// A drain is a change: the scheduler must hear of it before it grants more.
+async fn tell_of_drain(worker: Arc<Worker>) {
+    worker.shutdown.draining().await;
+    worker.changed.notify_one();
+}

@@ -1,0 +1,88 @@
+//! What runs a model: a session here, or an endpoint elsewhere.
+
+use async_trait::async_trait;
+use relay_schemas::{TokenCount, Usage, Work};
+
+use crate::emitter::Emitter;
+
+/// Runs requests for one model. Dropping the future cancels the run.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Runs `work` to its end, sending the answer through `out` as it comes.
+    async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure>;
+
+    /// Version of the model, as far as it is known before a run.
+    fn version(&self) -> &str;
+}
+
+/// A run that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// `stop`, `length`, or what the endpoint said.
+    pub finish_reason: String,
+    /// Usage as the backend counts it; without it, what was counted on the way.
+    pub usage: Option<Usage>,
+    /// What the endpoint calls what it ran.
+    pub model_version: Option<String>,
+}
+
+impl Finished {
+    /// An end with usage as counted on the way.
+    pub fn with(finish_reason: &str) -> Self {
+        Self { finish_reason: finish_reason.to_owned(), usage: None, model_version: None }
+    }
+}
+
+/// A run that did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For machines.
+    pub code: Code,
+    /// For people; never holds a prompt, an answer, or a key.
+    pub message: String,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The backend failed.
+    BackendError,
+    /// The backend cannot be reached, or refuses for want of capacity.
+    BackendUnavailable,
+    /// Prompt and answer do not fit into the model.
+    ContextLengthExceeded,
+    /// The request is wrong.
+    InvalidRequest,
+    /// This worker has no such model.
+    ModelNotFound,
+}
+
+impl Code {
+    /// As outcomes spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BackendError => "backend_error",
+            Self::BackendUnavailable => "backend_unavailable",
+            Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::InvalidRequest => "invalid_request",
+            Self::ModelNotFound => "model_not_found",
+        }
+    }
+
+    /// Whether another candidate might do better.
+    pub const fn lies_with_the_backend(self) -> bool {
+        matches!(self, Self::BackendError | Self::BackendUnavailable | Self::ModelNotFound)
+    }
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// Usage from two counts.
+pub(crate) fn usage(prompt: u32, completion: u32) -> Usage {
+    Usage { prompt_tokens: TokenCount(prompt), completion_tokens: TokenCount(completion) }
+}

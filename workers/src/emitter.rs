@@ -1,0 +1,204 @@
+//! An answer on its way: what has come so far, counted and bounded, and sent on in frames where somebody watches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use relay_bus::crash_point;
+use relay_control::{Control, split};
+use relay_schemas::{Frame, RequestId, Run, TimestampMs, TokenCount, encode};
+
+use crate::replay::ReplayBuffer;
+
+/// Frames kept for whoever missed them, shared by all runs.
+pub type Replays = Arc<parking_lot::Mutex<ReplayBuffer>>;
+
+/// The frames of one run on their way to an ingress.
+pub struct Stream {
+    /// The seam.
+    pub control: Arc<dyn Control>,
+    /// Where they go.
+    pub reply_to: String,
+    /// Kept for asking again.
+    pub replays: Replays,
+    /// Whose.
+    pub request_id: RequestId,
+    /// Which run.
+    pub run: Run,
+    seq: u32,
+    troubled: bool,
+}
+
+impl Stream {
+    /// A stream at its beginning.
+    pub fn new(control: Arc<dyn Control>, reply_to: String, replays: Replays, request_id: RequestId, run: Run) -> Self {
+        Self { control, reply_to, replays, request_id, run, seq: 0, troubled: false }
+    }
+
+    /// The number of the next frame.
+    pub fn next_seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// Sends a piece of text.
+    pub async fn piece(&mut self, text: String, tokens: u32) {
+        let frame = Frame {
+            request_id: self.request_id.clone(),
+            run: self.run.clone(),
+            seq: self.seq,
+            text,
+            tokens: TokenCount(tokens),
+            end: None,
+        };
+        let frames = split(frame, self.control.max_payload());
+        self.send(frames).await;
+    }
+
+    /// Sends frames and keeps them. What cannot be sent is kept all the same: ingress notices the gap and asks.
+    pub async fn send(&mut self, frames: Vec<Frame>) {
+        for frame in frames {
+            self.seq = frame.seq + 1;
+            let payload = encode(&frame);
+            self.replays.lock().push(frame, TimestampMs::now());
+            if let Err(error) = self.control.publish(&self.reply_to, payload).await
+                && !std::mem::replace(&mut self.troubled, true)
+            {
+                tracing::warn!(request.id = %self.request_id, %error, "frames cannot be sent; ingress will ask for them");
+            }
+        }
+    }
+}
+
+/// Whether an answer may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It may.
+    Left,
+    /// It was cut: it is as large as answers may be.
+    Full,
+}
+
+/// Takes an answer in, piece by piece. What it has is there also when the run is dropped.
+pub struct Emitter {
+    text: String,
+    most_bytes: usize,
+    tokens: u32,
+    shown: Arc<AtomicU32>,
+    prompt_tokens: Option<u32>,
+    compute_us: u64,
+    seed: Option<i64>,
+    first_token_at: Option<TimestampMs>,
+    stream: Option<Stream>,
+}
+
+impl Emitter {
+    /// An emitter that sends pieces to `stream`, if there is one, and tells the status of `shown` tokens.
+    pub fn new(most_bytes: usize, shown: Arc<AtomicU32>, stream: Option<Stream>) -> Self {
+        Self {
+            text: String::new(),
+            most_bytes,
+            tokens: 0,
+            shown,
+            prompt_tokens: None,
+            compute_us: 0,
+            seed: None,
+            first_token_at: None,
+            stream,
+        }
+    }
+
+    /// Takes the next piece, made of `tokens` new tokens; either may be nothing.
+    pub async fn piece(&mut self, text: &str, tokens: u32) -> Room {
+        if tokens > 0 || !text.is_empty() {
+            self.count(tokens);
+        }
+        let room = self.most_bytes - self.text.len();
+        let fits = &text[..text.floor_char_boundary(room)];
+        self.text.push_str(fits);
+        if let Some(stream) = &mut self.stream
+            && !fits.is_empty()
+        {
+            stream.piece(fits.to_owned(), self.tokens).await;
+        }
+        if fits.len() < text.len() { Room::Full } else { Room::Left }
+    }
+
+    fn count(&mut self, tokens: u32) {
+        if self.first_token_at.is_none() {
+            self.first_token_at = Some(TimestampMs::now());
+            crash_point(relay_schemas::Service::Workers, "first_token");
+        }
+        self.tokens += tokens;
+        self.shown.store(self.tokens, Ordering::Relaxed);
+    }
+
+    /// How long the prompt turned out to be.
+    pub fn prompt_tokens(&mut self, tokens: u32) {
+        self.prompt_tokens = Some(tokens);
+    }
+
+    /// The model computed for so long.
+    pub fn computed_us(&mut self, us: u64) {
+        self.compute_us += us;
+    }
+
+    /// The sampler's seed, where the plan named none.
+    pub fn seed_drawn(&mut self, seed: i64) {
+        self.seed = Some(seed);
+    }
+
+    /// Whether anything of an answer has come: from then on no other model may start over.
+    pub fn has_begun(&self) -> bool {
+        self.first_token_at.is_some()
+    }
+
+    /// Everything that was taken in.
+    pub fn into_parts(self) -> Taken {
+        Taken {
+            text: self.text,
+            tokens: self.tokens,
+            prompt_tokens: self.prompt_tokens,
+            compute_us: self.compute_us,
+            seed: self.seed,
+            first_token_at: self.first_token_at,
+            stream: self.stream,
+        }
+    }
+}
+
+/// What an [`Emitter`] has taken in.
+pub struct Taken {
+    /// The text so far.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: u32,
+    /// The prompt's tokens, once they are known.
+    pub prompt_tokens: Option<u32>,
+    /// Time computed.
+    pub compute_us: u64,
+    /// The seed, if one was drawn.
+    pub seed: Option<i64>,
+    /// When the first token came.
+    pub first_token_at: Option<TimestampMs>,
+    /// The frames' way, for the last of them.
+    pub stream: Option<Stream>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_cut_at_a_character_where_it_becomes_too_large() {
+        let shown = Arc::new(AtomicU32::new(0));
+        let mut emitter = Emitter::new(5, shown.clone(), None);
+        assert!(!emitter.has_begun());
+        assert_eq!(emitter.piece("", 0).await, Room::Left);
+        assert!(!emitter.has_begun(), "nothing came");
+        assert_eq!(emitter.piece("abc", 1).await, Room::Left);
+        assert_eq!(emitter.piece("d€", 2).await, Room::Full);
+        assert_eq!(emitter.piece("f", 1).await, Room::Left);
+        assert!(emitter.has_begun());
+        assert_eq!(shown.load(Ordering::Relaxed), 4);
+        assert_eq!(emitter.into_parts().text, "abcdf");
+    }
+}

@@ -1,0 +1,27 @@
+//! Why the service ends other than by a drain.
+
+use relay_bus::RunnerError;
+
+use crate::models::ModelsError;
+
+/// What nothing but a person mends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The models file.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// A model's endpoint cannot be used as it is configured.
+    #[error("model {model}: {reason}")]
+    Endpoint {
+        /// Which model.
+        model: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A metric could not be registered.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The runner cannot go on.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+}

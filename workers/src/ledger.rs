@@ -1,0 +1,216 @@
+//! What this worker may run, runs, and has run. Pure.
+//!
+//! The scheduler's lease is the only right to run anything. A record that names another instance, an earlier life of
+//! this one, or an overtaken scheduler is not ours, however it came here: after a rebalance partitions hold records for
+//! others. What we hold stays held until the bus has acknowledged its outcome, because only then is the end known.
+
+use std::collections::HashMap;
+
+use relay_schemas::{InFlight, InstanceId, Lane, Lease, RequestId, TimestampMs, TokenCount};
+
+use crate::recent::Recent;
+
+/// One attempt at one request.
+pub type Key = (RequestId, u32);
+
+/// What is decided about a work record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission<E> {
+    /// It is ours and new: run it.
+    Run,
+    /// It was run, but its outcome is not acknowledged: publish this again.
+    Again(E),
+    /// Not to be run, and why.
+    Skip(Skip),
+}
+
+/// Why a work record is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// It names another instance, or an earlier life of this one.
+    NotOurs,
+    /// Its scheduler has been overtaken.
+    OldScheduler,
+    /// It runs already.
+    Running,
+    /// It has been run and acknowledged.
+    Done,
+}
+
+impl Skip {
+    /// As metrics spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotOurs => "not_ours",
+            Self::OldScheduler => "old_scheduler",
+            Self::Running => "running",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// A held attempt; `H` is how the shell reaches the run, `E` what it published at its end.
+#[derive(Debug)]
+struct Held<H, E> {
+    scheduler_epoch: i64,
+    lane: Lane,
+    handle: H,
+    ended: Option<E>,
+}
+
+/// The books of one worker.
+#[derive(Debug)]
+pub struct Ledger<H, E> {
+    instance: InstanceId,
+    epoch: i64,
+    newest_scheduler: i64,
+    held: HashMap<Key, Held<H, E>>,
+    done: Recent<Key>,
+}
+
+impl<H, E: Clone> Ledger<H, E> {
+    /// Empty books; `remembered` attempts are known as done for `keep_ms`.
+    pub fn new(instance: InstanceId, epoch: i64, remembered: usize, keep_ms: i64) -> Self {
+        Self {
+            instance,
+            epoch,
+            newest_scheduler: i64::MIN,
+            held: HashMap::new(),
+            done: Recent::new(remembered, keep_ms),
+        }
+    }
+
+    /// Decides about a work record, and takes it in if it shall run.
+    pub fn admit(
+        &mut self,
+        request: &RequestId,
+        lease: &Lease,
+        lane: Lane,
+        handle: H,
+        now: TimestampMs,
+    ) -> Admission<E> {
+        if lease.worker != self.instance || lease.worker_epoch != self.epoch {
+            return Admission::Skip(Skip::NotOurs);
+        }
+        let key = (request.clone(), lease.attempt);
+        // Asked first: an outcome that is not acknowledged must get out, whoever leads by now.
+        if let Some(held) = self.held.get(&key) {
+            return match &held.ended {
+                Some(ended) => Admission::Again(ended.clone()),
+                None => Admission::Skip(Skip::Running),
+            };
+        }
+        if self.done.contains(&key, now) {
+            return Admission::Skip(Skip::Done);
+        }
+        if lease.scheduler_epoch < self.newest_scheduler {
+            return Admission::Skip(Skip::OldScheduler);
+        }
+        self.newest_scheduler = lease.scheduler_epoch;
+        let scheduler_epoch = lease.scheduler_epoch;
+        self.held.insert(key, Held { scheduler_epoch, lane, handle, ended: None });
+        Admission::Run
+    }
+
+    /// The run has ended; `ended` is what is to be published.
+    pub fn ended(&mut self, key: &Key, ended: E) {
+        if let Some(held) = self.held.get_mut(key) {
+            held.ended = Some(ended);
+        }
+    }
+
+    /// The outcome is acknowledged, or the run was given up: it is no longer held, and never runs again here.
+    pub fn release(&mut self, key: &Key, now: TimestampMs) {
+        if self.held.remove(key).is_some() {
+            self.done.insert(key.clone(), now);
+        }
+    }
+
+    /// Ways to every run of `request` that has not ended.
+    pub fn running(&self, request: &RequestId) -> impl Iterator<Item = &H> {
+        let of_request = move |(key, held): &(&Key, &Held<H, E>)| key.0 == *request && held.ended.is_none();
+        self.held.iter().filter(of_request).map(|(_, held)| &held.handle)
+    }
+
+    /// How many are held in each lane: short, long.
+    pub fn lanes(&self) -> (usize, usize) {
+        let short = self.held.values().filter(|held| held.lane == Lane::Short).count();
+        (short, self.held.len() - short)
+    }
+
+    /// What the status says is held.
+    pub fn in_flight(&self, tokens: impl Fn(&H) -> u32) -> Vec<InFlight> {
+        let line = |(key, held): (&Key, &Held<H, E>)| InFlight {
+            request_id: key.0.clone(),
+            attempt: key.1,
+            scheduler_epoch: held.scheduler_epoch,
+            tokens: TokenCount(tokens(&held.handle)),
+        };
+        self.held.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: TimestampMs = TimestampMs(1_000);
+
+    fn lease(worker: &str, worker_epoch: i64, attempt: u32, scheduler_epoch: i64) -> Lease {
+        Lease { worker: worker.into(), worker_epoch, attempt, scheduler_epoch, granted_at: NOW }
+    }
+
+    fn ledger() -> Ledger<u8, &'static str> {
+        Ledger::new("w".into(), 7, 10, 1_000)
+    }
+
+    fn admit(ledger: &mut Ledger<u8, &'static str>, lease: &Lease) -> Admission<&'static str> {
+        ledger.admit(&"r".into(), lease, Lane::Short, 0, NOW)
+    }
+
+    #[test]
+    fn only_work_that_names_this_life_of_this_instance_is_run() {
+        let mut ledger = ledger();
+        assert_eq!(admit(&mut ledger, &lease("other", 7, 1, 5)), Admission::Skip(Skip::NotOurs));
+        assert_eq!(admit(&mut ledger, &lease("w", 6, 1, 5)), Admission::Skip(Skip::NotOurs));
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
+    }
+
+    #[test]
+    fn a_scheduler_that_was_overtaken_is_refused_even_by_a_foreign_record_it_may_not_overtake() {
+        let mut ledger = ledger();
+        assert_eq!(admit(&mut ledger, &lease("other", 7, 1, 9)), Admission::Skip(Skip::NotOurs));
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 2, 6)), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 3, 5)), Admission::Skip(Skip::OldScheduler));
+    }
+
+    #[test]
+    fn a_record_delivered_again_never_runs_twice_and_an_unacknowledged_outcome_is_given_again() {
+        let mut ledger = ledger();
+        let lease = lease("w", 7, 1, 5);
+        let key = (RequestId::from("r"), 1);
+        assert_eq!(admit(&mut ledger, &lease), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Running));
+        ledger.ended(&key, "outcome");
+        assert_eq!(admit(&mut ledger, &lease), Admission::Again("outcome"));
+        assert_eq!(ledger.in_flight(|_| 3).len(), 1, "held until it is acknowledged");
+        ledger.release(&key, NOW);
+        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Done));
+        assert_eq!(ledger.lanes(), (0, 0));
+    }
+
+    #[test]
+    fn a_cancel_reaches_every_attempt_that_still_runs() {
+        let mut ledger = ledger();
+        for attempt in 1..=3 {
+            let lease = lease("w", 7, attempt, 5);
+            ledger.admit(&"r".into(), &lease, Lane::Long, attempt as u8, NOW);
+        }
+        ledger.ended(&("r".into(), 1), "outcome");
+        let mut reached: Vec<u8> = ledger.running(&"r".into()).copied().collect();
+        reached.sort_unstable();
+        assert_eq!(reached, [2, 3]);
+        assert_eq!(ledger.running(&"s".into()).count(), 0);
+    }
+}

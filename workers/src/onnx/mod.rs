@@ -1,0 +1,158 @@
+//! Models that run here, on ONNX Runtime.
+//!
+//! `files`, `text` and `session` read a model's folder; `engine` is the thread that runs it, `sequence` one answer on its way;
+//! `sampling`, `stop`, `detokenize`, `template` and `strftime` are pure.
+
+mod detokenize;
+mod engine;
+mod files;
+mod library;
+mod sampling;
+mod sequence;
+mod session;
+mod stop;
+mod strftime;
+mod template;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use relay_schemas::{TimestampMs, Work};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use self::engine::{Engine, EngineLimits};
+pub use self::files::LoadError;
+pub use self::library::path as library_path;
+use self::sequence::{Event, Generation};
+use self::session::CausalGraph;
+use self::text::{Encoded, TextSide};
+use crate::backend::{Backend, Code, Failure, Finished};
+use crate::emitter::{Emitter, Room};
+use crate::models::{Device, OnnxSpec};
+use crate::prompt;
+
+/// A loaded model and its engine.
+pub struct OnnxModel {
+    engine: Engine,
+    text: Arc<TextSide>,
+    version: String,
+}
+
+impl OnnxModel {
+    /// Reads, checks and loads everything; takes as long as the disk and ONNX Runtime take. `device` is where it runs unless
+    /// the specification says otherwise.
+    pub fn load(name: &str, spec: &OnnxSpec, library: &Path, device: Device) -> Result<Self, LoadError> {
+        let environment = library::environment(library)?;
+        let graph = files::choose_graph(spec)?;
+        let text = Arc::new(TextSide::load(&spec.path, spec.max_context)?);
+        let version = files::version(&spec.path, &graph)?;
+        let device = spec.execution_provider.unwrap_or(device);
+        let session = CausalGraph::load(&environment, &graph.path, spec, device)?;
+        let limits = EngineLimits { prefill_chunk: spec.prefill_chunk, max_sequences: spec.max_sequences };
+        let engine = Engine::start(name, session, text.clone(), limits)
+            .map_err(|error| LoadError::Graph(format!("no thread for the engine: {error}")))?;
+        tracing::info!(
+            gen_ai.request.model = name,
+            model.version = version,
+            model.graph = %graph.path.display(),
+            model.graph_kind = ?graph.kind,
+            model.context_tokens = text.context,
+            "a model is loaded"
+        );
+        Ok(Self { engine, text, version })
+    }
+
+    async fn encode(&self, work: &Work) -> Result<Encoded, Failure> {
+        let text = self.text.clone();
+        let canonical = work.request.canonical.clone();
+        let now = TimestampMs::now();
+        // A long prompt takes milliseconds to tokenize: not on a thread that others wait for.
+        let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&canonical)?, now)).await;
+        encoded
+            .map_err(|error| Failure::new(Code::BackendError, format!("tokenizing stopped: {error}")))?
+            .map_err(|reason| Failure::new(Code::InvalidRequest, reason))
+    }
+
+    fn generation(&self, work: &Work, encoded: Encoded, out: &mut Emitter) -> Result<(Generation, UnboundedReceiver<Event>), Failure> {
+        let Encoded { tokens: prompt, stop } = encoded;
+        let context = self.text.context;
+        if prompt.is_empty() {
+            return Err(Failure::new(Code::InvalidRequest, "the prompt is empty"));
+        }
+        if prompt.len() >= context {
+            let message = format!("the prompt has {} tokens; this model holds {context}, the answer included", prompt.len());
+            return Err(Failure::new(Code::ContextLengthExceeded, message));
+        }
+        let decoding = work.planning.plan.decoding.clone();
+        let seed = decoding.seed.unwrap_or_else(rand::random);
+        if decoding.temperature > 0.0 {
+            out.seed_drawn(seed);
+        }
+        out.prompt_tokens(prompt.len() as u32);
+        let (events, receiver) = unbounded_channel();
+        let generation = Generation {
+            max_tokens: (decoding.max_tokens.0 as usize).min(context - prompt.len()),
+            stops: decoding.stop.iter().cloned().chain(stop.map(str::to_owned)).collect(),
+            prompt,
+            decoding,
+            seed,
+            events,
+        };
+        Ok((generation, receiver))
+    }
+}
+
+#[async_trait]
+impl Backend for OnnxModel {
+    async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
+        let encoded = self.encode(work).await?;
+        let (generation, mut events) = self.generation(work, encoded, out)?;
+        if generation.max_tokens == 0 {
+            return Ok(Finished::with("length"));
+        }
+        if !self.engine.submit(generation) {
+            return Err(Failure::new(Code::BackendError, "the model's engine has stopped"));
+        }
+        // What is ready together travels together.
+        let mut text = String::new();
+        while let Some(mut event) = events.recv().await {
+            let mut tokens = 0;
+            let ended = loop {
+                match event {
+                    Event::Prefilled { compute_us } => out.computed_us(compute_us),
+                    Event::Token { text: piece, compute_us } => {
+                        text.push_str(&piece);
+                        tokens += 1;
+                        out.computed_us(compute_us);
+                    }
+                    Event::Ended { text: rest, finish_reason, compute_us } => {
+                        text.push_str(&rest);
+                        out.computed_us(compute_us);
+                        break Some(finish_reason);
+                    }
+                    Event::Failed(reason) => return Err(Failure::new(Code::BackendError, reason)),
+                }
+                match events.try_recv() {
+                    Ok(next) => event = next,
+                    Err(_) => break None,
+                }
+            };
+            if out.piece(&std::mem::take(&mut text), tokens).await == Room::Full {
+                return Ok(Finished::with("length"));
+            }
+            if let Some(finish_reason) = ended {
+                return Ok(Finished::with(finish_reason));
+            }
+        }
+        Err(Failure::new(Code::BackendError, "the model's engine has stopped"))
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+#[cfg(test)]
+mod tests;

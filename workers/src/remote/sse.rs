@@ -1,0 +1,165 @@
+//! Server-sent events, as the HTML standard has them, however the bytes are cut. Pure.
+
+/// The largest event, bytes; an endpoint that sends a larger one is broken or hostile.
+const MOST_BYTES: usize = 4 * 1_048_576;
+
+/// Cuts a byte stream into the `data` of its events.
+#[derive(Debug, Default)]
+pub struct SseParser {
+    /// Bytes of the line that is not complete yet.
+    line: Vec<u8>,
+    /// Data of the event that is not complete yet.
+    data: Option<String>,
+    /// The last line ended in CR: an LF that follows belongs to it.
+    after_cr: bool,
+    /// Anything was read: a byte order mark is only one at the start.
+    begun: bool,
+}
+
+/// An event that is larger than any should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an event of more than {MOST_BYTES} bytes")]
+pub struct TooLarge;
+
+impl SseParser {
+    /// Takes bytes; calls `event` with the data of each event that they complete.
+    pub fn push(&mut self, bytes: &[u8], mut event: impl FnMut(&str)) -> Result<(), TooLarge> {
+        let mut rest = bytes;
+        if std::mem::take(&mut self.after_cr) {
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            // Nothing came at all: the question stays open.
+            self.after_cr = bytes.is_empty();
+        }
+        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            let (line, after) = rest.split_at(end);
+            if self.line.is_empty() {
+                self.take_line(line, &mut event);
+            } else {
+                self.line.extend_from_slice(line);
+                let line = std::mem::take(&mut self.line);
+                self.take_line(&line, &mut event);
+            }
+            rest = match after {
+                [b'\r', b'\n', rest @ ..] => rest,
+                [b'\r'] => {
+                    self.after_cr = true;
+                    &[]
+                }
+                [_, rest @ ..] => rest,
+                [] => &[],
+            };
+        }
+        self.line.extend_from_slice(rest);
+        if self.line.len() + self.data.as_ref().map_or(0, String::len) > MOST_BYTES {
+            return Err(TooLarge);
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &[u8], event: &mut impl FnMut(&str)) {
+        let line = if std::mem::replace(&mut self.begun, true) {
+            line
+        } else {
+            line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line)
+        };
+        if line.is_empty() {
+            if let Some(data) = self.data.take() {
+                event(&data);
+            }
+            return;
+        }
+        // `event`, `id`, `retry` and comments mean nothing here.
+        let Some(value) = line.strip_prefix(b"data") else { return };
+        let value = match value {
+            [] => value,
+            [b':', b' ', value @ ..] | [b':', value @ ..] => value,
+            _ => return,
+        };
+        let text = String::from_utf8_lossy(value);
+        match &mut self.data {
+            Some(data) => {
+                data.push('\n');
+                data.push_str(&text);
+            }
+            None => self.data = Some(text.into_owned()),
+        }
+    }
+
+    /// The stream is over. The standard drops an event without its empty line, but endpoints that forget it are common.
+    pub fn finish(&mut self, mut event: impl FnMut(&str)) {
+        let line = std::mem::take(&mut self.line);
+        if !line.is_empty() {
+            self.take_line(&line, &mut event);
+        }
+        if let Some(data) = self.data.take() {
+            event(&data);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn events(pieces: &[&[u8]]) -> Vec<String> {
+        let mut parser = SseParser::default();
+        let mut events = Vec::new();
+        for piece in pieces {
+            assert_eq!(parser.push(piece, |data| events.push(data.to_owned())), Ok(()));
+        }
+        parser.finish(|data| events.push(data.to_owned()));
+        events
+    }
+
+    #[test]
+    fn events_are_read_as_the_standard_says() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("data: a\n\ndata:b\n\n", &["a", "b"]),
+            ("\u{FEFF}data: a\r\n\r\n: comment\r\n\r\ndata: b\r\n\r\n", &["a", "b"]),
+            ("event: x\nid: 1\nretry: 5\ndata: a\ndata: b\n\n", &["a\nb"]),
+            ("data\n\n", &[""]),
+            ("data:  two spaces\r\r", &[" two spaces"]),
+            ("database: x\n\n", &[]),
+            ("data: [DONE]", &["[DONE]"]),
+            ("\n\n\n", &[]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(events(&[text.as_bytes()]), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_refused_in_time() {
+        let mut parser = SseParser::default();
+        let piece = vec![b'x'; MOST_BYTES / 2];
+        assert_eq!(parser.push(&piece, |_| {}), Ok(()));
+        assert_eq!(parser.push(&piece, |_| {}), Ok(()));
+        assert_eq!(parser.push(&piece, |_| {}), Err(TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn the_cuts_change_nothing(
+            lines in prop::collection::vec("(data: ?[a-zé€]{0,6}|: x|id: 1|)", 0..12),
+            ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n", "\r"]), 12),
+            cuts in prop::collection::vec(0usize..120, 0..10),
+        ) {
+            let text: String = lines.iter().zip(&ends).map(|(line, end)| format!("{line}{end}")).collect();
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(events(&pieces), events(&[bytes]));
+        }
+
+        #[test]
+        fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut parser = SseParser::default();
+            prop_assert_eq!(parser.push(&bytes, |_| {}), Ok(()));
+            parser.finish(|_| {});
+        }
+    }
+}

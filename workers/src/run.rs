@@ -1,0 +1,145 @@
+//! One run of one leased request: which model, until what happens, and what its outcome says.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{Answer, Outcome, OutcomeStatus, Run, TimestampMs, Work};
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::{Backend, Code, Failure, Finished, usage};
+use crate::catalogue::Catalogue;
+use crate::emitter::{Emitter, Stream, Taken};
+use crate::metrics::{Metrics, status_name};
+use crate::models::Price;
+use crate::price::cost;
+
+/// What runs need.
+pub struct Runner {
+    /// The models.
+    pub catalogue: Catalogue,
+    /// The pool whose candidates may run here.
+    pub pool: String,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// How a run came to its end.
+enum Ended {
+    Finished(Finished),
+    Failed(Failure),
+    Cancelled,
+    Expired,
+}
+
+/// The model that a run came to.
+struct Chosen {
+    name: String,
+    backend: Arc<dyn Backend>,
+    price: Price,
+}
+
+impl Runner {
+    /// Runs `work` to its end, whatever that is.
+    pub async fn run(&self, mut work: Work, run: Run, mut out: Emitter, cancel: &CancellationToken) -> (Outcome, Option<Stream>) {
+        let began = (Instant::now(), TimestampMs::now());
+        let mut chosen = None;
+        let deadline = work.planning.plan.deadline.min(work.request.deadline);
+        let left = Duration::from_millis(u64::try_from(deadline.since_ms(began.1)).unwrap_or(0));
+        let ended = tokio::select! {
+            // In this order, so that a cancel that overtook its request runs nothing.
+            biased;
+            () = cancel.cancelled() => Ended::Cancelled,
+            () = tokio::time::sleep(left) => Ended::Expired,
+            ended = self.candidates(&work, &mut out, &mut chosen) => match ended {
+                Ok(finished) => Ended::Finished(finished),
+                Err(failure) => Ended::Failed(failure),
+            },
+        };
+        let taken = out.into_parts();
+        if taken.seed.is_some() {
+            work.planning.plan.decoding.seed = taken.seed;
+        }
+        let now = TimestampMs::now();
+        let ending = ending(&work, ended, &taken, chosen.as_ref(), now.since_ms(began.1));
+        self.count(&ending, &taken, began);
+        (end(Known::Work(&work), run, ending, now), taken.stream)
+    }
+
+    /// The candidates of this pool in order, the next one only where the one before has shown nothing.
+    async fn candidates(&self, work: &Work, out: &mut Emitter, chosen: &mut Option<Chosen>) -> Result<Finished, Failure> {
+        let candidates = work.planning.plan.candidates.iter().filter(|candidate| candidate.pool == self.pool);
+        let mut last = Failure::new(Code::ModelNotFound, "the plan has no candidate in this pool");
+        for (nth, candidate) in candidates.enumerate() {
+            if nth > 0 {
+                tracing::info!(
+                    request.id = %work.request.request_id,
+                    gen_ai.request.model = candidate.model,
+                    failed = last.message,
+                    "going on to another candidate"
+                );
+                self.metrics.fallbacks.inc();
+            }
+            let failure = match self.catalogue.ready(&candidate.model).await {
+                Ok(ready) => {
+                    let backend = ready.backend.clone();
+                    *chosen = Some(Chosen { name: candidate.model.clone(), backend: ready.backend, price: ready.price });
+                    match backend.run(work, out).await {
+                        Ok(finished) => return Ok(finished),
+                        Err(failure) => failure,
+                    }
+                }
+                Err(failure) => failure,
+            };
+            if out.has_begun() || !failure.code.lies_with_the_backend() {
+                return Err(failure);
+            }
+            last = failure;
+        }
+        Err(last)
+    }
+
+    fn count(&self, ending: &Ending, taken: &Taken, (began, began_at): (Instant, TimestampMs)) {
+        self.metrics.runs.with_label_values(&[status_name(ending.status)]).inc();
+        self.metrics.run_seconds.observe(began.elapsed().as_secs_f64());
+        if let Some(first) = taken.first_token_at {
+            self.metrics.first_token_seconds.observe(first.since_ms(began_at).max(0) as f64 / 1_000.0);
+        }
+        self.metrics.prompt_tokens.inc_by(u64::from(ending.usage.prompt_tokens.0));
+        self.metrics.completion_tokens.inc_by(u64::from(ending.usage.completion_tokens.0));
+    }
+}
+
+fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
+    let mut ending = match &ended {
+        Ended::Finished(_) => Ending::of(OutcomeStatus::Completed),
+        Ended::Failed(failure) => Ending::because(OutcomeStatus::Failed, failure.code.name(), failure.message.clone()),
+        Ended::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
+        Ended::Expired => {
+            Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "the deadline passed while it ran")
+        }
+    };
+    let (finish_reason, counted, said_version) = match ended {
+        Ended::Finished(finished) => (finished.finish_reason, finished.usage, finished.model_version),
+        Ended::Cancelled => ("cancelled".to_owned(), None, None),
+        Ended::Failed(_) | Ended::Expired => ("error".to_owned(), None, None),
+    };
+    // What was emitted counts, whatever the end.
+    let counted = counted.unwrap_or_else(|| usage(taken.prompt_tokens.unwrap_or(0), taken.tokens));
+    ending.usage = counted;
+    ending.compute_ms = i64::try_from(taken.compute_us.div_ceil(1_000)).unwrap_or(i64::MAX);
+    ending.ttft_ms = taken.first_token_at.map(|at| at.since_ms(work.request.accepted_at));
+    let Some(chosen) = chosen else { return ending };
+    ending.backend_latency_ms = Some(took_ms);
+    ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);
+    if ending.status == OutcomeStatus::Completed || taken.first_token_at.is_some() {
+        ending.answer = Some(Answer {
+            text: taken.text.clone(),
+            finish_reason,
+            model: chosen.name.clone(),
+            model_version: said_version.unwrap_or_else(|| chosen.backend.version().to_owned()),
+            text_dropped: false,
+        });
+    }
+    ending
+}

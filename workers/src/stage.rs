@@ -1,0 +1,136 @@
+//! The stage: a work record in, an outcome out, and behind its acknowledgement the last frame.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
+use relay_control::final_frames;
+use relay_schemas::{Outcome, Registry, Service, TimestampMs, Work, encode};
+
+use crate::emitter::{Emitter, Stream};
+use crate::ledger::Admission;
+use crate::worker::{Ended, Handle, Holding, Partitions, Worker};
+
+/// Runs leased work.
+pub struct WorkerStage {
+    /// What all parts share.
+    pub worker: Arc<Worker>,
+    /// Other writers' schemas.
+    pub schemas: Arc<Registry>,
+}
+
+/// Sends the last frames, and then lets go of the request.
+pub struct SendLast {
+    ended: Arc<Ended>,
+    stream: Option<Stream>,
+    /// None where a record was delivered again: whoever ran it holds it.
+    _holding: Option<Holding>,
+}
+
+#[async_trait]
+impl Stage for WorkerStage {
+    type Effect = SendLast;
+
+    async fn on_record(&self, record: &Record) -> Result<Step<SendLast>, StageError> {
+        let work: Work = decode(&self.schemas, record)?;
+        let handle = Handle::default();
+        let now = TimestampMs::now();
+        let (request, lease, lane) = (&work.request.request_id, &work.lease, work.queueing.lane);
+        let admission = self.worker.ledger.lock().admit(request, lease, lane, handle.clone(), now);
+        match admission {
+            Admission::Run => Ok(self.run(work, handle, now).await),
+            Admission::Again(ended) => {
+                let again = SendLast { ended: ended.clone(), stream: None, _holding: None };
+                Ok(Step::publish_then(ended.outcome.clone(), again))
+            }
+            Admission::Skip(skip) => {
+                self.worker.runner.metrics.skipped.with_label_values(&[skip.name()]).inc();
+                tracing::debug!(
+                    request.id = %request,
+                    lease.worker = %lease.worker,
+                    lease.worker_epoch = lease.worker_epoch,
+                    lease.attempt = lease.attempt,
+                    reason = skip.name(),
+                    "a work record is passed over"
+                );
+                Ok(Step::nothing())
+            }
+        }
+    }
+
+    async fn on_partitions(&self, owned: &[Partition]) {
+        let pool = &self.worker.config.pool;
+        let of = |topic: &str| {
+            let mut partitions: Vec<i32> =
+                owned.iter().filter(|owned| owned.topic == topic).map(|owned| owned.partition).collect();
+            partitions.sort_unstable();
+            partitions
+        };
+        *self.worker.partitions.lock() =
+            Partitions { short: of(&topics::work_short(pool)), long: of(&topics::work_long(pool)) };
+        self.worker.changed.notify_one();
+    }
+
+    async fn after_ack(&self, effect: SendLast) {
+        crash_point(Service::Workers, "before_final");
+        match (effect.stream, &effect.ended.last) {
+            (Some(mut stream), Some((_, frames))) => stream.send(frames.clone()).await,
+            (None, Some((reply_to, frames))) => {
+                for frame in frames {
+                    if let Err(error) = relay_control::send(&*self.worker.control, reply_to, frame).await {
+                        tracing::warn!(request.id = %frame.request_id, %error, "the last frame cannot be sent; ingress will ask");
+                        break;
+                    }
+                }
+            }
+            (_, None) => {}
+        }
+        crash_point(Service::Workers, "after_final");
+    }
+}
+
+impl WorkerStage {
+    async fn run(&self, work: Work, handle: Handle, now: TimestampMs) -> Step<SendLast> {
+        let worker = &self.worker;
+        let holding = Holding::new(worker.clone(), (work.request.request_id.clone(), work.lease.attempt));
+        // Asked after the request is in the books: a cancel that comes now finds it there.
+        if worker.cancelled.lock().contains(&work.request.request_id, now) {
+            handle.cancel.cancel();
+        }
+        crash_point(Service::Workers, "before_run");
+        let run = worker.identity.run(work.lease.attempt);
+        let streamed = work.request.stream;
+        let reply_to = work.request.reply_to.clone();
+        let mut headers = Headers::of(&work.request);
+        headers.set(relay_bus::header::ATTEMPT, work.lease.attempt.to_string());
+        let stream = reply_to.clone().map(|reply_to| {
+            let request = work.request.request_id.clone();
+            Stream::new(worker.control.clone(), reply_to, worker.replays.clone(), request, run.clone())
+        });
+        let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
+        let out = Emitter::new(worker.config.max_answer_bytes, handle.tokens.clone(), pieces);
+        let (outcome, pieces) = worker.runner.run(work, run, out, &handle.cancel).await;
+        let stream = pieces.or(whole);
+
+        let ended = Arc::new(self.ended(&outcome, headers, reply_to, stream.as_ref(), !streamed));
+        holding.ended(ended.clone());
+        Step::publish_then(ended.outcome.clone(), SendLast { ended, stream, _holding: Some(holding) })
+    }
+
+    fn ended(
+        &self,
+        outcome: &Outcome,
+        headers: Headers,
+        reply_to: Option<String>,
+        stream: Option<&Stream>,
+        with_text: bool,
+    ) -> Ended {
+        let first_seq = stream.map_or(0, Stream::next_seq);
+        let frames = || final_frames(outcome, first_seq, with_text, self.worker.control.max_payload());
+        let key = outcome.request_id.as_str().to_owned();
+        Ended {
+            last: reply_to.map(|reply_to| (reply_to, frames())),
+            outcome: Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome)),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The worker itself: what its parts share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+use relay_bus::{Health, Identity, Outgoing, Shutdown};
+use relay_control::Control;
+use relay_schemas::{Frame, InFlight, RequestId, TimestampMs};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::emitter::Replays;
+use crate::ledger::{Key, Ledger};
+use crate::recent::Recent;
+use crate::run::Runner;
+
+/// How the shell reaches a run.
+#[derive(Debug, Clone, Default)]
+pub struct Handle {
+    /// Stops it.
+    pub cancel: CancellationToken,
+    /// Its tokens so far.
+    pub tokens: Arc<AtomicU32>,
+}
+
+/// What a run leaves to be published, and then to be sent.
+#[derive(Debug)]
+pub struct Ended {
+    /// The outcome.
+    pub outcome: Outgoing,
+    /// The frames that end the run, and where they go.
+    pub last: Option<(String, Vec<Frame>)>,
+}
+
+/// Partitions owned, by lane.
+#[derive(Debug, Clone, Default)]
+pub struct Partitions {
+    /// Of the short lane.
+    pub short: Vec<i32>,
+    /// Of the long lane.
+    pub long: Vec<i32>,
+}
+
+/// What all parts of a worker share.
+pub struct Worker {
+    /// As configured, slots as the models file has them.
+    pub config: Config,
+    /// Who it is.
+    pub identity: Identity,
+    /// The control seam.
+    pub control: Arc<dyn Control>,
+    /// Where missing dependencies are reported.
+    pub health: Health,
+    /// Drain and stop.
+    pub shutdown: Shutdown,
+    /// Runs requests.
+    pub runner: Runner,
+    /// Frames kept.
+    pub replays: Replays,
+    /// What is held.
+    pub ledger: Mutex<Ledger<Handle, Arc<Ended>>>,
+    /// Cancels heard.
+    pub cancelled: Mutex<Recent<RequestId>>,
+    /// Partitions owned.
+    pub partitions: Mutex<Partitions>,
+    /// Rung when the status has changed.
+    pub changed: Notify,
+}
+
+impl Worker {
+    /// Remembers a cancel, and stops what it means, if that runs.
+    pub fn cancel(&self, request: RequestId, now: TimestampMs) {
+        for handle in self.ledger.lock().running(&request) {
+            handle.cancel.cancel();
+        }
+        self.cancelled.lock().insert(request, now);
+    }
+
+    /// What is held now.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        self.ledger.lock().in_flight(|handle| handle.tokens.load(Ordering::Relaxed))
+    }
+
+    /// Tells everybody that what is held has changed.
+    pub fn tell(&self) {
+        let (short, long) = self.ledger.lock().lanes();
+        let gauge = &self.runner.metrics.in_flight;
+        gauge.with_label_values(&["short"]).set(short as i64);
+        gauge.with_label_values(&["long"]).set(long as i64);
+        self.changed.notify_one();
+    }
+}
+
+/// Holds an attempt in the books. Dropped without an acknowledgement (the process stops, a run panicked) it gives the attempt
+/// up, so that the status stops claiming it and the scheduler can grant another.
+pub struct Holding {
+    worker: Arc<Worker>,
+    key: Key,
+}
+
+impl Holding {
+    /// From the admission on.
+    pub fn new(worker: Arc<Worker>, key: Key) -> Self {
+        worker.tell();
+        Self { worker, key }
+    }
+
+    /// The run has ended; from now on a record delivered again gets this.
+    pub fn ended(&self, ended: Arc<Ended>) {
+        self.worker.ledger.lock().ended(&self.key, ended);
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.worker.ledger.lock().release(&self.key, TimestampMs::now());
+        self.worker.tell();
+    }
+}
