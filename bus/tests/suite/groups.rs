@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relay_bus::{ConsumerEvent, Partition};
 
-use super::{Column, event, owning, placed, records, text, texts};
+use super::{Column, Member, event, placed, records, share, text, texts};
 
 async fn publish(column: &Column, topic: &str, partitions: i32, name: &str, each: usize) -> BTreeSet<String> {
     let mut values = BTreeSet::new();
@@ -24,26 +24,25 @@ async fn publish(column: &Column, topic: &str, partitions: i32, name: &str, each
 
 pub async fn members_split_the_partitions_and_each_record_is_read_once(column: &Column) {
     let topic = column.make("t", 6).await;
-    let (group, topics) = (column.group("g"), [topic.clone()]);
-    let mut first = column.bus.subscribe(&group, &topics).await.unwrap();
-    let (mut owned, mut other) = (Vec::new(), Vec::new());
-    owning(&mut first, &mut owned, 6).await;
-    let mut second = column.bus.subscribe(&group, &topics).await.unwrap();
-    tokio::join!(
-        owning(&mut first, &mut owned, 3),
-        owning(&mut second, &mut other, 3)
-    );
-    let all: BTreeSet<Partition> = owned.iter().chain(&other).cloned().collect();
-    assert_eq!(all.len(), 6, "{owned:?} {other:?}");
+    let group = column.group("g");
+    let mut first = Member::join(column, &group, &topic).await;
+    first.owns(6).await;
+    let mut second = Member::join(column, &group, &topic).await;
+    share(&mut first, &mut second, 3).await;
+    let all: BTreeSet<&Partition> = first.owned.iter().chain(&second.owned).collect();
+    assert_eq!(all.len(), 6, "{:?} {:?}", first.owned, second.owned);
     let published = publish(column, &topic, 6, "v", 5).await;
-    let (one, two) = tokio::join!(records(&mut first, 15), records(&mut second, 15));
+    let (one, two) = tokio::join!(
+        records(&mut first.consumer, 15),
+        records(&mut second.consumer, 15)
+    );
     assert!(
         one.iter()
-            .all(|record| owned.contains(&record.position.partition))
+            .all(|record| first.owned.contains(&record.position.partition))
     );
     assert!(
         two.iter()
-            .all(|record| other.contains(&record.position.partition))
+            .all(|record| second.owned.contains(&record.position.partition))
     );
     let read: BTreeSet<String> = one.iter().chain(&two).map(text).collect();
     assert_eq!(read, published);
@@ -51,24 +50,19 @@ pub async fn members_split_the_partitions_and_each_record_is_read_once(column: &
 
 async fn takes_over(column: &Column, leaves: bool) {
     let topic = column.make("t", 4).await;
-    let (group, topics) = (column.group("g"), [topic.clone()]);
-    let mut first = column.bus.subscribe(&group, &topics).await.unwrap();
-    let (mut owned, mut other) = (Vec::new(), Vec::new());
-    owning(&mut first, &mut owned, 4).await;
-    let mut second = column.bus.subscribe(&group, &topics).await.unwrap();
-    tokio::join!(
-        owning(&mut first, &mut owned, 2),
-        owning(&mut second, &mut other, 2)
-    );
+    let group = column.group("g");
+    let mut first = Member::join(column, &group, &topic).await;
+    first.owns(4).await;
+    let mut second = Member::join(column, &group, &topic).await;
+    share(&mut first, &mut second, 2).await;
     if leaves {
-        first.leave().await.unwrap();
+        first.consumer.leave().await.unwrap();
     } else {
         drop(first);
     }
-    let early = owning(&mut second, &mut other, 4).await;
-    assert!(early.is_empty());
+    second.owns(4).await;
     let published = publish(column, &topic, 4, "after", 1).await;
-    let read: BTreeSet<String> = records(&mut second, 4).await.iter().map(text).collect();
+    let read: BTreeSet<String> = records(&mut second.consumer, 4).await.iter().map(text).collect();
     assert_eq!(read, published);
 }
 
@@ -96,12 +90,9 @@ pub async fn two_groups_each_read_everything(column: &Column) {
 
 pub async fn a_paused_partition_waits_and_goes_on(column: &Column) {
     let topic = column.make("t", 2).await;
-    let mut consumer = column
-        .bus
-        .subscribe(&column.group("g"), &[topic.clone()])
-        .await
-        .unwrap();
-    owning(&mut consumer, &mut Vec::new(), 2).await;
+    let mut member = Member::join(column, &column.group("g"), &topic).await;
+    member.owns(2).await;
+    let mut consumer = member.consumer;
     let paused = [Partition::new(&topic, 0)];
     consumer.pause(&paused).await.unwrap();
     column

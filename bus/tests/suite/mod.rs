@@ -115,21 +115,48 @@ pub async fn records(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Reco
     found
 }
 
-/// Follows events until this consumer owns `count` partitions; returns them, and the records that came meanwhile.
-pub async fn owning(
-    consumer: &mut Box<dyn Consumer>,
-    owned: &mut Vec<Partition>,
-    count: usize,
-) -> Vec<Record> {
-    let mut early = Vec::new();
-    while owned.len() != count {
-        match event(consumer).await {
-            ConsumerEvent::Assigned(partitions) => owned.extend(partitions),
-            ConsumerEvent::Revoked(partitions) => owned.retain(|partition| !partitions.contains(partition)),
-            ConsumerEvent::Records(records) => early.extend(records),
+/// A consumer, and what it has been told so far.
+pub struct Member {
+    pub consumer: Box<dyn Consumer>,
+    pub owned: Vec<Partition>,
+}
+
+impl Member {
+    pub async fn join(column: &Column, group: &str, topic: &str) -> Self {
+        let consumer = column.bus.subscribe(group, &[topic.to_owned()]).await.unwrap();
+        Self {
+            consumer,
+            owned: Vec::new(),
         }
     }
-    early
+
+    fn follow(&mut self, event: ConsumerEvent) {
+        match event {
+            ConsumerEvent::Assigned(partitions) => self.owned.extend(partitions),
+            ConsumerEvent::Revoked(partitions) => {
+                self.owned.retain(|partition| !partitions.contains(partition))
+            }
+            ConsumerEvent::Records(records) => panic!("nothing was published yet: {records:?}"),
+        }
+    }
+
+    /// Follows events until this member owns `count` partitions.
+    pub async fn owns(&mut self, count: usize) {
+        while self.owned.len() != count {
+            let event = event(&mut self.consumer).await;
+            self.follow(event);
+        }
+    }
+}
+
+/// Follows both members until each owns `each` partitions. Both go on listening: a handover needs both.
+pub async fn share(first: &mut Member, second: &mut Member, each: usize) {
+    while first.owned.len() != each || second.owned.len() != each {
+        tokio::select! {
+            event = event(&mut first.consumer) => first.follow(event),
+            event = event(&mut second.consumer) => second.follow(event),
+        }
+    }
 }
 
 /// Waits until the group's commit is what is expected; on Kafka commits travel a moment behind their publish.
@@ -140,7 +167,10 @@ pub async fn committed(column: &Column, group: &str, partition: &Partition, expe
         }
     };
     let told = tokio::time::timeout(PATIENCE, told).await;
-    assert!(told.is_ok(), "{group} never had {expected} committed in {partition:?}");
+    assert!(
+        told.is_ok(),
+        "{group} never had {expected} committed in {partition:?}"
+    );
 }
 
 /// Reads `count` records.
