@@ -88,6 +88,26 @@ where
     H: Fn(Q) -> F + Send + Sync,
     F: Future<Output = A> + Send,
 {
+    serve_some(control, subject, queue_group, |question| {
+        let answer = handler(question);
+        async { Some(answer.await) }
+    })
+    .await
+}
+
+/// Like [`serve`], for those who cannot always tell: `None` is no answer.
+pub async fn serve_some<Q, A, H, F>(
+    control: Arc<dyn Control>,
+    subject: &str,
+    queue_group: Option<&str>,
+    handler: H,
+) -> Result<(), ControlError>
+where
+    Q: Record,
+    A: Record,
+    H: Fn(Q) -> F + Send + Sync,
+    F: Future<Output = Option<A>> + Send,
+{
     let mut questions = control.subscribe(subject, queue_group).await?;
     let mut answering = FuturesUnordered::new();
     loop {
@@ -117,8 +137,8 @@ fn read_question<Q: Record>(message: Message) -> Option<(Q, String)> {
     }
 }
 
-async fn answer<A: Record>(control: &dyn Control, answer_to: String, answer: impl Future<Output = A>) {
-    let answer = answer.await;
+async fn answer<A: Record>(control: &dyn Control, answer_to: String, answer: impl Future<Output = Option<A>>) {
+    let Some(answer) = answer.await else { return };
     if let Err(error) = send(control, &answer_to, &answer).await {
         tracing::warn!(%error, "an answer could not be sent; who asked asks again");
     }

@@ -12,6 +12,6 @@ pub mod subjects;
 
 pub use api::{Control, ControlError, Event, Message, Subscription};
 pub use frames::{final_frames, finish, split};
-pub use helpers::{Heard, Listener, ask, listen, send, serve};
+pub use helpers::{Heard, Listener, ask, listen, send, serve, serve_some};
 pub use in_process::{InProcessControl, InProcessOptions};
 pub use nats::{NatsControl, NatsOptions};

@@ -1,1 +1,74 @@
-//! Folds outcomes into durable traces and shows them.
+//! The trace sink: consumes `relay.outcomes.v1`, produces nothing on the bus, owns the traces and who won each request.
+//! If it dies, answers go on; traces, and answers to "who won?", wait for the next instance to go on where it stopped.
+
+mod admin;
+mod batcher;
+mod config;
+mod error;
+mod metrics;
+mod retention;
+mod stage;
+mod store_health;
+mod winners;
+
+use std::sync::Arc;
+
+pub use admin::admin_router;
+pub use config::Config;
+pub use error::Error;
+use relay_bus::{Identity, Runtime, StageOptions, run_stage, topics};
+use relay_control::{Control, serve_some, subjects};
+use relay_store::Store;
+
+use crate::batcher::Batcher;
+use crate::metrics::Metrics;
+use crate::stage::FoldStage;
+
+/// The consumer group.
+const GROUP: &str = "relay.trace-sink";
+/// The queue group of those who can say who won.
+const WINNERS: &str = "trace-sink";
+
+/// What the sink is handed by the process that hosts it.
+pub struct Deps {
+    /// The shared parts of the process.
+    pub runtime: Runtime,
+    /// Who this instance is.
+    pub identity: Identity,
+    /// Where questions come from.
+    pub control: Arc<dyn Control>,
+    /// Where traces are kept.
+    pub store: Arc<dyn Store>,
+}
+
+/// Runs the sink until a drain is over. A store, bus or control seam that is away is waited for.
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let Deps {
+        runtime,
+        identity,
+        control,
+        store,
+    } = deps;
+    let metrics = Metrics::register(&runtime.metrics)?;
+    let (batcher, folding) = Batcher::new(&config, Arc::clone(&store), metrics.clone());
+    let stage = FoldStage::new(&config, Arc::clone(&runtime.schemas), batcher, metrics.clone());
+    // Ends with the stage, which holds the other end.
+    let folding = tokio::spawn(folding.run());
+    let options = StageOptions {
+        max_in_flight: config.max_in_flight,
+        ..StageOptions::new(GROUP, vec![topics::OUTCOMES.to_owned()])
+    };
+    let (asked, seam) = (Arc::clone(&store), Arc::clone(&control));
+    let answering = serve_some(control, subjects::WINNER, Some(WINNERS), move |query| {
+        winners::answer(Arc::clone(&asked), query, seam.max_payload())
+    });
+    let health = store_health::watch(&config, &*store, &runtime.health);
+    let retaining = retention::run(&config, &*store, &metrics);
+    tokio::select! {
+        ended = run_stage(Arc::new(stage), &runtime, &identity, options) => Ok(ended?),
+        ended = answering => Err(ended.err().map_or(Error::ControlClosed, Error::Control)),
+        _ = folding => Err(Error::BatcherEnded),
+        () = health => unreachable!("it watches for ever"),
+        () = retaining => unreachable!("it tidies for ever"),
+    }
+}

@@ -1,0 +1,157 @@
+//! Where a request's time went, as bars one under the other. Pure.
+//!
+//! The instants come from different machines' clocks, so each bar is kept inside the request's own time.
+
+use relay_schemas::{Outcome, OutcomeStatus, TimestampMs};
+use serde::Serialize;
+
+use super::time::duration;
+
+/// One bar, in per mille of the whole.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Bar {
+    label: &'static str,
+    class: &'static str,
+    from: i64,
+    width: i64,
+    took: String,
+}
+
+/// The bars, in the order of the flow; none where the request itself is not known.
+pub(super) fn bars(outcome: &Outcome) -> Vec<Bar> {
+    let Some(request) = &outcome.request else {
+        return Vec::new();
+    };
+    let total = outcome.timings.latency_ms.max(1);
+    let since = |at: TimestampMs| at.since_ms(request.accepted_at).clamp(0, total);
+    let mut bars = Bars {
+        total,
+        reached: 0,
+        bars: Vec::new(),
+    };
+    if let Some(planning) = &outcome.planning {
+        bars.until("plan", "plan", since(planning.planned_at));
+    }
+    if let Some(caching) = &outcome.caching {
+        bars.until("cache lookup", "cache", since(caching.looked_up_at));
+    }
+    if let Some(queueing) = &outcome.queueing {
+        bars.until("to the scheduler", "hop", since(queueing.queued_at));
+        bars.until("queue", "queue", since(queueing.dispatched_at));
+    }
+    if let Some(ttft_ms) = outcome.timings.ttft_ms {
+        bars.until("first token", "prefill", ttft_ms.clamp(0, total));
+    }
+    let rest = match outcome.status {
+        OutcomeStatus::Completed => "the other tokens",
+        OutcomeStatus::Cached => "answer from the cache",
+        _ => "until the end",
+    };
+    bars.until(rest, "decode", total);
+    bars.bars
+}
+
+struct Bars {
+    total: i64,
+    reached: i64,
+    bars: Vec<Bar>,
+}
+
+impl Bars {
+    /// A bar from where the last one ended.
+    fn until(&mut self, label: &'static str, class: &'static str, to: i64) {
+        let to = to.max(self.reached);
+        let per_mille = |ms: i64| (i128::from(ms) * 1_000 / i128::from(self.total)) as i64;
+        self.bars.push(Bar {
+            label,
+            class,
+            from: per_mille(self.reached),
+            width: per_mille(to) - per_mille(self.reached),
+            took: duration(Some(to - self.reached)),
+        });
+        self.reached = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_lifecycle::{Ending, Known, end};
+    use relay_schemas::{
+        CacheStatus, Caching, Class, Planned, Ready, Request, Run, Service, TokenCount,
+    };
+
+    use super::*;
+    use crate::admin::trace::tests::planning;
+
+    fn ready(planned_at: i64, looked_up_at: i64) -> Ready {
+        let mut planning = planning();
+        planning.planned_at = TimestampMs(planned_at);
+        Ready {
+            request: Request {
+                request_id: "r".into(),
+                tenant: "acme".into(),
+                class: Class::Interactive,
+                model: "tiny".to_owned(),
+                canonical: String::new(),
+                request_hash: String::new(),
+                stream: false,
+                include_usage: false,
+                prompt_tokens: TokenCount(0),
+                requested_tokens: None,
+                temperature: None,
+                accepted_at: TimestampMs(1_000),
+                deadline: TimestampMs(2_000),
+                reply_to: None,
+                idempotency_key: None,
+                batch: None,
+            },
+            planning,
+            caching: Caching {
+                key: String::new(),
+                exact: CacheStatus::Hit,
+                provenance: None,
+                looked_up_at: TimestampMs(looked_up_at),
+            },
+        }
+    }
+
+    fn cached(ready: &Ready, now: i64) -> Outcome {
+        let run = Run {
+            service: Service::CacheService,
+            instance: "cache".into(),
+            epoch: 1,
+            attempt: 0,
+        };
+        end(Known::Ready(ready), run, Ending::of(OutcomeStatus::Cached), TimestampMs(now))
+    }
+
+    #[test]
+    fn the_bars_lie_end_to_end_and_fill_the_whole() {
+        let bars = bars(&cached(&ready(1_010, 1_030), 1_040));
+        let places: Vec<(&str, i64, i64)> = bars.iter().map(|bar| (bar.label, bar.from, bar.width)).collect();
+        assert_eq!(places, [("plan", 0, 250), ("cache lookup", 250, 500), ("answer from the cache", 750, 250)]);
+    }
+
+    #[test]
+    fn clocks_that_disagree_do_not_draw_outside() {
+        let bars = bars(&cached(&ready(900, 5_000), 1_040));
+        let places: Vec<(i64, i64)> = bars.iter().map(|bar| (bar.from, bar.width)).collect();
+        assert_eq!(places, [(0, 0), (0, 1_000), (1_000, 0)]);
+    }
+
+    #[test]
+    fn a_request_that_ended_at_once_has_bars_too() {
+        let planned = Planned {
+            request: ready(0, 0).request,
+            planning: planning(),
+        };
+        let run = Run {
+            service: Service::Planner,
+            instance: "planner".into(),
+            epoch: 1,
+            attempt: 0,
+        };
+        let outcome = end(Known::Planned(&planned), run, Ending::of(OutcomeStatus::Expired), TimestampMs(1_000));
+        assert_eq!(bars(&outcome).len(), 2);
+    }
+}

@@ -1,0 +1,28 @@
+//! Says on the health board whether the store is there, also while nothing is folded.
+
+use std::time::Duration;
+
+use relay_bus::Health;
+use relay_store::Store;
+
+use crate::Config;
+use crate::batcher::STORE;
+
+/// Looks after it for ever. While records wait for the store, the runner says so itself; this only ever tells of a change.
+pub(crate) async fn watch(config: &Config, store: &dyn Store, health: &Health) {
+    let mut known = None;
+    loop {
+        let missing = store.probe().await.err().map(|error| error.to_string());
+        if known.as_ref() != Some(&missing) {
+            match &missing {
+                None => health.up(STORE),
+                Some(reason) => {
+                    tracing::warn!(reason, "the store is missing");
+                    health.down(STORE, reason.as_str());
+                }
+            }
+            known = Some(missing);
+        }
+        tokio::time::sleep(Duration::from_millis(config.probe_interval_ms)).await;
+    }
+}
