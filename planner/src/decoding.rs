@@ -24,11 +24,25 @@ pub(crate) fn decide(wanted: &Wanted<'_>) -> (Decoding, Vec<String>) {
     let (features, profile) = (wanted.features, wanted.profile);
     let mut said = Vec::new();
     let max_tokens = profile.max_tokens.narrowed_by(wanted.set.max_tokens);
-    let longest = max_tokens.max.expect("a policy is loaded only if every profile has max_tokens.max");
+    let longest = max_tokens
+        .max
+        .expect("a policy is loaded only if every profile has max_tokens.max");
     let temperature = profile.temperature.narrowed_by(wanted.set.temperature);
 
-    let tokens = wanted.bounded("max_tokens", features.requested_tokens, max_tokens, profile.max_tokens, &mut said);
-    let heat = wanted.bounded("temperature", features.temperature, temperature, profile.temperature, &mut said);
+    let tokens = wanted.bounded(
+        "max_tokens",
+        features.requested_tokens,
+        max_tokens,
+        profile.max_tokens,
+        &mut said,
+    );
+    let heat = wanted.bounded(
+        "temperature",
+        features.temperature,
+        temperature,
+        profile.temperature,
+        &mut said,
+    );
     let top_p = wanted.bounded("top_p", features.top_p, profile.top_p, profile.top_p, &mut said);
     let top_k = wanted.bounded("top_k", features.top_k, profile.top_k, profile.top_k, &mut said);
     let decoding = Decoding {
@@ -54,7 +68,9 @@ impl Wanted<'_> {
         profiles: Bounds<T>,
         said: &mut Vec<String>,
     ) -> Option<T> {
-        let Some(asked) = asked else { return bounds.default.map(|default| bounds.clamp(default)) };
+        let Some(asked) = asked else {
+            return bounds.default.map(|default| bounds.clamp(default));
+        };
         let given = bounds.clamp(asked);
         if given != asked {
             let by = match self.rule_name {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use relay_schemas::{Plan, Planning, Request, RuleTrace};
 
 use crate::policy::Policy;
-use crate::{Refusal, replan, rules};
+use crate::{Refusal, hashing, replan, rules};
 
 /// The plan of `request` with its decision trace, as text or as JSON. Ends with a line feed.
 pub fn explain(policy: &Policy, request: &Request, json: bool) -> String {
@@ -36,7 +36,9 @@ fn write_text(
     decision: &Result<Planning, Refusal>,
 ) -> fmt::Result {
     writeln!(out, "policy      {}", policy.version())?;
-    let requested = request.requested_tokens.map_or_else(|| "none".to_owned(), |tokens| tokens.0.to_string());
+    let requested = request
+        .requested_tokens
+        .map_or_else(|| "none".to_owned(), |tokens| tokens.0.to_string());
     writeln!(
         out,
         "request     tenant {}, model {}, prompt_tokens {}, requested_tokens {requested}, stream {}, class {}",
@@ -85,13 +87,21 @@ fn write_rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
 
 fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
     let decoding = &plan.decoding;
-    let lane = if plan.predicted_tokens <= plan.lane_threshold_tokens { "short" } else { "long" };
+    let lane = if plan.predicted_tokens <= plan.lane_threshold_tokens {
+        "short"
+    } else {
+        "long"
+    };
     writeln!(out, "  tier        {}", plan.tier)?;
     for (index, candidate) in plan.candidates.iter().enumerate() {
         let role = if index == 0 { "runs on" } else { "else on" };
         writeln!(out, "  {role}     {} in pool {}", candidate.model, candidate.pool)?;
     }
-    write!(out, "  decoding    {}: max_tokens {}", decoding.profile, decoding.max_tokens.0)?;
+    write!(
+        out,
+        "  decoding    {}: max_tokens {}",
+        decoding.profile, decoding.max_tokens.0
+    )?;
     write!(out, ", temperature {}", decoding.temperature)?;
     optional(out, "top_p", decoding.top_p)?;
     optional(out, "top_k", decoding.top_k)?;
@@ -99,12 +109,25 @@ fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
     // How many, not which: stop strings are content.
     writeln!(out, ", {} stop strings", decoding.stop.len())?;
     let (predicted, threshold) = (plan.predicted_tokens.0, plan.lane_threshold_tokens.0);
-    writeln!(out, "  lane        {lane} (predicted {predicted} tokens, threshold {threshold})")?;
+    writeln!(
+        out,
+        "  lane        {lane} (predicted {predicted} tokens, threshold {threshold})"
+    )?;
     writeln!(out, "  slo         first token within {} ms", plan.slo_ttft_ms)?;
-    writeln!(out, "  deadline    {} ms after acceptance", plan.deadline.since_ms(request.accepted_at))?;
+    writeln!(
+        out,
+        "  deadline    {} ms after acceptance",
+        plan.deadline.since_ms(request.accepted_at)
+    )?;
     let cache = plan.cache;
-    writeln!(out, "  cache       exact {}, semantic {}, ttl {} ms", on(cache.exact), on(cache.semantic), cache.ttl_ms)?;
-    writeln!(out, "  verifier    {:?}", plan.verifier)?;
+    writeln!(
+        out,
+        "  cache       exact {}, semantic {}, ttl {} ms",
+        on(cache.exact),
+        on(cache.semantic),
+        cache.ttl_ms
+    )?;
+    writeln!(out, "  verifier    {}", hashing::verifier(plan.verifier))?;
     writeln!(out, "  signature   {}", plan.signature)?;
     writeln!(out, "  plan hash   {}", plan.plan_hash)
 }

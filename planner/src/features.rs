@@ -7,7 +7,10 @@ use crate::Refusal;
 
 /// The features of one request. Equal features and equal policy give an equal plan.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the fields of relay_schemas::Request, and OpenAI's own names")]
+#[expect(
+    missing_docs,
+    reason = "the fields of relay_schemas::Request, and OpenAI's own names"
+)]
 pub struct Features {
     pub tenant: TenantId,
     pub model: String,
@@ -30,8 +33,12 @@ impl Features {
     /// # Errors
     /// `invalid_request`, where the canonical request holds what no planner can use; ingress refuses most of it before.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let canonical: Value = serde_json::from_str(&request.canonical)
-            .map_err(|error| Refusal::invalid(format!("the canonical request is no JSON (line {})", error.line())))?;
+        let canonical: Value = serde_json::from_str(&request.canonical).map_err(|error| {
+            Refusal::invalid(format!(
+                "the canonical request is no JSON (line {})",
+                error.line()
+            ))
+        })?;
         if !canonical.is_object() {
             return Err(Refusal::invalid("the canonical request is no JSON object"));
         }
@@ -58,7 +65,11 @@ fn present<'a>(canonical: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 fn number(canonical: &Value, key: &str) -> Result<Option<f64>, Refusal> {
-    let read = |value: &Value| value.as_f64().ok_or_else(|| Refusal::invalid(format!("`{key}` is no number")));
+    let read = |value: &Value| {
+        value
+            .as_f64()
+            .ok_or_else(|| Refusal::invalid(format!("`{key}` is no number")))
+    };
     present(canonical, key).map(read).transpose()
 }
 
@@ -79,7 +90,11 @@ fn whole(canonical: &Value, key: &str) -> Result<Option<u32>, Refusal> {
 }
 
 fn seed(canonical: &Value) -> Result<Option<i64>, Refusal> {
-    let read = |value: &Value| value.as_i64().ok_or_else(|| Refusal::invalid("`seed` is no whole number"));
+    let read = |value: &Value| {
+        value
+            .as_i64()
+            .ok_or_else(|| Refusal::invalid("`seed` is no whole number"))
+    };
     present(canonical, "seed").map(read).transpose()
 }
 
@@ -114,7 +129,10 @@ mod tests {
     fn a_null_is_nothing_and_one_stop_is_a_list_of_one() {
         let request = testing::request_with(r#"{"seed":null,"stop":"x","top_p":null}"#);
         let features = Features::of(&request).expect("a valid request");
-        assert_eq!((features.seed, features.top_p, features.stop), (None, None, vec!["x".to_owned()]));
+        assert_eq!(
+            (features.seed, features.top_p, features.stop),
+            (None, None, vec!["x".to_owned()])
+        );
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub(crate) fn plan_hash(plan: &Plan) -> String {
         .field("policy_version", &plan.policy_version)
         .field("tier", &plan.tier);
     for candidate in &plan.candidates {
-        digest = digest.field("pool", &candidate.pool).field("model", &candidate.model);
+        digest = digest
+            .field("pool", &candidate.pool)
+            .field("model", &candidate.model);
     }
     digest
         .field("profile", &plan.decoding.profile)
@@ -52,7 +54,7 @@ fn option(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
-const fn verifier(verifier: Verifier) -> &'static str {
+pub(crate) const fn verifier(verifier: Verifier) -> &'static str {
     match verifier {
         Verifier::Off => "off",
         Verifier::After => "after",

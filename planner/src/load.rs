@@ -55,14 +55,19 @@ pub(crate) fn parse(file: &PolicyFile, body: &str) -> Result<Policy, LoadError> 
 }
 
 pub(crate) fn read(file: &PolicyFile) -> Result<String, LoadError> {
-    let Some(path) = file.path() else { return Ok(BUILT_IN.to_owned()) };
+    let Some(path) = file.path() else {
+        return Ok(BUILT_IN.to_owned());
+    };
     let unreadable = |reason: String| LoadError::Unreadable {
         file: file.name(),
         reason,
     };
     let opened = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
     let mut body = String::new();
-    opened.take(MOST_BYTES + 1).read_to_string(&mut body).map_err(|error| unreadable(error.to_string()))?;
+    opened
+        .take(MOST_BYTES + 1)
+        .read_to_string(&mut body)
+        .map_err(|error| unreadable(error.to_string()))?;
     if body.len() as u64 > MOST_BYTES {
         return Err(unreadable(format!("larger than {MOST_BYTES} bytes")));
     }

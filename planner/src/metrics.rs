@@ -17,14 +17,23 @@ impl Metrics {
             &["result"],
         )?;
         let policy_loads = IntCounterVec::new(
-            Opts::new("relay_planner_policy_loads_total", "Changes of the policy file, by result."),
+            Opts::new(
+                "relay_planner_policy_loads_total",
+                "Changes of the policy file, by result.",
+            ),
             &["result"],
         )?;
         let policy_stale = IntGauge::new(
             "relay_planner_policy_stale",
             "1 while the policy file is refused and the policy before it is in force.",
         )?;
-        for result in ["planned", "expired", "model_not_found", "no_plan", "invalid_request"] {
+        for result in [
+            "planned",
+            "expired",
+            "model_not_found",
+            "no_plan",
+            "invalid_request",
+        ] {
             requests.with_label_values(&[result]);
         }
         registry.register(Box::new(requests.clone()))?;

@@ -41,17 +41,25 @@ impl Refusal {
 /// [`Refusal`], a business answer: the request ends as failed.
 pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Planning, Refusal> {
     let document = policy.document();
-    let model = if features.model.is_empty() { &document.default_model } else { &features.model };
+    let model = if features.model.is_empty() {
+        &document.default_model
+    } else {
+        &features.model
+    };
     let (rule, trace) = rules::decide(&document.rules, &features_as(features, model));
     if rule.is_none() && document.unmatched == Unmatched::Refuse {
-        return Err(Refusal::no_plan("no rule of the policy matches this request".to_owned()));
+        return Err(Refusal::no_plan(
+            "no rule of the policy matches this request".to_owned(),
+        ));
     }
     let nothing = Settings::default();
     let set = rule.map_or(&nothing, |rule| &rule.set);
     let candidates = candidates(policy, model, rule)?;
     let defaults = &document.defaults;
     let profile_name = set.profile.as_ref().unwrap_or(&defaults.profile);
-    let profile = document.profile(profile_name).expect("a policy is loaded only if its profiles exist");
+    let profile = document
+        .profile(profile_name)
+        .expect("a policy is loaded only if its profiles exist");
     let wanted = Wanted {
         features,
         profile_name,
@@ -61,11 +69,17 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
     };
     let (decoding, adjustments) = decoding::decide(&wanted);
 
-    let predicted = features.requested_tokens.or(profile.expected_tokens).unwrap_or(decoding.max_tokens.0);
+    let predicted = features
+        .requested_tokens
+        .or(profile.expected_tokens)
+        .unwrap_or(decoding.max_tokens.0);
     let mut plan = Plan {
         policy_version: policy.version().to_owned(),
         tier: set.tier.as_ref().unwrap_or(&defaults.tier).clone(),
-        lane_threshold_tokens: TokenCount(set.lane_threshold_tokens.unwrap_or(defaults.lane_threshold_tokens)),
+        lane_threshold_tokens: TokenCount(
+            set.lane_threshold_tokens
+                .unwrap_or(defaults.lane_threshold_tokens),
+        ),
         predicted_tokens: TokenCount(predicted.min(decoding.max_tokens.0)),
         slo_ttft_ms: set.slo_ttft_ms.unwrap_or(defaults.slo_ttft_ms),
         deadline: deadline(features, set.deadline_ms.unwrap_or(defaults.deadline_ms)),
@@ -110,10 +124,15 @@ fn candidates(policy: &Policy, model: &str, rule: Option<&Rule>) -> Result<Vec<C
     let Some((rule, pool)) = rule.and_then(|rule| Some((rule, rule.set.pool.as_ref()?))) else {
         return Ok(known.iter().map(Candidate::from).collect());
     };
-    let inside: Vec<Candidate> = known.iter().filter(|one| one.pool == *pool).map(Candidate::from).collect();
+    let inside: Vec<Candidate> = known
+        .iter()
+        .filter(|one| one.pool == *pool)
+        .map(Candidate::from)
+        .collect();
     if inside.is_empty() {
         let name = &rule.name;
-        let message = format!("rule `{name}` asks for pool `{pool}`, in which model `{model}` has no candidate");
+        let message =
+            format!("rule `{name}` asks for pool `{pool}`, in which model `{model}` has no candidate");
         return Err(Refusal::no_plan(message));
     }
     Ok(inside)

@@ -9,7 +9,10 @@ use relay_schemas::{PolicyBody, Registry};
 use crate::policy::Policy;
 
 /// The policies that the log holds now, by version. A body that this build refuses is passed over with a warning.
-pub async fn recorded_policies(bus: &dyn Bus, schemas: &Registry) -> Result<BTreeMap<String, Policy>, BusError> {
+pub async fn recorded_policies(
+    bus: &dyn Bus,
+    schemas: &Registry,
+) -> Result<BTreeMap<String, Policy>, BusError> {
     let mut policies = BTreeMap::new();
     for number in 0..bus.partitions(POLICIES).await? {
         let partition = Partition::new(POLICIES, number);
@@ -39,7 +42,12 @@ fn policy_in(schemas: &Registry, record: &relay_bus::Record) -> Option<Policy> {
         Ok(policy) => Some(policy),
         Err(error) => {
             let offset = record.position.offset;
-            tracing::warn!(messaging.topic = POLICIES, messaging.offset = offset, error, "no policy of this build's");
+            tracing::warn!(
+                messaging.topic = POLICIES,
+                messaging.offset = offset,
+                error,
+                "no policy of this build's"
+            );
             None
         }
     }

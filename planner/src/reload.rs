@@ -122,7 +122,7 @@ impl Follower {
 
     /// One look at the file, given what the last one found; returns what this one found. The content is compared, not the time of
     /// change, which copies and some file systems keep or round.
-    async fn look(&self, tried: Result<String, LoadError>) -> Result<String, LoadError> {
+    pub(crate) async fn look(&self, tried: Result<String, LoadError>) -> Result<String, LoadError> {
         let found = load::read(&self.file);
         if found == tried {
             return tried;

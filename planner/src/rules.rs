@@ -3,7 +3,7 @@
 use relay_schemas::{Class, ConditionTrace, RuleTrace};
 
 use crate::Features;
-use crate::policy::{Match, OneOrMany, Range, Rule};
+use crate::policy::{Match, Patterns, Range, Rule};
 
 /// Longest text of a condition or of a value in the trace, in bytes; a trace must not outgrow its record.
 const LONGEST: usize = 64;
@@ -33,20 +33,34 @@ pub(crate) fn decide<'a>(rules: &'a [Rule], features: &Features) -> (Option<&'a 
 fn conditions(matches: &Match, features: &Features) -> Vec<ConditionTrace> {
     let requested = features.requested_tokens;
     [
-        matches.tenant.as_ref().map(|tenants| one_of("tenant", tenants, features.tenant.as_str())),
-        matches.model.as_ref().map(|models| one_of("model", models, &features.model)),
-        matches.prompt_tokens.map(|range| within("prompt_tokens", range, Some(features.prompt_tokens))),
-        matches.requested_tokens.map(|range| within("requested_tokens", range, requested)),
-        matches.stream.map(|stream| equal("stream", &stream.to_string(), &features.stream.to_string())),
-        matches.class.map(|class| equal("class", class_name(class), class_name(features.class))),
+        matches
+            .tenant
+            .as_ref()
+            .map(|tenants| one_of("tenant", tenants, features.tenant.as_str())),
+        matches
+            .model
+            .as_ref()
+            .map(|models| one_of("model", models, &features.model)),
+        matches
+            .prompt_tokens
+            .map(|range| within("prompt_tokens", range, Some(features.prompt_tokens))),
+        matches
+            .requested_tokens
+            .map(|range| within("requested_tokens", range, requested)),
+        matches
+            .stream
+            .map(|stream| equal("stream", &stream.to_string(), &features.stream.to_string())),
+        matches
+            .class
+            .map(|class| equal("class", class_name(class), class_name(features.class))),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-fn one_of(field: &str, list: &OneOrMany, seen: &str) -> ConditionTrace {
-    condition(field, &list.patterns().join(" | "), seen, list.fits(seen))
+fn one_of(field: &str, list: &Patterns, seen: &str) -> ConditionTrace {
+    condition(field, &list.0.join(" | "), seen, list.fit(seen))
 }
 
 fn within(field: &str, range: Range, seen: Option<u32>) -> ConditionTrace {
@@ -78,7 +92,10 @@ pub(crate) fn clip(text: &str) -> String {
     if text.len() <= LONGEST {
         return text.to_owned();
     }
-    let end = (0..=LONGEST - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=LONGEST - '…'.len_utf8())
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     format!("{}…", &text[..end])
 }
 

@@ -55,8 +55,17 @@ impl PlannerStage {
             return self.expired(Known::Planned(&planned), request, now);
         }
         self.metrics.decided("planned");
-        let key = cache_key(&request.tenant, &request.request_hash, &planned.planning.plan.signature);
-        Step::publish(Outgoing::keyed(PLANNED, key, Headers::of(request), encode(&planned)))
+        let key = cache_key(
+            &request.tenant,
+            &request.request_hash,
+            &planned.planning.plan.signature,
+        );
+        Step::publish(Outgoing::keyed(
+            PLANNED,
+            key,
+            Headers::of(request),
+            encode(&planned),
+        ))
     }
 
     fn expired(&self, known: Known<'_>, request: &Request, now: TimestampMs) -> Step<Box<Outcome>> {
@@ -66,7 +75,13 @@ impl PlannerStage {
         self.ended(known, request, ending, now)
     }
 
-    fn ended(&self, known: Known<'_>, request: &Request, ending: Ending, now: TimestampMs) -> Step<Box<Outcome>> {
+    fn ended(
+        &self,
+        known: Known<'_>,
+        request: &Request,
+        ending: Ending,
+        now: TimestampMs,
+    ) -> Step<Box<Outcome>> {
         let outcome = end(known, self.identity.run(0), ending, now);
         let key = request.request_id.as_str().to_owned();
         let record = Outgoing::keyed(OUTCOMES, key, Headers::of(request), encode(&outcome));

@@ -68,9 +68,18 @@ mod tests {
         let outer = bounds(Some(1), Some(100), Some(50));
         let cases = [
             (bounds(None, None, None), bounds(Some(1), Some(100), Some(50))),
-            (bounds(Some(10), None, None), bounds(Some(10), Some(100), Some(50))),
-            (bounds(None, Some(200), Some(7)), bounds(Some(1), Some(100), Some(7))),
-            (bounds(Some(0), Some(20), None), bounds(Some(1), Some(20), Some(50))),
+            (
+                bounds(Some(10), None, None),
+                bounds(Some(10), Some(100), Some(50)),
+            ),
+            (
+                bounds(None, Some(200), Some(7)),
+                bounds(Some(1), Some(100), Some(7)),
+            ),
+            (
+                bounds(Some(0), Some(20), None),
+                bounds(Some(1), Some(20), Some(50)),
+            ),
         ];
         for (inner, expected) in cases {
             assert_eq!(outer.narrowed_by(inner), expected, "{inner:?}");

@@ -4,8 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use relay_schemas::{Candidate, Class, Verifier};
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Bounds;
 
@@ -38,19 +38,28 @@ pub struct Document {
 impl Document {
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
-        self.profiles.iter().find(|(known, _)| known == name).map(|(_, profile)| profile)
+        self.profiles
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, profile)| profile)
     }
 
     /// The candidates of the model of that public name.
     pub fn candidates(&self, model: &str) -> Option<&[CandidateSpec]> {
-        self.models.iter().find(|(known, _)| known == model).map(|(_, candidates)| candidates.as_slice())
+        self.models
+            .iter()
+            .find(|(known, _)| known == model)
+            .map(|(_, candidates)| candidates.as_slice())
     }
 }
 
 /// A pool and the model's name inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields of relay_schemas::Candidate, strictly read")]
+#[expect(
+    missing_docs,
+    reason = "the fields of relay_schemas::Candidate, strictly read"
+)]
 pub struct CandidateSpec {
     pub pool: String,
     pub model: String,
@@ -132,9 +141,9 @@ pub struct Rule {
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
     /// Tenants; a `*` at the end stands for anything.
-    pub tenant: Option<OneOrMany>,
+    pub tenant: Option<Patterns>,
     /// Public model names, likewise.
-    pub model: Option<OneOrMany>,
+    pub model: Option<Patterns>,
     /// Estimated prompt length.
     pub prompt_tokens: Option<Range>,
     /// The client's limit on new tokens; never holds where it set none.
@@ -196,30 +205,51 @@ pub enum Unmatched {
     Refuse,
 }
 
-/// One text or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a text or a list of texts")]
-#[expect(missing_docs, reason = "the name says it")]
-pub enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// Patterns, written as one text or as a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patterns(pub Vec<String>);
+
+impl Patterns {
+    /// Whether one of them fits.
+    pub fn fit(&self, text: &str) -> bool {
+        self.0.iter().any(|pattern| fits(pattern, text))
+    }
 }
 
-impl OneOrMany {
-    /// The patterns.
-    pub fn patterns(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
+/// Whether `pattern` fits; a `*` at its end stands for anything.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => text.starts_with(prefix),
+        None => text == pattern,
     }
+}
 
-    /// Whether one of the patterns fits; a `*` at the end of a pattern stands for anything.
-    pub fn fits(&self, text: &str) -> bool {
-        self.patterns().iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => text.starts_with(prefix),
-            None => text == pattern,
-        })
+impl<'de> Deserialize<'de> for Patterns {
+    /// By hand, because serde's untagged enums lose the place of an error.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Patterns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: Error>(self, one: &str) -> Result<Patterns, E> {
+                Ok(Patterns(vec![one.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut many: A) -> Result<Patterns, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(pattern) = many.next_element()? {
+                    patterns.push(pattern);
+                }
+                Ok(Patterns(patterns))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
     }
 }
 
@@ -245,7 +275,9 @@ fn off() -> Verifier {
 }
 
 /// A mapping in the order of the file. YAML readers keep the last of two equal keys in silence; a policy must not.
-fn unique<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<(String, T)>, D::Error> {
+fn unique<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, T)>, D::Error> {
     struct Unique<T>(PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Unique<T> {
@@ -259,7 +291,9 @@ fn unique<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
             let mut pairs: Vec<(String, T)> = Vec::new();
             while let Some(key) = map.next_key::<String>()? {
                 if pairs.iter().any(|(known, _)| *known == key) {
-                    return Err(A::Error::custom(format!("`{key}` is defined twice; keep one of them")));
+                    return Err(A::Error::custom(format!(
+                        "`{key}` is defined twice; keep one of them"
+                    )));
                 }
                 pairs.push((key, map.next_value()?));
             }

@@ -101,7 +101,16 @@ rules:
         let cases: [(&[Step], usize); 8] = [
             (&["name".into()], 1),
             (&["rules".into(), 0.into(), "name".into()], 3),
-            (&["rules".into(), 0.into(), "match".into(), "tenant".into(), 1.into()], 4),
+            (
+                &[
+                    "rules".into(),
+                    0.into(),
+                    "match".into(),
+                    "tenant".into(),
+                    1.into(),
+                ],
+                4,
+            ),
             (&["rules".into(), 0.into(), "match".into(), "model".into()], 5),
             (&["rules".into(), 1.into()], 6),
             (&["rules".into(), 1.into(), "set".into(), "pool".into()], 10),

@@ -8,12 +8,17 @@ mod check;
 mod error;
 mod grammar;
 mod locate;
+#[cfg(test)]
+mod tests;
 
 use sha2::{Digest as _, Sha256};
 
 pub use bounds::Bounds;
 pub use error::PolicyError;
-pub use grammar::{CacheDefaults, CachePart, CandidateSpec, Defaults, Document, Match, OneOrMany, Profile, Range, Rule, Settings, Unmatched};
+pub use grammar::{
+    CacheDefaults, CachePart, CandidateSpec, Defaults, Document, Match, Patterns, Profile, Range, Rule,
+    Settings, Unmatched,
+};
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +34,8 @@ impl Policy {
     /// # Errors
     /// The first mistake, with line, key and how to mend it.
     pub fn parse(body: &str) -> Result<Self, PolicyError> {
-        let document: Document = serde_yaml_ng::from_str(body).map_err(|error| PolicyError::unreadable(&error))?;
+        let document: Document =
+            serde_yaml_ng::from_str(body).map_err(|error| PolicyError::unreadable(&error))?;
         check::check(&document).map_err(|mistake| mistake.located(body))?;
         Ok(Self {
             version: version_of(&document.name, body),

@@ -1,0 +1,6 @@
+//! Tests across the modules.
+
+mod plans;
+mod properties;
+mod reloading;
+mod stages;

@@ -1,0 +1,187 @@
+//! A good file is published and then in force; a bad one changes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use relay_bus::topics::POLICIES;
+use relay_schemas::{PolicyBody, Registry};
+
+use crate::metrics::Metrics;
+use crate::reload::{Follower, InForce, first};
+use crate::testing::{FakeBus, runtime};
+use crate::{LoadError, PolicyFile};
+
+const BODY: &str = include_str!("../../../deploy/policy.yaml");
+
+struct House {
+    folder: tempfile::TempDir,
+    bus: Arc<FakeBus>,
+    runtime: relay_bus::Runtime,
+}
+
+impl House {
+    fn new() -> Self {
+        let bus = Arc::new(FakeBus {
+            topics: vec!["relay.ready.default.v1".to_owned()],
+            ..FakeBus::default()
+        });
+        let house = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            runtime: runtime(bus.clone()),
+            bus,
+        };
+        house.write(BODY);
+        house
+    }
+
+    fn file(&self) -> PolicyFile {
+        PolicyFile::at(self.folder.path().join("policy.yaml"))
+    }
+
+    fn write(&self, body: &str) {
+        std::fs::write(self.folder.path().join("policy.yaml"), body).expect("writable");
+    }
+
+    async fn started(&self) -> (InForce, Follower) {
+        let in_force = first(&self.file(), &self.runtime)
+            .await
+            .expect("a good policy")
+            .expect("no drain");
+        let follower = Follower {
+            file: self.file(),
+            every: Duration::from_millis(1),
+            runtime: self.runtime.clone(),
+            in_force: in_force.clone(),
+            metrics: Metrics::register(&self.runtime.metrics).expect("fresh"),
+        };
+        (in_force, follower)
+    }
+
+    fn versions(&self) -> Vec<String> {
+        let registry = Registry::default();
+        let published = self.bus.published.lock();
+        let body = |record: &relay_bus::Outgoing| -> PolicyBody {
+            assert_eq!(record.topic, POLICIES);
+            registry.decode(record.value.as_deref()).expect("a policy body")
+        };
+        published
+            .iter()
+            .map(|record| {
+                let body = body(record);
+                assert_eq!(record.key.as_deref(), Some(body.version.as_bytes()));
+                body.version
+            })
+            .collect()
+    }
+
+    fn stale(&self) -> f64 {
+        let families = self.runtime.metrics.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "relay_planner_policy_stale")
+            .expect("registered");
+        family.get_metric()[0].get_gauge().get_value()
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_published_before_it_is_in_force() {
+    let house = House::new();
+    let (in_force, _) = house.started().await;
+    assert_eq!(house.versions(), [in_force.get().version()]);
+}
+
+#[tokio::test]
+async fn a_changed_file_takes_over_and_a_bad_one_leaves_the_old_one_in_force() {
+    let house = House::new();
+    let (in_force, follower) = house.started().await;
+    let before = in_force.get().version().to_owned();
+    let seen = follower.look(Ok(BODY.to_owned())).await;
+    assert_eq!(house.versions().len(), 1, "nothing changed, nothing happens");
+
+    house.write(&BODY.replace("name: default", "name: second"));
+    let seen = follower.look(seen).await;
+    let second = in_force.get().version().to_owned();
+    assert!(second.starts_with("second@"));
+    assert_eq!(house.versions(), [before, second.clone()]);
+
+    for bad in [
+        "name: [",
+        &BODY.replace("pools: [default]", "pools: [default, gpu]"),
+    ] {
+        house.write(bad);
+        let seen = follower.look(seen.clone()).await;
+        assert_eq!(
+            (in_force.get().version(), house.stale()),
+            (second.as_str(), 1.0),
+            "{bad}"
+        );
+        assert_eq!(seen.as_deref(), Ok(bad), "it is tried and logged once");
+    }
+    std::fs::remove_file(house.folder.path().join("policy.yaml")).expect("it was there");
+    let seen = follower.look(seen).await;
+    assert!(matches!(seen, Err(LoadError::Unreadable { .. })));
+    assert_eq!(
+        (in_force.get().version(), house.versions().len()),
+        (second.as_str(), 2)
+    );
+
+    house.write(BODY);
+    follower.look(seen).await.expect("readable");
+    assert_eq!(house.stale(), 0.0);
+    assert_eq!(in_force.get().body(), BODY);
+}
+
+#[tokio::test]
+async fn while_the_bus_is_away_a_new_policy_waits() {
+    let house = House::new();
+    let (in_force, follower) = house.started().await;
+    let seen: Result<String, LoadError> = Ok(BODY.to_owned());
+    house.write(&BODY.replace("name: default", "name: second"));
+    house.bus.away.store(true, Ordering::SeqCst);
+    let seen = follower.look(seen).await;
+    assert!(in_force.get().version().starts_with("default@"));
+    house.bus.away.store(false, Ordering::SeqCst);
+    follower.look(seen).await.expect("readable");
+    assert!(in_force.get().version().starts_with("second@"));
+}
+
+#[tokio::test]
+async fn a_bad_file_at_the_start_says_where_and_what() {
+    let house = House::new();
+    house.write(&BODY.replace("profile: chat", "profile: chit"));
+    let error = first(&house.file(), &house.runtime)
+        .await
+        .expect_err("a bad policy")
+        .to_string();
+    assert!(
+        error.contains("policy.yaml: line ")
+            && error.contains("defaults.profile: there is no profile `chit`"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_start_it_waits_for_the_bus_and_for_its_topics() {
+    let house = House::new();
+    house.bus.away.store(true, Ordering::SeqCst);
+    let runtime = house.runtime.clone();
+    let file = house.file();
+    let starting = tokio::spawn(async move { first(&file, &runtime).await });
+    while house.runtime.health.is_ready() {
+        tokio::task::yield_now().await;
+        if house.runtime.health.all().contains_key("bus") {
+            break;
+        }
+    }
+    assert!(house.runtime.health.all()["bus"].is_some());
+    house.bus.away.store(false, Ordering::SeqCst);
+    let in_force = starting
+        .await
+        .expect("no panic")
+        .expect("a good policy")
+        .expect("no drain");
+    assert_eq!(in_force.get().body(), BODY);
+    assert!(house.runtime.health.is_ready());
+}
