@@ -71,7 +71,10 @@ mod tests {
         assert!(!breaker.allows(at(1_001)));
         assert!(breaker.allows(at(1_002)), "the trial");
         assert!(!breaker.allows(at(1_003)), "one trial at a time");
-        assert!(!breaker.failed(at(1_050)), "the trial failed: still bypassed, and not news");
+        assert!(
+            !breaker.failed(at(1_050)),
+            "the trial failed: still bypassed, and not news"
+        );
         assert!(!breaker.allows(at(2_049)));
         assert!(breaker.allows(at(2_050)));
         assert!(breaker.succeeded(), "recovered, and says so");

@@ -49,7 +49,9 @@ pub(crate) fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs)
     if outcome.status != OutcomeStatus::Completed {
         return Err(NotCached::NotCompleted);
     }
-    let (Some(request), Some(planning), Some(answer)) = (&outcome.request, &outcome.planning, &outcome.answer) else {
+    let (Some(request), Some(planning), Some(answer)) =
+        (&outcome.request, &outcome.planning, &outcome.answer)
+    else {
         return Err(NotCached::Incomplete);
     };
     let plan = &planning.plan;
@@ -81,5 +83,11 @@ pub(crate) fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs)
         model_version: answer.model_version.clone(),
     };
     let life = (outcome.ended_at, plan.cache.ttl_ms);
-    Ok(Entry::new(Owner::of(request, plan), answer.clone(), outcome.usage, provenance, life))
+    Ok(Entry::new(
+        Owner::of(request, plan),
+        answer.clone(),
+        outcome.usage,
+        provenance,
+        life,
+    ))
 }

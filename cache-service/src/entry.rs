@@ -101,7 +101,9 @@ impl Entry {
 
     /// `None` for whatever is no entry of this version.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok().filter(|entry: &Self| entry.version == VERSION)
+        serde_json::from_slice(bytes)
+            .ok()
+            .filter(|entry: &Self| entry.version == VERSION)
     }
 
     /// Roughly what it takes in memory.

@@ -6,7 +6,9 @@ use relay_bus::RunnerError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `cache_service.redis.url` is no URL of Redis. It is not repeated here: it may hold a password.
-    #[error("cache_service.redis.url is no Redis URL ({0}); use redis://host:6379 or, with TLS, rediss://host:6379")]
+    #[error(
+        "cache_service.redis.url is no Redis URL ({0}); use redis://host:6379 or, with TLS, rediss://host:6379"
+    )]
     RedisUrl(String),
     /// The metrics could not be registered.
     #[error("metrics: {0}")]

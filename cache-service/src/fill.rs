@@ -27,7 +27,12 @@ impl Stage for FillStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let outcome: Outcome = decode(&self.schemas, record)?;
-        match self.winners.note(&outcome.request_id, &record.position).await.map_err(unavailable)? {
+        match self
+            .winners
+            .note(&outcome.request_id, &record.position)
+            .await
+            .map_err(unavailable)?
+        {
             Standing::Superseded => self.metrics.superseded(),
             Standing::Winner => self.fill(&outcome, record).await,
         }

@@ -12,6 +12,8 @@ mod lookup;
 mod metrics;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod winners;
 
 use std::sync::Arc;
@@ -64,7 +66,11 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     };
     let fill = FillStage {
         levels,
-        winners: Winners::new(runtime.bus.clone(), runtime.schemas.clone(), config.remembered_outcomes),
+        winners: Winners::new(
+            runtime.bus.clone(),
+            runtime.schemas.clone(),
+            config.remembered_outcomes,
+        ),
         schemas: runtime.schemas.clone(),
         metrics,
         max_entry_bytes: config.max_entry_bytes,

@@ -8,7 +8,8 @@ use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, de
 use relay_control::Control;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    CacheStatus, Caching, Outcome, OutcomeStatus, Planned, Provenance, Ready, Registry, Request, TimestampMs, encode,
+    CacheStatus, Caching, Outcome, OutcomeStatus, Planned, Provenance, Ready, Registry, Request, TimestampMs,
+    encode,
 };
 
 use crate::entry::{Entry, Owner};
@@ -112,7 +113,15 @@ fn hand_on(ready_record: &Ready) -> Result<Step<Box<Outcome>>, StageError> {
     let request = &ready_record.request;
     let candidates = &ready_record.planning.plan.candidates;
     // The planner never leaves it empty; a record that is so comes from elsewhere.
-    let pool = &candidates.first().ok_or_else(|| StageError::Poison("a plan without a candidate".to_owned()))?.pool;
+    let pool = &candidates
+        .first()
+        .ok_or_else(|| StageError::Poison("a plan without a candidate".to_owned()))?
+        .pool;
     let key = request.tenant.as_str().to_owned();
-    Ok(Step::publish(Outgoing::keyed(ready(pool), key, Headers::of(request), encode(ready_record))))
+    Ok(Step::publish(Outgoing::keyed(
+        ready(pool),
+        key,
+        Headers::of(request),
+        encode(ready_record),
+    )))
 }

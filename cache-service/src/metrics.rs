@@ -21,18 +21,35 @@ impl Metrics {
             Ok(counters)
         };
         let superseded = IntCounter::with_opts(
-            Opts::new("relay_outcomes_superseded_total", "Outcomes ignored because another one won.")
-                .const_label("service", "cache-service"),
+            Opts::new(
+                "relay_outcomes_superseded_total",
+                "Outcomes ignored because another one won.",
+            )
+            .const_label("service", "cache-service"),
         )?;
         registry.register(Box::new(superseded.clone()))?;
-        let lru_bytes =
-            IntGauge::new("relay_cache_service_lru_bytes", "Bytes that the in-process cache holds, roughly.")?;
+        let lru_bytes = IntGauge::new(
+            "relay_cache_service_lru_bytes",
+            "Bytes that the in-process cache holds, roughly.",
+        )?;
         registry.register(Box::new(lru_bytes.clone()))?;
         Ok(Self {
-            lookups: counters("relay_cache_service_lookups_total", "Planned requests, by what the lookup came to.")?,
-            fills: counters("relay_cache_service_fills_total", "Winning outcomes, by what they left in the cache.")?,
-            unusable: counters("relay_cache_service_unusable_total", "Entries found and removed, by why.")?,
-            redis: counters("relay_cache_service_redis_total", "Commands to Redis, by what became of them.")?,
+            lookups: counters(
+                "relay_cache_service_lookups_total",
+                "Planned requests, by what the lookup came to.",
+            )?,
+            fills: counters(
+                "relay_cache_service_fills_total",
+                "Winning outcomes, by what they left in the cache.",
+            )?,
+            unusable: counters(
+                "relay_cache_service_unusable_total",
+                "Entries found and removed, by why.",
+            )?,
+            redis: counters(
+                "relay_cache_service_redis_total",
+                "Commands to Redis, by what became of them.",
+            )?,
             superseded,
             lru_bytes,
         })

@@ -39,7 +39,11 @@ impl Memory {
 
     fn note(&mut self, request: &RequestId, offset: i64) -> Standing {
         if let Some(winner) = self.offsets.get(request) {
-            return if *winner == offset { Standing::Winner } else { Standing::Superseded };
+            return if *winner == offset {
+                Standing::Winner
+            } else {
+                Standing::Superseded
+            };
         }
         if self.order.len() >= self.most
             && let Some(oldest) = self.order.pop_front()
@@ -72,14 +76,21 @@ impl Winners {
 
     /// What the outcome of `request` at `position` is. Must be asked in partition order.
     pub(crate) async fn note(&self, request: &RequestId, position: &Position) -> Result<Standing, BusError> {
-        let cell = self.partitions.lock().entry(position.partition.clone()).or_default().clone();
+        let cell = self
+            .partitions
+            .lock()
+            .entry(position.partition.clone())
+            .or_default()
+            .clone();
         let memory = cell.get_or_try_init(|| self.read_back(position)).await?;
         Ok(memory.lock().note(request, position.offset))
     }
 
     /// Forgets partitions that others read now: what they note is not known here.
     pub(crate) fn keep(&self, owned: &[Partition]) {
-        self.partitions.lock().retain(|partition, _| owned.contains(partition));
+        self.partitions
+            .lock()
+            .retain(|partition, _| owned.contains(partition));
     }
 
     /// What won just before `position`.
@@ -129,6 +140,10 @@ mod tests {
         }
         assert_eq!((memory.offsets.len(), memory.order.len()), (2, 2));
         assert_eq!(memory.note(&RequestId::new("c"), 9), Standing::Superseded);
-        assert_eq!(memory.note(&RequestId::new("a"), 10), Standing::Winner, "forgotten");
+        assert_eq!(
+            memory.note(&RequestId::new("a"), 10),
+            Standing::Winner,
+            "forgotten"
+        );
     }
 }

@@ -73,8 +73,13 @@ async fn connect(
     state: Arc<Mutex<State>>,
 ) -> Result<MultiplexedConnection, String> {
     // Waiting for answers is bounded by the caller.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(patience)).set_response_timeout(None);
-    let connected = tokio::time::timeout(patience, client.get_multiplexed_async_connection_with_config(&config));
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(None);
+    let connected = tokio::time::timeout(
+        patience,
+        client.get_multiplexed_async_connection_with_config(&config),
+    );
     let connected = match connected.await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(error.category().to_owned()),

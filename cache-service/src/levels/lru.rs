@@ -64,6 +64,12 @@ impl Lru {
         self.0.invalidate(key);
     }
 
+    /// Lets what is put off (evictions, weights) happen now.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.0.run_pending_tasks();
+    }
+
     /// Bytes held, roughly.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.weighted_size()

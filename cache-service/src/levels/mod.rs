@@ -52,7 +52,9 @@ impl Levels {
                 }
             }
         }
-        let Some(redis) = &self.redis else { return Found::Miss };
+        let Some(redis) = &self.redis else {
+            return Found::Miss;
+        };
         let bytes = match redis.get(key).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Found::Miss,

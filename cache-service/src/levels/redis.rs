@@ -68,7 +68,12 @@ impl RedisLevel {
     /// Whether the value is there now because of us.
     pub(crate) async fn set_if_absent(&self, key: &str, value: &[u8], left_ms: u64) -> Result<bool, Away> {
         let mut command = cmd("SET");
-        command.arg(self.key(key)).arg(value).arg("NX").arg("PX").arg(left_ms.max(1));
+        command
+            .arg(self.key(key))
+            .arg(value)
+            .arg("NX")
+            .arg("PX")
+            .arg(left_ms.max(1));
         let set: Option<Option<String>> = self.ask(command).await?;
         Ok(set.flatten().is_some())
     }
@@ -132,7 +137,10 @@ impl RedisLevel {
         self.metrics.redis("failed");
         let mut breaker = self.breaker.lock();
         if breaker.failed(TimestampMs::now()) {
-            tracing::warn!(reason, "Redis fails and is bypassed; the in-process cache goes on");
+            tracing::warn!(
+                reason,
+                "Redis fails and is bypassed; the in-process cache goes on"
+            );
         }
         if breaker.bypasses() {
             // A path that died in silence answers nothing for ever: the next trial takes a new one.

@@ -1,0 +1,6 @@
+//! Tests across the modules.
+
+mod eligible;
+mod levels;
+mod redis;
+mod stages;

@@ -1,0 +1,93 @@
+//! What may be cached, case by case.
+
+use relay_schemas::{Outcome, OutcomeStatus};
+
+use crate::eligibility::{NotCached, entry_of};
+use crate::testing::{completed, planned, position};
+
+fn of(change: impl FnOnce(&mut Outcome)) -> Result<(), NotCached> {
+    let mut outcome = completed(&planned("acme", "h"), "Paris");
+    change(&mut outcome);
+    let now = outcome.ended_at.plus_ms(10);
+    entry_of(&outcome, &position("relay.outcomes.v1", 4), now).map(drop)
+}
+
+fn answer(outcome: &mut Outcome) -> &mut relay_schemas::Answer {
+    outcome.answer.as_mut().expect("completed outcomes have one")
+}
+
+fn plan(outcome: &mut Outcome) -> &mut relay_schemas::Plan {
+    &mut outcome
+        .planning
+        .as_mut()
+        .expect("completed outcomes have one")
+        .plan
+}
+
+#[test]
+fn only_a_whole_answer_of_the_planned_model_is_cached() {
+    assert_eq!(of(|_| {}), Ok(()));
+    for status in [
+        OutcomeStatus::Cached,
+        OutcomeStatus::Rejected,
+        OutcomeStatus::Failed,
+        OutcomeStatus::Expired,
+        OutcomeStatus::Cancelled,
+        OutcomeStatus::Refused,
+    ] {
+        assert_eq!(
+            of(|outcome| outcome.status = status),
+            Err(NotCached::NotCompleted),
+            "{status:?}"
+        );
+    }
+    for reason in ["length", "cancelled", "content_filter", "tool_calls", ""] {
+        assert_eq!(
+            of(|outcome| reason.clone_into(&mut answer(outcome).finish_reason)),
+            Err(NotCached::NotWhole),
+            "{reason}"
+        );
+    }
+    assert_eq!(
+        of(|outcome| plan(outcome).cache.exact = false),
+        Err(NotCached::Off)
+    );
+    assert_eq!(
+        of(|outcome| "fallback".clone_into(&mut answer(outcome).model)),
+        Err(NotCached::Fallback)
+    );
+    assert_eq!(
+        of(|outcome| answer(outcome).text_dropped = true),
+        Err(NotCached::TextDropped)
+    );
+    assert_eq!(
+        of(|outcome| plan(outcome).cache.ttl_ms = 10),
+        Err(NotCached::Stale)
+    );
+    assert_eq!(
+        of(|outcome| plan(outcome).candidates.clear()),
+        Err(NotCached::Incomplete)
+    );
+    assert_eq!(of(|outcome| outcome.answer = None), Err(NotCached::Incomplete));
+    assert_eq!(of(|outcome| outcome.planning = None), Err(NotCached::Incomplete));
+    assert_eq!(of(|outcome| outcome.request = None), Err(NotCached::Incomplete));
+}
+
+#[test]
+fn an_entry_knows_whose_it_is_and_where_it_came_from() {
+    let outcome = completed(&planned("acme", "h"), "Paris");
+    let entry = entry_of(&outcome, &position("relay.outcomes.v1", 4), outcome.ended_at).expect("eligible");
+    assert_eq!(
+        (entry.owner.tenant.as_str(), entry.owner.request_hash.as_str()),
+        ("acme", "h")
+    );
+    assert_eq!(entry.provenance.source_request_id, outcome.request_id);
+    assert_eq!(
+        (entry.provenance.source_partition, entry.provenance.source_offset),
+        (0, 4)
+    );
+    assert_eq!(
+        (entry.provenance.model_version.as_str(), entry.usage),
+        ("v1", outcome.usage)
+    );
+}

@@ -1,0 +1,243 @@
+//! The shared level against the real server, and against a dead one.
+
+use std::time::{Duration, Instant};
+
+use redis::AsyncCommands;
+use relay_schemas::TimestampMs;
+
+use crate::config::RedisConfig;
+use crate::entry::{Entry, Owner};
+use crate::levels::{Away, Filled, Found, Levels, Lru, RedisLevel};
+use crate::metrics::Metrics;
+use crate::testing::{entry, owner};
+
+fn url() -> String {
+    std::env::var("RELAY_REDIS_URL")
+        .expect("RELAY_REDIS_URL is not set: run `make test`, which starts the servers")
+}
+
+/// Keys of this test alone.
+fn config(test: &str) -> RedisConfig {
+    RedisConfig {
+        prefix: format!("relay-test:{}:{test}:", TimestampMs::now().0),
+        // The machine may be busy; what is shown here is not speed.
+        timeout_ms: 5_000,
+        ..RedisConfig::at(url())
+    }
+}
+
+fn levels(config: &RedisConfig) -> Levels {
+    let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
+    Levels {
+        lru: Lru::new(1 << 20),
+        redis: Some(RedisLevel::new(config, 4_096, metrics.clone()).expect("a URL")),
+        metrics,
+    }
+}
+
+async fn fill(levels: &Levels, entry: Entry) -> Filled {
+    let bytes = entry.to_bytes();
+    levels.fill(entry, &bytes, TimestampMs::now()).await
+}
+
+async fn get(levels: &Levels, owner: &Owner) -> Found {
+    levels.get(&owner.key(), owner, 60_000, TimestampMs::now()).await
+}
+
+async fn raw() -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url()).expect("a URL");
+    client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("Redis is up")
+}
+
+fn text_and_level(found: Found) -> Option<(String, &'static str)> {
+    match found {
+        Found::Hit(entry, level) => Some((entry.answer.text.clone(), level)),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_instance_reads_what_another_filled_and_keeps_it() {
+    let config = config("shared");
+    let (one, two) = (levels(&config), levels(&config));
+    let owner = owner("acme", "h", "s");
+    assert_eq!(get(&two, &owner).await, Found::Miss);
+    fill(&one, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+    assert_eq!(
+        text_and_level(get(&two, &owner).await),
+        Some(("Paris".to_owned(), "redis"))
+    );
+    assert_eq!(
+        text_and_level(get(&two, &owner).await),
+        Some(("Paris".to_owned(), "lru"))
+    );
+}
+
+#[tokio::test]
+async fn the_first_fill_wins_across_instances() {
+    let config = config("first");
+    let (one, two) = (levels(&config), levels(&config));
+    let owner = owner("acme", "h", "s");
+    let now = TimestampMs::now();
+    assert_eq!(
+        fill(&one, entry(owner.clone(), "first", now, 60_000)).await,
+        Filled::Filled
+    );
+    assert_eq!(
+        fill(&two, entry(owner.clone(), "second", now, 60_000)).await,
+        Filled::Present
+    );
+    assert_eq!(
+        text_and_level(get(&two, &owner).await),
+        Some(("first".to_owned(), "redis"))
+    );
+}
+
+#[tokio::test]
+async fn an_entry_leaves_redis_when_its_time_is_over() {
+    let config = config("ttl");
+    let owner = owner("acme", "h", "s");
+    let produced = TimestampMs::now().plus_ms(-50_000);
+    fill(&levels(&config), entry(owner.clone(), "Paris", produced, 60_000)).await;
+    let left: i64 = raw()
+        .await
+        .pttl(format!("{}{}", config.prefix, owner.key()))
+        .await
+        .expect("an answer");
+    assert!(
+        (1..=10_000).contains(&left),
+        "{left} ms left: the age counts from when it was produced"
+    );
+}
+
+#[tokio::test]
+async fn garbage_giants_and_other_types_are_misses_and_are_removed() {
+    let config = config("garbage");
+    let owner = owner("acme", "h", "s");
+    let key = format!("{}{}", config.prefix, owner.key());
+    let mut raw = raw().await;
+    let giant = entry(owner.clone(), &"x".repeat(10_000), TimestampMs::now(), 60_000).to_bytes();
+    for garbage in [&b"garbage"[..], b"{}", &giant] {
+        let levels = levels(&config);
+        let () = raw.set(&key, garbage).await.expect("set");
+        assert_eq!(get(&levels, &owner).await, Found::Miss);
+        assert_eq!(levels.metrics.unusable_count("garbage"), 1);
+        assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
+    }
+    let levels = levels(&config);
+    let () = raw.rpush(&key, "a list").await.expect("pushed");
+    assert_eq!(get(&levels, &owner).await, Found::Miss);
+    assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
+    fill(&levels, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+    assert!(
+        text_and_level(get(&levels, &owner).await).is_some(),
+        "it is used again at once"
+    );
+}
+
+#[tokio::test]
+async fn another_tenants_entry_under_our_key_is_a_miss_and_is_removed() {
+    let config = config("foreign");
+    let levels = levels(&config);
+    let (mine, theirs) = (owner("acme", "h", "s"), owner("zeta", "h", "s"));
+    let key = format!("{}{}", config.prefix, mine.key());
+    let mut raw = raw().await;
+    let () = raw
+        .set(
+            &key,
+            entry(theirs, "secret", TimestampMs::now(), 60_000).to_bytes(),
+        )
+        .await
+        .expect("set");
+    assert_eq!(get(&levels, &mine).await, Found::Miss);
+    assert_eq!(levels.metrics.unusable_count("foreign"), 1);
+    assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
+}
+
+/// A server that accepts connections and never says a word: the worst way to be dead.
+async fn silent() -> (String, tokio::net::TcpListener) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    (
+        format!("redis://{}", listener.local_addr().expect("bound")),
+        listener,
+    )
+}
+
+#[tokio::test]
+async fn a_dead_redis_is_bypassed_in_bounded_time_and_the_first_level_goes_on() {
+    let (silent_url, _listener) = silent().await;
+    for url in [silent_url.as_str(), "redis://127.0.0.1:1"] {
+        let levels = levels(&RedisConfig {
+            timeout_ms: 50,
+            breaker_pause_ms: 600_000,
+            ..RedisConfig::at(url)
+        });
+        let began = Instant::now();
+        for number in 0..500 {
+            let owner = owner("acme", &number.to_string(), "s");
+            assert_eq!(get(&levels, &owner).await, Found::Unavailable, "{url}");
+            let filled = fill(&levels, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+            assert_eq!(filled, Filled::Filled);
+            assert_eq!(
+                text_and_level(get(&levels, &owner).await),
+                Some(("Paris".to_owned(), "lru"))
+            );
+        }
+        // Not speed, but the bound: without the breaker, 1,000 waits of 50 ms.
+        assert!(
+            began.elapsed() < Duration::from_secs(25),
+            "{url}: {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
+    // A proxy that is switched on later stands for a server that starts later.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
+    let config = RedisConfig {
+        url: format!("redis://{address}"),
+        breaker_pause_ms: 1,
+        ..config("back")
+    };
+    let level = RedisLevel::new(&config, 4_096, metrics).expect("a URL");
+    for _ in 0..5 {
+        assert_eq!(level.get("k").await, Err(Away));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .expect("the port is still free");
+    tokio::spawn(async move {
+        let target = redis::Client::open(url())
+            .expect("a URL")
+            .get_connection_info()
+            .addr()
+            .to_string();
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            let mut outbound = tokio::net::TcpStream::connect(&target)
+                .await
+                .expect("Redis is up");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await });
+        }
+    });
+    let back = async {
+        while level.get("k").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), back)
+        .await
+        .expect("it comes back by itself");
+}

@@ -1,0 +1,278 @@
+//! Both stages: what becomes of one record.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
+use relay_bus::{
+    Bus, EmbeddedBus, EmbeddedOptions, Headers, Identity, Outgoing, Record, Stage, StageError, Step,
+};
+use relay_control::{Heard, InProcessControl, InProcessOptions, listen};
+use relay_schemas::{
+    CacheStatus, Frame, InstanceId, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Registry, Service,
+    TimestampMs, encode,
+};
+
+use crate::fill::FillStage;
+use crate::levels::{Levels, Lru};
+use crate::lookup::LookupStage;
+use crate::metrics::Metrics;
+use crate::testing::{completed, planned, position};
+use crate::winners::Winners;
+
+struct House {
+    _folder: tempfile::TempDir,
+    bus: Arc<dyn Bus>,
+    control: Arc<InProcessControl>,
+    lookup: LookupStage,
+    fill: FillStage,
+    metrics: Metrics,
+}
+
+fn fill_stage(bus: &Arc<dyn Bus>, levels: &Arc<Levels>, metrics: &Metrics) -> FillStage {
+    FillStage {
+        levels: levels.clone(),
+        winners: Winners::new(bus.clone(), Arc::default(), 100),
+        schemas: Arc::default(),
+        metrics: metrics.clone(),
+        max_entry_bytes: 10_000,
+    }
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = Manifest::parse(include_str!("../../../deploy/topics.yaml")).expect("valid");
+        let opened = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default());
+        let bus: Arc<dyn Bus> = Arc::new(opened.expect("a log"));
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
+        let levels = Arc::new(Levels {
+            lru: Lru::new(1 << 20),
+            redis: None,
+            metrics: metrics.clone(),
+        });
+        let control = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let lookup = LookupStage {
+            levels: levels.clone(),
+            identity: Identity {
+                service: Service::CacheService,
+                instance: InstanceId::new("cache-1"),
+                epoch: 1,
+            },
+            schemas: Arc::default(),
+            control: control.clone(),
+            metrics: metrics.clone(),
+        };
+        let fill = fill_stage(&bus, &levels, &metrics);
+        Self {
+            _folder: folder,
+            bus,
+            control,
+            lookup,
+            fill,
+            metrics,
+        }
+    }
+
+    async fn look_up(&self, planned: &Planned) -> Step<Box<Outcome>> {
+        self.lookup
+            .on_record(&record(PLANNED, 0, encode(planned)))
+            .await
+            .expect("decided")
+    }
+
+    async fn fill(&self, outcome: &Outcome, offset: i64) {
+        let step = self
+            .fill
+            .on_record(&record(OUTCOMES, offset, encode(outcome)))
+            .await
+            .expect("decided");
+        assert!(step.publish.is_empty());
+    }
+
+    /// Puts it into the log, where a new instance finds it.
+    async fn append(&self, outcome: &Outcome) -> Record {
+        let out = Outgoing {
+            partition: Some(0),
+            ..Outgoing::keyed(OUTCOMES, "key", Headers::default(), encode(outcome))
+        };
+        let positions = self.bus.publish(vec![out], Vec::new()).await.expect("published");
+        record(OUTCOMES, positions[0].offset, encode(outcome))
+    }
+}
+
+fn record(topic: &str, offset: i64, value: Bytes) -> Record {
+    Record {
+        position: position(topic, offset),
+        timestamp: TimestampMs(0),
+        key: None,
+        headers: Headers::default(),
+        value: Some(value),
+    }
+}
+
+fn ready_of(step: &Step<Box<Outcome>>) -> Ready {
+    assert_eq!((step.publish.len(), step.effects.len()), (1, 0));
+    assert_eq!(step.publish[0].topic, "relay.ready.default.v1");
+    Registry::default()
+        .decode(step.publish[0].value.as_deref())
+        .expect("a ready record")
+}
+
+#[tokio::test]
+async fn a_miss_goes_to_the_plans_first_pool_by_tenant() {
+    let house = House::new();
+    let planned = planned("acme", "h");
+    let step = house.look_up(&planned).await;
+    let ready = ready_of(&step);
+    assert_eq!(step.publish[0].key.as_deref(), Some(&b"acme"[..]));
+    assert_eq!(ready.caching.exact, CacheStatus::Miss);
+    assert_eq!(
+        (ready.request, ready.planning),
+        (planned.request, planned.planning)
+    );
+}
+
+#[tokio::test]
+async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cost() {
+    let house = House::new();
+    house.fill(&completed(&planned("acme", "h"), "Paris"), 0).await;
+    let mut again = planned("acme", "h");
+    again.request.request_id = "another".into();
+    let reply_to = again.request.reply_to.clone().expect("somebody waits");
+    let mut frames = listen::<Frame>(&*house.control, &reply_to)
+        .await
+        .expect("listening");
+
+    let mut step = house.look_up(&again).await;
+    assert_eq!(step.publish[0].topic, OUTCOMES);
+    assert_eq!(step.publish[0].key.as_deref(), Some(&b"another"[..]));
+    let outcome: Outcome = Registry::default()
+        .decode(step.publish[0].value.as_deref())
+        .expect("an outcome");
+    assert_eq!(
+        (outcome.status, outcome.cost_micro_usd),
+        (OutcomeStatus::Cached, MicroUsd(0))
+    );
+    assert_eq!(outcome.timings.backend_latency_ms, None);
+    assert_eq!(outcome.usage.completion_tokens.0, 2);
+    let caching = outcome.caching.expect("it was looked up");
+    let provenance = caching.provenance.expect("a hit");
+    assert_eq!(
+        (caching.exact, provenance.level.as_str()),
+        (CacheStatus::Hit, "lru")
+    );
+    assert_eq!(provenance.source_request_id.as_str(), "request-acme-h");
+    assert_eq!(provenance.source_topic, OUTCOMES);
+
+    house.lookup.after_ack(step.effects.remove(0)).await;
+    let Some(Heard::Message(frame)) = frames.next().await else {
+        panic!("no frame")
+    };
+    assert_eq!((frame.seq, frame.text.as_str()), (0, "Paris"));
+    assert_eq!(frame.end.expect("the end").status, OutcomeStatus::Cached);
+}
+
+#[tokio::test]
+async fn another_tenant_never_gets_it() {
+    let house = House::new();
+    house.fill(&completed(&planned("acme", "h"), "Paris"), 0).await;
+    let ready = ready_of(&house.look_up(&planned("zeta", "h")).await);
+    assert_eq!(ready.caching.exact, CacheStatus::Miss);
+}
+
+#[tokio::test]
+async fn a_plan_without_cache_is_not_looked_up() {
+    let house = House::new();
+    house.fill(&completed(&planned("acme", "h"), "Paris"), 0).await;
+    let mut off = planned("acme", "h");
+    off.planning.plan.cache.exact = false;
+    assert_eq!(
+        ready_of(&house.look_up(&off).await).caching.exact,
+        CacheStatus::Off
+    );
+}
+
+#[tokio::test]
+async fn a_passed_deadline_ends_as_expired() {
+    let house = House::new();
+    let mut late = planned("acme", "h");
+    late.planning.plan.deadline = TimestampMs::now();
+    let step = house.look_up(&late).await;
+    let outcome: Outcome = Registry::default()
+        .decode(step.publish[0].value.as_deref())
+        .expect("an outcome");
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (OutcomeStatus::Expired, Some("deadline_exceeded"))
+    );
+    assert_eq!(step.effects.len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_outcome_fills_nothing_even_where_the_first_did_not() {
+    let house = House::new();
+    let planned = planned("acme", "h");
+    let mut failed = completed(&planned, "");
+    failed.status = OutcomeStatus::Failed;
+    let first = house.append(&failed).await;
+    let second = house.append(&completed(&planned, "zombie")).await;
+    for record in [&first, &second] {
+        house.fill.on_record(record).await.expect("decided");
+    }
+    assert_eq!(
+        ready_of(&house.look_up(&planned).await).caching.exact,
+        CacheStatus::Miss
+    );
+    assert_eq!(house.metrics.superseded_count(), 1);
+}
+
+#[tokio::test]
+async fn after_a_restart_the_log_tells_who_had_won() {
+    let house = House::new();
+    let planned = planned("acme", "h");
+    let mut failed = completed(&planned, "");
+    failed.status = OutcomeStatus::Failed;
+    let first = house.append(&failed).await;
+    house.fill.on_record(&first).await.expect("decided");
+    let second = house.append(&completed(&planned, "zombie")).await;
+    let restarted = fill_stage(&house.bus, &house.fill.levels, &house.metrics);
+    restarted.on_record(&second).await.expect("decided");
+    assert_eq!(house.metrics.superseded_count(), 1);
+    assert_eq!(
+        ready_of(&house.look_up(&planned).await).caching.exact,
+        CacheStatus::Miss
+    );
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_an_entry_may_be_is_not_kept() {
+    let house = House::new();
+    house
+        .fill(&completed(&planned("acme", "h"), &"x".repeat(20_000)), 0)
+        .await;
+    assert_eq!(
+        ready_of(&house.look_up(&planned("acme", "h")).await)
+            .caching
+            .exact,
+        CacheStatus::Miss
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_poison() {
+    let house = House::new();
+    let garbage = record(PLANNED, 0, Bytes::from_static(b"garbage, long enough"));
+    assert!(matches!(
+        house.lookup.on_record(&garbage).await,
+        Err(StageError::Poison(_))
+    ));
+    assert!(matches!(
+        house.fill.on_record(&garbage).await,
+        Err(StageError::Poison(_))
+    ));
+    let mut empty = planned("acme", "h");
+    empty.planning.plan.candidates.clear();
+    let decided = house.lookup.on_record(&record(PLANNED, 0, encode(&empty))).await;
+    assert!(matches!(decided, Err(StageError::Poison(_))));
+}
