@@ -1,7 +1,7 @@
 //! `relay topics apply` on Kafka: topics are created and changed, never deleted.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
@@ -12,13 +12,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::context::Quiet;
 use super::difference::{self, Partitions};
 use super::error;
+use super::meta::Meta;
 use crate::BusError;
 use crate::topics::Topic;
 
 /// Makes topics what they should be.
 pub(super) struct Admin<'a> {
     pub(super) client: &'a AdminClient<Quiet>,
-    pub(super) timeout: Duration,
+    pub(super) meta: &'a Arc<Meta>,
     pub(super) replication: i32,
 }
 
@@ -57,13 +58,21 @@ impl Admin<'_> {
             new = new.set(name, value);
         }
         let created = self.client.create_topics([&new], &self.options()).await;
-        done(created.map(Vec::into_iter), &topic.name, Code::TopicAlreadyExists)
+        done(created.map(Vec::into_iter), &topic.name, Code::TopicAlreadyExists)?;
+        self.wait_for(topic).await
     }
 
     async fn add_partitions(&self, topic: &Topic, number: usize) -> Result<(), BusError> {
         let more = NewPartitions::new(&topic.name, number);
         let added = self.client.create_partitions([&more], &self.options()).await;
-        done(added.map(Vec::into_iter), &topic.name, Code::NoError)
+        done(added.map(Vec::into_iter), &topic.name, Code::NoError)?;
+        self.wait_for(topic).await
+    }
+
+    /// Brokers hear of new partitions a moment later; whoever comes after us shall find them.
+    async fn wait_for(&self, topic: &Topic) -> Result<(), BusError> {
+        let (name, partitions) = (topic.name.clone(), topic.partitions);
+        self.meta.ask(move |meta| meta.wait_for(&name, partitions)).await
     }
 
     /// Returns what was changed.
@@ -103,8 +112,8 @@ impl Admin<'_> {
 
     fn options(&self) -> AdminOptions {
         AdminOptions::new()
-            .request_timeout(Some(self.timeout))
-            .operation_timeout(Some(self.timeout))
+            .request_timeout(Some(self.meta.timeout()))
+            .operation_timeout(Some(self.meta.timeout()))
     }
 }
 

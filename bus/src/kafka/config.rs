@@ -97,6 +97,7 @@ fn pass_through(config: &mut ClientConfig, options: &KafkaOptions, ours: &str) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts read better without a reference")]
 fn set(config: &mut ClientConfig, name: &str, value: impl ToString) {
     config.set(name, value.to_string());
 }

@@ -1,15 +1,15 @@
 //! How large a record each topic takes, asked once per topic: a record that is too large is refused before anything is sent.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::context::Quiet;
 use super::convert::{self, OVERHEAD};
 use super::error;
+use super::meta::Meta;
 use crate::{BusError, Outgoing};
 
 /// Limits by topic. Bounded by the topics there are: unknown ones are not remembered.
@@ -24,13 +24,13 @@ impl Limits {
         &self,
         records: &[Outgoing],
         admin: &AdminClient<Quiet>,
-        timeout: Duration,
+        meta: &Arc<Meta>,
     ) -> Result<(), BusError> {
         for record in records {
             let known = self.known.read().get(&record.topic).copied();
             let limit = match known {
                 Some(limit) => limit,
-                None => self.ask(&record.topic, admin, timeout).await?,
+                None => self.ask(&record.topic, admin, meta).await?,
             };
             let size = convert::size(record);
             if size > limit {
@@ -50,9 +50,9 @@ impl Limits {
         &self,
         topic: &str,
         admin: &AdminClient<Quiet>,
-        timeout: Duration,
+        meta: &Arc<Meta>,
     ) -> Result<usize, BusError> {
-        let options = AdminOptions::new().request_timeout(Some(timeout));
+        let options = AdminOptions::new().request_timeout(Some(meta.timeout()));
         let topics = [ResourceSpecifier::Topic(topic)];
         let answers = admin.describe_configs(&topics, &options).await;
         let answers = answers.map_err(|error| error::of(&error, topic))?;
@@ -61,12 +61,17 @@ impl Limits {
                 let entry = config.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
                 entry.and_then(|text| text.parse().ok()).map(|bytes: usize| bytes.saturating_sub(OVERHEAD))
             }
-            // Whoever may not ask finds out when the broker refuses.
-            Some(Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) => None,
-            Some(Err(code)) => return Err(error::of_bare(code, topic)),
-            None => return Err(BusError::Unavailable("no answer about a topic".to_owned())),
+            _ => None,
         };
-        let limit = limit.unwrap_or(usize::MAX);
+        let limit = match limit {
+            Some(limit) => limit,
+            None => {
+                // There is no such topic, or we may not ask about its settings: then the broker's refusal has to do.
+                let topic = topic.to_owned();
+                meta.ask(move |meta| meta.partitions(&topic)).await?;
+                usize::MAX
+            }
+        };
         self.known.write().insert(topic.to_owned(), limit);
         Ok(limit)
     }

@@ -1,16 +1,21 @@
-//! Questions about topics: partitions, offsets, instants. All of it waits for a broker, so callers come from `blocking`.
+//! Questions about topics: partitions, offsets, instants. All of it waits for a broker, hence [`Meta::ask`].
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use relay_schemas::TimestampMs;
 
+use super::blocking::blocking;
 use super::context::Quiet;
 use super::{KafkaOptions, config, error};
 use crate::topics::OUTCOMES;
 use crate::{BusError, OffsetRange, Partition, StartAt};
+
+/// How long to wait before looking again at what has just been made.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks.
 pub(super) struct Meta {
@@ -27,6 +32,20 @@ impl Meta {
             options: options.clone(),
             timeout: Duration::from_millis(options.request_timeout_ms),
         })
+    }
+
+    /// Asks where waiting harms nobody.
+    pub(super) async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&Self) -> Result<T, BusError> + Send + 'static,
+    ) -> Result<T, BusError> {
+        let meta = Arc::clone(self);
+        blocking(move || question(&meta)).await
+    }
+
+    /// How long an answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether any broker answers; which topic is asked about does not matter.
@@ -49,6 +68,26 @@ impl Meta {
             return Err(unknown());
         }
         Ok(found.partitions().len() as i32)
+    }
+
+    /// Waits until every one of `topic`'s partitions answers, as they do a moment after they were made.
+    pub(super) fn wait_for(&self, topic: &str, partitions: i32) -> Result<(), BusError> {
+        let began = Instant::now();
+        loop {
+            let ready = (0..partitions).try_for_each(|number| {
+                let partition = Partition::new(topic, number);
+                self.range(&partition).map(drop)
+            });
+            let found = ready.and_then(|()| self.partitions(topic));
+            match found {
+                Ok(found) if found >= partitions => return Ok(()),
+                Err(error) if began.elapsed() > self.timeout => return Err(error),
+                _ if began.elapsed() > self.timeout => {
+                    return Err(BusError::Unavailable(format!("{topic} is not ready yet")));
+                }
+                _ => std::thread::sleep(LOOK_AGAIN),
+            }
+        }
     }
 
     pub(super) fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {

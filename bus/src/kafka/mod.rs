@@ -20,7 +20,6 @@ mod reader;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 pub use options::KafkaOptions;
@@ -28,7 +27,6 @@ use rdkafka::admin::AdminClient;
 use rdkafka::consumer::Consumer as _;
 
 use self::admin::Admin;
-use self::blocking::blocking;
 use self::consumer::KafkaConsumer;
 use self::context::{Membership, Quiet};
 use self::groups::{Groups, Member};
@@ -65,24 +63,12 @@ impl KafkaBus {
             options,
         })
     }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_millis(self.options.request_timeout_ms)
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Meta) -> Result<T, BusError> + Send + 'static,
-    ) -> Result<T, BusError> {
-        let meta = self.meta.clone();
-        blocking(move || question(&meta)).await
-    }
 }
 
 #[async_trait]
 impl Bus for KafkaBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        self.limits.check(&records, &self.admin, self.timeout()).await?;
+        self.limits.check(&records, &self.admin, &self.meta).await?;
         let published = self.producer.publish(&records).await;
         if matches!(published, Err(BusError::TooLarge { .. } | BusError::UnknownTopic(_))) {
             self.limits.forget();
@@ -114,30 +100,30 @@ impl Bus for KafkaBus {
             };
             from.into_iter().map(start).collect()
         };
-        let from = self.ask(find).await?;
+        let from = self.meta.ask(find).await?;
         Ok(Box::new(KafkaReader::open(&self.options, from)?))
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
         let topic = topic.to_owned();
-        self.ask(move |meta| meta.partitions(&topic)).await
+        self.meta.ask(move |meta| meta.partitions(&topic)).await
     }
 
     async fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
         let partition = partition.clone();
-        self.ask(move |meta| meta.range(&partition)).await
+        self.meta.ask(move |meta| meta.range(&partition)).await
     }
 
     async fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
         self.groups.flush(group, partition).await?;
         let (group, partition) = (group.to_owned(), partition.clone());
-        self.ask(move |meta| meta.committed(&group, &partition)).await
+        self.meta.ask(move |meta| meta.committed(&group, &partition)).await
     }
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
         let admin = Admin {
             client: &self.admin,
-            timeout: self.timeout(),
+            meta: &self.meta,
             replication: manifest.replication,
         };
         let mut lines = Vec::new();
@@ -154,6 +140,6 @@ impl Bus for KafkaBus {
     }
 
     async fn probe(&self) -> Result<(), BusError> {
-        self.ask(Meta::probe).await
+        self.meta.ask(Meta::probe).await
     }
 }

@@ -46,3 +46,10 @@ impl KafkaOptions {
         }
     }
 }
+
+impl Default for KafkaOptions {
+    /// A broker of this machine.
+    fn default() -> Self {
+        Self::new("127.0.0.1:9092")
+    }
+}

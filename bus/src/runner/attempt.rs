@@ -54,7 +54,6 @@ impl<S: Stage> Attempts<S> {
                         None => waiting = Some(self.outages.begin(dependency, &reason)),
                     }
                     self.pause(waits).await;
-                    continue;
                 }
                 Next::LookUp(_) => tries.looked_up = true,
                 Next::Again => {
