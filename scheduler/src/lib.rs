@@ -12,7 +12,7 @@ mod error;
 mod feed;
 mod inputs;
 mod lead;
-mod leadership;
+pub mod leadership;
 mod metrics;
 mod outbox;
 mod pool;

@@ -15,8 +15,7 @@ mod rate;
 mod request;
 mod revoke;
 mod snapshot;
-#[cfg(test)]
-mod tests;
+
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -186,6 +185,18 @@ impl Core {
     pub fn tenant_tokens(&self, tenant: &TenantId) -> (u64, u64) {
         let found = self.queues.tenants().find(|known| known.id == *tenant);
         found.map_or((0, 0), |known| known.settled)
+    }
+
+    /// Each tenant's counter, thousandths of a weighted token.
+    pub fn counters(&self) -> Vec<(String, u64)> {
+        let tenants = self.queues.tenants();
+        tenants.map(|tenant| (tenant.id.as_str().to_owned(), tenant.value())).collect()
+    }
+
+    /// Whether `id` waits or is leased: it is held, and nothing has decided its end here.
+    pub fn is_open(&self, id: &RequestId) -> bool {
+        let held = self.ids.get(id).and_then(|ticket| self.held.get(ticket));
+        held.is_some_and(|held| !matches!(held.state, State::Ending))
     }
 
     /// Between tenants that wait: the greatest counter less the least, and the bound on twice that (weighted tokens).

@@ -347,6 +347,11 @@ pub struct Restored {
 }
 
 impl Tenant {
+    /// What decides when it comes next.
+    pub fn value(&self) -> u64 {
+        self.counter.value()
+    }
+
     /// For the snapshot.
     pub fn to_restore(&self) -> Restored {
         Restored {

@@ -1,0 +1,10 @@
+//! The scheduler's tests: the rules of the core, its promises on random schedules, and the shell on a real log.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod fairness;
+mod promises;
+mod recovery;
+mod records;
+mod rules;
+mod shell;
+mod world;

@@ -1,0 +1,135 @@
+//! Records for tests.
+
+use relay_scheduler::core::{At, Offer};
+use relay_schemas::{
+    CacheFlags, CacheStatus, Caching, Candidate, Class, Decoding, Plan, Planning, Ready, Request, TimestampMs,
+    TokenCount, Verifier, WorkerStatus,
+};
+
+/// A request to be offered.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub id: String,
+    pub tenant: String,
+    pub class: Class,
+    pub long: bool,
+    pub stream: bool,
+    pub model: String,
+    pub prompt: u32,
+    pub output: u32,
+    pub deadline: i64,
+}
+
+impl Spec {
+    pub fn new(id: impl Into<String>, tenant: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            tenant: tenant.into(),
+            class: Class::Interactive,
+            long: false,
+            stream: false,
+            model: "m".to_owned(),
+            prompt: 10,
+            output: 20,
+            deadline: 1_000_000_000,
+        }
+    }
+
+    pub fn ready(&self) -> Ready {
+        let interactive = self.class == Class::Interactive;
+        let request = Request {
+            request_id: self.id.as_str().into(),
+            tenant: self.tenant.as_str().into(),
+            class: self.class,
+            model: self.model.clone(),
+            canonical: "{}".to_owned(),
+            request_hash: "0".repeat(64),
+            stream: self.stream,
+            include_usage: false,
+            prompt_tokens: TokenCount(self.prompt),
+            requested_tokens: None,
+            temperature: None,
+            accepted_at: TimestampMs(0),
+            deadline: TimestampMs(self.deadline),
+            reply_to: interactive.then(|| format!("relay.reply.i1-1.{}", self.id)),
+            idempotency_key: None,
+            batch: None,
+        };
+        Ready {
+            request,
+            planning: self.planning(),
+            caching: Caching {
+                key: "k".to_owned(),
+                exact: CacheStatus::Miss,
+                provenance: None,
+                looked_up_at: TimestampMs(0),
+            },
+        }
+    }
+
+    fn planning(&self) -> Planning {
+        let plan = Plan {
+            policy_version: "p@0".to_owned(),
+            tier: "standard".to_owned(),
+            candidates: vec![Candidate {
+                pool: "default".to_owned(),
+                model: self.model.clone(),
+            }],
+            decoding: Decoding {
+                profile: "default".to_owned(),
+                max_tokens: TokenCount(self.output),
+                temperature: 0.0,
+                top_p: None,
+                top_k: None,
+                seed: None,
+                stop: Vec::new(),
+            },
+            lane_threshold_tokens: TokenCount(100),
+            predicted_tokens: TokenCount(if self.long { 101 } else { 100 }),
+            slo_ttft_ms: 1_000,
+            deadline: TimestampMs(self.deadline),
+            cache: CacheFlags {
+                exact: false,
+                semantic: false,
+                ttl_ms: 0,
+            },
+            verifier: Verifier::Off,
+            signature: "s".to_owned(),
+            plan_hash: "h".to_owned(),
+        };
+        Planning {
+            plan,
+            rules: Vec::new(),
+            adjustments: Vec::new(),
+            planned_at: TimestampMs(0),
+        }
+    }
+
+    pub fn offer(&self, offset: i64, now: i64) -> Offer {
+        Offer {
+            ready: self.ready(),
+            at: At { partition: 0, offset },
+            bytes: 100,
+            queued_at: TimestampMs(now),
+            trace: None,
+        }
+    }
+}
+
+/// An idle worker that runs model `m`.
+pub fn worker(name: &str, epoch: i64, short: u32, long: u32) -> WorkerStatus {
+    WorkerStatus {
+        worker: name.into(),
+        epoch,
+        pool: "default".to_owned(),
+        models: vec!["m".to_owned()],
+        seq: 0,
+        short_partitions: vec![0],
+        long_partitions: vec![0],
+        short_slots: short,
+        long_slots: long,
+        in_flight: Vec::new(),
+        draining: false,
+        sent_at: TimestampMs(0),
+    }
+}
