@@ -29,7 +29,11 @@ pub struct Finished {
 impl Finished {
     /// An end with usage as counted on the way.
     pub fn with(finish_reason: &str) -> Self {
-        Self { finish_reason: finish_reason.to_owned(), usage: None, model_version: None }
+        Self {
+            finish_reason: finish_reason.to_owned(),
+            usage: None,
+            model_version: None,
+        }
     }
 }
 
@@ -71,18 +75,27 @@ impl Code {
 
     /// Whether another candidate might do better.
     pub const fn lies_with_the_backend(self) -> bool {
-        matches!(self, Self::BackendError | Self::BackendUnavailable | Self::ModelNotFound)
+        matches!(
+            self,
+            Self::BackendError | Self::BackendUnavailable | Self::ModelNotFound
+        )
     }
 }
 
 impl Failure {
     /// A failure.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 
 /// Usage from two counts.
 pub(crate) fn usage(prompt: u32, completion: u32) -> Usage {
-    Usage { prompt_tokens: TokenCount(prompt), completion_tokens: TokenCount(completion) }
+    Usage {
+        prompt_tokens: TokenCount(prompt),
+        completion_tokens: TokenCount(completion),
+    }
 }

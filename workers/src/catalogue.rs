@@ -60,7 +60,10 @@ impl Catalogue {
         for (name, model) in models.models {
             let state = match model.backend {
                 BackendSpec::Remote(spec) => {
-                    let remote = RemoteModel::new(spec).map_err(|reason| Error::Endpoint { model: name.clone(), reason })?;
+                    let remote = RemoteModel::new(spec).map_err(|reason| Error::Endpoint {
+                        model: name.clone(),
+                        reason,
+                    })?;
                     watch::channel(State::Ready(Arc::new(remote))).1
                 }
                 BackendSpec::Onnx(spec) => {
@@ -69,10 +72,19 @@ impl Catalogue {
                     state
                 }
             };
-            entries.insert(name, Entry { price: model.price, state });
+            entries.insert(
+                name,
+                Entry {
+                    price: model.price,
+                    state,
+                },
+            );
         }
         let names: Vec<String> = to_load.iter().map(|(name, ..)| name.clone()).collect();
-        let board = Board { health: health.clone(), failed: Mutex::new(BTreeMap::new()) };
+        let board = Board {
+            health: health.clone(),
+            failed: Mutex::new(BTreeMap::new()),
+        };
         if names.is_empty() {
             health.up(DEPENDENCY);
         } else {
@@ -80,15 +92,6 @@ impl Catalogue {
             tokio::task::spawn_blocking(move || load_all(to_load, &loading, &board));
         }
         Ok(Self { entries })
-    }
-
-    /// A catalogue of models that are there already.
-    #[cfg(test)]
-    pub fn of(backends: impl IntoIterator<Item = (&'static str, Price, Arc<dyn Backend>)>) -> Self {
-        let entry = |(name, price, backend): (&str, Price, Arc<dyn Backend>)| {
-            (name.to_owned(), Entry { price, state: watch::channel(State::Ready(backend)).1 })
-        };
-        Self { entries: backends.into_iter().map(entry).collect() }
     }
 
     /// Every model's name. One that failed to load is among them: its requests must come here to be told so.
@@ -99,15 +102,22 @@ impl Catalogue {
     /// The model, once it is loaded.
     pub async fn ready(&self, name: &str) -> Result<Ready, Failure> {
         let entry = self.entries.get(name).ok_or_else(|| {
-            Failure::new(Code::ModelNotFound, format!("no worker of this pool has the model `{name}`"))
+            Failure::new(
+                Code::ModelNotFound,
+                format!("no worker of this pool has the model `{name}`"),
+            )
         })?;
         let mut state = entry.state.clone();
         let loaded = state.wait_for(|state| !matches!(state, State::Loading)).await;
         match loaded.as_deref() {
-            Ok(State::Ready(backend)) => Ok(Ready { backend: backend.clone(), price: entry.price }),
-            Ok(State::Failed | State::Loading) | Err(_) => {
-                Err(Failure::new(Code::BackendUnavailable, format!("the model `{name}` could not be loaded")))
-            }
+            Ok(State::Ready(backend)) => Ok(Ready {
+                backend: backend.clone(),
+                price: entry.price,
+            }),
+            Ok(State::Failed | State::Loading) | Err(_) => Err(Failure::new(
+                Code::BackendUnavailable,
+                format!("the model `{name}` could not be loaded"),
+            )),
         }
     }
 }
@@ -124,7 +134,12 @@ impl Board {
     }
 
     fn report(&self, still_loading: &[String]) {
-        let mut missing: Vec<String> = self.failed.lock().iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+        let mut missing: Vec<String> = self
+            .failed
+            .lock()
+            .iter()
+            .map(|(name, reason)| format!("{name}: {reason}"))
+            .collect();
         if !still_loading.is_empty() {
             missing.push(format!("loading {}", still_loading.join(", ")));
         }

@@ -30,8 +30,22 @@ pub struct Stream {
 
 impl Stream {
     /// A stream at its beginning.
-    pub fn new(control: Arc<dyn Control>, reply_to: String, replays: Replays, request_id: RequestId, run: Run) -> Self {
-        Self { control, reply_to, replays, request_id, run, seq: 0, troubled: false }
+    pub fn new(
+        control: Arc<dyn Control>,
+        reply_to: String,
+        replays: Replays,
+        request_id: RequestId,
+        run: Run,
+    ) -> Self {
+        Self {
+            control,
+            reply_to,
+            replays,
+            request_id,
+            run,
+            seq: 0,
+            troubled: false,
+        }
     }
 
     /// The number of the next frame.
@@ -119,7 +133,11 @@ impl Emitter {
         {
             stream.piece(fits.to_owned(), self.tokens).await;
         }
-        if fits.len() < text.len() { Room::Full } else { Room::Left }
+        if fits.len() < text.len() {
+            Room::Full
+        } else {
+            Room::Left
+        }
     }
 
     fn count(&mut self, tokens: u32) {

@@ -108,7 +108,15 @@ impl<H, E: Clone> Ledger<H, E> {
         }
         self.newest_scheduler = lease.scheduler_epoch;
         let scheduler_epoch = lease.scheduler_epoch;
-        self.held.insert(key, Held { scheduler_epoch, lane, handle, ended: None });
+        self.held.insert(
+            key,
+            Held {
+                scheduler_epoch,
+                lane,
+                handle,
+                ended: None,
+            },
+        );
         Admission::Run
     }
 
@@ -157,7 +165,13 @@ mod tests {
     const NOW: TimestampMs = TimestampMs(1_000);
 
     fn lease(worker: &str, worker_epoch: i64, attempt: u32, scheduler_epoch: i64) -> Lease {
-        Lease { worker: worker.into(), worker_epoch, attempt, scheduler_epoch, granted_at: NOW }
+        Lease {
+            worker: worker.into(),
+            worker_epoch,
+            attempt,
+            scheduler_epoch,
+            granted_at: NOW,
+        }
     }
 
     fn ledger() -> Ledger<u8, &'static str> {
@@ -171,18 +185,30 @@ mod tests {
     #[test]
     fn only_work_that_names_this_life_of_this_instance_is_run() {
         let mut ledger = ledger();
-        assert_eq!(admit(&mut ledger, &lease("other", 7, 1, 5)), Admission::Skip(Skip::NotOurs));
-        assert_eq!(admit(&mut ledger, &lease("w", 6, 1, 5)), Admission::Skip(Skip::NotOurs));
+        assert_eq!(
+            admit(&mut ledger, &lease("other", 7, 1, 5)),
+            Admission::Skip(Skip::NotOurs)
+        );
+        assert_eq!(
+            admit(&mut ledger, &lease("w", 6, 1, 5)),
+            Admission::Skip(Skip::NotOurs)
+        );
         assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
     }
 
     #[test]
     fn a_scheduler_that_was_overtaken_is_refused_even_by_a_foreign_record_it_may_not_overtake() {
         let mut ledger = ledger();
-        assert_eq!(admit(&mut ledger, &lease("other", 7, 1, 9)), Admission::Skip(Skip::NotOurs));
+        assert_eq!(
+            admit(&mut ledger, &lease("other", 7, 1, 9)),
+            Admission::Skip(Skip::NotOurs)
+        );
         assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
         assert_eq!(admit(&mut ledger, &lease("w", 7, 2, 6)), Admission::Run);
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 3, 5)), Admission::Skip(Skip::OldScheduler));
+        assert_eq!(
+            admit(&mut ledger, &lease("w", 7, 3, 5)),
+            Admission::Skip(Skip::OldScheduler)
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod replay;
 mod run;
 mod stage;
 mod status;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 use std::sync::Arc;
@@ -66,7 +68,11 @@ const MARGIN: usize = 64;
 /// # Errors
 /// [`Error`]: what nothing but a person mends. Models load in the background; dependencies that are down are waited for.
 pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
-    let Deps { runtime, identity, control } = deps;
+    let Deps {
+        runtime,
+        identity,
+        control,
+    } = deps;
     let worker = Arc::new(worker(config, &runtime, &identity, control)?);
     let config = &worker.config;
     let ms = Duration::from_millis;
@@ -74,7 +80,11 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     let mut voices = JoinSet::new();
     voices.spawn(listen::cancels(worker.clone()));
     voices.spawn(listen::replays(worker.clone()));
-    voices.spawn(status::broadcast(worker.clone(), ms(config.status_every_ms), ms(config.status_least_ms)));
+    voices.spawn(status::broadcast(
+        worker.clone(),
+        ms(config.status_every_ms),
+        ms(config.status_least_ms),
+    ));
     voices.spawn(tell_of_drain(worker.clone()));
 
     let pool = &config.pool;
@@ -86,7 +96,10 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
             vec![topics::work_short(pool), topics::work_long(pool)],
         )
     };
-    let stage = WorkerStage { worker: worker.clone(), schemas: runtime.schemas.clone() };
+    let stage = WorkerStage {
+        worker: worker.clone(),
+        schemas: runtime.schemas.clone(),
+    };
     run_stage(Arc::new(stage), &runtime, &identity, options).await?;
     Ok(())
 }
@@ -100,7 +113,10 @@ fn worker(
     let models = Models::load(&config.models)?;
     config.short_slots = models.slots.short.unwrap_or(config.short_slots);
     config.long_slots = models.slots.long.unwrap_or(config.long_slots);
-    let loading = Loading { library: config.onnxruntime.clone(), device: config.device };
+    let loading = Loading {
+        library: config.onnxruntime.clone(),
+        device: config.device,
+    };
     let runner = Runner {
         catalogue: Catalogue::start(models, loading, &runtime.health)?,
         pool: config.pool.clone(),
@@ -123,7 +139,12 @@ fn assemble(
     });
     let Identity { instance, epoch, .. } = identity.clone();
     Worker {
-        ledger: Mutex::new(Ledger::new(instance, epoch, config.remembered_runs, config.cancel_keep_ms)),
+        ledger: Mutex::new(Ledger::new(
+            instance,
+            epoch,
+            config.remembered_runs,
+            config.cancel_keep_ms,
+        )),
         cancelled: Mutex::new(Recent::new(config.remembered_cancels, config.cancel_keep_ms)),
         replays: Arc::new(Mutex::new(replays)),
         partitions: Mutex::new(Partitions::default()),

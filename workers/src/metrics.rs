@@ -30,22 +30,41 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         // From 1 ms (a remote mock) to 65 s (a long answer on a small machine), in doublings.
         let buckets = || exponential_buckets(0.001, 2.0, 17);
-        let histogram = |name: &str, help: &str| Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets()?));
+        let histogram =
+            |name: &str, help: &str| Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets()?));
         let metrics = Self {
-            runs: IntCounterVec::new(Opts::new("relay_workers_runs_total", "Runs, by how they ended."), &["status"])?,
+            runs: IntCounterVec::new(
+                Opts::new("relay_workers_runs_total", "Runs, by how they ended."),
+                &["status"],
+            )?,
             skipped: IntCounterVec::new(
-                Opts::new("relay_workers_skipped_total", "Work records passed over, by reason."),
+                Opts::new(
+                    "relay_workers_skipped_total",
+                    "Work records passed over, by reason.",
+                ),
                 &["reason"],
             )?,
             in_flight: IntGaugeVec::new(
                 Opts::new("relay_workers_in_flight_requests", "Requests held, by lane."),
                 &["lane"],
             )?,
-            first_token_seconds: histogram("relay_workers_first_token_seconds", "Start of a run to its first token.")?,
+            first_token_seconds: histogram(
+                "relay_workers_first_token_seconds",
+                "Start of a run to its first token.",
+            )?,
             run_seconds: histogram("relay_workers_run_seconds", "Start of a run to its end.")?,
-            prompt_tokens: IntCounter::new("relay_workers_prompt_tokens_total", "Prompt tokens of all runs.")?,
-            completion_tokens: IntCounter::new("relay_workers_completion_tokens_total", "Tokens of all answers.")?,
-            fallbacks: IntCounter::new("relay_workers_fallbacks_total", "Runs that went on to another candidate.")?,
+            prompt_tokens: IntCounter::new(
+                "relay_workers_prompt_tokens_total",
+                "Prompt tokens of all runs.",
+            )?,
+            completion_tokens: IntCounter::new(
+                "relay_workers_completion_tokens_total",
+                "Tokens of all answers.",
+            )?,
+            fallbacks: IntCounter::new(
+                "relay_workers_fallbacks_total",
+                "Runs that went on to another candidate.",
+            )?,
         };
         registry.register(Box::new(metrics.runs.clone()))?;
         registry.register(Box::new(metrics.skipped.clone()))?;

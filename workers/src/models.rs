@@ -254,7 +254,10 @@ impl Models {
         if models.is_empty() {
             return Err(wrong(1, "models".to_owned(), "declares no model".to_owned()));
         }
-        Ok(Self { models, slots: raw.slots })
+        Ok(Self {
+            models,
+            slots: raw.slots,
+        })
     }
 }
 
@@ -275,7 +278,10 @@ fn line_of(text: &str, name: &str, key: &str) -> usize {
     };
     let indent = |line: &str| line.len() - line.trim_start().len();
     let lines: Vec<&str> = text.lines().collect();
-    let Some(model) = lines.iter().position(|line| indent(line) > 0 && starts(line, name)) else {
+    let Some(model) = lines
+        .iter()
+        .position(|line| indent(line) > 0 && starts(line, name))
+    else {
         return 1;
     };
     let inside = |line: &&&str| line.trim().is_empty() || indent(line) > indent(lines[model]);
@@ -344,7 +350,9 @@ impl RawModel {
         Ok(RemoteSpec {
             base_url: base_url.trim_end_matches('/').to_owned(),
             api_key_env: self.api_key_env,
-            upstream_model: self.upstream_model.ok_or(("upstream_model", "is missing".to_owned()))?,
+            upstream_model: self
+                .upstream_model
+                .ok_or(("upstream_model", "is missing".to_owned()))?,
             connect_timeout: ms(self.connect_timeout_ms.unwrap_or(2_000)),
             first_byte_timeout: ms(self.first_byte_timeout_ms.unwrap_or(60_000)),
             idle_timeout: ms(self.idle_timeout_ms.unwrap_or(30_000)),
@@ -379,10 +387,23 @@ mod tests {
              base_url: http://127.0.0.1:1/v1/\n    upstream_model: x\n    price: {prompt: 5}\n",
         )
         .unwrap();
-        assert_eq!(models.slots, Slots { short: Some(3), long: None });
-        let BackendSpec::Onnx(onnx) = &models.models["a"].backend else { panic!("a is local") };
-        assert_eq!((onnx.path.as_path(), onnx.graph), (Path::new("dir/a"), GraphKind::Gqa));
-        let BackendSpec::Remote(remote) = &models.models["b"].backend else { panic!("b is remote") };
+        assert_eq!(
+            models.slots,
+            Slots {
+                short: Some(3),
+                long: None
+            }
+        );
+        let BackendSpec::Onnx(onnx) = &models.models["a"].backend else {
+            panic!("a is local")
+        };
+        assert_eq!(
+            (onnx.path.as_path(), onnx.graph),
+            (Path::new("dir/a"), GraphKind::Gqa)
+        );
+        let BackendSpec::Remote(remote) = &models.models["b"].backend else {
+            panic!("b is remote")
+        };
         assert_eq!(remote.base_url, "http://127.0.0.1:1/v1");
         assert_eq!(models.models["b"].price.prompt, 5);
     }
@@ -390,7 +411,10 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_file_line_and_key() {
         let cases = [
-            ("models:\n  a:\n    backend: onnx\n", "dir/models.yaml:2: models.a.path: is missing"),
+            (
+                "models:\n  a:\n    backend: onnx\n",
+                "dir/models.yaml:2: models.a.path: is missing",
+            ),
             (
                 "models:\n  a:\n    backend: onnx\n    path: a\n    retries: 3\n",
                 "dir/models.yaml:5: models.a.retries: does not belong to this backend",
@@ -405,8 +429,14 @@ mod tests {
             assert_eq!(parse(text).unwrap_err(), expected);
         }
         let error = parse("models:\n  a:\n    backend: onnx\n    path: a\n    threads: many\n").unwrap_err();
-        assert!(error.starts_with("dir/models.yaml:5: models.a.threads: "), "{error}");
+        assert!(
+            error.starts_with("dir/models.yaml:5: models.a.threads: "),
+            "{error}"
+        );
         let error = parse("models:\n  a:\n    backend: onnx\n    pth: a\n").unwrap_err();
-        assert!(error.starts_with("dir/models.yaml:4: models.a: unknown field `pth`"), "{error}");
+        assert!(
+            error.starts_with("dir/models.yaml:4: models.a: unknown field `pth`"),
+            "{error}"
+        );
     }
 }

@@ -22,12 +22,26 @@ mod tests {
 
     #[test]
     fn each_part_is_priced_by_the_million_and_the_sum_is_rounded_once() {
-        let usage = Usage { prompt_tokens: TokenCount(1_000), completion_tokens: TokenCount(500) };
-        let price = |prompt, completion, compute_ms| Price { prompt, completion, compute_ms };
+        let usage = Usage {
+            prompt_tokens: TokenCount(1_000),
+            completion_tokens: TokenCount(500),
+        };
+        let price = |prompt, completion, compute_ms| Price {
+            prompt,
+            completion,
+            compute_ms,
+        };
         assert_eq!(cost(price(3_000_000, 0, 0), usage, 9), MicroUsd(3_000));
         assert_eq!(cost(price(0, 15_000_000, 0), usage, 9), MicroUsd(7_500));
         assert_eq!(cost(price(0, 0, 2_000_000), usage, 250), MicroUsd(500));
-        assert_eq!(cost(price(300, 400, 0), usage, 0), MicroUsd(1), "0.3 + 0.2 rounds up together");
-        assert_eq!(cost(price(u64::MAX, u64::MAX, u64::MAX), usage, i64::MAX), MicroUsd(i64::MAX));
+        assert_eq!(
+            cost(price(300, 400, 0), usage, 0),
+            MicroUsd(1),
+            "0.3 + 0.2 rounds up together"
+        );
+        assert_eq!(
+            cost(price(u64::MAX, u64::MAX, u64::MAX), usage, i64::MAX),
+            MicroUsd(i64::MAX)
+        );
     }
 }

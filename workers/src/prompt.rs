@@ -68,17 +68,25 @@ struct Part {
 /// What is wrong or not supported, in words that hold nothing of the prompt. What would change the answer and is not
 /// supported is refused, because an answer that ignores it is a wrong one.
 pub fn of(canonical: &str) -> Result<Prompt, String> {
-    let request: Canonical =
-        serde_json::from_str(canonical).map_err(|error| format!("the request cannot be read ({:?})", error.classify()))?;
+    let request: Canonical = serde_json::from_str(canonical)
+        .map_err(|error| format!("the request cannot be read ({:?})", error.classify()))?;
     refuse_unsupported(&request)?;
     match (request.messages, request.prompt) {
         (Some(messages), _) if messages.is_empty() => Err("`messages` is empty".to_owned()),
         (Some(messages), _) => {
             let message = |raw: RawMessage| {
                 let content = raw.content.map_or(Ok(String::new()), text)?;
-                Ok(Message { role: raw.role, content, name: raw.name })
+                Ok(Message {
+                    role: raw.role,
+                    content,
+                    name: raw.name,
+                })
             };
-            messages.into_iter().map(message).collect::<Result<_, String>>().map(Prompt::Chat)
+            messages
+                .into_iter()
+                .map(message)
+                .collect::<Result<_, String>>()
+                .map(Prompt::Chat)
         }
         (None, Some(prompt)) => text(prompt).map(Prompt::Text),
         (None, None) => Err("neither `messages` nor `prompt`".to_owned()),
@@ -92,13 +100,30 @@ fn refuse_unsupported(request: &Canonical) -> Result<(), String> {
         ("n", request.n.is_some_and(|n| n > 1)),
         ("frequency_penalty", set(request.frequency_penalty)),
         ("presence_penalty", set(request.presence_penalty)),
-        ("logprobs", logprobs.is_some_and(|value| !matches!(value, serde_json::Value::Bool(false)))),
-        ("logit_bias", request.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty())),
-        ("tools", request.tools.as_ref().is_some_and(|tools| !tools.is_empty())),
-        ("response_format", request.response_format.as_ref().is_some_and(|format| format.r#type != "text")),
+        (
+            "logprobs",
+            logprobs.is_some_and(|value| !matches!(value, serde_json::Value::Bool(false))),
+        ),
+        (
+            "logit_bias",
+            request.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()),
+        ),
+        (
+            "tools",
+            request.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
+        ),
+        (
+            "response_format",
+            request
+                .response_format
+                .as_ref()
+                .is_some_and(|format| format.r#type != "text"),
+        ),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => Err(format!("`{field}` is not supported by models that run on ONNX Runtime yet")),
+        Some((field, _)) => Err(format!(
+            "`{field}` is not supported by models that run on ONNX Runtime yet"
+        )),
         None => Ok(()),
     }
 }
@@ -153,8 +178,11 @@ mod tests {
             content: content.to_owned(),
             name: name.map(str::to_owned),
         };
-        let messages =
-            vec![message("system", "a", None), message("user", "bc", Some("x")), message("assistant", "", None)];
+        let messages = vec![
+            message("system", "a", None),
+            message("user", "bc", Some("x")),
+            message("assistant", "", None),
+        ];
         assert_eq!(transcript(&messages), "a\nQuestion: bc\nAnswer: \nAnswer:");
         assert_eq!(of(chat), Ok(Prompt::Chat(messages)));
         assert_eq!(of(r#"{"prompt":"Once"}"#), Ok(Prompt::Text("Once".to_owned())));
@@ -166,15 +194,29 @@ mod tests {
             (r#"{"messages":[]}"#, "`messages` is empty"),
             ("{}", "neither `messages` nor `prompt`"),
             (r#"{"prompt":"secret","n":2}"#, "`n` is not supported"),
-            (r#"{"prompt":"secret","presence_penalty":0.5}"#, "`presence_penalty` is not supported"),
-            (r#"{"prompt":"secret","logprobs":true}"#, "`logprobs` is not supported"),
+            (
+                r#"{"prompt":"secret","presence_penalty":0.5}"#,
+                "`presence_penalty` is not supported",
+            ),
+            (
+                r#"{"prompt":"secret","logprobs":true}"#,
+                "`logprobs` is not supported",
+            ),
             (r#"{"prompt":"secret","tools":[{}]}"#, "`tools` is not supported"),
-            (r#"{"prompt":"secret","response_format":{"type":"json_object"}}"#, "`response_format` is not"),
-            (r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#, "only parts of type `text`"),
+            (
+                r#"{"prompt":"secret","response_format":{"type":"json_object"}}"#,
+                "`response_format` is not",
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
+                "only parts of type `text`",
+            ),
             (r#"{"messages":"secret"}"#, "cannot be read"),
         ];
         for (canonical, expected) in cases {
-            let Err(error) = of(canonical) else { panic!("{canonical} was taken") };
+            let Err(error) = of(canonical) else {
+                panic!("{canonical} was taken")
+            };
             assert!(error.contains(expected) && !error.contains("secret"), "{error}");
         }
     }

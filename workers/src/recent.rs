@@ -17,13 +17,22 @@ pub struct Recent<K> {
 impl<K: Clone + Eq + Hash> Recent<K> {
     /// An empty set.
     pub fn new(most: usize, keep_ms: i64) -> Self {
-        Self { most: most.max(1), keep_ms, seen: HashMap::new(), order: VecDeque::new() }
+        Self {
+            most: most.max(1),
+            keep_ms,
+            seen: HashMap::new(),
+            order: VecDeque::new(),
+        }
     }
 
     /// Remembers `key`; anew, if it was known.
     pub fn insert(&mut self, key: K, now: TimestampMs) {
         // A repeated cancel comes every 250 ms: only a key whose time is half over moves to the back.
-        if self.seen.get(&key).is_some_and(|at| now.since_ms(*at) < self.keep_ms / 2) {
+        if self
+            .seen
+            .get(&key)
+            .is_some_and(|at| now.since_ms(*at) < self.keep_ms / 2)
+        {
             return;
         }
         self.seen.insert(key.clone(), now);
@@ -33,7 +42,9 @@ impl<K: Clone + Eq + Hash> Recent<K> {
 
     /// Whether `key` is remembered.
     pub fn contains(&self, key: &K, now: TimestampMs) -> bool {
-        self.seen.get(key).is_some_and(|at| now.since_ms(*at) < self.keep_ms)
+        self.seen
+            .get(key)
+            .is_some_and(|at| now.since_ms(*at) < self.keep_ms)
     }
 
     fn forget(&mut self, now: TimestampMs) {

@@ -36,7 +36,11 @@ pub struct ReplayBuffer {
 impl ReplayBuffer {
     /// An empty buffer.
     pub fn new(limits: ReplayLimits) -> Self {
-        Self { limits, runs: HashMap::new(), order: VecDeque::new() }
+        Self {
+            limits,
+            runs: HashMap::new(),
+            order: VecDeque::new(),
+        }
     }
 
     /// Keeps a frame that was sent.
@@ -100,7 +104,11 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: ReplayLimits = ReplayLimits { runs: 2, bytes: 3 * (FRAME_OVERHEAD + 1), keep_ms: 100 };
+    const LIMITS: ReplayLimits = ReplayLimits {
+        runs: 2,
+        bytes: 3 * (FRAME_OVERHEAD + 1),
+        keep_ms: 100,
+    };
 
     fn frame(request: &str, seq: u32, end: bool) -> Frame {
         let end = end.then(|| Final {
@@ -112,12 +120,28 @@ mod tests {
             usage: Usage::default(),
             retry_after_ms: None,
         });
-        let run = Run { service: Service::Workers, instance: "w".into(), epoch: 1, attempt: 1 };
-        Frame { request_id: request.into(), run, seq, text: "x".to_owned(), tokens: TokenCount(seq), end }
+        let run = Run {
+            service: Service::Workers,
+            instance: "w".into(),
+            epoch: 1,
+            attempt: 1,
+        };
+        Frame {
+            request_id: request.into(),
+            run,
+            seq,
+            text: "x".to_owned(),
+            tokens: TokenCount(seq),
+            end,
+        }
     }
 
     fn seqs(buffer: &ReplayBuffer, request: &str, from: u32, most: usize) -> Vec<u32> {
-        buffer.from(&request.into(), 1, from, most).iter().map(|frame| frame.seq).collect()
+        buffer
+            .from(&request.into(), 1, from, most)
+            .iter()
+            .map(|frame| frame.seq)
+            .collect()
     }
 
     #[test]
@@ -128,8 +152,16 @@ mod tests {
         }
         assert_eq!(seqs(&buffer, "a", 3, usize::MAX), [3, 4]);
         assert_eq!(seqs(&buffer, "a", 2, usize::MAX), [2, 3, 4]);
-        assert_eq!(seqs(&buffer, "a", 1, usize::MAX), [0; 0], "frame 1 went for want of room");
-        assert_eq!(seqs(&buffer, "a", 2, 1), [2], "one frame at least, so that asking again gets on");
+        assert_eq!(
+            seqs(&buffer, "a", 1, usize::MAX),
+            [0; 0],
+            "frame 1 went for want of room"
+        );
+        assert_eq!(
+            seqs(&buffer, "a", 2, 1),
+            [2],
+            "one frame at least, so that asking again gets on"
+        );
         assert_eq!(seqs(&buffer, "b", 0, usize::MAX), [0; 0]);
     }
 

@@ -41,7 +41,13 @@ struct Chosen {
 
 impl Runner {
     /// Runs `work` to its end, whatever that is.
-    pub async fn run(&self, mut work: Work, run: Run, mut out: Emitter, cancel: &CancellationToken) -> (Outcome, Option<Stream>) {
+    pub async fn run(
+        &self,
+        mut work: Work,
+        run: Run,
+        mut out: Emitter,
+        cancel: &CancellationToken,
+    ) -> (Outcome, Option<Stream>) {
         let began = (Instant::now(), TimestampMs::now());
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
@@ -67,8 +73,18 @@ impl Runner {
     }
 
     /// The candidates of this pool in order, the next one only where the one before has shown nothing.
-    async fn candidates(&self, work: &Work, out: &mut Emitter, chosen: &mut Option<Chosen>) -> Result<Finished, Failure> {
-        let candidates = work.planning.plan.candidates.iter().filter(|candidate| candidate.pool == self.pool);
+    async fn candidates(
+        &self,
+        work: &Work,
+        out: &mut Emitter,
+        chosen: &mut Option<Chosen>,
+    ) -> Result<Finished, Failure> {
+        let candidates = work
+            .planning
+            .plan
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.pool == self.pool);
         let mut last = Failure::new(Code::ModelNotFound, "the plan has no candidate in this pool");
         for (nth, candidate) in candidates.enumerate() {
             if nth > 0 {
@@ -83,7 +99,11 @@ impl Runner {
             let failure = match self.catalogue.ready(&candidate.model).await {
                 Ok(ready) => {
                     let backend = ready.backend.clone();
-                    *chosen = Some(Chosen { name: candidate.model.clone(), backend: ready.backend, price: ready.price });
+                    *chosen = Some(Chosen {
+                        name: candidate.model.clone(),
+                        backend: ready.backend,
+                        price: ready.price,
+                    });
                     match backend.run(work, out).await {
                         Ok(finished) => return Ok(finished),
                         Err(failure) => failure,
@@ -100,24 +120,39 @@ impl Runner {
     }
 
     fn count(&self, ending: &Ending, taken: &Taken, (began, began_at): (Instant, TimestampMs)) {
-        self.metrics.runs.with_label_values(&[status_name(ending.status)]).inc();
+        self.metrics
+            .runs
+            .with_label_values(&[status_name(ending.status)])
+            .inc();
         self.metrics.run_seconds.observe(began.elapsed().as_secs_f64());
         if let Some(first) = taken.first_token_at {
-            self.metrics.first_token_seconds.observe(first.since_ms(began_at).max(0) as f64 / 1_000.0);
+            self.metrics
+                .first_token_seconds
+                .observe(first.since_ms(began_at).max(0) as f64 / 1_000.0);
         }
-        self.metrics.prompt_tokens.inc_by(u64::from(ending.usage.prompt_tokens.0));
-        self.metrics.completion_tokens.inc_by(u64::from(ending.usage.completion_tokens.0));
+        self.metrics
+            .prompt_tokens
+            .inc_by(u64::from(ending.usage.prompt_tokens.0));
+        self.metrics
+            .completion_tokens
+            .inc_by(u64::from(ending.usage.completion_tokens.0));
     }
 }
 
 fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
     let mut ending = match &ended {
         Ended::Finished(_) => Ending::of(OutcomeStatus::Completed),
-        Ended::Failed(failure) => Ending::because(OutcomeStatus::Failed, failure.code.name(), failure.message.clone()),
+        Ended::Failed(failure) => Ending::because(
+            OutcomeStatus::Failed,
+            failure.code.name(),
+            failure.message.clone(),
+        ),
         Ended::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
-        Ended::Expired => {
-            Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "the deadline passed while it ran")
-        }
+        Ended::Expired => Ending::because(
+            OutcomeStatus::Expired,
+            "deadline_exceeded",
+            "the deadline passed while it ran",
+        ),
     };
     let (finish_reason, counted, said_version) = match ended {
         Ended::Finished(finished) => (finished.finish_reason, finished.usage, finished.model_version),
@@ -128,7 +163,9 @@ fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, too
     let counted = counted.unwrap_or_else(|| usage(taken.prompt_tokens.unwrap_or(0), taken.tokens));
     ending.usage = counted;
     ending.compute_ms = i64::try_from(taken.compute_us.div_ceil(1_000)).unwrap_or(i64::MAX);
-    ending.ttft_ms = taken.first_token_at.map(|at| at.since_ms(work.request.accepted_at));
+    ending.ttft_ms = taken
+        .first_token_at
+        .map(|at| at.since_ms(work.request.accepted_at));
     let Some(chosen) = chosen else { return ending };
     ending.backend_latency_ms = Some(took_ms);
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);

@@ -36,15 +36,28 @@ impl Stage for WorkerStage {
         let handle = Handle::default();
         let now = TimestampMs::now();
         let (request, lease, lane) = (&work.request.request_id, &work.lease, work.queueing.lane);
-        let admission = self.worker.ledger.lock().admit(request, lease, lane, handle.clone(), now);
+        let admission = self
+            .worker
+            .ledger
+            .lock()
+            .admit(request, lease, lane, handle.clone(), now);
         match admission {
             Admission::Run => Ok(self.run(work, handle, now).await),
             Admission::Again(ended) => {
-                let again = SendLast { ended: ended.clone(), stream: None, _holding: None };
+                let again = SendLast {
+                    ended: ended.clone(),
+                    stream: None,
+                    _holding: None,
+                };
                 Ok(Step::publish_then(ended.outcome.clone(), again))
             }
             Admission::Skip(skip) => {
-                self.worker.runner.metrics.skipped.with_label_values(&[skip.name()]).inc();
+                self.worker
+                    .runner
+                    .metrics
+                    .skipped
+                    .with_label_values(&[skip.name()])
+                    .inc();
                 tracing::debug!(
                     request.id = %request,
                     lease.worker = %lease.worker,
@@ -61,13 +74,18 @@ impl Stage for WorkerStage {
     async fn on_partitions(&self, owned: &[Partition]) {
         let pool = &self.worker.config.pool;
         let of = |topic: &str| {
-            let mut partitions: Vec<i32> =
-                owned.iter().filter(|owned| owned.topic == topic).map(|owned| owned.partition).collect();
+            let mut partitions: Vec<i32> = owned
+                .iter()
+                .filter(|owned| owned.topic == topic)
+                .map(|owned| owned.partition)
+                .collect();
             partitions.sort_unstable();
             partitions
         };
-        *self.worker.partitions.lock() =
-            Partitions { short: of(&topics::work_short(pool)), long: of(&topics::work_long(pool)) };
+        *self.worker.partitions.lock() = Partitions {
+            short: of(&topics::work_short(pool)),
+            long: of(&topics::work_long(pool)),
+        };
         self.worker.changed.notify_one();
     }
 
@@ -92,7 +110,10 @@ impl Stage for WorkerStage {
 impl WorkerStage {
     async fn run(&self, work: Work, handle: Handle, now: TimestampMs) -> Step<SendLast> {
         let worker = &self.worker;
-        let holding = Holding::new(worker.clone(), (work.request.request_id.clone(), work.lease.attempt));
+        let holding = Holding::new(
+            worker.clone(),
+            (work.request.request_id.clone(), work.lease.attempt),
+        );
         // Asked after the request is in the books: a cancel that comes now finds it there.
         if worker.cancelled.lock().contains(&work.request.request_id, now) {
             handle.cancel.cancel();
@@ -105,7 +126,13 @@ impl WorkerStage {
         headers.set(relay_bus::header::ATTEMPT, work.lease.attempt.to_string());
         let stream = reply_to.clone().map(|reply_to| {
             let request = work.request.request_id.clone();
-            Stream::new(worker.control.clone(), reply_to, worker.replays.clone(), request, run.clone())
+            Stream::new(
+                worker.control.clone(),
+                reply_to,
+                worker.replays.clone(),
+                request,
+                run.clone(),
+            )
         });
         let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
         let out = Emitter::new(worker.config.max_answer_bytes, handle.tokens.clone(), pieces);
@@ -114,7 +141,14 @@ impl WorkerStage {
 
         let ended = Arc::new(self.ended(&outcome, headers, reply_to, stream.as_ref(), !streamed));
         holding.ended(ended.clone());
-        Step::publish_then(ended.outcome.clone(), SendLast { ended, stream, _holding: Some(holding) })
+        Step::publish_then(
+            ended.outcome.clone(),
+            SendLast {
+                ended,
+                stream,
+                _holding: Some(holding),
+            },
+        )
     }
 
     fn ended(

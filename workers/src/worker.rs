@@ -80,7 +80,9 @@ impl Worker {
 
     /// What is held now.
     pub fn in_flight(&self) -> Vec<InFlight> {
-        self.ledger.lock().in_flight(|handle| handle.tokens.load(Ordering::Relaxed))
+        self.ledger
+            .lock()
+            .in_flight(|handle| handle.tokens.load(Ordering::Relaxed))
     }
 
     /// Tells everybody that what is held has changed.

@@ -23,7 +23,12 @@ impl Detokenizer {
         self.window.push(token);
         let text = decode(&self.window);
         let complete = !text.ends_with('\u{FFFD}');
-        let pending = text.chars().rev().take(MOST_PENDING).take_while(|c| *c == '\u{FFFD}').count();
+        let pending = text
+            .chars()
+            .rev()
+            .take(MOST_PENDING)
+            .take_while(|c| *c == '\u{FFFD}')
+            .count();
         let certain = text.len() - pending * '\u{FFFD}'.len_utf8();
         let piece = text.get(self.given..certain).unwrap_or_default().to_owned();
         self.given = self.given.max(certain);
@@ -64,8 +69,10 @@ mod tests {
 
     fn all(tokens: &[u32], decode: impl Fn(&[u32]) -> String) -> Vec<String> {
         let mut detokenizer = Detokenizer::default();
-        let mut pieces: Vec<String> =
-            tokens.iter().map(|token| detokenizer.push(*token, &decode)).collect();
+        let mut pieces: Vec<String> = tokens
+            .iter()
+            .map(|token| detokenizer.push(*token, &decode))
+            .collect();
         pieces.push(detokenizer.finish(&decode));
         pieces
     }

@@ -28,7 +28,12 @@ impl Engine {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(name: &str, graph: CausalGraph, text: Arc<TextSide>, limits: EngineLimits) -> std::io::Result<Self> {
+    pub fn start(
+        name: &str,
+        graph: CausalGraph,
+        text: Arc<TextSide>,
+        limits: EngineLimits,
+    ) -> std::io::Result<Self> {
         let (queue, arriving) = channel();
         let thread = std::thread::Builder::new().name(format!("onnx-{name}"));
         thread.spawn(move || run(graph, &text, limits, &arriving))?;
@@ -46,14 +51,20 @@ fn run(mut graph: CausalGraph, text: &TextSide, limits: EngineLimits, arriving: 
     loop {
         while turns.len() < limits.max_sequences {
             // With nothing to do the thread sleeps here.
-            let next = if turns.is_empty() { arriving.recv().ok() } else { arriving.try_recv().ok() };
+            let next = if turns.is_empty() {
+                arriving.recv().ok()
+            } else {
+                arriving.try_recv().ok()
+            };
             match next {
                 Some(generation) => turns.push_back(Sequence::new(generation)),
                 None if turns.is_empty() => return,
                 None => break,
             }
         }
-        let Some(mut sequence) = turns.pop_front() else { continue };
+        let Some(mut sequence) = turns.pop_front() else {
+            continue;
+        };
         if sequence.is_abandoned() {
             continue;
         }

@@ -27,7 +27,10 @@ pub enum LoadError {
 
 impl LoadError {
     pub(super) fn file(path: &Path, reason: impl ToString) -> Self {
-        Self::File { path: path.display().to_string(), reason: reason.to_string() }
+        Self::File {
+            path: path.display().to_string(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -83,7 +86,9 @@ pub fn read_json<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> R
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LoadError::file(&path, error)),
     };
-    serde_json::from_str(&text).map(Some).map_err(|error| LoadError::file(&path, error))
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| LoadError::file(&path, error))
 }
 
 /// The graph to run, and which kind it is.
@@ -92,11 +97,18 @@ pub fn read_json<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> R
 pub fn choose_graph(spec: &OnnxSpec) -> Result<Graph, LoadError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in [spec.path.clone(), spec.path.join("onnx")] {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
         found.extend(paths.filter(|path| is_graph(path)));
     }
-    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = |path: &PathBuf| {
+        path.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     found.retain(|path| match &spec.precision {
         Some(precision) => stem(path).ends_with(&format!("_{precision}")),
         None => !OTHER_PRECISIONS.iter().any(|other| stem(path).ends_with(other)),
@@ -106,22 +118,36 @@ pub fn choose_graph(spec: &OnnxSpec) -> Result<Graph, LoadError> {
     let mut graphs = Vec::new();
     for path in found {
         let bytes = std::fs::read(&path).map_err(|error| LoadError::file(&path, error))?;
-        let kind = if holds(&bytes, GQA_OPERATOR) { GraphKind::Gqa } else { GraphKind::Plain };
+        let kind = if holds(&bytes, GQA_OPERATOR) {
+            GraphKind::Gqa
+        } else {
+            GraphKind::Plain
+        };
         let graph = Graph { path, kind, bytes };
         if spec.graph == kind || (spec.graph == GraphKind::Auto && kind == GraphKind::Gqa) {
             return Ok(graph);
         }
         graphs.push(graph);
     }
-    let any = graphs.into_iter().next().filter(|_| spec.graph == GraphKind::Auto);
+    let any = graphs
+        .into_iter()
+        .next()
+        .filter(|_| spec.graph == GraphKind::Auto);
     any.ok_or_else(|| {
         let kind = match spec.graph {
             GraphKind::Auto => "",
             GraphKind::Gqa => "GroupQueryAttention ",
             GraphKind::Plain => "plain ",
         };
-        let precision = spec.precision.as_deref().map(|name| format!(" of precision {name}")).unwrap_or_default();
-        LoadError::file(&spec.path, format!("no {kind}graph (.onnx){precision}, neither here nor in onnx/"))
+        let precision = spec
+            .precision
+            .as_deref()
+            .map(|name| format!(" of precision {name}"))
+            .unwrap_or_default();
+        LoadError::file(
+            &spec.path,
+            format!("no {kind}graph (.onnx){precision}, neither here nor in onnx/"),
+        )
     })
 }
 
@@ -139,8 +165,16 @@ pub struct Graph {
 const GQA_OPERATOR: &[u8] = b"GroupQueryAttention";
 
 /// Suffixes under which exporters put other precisions of the same model.
-const OTHER_PRECISIONS: [&str; 8] =
-    ["_fp16", "_int8", "_uint8", "_quantized", "_q4", "_q4f16", "_bnb4", "_bf16"];
+const OTHER_PRECISIONS: [&str; 8] = [
+    "_fp16",
+    "_int8",
+    "_uint8",
+    "_quantized",
+    "_q4",
+    "_q4f16",
+    "_bnb4",
+    "_bf16",
+];
 
 /// What says how text becomes tokens and back, and how the model is to be used.
 const CONFIGURATION: [&str; 4] = ["json", "jinja", "txt", "model"];
@@ -159,14 +193,23 @@ pub fn version(folder: &Path, graph: &Graph) -> Result<String, LoadError> {
     let mut files = Vec::new();
     list(folder, &mut files)?;
     files.retain(|path| {
-        let named = || path.file_name().is_some_and(|name| holds(&graph.bytes, name.as_encoded_bytes()));
-        let configures = path.extension().is_some_and(|e| CONFIGURATION.iter().any(|known| e == *known));
+        let named = || {
+            path.file_name()
+                .is_some_and(|name| holds(&graph.bytes, name.as_encoded_bytes()))
+        };
+        let configures = path
+            .extension()
+            .is_some_and(|e| CONFIGURATION.iter().any(|known| e == *known));
         *path == graph.path || (!is_graph(path) && (configures || named()))
     });
     files.sort();
     let mut hash = Sha256::new();
     for path in &files {
-        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(folder)
+            .unwrap_or(path)
+            .to_string_lossy()
+            .into_owned();
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
         hash_file(path, &mut hash).map_err(|error| LoadError::file(path, error))?;
@@ -193,7 +236,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     let entries = std::fs::read_dir(folder).map_err(|error| LoadError::file(folder, error))?;
     for entry in entries {
         let path = entry.map_err(|error| LoadError::file(folder, error))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -235,12 +280,28 @@ mod tests {
         write("onnx/model_fp16.onnx", "op MatMul");
         let chosen = |graph, precision| {
             let graph = choose_graph(&spec(folder.path(), graph, precision)).unwrap();
-            (graph.path.file_name().unwrap().to_string_lossy().into_owned(), graph.kind)
+            (
+                graph.path.file_name().unwrap().to_string_lossy().into_owned(),
+                graph.kind,
+            )
         };
-        assert_eq!(chosen(GraphKind::Auto, None), ("model.onnx".to_owned(), GraphKind::Gqa));
-        assert_eq!(chosen(GraphKind::Plain, None), ("model_plain.onnx".to_owned(), GraphKind::Plain));
-        assert_eq!(chosen(GraphKind::Auto, Some("fp16")), ("model_fp16.onnx".to_owned(), GraphKind::Plain));
-        let refused = |graph, precision| choose_graph(&spec(folder.path(), graph, precision)).unwrap_err().to_string();
+        assert_eq!(
+            chosen(GraphKind::Auto, None),
+            ("model.onnx".to_owned(), GraphKind::Gqa)
+        );
+        assert_eq!(
+            chosen(GraphKind::Plain, None),
+            ("model_plain.onnx".to_owned(), GraphKind::Plain)
+        );
+        assert_eq!(
+            chosen(GraphKind::Auto, Some("fp16")),
+            ("model_fp16.onnx".to_owned(), GraphKind::Plain)
+        );
+        let refused = |graph, precision| {
+            choose_graph(&spec(folder.path(), graph, precision))
+                .unwrap_err()
+                .to_string()
+        };
         assert!(refused(GraphKind::Auto, Some("q4")).contains("no graph (.onnx) of precision q4"));
         assert!(refused(GraphKind::Gqa, Some("fp16")).contains("no GroupQueryAttention graph"));
     }
@@ -256,7 +317,11 @@ mod tests {
         write("model.onnx_data", "weights");
         let of = |name: &str| {
             let path = folder.path().join(name);
-            let graph = Graph { bytes: std::fs::read(&path).unwrap(), path, kind: GraphKind::Plain };
+            let graph = Graph {
+                bytes: std::fs::read(&path).unwrap(),
+                path,
+                kind: GraphKind::Plain,
+            };
             version(folder.path(), &graph).unwrap()
         };
         let versions = || [of("model.onnx"), of("model_plain.onnx"), of("model_other.onnx")];

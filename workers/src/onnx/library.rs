@@ -27,11 +27,17 @@ pub fn environment(library: &Path) -> Result<Environment, LoadError> {
     let hint = |error: &dyn std::fmt::Display| {
         LoadError::file(
             library,
-            format!("ONNX Runtime cannot be loaded ({error}); `make install` brings it, {VARIABLE} names another"),
+            format!(
+                "ONNX Runtime cannot be loaded ({error}); `make install` brings it, {VARIABLE} names another"
+            ),
         )
     };
     let builder = ort::init_from(library).map_err(|error| hint(&error))?;
-    let made = builder.with_name("relay").with_telemetry(false).build().map_err(|error| hint(&error))?;
+    let made = builder
+        .with_name("relay")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| hint(&error))?;
     made.set_log_level(LogLevel::Error);
     Ok(environment.insert(made).clone())
 }

@@ -50,7 +50,10 @@ impl OnnxModel {
         let version = files::version(&spec.path, &graph)?;
         let device = spec.execution_provider.unwrap_or(device);
         let session = CausalGraph::load(&environment, &graph.path, spec, device)?;
-        let limits = EngineLimits { prefill_chunk: spec.prefill_chunk, max_sequences: spec.max_sequences };
+        let limits = EngineLimits {
+            prefill_chunk: spec.prefill_chunk,
+            max_sequences: spec.max_sequences,
+        };
         let engine = Engine::start(name, session, text.clone(), limits)
             .map_err(|error| LoadError::Graph(format!("no thread for the engine: {error}")))?;
         tracing::info!(
@@ -61,7 +64,11 @@ impl OnnxModel {
             model.context_tokens = text.context,
             "a model is loaded"
         );
-        Ok(Self { engine, text, version })
+        Ok(Self {
+            engine,
+            text,
+            version,
+        })
     }
 
     async fn encode(&self, work: &Work) -> Result<Encoded, Failure> {
@@ -75,14 +82,22 @@ impl OnnxModel {
             .map_err(|reason| Failure::new(Code::InvalidRequest, reason))
     }
 
-    fn generation(&self, work: &Work, encoded: Encoded, out: &mut Emitter) -> Result<(Generation, UnboundedReceiver<Event>), Failure> {
+    fn generation(
+        &self,
+        work: &Work,
+        encoded: Encoded,
+        out: &mut Emitter,
+    ) -> Result<(Generation, UnboundedReceiver<Event>), Failure> {
         let Encoded { tokens: prompt, stop } = encoded;
         let context = self.text.context;
         if prompt.is_empty() {
             return Err(Failure::new(Code::InvalidRequest, "the prompt is empty"));
         }
         if prompt.len() >= context {
-            let message = format!("the prompt has {} tokens; this model holds {context}, the answer included", prompt.len());
+            let message = format!(
+                "the prompt has {} tokens; this model holds {context}, the answer included",
+                prompt.len()
+            );
             return Err(Failure::new(Code::ContextLengthExceeded, message));
         }
         let decoding = work.planning.plan.decoding.clone();
@@ -94,7 +109,12 @@ impl OnnxModel {
         let (events, receiver) = unbounded_channel();
         let generation = Generation {
             max_tokens: (decoding.max_tokens.0 as usize).min(context - prompt.len()),
-            stops: decoding.stop.iter().cloned().chain(stop.map(str::to_owned)).collect(),
+            stops: decoding
+                .stop
+                .iter()
+                .cloned()
+                .chain(stop.map(str::to_owned))
+                .collect(),
             prompt,
             decoding,
             seed,
@@ -122,12 +142,19 @@ impl Backend for OnnxModel {
             let ended = loop {
                 match event {
                     Event::Prefilled { compute_us } => out.computed_us(compute_us),
-                    Event::Token { text: piece, compute_us } => {
+                    Event::Token {
+                        text: piece,
+                        compute_us,
+                    } => {
                         text.push_str(&piece);
                         tokens += 1;
                         out.computed_us(compute_us);
                     }
-                    Event::Ended { text: rest, finish_reason, compute_us } => {
+                    Event::Ended {
+                        text: rest,
+                        finish_reason,
+                        compute_us,
+                    } => {
                         text.push_str(&rest);
                         out.computed_us(compute_us);
                         break Some(finish_reason);

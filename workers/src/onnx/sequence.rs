@@ -132,11 +132,23 @@ impl Sequence {
         let piece = self.detokenizer.push(token, |tokens| text.decode(tokens));
         let shown = self.stops.push(&piece);
         if self.stops.stopped() {
-            self.send(Event::Token { text: shown, compute_us }, Turn::Over);
+            self.send(
+                Event::Token {
+                    text: shown,
+                    compute_us,
+                },
+                Turn::Over,
+            );
             return self.end(text, "stop", 0);
         }
         self.tokens.push(token);
-        let turn = self.send(Event::Token { text: shown, compute_us }, Turn::Again);
+        let turn = self.send(
+            Event::Token {
+                text: shown,
+                compute_us,
+            },
+            Turn::Again,
+        );
         if self.left == 0 {
             return self.end(text, "length", 0);
         }
@@ -150,7 +162,14 @@ impl Sequence {
             rest = self.stops.push(&piece);
             rest.push_str(&self.stops.finish());
         }
-        self.send(Event::Ended { text: rest, finish_reason, compute_us }, Turn::Over)
+        self.send(
+            Event::Ended {
+                text: rest,
+                finish_reason,
+                compute_us,
+            },
+            Turn::Over,
+        )
     }
 
     fn fail(&self, reason: String) -> Turn {
@@ -159,6 +178,10 @@ impl Sequence {
 
     /// A receiver that is gone is a cancelled run: nothing is lost.
     fn send(&self, event: Event, turn: Turn) -> Turn {
-        if self.events.send(event).is_err() { Turn::Over } else { turn }
+        if self.events.send(event).is_err() {
+            Turn::Over
+        } else {
+            turn
+        }
     }
 }

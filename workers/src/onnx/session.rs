@@ -40,7 +40,12 @@ const LOGITS: &str = "logits";
 
 impl CausalGraph {
     /// Loads the graph and checks that it is one which this engine can run.
-    pub fn load(environment: &Environment, path: &Path, spec: &OnnxSpec, device: Device) -> Result<Self, LoadError> {
+    pub fn load(
+        environment: &Environment,
+        path: &Path,
+        spec: &OnnxSpec,
+        device: Device,
+    ) -> Result<Self, LoadError> {
         let providers = providers(device);
         // Lengths differ from step to step, so remembered allocation patterns only cost memory; and idle threads must not spin.
         let session = Session::builder(environment)?
@@ -50,14 +55,19 @@ impl CausalGraph {
             .with_intra_threads(spec.threads)?
             .with_execution_providers(providers)?
             .commit_from_file(path)?;
-        let (mut attention_mask, mut position_ids, mut integers, mut cache) = (false, false, None, Vec::new());
+        let (mut attention_mask, mut position_ids, mut integers, mut cache) =
+            (false, false, None, Vec::new());
         for input in session.inputs() {
             match input.name() {
                 INPUT_IDS => integers = Some(tensor(input)?.0),
                 ATTENTION_MASK => attention_mask = true,
                 POSITION_IDS => position_ids = true,
                 name if name.starts_with("past") => cache.push(cache_tensor(input, session.outputs())?),
-                name => return Err(unfit(format!("it wants the input `{name}`, which nobody here can give"))),
+                name => {
+                    return Err(unfit(format!(
+                        "it wants the input `{name}`, which nobody here can give"
+                    )));
+                }
             }
         }
         let integers = integers.ok_or_else(|| unfit(format!("it has no input `{INPUT_IDS}`")))?;
@@ -65,38 +75,77 @@ impl CausalGraph {
             return Err(unfit(format!("`{INPUT_IDS}` is {integers}, not int64 or int32")));
         }
         if cache.is_empty() {
-            return Err(unfit("it keeps no attention cache (no inputs `past_key_values.*`)"));
+            return Err(unfit(
+                "it keeps no attention cache (no inputs `past_key_values.*`)",
+            ));
         }
-        match session.outputs().iter().find(|output| output.name() == LOGITS).map(tensor) {
+        match session
+            .outputs()
+            .iter()
+            .find(|output| output.name() == LOGITS)
+            .map(tensor)
+        {
             Some(Ok((TensorElementType::Float32, _))) => {}
-            Some(Ok((other, _))) => return Err(unfit(format!("its logits are {other}; only float32 is read"))),
+            Some(Ok((other, _))) => {
+                return Err(unfit(format!("its logits are {other}; only float32 is read")));
+            }
             Some(Err(error)) => return Err(error),
             None => return Err(unfit(format!("it has no output `{LOGITS}`"))),
         }
-        Ok(Self { session, attention_mask, position_ids, integers, cache })
+        Ok(Self {
+            session,
+            attention_mask,
+            position_ids,
+            integers,
+            cache,
+        })
     }
 
     /// Sends `tokens`, which follow `seen` others, through the graph. The cache goes in as it came out, uncopied. Gives the
     /// longer cache, and the logits after the last token if they are `wanted`.
-    pub fn step(&mut self, tokens: &[u32], seen: usize, cache: Cache, wanted: bool) -> Result<(Cache, Vec<f32>), ort::Error> {
+    pub fn step(
+        &mut self,
+        tokens: &[u32],
+        seen: usize,
+        cache: Cache,
+        wanted: bool,
+    ) -> Result<(Cache, Vec<f32>), ort::Error> {
         let count = tokens.len();
         let integers = self.integers;
         let row = |values: Vec<i64>| integer_tensor(integers, values);
         let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(3 + self.cache.len());
-        inputs.push((INPUT_IDS.into(), row(tokens.iter().map(|token| i64::from(*token)).collect())?.into()));
+        inputs.push((
+            INPUT_IDS.into(),
+            row(tokens.iter().map(|token| i64::from(*token)).collect())?.into(),
+        ));
         if self.attention_mask {
             inputs.push((ATTENTION_MASK.into(), row(vec![1; seen + count])?.into()));
         }
         if self.position_ids {
-            inputs.push((POSITION_IDS.into(), row((seen as i64..(seen + count) as i64).collect())?.into()));
+            inputs.push((
+                POSITION_IDS.into(),
+                row((seen as i64..(seen + count) as i64).collect())?.into(),
+            ));
         }
-        let cache = if cache.is_empty() { self.empty_cache()? } else { cache };
+        let cache = if cache.is_empty() {
+            self.empty_cache()?
+        } else {
+            cache
+        };
         for (tensor, value) in self.cache.iter().zip(cache) {
             inputs.push((tensor.past.as_str().into(), value.into()));
         }
         let mut outputs = self.session.run(inputs)?;
-        let logits = if wanted { last_row(&outputs[LOGITS])? } else { Vec::new() };
-        let present = |tensor: &CacheTensor| outputs.remove(&tensor.present).ok_or_else(|| missing(&tensor.present));
+        let logits = if wanted {
+            last_row(&outputs[LOGITS])?
+        } else {
+            Vec::new()
+        };
+        let present = |tensor: &CacheTensor| {
+            outputs
+                .remove(&tensor.present)
+                .ok_or_else(|| missing(&tensor.present))
+        };
         let cache = self.cache.iter().map(present).collect::<Result<Cache, _>>()?;
         Ok((cache, logits))
     }
@@ -141,14 +190,22 @@ fn tensor(outlet: &Outlet) -> Result<(TensorElementType, &ValueType), LoadError>
 fn cache_tensor(input: &Outlet, outputs: &[Outlet]) -> Result<CacheTensor, LoadError> {
     // `past_key_values.0.key` and `present.0.key`; `past_0` and `present_0`.
     let suffix = |name: &str, prefixes: [&str; 2]| {
-        prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).map(str::to_owned)
+        prefixes
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .map(str::to_owned)
     };
     let wanted = suffix(input.name(), ["past_key_values", "past"]);
     let follows = |output: &&Outlet| suffix(output.name(), ["present_key_values", "present"]) == wanted;
     let present = outputs.iter().find(follows);
     let present = present.ok_or_else(|| unfit(format!("no output follows the input `{}`", input.name())))?;
     let (kind, value_type) = tensor(input)?;
-    let ValueType::Tensor { shape, dimension_symbols, .. } = value_type else {
+    let ValueType::Tensor {
+        shape,
+        dimension_symbols,
+        ..
+    } = value_type
+    else {
         return Err(unfit(format!("`{}` is not a tensor", input.name())));
     };
     // One sequence, no token seen yet: what is not fixed is the batch or the length.
@@ -159,7 +216,12 @@ fn cache_tensor(input: &Outlet, outputs: &[Outlet]) -> Result<CacheTensor, LoadE
         _ => i64::from(at == 0),
     };
     let empty = Shape::new(shape.iter().enumerate().map(size));
-    Ok(CacheTensor { past: input.name().to_owned(), present: present.name().to_owned(), kind, empty })
+    Ok(CacheTensor {
+        past: input.name().to_owned(),
+        present: present.name().to_owned(),
+        kind,
+        empty,
+    })
 }
 
 /// A tensor of shape `[1, n]`.

@@ -16,7 +16,11 @@ impl StopScanner {
     /// A scanner for `stops`; empty strings stop nothing.
     pub fn new(stops: impl IntoIterator<Item = String>) -> Self {
         let stops = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
-        Self { stops, held: String::new(), stopped: false }
+        Self {
+            stops,
+            held: String::new(),
+            stopped: false,
+        }
     }
 
     /// Takes the next piece; gives what may be shown now.
@@ -51,7 +55,10 @@ impl StopScanner {
     fn longest_beginning(&self, text: &str) -> usize {
         let beginning = |stop: &String| {
             let inner = stop.char_indices().map(|(at, _)| at).skip(1);
-            inner.filter(|len| text.ends_with(&stop[..*len])).max().unwrap_or(0)
+            inner
+                .filter(|len| text.ends_with(&stop[..*len]))
+                .max()
+                .unwrap_or(0)
         };
         self.stops.iter().map(beginning).max().unwrap_or(0)
     }
@@ -82,7 +89,11 @@ mod tests {
             (&["é!"], &["caf", "é", "!x"], "caf", true),
         ];
         for (stops, pieces, shown, stopped) in cases {
-            assert_eq!(scan(stops, pieces), (shown.to_owned(), stopped), "{stops:?} in {pieces:?}");
+            assert_eq!(
+                scan(stops, pieces),
+                (shown.to_owned(), stopped),
+                "{stops:?} in {pieces:?}"
+            );
         }
     }
 

@@ -3,10 +3,28 @@
 use relay_schemas::TimestampMs;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const DAYS: [&str; 7] = [
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+];
 
 /// `now` as `format` says. What is not known is left as it stands.
 pub fn strftime(format: &str, now: TimestampMs) -> String {
@@ -55,7 +73,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -68,7 +90,11 @@ mod tests {
         let cases = [
             (0, "%Y-%m-%d %H:%M:%S %a", "1970-01-01 00:00:00 Thu"),
             (951_782_400_000, "%d %B %Y", "29 February 2000"),
-            (1_795_250_743_999, "%A, %e %b %y %I:%M %p", "Saturday, 21 Nov 26 08:45 AM"),
+            (
+                1_795_250_743_999,
+                "%A, %e %b %y %I:%M %p",
+                "Saturday, 21 Nov 26 08:45 AM",
+            ),
             (-1, "%Y-%m-%d %H:%M:%S", "1969-12-31 23:59:59"),
             (43_200_000, "%I %p 100%% %q %", "12 PM 100% %q %"),
         ];

@@ -23,7 +23,10 @@ impl ChatTemplate {
     /// Compiles `source`; the error says where it is wrong.
     pub fn compile(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, String> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
         environment.set_syntax(syntax.map_err(|error| error.to_string())?);
         environment.set_unknown_method_callback(python_method);
         environment.add_function("raise_exception", raise_exception);
@@ -31,12 +34,19 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, without_generation_tags(source))
             .map_err(|error| error.to_string())?;
-        Ok(Self { environment, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+        Ok(Self {
+            environment,
+            bos_token: bos_token.to_owned(),
+            eos_token: eos_token.to_owned(),
+        })
     }
 
     /// The prompt for `messages`, up to where the assistant speaks. `now` is what `strftime_now` sees.
     pub fn render(&self, messages: &[Message], now: TimestampMs) -> Result<String, String> {
-        let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|error| error.to_string())?;
         let rendered = template.render(context! {
             messages => Value::from(Serde(messages)),
             add_generation_prompt => true,
@@ -48,7 +58,10 @@ impl ChatTemplate {
         });
         // The detail may quote the messages; the kind and what the template itself raised do not.
         rendered.map_err(|error| match error.kind() {
-            ErrorKind::InvalidOperation => error.detail().unwrap_or("the template refused the messages").to_owned(),
+            ErrorKind::InvalidOperation => error
+                .detail()
+                .unwrap_or("the template refused the messages")
+                .to_owned(),
             kind => format!("the chat template failed: {kind}"),
         })
     }
@@ -59,7 +72,10 @@ fn without_generation_tags(source: &str) -> String {
     let mut source = source.to_owned();
     for word in ["generation", "endgeneration"] {
         for (open, close) in [("{%-", "-%}"), ("{%-", "%}"), ("{%", "-%}"), ("{%", "%}")] {
-            source = source.replace(&format!("{open} {word} {close}"), &format!("{open} if true {close}{open} endif {close}"));
+            source = source.replace(
+                &format!("{open} {word} {close}"),
+                &format!("{open} if true {close}{open} endif {close}"),
+            );
         }
     }
     source
@@ -96,11 +112,19 @@ fn tojson(value: Value, kwargs: Kwargs) -> Result<Value, Error> {
 struct PythonStyle;
 
 impl serde_json::ser::Formatter for PythonStyle {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
@@ -134,7 +158,10 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Option<Value> {
         "title" => title(text).into(),
         "capitalize" => {
             let mut chars = text.chars();
-            let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+            let first: String = chars
+                .next()
+                .map(|c| c.to_uppercase().collect())
+                .unwrap_or_default();
             (first + &chars.as_str().to_lowercase()).into()
         }
         "startswith" => any_of(args, |prefix| text.starts_with(prefix))?.into(),
@@ -144,7 +171,10 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Option<Value> {
             text.replacen(text_arg(0)?, text_arg(1)?, most).into()
         }
         "split" => {
-            let most = args.get(1).and_then(Value::as_usize).map_or(usize::MAX, |most| most.saturating_add(1));
+            let most = args
+                .get(1)
+                .and_then(Value::as_usize)
+                .map_or(usize::MAX, |most| most.saturating_add(1));
             let parts: Vec<Value> = match text_arg(0) {
                 Some(separator) => text.splitn(most, separator).map(Value::from).collect(),
                 None => text.split_whitespace().map(Value::from).collect(),
@@ -171,7 +201,12 @@ fn any_of(args: &[Value], holds: impl Fn(&str) -> bool) -> Option<bool> {
     if let Some(text) = first.as_str() {
         return Some(holds(text));
     }
-    Some(first.try_iter().ok()?.any(|item| item.as_str().is_some_and(&holds)))
+    Some(
+        first
+            .try_iter()
+            .ok()?
+            .any(|item| item.as_str().is_some_and(&holds)),
+    )
 }
 
 fn title(text: &str) -> String {
@@ -192,10 +227,18 @@ fn map_method(map: &Value, method: &str, args: &[Value]) -> Result<Option<Value>
     let keys = || map.try_iter().map(Iterator::collect::<Vec<Value>>);
     Ok(Some(match method {
         "keys" => keys()?.into(),
-        "values" => keys()?.iter().map(|key| map.get_item(key)).collect::<Result<Vec<_>, _>>()?.into(),
+        "values" => keys()?
+            .iter()
+            .map(|key| map.get_item(key))
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         "items" => {
             let pair = |key: Value| Ok(Value::from(vec![key.clone(), map.get_item(&key)?]));
-            keys()?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()?.into()
+            keys()?
+                .into_iter()
+                .map(pair)
+                .collect::<Result<Vec<_>, Error>>()?
+                .into()
         }
         "get" => {
             let Some(key) = args.first() else { return Ok(None) };
@@ -245,23 +288,42 @@ mod tests {
             ("{{ messages[0].content.replace(' ', '').upper() }}", "AB,C"),
             ("{{ messages[0]['content'].rstrip() }}|", "  a B,c|"),
             ("{{ messages[0].get('tool_calls', 'none') }}", "none"),
-            ("{% for k, v in messages[0].items() %}{{ k }};{% endfor %}", "role;content;"),
+            (
+                "{% for k, v in messages[0].items() %}{{ k }};{% endfor %}",
+                "role;content;",
+            ),
             ("{{ {'a': [1, '<é>']} | tojson }}", "{\"a\": [1, \"<é>\"]}"),
-            ("{{ strftime_now('%d %b %Y, %A %H:%M') }}", "21 Nov 2026, Saturday 08:45"),
+            (
+                "{{ strftime_now('%d %b %Y, %A %H:%M') }}",
+                "21 Nov 2026, Saturday 08:45",
+            ),
             ("{% generation %}x{% endgeneration %}", "x"),
-            ("{% for m in messages %}{% break %}{% endfor %}{{ tools is none }}", "true"),
-            ("{% set ns = namespace(n=1) %}{% set ns.n = ns.n + 1 %}{{ ns.n }}", "2"),
-            ("{{ messages[1:] | length }}{{ messages[0] is mapping }}", "0true"),
+            (
+                "{% for m in messages %}{% break %}{% endfor %}{{ tools is none }}",
+                "True",
+            ),
+            (
+                "{% set ns = namespace(n=1) %}{% set ns.n = ns.n + 1 %}{{ ns.n }}",
+                "2",
+            ),
+            ("{{ messages[1:] | length }}{{ messages[0] is mapping }}", "0True"),
             ("{{ 'hello world'.title() }}{{ 'a-b'.find('b') }}", "Hello World2"),
         ];
         for (source, expected) in cases {
-            assert_eq!(render(source, &[("user", "  a B,c ")]).as_deref(), Ok(expected), "{source}");
+            assert_eq!(
+                render(source, &[("user", "  a B,c ")]).as_deref(),
+                Ok(expected),
+                "{source}"
+            );
         }
     }
 
     #[test]
     fn what_a_template_refuses_is_said_in_its_own_words_and_failures_quote_no_message() {
-        let refused = render("{{ raise_exception('roles must alternate') }}", &[("user", "secret")]);
+        let refused = render(
+            "{{ raise_exception('roles must alternate') }}",
+            &[("user", "secret")],
+        );
         assert_eq!(refused.unwrap_err(), "roles must alternate");
         let failed = render("{{ messages[0].content.nonsense() }}", &[("user", "secret")]).unwrap_err();
         assert!(!failed.contains("secret"), "{failed}");

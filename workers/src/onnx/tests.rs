@@ -1,1 +1,315 @@
+//! The engine against the project's own models and the real ONNX Runtime.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::models::GraphKind;
+use crate::testing::{self, work};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn spec(folder: &str, graph: GraphKind) -> OnnxSpec {
+    OnnxSpec {
+        path: root().join("models").join(folder),
+        graph,
+        precision: None,
+        execution_provider: None,
+        threads: 1,
+        prefill_chunk: 256,
+        max_sequences: 8,
+        max_context: None,
+    }
+}
+
+fn load(spec: &OnnxSpec) -> Arc<OnnxModel> {
+    let library = library_path(&root().join(".relay/tools/onnxruntime/libonnxruntime.so"));
+    assert!(
+        library.exists(),
+        "no ONNX Runtime at {}: run `make install`, or name it in {}",
+        library.display(),
+        library::VARIABLE
+    );
+    Arc::new(OnnxModel::load("test", spec, &library, Device::Cpu).unwrap())
+}
+
+fn emitter() -> Emitter {
+    Emitter::new(1 << 20, Arc::new(AtomicU32::new(0)), None)
+}
+
+/// Runs a request; gives text, finish reason and tokens.
+async fn answer(model: &OnnxModel, work: &Work) -> (String, String, u32) {
+    let mut out = emitter();
+    let finished = model.run(work, &mut out).await.unwrap();
+    let taken = out.into_parts();
+    (taken.text, finished.finish_reason, taken.tokens)
+}
+
+fn chat(content: &str) -> Work {
+    work(
+        "test",
+        &serde_json::json!({"messages": [{"role": "user", "content": content}]}).to_string(),
+    )
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    prompt: Vec<u32>,
+    tokens: Vec<u32>,
+}
+
+fn golden(name: &str) -> Vec<Golden> {
+    let path = root().join("models/build/golden").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The engine's greedy tokens, with the prompt's tokens given and the text left to itself.
+async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
+    let (events, mut receiver) = unbounded_channel();
+    let decoding = work("test", "{}").planning.plan.decoding;
+    let prompt = prompt.to_vec();
+    assert!(model.engine.submit(Generation {
+        prompt,
+        decoding,
+        max_tokens: most,
+        seed: 0,
+        stops: Vec::new(),
+        events
+    }));
+    let mut text = String::new();
+    while let Some(event) = receiver.recv().await {
+        match event {
+            Event::Prefilled { .. } => {}
+            Event::Token { text: piece, .. } | Event::Ended { text: piece, .. } => text.push_str(&piece),
+            Event::Failed(reason) => panic!("{reason}"),
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn both_graphs_of_the_chat_model_say_what_the_trained_model_says() {
+    let golden = golden("chat.json");
+    for graph in [GraphKind::Gqa, GraphKind::Plain] {
+        let model = load(&spec("relay-chat", graph));
+        for case in &golden {
+            let end = case.tokens.len()
+                - usize::from(case.tokens.last().is_some_and(|t| model.text.ends.contains(t)));
+            let expected = model.text.decode(&case.tokens[..end]);
+            let got = greedy(
+                &model,
+                &case.prompt,
+                case.tokens.len().min(1_024 - case.prompt.len()),
+            )
+            .await;
+            assert_eq!(got, expected, "{graph:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gpt2_shaped_model_says_what_the_trained_model_says() {
+    let model = load(&spec("relay-gpt2", GraphKind::Auto));
+    for case in golden("gpt2.json") {
+        let end = case
+            .tokens
+            .iter()
+            .position(|token| model.text.ends.contains(token))
+            .unwrap_or(case.tokens.len());
+        let got = greedy(&model, &case.prompt, end.max(1)).await;
+        assert_eq!(got, model.text.decode(&case.tokens[..end]));
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_in_chunks_gives_what_the_whole_prompt_gives() {
+    let whole = load(&spec("relay-chat", GraphKind::Gqa));
+    let longest = golden("chat.json")
+        .into_iter()
+        .max_by_key(|case| case.prompt.len())
+        .unwrap();
+    let expected = greedy(&whole, &longest.prompt, 16).await;
+    for graph in [GraphKind::Gqa, GraphKind::Plain] {
+        let chunked = load(&OnnxSpec {
+            prefill_chunk: 7,
+            ..spec("relay-chat", graph)
+        });
+        assert_eq!(greedy(&chunked, &longest.prompt, 16).await, expected, "{graph:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_precision_names_another_graph_with_a_version_of_its_own() {
+    let model = load(&OnnxSpec {
+        precision: Some("int8".to_owned()),
+        ..spec("relay-chat", GraphKind::Auto)
+    });
+    let (text, ..) = answer(&model, &chat("What is the capital of France?")).await;
+    assert!(!text.is_empty());
+    let full = load(&spec("relay-chat", GraphKind::Auto));
+    assert_ne!(model.version(), full.version());
+    assert_eq!(
+        full.version(),
+        load(&spec("relay-chat", GraphKind::Auto)).version()
+    );
+}
+
+#[tokio::test]
+async fn a_seed_repeats_a_sampled_answer_and_a_drawn_seed_is_told() {
+    let model = load(&spec("relay-chat", GraphKind::Auto));
+    let mut work = chat("Tell me about the moon.");
+    // Hot enough that equal answers to different seeds are out of the question.
+    work.planning.plan.decoding.temperature = 20.0;
+    let mut out = emitter();
+    model.run(&work, &mut out).await.unwrap();
+    let drawn = out.into_parts();
+    work.planning.plan.decoding.seed = drawn.seed;
+    assert!(drawn.seed.is_some());
+    assert_eq!(answer(&model, &work).await.0, drawn.text);
+    work.planning.plan.decoding.seed = drawn.seed.map(|seed| seed ^ 1);
+    assert_ne!(answer(&model, &work).await.0, drawn.text);
+}
+
+#[tokio::test]
+async fn sequences_in_turn_say_what_each_says_alone() {
+    let model = load(&OnnxSpec {
+        max_sequences: 2,
+        ..spec("relay-chat", GraphKind::Auto)
+    });
+    let questions = [
+        "What is the capital of France?",
+        "Say hello.",
+        "What is 2 plus 3?",
+    ]
+    .map(chat);
+    let mut alone = Vec::new();
+    for work in &questions {
+        alone.push(answer(&model, work).await);
+    }
+    let [a, b, c] = &questions;
+    let together = tokio::join!(answer(&model, a), answer(&model, b), answer(&model, c));
+    assert_eq!(vec![together.0, together.1, together.2], alone);
+}
+
+#[tokio::test]
+async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
+    let model = load(&spec("relay-chat", GraphKind::Auto));
+    let mut work = chat("What is the capital of France?");
+    let (whole, reason, tokens) = answer(&model, &work).await;
+    assert_eq!(reason, "stop");
+    // Two characters out of the middle: probably across tokens, certainly inside the text.
+    let middle: String = whole.chars().skip(whole.chars().count() / 2).take(2).collect();
+    work.planning.plan.decoding.stop = vec![middle.clone()];
+    let (cut, reason, fewer) = answer(&model, &work).await;
+    assert_eq!(
+        (cut.as_str(), reason.as_str()),
+        (whole.split(&middle).next().unwrap(), "stop")
+    );
+    assert!(fewer < tokens);
+}
+
+#[tokio::test]
+async fn the_limit_of_new_tokens_ends_the_answer_with_length() {
+    let model = load(&spec("relay-chat", GraphKind::Auto));
+    let mut work = chat("What is the capital of France?");
+    work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(3);
+    let (_, reason, tokens) = answer(&model, &work).await;
+    assert_eq!((reason.as_str(), tokens), ("length", 3));
+    work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(0);
+    assert_eq!(
+        answer(&model, &work).await,
+        (String::new(), "length".to_owned(), 0)
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_context_is_refused_and_what_just_fits_is_cut() {
+    let model = load(&OnnxSpec {
+        max_context: Some(24),
+        ..spec("relay-chat", GraphKind::Auto)
+    });
+    let failure = model
+        .run(&chat(&"word ".repeat(100)), &mut emitter())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, Code::ContextLengthExceeded);
+    assert!(!failure.message.contains("word"), "{}", failure.message);
+    let mut out = emitter();
+    let finished = model
+        .run(&chat("Tell me a very long story about the sea."), &mut out)
+        .await
+        .unwrap();
+    let taken = out.into_parts();
+    assert_eq!(finished.finish_reason, "length");
+    assert_eq!(taken.prompt_tokens.unwrap() + taken.tokens, 24);
+}
+
+#[tokio::test]
+async fn a_dropped_run_leaves_the_engine_to_the_others_at_once() {
+    let model = load(&OnnxSpec {
+        max_sequences: 1,
+        ..spec("relay-chat", GraphKind::Auto)
+    });
+    let expected = answer(&model, &chat("Say hello.")).await;
+    let mut endless = chat("Tell me a long story.");
+    endless.planning.plan.decoding.temperature = 50.0;
+    endless.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(1_000);
+    let shown = Arc::new(AtomicU32::new(0));
+    let mut out = Emitter::new(1 << 20, shown.clone(), None);
+    tokio::select! {
+        _ = model.run(&endless, &mut out) => panic!("it was to be cancelled"),
+        () = testing::until(|| shown.load(Ordering::Relaxed) > 2) => {}
+    }
+    // With a single place in turn this only ends well if the endless one has left.
+    let hello = chat("Say hello.");
+    let next = tokio::time::timeout(Duration::from_secs(10), answer(&model, &hello));
+    assert_eq!(next.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn requests_that_no_prompt_can_be_made_of_are_refused() {
+    let model = load(&spec("relay-chat", GraphKind::Auto));
+    for canonical in ["{}", r#"{"messages":[]}"#, r#"{"prompt":""}"#] {
+        let failure = model
+            .run(&work("test", canonical), &mut emitter())
+            .await
+            .unwrap_err();
+        assert_eq!(failure.code, Code::InvalidRequest, "{canonical}");
+    }
+}
+
+#[test]
+fn folders_that_are_no_models_are_named_with_the_file_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library_path(&root().join(".relay/tools/onnxruntime/libonnxruntime.so"));
+    let spec = OnnxSpec {
+        path: folder.path().to_owned(),
+        ..spec("relay-chat", GraphKind::Auto)
+    };
+    let refused = || {
+        OnnxModel::load("test", &spec, &library, Device::Cpu)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert!(refused().contains("no graph (.onnx)"), "{}", refused());
+    std::fs::write(folder.path().join("model.onnx"), "no graph").unwrap();
+    assert!(refused().contains("tokenizer.json"), "{}", refused());
+    std::fs::copy(
+        root().join("models/relay-chat/tokenizer.json"),
+        folder.path().join("tokenizer.json"),
+    )
+    .unwrap();
+    assert!(refused().starts_with("ONNX Runtime: "), "{}", refused());
+    std::fs::write(folder.path().join("config.json"), "{").unwrap();
+    assert!(refused().contains("config.json"), "{}", refused());
+}

@@ -76,13 +76,19 @@ impl TextSide {
         let mut tokenizer = Tokenizer::from_file(&path).map_err(|error| LoadError::file(&path, error))?;
         // A file may carry the truncation and padding of its training.
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| LoadError::file(&path, error))?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| LoadError::file(&path, error))?;
         let config: ModelConfig = read_json(folder, "config.json")?.unwrap_or_default();
         let generation: ModelConfig = read_json(folder, "generation_config.json")?.unwrap_or_default();
-        let tokenizer_config: TokenizerConfig = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        let tokenizer_config: TokenizerConfig =
+            read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
 
         let special = |token: &Option<Special>| token.as_ref().map_or("", Special::as_str).to_owned();
-        let (bos, eos) = (special(&tokenizer_config.bos_token), special(&tokenizer_config.eos_token));
+        let (bos, eos) = (
+            special(&tokenizer_config.bos_token),
+            special(&tokenizer_config.eos_token),
+        );
         let listed = [&generation.eos_token_id, &config.eos_token_id];
         let listed = listed.into_iter().flatten().flat_map(TokenIds::as_slice).copied();
         let mut ends: Vec<u32> = listed.chain(tokenizer.token_to_id(&eos)).collect();
@@ -97,10 +103,17 @@ impl TextSide {
             None => None,
         };
         // `model_max_length` is 1e30 where nobody set it.
-        let from_tokenizer = tokenizer_config.model_max_length.filter(|length| (1.0..1e9).contains(length));
+        let from_tokenizer = tokenizer_config
+            .model_max_length
+            .filter(|length| (1.0..1e9).contains(length));
         let context = config.context().or(from_tokenizer.map(|length| length as usize));
         let context = max_context.or(context).unwrap_or(DEFAULT_CONTEXT);
-        Ok(Self { tokenizer, template, ends, context })
+        Ok(Self {
+            tokenizer,
+            template,
+            ends,
+            context,
+        })
     }
 
     /// The prompt's tokens. Errors say nothing of the prompt.
@@ -113,7 +126,10 @@ impl TextSide {
         };
         let encoding = self.tokenizer.encode_fast(text, add_special);
         let encoding = encoding.map_err(|_| "the prompt cannot be tokenized".to_owned())?;
-        Ok(Encoded { tokens: encoding.get_ids().to_vec(), stop })
+        Ok(Encoded {
+            tokens: encoding.get_ids().to_vec(),
+            stop,
+        })
     }
 
     /// The text of `tokens`, without special tokens.
@@ -132,9 +148,10 @@ fn template_source(folder: &Path, configured: Option<Templates>) -> Result<Optio
     }
     Ok(match configured {
         Some(Templates::One(source)) => Some(source),
-        Some(Templates::Named(named)) => {
-            named.into_iter().find(|named| named.name == "default").map(|named| named.template)
-        }
+        Some(Templates::Named(named)) => named
+            .into_iter()
+            .find(|named| named.name == "default")
+            .map(|named| named.template),
         None => None,
     })
 }

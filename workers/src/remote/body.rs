@@ -14,13 +14,22 @@ use crate::backend::usage;
 ///
 /// # Errors
 /// If the canonical request is no JSON object, or a number cannot be written.
-pub fn request(canonical: &str, upstream_model: &str, decoding: &Decoding) -> Result<Vec<u8>, serde_json::Error> {
-    let mut fields: BTreeMap<String, Cow<'_, RawValue>> = serde_json::from_str::<BTreeMap<String, &RawValue>>(canonical)?
-        .into_iter()
-        .map(|(name, value)| (name, Cow::Borrowed(value)))
-        .collect();
+pub fn request(
+    canonical: &str,
+    upstream_model: &str,
+    decoding: &Decoding,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut fields: BTreeMap<String, Cow<'_, RawValue>> =
+        serde_json::from_str::<BTreeMap<String, &RawValue>>(canonical)?
+            .into_iter()
+            .map(|(name, value)| (name, Cow::Borrowed(value)))
+            .collect();
     // The newer name where the client used it: models that know only one of the two know that one.
-    let limit = if fields.contains_key("max_completion_tokens") { "max_completion_tokens" } else { "max_tokens" };
+    let limit = if fields.contains_key("max_completion_tokens") {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    };
     fields.remove("max_tokens");
     let mut set = |name: &str, value: &dyn erased::Json| -> Result<(), serde_json::Error> {
         fields.insert(name.to_owned(), Cow::Owned(value.raw()?));
@@ -124,18 +133,27 @@ impl UpstreamError {
         let code = self.code.as_ref().and_then(serde_json::Value::as_str);
         code.is_some_and(says)
             || self.r#type.as_deref().is_some_and(says)
-            || self.message.as_deref().is_some_and(|message| says(message) || message.contains("context length"))
+            || self
+                .message
+                .as_deref()
+                .is_some_and(|message| says(message) || message.contains("context length"))
     }
 
     /// Its words for machines, as far as they look like such.
     pub fn words(&self) -> String {
         let code = self.code.as_ref().and_then(serde_json::Value::as_str);
-        let named = [("code", code), ("type", self.r#type.as_deref()), ("param", self.param.as_deref())];
+        let named = [
+            ("code", code),
+            ("type", self.r#type.as_deref()),
+            ("param", self.param.as_deref()),
+        ];
         let word = |text: &&str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
             !text.is_empty() && text.len() <= 64 && text.chars().all(plain)
         };
-        let words = named.iter().filter_map(|(name, text)| text.filter(word).map(|text| format!(", {name} {text}")));
+        let words = named
+            .iter()
+            .filter_map(|(name, text)| text.filter(word).map(|text| format!(", {name} {text}")));
         words.collect()
     }
 }
@@ -183,7 +201,8 @@ impl Answer {
             }
         };
         if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
-            self.error.get_or_insert(Wrong::Said(UpstreamError::parse(error.get().as_bytes())));
+            self.error
+                .get_or_insert(Wrong::Said(UpstreamError::parse(error.get().as_bytes())));
             return;
         }
         if let Some(counted) = chunk.usage {
@@ -192,7 +211,9 @@ impl Answer {
         if let (None, Some(model)) = (&self.model, chunk.model) {
             self.model = Some(model.chars().take(200).collect());
         }
-        let Some(choice) = chunk.choices.into_iter().find(|choice| choice.index == 0) else { return };
+        let Some(choice) = chunk.choices.into_iter().find(|choice| choice.index == 0) else {
+            return;
+        };
         if let Some(content) = choice.delta.content.filter(|content| !content.is_empty()) {
             self.text.push_str(&content);
             self.pieces += 1;
@@ -227,18 +248,28 @@ mod tests {
     #[test]
     fn the_plan_decides_and_unknown_fields_go_through() {
         let canonical = r#"{"max_tokens":99,"messages":[{"content":"\u00e9","role":"user"}],"model":"ours","temperature":2,"thinking":{"budget":1.0}}"#;
-        let body: Value = serde_json::from_slice(&request(canonical, "theirs", &decoding()).unwrap()).unwrap();
+        let body: Value =
+            serde_json::from_slice(&request(canonical, "theirs", &decoding()).unwrap()).unwrap();
         assert_eq!(
             body,
             json!({"max_tokens": 7, "messages": [{"content": "é", "role": "user"}], "model": "theirs", "temperature": 0.5,
                    "thinking": {"budget": 1.0}, "stream": true, "stream_options": {"include_usage": true}})
         );
-        let all = Decoding { top_p: Some(0.9), top_k: Some(5), seed: Some(-1), stop: vec!["x".to_owned()], ..decoding() };
+        let all = Decoding {
+            top_p: Some(0.9),
+            top_k: Some(5),
+            seed: Some(-1),
+            stop: vec!["x".to_owned()],
+            ..decoding()
+        };
         let canonical = r#"{"max_completion_tokens":99,"max_tokens":98}"#;
         let body: Value = serde_json::from_slice(&request(canonical, "m", &all).unwrap()).unwrap();
         assert_eq!(body["max_completion_tokens"], 7);
         assert_eq!(body.get("max_tokens"), None);
-        assert_eq!((&body["top_p"], &body["top_k"], &body["seed"]), (&json!(0.9), &json!(5), &json!(-1)));
+        assert_eq!(
+            (&body["top_p"], &body["top_k"], &body["seed"]),
+            (&json!(0.9), &json!(5), &json!(-1))
+        );
         assert_eq!(body["stop"], json!(["x"]));
         assert!(request("[]", "m", &all).is_err());
     }
@@ -255,9 +286,15 @@ mod tests {
         ] {
             answer.take(data);
         }
-        assert_eq!((answer.text.as_str(), answer.pieces, answer.done), ("a\nb", 2, true));
+        assert_eq!(
+            (answer.text.as_str(), answer.pieces, answer.done),
+            ("a\nb", 2, true)
+        );
         assert_eq!(answer.finish_reason.as_deref(), Some("stop"));
-        assert_eq!((answer.usage, answer.model.as_deref()), (Some(usage(3, 2)), Some("m-1")));
+        assert_eq!(
+            (answer.usage, answer.model.as_deref()),
+            (Some(usage(3, 2)), Some("m-1"))
+        );
         assert_eq!(answer.error, None);
     }
 
@@ -268,11 +305,15 @@ mod tests {
         assert_eq!(answer.error, Some(Wrong::NoChunk));
         let mut answer = Answer::default();
         answer.take(r#"{"error":{"message":"secret words","type":"server_error","code":500,"param":"a b"}}"#);
-        let Some(Wrong::Said(error)) = answer.error else { panic!("an error was said") };
+        let Some(Wrong::Said(error)) = answer.error else {
+            panic!("an error was said")
+        };
         assert_eq!(error.words(), ", type server_error");
         let long = UpstreamError::parse(br#"{"error":{"code":"context_length_exceeded"}}"#);
         assert!(long.is_context_length());
-        let long = UpstreamError::parse(br#"{"object":"error","message":"This model's maximum context length is 10 tokens"}"#);
+        let long = UpstreamError::parse(
+            br#"{"object":"error","message":"This model's maximum context length is 10 tokens"}"#,
+        );
         assert!(long.is_context_length() && long.words().is_empty());
         assert_eq!(UpstreamError::parse(b"<html>"), UpstreamError::default());
     }

@@ -41,7 +41,9 @@ impl RetryBudget {
 
 /// The wait before retry number `retry` (from 0): doubles from 50 ms to 2 s, of which `random` (`0.0..1.0`) takes up to a half.
 pub fn backoff(retry: u32, random: f64) -> Duration {
-    let whole = Duration::from_millis(50).saturating_mul(1 << retry.min(10)).min(Duration::from_secs(2));
+    let whole = Duration::from_millis(50)
+        .saturating_mul(1 << retry.min(10))
+        .min(Duration::from_secs(2));
     whole.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
 }
 
@@ -63,6 +65,9 @@ mod tests {
     #[test]
     fn waits_double_up_to_their_limit() {
         let ms = |retry, random| backoff(retry, random).as_millis();
-        assert_eq!([ms(0, 0.0), ms(1, 0.0), ms(2, 1.0), ms(40, 0.0)], [50, 100, 100, 2_000]);
+        assert_eq!(
+            [ms(0, 0.0), ms(1, 0.0), ms(2, 1.0), ms(40, 0.0)],
+            [50, 100, 100, 2_000]
+        );
     }
 }

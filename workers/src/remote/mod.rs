@@ -45,11 +45,17 @@ struct Failed {
 
 impl Failed {
     fn for_good(code: Code, message: impl Into<String>) -> Self {
-        Self { failure: Failure::new(code, message), passing: false }
+        Self {
+            failure: Failure::new(code, message),
+            passing: false,
+        }
     }
 
     fn for_now(code: Code, message: impl Into<String>) -> Self {
-        Self { failure: Failure::new(code, message), passing: true }
+        Self {
+            failure: Failure::new(code, message),
+            passing: true,
+        }
     }
 }
 
@@ -115,13 +121,23 @@ impl RemoteModel {
                     bytes += chunk.len();
                     let read = parser.push(&chunk, |data| answer.take(data));
                     if read.is_err() || bytes > self.spec.max_body_bytes {
-                        return Err(Failed::for_good(Code::BackendError, "the endpoint's answer is too large"));
+                        return Err(Failed::for_good(
+                            Code::BackendError,
+                            "the endpoint's answer is too large",
+                        ));
                     }
                 }
                 None => parser.finish(|data| answer.take(data)),
             }
             // Text that came before an error was produced, and is shown.
-            if out.piece(&std::mem::take(&mut answer.text), std::mem::take(&mut answer.pieces)).await == Room::Full {
+            if out
+                .piece(
+                    &std::mem::take(&mut answer.text),
+                    std::mem::take(&mut answer.pieces),
+                )
+                .await
+                == Room::Full
+            {
                 return Ok(Finished::with("length"));
             }
             if let Some(wrong) = answer.error.take() {
@@ -136,7 +152,9 @@ impl RemoteModel {
     async fn refused(&self, response: Response) -> Failed {
         let status = response.status();
         let patience = self.spec.idle_timeout;
-        let body = timeout(patience, beginning(response, ERROR_BODY_BYTES)).await.unwrap_or_default();
+        let body = timeout(patience, beginning(response, ERROR_BODY_BYTES))
+            .await
+            .unwrap_or_default();
         refusal(status, &UpstreamError::parse(&body))
     }
 }
@@ -188,7 +206,8 @@ fn headers(spec: &RemoteSpec) -> Result<HeaderMap, String> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     if let Some(variable) = &spec.api_key_env {
-        let key = std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))?;
+        let key =
+            std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))?;
         let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
             .map_err(|_| format!("the environment variable {variable} holds what no header can"))?;
         value.set_sensitive(true);
@@ -229,16 +248,23 @@ fn broken_off() -> Failed {
 
 fn went_wrong(wrong: &Wrong) -> Failed {
     match wrong {
-        Wrong::NoChunk => Failed::for_good(Code::BackendError, "the endpoint sent what is no chunk of an answer"),
+        Wrong::NoChunk => Failed::for_good(
+            Code::BackendError,
+            "the endpoint sent what is no chunk of an answer",
+        ),
         Wrong::Said(error) if error.is_context_length() => too_long(),
-        Wrong::Said(error) => {
-            Failed::for_now(Code::BackendError, format!("the endpoint failed while it answered{}", error.words()))
-        }
+        Wrong::Said(error) => Failed::for_now(
+            Code::BackendError,
+            format!("the endpoint failed while it answered{}", error.words()),
+        ),
     }
 }
 
 fn too_long() -> Failed {
-    Failed::for_good(Code::ContextLengthExceeded, "prompt and answer do not fit into the endpoint's model")
+    Failed::for_good(
+        Code::ContextLengthExceeded,
+        "prompt and answer do not fit into the endpoint's model",
+    )
 }
 
 /// What a status other than 200 means for the client, who knows nothing of this endpoint.
@@ -246,7 +272,11 @@ fn refusal(status: StatusCode, error: &UpstreamError) -> Failed {
     if error.is_context_length() {
         return too_long();
     }
-    let message = format!("the endpoint answered with status {}{}", status.as_u16(), error.words());
+    let message = format!(
+        "the endpoint answered with status {}{}",
+        status.as_u16(),
+        error.words()
+    );
     match status.as_u16() {
         408 | 429 | 503 | 529 => Failed::for_now(Code::BackendUnavailable, message),
         500..=599 => Failed::for_now(Code::BackendError, message),
@@ -262,7 +292,11 @@ fn finished(answer: Answer) -> Result<Finished, Failed> {
     let Some(finish_reason) = answer.finish_reason else {
         return Err(broken_off());
     };
-    Ok(Finished { finish_reason, usage: answer.usage, model_version: answer.model })
+    Ok(Finished {
+        finish_reason,
+        usage: answer.usage,
+        model_version: answer.model,
+    })
 }
 
 #[cfg(test)]
@@ -290,6 +324,9 @@ mod tests {
             assert_eq!((failed.failure.code, failed.passing), (code, passing), "{status}");
         }
         let long = UpstreamError::parse(br#"{"error":{"code":"context_length_exceeded"}}"#);
-        assert_eq!(refusal(StatusCode::BAD_REQUEST, &long).failure.code, Code::ContextLengthExceeded);
+        assert_eq!(
+            refusal(StatusCode::BAD_REQUEST, &long).failure.code,
+            Code::ContextLengthExceeded
+        );
     }
 }

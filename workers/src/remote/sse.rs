@@ -69,7 +69,9 @@ impl SseParser {
             return;
         }
         // `event`, `id`, `retry` and comments mean nothing here.
-        let Some(value) = line.strip_prefix(b"data") else { return };
+        let Some(value) = line.strip_prefix(b"data") else {
+            return;
+        };
         let value = match value {
             [] => value,
             [b':', b' ', value @ ..] | [b':', value @ ..] => value,
@@ -117,7 +119,10 @@ mod tests {
     fn events_are_read_as_the_standard_says() {
         let cases: [(&str, &[&str]); 8] = [
             ("data: a\n\ndata:b\n\n", &["a", "b"]),
-            ("\u{FEFF}data: a\r\n\r\n: comment\r\n\r\ndata: b\r\n\r\n", &["a", "b"]),
+            (
+                "\u{FEFF}data: a\r\n\r\n: comment\r\n\r\ndata: b\r\n\r\n",
+                &["a", "b"],
+            ),
             ("event: x\nid: 1\nretry: 5\ndata: a\ndata: b\n\n", &["a\nb"]),
             ("data\n\n", &[""]),
             ("data:  two spaces\r\r", &[" two spaces"]),

@@ -1,0 +1,463 @@
+//! The whole service on the embedded bus: leased work in, outcomes and frames out.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use relay_control::{ask, subjects};
+use relay_schemas::{
+    Candidate, Lane, MicroUsd, OutcomeStatus, ReplayAnswer, ReplayQuery, TokenCount, Work, encode,
+};
+use support::House;
+use support::mock::{Mock, Settings};
+
+async fn mock(settings: Settings) -> Mock {
+    Mock::start(0, settings).await.unwrap()
+}
+
+/// A models file with `mock` behind `url`.
+fn models(url: &str) -> String {
+    format!(
+        "models:\n  mock:\n    backend: openai\n    base_url: {url}/v1\n    upstream_model: upstream\n    \
+         price: {{prompt: 1000000, completion: 2000000}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_streamed_becomes_an_outcome_and_then_one_frame() {
+    let mock = mock(Settings {
+        tokens: 4,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("r-1", "mock", "alpha beta");
+    let mut frames = house.listen(&mut work).await.unwrap();
+    house.dispatch(&work).await.unwrap();
+
+    let frames = frames.all().await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(
+        (frames[0].seq, frames[0].text.as_str()),
+        (0, "alpha beta alpha beta")
+    );
+    let end = frames[0].end.clone().unwrap();
+    assert_eq!(
+        (end.status, end.finish_reason.as_deref()),
+        (OutcomeStatus::Completed, Some("stop"))
+    );
+
+    let answer = outcome.answer.unwrap();
+    assert_eq!(
+        (answer.text.as_str(), answer.model.as_str()),
+        ("alpha beta alpha beta", "mock")
+    );
+    assert_eq!(answer.model_version, "upstream");
+    assert_eq!(outcome.run, frames[0].run);
+    assert_eq!(
+        (outcome.usage.prompt_tokens, outcome.usage.completion_tokens),
+        (TokenCount(2), TokenCount(4))
+    );
+    assert_eq!(outcome.cost_micro_usd, MicroUsd(2 + 8));
+    assert_eq!(outcome.lease.unwrap().attempt, 1);
+    assert!(outcome.timings.ttft_ms.is_some() && outcome.timings.backend_latency_ms.is_some());
+    house.status(|status| status.in_flight.is_empty()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_leaves_piece_by_piece_and_missed_frames_are_given_again() {
+    let token = Duration::from_millis(20);
+    let mock = mock(Settings {
+        tokens: 3,
+        token,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("r-1", "mock", "a b c");
+    work.request.stream = true;
+    let mut listener = house.listen(&mut work).await.unwrap();
+    house.dispatch(&work).await.unwrap();
+
+    let frames = listener.all().await.unwrap();
+    let texts: String = frames.iter().map(|frame| frame.text.as_str()).collect();
+    assert_eq!(texts, "a b c");
+    assert!(
+        frames.len() >= 3,
+        "tokens that come apart leave apart: {}",
+        frames.len()
+    );
+    assert!(frames.iter().zip(0..).all(|(frame, seq)| frame.seq == seq));
+    assert!(frames.iter().rev().skip(1).all(|frame| frame.end.is_none()));
+    let last = frames.last().unwrap();
+    assert_eq!(last.text, "", "the text has left already");
+    assert_eq!(house.outcome().await.unwrap().answer.unwrap().text, "a b c");
+
+    let query = |run| ReplayQuery {
+        request_id: "r-1".into(),
+        run,
+        from_seq: 1,
+    };
+    let subject = subjects::replay(&"w".into(), house.epoch);
+    let again: ReplayAnswer = ask(
+        &*house.control,
+        &subject,
+        &query(last.run.clone()),
+        support::PATIENCE,
+    )
+    .await
+    .unwrap();
+    assert_eq!(again.frames, frames[1..]);
+    let mut other = last.run.clone();
+    other.attempt = 9;
+    let none: ReplayAnswer = ask(&*house.control, &subject, &query(other), support::PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(none.frames, []);
+}
+
+#[tokio::test]
+async fn work_that_is_not_ours_is_passed_over_and_a_repeated_record_runs_once() {
+    let mock = mock(Settings::default()).await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let template = house.work("", "mock", "x");
+    let change = |id: &str, change: fn(&mut Work)| {
+        let mut work = template.clone();
+        work.request.request_id = id.into();
+        change(&mut work);
+        work
+    };
+    let foreign = [
+        change("other-instance", |work| work.lease.worker = "v".into()),
+        change("other-epoch", |work| work.lease.worker_epoch -= 1),
+    ];
+    for work in &foreign {
+        house.dispatch(work).await.unwrap();
+    }
+    let ours = change("ours", |_| {});
+    house.dispatch(&ours).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().request_id, "ours".into());
+    house.dispatch(&ours).await.unwrap();
+    house
+        .dispatch(&change("old-scheduler", |work| work.lease.scheduler_epoch = 2))
+        .await
+        .unwrap();
+    house.dispatch(&change("last", |_| {})).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().request_id, "last".into());
+    assert_eq!(mock.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_cancel_ends_a_run_with_what_it_has_and_one_that_comes_first_still_holds() {
+    let token = Duration::from_millis(10);
+    let mock = mock(Settings {
+        tokens: 1_000,
+        token,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("running", "mock", "word");
+    work.request.stream = true;
+    let mut frames = house.listen(&mut work).await.unwrap();
+    house.dispatch(&work).await.unwrap();
+    frames.next().await.unwrap();
+    let status = house
+        .status(|status| status.in_flight.iter().any(|held| held.tokens > TokenCount(1)))
+        .await
+        .unwrap();
+    assert_eq!((status.in_flight.len(), status.in_flight[0].attempt), (1, 1));
+    house.cancel("running").await.unwrap();
+
+    let end = frames.all().await.unwrap().pop().unwrap().end.unwrap();
+    assert_eq!(
+        (end.status, end.finish_reason.as_deref()),
+        (OutcomeStatus::Cancelled, Some("cancelled"))
+    );
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (OutcomeStatus::Cancelled, Some("cancelled"))
+    );
+    let answer = outcome.answer.unwrap();
+    assert!(answer.text.starts_with("word word"), "{}", answer.text);
+    assert_eq!(
+        outcome.usage.completion_tokens.0 as usize,
+        answer.text.split(' ').count()
+    );
+    assert!(outcome.cost_micro_usd > MicroUsd(0), "usage so far counts");
+    assert_eq!(mock.finished(), 0);
+
+    // The seam keeps order: once the second cancel has ended its run, the first has been heard.
+    house
+        .dispatch(&house.work("witness", "mock", "word"))
+        .await
+        .unwrap();
+    house.status(|status| !status.in_flight.is_empty()).await.unwrap();
+    house.cancel("not yet here").await.unwrap();
+    house.cancel("witness").await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().request_id, "witness".into());
+    house
+        .dispatch(&house.work("not yet here", "mock", "word"))
+        .await
+        .unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!((outcome.status, outcome.answer), (OutcomeStatus::Cancelled, None));
+    assert_eq!(mock.requests(), 2, "it never ran");
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_run_as_expired() {
+    let mock = mock(Settings {
+        first: Duration::from_secs(60),
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("soon", "mock", "x");
+    work.planning.plan.deadline = relay_schemas::TimestampMs::now().plus_ms(150);
+    house.dispatch(&work).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (OutcomeStatus::Expired, Some("deadline_exceeded"))
+    );
+    work.request.request_id = "past".into();
+    house.dispatch(&work).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Expired);
+    assert_eq!(mock.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_next_candidate_of_this_pool_steps_in_before_the_first_token_only() {
+    let broken = mock(Settings {
+        fail_rate: 1.0,
+        ..Settings::default()
+    })
+    .await;
+    let sound = mock(Settings {
+        tokens: 2,
+        ..Settings::default()
+    })
+    .await;
+    let models = format!(
+        "models:\n  broken: {{backend: openai, base_url: \"{}/v1\", upstream_model: u, retries: 0}}\n  \
+         sound: {{backend: openai, base_url: \"{}/v1\", upstream_model: u, retries: 0}}\n",
+        broken.url(),
+        sound.url()
+    );
+    let mut house = House::start(&models, |_| {}).await.unwrap();
+    let candidate = |pool: &str, model: &str| Candidate {
+        pool: pool.to_owned(),
+        model: model.to_owned(),
+    };
+    let mut work = house.work("falls-back", "broken", "x");
+    work.planning.plan.candidates = vec![
+        candidate("default", "broken"),
+        candidate("elsewhere", "x"),
+        candidate("default", "sound"),
+    ];
+    house.dispatch(&work).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.status, outcome.answer.unwrap().model.as_str()),
+        (OutcomeStatus::Completed, "sound")
+    );
+    assert_eq!((broken.requests(), sound.requests()), (1, 1));
+
+    // Two tokens come before the connection breaks off: nobody may start over.
+    let mut work = house.work("breaks-off", "sound", "break-off");
+    work.planning.plan.candidates = vec![candidate("default", "sound"), candidate("default", "broken")];
+    house.dispatch(&work).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (OutcomeStatus::Failed, Some("backend_error"))
+    );
+    assert_eq!(outcome.answer.unwrap().text, "break-off break-off");
+    assert_eq!(broken.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_upstream_becomes_a_code_and_says_no_secret() {
+    // The key is a variable that every build has.
+    let mock = mock(Settings::default()).await;
+    let key = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let models = format!(
+        "models:\n  mock: {{backend: openai, base_url: \"{}/v1\", upstream_model: u, retries: 1, api_key_env: CARGO_MANIFEST_DIR}}\n  \
+         gone: {{backend: openai, base_url: \"http://127.0.0.1:1/v1\", upstream_model: u, retries: 1}}\n",
+        mock.url()
+    );
+    let mut house = House::start(&models, |_| {}).await.unwrap();
+    let cases = [
+        ("mock", "status-400", "invalid_request", 1),
+        ("mock", "status-302", "backend_error", 1),
+        ("mock", "status-401", "backend_error", 1),
+        ("mock", "status-429", "backend_unavailable", 2),
+        ("mock", "status-500", "backend_error", 2),
+        ("gone", "x", "backend_unavailable", 0),
+        ("unknown", "x", "model_not_found", 0),
+    ];
+    for (model, content, code, requests) in cases {
+        let before = mock.requests();
+        house
+            .dispatch(&house.work(&format!("{model}-{content}"), model, content))
+            .await
+            .unwrap();
+        let outcome = house.outcome().await.unwrap();
+        assert_eq!(
+            (outcome.status, outcome.code.as_deref()),
+            (OutcomeStatus::Failed, Some(code)),
+            "{content}"
+        );
+        let message = outcome.message.unwrap();
+        for secret in ["secret", key.as_str(), "127.0.0.1"] {
+            assert!(!message.contains(secret), "{message}");
+        }
+        assert_eq!(mock.requests() - before, requests, "{content}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let mock = mock(Settings::default()).await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    for at in 0..20 {
+        house
+            .dispatch(&house.work(&format!("r-{at}"), "mock", "x"))
+            .await
+            .unwrap();
+        house.outcome().await.unwrap();
+    }
+    assert_eq!(mock.requests(), 20);
+    assert!(
+        mock.connections() <= 2,
+        "{} connections for 20 requests in a row",
+        mock.connections()
+    );
+}
+
+#[tokio::test]
+async fn a_drain_is_told_finishes_what_runs_and_ends_the_service() {
+    let token = Duration::from_millis(20);
+    let mock = mock(Settings {
+        tokens: 20,
+        token,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("r-1", "mock", "x");
+    work.queueing.lane = Lane::Long;
+    house.dispatch(&work).await.unwrap();
+    house
+        .status(|status| status.in_flight.len() == 1 && !status.draining)
+        .await
+        .unwrap();
+    house.runtime.shutdown.drain();
+    let status = house.status(|status| status.draining).await.unwrap();
+    assert_eq!(status.in_flight.len(), 1);
+    assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
+    tokio::time::timeout(support::PATIENCE, &mut house.worker)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_cut_at_its_largest_size() {
+    let mock = mock(Settings {
+        tokens: 500,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |config| config.max_answer_bytes = 100)
+        .await
+        .unwrap();
+    house.dispatch(&house.work("r-1", "mock", "words")).await.unwrap();
+    let answer = house.outcome().await.unwrap().answer.unwrap();
+    assert_eq!(
+        (answer.text.len(), answer.finish_reason.as_str()),
+        (100, "length")
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_in_the_health_report_and_fails_its_requests_clearly() {
+    let mut house = House::start("models:\n  none: {backend: onnx, path: nowhere}\n", |_| {})
+        .await
+        .unwrap();
+    house.dispatch(&house.work("r-1", "none", "x")).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (OutcomeStatus::Failed, Some("backend_unavailable"))
+    );
+    let message = outcome.message.unwrap();
+    assert!(!message.contains('/'), "clients are told no paths: {message}");
+    let health = house.runtime.health.all();
+    assert!(
+        health["models"].as_ref().unwrap().starts_with("none: "),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_committed_model_streams_through_the_service() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/relay-chat");
+    let models = format!("models:\n  relay-chat: {{backend: onnx, path: \"{folder}\", threads: 1}}\n");
+    let library = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../.relay/tools/onnxruntime/libonnxruntime.so"
+    );
+    let mut house = House::start(&models, |config| config.onnxruntime = library.into())
+        .await
+        .unwrap();
+    let mut work = house.work("r-1", "relay-chat", "What is the capital of France?");
+    work.request.stream = true;
+    let mut frames = house.listen(&mut work).await.unwrap();
+    house.dispatch(&work).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        outcome.status,
+        OutcomeStatus::Completed,
+        "{:?} (is ONNX Runtime there? `make install`)",
+        outcome.message
+    );
+    let answer = outcome.answer.unwrap();
+    let text: String = frames
+        .all()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|frame| frame.text)
+        .collect();
+    assert_eq!(text, answer.text);
+    assert!(!text.is_empty());
+    assert_eq!(answer.model_version.len(), 64);
+    assert!(outcome.usage.prompt_tokens.0 > 0 && outcome.usage.completion_tokens.0 > 0);
+    assert_eq!(house.runtime.health.all()["models"], None);
+}
+
+#[tokio::test]
+async fn garbage_becomes_a_dead_letter_and_the_worker_goes_on() {
+    let mock = mock(Settings::default()).await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let work = house.work("garbage", "mock", "x");
+    let mut bytes = encode(&work).to_vec();
+    bytes.truncate(bytes.len() / 2);
+    let partition = relay_bus::Partition::new(relay_bus::topics::work_short("default"), 0);
+    let record =
+        relay_bus::Outgoing::to_partition(&partition, relay_bus::Headers::of(&work.request), bytes.into());
+    house.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.request_id, outcome.code.as_deref()),
+        ("garbage".into(), Some("dead_letter"))
+    );
+    house.dispatch(&house.work("next", "mock", "x")).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
+}

@@ -1,0 +1,262 @@
+//! A worker on the embedded bus, the control seam in this process, and a mock endpoint; and a scheduler's side of it.
+
+pub mod mock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::topics::{self, Manifest};
+use relay_bus::{
+    EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Reader, Runtime,
+    Shutdown, StartAt,
+};
+use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
+use relay_schemas::{
+    CacheFlags, CacheStatus, Caching, Cancel, Candidate, Class, Decoding, Frame, Lane, Lease, Outcome, Plan,
+    Planning, Queueing, Registry, Request, Service, TimestampMs, TokenCount, Verifier, Work, WorkerStatus,
+    encode,
+};
+use relay_workers::{Config, Deps};
+use tokio::task::JoinHandle;
+
+const MANIFEST: &str = "pools: [default]
+topics:
+  - {name: relay.work.<pool>.short.v1, partitions: 2}
+  - {name: relay.work.<pool>.long.v1, partitions: 2}
+  - {name: relay.outcomes.v1, partitions: 2, on_disk: true}
+  - {name: relay.dead-letters.v1, partitions: 1}
+  - {name: relay.schemas.v1, partitions: 1, compacted: true}
+";
+
+/// A test that waits longer than this has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running worker, called `w`.
+pub struct House {
+    pub runtime: Runtime,
+    pub control: Arc<dyn Control>,
+    pub epoch: i64,
+    pub worker: JoinHandle<Result<(), relay_workers::Error>>,
+    statuses: Listener<WorkerStatus>,
+    outcomes: Box<dyn Reader>,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    /// Starts a worker with these models; `change` may turn the configuration.
+    pub async fn start(models: &str, change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let manifest = Manifest::parse(MANIFEST).map_err(anyhow::Error::msg)?;
+        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default())?;
+        let runtime = Runtime {
+            bus: Arc::new(bus),
+            schemas: Arc::new(Registry::default()),
+            health: Health::default(),
+            metrics: prometheus::Registry::new(),
+            shutdown: Shutdown::default(),
+        };
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        std::fs::write(folder.path().join("models.yaml"), models)?;
+        let mut config = Config {
+            models: folder.path().join("models.yaml"),
+            ..Config::default()
+        };
+        change(&mut config);
+        let statuses = listen(&*control, &subjects::worker_status("default")).await?;
+        let from = (0..2)
+            .map(|at| (Partition::new(topics::OUTCOMES, at), StartAt::Start))
+            .collect();
+        let outcomes = runtime.bus.read(from).await?;
+        let epoch = TimestampMs::now().0;
+        let identity = Identity {
+            service: Service::Workers,
+            instance: "w".into(),
+            epoch,
+        };
+        let deps = Deps {
+            runtime: runtime.clone(),
+            identity,
+            control: control.clone(),
+        };
+        let worker = tokio::spawn(relay_workers::run(config, deps));
+        let mut house = Self {
+            runtime,
+            control,
+            epoch,
+            worker,
+            statuses,
+            outcomes,
+            _folder: folder,
+        };
+        house
+            .status(|status| status.short_partitions.len() + status.long_partitions.len() == 4)
+            .await?;
+        Ok(house)
+    }
+
+    /// The next status that is as `wanted`.
+    pub async fn status(&mut self, wanted: impl Fn(&WorkerStatus) -> bool) -> anyhow::Result<WorkerStatus> {
+        let waiting = async {
+            loop {
+                match self.statuses.next().await {
+                    Some(Heard::Message(status)) if wanted(&status) => return Ok(status),
+                    Some(_) => {}
+                    None => anyhow::bail!("the control seam closed"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await?
+    }
+
+    /// Work for `model`, leased to this worker.
+    pub fn work(&self, id: &str, model: &str, content: &str) -> Work {
+        work(id, model, content, self.epoch)
+    }
+
+    /// Dispatches work to partition 1 of its lane.
+    pub async fn dispatch(&self, work: &Work) -> anyhow::Result<()> {
+        let topic = match work.queueing.lane {
+            Lane::Short => topics::work_short("default"),
+            Lane::Long => topics::work_long("default"),
+        };
+        let partition = Partition::new(topic, 1);
+        let record = Outgoing::to_partition(&partition, Headers::of(&work.request), encode(work));
+        self.runtime.bus.publish(vec![record], Vec::new()).await?;
+        Ok(())
+    }
+
+    /// The next outcome.
+    pub async fn outcome(&mut self) -> anyhow::Result<Outcome> {
+        let records = tokio::time::timeout(PATIENCE, self.outcomes.next()).await??;
+        anyhow::ensure!(records.len() == 1, "one outcome at a time was expected");
+        Ok(relay_bus::decode(&self.runtime.schemas, &records[0])?)
+    }
+
+    /// Listens where an ingress would for the frames of `work`, and sets it as the reply address.
+    pub async fn listen(&self, work: &mut Work) -> anyhow::Result<Frames> {
+        let reply_to = subjects::reply(&"i".into(), 1, &work.request.request_id);
+        let listener = listen(&*self.control, &reply_to).await?;
+        work.request.reply_to = Some(reply_to);
+        Ok(Frames { listener })
+    }
+
+    /// Broadcasts a cancel.
+    pub async fn cancel(&self, id: &str) -> anyhow::Result<()> {
+        let cancel = Cancel {
+            request_id: id.into(),
+            tenant: "t-1".into(),
+            reason: "client_gone".to_owned(),
+        };
+        Ok(send(&*self.control, subjects::CANCEL, &cancel).await?)
+    }
+}
+
+/// The frames of one request.
+pub struct Frames {
+    listener: Listener<Frame>,
+}
+
+impl Frames {
+    /// The next frame.
+    pub async fn next(&mut self) -> anyhow::Result<Frame> {
+        match tokio::time::timeout(PATIENCE, self.listener.next()).await? {
+            Some(Heard::Message(frame)) => Ok(frame),
+            other => anyhow::bail!("{other:?} where a frame was expected"),
+        }
+    }
+
+    /// All frames up to the last.
+    pub async fn all(&mut self) -> anyhow::Result<Vec<Frame>> {
+        let mut frames = Vec::new();
+        loop {
+            frames.push(self.next().await?);
+            if frames.last().is_some_and(|frame| frame.end.is_some()) {
+                return Ok(frames);
+            }
+        }
+    }
+}
+
+/// Work for `model`, leased to the instance `w` of `epoch`: greedy, 1000 tokens at most.
+fn work(id: &str, model: &str, content: &str, epoch: i64) -> Work {
+    let now = TimestampMs::now();
+    let deadline = now.plus_ms(60_000);
+    let decoding = Decoding {
+        profile: "test".to_owned(),
+        max_tokens: TokenCount(1_000),
+        temperature: 0.0,
+        top_p: None,
+        top_k: None,
+        seed: None,
+        stop: Vec::new(),
+    };
+    let plan = Plan {
+        policy_version: "test@0".to_owned(),
+        tier: "standard".to_owned(),
+        candidates: vec![Candidate {
+            pool: "default".to_owned(),
+            model: model.to_owned(),
+        }],
+        decoding,
+        lane_threshold_tokens: TokenCount(128),
+        predicted_tokens: TokenCount(32),
+        slo_ttft_ms: 1_000,
+        deadline,
+        cache: CacheFlags {
+            exact: false,
+            semantic: false,
+            ttl_ms: 0,
+        },
+        verifier: Verifier::Off,
+        signature: String::new(),
+        plan_hash: String::new(),
+    };
+    let messages = serde_json::json!({"messages": [{"content": content, "role": "user"}], "model": model});
+    Work {
+        request: Request {
+            request_id: id.into(),
+            tenant: "t-1".into(),
+            class: Class::Interactive,
+            model: model.to_owned(),
+            canonical: messages.to_string(),
+            request_hash: String::new(),
+            stream: false,
+            include_usage: false,
+            prompt_tokens: TokenCount(5),
+            requested_tokens: None,
+            temperature: None,
+            accepted_at: now,
+            deadline,
+            reply_to: None,
+            idempotency_key: None,
+            batch: None,
+        },
+        planning: Planning {
+            plan,
+            rules: Vec::new(),
+            adjustments: Vec::new(),
+            planned_at: now,
+        },
+        caching: Caching {
+            key: String::new(),
+            exact: CacheStatus::Off,
+            provenance: None,
+            looked_up_at: now,
+        },
+        queueing: Queueing {
+            pool: "default".to_owned(),
+            lane: Lane::Short,
+            queued_at: now,
+            dispatched_at: now,
+            queue_wait_ms: 0,
+            waiting_ahead: 0,
+        },
+        lease: Lease {
+            worker: "w".into(),
+            worker_epoch: epoch,
+            attempt: 1,
+            scheduler_epoch: 3,
+            granted_at: now,
+        },
+    }
+}
