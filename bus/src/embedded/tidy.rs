@@ -68,7 +68,7 @@ fn let_go(shared: &Shared, topic: &TopicLog, number: usize, now: i64, tidy: &mut
     for log in topic.partitions() {
         let mut state = log.lock();
         let gone = retain::expired(&state.spans, keep, now, shared.open_epoch(number));
-        let end = state.spans.drain(..gone).last().map(|span| span.end);
+        let end = state.spans.drain(..gone).next_back().map(|span| span.end);
         if let Some(end) = end {
             state.low = state.low.max(end);
             tidy.puts
@@ -136,10 +136,10 @@ fn old_tombstones(shared: &Shared, log: &PartitionLog, due: i64, most: usize) ->
             continue;
         }
         let mut state = log.lock();
-        if let Some(name) = frame::key_of(&body) {
-            if state.newest.get(&name) == Some(&offset) {
-                state.newest.remove(&name);
-            }
+        if let Some(name) = frame::key_of(&body)
+            && state.newest.get(&name) == Some(&offset)
+        {
+            state.newest.remove(&name);
         }
         removed.push(offset);
     }

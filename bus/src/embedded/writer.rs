@@ -36,6 +36,9 @@ pub(super) enum Job {
     Stop,
 }
 
+/// A round of housekeeping, and whom to tell when it is done.
+type Tidying = (Tidy, mpsc::Sender<()>);
+
 pub(super) struct Append {
     pub records: Vec<Prepared>,
     pub commits: Vec<PreparedCommit>,
@@ -111,7 +114,7 @@ impl Writer {
         }
     }
 
-    fn gather(&self, first: Job) -> (Vec<Append>, Vec<(Tidy, mpsc::Sender<()>)>, bool) {
+    fn gather(&self, first: Job) -> (Vec<Append>, Vec<Tidying>, bool) {
         let (mut appends, mut tidies, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut next = Some(first);
         while let Some(job) = next {
@@ -133,7 +136,7 @@ impl Writer {
         (appends, tidies, false)
     }
 
-    fn write(&mut self, appends: Vec<Append>, tidies: Vec<(Tidy, mpsc::Sender<()>)>) -> Result<(), BusError> {
+    fn write(&mut self, appends: Vec<Append>, tidies: Vec<Tidying>) -> Result<(), BusError> {
         let now = TimestampMs::now();
         let mut batch = self.shared.db.batch().durability(Some(PersistMode::Buffer));
         let written: Vec<Written> = appends
