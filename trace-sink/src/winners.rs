@@ -51,3 +51,87 @@ fn fit(outcome: Option<Outcome>, limit: usize) -> WinnerAnswer {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use relay_lifecycle::{Ending, Known, end};
+    use relay_schemas::{Answer, Class, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount};
+
+    use super::*;
+    use crate::admin::tests::planning;
+
+    fn outcome(canonical: usize, text: usize, reason: usize) -> Outcome {
+        let planned = Planned {
+            request: Request {
+                request_id: "r".into(),
+                tenant: "acme".into(),
+                class: Class::Interactive,
+                model: "tiny".to_owned(),
+                canonical: "c".repeat(canonical),
+                request_hash: "hash".to_owned(),
+                stream: false,
+                include_usage: false,
+                prompt_tokens: TokenCount(1),
+                requested_tokens: None,
+                temperature: None,
+                accepted_at: TimestampMs(0),
+                deadline: TimestampMs(1),
+                reply_to: None,
+                idempotency_key: None,
+                batch: None,
+            },
+            planning: planning(),
+        };
+        let run = Run {
+            service: Service::Planner,
+            instance: "planner".into(),
+            epoch: 1,
+            attempt: 0,
+        };
+        let ending = Ending {
+            answer: Some(Answer {
+                text: "t".repeat(text),
+                finish_reason: "stop".to_owned(),
+                model: "tiny".to_owned(),
+                model_version: "1".to_owned(),
+                text_dropped: false,
+            }),
+            ..Ending::because(OutcomeStatus::Failed, "no_plan", "m".repeat(reason))
+        };
+        end(Known::Planned(&planned), run, ending, TimestampMs(1))
+    }
+
+    /// What is left of canonical text, plan, answer's text and reason.
+    fn left(canonical: usize, text: usize, reason: usize) -> (bool, bool, bool, bool) {
+        const LIMIT: usize = 1_000;
+        let answer = fit(Some(outcome(canonical, text, reason)), LIMIT);
+        assert!(encode(&answer).len() <= LIMIT);
+        let outcome = answer.outcome.expect("it never leaves out the outcome");
+        assert_eq!((outcome.status, outcome.code.as_deref()), (OutcomeStatus::Failed, Some("no_plan")));
+        let answer = outcome.answer.expect("nor the answer's facts");
+        assert_eq!(answer.text_dropped, answer.text.is_empty());
+        let request = outcome.request;
+        let hash_stays = request.as_ref().is_none_or(|request| request.request_hash == "hash");
+        assert!(hash_stays);
+        (
+            request.is_some_and(|request| !request.canonical.is_empty()),
+            outcome.planning.is_some(),
+            !answer.text.is_empty(),
+            outcome.message.is_some(),
+        )
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_the_least_missed_first() {
+        assert_eq!(left(100, 100, 10), (true, true, true, true));
+        assert_eq!(left(2_000, 100, 10), (false, true, true, true));
+        assert_eq!(left(2_000, 800, 10), (false, false, true, true));
+        assert_eq!(left(10, 2_000, 10), (false, false, false, true));
+        assert_eq!(left(10, 10, 2_000), (false, false, false, false));
+    }
+
+    #[test]
+    fn that_nothing_is_known_fits_always() {
+        assert_eq!(fit(None, 1).outcome, None);
+    }
+}

@@ -121,8 +121,44 @@ impl IntoResponse for Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use relay_schemas::{CacheFlags, Decoding, Plan, Planning, TimestampMs, TokenCount, Verifier};
+
     use super::*;
+
+    pub(crate) fn planning() -> Planning {
+        Planning {
+            plan: Plan {
+                policy_version: "default@0".to_owned(),
+                tier: "small".to_owned(),
+                candidates: Vec::new(),
+                decoding: Decoding {
+                    profile: "greedy".to_owned(),
+                    max_tokens: TokenCount(1),
+                    temperature: 0.0,
+                    top_p: None,
+                    top_k: None,
+                    seed: None,
+                    stop: Vec::new(),
+                },
+                lane_threshold_tokens: TokenCount(1),
+                predicted_tokens: TokenCount(1),
+                slo_ttft_ms: 1,
+                deadline: TimestampMs(1),
+                cache: CacheFlags {
+                    exact: true,
+                    semantic: false,
+                    ttl_ms: 1,
+                },
+                verifier: Verifier::Off,
+                signature: String::new(),
+                plan_hash: String::new(),
+            },
+            rules: Vec::new(),
+            adjustments: Vec::new(),
+            planned_at: TimestampMs(1),
+        }
+    }
 
     #[test]
     fn json_is_for_those_who_ask_for_it() {

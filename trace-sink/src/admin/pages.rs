@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use axum::response::Html;
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -23,7 +24,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// A page.
 pub(super) fn render(name: &str, view: &impl Serialize) -> Html<String> {
     let template = TEMPLATES.get_template(name).expect("the names stand above");
-    let page = template.render(Value::from_serialize(view)).unwrap_or_else(|error| {
+    let page = template.render(Serde(view)).unwrap_or_else(|error| {
         tracing::error!(template = name, %error, "a page cannot be made");
         "This page cannot be made; the log says why.".to_owned()
     });

@@ -225,44 +225,8 @@ fn queue_facts(outcome: &Outcome) -> Vec<Fact> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use relay_schemas::{CacheFlags, Decoding, Plan, Planning, TokenCount, Verifier};
-
+mod tests {
     use super::*;
-
-    pub(in crate::admin) fn planning() -> Planning {
-        Planning {
-            plan: Plan {
-                policy_version: "default@0".to_owned(),
-                tier: "small".to_owned(),
-                candidates: Vec::new(),
-                decoding: Decoding {
-                    profile: "greedy".to_owned(),
-                    max_tokens: TokenCount(1),
-                    temperature: 0.0,
-                    top_p: None,
-                    top_k: None,
-                    seed: None,
-                    stop: Vec::new(),
-                },
-                lane_threshold_tokens: TokenCount(1),
-                predicted_tokens: TokenCount(1),
-                slo_ttft_ms: 1,
-                deadline: TimestampMs(1),
-                cache: CacheFlags {
-                    exact: true,
-                    semantic: false,
-                    ttl_ms: 1,
-                },
-                verifier: Verifier::Off,
-                signature: String::new(),
-                plan_hash: String::new(),
-            },
-            rules: Vec::new(),
-            adjustments: Vec::new(),
-            planned_at: TimestampMs(1),
-        }
-    }
 
     #[test]
     fn a_request_is_shown_indented_and_what_is_no_json_as_it_is() {

@@ -81,7 +81,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::admin::trace::tests::planning;
+    use crate::admin::tests::planning;
 
     fn ready(planned_at: i64, looked_up_at: i64) -> Ready {
         let mut planning = planning();
