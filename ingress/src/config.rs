@@ -3,6 +3,8 @@
 use relay_lifecycle::Patience;
 use serde::Deserialize;
 
+use crate::canonical::Defaults;
+
 /// Settings of the ingress. Every limit is one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -11,6 +13,12 @@ pub struct Config {
     pub host: String,
     /// Port; 0 takes a free one.
     pub port: u16,
+    /// Model of a request that names none; without it the field is required. `MODEL_NAME` goes before it.
+    pub default_model: Option<String>,
+    /// Most new tokens of a request that sets no limit; without it the policy's profile decides. `MAX_LENGTH` goes before it.
+    pub default_max_tokens: Option<u32>,
+    /// Temperature of a request that sets none; without it the policy's profile decides. `TEMPERATURE` goes before it.
+    pub default_temperature: Option<f64>,
     /// Whether `/metrics` answers.
     pub metrics_enabled: bool,
     /// Largest request body; leaves room in a record of 1 MiB for what Relay adds.
@@ -86,6 +94,9 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 8_000,
+            default_model: None,
+            default_max_tokens: None,
+            default_temperature: None,
             metrics_enabled: true,
             max_body_bytes: 1_048_576 - 65_536,
             max_connections: 16_384,
@@ -129,6 +140,15 @@ impl Default for BatchConfig {
 }
 
 impl Config {
+    /// What a body means that leaves it out.
+    pub fn defaults(&self) -> Defaults {
+        Defaults {
+            model: self.default_model.clone(),
+            max_tokens: self.default_max_tokens,
+            temperature: self.default_temperature,
+        }
+    }
+
     /// How patiently answers are followed.
     pub fn patience(&self, keyed: bool) -> Patience {
         Patience {

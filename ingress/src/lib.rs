@@ -33,7 +33,7 @@ use relay_bus::{Identity, Runtime};
 use relay_control::Control;
 use tokio::net::TcpListener;
 
-pub use canonical::{Chat, canonical_json, chat};
+pub use canonical::{Chat, Defaults, canonical_json, chat};
 pub use config::{BatchConfig, Config};
 pub use error::Error;
 pub use gateway::Gateway;

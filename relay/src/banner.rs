@@ -48,6 +48,6 @@ fn text(config: &Config, admin: SocketAddr) -> String {
          curl http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
          Ctrl-C drains and ends it.\n\n",
-        model = config.ingress.default_model,
+        model = config.ingress.default_model.as_deref().unwrap_or("relay-chat"),
     )
 }

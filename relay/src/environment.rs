@@ -7,7 +7,7 @@ use crate::config::Config;
 /// Puts environment variables over the file. `HOST`, `PORT` and `LOG_LEVEL` are flags too: see `cli.rs`.
 pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
     if let Some(model) = var("MODEL_NAME") {
-        config.ingress.default_model = model;
+        config.ingress.default_model = Some(model);
     }
     if let Some(device) = var("DEVICE") {
         config.workers.device = device.parse().map_err(anyhow::Error::msg).context("DEVICE")?;
@@ -20,7 +20,7 @@ pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyho
     }
     if let Some(enabled) = var("METRICS_ENABLED") {
         config.ops.metrics = flag("METRICS_ENABLED", &enabled)?;
-        config.ingress.metrics = config.ops.metrics;
+        config.ingress.metrics_enabled = config.ops.metrics;
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ mod tests {
     fn the_old_names_reach_their_settings_and_bad_values_are_named() {
         let mut config = Config::default();
         apply(&mut config, only("MODEL_NAME", "relay-gpt2")).expect("a name is a name");
-        assert_eq!(config.ingress.default_model, "relay-gpt2");
+        assert_eq!(config.ingress.default_model.as_deref(), Some("relay-gpt2"));
         apply(&mut config, only("METRICS_ENABLED", "false")).expect("false is a flag");
         assert!(!config.ops.metrics);
         let error = apply(&mut config, only("MAX_LENGTH", "many")).expect_err("many is no number");

@@ -155,7 +155,7 @@ impl House {
             metrics: prometheus::Registry::new(),
             shutdown: Shutdown::default(),
         };
-        tokio::spawn(relay_bus::announce_schemas_when_up(runtime.clone()));
+        tokio::spawn(schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
         anyhow::ensure!(
             !instance.is_empty() && instance.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
@@ -187,6 +187,22 @@ impl House {
                 serve!(relay_trace_sink, trace_sink, store)
             }
         };
+    }
+}
+
+/// Publishes this build's schemas and learns everybody's, as soon as the bus is there.
+async fn schemas(runtime: Runtime) {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let announced = relay_bus::announce_schemas(&*runtime.bus).await;
+        match announced.and(relay_bus::refresh_schemas(&*runtime.bus, &runtime.schemas).await) {
+            Ok(_) => return runtime.health.up("bus"),
+            Err(error) => runtime.health.down("bus", error.to_string()),
+        }
+        tokio::select! {
+            () = runtime.shutdown.draining() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+        }
     }
 }
 

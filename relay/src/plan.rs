@@ -1,6 +1,7 @@
 //! `relay plan`: what the policy makes of a request, and why.
 
 use anyhow::Context;
+use relay_schemas::{Class, Request, RequestId, TenantId, TimestampMs};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -9,7 +10,27 @@ use crate::config::Config;
 pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let path = asked.request.display().to_string();
     let body = std::fs::read(&asked.request).with_context(|| format!("cannot read {path}"))?;
-    let request = relay_ingress::preview(&config.ingress, &asked.tenant, &body).context(path)?;
+    let chat = relay_ingress::chat(&body, &config.ingress.defaults());
+    let chat = chat.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.message))?;
+    let now = TimestampMs::now();
+    let request = Request {
+        request_id: RequestId::from("plan"),
+        tenant: TenantId::new(&asked.tenant),
+        class: Class::Interactive,
+        model: chat.model,
+        canonical: chat.canonical,
+        request_hash: chat.request_hash,
+        stream: chat.stream,
+        include_usage: chat.include_usage,
+        prompt_tokens: chat.prompt_tokens,
+        requested_tokens: chat.requested_tokens,
+        temperature: chat.temperature,
+        accepted_at: now,
+        deadline: now.plus_ms(config.ingress.default_deadline_ms),
+        reply_to: None,
+        idempotency_key: None,
+        batch: None,
+    };
     let policy = relay_planner::load(&config.planner.policy)?;
     print!("{}", relay_planner::explain(&policy, &request, asked.json));
     Ok(())

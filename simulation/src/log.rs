@@ -39,7 +39,6 @@ impl<T> Topic<T> {
 
 /// All topics.
 #[derive(Default)]
-#[expect(missing_docs, reason = "the topics are named in deploy/topics.yaml")]
 pub struct Log {
     pub requests: Topic<Request>,
     pub planned: Topic<Planned>,
@@ -52,7 +51,6 @@ pub struct Log {
 
 /// A record on its way into the log.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "one a topic")]
 pub enum Append {
     Request(Box<Request>),
     Planned(Box<Planned>),

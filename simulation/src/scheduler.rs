@@ -63,8 +63,8 @@ impl Scheduler {
         }
     }
 
-    /// Forgets what it knew and takes in the newest snapshot of the log.
-    fn recover(&mut self, log: &Log) {
+    /// Opens a core on the newest snapshot of the log and folds the tail: work before what ended it, as `recover` does.
+    fn recover(&mut self, log: &Log, now: TimestampMs) {
         let fresh = Self::new(self.number, self.start);
         self.core = fresh.core;
         (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
@@ -78,6 +78,9 @@ impl Scheduler {
         self.next.insert(Input::Ready, self.core.ready_from(0));
         let ended = offsets.next(Input::Outcomes, 0) - overlap;
         self.next.insert(Input::Outcomes, ended.max(0));
+        for input in [Input::Ready, Input::WorkShort, Input::WorkLong, Input::Outcomes] {
+            self.fold(input, log, now);
+        }
     }
 
     fn record(&self, kind: Kind, epoch: i64, now: TimestampMs) -> SchedulerRecord {
@@ -131,16 +134,15 @@ impl Scheduler {
 impl World {
     pub(crate) fn step_scheduler(&mut self, number: u8) {
         let now = self.now;
-        let scheduler = &mut self.schedulers[usize::from(number)];
-        if scheduler.next.is_empty() {
-            scheduler.recover(&self.log);
-        }
-        // Topics are read independently, so any may be ahead of the others.
-        let first = self.random.random_range(0..Input::ALL.len());
-        for turn in 0..Input::ALL.len() {
-            scheduler.fold(Input::ALL[(first + turn) % Input::ALL.len()], &self.log, now);
-        }
         self.lead_or_follow(number);
+        let scheduler = &mut self.schedulers[usize::from(number)];
+        if scheduler.led.is_some() {
+            // Topics are read independently, so any may be ahead of the others.
+            let first = self.random.random_range(0..Input::ALL.len());
+            for turn in 0..Input::ALL.len() {
+                scheduler.fold(Input::ALL[(first + turn) % Input::ALL.len()], &self.log, now);
+            }
+        }
         self.decide(number);
         self.plan_scheduler(number);
     }
@@ -158,13 +160,10 @@ impl World {
         let epoch = scheduler.leadership.epoch();
         let leads = scheduler.leadership.leads();
         if scheduler.led.is_some_and(|led| !leads || led != epoch) {
-            scheduler.recover(&self.log);
-            // What it has just forgotten it reads again at once.
-            for input in Input::ALL {
-                scheduler.fold(input, &self.log, now);
-            }
+            scheduler.led = None;
         }
         if leads && scheduler.led.is_none() {
+            scheduler.recover(&self.log, now);
             scheduler.led = Some(epoch);
             scheduler.core.lead(epoch, now);
             self.note(|| format!("scheduler-{number} leads under {epoch}"));
@@ -290,6 +289,9 @@ impl World {
     pub(crate) fn scheduler_hears(&mut self, number: u8, message: Message) {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
+        if scheduler.led.is_none() {
+            return;
+        }
         match message {
             Message::Status(status) => scheduler.core.status(&status, now),
             Message::Cancel(cancel) => scheduler.core.cancel(&cancel, now),

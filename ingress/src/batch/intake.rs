@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, crash_point, decode, header, topics};
 use relay_schemas::{BatchRef, BatchRequest, BatchResult, Class, Request, RequestId, TimestampMs, encode};
 
+use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
 use crate::{accept, canonical, wire};
@@ -53,7 +54,7 @@ impl Stage for Intake {
         let line: BatchRequest = decode(&self.gateway.runtime.schemas, record)?;
         let now = TimestampMs::now();
         let lines = &self.gateway.metrics.batch_lines;
-        match request(&line, self.gateway.config.batch.window_ms, now) {
+        match request(&line, &self.gateway.config, now) {
             Err(refusal) => {
                 lines.with_label_values(&["invalid"]).inc();
                 Ok(Step::publish(invalid(&line, &refusal, now)))
@@ -74,7 +75,7 @@ impl Stage for Intake {
 }
 
 /// The request that a line asks for.
-fn request(line: &BatchRequest, window_ms: i64, now: TimestampMs) -> Result<Request, Refusal> {
+fn request(line: &BatchRequest, config: &Config, now: TimestampMs) -> Result<Request, Refusal> {
     for (name, text) in [("batch_id", &line.batch_id), ("custom_id", &line.custom_id)] {
         if text.is_empty() || text.len() > MOST_NAME_BYTES {
             let message = format!("`{name}` must be 1 to {MOST_NAME_BYTES} bytes long");
@@ -85,8 +86,8 @@ fn request(line: &BatchRequest, window_ms: i64, now: TimestampMs) -> Result<Requ
         let message = "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
-    let chat = canonical::chat(line.body.as_bytes())?;
-    let latest = now.plus_ms(window_ms);
+    let chat = canonical::chat(line.body.as_bytes(), &config.defaults())?;
+    let latest = now.plus_ms(config.batch.window_ms);
     Ok(Request {
         request_id: wire::batch_id(&line.tenant, &line.batch_id, &line.custom_id),
         tenant: line.tenant.clone(),
@@ -134,6 +135,18 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
     use super::*;
+    use crate::canonical::Defaults;
+    use crate::config::BatchConfig;
+
+    fn config() -> Config {
+        Config {
+            batch: BatchConfig {
+                window_ms: 1_000,
+                ..BatchConfig::default()
+            },
+            ..Config::default()
+        }
+    }
 
     fn line(body: &str) -> BatchRequest {
         BatchRequest {
@@ -149,8 +162,8 @@ mod tests {
 
     #[test]
     fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
-        let request = request(&line(GOOD), 1_000, TimestampMs(5)).unwrap();
-        let http = canonical::chat(GOOD.as_bytes()).unwrap();
+        let request = request(&line(GOOD), &config(), TimestampMs(5)).unwrap();
+        let http = canonical::chat(GOOD.as_bytes(), &Defaults::default()).unwrap();
         assert_eq!((request.canonical, request.request_hash), (http.canonical, http.request_hash));
         assert_eq!((request.class, request.stream, request.reply_to), (Class::Batch, false, None));
         assert_eq!(request.deadline, TimestampMs(1_005));
@@ -163,7 +176,7 @@ mod tests {
                 custom_id: custom.to_owned(),
                 ..line(GOOD)
             };
-            request(&line, 1_000, TimestampMs(5)).unwrap().request_id
+            request(&line, &config(), TimestampMs(5)).unwrap().request_id
         };
         assert_eq!(id("7"), id("7"));
         assert_ne!(id("7"), id("8"));
@@ -176,14 +189,14 @@ mod tests {
                 deadline: Some(TimestampMs(asked)),
                 ..line(GOOD)
             };
-            request(&line, 1_000, TimestampMs(5)).unwrap().deadline.0
+            request(&line, &config(), TimestampMs(5)).unwrap().deadline.0
         };
         assert_eq!((deadline(900), deadline(9_000)), (900, 1_005));
     }
 
     #[test]
     fn a_bad_line_says_why() {
-        let code = |line: BatchRequest| request(&line, 1_000, TimestampMs(5)).unwrap_err().code;
+        let code = |line: BatchRequest| request(&line, &config(), TimestampMs(5)).unwrap_err().code;
         assert_eq!(code(line("{")), "invalid_json");
         assert_eq!(code(line("{}")), "missing_required_parameter");
         let tenant = BatchRequest {

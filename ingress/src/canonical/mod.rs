@@ -61,11 +61,38 @@ pub struct Chat {
     pub temperature: Option<f64>,
 }
 
+/// What a body means that leaves it out. Part of the canonical form, so that the hash stands for what is really asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Defaults {
+    /// The model.
+    pub model: Option<String>,
+    /// Most new tokens.
+    pub max_tokens: Option<u32>,
+    /// The temperature.
+    pub temperature: Option<f64>,
+}
+
+impl Defaults {
+    fn fill(&self, root: &mut Map<String, Value>) {
+        let unlimited = root.get("max_completion_tokens").is_none_or(Value::is_null);
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value.filter(|_| root.get(name).is_none_or(Value::is_null)) {
+                root.insert(name.to_owned(), value);
+            }
+        };
+        set("model", self.model.clone().map(Value::from));
+        set("temperature", self.temperature.map(Value::from));
+        if unlimited {
+            set("max_tokens", self.max_tokens.map(Value::from));
+        }
+    }
+}
+
 /// Parses and checks the body of `POST /v1/chat/completions`.
 ///
 /// # Errors
 /// A [`Refusal`] that says what is wrong, where, and how to mend it, and holds nothing of the body's content.
-pub fn chat(body: &[u8]) -> Result<Chat, Refusal> {
+pub fn chat(body: &[u8], defaults: &Defaults) -> Result<Chat, Refusal> {
     let mut root = match serde_json::from_slice(body) {
         Ok(Value::Object(root)) => root,
         Ok(other) => {
@@ -80,6 +107,7 @@ pub fn chat(body: &[u8]) -> Result<Chat, Refusal> {
         }
         Err(error) => return Err(malformed(body, &error)),
     };
+    defaults.fill(&mut root);
     let fields = Fields::new(&root);
     let model = fields.required_text("model")?.to_owned();
     let prompt_tokens = messages::check(fields.required("messages")?)?;

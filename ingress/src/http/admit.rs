@@ -62,7 +62,7 @@ pub async fn admit(
 ) -> Result<Admitted, Refusal> {
     let call = call::read(headers, &gateway.config)?;
     let permit = enter(gateway, &tenant)?;
-    let chat = canonical::chat(&read(gateway, headers, body).await?)?;
+    let chat = canonical::chat(&read(gateway, headers, body).await?, &gateway.config.defaults())?;
     reachable(gateway)?;
     let (request, traceparent) = request(gateway, tenant, call, chat);
     let keyed = request.idempotency_key.is_some();
