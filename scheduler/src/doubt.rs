@@ -69,7 +69,8 @@ async fn ask_twice(shared: &Shared, subject: &str, attempt: &Attempt) -> Option<
         attempt: attempt.attempt,
     };
     for _ in 0..QUESTIONS {
-        let answer: Result<FenceAnswer, ControlError> = ask(&*shared.control, subject, &question, timeout).await;
+        let answer: Result<FenceAnswer, ControlError> =
+            ask(&*shared.control, subject, &question, timeout).await;
         match answer {
             Ok(answer) => return Some(answer),
             Err(error) => {

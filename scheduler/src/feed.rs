@@ -23,7 +23,12 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Reads `from` there on, for ever.
-    pub(crate) fn open(bus: Arc<dyn Bus>, health: Health, config: &Config, from: Vec<(Partition, i64)>) -> Self {
+    pub(crate) fn open(
+        bus: Arc<dyn Bus>,
+        health: Health,
+        config: &Config,
+        from: Vec<(Partition, i64)>,
+    ) -> Self {
         let (sender, records) = mpsc::channel(config.feed_batches.max(1));
         let pump = Pump {
             bus,
@@ -57,7 +62,9 @@ struct Pump {
 impl Pump {
     async fn run(mut self, sender: mpsc::Sender<Result<Vec<Record>, BusError>>) {
         loop {
-            let Err(error) = self.read(&sender).await else { return };
+            let Err(error) = self.read(&sender).await else {
+                return;
+            };
             if let BusError::Fatal(_) = error {
                 let _ = sender.send(Err(error)).await;
                 return;
@@ -76,7 +83,8 @@ impl Pump {
             self.health.up(BUS);
             self.wait.reset();
             for record in &records {
-                self.next.insert(record.position.partition.clone(), record.position.offset + 1);
+                self.next
+                    .insert(record.position.partition.clone(), record.position.offset + 1);
             }
             if sender.send(Ok(records)).await.is_err() {
                 return Ok(());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay_bus::{BusError, Record, decode, header, poisoned, refresh_schemas};
+use relay_bus::{BusError, Record, decode, header, poisoned, refresh_schemas, stamp};
 use relay_schemas::{DecodeError, Outcome, Ready, TimestampMs, Work};
 
 use crate::core::{At, Core, Input, Offer};
@@ -94,43 +94,25 @@ impl Folder {
     }
 
     /// The record's value; `None` for what cannot be read, which is then on its way to the dead letters.
-    async fn read<T: relay_schemas::Record>(&mut self, record: &Record, input: Input) -> Result<Option<T>, BusError> {
+    async fn read<T: relay_schemas::Record>(
+        &mut self,
+        record: &Record,
+        input: Input,
+    ) -> Result<Option<T>, BusError> {
         let reason = match self.decode(record).await? {
             Ok(decoded) => return Ok(Some(decoded)),
             Err(error) => error.to_string(),
         };
-        let Shared {
-            runtime: _,
-            identity,
-            config,
-            pool,
-            ..
-        } = &*self.shared;
-        tracing::warn!(
-            pool,
-            messaging.topic = record.position.partition.topic,
-            messaging.partition = record.position.partition.partition,
-            messaging.offset = record.position.offset,
-            reason,
-            "a record cannot be read and becomes a dead letter"
-        );
-        let mut records = poisoned(record, &reason, "relay.scheduler", config.dead_letter_bytes, identity);
-        if input != Input::Ready {
-            // Its request lives on in `ready`, or has ended: only the record itself is given up.
-            records.truncate(1);
-        }
-        for record in &mut records {
-            if let Some(value) = &record.value {
-                relay_bus::stamp(&mut record.headers, value);
-            }
-        }
-        self.shared.metrics.lock().garbage(name(input));
-        self.garbage.push(Ending::Garbage(records));
+        self.garbage
+            .push(give_up(&self.shared, record, &reason, name(input)));
         Ok(None)
     }
 
     /// Decodes; reads the schema topic once where the writer's schema is unknown.
-    async fn decode<T: relay_schemas::Record>(&self, record: &Record) -> Result<Result<T, DecodeError>, BusError> {
+    async fn decode<T: relay_schemas::Record>(
+        &self,
+        record: &Record,
+    ) -> Result<Result<T, DecodeError>, BusError> {
         let runtime = &self.shared.runtime;
         let decoded = decode::<T>(&runtime.schemas, record);
         if !matches!(decoded, Err(DecodeError::UnknownSchema(_))) {
@@ -140,6 +122,30 @@ impl Folder {
         insist(&runtime.health, &self.shared.config, refresh).await?;
         Ok(decode::<T>(&runtime.schemas, record))
     }
+}
+
+/// The dead letter of a record. With the end of its request if it lay on `ready`: elsewhere the request lives on, or has ended.
+pub(crate) fn give_up(shared: &Shared, record: &Record, reason: &str, input: &'static str) -> Ending {
+    tracing::warn!(
+        pool = shared.pool,
+        messaging.topic = record.position.partition.topic,
+        messaging.partition = record.position.partition.partition,
+        messaging.offset = record.position.offset,
+        reason,
+        "a record cannot be read and becomes a dead letter"
+    );
+    let keep = shared.config.dead_letter_bytes;
+    let mut records = poisoned(record, reason, "relay.scheduler", keep, &shared.identity);
+    if input != name(Input::Ready) {
+        records.truncate(1);
+    }
+    for record in &mut records {
+        if let Some(value) = &record.value {
+            stamp(&mut record.headers, value);
+        }
+    }
+    shared.metrics.lock().garbage(input);
+    Ending::Garbage(records)
 }
 
 fn name(input: Input) -> &'static str {

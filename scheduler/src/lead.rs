@@ -23,7 +23,11 @@ use crate::recover::{self, Ends, Inputs};
 const ROUND: usize = 16;
 
 /// Leads until deposed or drained.
-pub(crate) async fn lead(pool: &mut Pool, epoch: i64, snapshot: Option<SchedulerSnapshot>) -> Result<Ended, Error> {
+pub(crate) async fn lead(
+    pool: &mut Pool,
+    epoch: i64,
+    snapshot: Option<SchedulerSnapshot>,
+) -> Result<Ended, Error> {
     pool.shared.metrics.lock().start_over();
     let began = Instant::now();
     let mut outbox = Outbox::start(&pool.shared);
@@ -78,9 +82,17 @@ impl Leader {
         let now = TimestampMs::now();
         // Who may not act has nothing to do in time but to beat.
         let acting = self.ends.is_none() && pool.leadership.may_act(now);
-        let due = [self.core.next_wakeup(), self.busy.then_some(now)].into_iter().flatten().min();
-        let wake = due.filter(|_| acting).map_or(self.next_beat, |due| due.min(self.next_beat));
-        let outcomes_next = self.ends.as_ref().is_none_or(|ends| ends.work_is_folded(&self.core));
+        let due = [self.core.next_wakeup(), self.busy.then_some(now)]
+            .into_iter()
+            .flatten()
+            .min();
+        let wake = due
+            .filter(|_| acting)
+            .map_or(self.next_beat, |due| due.min(self.next_beat));
+        let outcomes_next = self
+            .ends
+            .as_ref()
+            .is_none_or(|ends| ends.work_is_folded(&self.core));
         let shared = self.shared.clone();
         tokio::select! {
             biased;
@@ -154,10 +166,13 @@ impl Leader {
         match event {
             Event::Status(status) => self.core.status(&status, now),
             Event::Cancel(cancel) => self.core.cancel(&cancel, now),
-            Event::Dispatched(attempts) => attempts.iter().for_each(|attempt| self.core.dispatched(attempt, now)),
+            Event::Dispatched(attempts) => attempts
+                .iter()
+                .for_each(|attempt| self.core.dispatched(attempt, now)),
             Event::Undispatchable(attempt, reason) => {
                 tracing::error!(request.id = %attempt.request_id, reason, "work does not fit into its topic; its request fails");
-                self.core.undispatchable(&attempt, "the request is too large for its pool", now);
+                self.core
+                    .undispatchable(&attempt, "the request is too large for its pool", now);
             }
             Event::OutcomesEnd(doubts, ends) => {
                 self.settling.push((doubts, ends));
@@ -174,7 +189,9 @@ impl Leader {
         let now = TimestampMs::now();
         let Self { settling, core, .. } = self;
         settling.retain(|(doubts, ends)| {
-            let folded = ends.iter().all(|(partition, end)| core.offsets().next(Input::Outcomes, *partition) >= *end);
+            let folded = ends
+                .iter()
+                .all(|(partition, end)| core.offsets().next(Input::Outcomes, *partition) >= *end);
             if folded {
                 core.settled(doubts, now);
             }
@@ -207,13 +224,13 @@ impl Leader {
     }
 
     /// Lets the core decide and does what it wants, if this leader may act now.
-    fn decide(&mut self, pool: &Pool, outbox: &mut Outbox) {
+    fn decide(&mut self, pool: &mut Pool, outbox: &mut Outbox) {
         let now = TimestampMs::now();
         self.busy = false;
         if self.ends.is_some() || !pool.leadership.may_act(now) {
             return;
         }
-        for ending in self.folder.garbage.drain(..) {
+        for ending in self.folder.garbage.drain(..).chain(pool.garbage.drain(..)) {
             outbox.end(ending);
         }
         self.core.tick(now);
@@ -221,7 +238,10 @@ impl Leader {
         self.busy = self.core.dispatch(now);
         let took = began.elapsed();
         let effects = self.core.effects();
-        let dispatched = effects.iter().filter(|effect| matches!(effect, Effect::Dispatch(_))).count();
+        let dispatched = effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Dispatch(_)))
+            .count();
         if dispatched > 0 {
             let metrics = self.shared.metrics.lock();
             metrics.decision.observe(took.as_secs_f64() / dispatched as f64);
@@ -246,7 +266,11 @@ impl Leader {
                 outbox.end(Ending::Outcome(outcome, trace));
             }
             Effect::Settle(doubts) => {
-                tracing::warn!(pool = self.shared.pool, leases = doubts.len(), "leases that no worker shows are in doubt");
+                tracing::warn!(
+                    pool = self.shared.pool,
+                    leases = doubts.len(),
+                    "leases that no worker shows are in doubt"
+                );
                 outbox.spawn(doubt::settle(self.shared.clone(), doubts));
             }
             Effect::AskFence { attempt, reply_to } => {
@@ -276,7 +300,11 @@ impl Leader {
             return;
         }
         let snapshot = self.snapshot_due(now, outbox).then(|| self.core.snapshot());
-        let kind = if snapshot.is_some() { Kind::Snapshot } else { Kind::Heartbeat };
+        let kind = if snapshot.is_some() {
+            Kind::Snapshot
+        } else {
+            Kind::Heartbeat
+        };
         if snapshot.is_some() {
             self.snapshot_at = now;
             self.snapshot_changes = self.core.counts().changes;
@@ -291,7 +319,10 @@ impl Leader {
         let due = changes >= config.snapshot_every_changes
             || (changes > 0 && now.since_ms(self.snapshot_at) >= config.snapshot_every_ms as i64);
         let first = self.snapshot_at == TimestampMs(0);
-        self.ends.is_none() && self.folder.garbage.is_empty() && outbox.garbage_is_published() && (due || first)
+        self.ends.is_none()
+            && self.folder.garbage.is_empty()
+            && outbox.garbage_is_published()
+            && (due || first)
     }
 
     /// A clean stop: lets what is on its way arrive, writes down what there is, and makes room for a standby.
@@ -299,19 +330,36 @@ impl Leader {
         let patience = Duration::from_millis(self.shared.config.drain_ms);
         let mut lines = Vec::new();
         if tokio::time::timeout(patience, outbox.drained()).await.is_err() {
-            tracing::warn!(pool = self.shared.pool, "what was being published is left to the successor");
+            tracing::warn!(
+                pool = self.shared.pool,
+                "what was being published is left to the successor"
+            );
         }
         let now = TimestampMs::now();
-        let recovered = self.ends.is_none() && self.folder.garbage.is_empty() && outbox.garbage_is_published();
+        let recovered =
+            self.ends.is_none() && self.folder.garbage.is_empty() && outbox.garbage_is_published();
         if recovered && pool.leadership.may_act(now) {
-            lines.push(self.shared.line(Kind::Snapshot, self.epoch, Some(self.core.snapshot()), now));
+            lines.push(
+                self.shared
+                    .line(Kind::Snapshot, self.epoch, Some(self.core.snapshot()), now),
+            );
         }
         lines.push(self.shared.line(Kind::Resignation, self.epoch, None, now));
-        let published = tokio::time::timeout(patience, self.shared.runtime.bus.publish(lines, Vec::new())).await;
+        let published =
+            tokio::time::timeout(patience, self.shared.runtime.bus.publish(lines, Vec::new())).await;
         match published {
-            Ok(Ok(_)) => tracing::info!(pool = self.shared.pool, scheduler.epoch = self.epoch, "the lead is given up"),
-            Ok(Err(error)) => tracing::warn!(pool = self.shared.pool, %error, "the resignation is not in the log; a standby takes over in its time"),
-            Err(_) => tracing::warn!(pool = self.shared.pool, "the resignation is not acknowledged; a standby takes over in its time"),
+            Ok(Ok(_)) => tracing::info!(
+                pool = self.shared.pool,
+                scheduler.epoch = self.epoch,
+                "the lead is given up"
+            ),
+            Ok(Err(error)) => {
+                tracing::warn!(pool = self.shared.pool, %error, "the resignation is not in the log; a standby takes over in its time")
+            }
+            Err(_) => tracing::warn!(
+                pool = self.shared.pool,
+                "the resignation is not acknowledged; a standby takes over in its time"
+            ),
         }
     }
 }

@@ -90,7 +90,10 @@ impl Leadership {
 
     /// Whether it may act on that now: its own heartbeat was read back a moment ago.
     pub fn may_act(&self, now: TimestampMs) -> bool {
-        self.leads() && self.confirmed.is_some_and(|sent_at| now.since_ms(sent_at) < self.self_fence_after_ms)
+        self.leads()
+            && self
+                .confirmed
+                .is_some_and(|sent_at| now.since_ms(sent_at) < self.self_fence_after_ms)
     }
 
     /// When a claim is due, if nothing is heard until then; `None` for who leads.
@@ -103,8 +106,14 @@ impl Leadership {
             // The same name, started again: the one before is gone.
             Some((name, start)) => self.resigned || (*name == self.me.0 && *start < self.me.1),
         };
-        let due = if vacant { TimestampMs(0) } else { self.heard_at.plus_ms(self.suspect_after_ms) };
-        let again = self.claimed_at.map_or(TimestampMs(0), |at| at.plus_ms(CLAIM_AGAIN_MS));
+        let due = if vacant {
+            TimestampMs(0)
+        } else {
+            self.heard_at.plus_ms(self.suspect_after_ms)
+        };
+        let again = self
+            .claimed_at
+            .map_or(TimestampMs(0), |at| at.plus_ms(CLAIM_AGAIN_MS));
         Some(due.max(again))
     }
 
@@ -142,7 +151,10 @@ mod tests {
 
     #[test]
     fn the_first_of_two_claims_wins_for_every_reader() {
-        let log = [record("a", Kind::Claim, NOBODY, 0), record("b", Kind::Claim, NOBODY, 0)];
+        let log = [
+            record("a", Kind::Claim, NOBODY, 0),
+            record("b", Kind::Claim, NOBODY, 0),
+        ];
         assert!(reads("a", &log).leads());
         assert!(!reads("b", &log).leads());
         assert_eq!((reads("a", &log).epoch(), reads("b", &log).epoch()), (0, 0));
@@ -151,14 +163,20 @@ mod tests {
     #[test]
     fn an_empty_log_may_be_claimed_at_once_and_a_silent_leader_after_two_seconds() {
         assert_eq!(reads("b", &[]).claim_due(), Some(TimestampMs(0)));
-        let log = [record("a", Kind::Claim, NOBODY, 0), record("a", Kind::Heartbeat, 0, 700)];
+        let log = [
+            record("a", Kind::Claim, NOBODY, 0),
+            record("a", Kind::Heartbeat, 0, 700),
+        ];
         assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(2_700)));
         assert_eq!(reads("a", &log).claim_due(), None);
     }
 
     #[test]
     fn a_resignation_makes_room_at_once() {
-        let log = [record("a", Kind::Claim, NOBODY, 0), record("a", Kind::Resignation, 0, 700)];
+        let log = [
+            record("a", Kind::Claim, NOBODY, 0),
+            record("a", Kind::Resignation, 0, 700),
+        ];
         assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(0)));
         assert!(!reads("a", &log).leads());
     }
@@ -194,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_leader_that_does_not_read_itself_stops_before_others_suspect_it() {
-        let log = [record("a", Kind::Claim, NOBODY, 0), record("a", Kind::Heartbeat, 0, 500)];
+        let log = [
+            record("a", Kind::Claim, NOBODY, 0),
+            record("a", Kind::Heartbeat, 0, 500),
+        ];
         let a = reads("a", &log);
         let cases = [(500, true), (1_999, true), (2_000, false), (2_400, false)];
         for (now, acts) in cases {

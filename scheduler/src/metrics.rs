@@ -7,10 +7,13 @@ use prometheus::{
 use crate::core::Counts;
 
 /// From sub-millisecond (an idle pool) to minutes (a full one).
-const QUEUE_WAIT_SECONDS: [f64; 14] =
-    [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const QUEUE_WAIT_SECONDS: [f64; 14] = [
+    0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
 /// A decision takes microseconds; the buckets show when it does not.
-const DECISION_SECONDS: [f64; 8] = [0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.01];
+const DECISION_SECONDS: [f64; 8] = [
+    0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.01,
+];
 
 /// All pools' metrics.
 pub(crate) struct Metrics {
@@ -59,7 +62,11 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| -> Result<HistogramVec, prometheus::Error> {
+        let histogram = |name: &str,
+                         help: &str,
+                         labels: &[&str],
+                         buckets: &[f64]|
+         -> Result<HistogramVec, prometheus::Error> {
             let opts = HistogramOpts::new(format!("relay_scheduler_{name}"), help).buckets(buckets.to_vec());
             let metric = HistogramVec::new(opts, labels)?;
             registry.register(Box::new(metric.clone()))?;
@@ -67,24 +74,71 @@ impl Metrics {
         };
         let pool = &["pool"];
         Ok(Self {
-            waiting: gauge("waiting_requests", "Requests that wait, by flow.", &["pool", "flow"])?,
+            waiting: gauge(
+                "waiting_requests",
+                "Requests that wait, by flow.",
+                &["pool", "flow"],
+            )?,
             tenants_waiting: gauge("waiting_tenants", "Tenants that wait.", pool)?,
             running: gauge("leased_requests", "Requests that are leased to workers.", pool)?,
             body_bytes: gauge("body_bytes", "Bytes of request bodies held.", pool)?,
             leader: gauge("leader", "1 while this instance leads the pool.", pool)?,
-            fairness_gap: gauge("fairness_gap_tokens", "Greatest less least virtual counter among waiting tenants, weighted tokens.", pool)?,
-            fairness_bound: gauge("fairness_bound_tokens", "The VTC bound 2*max(w_in*L_in, w_out*M), weighted tokens.", pool)?,
+            fairness_gap: gauge(
+                "fairness_gap_tokens",
+                "Greatest less least virtual counter among waiting tenants, weighted tokens.",
+                pool,
+            )?,
+            fairness_bound: gauge(
+                "fairness_bound_tokens",
+                "The VTC bound 2*max(w_in*L_in, w_out*M), weighted tokens.",
+                pool,
+            )?,
             dispatches: counter("dispatches_total", "Leases granted, by lane.", &["pool", "lane"])?,
             retries: counter("retries_total", "Leases granted beyond a request's first.", pool)?,
-            revocations: counter("revocations_total", "Leases revoked because no worker showed them.", pool)?,
-            duplicates: counter("duplicate_offers_total", "Offers of requests that were known or had ended.", pool)?,
-            superseded: counter("outcomes_superseded_total", "Outcomes that came after the winning one.", pool)?,
-            endings: counter("endings_total", "Requests ended by the scheduler, by code.", &["pool", "code"])?,
-            garbage: counter("garbage_total", "Records that could not be read, by topic.", &["pool", "topic"])?,
+            revocations: counter(
+                "revocations_total",
+                "Leases revoked because no worker showed them.",
+                pool,
+            )?,
+            duplicates: counter(
+                "duplicate_offers_total",
+                "Offers of requests that were known or had ended.",
+                pool,
+            )?,
+            superseded: counter(
+                "outcomes_superseded_total",
+                "Outcomes that came after the winning one.",
+                pool,
+            )?,
+            endings: counter(
+                "endings_total",
+                "Requests ended by the scheduler, by code.",
+                &["pool", "code"],
+            )?,
+            garbage: counter(
+                "garbage_total",
+                "Records that could not be read, by topic.",
+                &["pool", "topic"],
+            )?,
             takeovers: counter("takeovers_total", "How often this instance won the lead.", pool)?,
-            takeover_seconds: histogram("takeover_seconds", "From winning the lead to the first decision.", pool, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0])?,
-            queue_wait: histogram("queue_wait_seconds", "Time in the queue, by lane.", &["pool", "lane"], &QUEUE_WAIT_SECONDS)?,
-            decision: histogram("decision_seconds", "Time of one dispatch decision.", pool, &DECISION_SECONDS)?,
+            takeover_seconds: histogram(
+                "takeover_seconds",
+                "From winning the lead to the first decision.",
+                pool,
+                &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0],
+            )?,
+            queue_wait: histogram(
+                "queue_wait_seconds",
+                "Time in the queue, by lane.",
+                &["pool", "lane"],
+                &QUEUE_WAIT_SECONDS,
+            )?,
+            decision: histogram(
+                "decision_seconds",
+                "Time of one dispatch decision.",
+                pool,
+                &DECISION_SECONDS,
+            )?,
         })
     }
 }
@@ -111,12 +165,18 @@ impl PoolMetrics {
     }
 
     pub(crate) fn ended(&self, code: Option<&str>) {
-        self.all.endings.with_label_values(&[self.pool.as_str(), code.unwrap_or("none")]).inc();
+        self.all
+            .endings
+            .with_label_values(&[self.pool.as_str(), code.unwrap_or("none")])
+            .inc();
     }
 
     /// `input` is one of a few fixed words.
     pub(crate) fn garbage(&self, input: &'static str) {
-        self.all.garbage.with_label_values(&[self.pool.as_str(), input]).inc();
+        self.all
+            .garbage
+            .with_label_values(&[self.pool.as_str(), input])
+            .inc();
     }
 
     /// A new core counts from nothing.
@@ -128,13 +188,29 @@ impl PoolMetrics {
     pub(crate) fn show(&mut self, core: &crate::core::Core) {
         let counts = core.counts();
         let pool = &[self.pool.as_str()];
-        let waiting = [("short", counts.waiting_short), ("long", counts.waiting_long), ("batch", counts.waiting_batch)];
+        let waiting = [
+            ("short", counts.waiting_short),
+            ("long", counts.waiting_long),
+            ("batch", counts.waiting_batch),
+        ];
         for (flow, count) in waiting {
-            self.all.waiting.with_label_values(&[self.pool.as_str(), flow]).set(count as i64);
+            self.all
+                .waiting
+                .with_label_values(&[self.pool.as_str(), flow])
+                .set(count as i64);
         }
-        self.all.tenants_waiting.with_label_values(pool).set(core.tenants_waiting() as i64);
-        self.all.running.with_label_values(pool).set(counts.running as i64);
-        self.all.body_bytes.with_label_values(pool).set(counts.body_bytes as i64);
+        self.all
+            .tenants_waiting
+            .with_label_values(pool)
+            .set(core.tenants_waiting() as i64);
+        self.all
+            .running
+            .with_label_values(pool)
+            .set(counts.running as i64);
+        self.all
+            .body_bytes
+            .with_label_values(pool)
+            .set(counts.body_bytes as i64);
         let (gap, bound) = core.fairness();
         self.all.fairness_gap.with_label_values(pool).set(gap as i64);
         self.all.fairness_bound.with_label_values(pool).set(bound as i64);

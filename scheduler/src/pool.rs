@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use relay_bus::{Identity, Outgoing, Partition, Record, Runtime, crash_point, stamp, topics};
 use relay_control::{Control, Heard, listen, subjects};
 use relay_schemas::{
-    Cancel, FenceAnswer, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot, Service, TimestampMs, WorkerStatus,
-    encode,
+    Cancel, FenceAnswer, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot, Service, TimestampMs,
+    WorkerStatus, encode,
 };
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -17,9 +17,11 @@ use crate::config::Config;
 use crate::core::Attempt;
 use crate::error::Error;
 use crate::feed::{BUS, Feed, Wait, insist};
+use crate::inputs::give_up;
 use crate::lead;
 use crate::leadership::Leadership;
 use crate::metrics::PoolMetrics;
+use crate::publisher::Ending;
 
 /// Events that may wait for the loop.
 const EVENTS: usize = 4_096;
@@ -60,7 +62,13 @@ impl Shared {
     }
 
     /// A leadership record.
-    pub(crate) fn line(&self, kind: SchedulerRecordKind, epoch: i64, snapshot: Option<SchedulerSnapshot>, now: TimestampMs) -> Outgoing {
+    pub(crate) fn line(
+        &self,
+        kind: SchedulerRecordKind,
+        epoch: i64,
+        snapshot: Option<SchedulerSnapshot>,
+        now: TimestampMs,
+    ) -> Outgoing {
         let record = SchedulerRecord {
             pool: self.pool.clone(),
             scheduler: self.identity.instance.clone(),
@@ -72,7 +80,10 @@ impl Shared {
         };
         let key = match kind {
             // Of its own, so that compaction keeps every claim: who won follows from all of them.
-            SchedulerRecordKind::Claim => format!("claim/{}/{}/{epoch}/{}", record.scheduler, record.scheduler_start, now.0),
+            SchedulerRecordKind::Claim => format!(
+                "claim/{}/{}/{epoch}/{}",
+                record.scheduler, record.scheduler_start, now.0
+            ),
             SchedulerRecordKind::Heartbeat | SchedulerRecordKind::Resignation => "heartbeat".to_owned(),
             SchedulerRecordKind::Snapshot => "snapshot".to_owned(),
         };
@@ -89,6 +100,8 @@ pub(crate) struct Pool {
     pub(crate) leadership: Leadership,
     pub(crate) log: Feed,
     pub(crate) events: mpsc::Receiver<Event>,
+    /// Dead letters of the scheduler's topic, to be published by who leads.
+    pub(crate) garbage: Vec<Ending>,
     snapshot: Option<SchedulerSnapshot>,
     /// Where the scheduler's topic ended when this instance started: what lies before is old news.
     log_end: i64,
@@ -106,7 +119,12 @@ pub(crate) enum Ended {
 
 impl Pool {
     /// Opens the scheduler's topic and the control seam.
-    pub(crate) async fn open(config: Arc<Config>, deps: &crate::Deps, pool: &str, metrics: PoolMetrics) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        config: Arc<Config>,
+        deps: &crate::Deps,
+        pool: &str,
+        metrics: PoolMetrics,
+    ) -> Result<Self, Error> {
         let (sender, events) = mpsc::channel(EVENTS);
         let shared = Arc::new(Shared {
             pool: pool.to_owned(),
@@ -128,6 +146,7 @@ impl Pool {
             leadership: Leadership::new(&config, deps.identity.instance.clone(), deps.identity.epoch),
             log: Feed::open(bus.clone(), health.clone(), &config, vec![(partition, range.low)]),
             events,
+            garbage: Vec::new(),
             snapshot: None,
             log_end: if range.low < range.high { range.high } else { 0 },
             log_next: range.low,
@@ -143,7 +162,11 @@ impl Pool {
                 return Ok(());
             }
             let epoch = self.leadership.epoch();
-            tracing::info!(pool = self.shared.pool, scheduler.epoch = epoch, "this instance leads the pool");
+            tracing::info!(
+                pool = self.shared.pool,
+                scheduler.epoch = epoch,
+                "this instance leads the pool"
+            );
             self.shared.metrics.lock().leader.set(1);
             let snapshot = self.snapshot.take();
             let ended = lead::lead(&mut self, epoch, snapshot).await;
@@ -198,9 +221,13 @@ impl Pool {
                     self.leadership.observe(&line, offset, at);
                     self.snapshot = line.snapshot.or(self.snapshot.take());
                 }
+                // The leader gives it up for all who read it.
+                Err(error) if self.leadership.leads() => {
+                    self.garbage
+                        .push(give_up(&self.shared, record, &error.to_string(), "scheduler"));
+                }
                 Err(error) => {
-                    self.shared.metrics.lock().garbage("scheduler");
-                    tracing::warn!(pool = self.shared.pool, messaging.offset = offset, %error, "a leadership record cannot be read and is passed over");
+                    tracing::debug!(pool = self.shared.pool, messaging.offset = offset, %error, "a leadership record cannot be read and is passed over");
                 }
             }
         }

@@ -12,7 +12,7 @@ use relay_control::finish;
 use relay_schemas::{Outcome, Service, TimestampMs, encode};
 use tokio::sync::mpsc;
 
-use crate::core::{Attempt, At, Dispatch};
+use crate::core::{At, Attempt, Dispatch};
 use crate::feed::{BUS, Wait, insist};
 use crate::pool::{Event, Shared};
 
@@ -71,7 +71,12 @@ fn outcome_record(outcome: &Outcome, trace: Option<&str>) -> Outgoing {
     set_trace(&mut headers, trace);
     let value = encode(outcome);
     stamp(&mut headers, &value);
-    Outgoing::keyed(topics::OUTCOMES, outcome.request_id.as_str().to_owned(), headers, value)
+    Outgoing::keyed(
+        topics::OUTCOMES,
+        outcome.request_id.as_str().to_owned(),
+        headers,
+        value,
+    )
 }
 
 fn set_trace(headers: &mut Headers, trace: Option<&str>) {
@@ -81,7 +86,10 @@ fn set_trace(headers: &mut Headers, trace: Option<&str>) {
 }
 
 /// Publishes work until it is dropped.
-pub(crate) async fn publish_work(shared: Arc<Shared>, mut work: mpsc::UnboundedReceiver<(Attempt, Outgoing)>) -> Result<(), BusError> {
+pub(crate) async fn publish_work(
+    shared: Arc<Shared>,
+    mut work: mpsc::UnboundedReceiver<(Attempt, Outgoing)>,
+) -> Result<(), BusError> {
     let mut batch = Vec::new();
     while work.recv_many(&mut batch, MOST).await > 0 {
         crash_point(Service::Scheduler, "before_lease");
@@ -116,7 +124,10 @@ pub(crate) async fn publish_endings(
 ) -> Result<(), BusError> {
     let mut batch = Vec::new();
     while endings.recv_many(&mut batch, MOST).await > 0 {
-        let letters = batch.iter().filter(|ending| matches!(ending, Ending::Garbage(_))).count();
+        let letters = batch
+            .iter()
+            .filter(|ending| matches!(ending, Ending::Garbage(_)))
+            .count();
         for ending in &mut batch {
             if let Ending::Outcome(outcome, _) = ending {
                 // It ends when it enters the log, not when it was decided: the bus may have been away in between.
@@ -143,7 +154,10 @@ pub(crate) async fn publish_endings(
             let shared = shared.clone();
             async move { finish(&*shared.control, &outcome, 0, true).await }
         });
-        if tokio::time::timeout(FINALS, futures::future::join_all(finals)).await.is_err() {
+        if tokio::time::timeout(FINALS, futures::future::join_all(finals))
+            .await
+            .is_err()
+        {
             tracing::warn!("final frames took too long and are left to those who ask");
         }
         crash_point(Service::Scheduler, "after_final");
@@ -161,7 +175,10 @@ fn records_of(ending: &Ending) -> Vec<Outgoing> {
 /// Publishes until it is known to be in the log. The inner error is [`BusError::TooLarge`], which waiting does not mend.
 async fn publish(shared: &Shared, records: &[Outgoing]) -> Result<Result<(), BusError>, BusError> {
     let bus = &shared.runtime.bus;
-    let published = insist(&shared.runtime.health, &shared.config, || bus.publish(records.to_vec(), Vec::new())).await;
+    let published = insist(&shared.runtime.health, &shared.config, || {
+        bus.publish(records.to_vec(), Vec::new())
+    })
+    .await;
     match published {
         Ok(_) => Ok(Ok(())),
         Err(error @ BusError::TooLarge { .. }) => Ok(Err(error)),

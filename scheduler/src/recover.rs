@@ -43,7 +43,10 @@ impl Ends {
 }
 
 /// Opens a core on the newest snapshot, with its inputs and where they end now.
-pub(crate) async fn open(shared: &Arc<Shared>, snapshot: Option<&SchedulerSnapshot>) -> Result<(Core, Inputs, Ends), BusError> {
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    snapshot: Option<&SchedulerSnapshot>,
+) -> Result<(Core, Inputs, Ends), BusError> {
     let mut core = Core::new((*shared.config).clone(), &shared.pool, run(shared));
     if let Some(snapshot) = snapshot {
         core.restore(snapshot);
@@ -67,7 +70,14 @@ pub(crate) async fn open(shared: &Arc<Shared>, snapshot: Option<&SchedulerSnapsh
         }
     }
     let [ready, short, long, outcomes] = from;
-    let feed = |from| Feed::open(shared.runtime.bus.clone(), shared.runtime.health.clone(), &shared.config, from);
+    let feed = |from| {
+        Feed::open(
+            shared.runtime.bus.clone(),
+            shared.runtime.health.clone(),
+            &shared.config,
+            from,
+        )
+    };
     let inputs = Inputs {
         ready: feed(ready),
         work: feed(short.into_iter().chain(long).collect()),

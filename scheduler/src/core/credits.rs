@@ -65,7 +65,10 @@ impl Worker {
 impl Workers {
     /// Takes a status in; `leased` tells how many leases of ours stand on it, a lane, and which requests they are.
     pub fn hear(&mut self, status: &WorkerStatus, now: TimestampMs) -> Heard {
-        let known = self.0.get(&status.worker).map(|worker| (worker.epoch, worker.seq));
+        let known = self
+            .0
+            .get(&status.worker)
+            .map(|worker| (worker.epoch, worker.seq));
         let heard = match known {
             Some((epoch, seq)) if (status.epoch, status.seq) <= (epoch, seq) => return Heard::Stale,
             Some((epoch, _)) if status.epoch > epoch => Heard::Restarted,
@@ -160,11 +163,15 @@ impl Workers {
 
     /// Slots of all workers, both lanes.
     pub fn slots(&self) -> u64 {
-        self.0.values().map(|worker| worker.slots.iter().map(|slots| u64::from(*slots)).sum::<u64>()).sum()
+        self.0
+            .values()
+            .map(|worker| worker.slots.iter().map(|slots| u64::from(*slots)).sum::<u64>())
+            .sum()
     }
 
     /// Forgets workers not heard since `before` on which no lease stands.
     pub fn forget_silent(&mut self, before: TimestampMs) {
-        self.0.retain(|_, worker| worker.heard_at >= before || worker.leased != [0, 0]);
+        self.0
+            .retain(|_, worker| worker.heard_at >= before || worker.leased != [0, 0]);
     }
 }

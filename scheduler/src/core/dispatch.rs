@@ -44,7 +44,9 @@ impl Core {
                 }
                 open
             });
-            let Some((place, ticket)) = picked else { return false };
+            let Some((place, ticket)) = picked else {
+                return false;
+            };
             self.dispatch_one(&place, ticket, now);
         }
         true
@@ -52,10 +54,14 @@ impl Core {
 
     fn dispatch_one(&mut self, place: &Place, ticket: Ticket, now: TimestampMs) {
         let fresh_ms = self.config.fresh_ms as i64;
-        let Some(seat) = self.workers.seat(&place.route, now, fresh_ms) else { return };
+        let Some(seat) = self.workers.seat(&place.route, now, fresh_ms) else {
+            return;
+        };
         self.leave(ticket);
         let epoch = self.epoch;
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         let waited_ms = held.waited_ms + now.since_ms(held.since).max(0);
         let lease = Lease {
             worker: seat.worker,
@@ -91,15 +97,22 @@ impl Core {
 
     /// Makes a held request leased. It must stand in nothing.
     pub(super) fn grant(&mut self, ticket: Ticket, mut leased: Leased) {
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         let prompt = u64::from(held.ready.request.prompt_tokens.0);
         leased.charged = cost(prompt, leased.tokens.into());
-        let (worker, epoch, charged) = (leased.lease.worker.clone(), leased.lease.worker_epoch, leased.charged);
+        let (worker, epoch, charged) = (
+            leased.lease.worker.clone(),
+            leased.lease.worker_epoch,
+            leased.charged,
+        );
         held.attempt = leased.lease.attempt;
         held.waited_ms = leased.queueing.queue_wait_ms;
         held.state = State::Leased(Box::new(leased));
         let place = held.place.clone();
-        self.workers.lease(&worker, epoch, place.route.lane, &held.ready.request.request_id);
+        self.workers
+            .lease(&worker, epoch, place.route.lane, &held.ready.request.request_id);
         self.by_worker.entry(worker).or_default().insert(ticket);
         self.leased.insert(ticket);
         self.queues.running(place.tenant, true);
@@ -110,11 +123,14 @@ impl Core {
 
     /// Takes a lease back from the tables. What it was charged becomes `actual`, or is given back as prepaid.
     pub(super) fn release(&mut self, ticket: Ticket, actual: Option<u64>) {
-        let Some(held) = self.held.get(&ticket) else { return };
+        let Some(held) = self.held.get(&ticket) else {
+            return;
+        };
         let Some(leased) = held.leased() else { return };
         let place = held.place.clone();
         let (worker, epoch) = (leased.lease.worker.clone(), leased.lease.worker_epoch);
-        self.queues.settle(place.tenant, place.flow, leased.charged, actual.unwrap_or(0));
+        self.queues
+            .settle(place.tenant, place.flow, leased.charged, actual.unwrap_or(0));
         self.workers.release(&worker, epoch, place.route.lane);
         if let Some(tickets) = self.by_worker.get_mut(&worker) {
             tickets.remove(&ticket);
@@ -142,7 +158,11 @@ impl Core {
         }
         if let Some(ticket) = self.ids.get(&attempt.request_id).copied() {
             let status = relay_schemas::OutcomeStatus::Failed;
-            self.end(ticket, relay_lifecycle::Ending::because(status, "dead_letter", reason), now);
+            self.end(
+                ticket,
+                relay_lifecycle::Ending::because(status, "dead_letter", reason),
+                now,
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use relay_schemas::{Cancel, Class, Outcome, OutcomeStatus, Ready, Service, Times
 
 use super::counter::cost;
 use super::credits::Heard;
-use super::queue::{Place, Ticket};
+use super::queue::{Arrival, Place, Ticket};
 use super::request::{At, Doubt, Held, Leased, Offer, State, deadline, flow, route};
 use super::snapshot::Expected;
 use super::{Core, Input};
@@ -49,16 +49,20 @@ impl Core {
                     held.attempt = attempt;
                     held.waited_ms = waited_ms;
                 }
-                self.enqueue(ticket);
+                self.enqueue(ticket, Arrival::Restored);
             }
-            Some(Expected::Leased(entry)) if self.is_of(ticket, &entry.request_id) => self.restore_lease(ticket, *entry),
+            Some(Expected::Leased(entry)) if self.is_of(ticket, &entry.request_id) => {
+                self.restore_lease(ticket, *entry)
+            }
             // A log that lost its end gives an offset to another request: that one is new.
             Some(Expected::Leased(_)) | None => self.admit(ticket, now),
         }
     }
 
     fn is_of(&self, ticket: Ticket, id: &relay_schemas::RequestId) -> bool {
-        self.held.get(&ticket).is_some_and(|held| held.ready.request.request_id == *id)
+        self.held
+            .get(&ticket)
+            .is_some_and(|held| held.ready.request.request_id == *id)
     }
 
     /// Holds an offer, in no state that counts yet.
@@ -108,9 +112,13 @@ impl Core {
     }
 
     fn offer_again(&mut self, ticket: Ticket, offer: Offer) {
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         held.at = Some(offer.at);
-        if offer.ready.request.reply_to.is_some() && held.ready.request.reply_to != offer.ready.request.reply_to {
+        if offer.ready.request.reply_to.is_some()
+            && held.ready.request.reply_to != offer.ready.request.reply_to
+        {
             Arc::make_mut(&mut held.ready).request.reply_to = offer.ready.request.reply_to;
         }
         self.counts.changes += 1;
@@ -123,7 +131,7 @@ impl Core {
         {
             return self.end(ticket, ending, now);
         }
-        self.enqueue(ticket);
+        self.enqueue(ticket, Arrival::New);
     }
 
     fn refusal(&mut self, ticket: Ticket, now: TimestampMs) -> Option<Ending> {
@@ -131,7 +139,11 @@ impl Core {
         let request = &held.ready.request;
         if deadline(&held.ready) <= now {
             let message = "its deadline had passed when it reached the queue";
-            return Some(Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message));
+            return Some(Ending::because(
+                OutcomeStatus::Expired,
+                "deadline_exceeded",
+                message,
+            ));
         }
         if self.cancelled.get(&request.request_id) == Some(&request.tenant) {
             return Some(cancelled());
@@ -147,7 +159,11 @@ impl Core {
             // Its queue drains at its share of what is served.
             let share = self.queues.tenants_waiting().max(1);
             let message = "too many requests of this tenant wait";
-            ("tenant_queue_full", message, tenant.saturating_mul(share).min(all.max(tenant)))
+            (
+                "tenant_queue_full",
+                message,
+                tenant.saturating_mul(share).min(all.max(tenant)),
+            )
         } else {
             return None;
         };
@@ -157,13 +173,15 @@ impl Core {
     }
 
     /// Puts a held request into the queues.
-    pub(super) fn enqueue(&mut self, ticket: Ticket) {
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+    pub(super) fn enqueue(&mut self, ticket: Ticket, arrival: Arrival) {
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         held.state = State::Waiting;
         let place = held.place.clone();
         self.deadlines.insert((held.deadline(), ticket));
         self.count_waiting(ticket, true);
-        self.queues.push(&place, ticket);
+        self.queues.push(&place, ticket, arrival);
         self.counts.changes += 1;
     }
 
@@ -186,15 +204,27 @@ impl Core {
             // The body counts as about what its encoded text takes; the record's own size is not known here.
             let bytes = ready.request.canonical.len() + 1_024;
             let ticket = self.insert(ready, ready_at, bytes, work.queueing.queued_at);
-            self.enqueue(ticket);
+            self.enqueue(ticket, Arrival::New);
             ticket
         });
         self.adopt(ticket, work.lease, work.queueing, now);
     }
 
     /// The header of one of our own work records was read back: the body is known.
-    pub fn work_read_back(&mut self, id: &relay_schemas::RequestId, attempt: u32, epoch: i64, input: Input, at: At) -> bool {
-        let Some(leased) = self.ids.get(id).and_then(|ticket| self.held.get_mut(ticket)).and_then(Held::leased_mut) else {
+    pub fn work_read_back(
+        &mut self,
+        id: &relay_schemas::RequestId,
+        attempt: u32,
+        epoch: i64,
+        input: Input,
+        at: At,
+    ) -> bool {
+        let Some(leased) = self
+            .ids
+            .get(id)
+            .and_then(|ticket| self.held.get_mut(ticket))
+            .and_then(Held::leased_mut)
+        else {
             return false;
         };
         if leased.lease.attempt != attempt || leased.lease.scheduler_epoch != epoch {
@@ -206,8 +236,16 @@ impl Core {
         true
     }
 
-    fn adopt(&mut self, ticket: Ticket, lease: relay_schemas::Lease, queueing: relay_schemas::Queueing, now: TimestampMs) {
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+    fn adopt(
+        &mut self,
+        ticket: Ticket,
+        lease: relay_schemas::Lease,
+        queueing: relay_schemas::Queueing,
+        now: TimestampMs,
+    ) {
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         if let Some(leased) = held.leased_mut().filter(|leased| leased.lease == lease) {
             leased.read_back = true;
             return;
@@ -232,7 +270,13 @@ impl Core {
         if heard == Heard::Stale {
             return;
         }
-        let tickets: Vec<Ticket> = self.by_worker.get(&status.worker).into_iter().flatten().copied().collect();
+        let tickets: Vec<Ticket> = self
+            .by_worker
+            .get(&status.worker)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
         let mut foreign: std::collections::HashSet<_> = std::collections::HashSet::new();
         for shown in &status.in_flight {
             if !self.shown(status, shown, now) {
@@ -241,7 +285,9 @@ impl Core {
         }
         let mut leased = [0, 0];
         for ticket in tickets {
-            let Some(held) = self.held.get(&ticket) else { continue };
+            let Some(held) = self.held.get(&ticket) else {
+                continue;
+            };
             let Some(lease) = held.leased() else { continue };
             if lease.lease.worker_epoch == status.epoch {
                 leased[held.place.route.lane as usize] += 1;
@@ -256,13 +302,21 @@ impl Core {
 
     /// Notes that a worker shows a run; false if it is no lease of ours.
     fn shown(&mut self, status: &WorkerStatus, shown: &relay_schemas::InFlight, now: TimestampMs) -> bool {
-        let Some(ticket) = self.ids.get(&shown.request_id).copied() else { return false };
-        let Some(held) = self.held.get_mut(&ticket) else { return false };
+        let Some(ticket) = self.ids.get(&shown.request_id).copied() else {
+            return false;
+        };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return false;
+        };
         let place = held.place.clone();
         let prompt = u64::from(held.ready.request.prompt_tokens.0);
-        let Some(leased) = held.leased_mut() else { return false };
+        let Some(leased) = held.leased_mut() else {
+            return false;
+        };
         let lease = &leased.lease;
-        let ours = lease.worker == status.worker && lease.worker_epoch == status.epoch && lease.attempt == shown.attempt;
+        let ours = lease.worker == status.worker
+            && lease.worker_epoch == status.epoch
+            && lease.attempt == shown.attempt;
         if !ours {
             return false;
         }
@@ -305,9 +359,19 @@ impl Core {
     /// Lets a held request go, charging what its winning outcome says.
     fn forget(&mut self, ticket: Ticket, outcome: &Outcome) {
         let ran = outcome.lease.is_some();
-        let usage = if ran { outcome.usage } else { relay_schemas::Usage::default() };
-        let (prompt, completion) = (u64::from(usage.prompt_tokens.0), u64::from(usage.completion_tokens.0));
-        let place = self.held.get(&ticket).map(|held| (held.place.clone(), held.ready.request.tenant.clone()));
+        let usage = if ran {
+            outcome.usage
+        } else {
+            relay_schemas::Usage::default()
+        };
+        let (prompt, completion) = (
+            u64::from(usage.prompt_tokens.0),
+            u64::from(usage.completion_tokens.0),
+        );
+        let place = self
+            .held
+            .get(&ticket)
+            .map(|held| (held.place.clone(), held.ready.request.tenant.clone()));
         let was_leased = self.held.get(&ticket).is_some_and(|held| held.leased().is_some());
         if was_leased {
             self.release(ticket, Some(cost(prompt, completion)));
@@ -315,9 +379,13 @@ impl Core {
         } else {
             self.leave(ticket);
         }
-        let Some(held) = self.held.remove(&ticket) else { return };
+        let Some(held) = self.held.remove(&ticket) else {
+            return;
+        };
         self.counts.body_bytes = self.counts.body_bytes.saturating_sub(held.bytes);
-        let Some((place, tenant)) = place.filter(|_| ran) else { return };
+        let Some((place, tenant)) = place.filter(|_| ran) else {
+            return;
+        };
         // While it was ending or waiting its tenant may have been forgotten, so it is looked up again by name.
         let ix = self.queues.tenant(&tenant);
         self.queues.book(ix, prompt, completion);
@@ -335,8 +403,12 @@ impl Core {
             return;
         }
         self.cancelled.insert(id, cancel.tenant.clone());
-        let Some(ticket) = self.ids.get(id).copied() else { return };
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(ticket) = self.ids.get(id).copied() else {
+            return;
+        };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         if held.ready.request.tenant != cancel.tenant {
             return;
         }

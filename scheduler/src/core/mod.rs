@@ -16,7 +16,6 @@ mod request;
 mod revoke;
 mod snapshot;
 
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use relay_lifecycle::{Ending, Known, end};
@@ -190,7 +189,9 @@ impl Core {
     /// Each tenant's counter, thousandths of a weighted token.
     pub fn counters(&self) -> Vec<(String, u64)> {
         let tenants = self.queues.tenants();
-        tenants.map(|tenant| (tenant.id.as_str().to_owned(), tenant.value())).collect()
+        tenants
+            .map(|tenant| (tenant.id.as_str().to_owned(), tenant.value()))
+            .collect()
     }
 
     /// Whether `id` waits or is leased: it is held, and nothing has decided its end here.
@@ -229,7 +230,12 @@ impl Core {
         if !self.leading {
             return;
         }
-        while let Some((_, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+        while let Some((_, ticket)) = self
+            .deadlines
+            .first()
+            .copied()
+            .filter(|(deadline, _)| *deadline <= now)
+        {
             let late = Ending::because(
                 OutcomeStatus::Expired,
                 "deadline_exceeded",
@@ -264,7 +270,9 @@ impl Core {
     /// Ends a held request: out of the queues or off its lease, and its outcome on its way.
     fn end(&mut self, ticket: Ticket, mut ending: Ending, now: TimestampMs) {
         self.leave(ticket);
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         let trace = held.trace.clone();
         let state = std::mem::replace(&mut held.state, State::Ending);
         let run = Run {
@@ -286,7 +294,9 @@ impl Core {
 
     /// Takes a request out of whatever it stands in; it is still held.
     fn leave(&mut self, ticket: Ticket) {
-        let Some(held) = self.held.get(&ticket) else { return };
+        let Some(held) = self.held.get(&ticket) else {
+            return;
+        };
         match &held.state {
             State::Waiting => {
                 let place = held.place.clone();
@@ -301,7 +311,9 @@ impl Core {
     }
 
     fn count_waiting(&mut self, ticket: Ticket, more: bool) {
-        let Some(held) = self.held.get(&ticket) else { return };
+        let Some(held) = self.held.get(&ticket) else {
+            return;
+        };
         let count = match (held.ready.request.class, held.place.route.lane) {
             (Class::Batch, _) => &mut self.counts.waiting_batch,
             (Class::Interactive, relay_schemas::Lane::Short) => &mut self.counts.waiting_short,

@@ -42,6 +42,8 @@ impl Offsets {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (Input, i32, i64)> {
-        self.0.iter().map(|((input, partition), next)| (*input, *partition, *next))
+        self.0
+            .iter()
+            .map(|((input, partition), next)| (*input, *partition, *next))
     }
 }

@@ -32,6 +32,15 @@ impl Flow {
     pub const ALL: [Self; 3] = [Self::Short, Self::Long, Self::Batch];
 }
 
+/// How a request comes into the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was not there; a tenant that had nothing waiting is lifted.
+    New,
+    /// It was there when the snapshot was taken, whose counters are lifted already.
+    Restored,
+}
+
 /// Which workers can take a request: its lane's credits, and one of these models, the first one rather than the last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
@@ -138,8 +147,13 @@ impl Queues {
 
     /// Forgets the idle tenant charged least: a lift would wipe its counter out soonest.
     fn forget_one(&mut self) {
-        let idle = self.tenants.iter().filter(|(_, t)| t.waiting == 0 && t.running == 0);
-        let least = idle.min_by_key(|(ix, t)| (t.counter.value(), **ix)).map(|(ix, _)| *ix);
+        let idle = self
+            .tenants
+            .iter()
+            .filter(|(_, t)| t.waiting == 0 && t.running == 0);
+        let least = idle
+            .min_by_key(|(ix, t)| (t.counter.value(), **ix))
+            .map(|(ix, _)| *ix);
         if let Some(tenant) = least.and_then(|ix| self.tenants.remove(&ix)) {
             self.index.remove(&tenant.id);
         }
@@ -151,7 +165,9 @@ impl Queues {
     }
 
     fn get_mut(&mut self, ix: TenantIx) -> &mut Tenant {
-        self.tenants.get_mut(&ix).expect("a tenant with requests is never forgotten")
+        self.tenants
+            .get_mut(&ix)
+            .expect("a tenant with requests is never forgotten")
     }
 
     /// All tenants.
@@ -167,8 +183,9 @@ impl Queues {
     }
 
     /// Puts a request in its place; older tickets come first.
-    pub fn push(&mut self, place: &Place, ticket: Ticket) {
-        let floor = self.floor();
+    pub fn push(&mut self, place: &Place, ticket: Ticket, arrival: Arrival) {
+        let lifts = arrival == Arrival::New;
+        let floor = if lifts { self.floor() } else { 0 };
         let fairness = self.fairness;
         let tenant = self.get_mut(place.tenant);
         if tenant.waiting == 0 {
@@ -177,12 +194,17 @@ impl Queues {
             self.order.insert((key, place.tenant));
         }
         let tenant = self.get_mut(place.tenant);
-        if tenant.flows[place.flow as usize].waiting.is_empty() {
+        if lifts && tenant.flows[place.flow as usize].waiting.is_empty() {
             let floor = tenant.flow_floor();
             tenant.flows[place.flow as usize].counter.lift(floor);
         }
         let flow = &mut tenant.flows[place.flow as usize];
-        if flow.waiting.entry(place.route.clone()).or_default().insert(ticket) {
+        if flow
+            .waiting
+            .entry(place.route.clone())
+            .or_default()
+            .insert(ticket)
+        {
             tenant.waiting += 1;
             *self.routes.entry(place.route.clone()).or_default() += 1;
         }
@@ -203,7 +225,9 @@ impl Queues {
         let fairness = self.fairness;
         let tenant = self.get_mut(place.tenant);
         let flow = &mut tenant.flows[place.flow as usize];
-        let Some(tickets) = flow.waiting.get_mut(&place.route) else { return };
+        let Some(tickets) = flow.waiting.get_mut(&place.route) else {
+            return;
+        };
         if !tickets.remove(&ticket) {
             return;
         }
@@ -240,13 +264,24 @@ impl Queues {
     pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(Place, Ticket)> {
         self.order.iter().find_map(|(_, ix)| {
             let tenant = &self.tenants[ix];
-            let mut flows = Flow::ALL.map(|flow| (Self::key(self.fairness, &tenant.flows[flow as usize].counter), flow));
+            let mut flows = Flow::ALL.map(|flow| {
+                (
+                    Self::key(self.fairness, &tenant.flows[flow as usize].counter),
+                    flow,
+                )
+            });
             flows.sort_unstable();
             flows.into_iter().find_map(|(_, flow)| {
                 let waiting = tenant.flows[flow as usize].waiting.iter();
                 let heads = waiting.filter_map(|(route, tickets)| Some((*tickets.first()?, route)));
-                let (ticket, route) = heads.filter(|(_, route)| can(route)).min_by_key(|(ticket, _)| *ticket)?;
-                let place = Place { tenant: *ix, flow, route: route.clone() };
+                let (ticket, route) = heads
+                    .filter(|(_, route)| can(route))
+                    .min_by_key(|(ticket, _)| *ticket)?;
+                let place = Place {
+                    tenant: *ix,
+                    flow,
+                    route: route.clone(),
+                };
                 Some((place, ticket))
             })
         })
@@ -293,7 +328,11 @@ impl Queues {
     /// One request more or less is leased.
     pub fn running(&mut self, ix: TenantIx, more: bool) {
         let running = &mut self.get_mut(ix).running;
-        *running = if more { *running + 1 } else { running.saturating_sub(1) };
+        *running = if more {
+            *running + 1
+        } else {
+            running.saturating_sub(1)
+        };
     }
 
     /// Changes a tenant's counters and keeps the order.
@@ -313,7 +352,9 @@ impl Queues {
     /// Between the tenants that wait: greatest counter less the least, thousandths of a weighted token.
     pub fn gap(&self) -> u64 {
         let values = self.order.iter().map(|(_, ix)| self.tenants[ix].counter.value());
-        let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| (least.min(value), most.max(value)));
+        let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| {
+            (least.min(value), most.max(value))
+        });
         most.saturating_sub(least)
     }
 
@@ -365,6 +406,9 @@ impl Tenant {
 
     fn flow_floor(&self) -> u64 {
         let waiting = self.flows.iter().filter(|flow| !flow.waiting.is_empty());
-        waiting.map(|flow| flow.counter.value()).min().unwrap_or(self.last_left)
+        waiting
+            .map(|flow| flow.counter.value())
+            .min()
+            .unwrap_or(self.last_left)
     }
 }

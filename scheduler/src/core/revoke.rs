@@ -7,7 +7,7 @@ use relay_lifecycle::Ending;
 use relay_schemas::{FenceAnswer, OutcomeStatus, TimestampMs};
 
 use super::fold::cancelled;
-use super::queue::Ticket;
+use super::queue::{Arrival, Ticket};
 use super::request::{Doubt, Held};
 use super::{Attempt, Core, Effect};
 
@@ -40,7 +40,9 @@ impl Core {
         if !self.leading {
             return;
         }
-        let Some(held) = self.held.get_mut(&ticket) else { return };
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
         let request_id = held.ready.request.request_id.clone();
         let Some(leased) = held.leased_mut() else { return };
         if leased.doubt == Doubt::None && leased.published {
@@ -63,14 +65,20 @@ impl Core {
     /// Outcomes are folded to where they ended after the doubt, and the control seam works: what is still in doubt is lost.
     pub fn settled(&mut self, doubts: &[Attempt], now: TimestampMs) {
         for attempt in doubts {
-            let Some(leased) = self.leased_as(attempt) else { continue };
+            let Some(leased) = self.leased_as(attempt) else {
+                continue;
+            };
             if leased.doubt != Doubt::Folding {
                 continue;
             }
             leased.doubt = Doubt::Fencing;
             self.counts.revoked += 1;
-            let Some(ticket) = self.ids.get(&attempt.request_id).copied() else { continue };
-            let Some(held) = self.held.get(&ticket) else { continue };
+            let Some(ticket) = self.ids.get(&attempt.request_id).copied() else {
+                continue;
+            };
+            let Some(held) = self.held.get(&ticket) else {
+                continue;
+            };
             match held.ready.request.reply_to.clone() {
                 Some(reply_to) => self.effects.push(Effect::AskFence {
                     attempt: attempt.clone(),
@@ -83,12 +91,19 @@ impl Core {
 
     /// The ingress has answered, or nobody did.
     pub fn fence_answer(&mut self, attempt: &Attempt, answer: Option<FenceAnswer>, now: TimestampMs) {
-        let Some(leased) = self.leased_as(attempt) else { return };
+        let Some(leased) = self.leased_as(attempt) else {
+            return;
+        };
         if leased.doubt != Doubt::Fencing {
             return;
         }
-        let Some(ticket) = self.ids.get(&attempt.request_id).copied() else { return };
-        let streamed = self.held.get(&ticket).is_some_and(|held| held.ready.request.stream);
+        let Some(ticket) = self.ids.get(&attempt.request_id).copied() else {
+            return;
+        };
+        let streamed = self
+            .held
+            .get(&ticket)
+            .is_some_and(|held| held.ready.request.stream);
         let client = match answer {
             Some(answer) if answer.known && !answer.saw_token => Client::SawNothing,
             _ if !streamed => Client::SawNothing,
@@ -99,14 +114,20 @@ impl Core {
 
     /// Takes a lost lease back: the next attempt, or the end.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
-        let Some(held) = self.held.get(&ticket) else { return };
+        let Some(held) = self.held.get(&ticket) else {
+            return;
+        };
         let Some(leased) = held.leased() else { return };
         let failed = |message: &str| Ending::because(OutcomeStatus::Failed, "worker_lost", message);
         let ending = if leased.cancelled {
             Some(cancelled())
         } else if held.deadline() <= now {
             let message = "its worker was lost and its deadline has passed";
-            Some(Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message))
+            Some(Ending::because(
+                OutcomeStatus::Expired,
+                "deadline_exceeded",
+                message,
+            ))
         } else if client == Client::MaySee {
             Some(failed("its worker was lost after the answer had begun"))
         } else if leased.lease.attempt >= self.config.max_attempts {
@@ -121,7 +142,7 @@ impl Core {
                 if let Some(held) = self.held.get_mut(&ticket) {
                     held.since = now;
                 }
-                self.enqueue(ticket);
+                self.enqueue(ticket, Arrival::New);
             }
         }
     }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use relay_bus::topics;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    FoldedOffset, LeaseEntry, OutcomeStatus, RequeuedPosition, Run, SchedulerSnapshot, TenantCounter, TimestampMs,
-    TokenCount, WaitingPositions,
+    FoldedOffset, LeaseEntry, OutcomeStatus, RequeuedPosition, Run, SchedulerSnapshot, TenantCounter,
+    TimestampMs, TokenCount, WaitingPositions,
 };
 
 use super::queue::{Restored, Tenant, Ticket};
@@ -93,7 +93,9 @@ impl Core {
     /// Takes a snapshot in. What waits or runs comes to life when its `ready` record is offered again.
     pub fn restore(&mut self, snapshot: &SchedulerSnapshot) {
         for folded in &snapshot.folded {
-            let input = Input::ALL.into_iter().find(|input| input.topic(&self.pool) == folded.topic);
+            let input = Input::ALL
+                .into_iter()
+                .find(|input| input.topic(&self.pool) == folded.topic);
             if let Some(input) = input {
                 self.offsets.set(input, folded.partition, folded.next);
             }
@@ -109,8 +111,14 @@ impl Core {
             }
         }
         for position in &snapshot.requeued {
-            let RequeuedPosition { partition, offset, attempt, waited_ms } = *position;
-            self.expected.insert(At { partition, offset }, waiting(attempt, waited_ms));
+            let RequeuedPosition {
+                partition,
+                offset,
+                attempt,
+                waited_ms,
+            } = *position;
+            self.expected
+                .insert(At { partition, offset }, waiting(attempt, waited_ms));
         }
         for lease in &snapshot.leases {
             match (lease.ready_partition, lease.ready_offset) {
@@ -163,14 +171,29 @@ impl Core {
             Expected::Leased(entry) => Some(*entry),
             Expected::Waiting { .. } => None,
         });
-        let orphans: Vec<LeaseEntry> = std::mem::take(&mut self.orphans).into_iter().chain(bodiless).collect();
+        let orphans: Vec<LeaseEntry> = std::mem::take(&mut self.orphans)
+            .into_iter()
+            .chain(bodiless)
+            .collect();
         for orphan in orphans {
             if self.ended.get(&orphan.request_id).is_some() || self.ids.contains_key(&orphan.request_id) {
                 continue;
             }
-            let run = Run { attempt: orphan.lease.attempt, ..self.run.clone() };
-            let ending = Ending::because(OutcomeStatus::Failed, "worker_lost", "the log no longer holds its request");
-            let outcome = end(Known::Headers(&orphan.request_id, &orphan.tenant), run, ending, now);
+            let run = Run {
+                attempt: orphan.lease.attempt,
+                ..self.run.clone()
+            };
+            let ending = Ending::because(
+                OutcomeStatus::Failed,
+                "worker_lost",
+                "the log no longer holds its request",
+            );
+            let outcome = end(
+                Known::Headers(&orphan.request_id, &orphan.tenant),
+                run,
+                ending,
+                now,
+            );
             self.effects.push(Effect::End(Box::new(outcome), None));
         }
     }
@@ -189,7 +212,11 @@ impl Held {
 fn positions((partition, mut offsets): (i32, Vec<i64>)) -> Option<WaitingPositions> {
     offsets.sort_unstable();
     let steps = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    Some(WaitingPositions { partition, first: *offsets.first()?, steps })
+    Some(WaitingPositions {
+        partition,
+        first: *offsets.first()?,
+        steps,
+    })
 }
 
 fn entry(held: &Held, leased: &Leased, at: Option<At>) -> LeaseEntry {
@@ -206,7 +233,13 @@ fn entry(held: &Held, leased: &Leased, at: Option<At>) -> LeaseEntry {
 }
 
 fn counter(tenant: &Tenant) -> TenantCounter {
-    let Restored { counter, turn, flows, last_left, settled } = tenant.to_restore();
+    let Restored {
+        counter,
+        turn,
+        flows,
+        last_left,
+        settled,
+    } = tenant.to_restore();
     TenantCounter {
         tenant: tenant.id.clone(),
         counter: counter as i64,

@@ -40,9 +40,14 @@ fn offer_all(world: &mut World, sizes: &[(usize, u32)]) {
 fn service(world: &World, produced: &BTreeMap<String, u32>) -> BTreeMap<String, u64> {
     let mut service = BTreeMap::new();
     for work in &world.dispatched {
-        let tokens = produced.get(work.request.request_id.as_str()).copied().unwrap_or(0);
+        let tokens = produced
+            .get(work.request.request_id.as_str())
+            .copied()
+            .unwrap_or(0);
         let due = cost(work.request.prompt_tokens.0.into(), tokens.into());
-        *service.entry(work.request.tenant.as_str().to_owned()).or_default() += due;
+        *service
+            .entry(work.request.tenant.as_str().to_owned())
+            .or_default() += due;
     }
     service
 }

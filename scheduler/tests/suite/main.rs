@@ -3,8 +3,8 @@
 
 mod fairness;
 mod promises;
-mod recovery;
 mod records;
+mod recovery;
 mod rules;
 mod shell;
 mod world;

@@ -11,7 +11,14 @@ use crate::world::World;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Offer { tenant: u8, long: bool, stream: bool, batch: bool, prompt: u32, life: i64 },
+    Offer {
+        tenant: u8,
+        long: bool,
+        stream: bool,
+        batch: bool,
+        prompt: u32,
+        life: i64,
+    },
     OfferAgain(prop::sample::Index),
     Cancel(prop::sample::Index),
     Produce(prop::sample::Index, u32),
@@ -61,7 +68,14 @@ fn runs(world: &World) -> Vec<(String, relay_schemas::RequestId)> {
 
 fn apply(world: &mut World, op: &Op) {
     match op {
-        Op::Offer { tenant, long, stream, batch, prompt, life } => {
+        Op::Offer {
+            tenant,
+            long,
+            stream,
+            batch,
+            prompt,
+            life,
+        } => {
             let class = if *batch { Class::Batch } else { Class::Interactive };
             world.offer(&Spec {
                 class,
@@ -117,9 +131,18 @@ fn apply(world: &mut World, op: &Op) {
         Op::Fence(answer) => {
             let answers = [
                 None,
-                Some(FenceAnswer { known: false, saw_token: false }),
-                Some(FenceAnswer { known: true, saw_token: false }),
-                Some(FenceAnswer { known: true, saw_token: true }),
+                Some(FenceAnswer {
+                    known: false,
+                    saw_token: false,
+                }),
+                Some(FenceAnswer {
+                    known: true,
+                    saw_token: false,
+                }),
+                Some(FenceAnswer {
+                    known: true,
+                    saw_token: true,
+                }),
             ];
             world.fence = answers[usize::from(*answer)];
         }
@@ -139,14 +162,24 @@ fn leases_fit(world: &World) -> Result<(), TestCaseError> {
         let ids: BTreeSet<&str> = world.ids_dispatched().into_iter().collect();
         for id in ids {
             let lease = world.core.lease_of(&id.into());
-            let here = lease.filter(|lease| lease.worker == *name && lease.worker_epoch == worker.status.epoch);
+            let here =
+                lease.filter(|lease| lease.worker == *name && lease.worker_epoch == worker.status.epoch);
             if here.is_some() {
-                let lane = world.dispatched.iter().find(|work| work.request.request_id.as_str() == id).unwrap().queueing.lane;
+                let lane = world
+                    .dispatched
+                    .iter()
+                    .find(|work| work.request.request_id.as_str() == id)
+                    .unwrap()
+                    .queueing
+                    .lane;
                 leases[lane as usize] += 1;
             }
         }
         let limits = [worker.status.short_slots, worker.status.long_slots];
-        prop_assert!(leases[0] <= limits[0] && leases[1] <= limits[1], "{leases:?} on {name}");
+        prop_assert!(
+            leases[0] <= limits[0] && leases[1] <= limits[1],
+            "{leases:?} on {name}"
+        );
     }
     Ok(())
 }

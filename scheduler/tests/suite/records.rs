@@ -2,8 +2,8 @@
 
 use relay_scheduler::core::{At, Offer};
 use relay_schemas::{
-    CacheFlags, CacheStatus, Caching, Candidate, Class, Decoding, Plan, Planning, Ready, Request, TimestampMs,
-    TokenCount, Verifier, WorkerStatus,
+    CacheFlags, CacheStatus, Caching, Candidate, Class, Decoding, Plan, Planning, Ready, Request,
+    TimestampMs, TokenCount, Verifier, WorkerStatus,
 };
 
 /// A request to be offered.

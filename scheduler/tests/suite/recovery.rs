@@ -16,17 +16,31 @@ fn successor(world: &World, snapshot: Option<&SchedulerSnapshot>) -> Core {
     if let Some(snapshot) = snapshot {
         core.restore(snapshot);
     }
-    for (offset, spec) in world.ready_log.iter().enumerate().skip(core.ready_from(0) as usize) {
+    for (offset, spec) in world
+        .ready_log
+        .iter()
+        .enumerate()
+        .skip(core.ready_from(0) as usize)
+    {
         core.offer(spec.offer(offset as i64, 0), now);
     }
     for (lane, input) in [(Lane::Short, Input::WorkShort), (Lane::Long, Input::WorkLong)] {
         for (offset, work) in world.work_log[&lane].iter().enumerate() {
-            let at = At { partition: 0, offset: offset as i64 };
+            let at = At {
+                partition: 0,
+                offset: offset as i64,
+            };
             core.work(work.clone(), input, at, None, now);
         }
     }
     for (offset, outcome) in world.outcomes.iter().enumerate() {
-        core.outcome(outcome, At { partition: 0, offset: offset as i64 });
+        core.outcome(
+            outcome,
+            At {
+                partition: 0,
+                offset: offset as i64,
+            },
+        );
     }
     core.lead(9, now);
     core
@@ -36,7 +50,10 @@ fn successor(world: &World, snapshot: Option<&SchedulerSnapshot>) -> Core {
 fn busy_world() -> World {
     let mut world = World::new(Config::default()).with_worker("w", 3, 1);
     for n in 0..10 {
-        world.offer(&Spec { long: n % 4 == 3, ..Spec::new(format!("r{n}"), format!("t{}", n % 2)) });
+        world.offer(&Spec {
+            long: n % 4 == 3,
+            ..Spec::new(format!("r{n}"), format!("t{}", n % 2))
+        });
     }
     world.dispatch();
     world.produce("w", &"r0".into(), 5);
@@ -62,7 +79,11 @@ fn a_snapshot_and_the_tail_or_the_tail_alone_give_the_same_queues() {
         assert_eq!(counts.running, expected.running, "{case}");
         assert_eq!(
             (counts.waiting_short, counts.waiting_long, counts.waiting_batch),
-            (expected.waiting_short, expected.waiting_long, expected.waiting_batch),
+            (
+                expected.waiting_short,
+                expected.waiting_long,
+                expected.waiting_batch
+            ),
             "{case}"
         );
         assert_eq!(
@@ -70,7 +91,11 @@ fn a_snapshot_and_the_tail_or_the_tail_alone_give_the_same_queues() {
             (expected.prompt_tokens, expected.completion_tokens),
             "{case}"
         );
-        assert_eq!(core.tenant_tokens(&"t1".into()), world.core.tenant_tokens(&"t1".into()), "{case}");
+        assert_eq!(
+            core.tenant_tokens(&"t1".into()),
+            world.core.tenant_tokens(&"t1".into()),
+            "{case}"
+        );
     }
 }
 
@@ -88,15 +113,22 @@ fn a_snapshot_survives_its_own_restoration() {
             sent_at: TimestampMs(0),
             snapshot: Some(snapshot.clone()),
         };
-        let decoded: relay_schemas::SchedulerRecord = relay_schemas::decode(&relay_schemas::encode(&record)).unwrap();
+        let decoded: relay_schemas::SchedulerRecord =
+            relay_schemas::decode(&relay_schemas::encode(&record)).unwrap();
         decoded.snapshot.unwrap()
     };
     assert_eq!(decoded, snapshot);
     let again = successor(&world, Some(&decoded)).snapshot();
-    assert_eq!((again.waiting, again.requeued, again.leases), (snapshot.waiting, snapshot.requeued, snapshot.leases));
+    assert_eq!(
+        (again.waiting, again.requeued, again.leases),
+        (snapshot.waiting, snapshot.requeued, snapshot.leases)
+    );
     assert_eq!(again.folded, snapshot.folded);
     let settled = |tenants: &[relay_schemas::TenantCounter]| -> BTreeMap<String, (i64, Vec<i64>)> {
-        tenants.iter().map(|t| (t.tenant.as_str().to_owned(), (t.counter, t.flows.clone()))).collect()
+        tenants
+            .iter()
+            .map(|t| (t.tenant.as_str().to_owned(), (t.counter, t.flows.clone())))
+            .collect()
     };
     assert_eq!(settled(&again.tenants), settled(&snapshot.tenants));
 }
@@ -110,9 +142,19 @@ fn work_that_was_not_read_back_waits_in_the_snapshot_and_is_found_in_the_tail() 
     let effects = world.core.effects();
     let snapshot = world.core.snapshot();
     assert_eq!((snapshot.leases.len(), snapshot.waiting.len()), (0, 1));
-    assert_eq!(successor(&world, Some(&snapshot)).counts().waiting_short, 1, "it never reached the log");
-    let relay_scheduler::core::Effect::Dispatch(dispatch) = &effects[0] else { panic!("a dispatch") };
-    world.work_log.get_mut(&Lane::Short).unwrap().push(dispatch.work.clone());
+    assert_eq!(
+        successor(&world, Some(&snapshot)).counts().waiting_short,
+        1,
+        "it never reached the log"
+    );
+    let relay_scheduler::core::Effect::Dispatch(dispatch) = &effects[0] else {
+        panic!("a dispatch")
+    };
+    world
+        .work_log
+        .get_mut(&Lane::Short)
+        .unwrap()
+        .push(dispatch.work.clone());
     assert_eq!(successor(&world, Some(&snapshot)).counts().running, 1, "it did");
 }
 
@@ -132,7 +174,13 @@ fn a_lost_attempt_is_counted_over_a_takeover() {
     let mut world = World::new(Config::default()).with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     world.dispatch();
-    world.workers.get_mut(&"w".into()).unwrap().status.in_flight.clear();
+    world
+        .workers
+        .get_mut(&"w".into())
+        .unwrap()
+        .status
+        .in_flight
+        .clear();
     world.live(2_300);
     assert_eq!(world.core.counts().waiting_short, 1);
     let snapshot = world.core.snapshot();
@@ -141,7 +189,11 @@ fn a_lost_attempt_is_counted_over_a_takeover() {
     status.seq = 1;
     core.status(&status, world.now());
     core.dispatch(world.now());
-    assert_eq!(core.lease_of(&"a".into()).map(|lease| (lease.attempt, lease.scheduler_epoch)), Some((2, 9)));
+    assert_eq!(
+        core.lease_of(&"a".into())
+            .map(|lease| (lease.attempt, lease.scheduler_epoch)),
+        Some((2, 9))
+    );
 }
 
 #[test]
@@ -167,7 +219,16 @@ fn a_late_work_record_of_an_older_epoch_does_not_take_a_newer_lease_away() {
     zombie.lease.scheduler_epoch = 3;
     zombie.lease.worker = "w0".into();
     let now = world.now();
-    world.core.work(zombie, Input::WorkShort, At { partition: 0, offset: 1 }, None, now);
+    world.core.work(
+        zombie,
+        Input::WorkShort,
+        At {
+            partition: 0,
+            offset: 1,
+        },
+        None,
+        now,
+    );
     let lease = world.core.lease_of(&"a".into()).unwrap();
     assert_eq!((lease.worker.as_str(), lease.scheduler_epoch), ("w", 7));
 }
@@ -186,6 +247,10 @@ fn a_cancel_heard_before_the_lead_holds_after_it() {
     );
     assert!(core.effects().is_empty());
     core.lead(1, TimestampMs(1));
-    let ends = core.effects().iter().filter(|effect| matches!(effect, relay_scheduler::core::Effect::End(..))).count();
+    let ends = core
+        .effects()
+        .iter()
+        .filter(|effect| matches!(effect, relay_scheduler::core::Effect::End(..)))
+        .count();
     assert_eq!(ends, 1);
 }

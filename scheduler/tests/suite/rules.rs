@@ -27,7 +27,15 @@ fn nothing_is_dispatched_without_credit_and_all_of_it_with() {
     world.dispatch();
     assert_eq!(world.ids_dispatched(), ["a", "b"]);
     let lease = &world.dispatched[0].lease;
-    assert_eq!((lease.worker.as_str(), lease.worker_epoch, lease.attempt, lease.scheduler_epoch), ("w", 1, 1, 7));
+    assert_eq!(
+        (
+            lease.worker.as_str(),
+            lease.worker_epoch,
+            lease.attempt,
+            lease.scheduler_epoch
+        ),
+        ("w", 1, 1, 7)
+    );
     world.complete("w", &"a".into(), 3);
     world.fold();
     world.dispatch();
@@ -39,11 +47,39 @@ fn a_request_goes_only_to_a_worker_of_its_lane_and_model_that_is_fresh_and_not_d
     type Change = fn(&mut World);
     let cases: [(&str, Change, bool); 6] = [
         ("as it should be", |_| {}, true),
-        ("no slot in the lane", |world| world.workers.get_mut(&"w".into()).unwrap().status.short_slots = 0, false),
-        ("no partition of the lane", |world| world.workers.get_mut(&"w".into()).unwrap().status.short_partitions.clear(), false),
-        ("another model", |world| world.workers.get_mut(&"w".into()).unwrap().status.models = vec!["n".to_owned()], false),
-        ("draining", |world| world.workers.get_mut(&"w".into()).unwrap().status.draining = true, false),
-        ("another pool", |world| world.workers.get_mut(&"w".into()).unwrap().status.pool = "other".to_owned(), true),
+        (
+            "no slot in the lane",
+            |world| world.workers.get_mut(&"w".into()).unwrap().status.short_slots = 0,
+            false,
+        ),
+        (
+            "no partition of the lane",
+            |world| {
+                world
+                    .workers
+                    .get_mut(&"w".into())
+                    .unwrap()
+                    .status
+                    .short_partitions
+                    .clear()
+            },
+            false,
+        ),
+        (
+            "another model",
+            |world| world.workers.get_mut(&"w".into()).unwrap().status.models = vec!["n".to_owned()],
+            false,
+        ),
+        (
+            "draining",
+            |world| world.workers.get_mut(&"w".into()).unwrap().status.draining = true,
+            false,
+        ),
+        (
+            "another pool",
+            |world| world.workers.get_mut(&"w".into()).unwrap().status.pool = "other".to_owned(),
+            true,
+        ),
     ];
     for (case, change, expected) in cases {
         let mut world = world().with_worker("w", 1, 1);
@@ -69,7 +105,13 @@ fn what_a_worker_holds_of_others_takes_its_slots() {
         scheduler_epoch: 3,
         tokens: relay_schemas::TokenCount(0),
     };
-    world.workers.get_mut(&"w".into()).unwrap().status.in_flight.push(foreign);
+    world
+        .workers
+        .get_mut(&"w".into())
+        .unwrap()
+        .status
+        .in_flight
+        .push(foreign);
     world.tell("w");
     for id in ["a", "b"] {
         world.offer(&Spec::new(id, "t"));
@@ -81,7 +123,10 @@ fn what_a_worker_holds_of_others_takes_its_slots() {
 #[test]
 fn a_lane_without_credit_does_not_hold_the_other_up() {
     let mut world = world().with_worker("w", 1, 0);
-    world.offer(&Spec { long: true, ..Spec::new("long", "t") });
+    world.offer(&Spec {
+        long: true,
+        ..Spec::new("long", "t")
+    });
     world.offer(&Spec::new("short", "t"));
     world.dispatch();
     assert_eq!(world.ids_dispatched(), ["short"]);
@@ -90,15 +135,30 @@ fn a_lane_without_credit_does_not_hold_the_other_up() {
 #[test]
 fn the_tenant_that_was_charged_least_comes_next_and_round_robin_takes_turns() {
     let cases = [
-        (Fairness::Vtc, ["heavy-0", "light-0", "light-1", "light-2", "light-3"]),
-        (Fairness::RoundRobin, ["heavy-0", "light-0", "heavy-1", "light-1", "heavy-2"]),
+        (
+            Fairness::Vtc,
+            ["heavy-0", "light-0", "light-1", "light-2", "light-3"],
+        ),
+        (
+            Fairness::RoundRobin,
+            ["heavy-0", "light-0", "heavy-1", "light-1", "heavy-2"],
+        ),
     ];
     for (fairness, expected) in cases {
-        let config = Config { fairness, ..Config::default() };
+        let config = Config {
+            fairness,
+            ..Config::default()
+        };
         let mut world = World::new(config).with_worker("w", 1, 0);
         for n in 0..5 {
-            world.offer(&Spec { prompt: 100, ..Spec::new(format!("heavy-{n}"), "heavy") });
-            world.offer(&Spec { prompt: 10, ..Spec::new(format!("light-{n}"), "light") });
+            world.offer(&Spec {
+                prompt: 100,
+                ..Spec::new(format!("heavy-{n}"), "heavy")
+            });
+            world.offer(&Spec {
+                prompt: 10,
+                ..Spec::new(format!("light-{n}"), "light")
+            });
         }
         for _ in 0..5 {
             world.dispatch();
@@ -125,7 +185,11 @@ fn a_tenant_with_a_double_share_gets_double() {
         world.complete("w", &running, 5);
         world.fold();
     }
-    let double = world.ids_dispatched().iter().filter(|id| id.starts_with('d')).count();
+    let double = world
+        .ids_dispatched()
+        .iter()
+        .filter(|id| id.starts_with('d'))
+        .count();
     assert_eq!(double, 20);
 }
 
@@ -150,7 +214,10 @@ fn a_tenant_that_was_away_does_not_get_what_it_missed() {
     for _ in 0..20 {
         serve(&mut world);
     }
-    let away = world.ids_dispatched()[20..].iter().filter(|id| id.starts_with("away")).count();
+    let away = world.ids_dispatched()[20..]
+        .iter()
+        .filter(|id| id.starts_with("away"))
+        .count();
     assert!((9..=11).contains(&away), "{away} of 20");
 }
 
@@ -159,7 +226,10 @@ fn batch_gets_a_quarter_of_its_tenant_beside_the_short_lane() {
     let mut world = world().with_worker("w", 1, 0);
     for n in 0..60 {
         world.offer(&Spec::new(format!("i{n}"), "t"));
-        world.offer(&Spec { class: Class::Batch, ..Spec::new(format!("b{n}"), "t") });
+        world.offer(&Spec {
+            class: Class::Batch,
+            ..Spec::new(format!("b{n}"), "t")
+        });
     }
     for _ in 0..50 {
         world.dispatch();
@@ -167,21 +237,44 @@ fn batch_gets_a_quarter_of_its_tenant_beside_the_short_lane() {
         world.complete("w", &running, 10);
         world.fold();
     }
-    let batch = world.ids_dispatched().iter().filter(|id| id.starts_with('b')).count();
+    let batch = world
+        .ids_dispatched()
+        .iter()
+        .filter(|id| id.starts_with('b'))
+        .count();
     assert_eq!(batch, 10);
 }
 
 #[test]
 fn a_full_queue_rejects_interactive_requests_and_queues_batch() {
-    let config = Config { max_waiting: 3, max_waiting_per_tenant: 2, ..Config::default() };
+    let config = Config {
+        max_waiting: 3,
+        max_waiting_per_tenant: 2,
+        ..Config::default()
+    };
     let mut world = World::new(config);
     for (id, tenant) in [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("b2", "b")] {
         world.offer(&Spec::new(id, tenant));
     }
-    world.offer(&Spec { class: Class::Batch, ..Spec::new("c1", "c") });
-    assert_eq!(ended(&world, "a3"), (OutcomeStatus::Rejected, "tenant_queue_full".to_owned()));
-    assert_eq!(ended(&world, "b2"), (OutcomeStatus::Rejected, "queue_full".to_owned()));
-    assert!(world.outcome("a3").unwrap().retry_after_ms.is_some_and(|ms| ms > 0));
+    world.offer(&Spec {
+        class: Class::Batch,
+        ..Spec::new("c1", "c")
+    });
+    assert_eq!(
+        ended(&world, "a3"),
+        (OutcomeStatus::Rejected, "tenant_queue_full".to_owned())
+    );
+    assert_eq!(
+        ended(&world, "b2"),
+        (OutcomeStatus::Rejected, "queue_full".to_owned())
+    );
+    assert!(
+        world
+            .outcome("a3")
+            .unwrap()
+            .retry_after_ms
+            .is_some_and(|ms| ms > 0)
+    );
     assert_eq!(world.outcomes.len(), 2);
     let status = world.core.pool_status(world.now());
     assert_eq!((status.waiting_interactive, status.waiting_batch), (3, 1));
@@ -190,14 +283,26 @@ fn a_full_queue_rejects_interactive_requests_and_queues_batch() {
 #[test]
 fn a_request_whose_deadline_passes_in_the_queue_expires() {
     let mut world = world();
-    world.offer(&Spec { deadline: 500, ..Spec::new("a", "t") });
+    world.offer(&Spec {
+        deadline: 500,
+        ..Spec::new("a", "t")
+    });
     world.pass(499);
     assert!(world.outcomes.is_empty());
     assert!(world.core.next_wakeup().unwrap() <= relay_schemas::TimestampMs(500));
     world.pass(1);
-    assert_eq!(ended(&world, "a"), (OutcomeStatus::Expired, "deadline_exceeded".to_owned()));
-    world.offer(&Spec { deadline: 500, ..Spec::new("late", "t") });
-    assert_eq!(ended(&world, "late"), (OutcomeStatus::Expired, "deadline_exceeded".to_owned()));
+    assert_eq!(
+        ended(&world, "a"),
+        (OutcomeStatus::Expired, "deadline_exceeded".to_owned())
+    );
+    world.offer(&Spec {
+        deadline: 500,
+        ..Spec::new("late", "t")
+    });
+    assert_eq!(
+        ended(&world, "late"),
+        (OutcomeStatus::Expired, "deadline_exceeded".to_owned())
+    );
 }
 
 #[test]
@@ -210,7 +315,10 @@ fn a_cancel_ends_what_waits_and_leaves_what_runs_to_its_worker() {
     world.cancel("waits", "another tenant");
     assert!(world.outcomes.is_empty());
     world.cancel("waits", "t");
-    assert_eq!(ended(&world, "waits"), (OutcomeStatus::Cancelled, "cancelled".to_owned()));
+    assert_eq!(
+        ended(&world, "waits"),
+        (OutcomeStatus::Cancelled, "cancelled".to_owned())
+    );
     assert_eq!(world.outcomes.len(), 1);
 }
 
@@ -219,7 +327,10 @@ fn a_cancel_that_overtakes_its_request_holds() {
     let mut world = world();
     world.cancel("a", "t");
     world.offer(&Spec::new("a", "t"));
-    assert_eq!(ended(&world, "a"), (OutcomeStatus::Cancelled, "cancelled".to_owned()));
+    assert_eq!(
+        ended(&world, "a"),
+        (OutcomeStatus::Cancelled, "cancelled".to_owned())
+    );
 }
 
 #[test]
@@ -282,7 +393,10 @@ fn a_lost_worker_costs_an_attempt_or_the_request() {
     for (stream, fence, expected) in cases {
         let mut world = world().with_worker("w1", 1, 0);
         world.fence = fence;
-        world.offer(&Spec { stream, ..Spec::new("a", "t") });
+        world.offer(&Spec {
+            stream,
+            ..Spec::new("a", "t")
+        });
         world.dispatch();
         world.produce("w1", &"a".into(), 4);
         world.tell("w1");
@@ -293,7 +407,9 @@ fn a_lost_worker_costs_an_attempt_or_the_request() {
         world.live(300);
         world.dispatch();
         assert_eq!(world.fenced.len(), 1);
-        let end = world.outcome("a").map(|outcome| (outcome.status, outcome.code.as_deref().unwrap()));
+        let end = world
+            .outcome("a")
+            .map(|outcome| (outcome.status, outcome.code.as_deref().unwrap()));
         assert_eq!(end, expected, "streamed {stream}, {fence:?}");
         if end.is_some() {
             let outcome = world.outcome("a").unwrap();
@@ -308,7 +424,10 @@ fn a_lost_worker_costs_an_attempt_or_the_request() {
 #[test]
 fn a_batch_request_runs_again_without_a_question() {
     let mut world = world().with_worker("w1", 1, 0);
-    world.offer(&Spec { class: Class::Batch, ..Spec::new("a", "t") });
+    world.offer(&Spec {
+        class: Class::Batch,
+        ..Spec::new("a", "t")
+    });
     world.dispatch();
     world.workers.get_mut(&"w1".into()).unwrap().alive = false;
     let mut world = world.with_worker("w2", 1, 0);
@@ -327,7 +446,11 @@ fn a_worker_that_was_started_again_has_lost_its_leases_at_once() {
     worker.status.in_flight.clear();
     world.tell("w");
     world.dispatch();
-    let epochs: Vec<i64> = world.dispatched.iter().map(|work| work.lease.worker_epoch).collect();
+    let epochs: Vec<i64> = world
+        .dispatched
+        .iter()
+        .map(|work| work.lease.worker_epoch)
+        .collect();
     assert_eq!(epochs, [1, 2]);
 }
 
@@ -336,7 +459,13 @@ fn a_request_that_a_living_worker_does_not_show_is_revoked_too() {
     let mut world = world().with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     world.dispatch();
-    world.workers.get_mut(&"w".into()).unwrap().status.in_flight.clear();
+    world
+        .workers
+        .get_mut(&"w".into())
+        .unwrap()
+        .status
+        .in_flight
+        .clear();
     world.live(2_200);
     assert_eq!(world.core.counts().revoked, 1);
 }
@@ -349,7 +478,14 @@ fn an_outcome_that_lies_in_the_log_already_settles_the_doubt() {
     world.complete("w", &"a".into(), 3);
     world.workers.get_mut(&"w".into()).unwrap().alive = false;
     world.live(2_500);
-    assert_eq!((world.fenced.len(), world.outcomes.len(), world.core.counts().running), (0, 1, 0));
+    assert_eq!(
+        (
+            world.fenced.len(),
+            world.outcomes.len(),
+            world.core.counts().running
+        ),
+        (0, 1, 0)
+    );
 }
 
 #[test]
@@ -372,24 +508,42 @@ fn a_worker_that_comes_back_before_the_fence_keeps_its_lease() {
 
 #[test]
 fn attempts_are_bounded() {
-    let config = Config { max_attempts: 2, ..Config::default() };
+    let config = Config {
+        max_attempts: 2,
+        ..Config::default()
+    };
     let mut world = World::new(config).with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     for _ in 0..2 {
         world.dispatch();
-        world.workers.get_mut(&"w".into()).unwrap().status.in_flight.clear();
+        world
+            .workers
+            .get_mut(&"w".into())
+            .unwrap()
+            .status
+            .in_flight
+            .clear();
         world.live(2_200);
     }
-    assert_eq!(ended(&world, "a"), (OutcomeStatus::Failed, "worker_lost".to_owned()));
+    assert_eq!(
+        ended(&world, "a"),
+        (OutcomeStatus::Failed, "worker_lost".to_owned())
+    );
     assert_eq!(world.dispatched.len(), 2);
 }
 
 #[test]
 fn a_cancelled_or_late_request_does_not_run_again() {
-    let cases = [(true, 1_000_000, OutcomeStatus::Cancelled), (false, 1_500, OutcomeStatus::Expired)];
+    let cases = [
+        (true, 1_000_000, OutcomeStatus::Cancelled),
+        (false, 1_500, OutcomeStatus::Expired),
+    ];
     for (cancelled, deadline, expected) in cases {
         let mut world = world().with_worker("w", 1, 0);
-        world.offer(&Spec { deadline, ..Spec::new("a", "t") });
+        world.offer(&Spec {
+            deadline,
+            ..Spec::new("a", "t")
+        });
         world.dispatch();
         if cancelled {
             world.cancel("a", "t");
@@ -417,9 +571,15 @@ fn work_that_fits_nowhere_fails_its_request() {
     let mut world = world().with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     world.dispatch();
-    let attempt = relay_scheduler::core::Attempt { request_id: "a".into(), attempt: 1 };
+    let attempt = relay_scheduler::core::Attempt {
+        request_id: "a".into(),
+        attempt: 1,
+    };
     let now = world.now();
     world.core.undispatchable(&attempt, "too large", now);
     world.perform();
-    assert_eq!(ended(&world, "a"), (OutcomeStatus::Failed, "dead_letter".to_owned()));
+    assert_eq!(
+        ended(&world, "a"),
+        (OutcomeStatus::Failed, "dead_letter".to_owned())
+    );
 }

@@ -6,8 +6,8 @@ use relay_lifecycle::{Ending, Known, end};
 use relay_scheduler::Config;
 use relay_scheduler::core::{At, Attempt, Core, Effect, Input};
 use relay_schemas::{
-    Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs,
-    TokenCount, Usage, Work, WorkerStatus,
+    Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service,
+    TimestampMs, TokenCount, Usage, Work, WorkerStatus,
 };
 
 use crate::records::{Spec, worker};
@@ -147,25 +147,38 @@ impl World {
     /// The run of `id` on `worker` has produced `tokens` so far.
     pub fn produce(&mut self, worker: &str, id: &RequestId, tokens: u32) {
         let worker = self.workers.get_mut(&worker.into()).unwrap();
-        let shown = worker.status.in_flight.iter_mut().find(|shown| shown.request_id == *id).unwrap();
+        let shown = worker
+            .status
+            .in_flight
+            .iter_mut()
+            .find(|shown| shown.request_id == *id)
+            .unwrap();
         shown.tokens = TokenCount(tokens);
     }
 
     /// The worker ends a run.
     pub fn complete(&mut self, name: &str, id: &RequestId, tokens: u32) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
-        let at = worker.works.iter().position(|work| work.request.request_id == *id).unwrap();
+        let at = worker
+            .works
+            .iter()
+            .position(|work| work.request.request_id == *id)
+            .unwrap();
         let work = worker.works.remove(at);
         // Two attempts of one request can meet on one worker: this ends the one.
         let attempt = work.lease.attempt;
-        worker.status.in_flight.retain(|shown| shown.request_id != *id || shown.attempt != attempt);
+        worker
+            .status
+            .in_flight
+            .retain(|shown| shown.request_id != *id || shown.attempt != attempt);
         let mut ending = Ending::of(OutcomeStatus::Completed);
         ending.usage = Usage {
             prompt_tokens: work.request.prompt_tokens,
             completion_tokens: TokenCount(tokens),
         };
         let run = run(Service::Workers, name, work.lease.attempt);
-        self.outcomes.push(end(Known::Work(&work), run, ending, TimestampMs(self.now)));
+        self.outcomes
+            .push(end(Known::Work(&work), run, ending, TimestampMs(self.now)));
     }
 
     /// The core reads the outcomes that it has not read.
@@ -225,7 +238,11 @@ impl World {
             attempt: work.lease.attempt,
         };
         self.core.dispatched(&attempt, now);
-        let input = if lane == Lane::Short { Input::WorkShort } else { Input::WorkLong };
+        let input = if lane == Lane::Short {
+            Input::WorkShort
+        } else {
+            Input::WorkLong
+        };
         self.core.work(work.clone(), input, at, ready_at, now);
         if let Some(worker) = self.workers.get_mut(&work.lease.worker)
             && worker.alive
@@ -243,14 +260,22 @@ impl World {
 
     /// The outcome of `id`, if there is one.
     pub fn outcome(&self, id: &str) -> Option<&Outcome> {
-        self.outcomes.iter().find(|outcome| outcome.request_id.as_str() == id)
+        self.outcomes
+            .iter()
+            .find(|outcome| outcome.request_id.as_str() == id)
     }
 
     pub fn ids_dispatched(&self) -> Vec<&str> {
-        self.dispatched.iter().map(|work| work.request.request_id.as_str()).collect()
+        self.dispatched
+            .iter()
+            .map(|work| work.request.request_id.as_str())
+            .collect()
     }
 
     pub fn distinct_ended(&self) -> BTreeSet<&str> {
-        self.outcomes.iter().map(|outcome| outcome.request_id.as_str()).collect()
+        self.outcomes
+            .iter()
+            .map(|outcome| outcome.request_id.as_str())
+            .collect()
     }
 }
