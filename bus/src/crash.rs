@@ -18,7 +18,9 @@ pub fn crash_point(service: relay_schemas::Service, moment: &'static str) {
 /// follows from a death there must hold on every bus.
 pub(crate) fn separates_commits(service: relay_schemas::Service) -> bool {
     #[cfg(feature = "crash-points")]
-    return ["after_publish", "before_commit"].into_iter().any(|moment| armed::is_at(service, moment));
+    return ["after_publish", "before_commit"]
+        .into_iter()
+        .any(|moment| armed::is_at(service, moment));
     #[cfg(not(feature = "crash-points"))]
     {
         let _ = service;

@@ -34,9 +34,11 @@ pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<(), B
         }
         Ok(())
     };
-    tokio::time::timeout(READ_WITHIN, read)
-        .await
-        .unwrap_or_else(|_| Err(BusError::Unavailable(format!("{SCHEMAS} could not be read in time"))))
+    tokio::time::timeout(READ_WITHIN, read).await.unwrap_or_else(|_| {
+        Err(BusError::Unavailable(format!(
+            "{SCHEMAS} could not be read in time"
+        )))
+    })
 }
 
 async fn read_to_end(bus: &dyn Bus, registry: &Registry, partition: Partition) -> Result<(), BusError> {

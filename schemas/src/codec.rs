@@ -64,9 +64,16 @@ impl Codec {
     /// # Panics
     /// If the schema is not valid Avro, which a test over all records rules out.
     pub fn new(name: &str) -> Self {
+        Self::of(self_contained(name))
+    }
+
+    /// Builds the codec of a self-contained schema; for tests of what other versions write.
+    ///
+    /// # Panics
+    /// If the schema is not valid Avro.
+    pub fn of(json: String) -> Self {
         static LIMIT: OnceLock<usize> = OnceLock::new();
         LIMIT.get_or_init(|| apache_avro::util::max_allocation_bytes(MAX_ALLOCATION));
-        let json = self_contained(name);
         let schema: &'static Schema = Box::leak(Box::new(
             Schema::parse_str(&json).expect("the .avsc files are compiled in and tested"),
         ));

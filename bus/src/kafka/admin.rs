@@ -28,13 +28,19 @@ impl Admin<'_> {
     pub(super) async fn apply(&self, topic: &Topic, found: Option<i32>) -> Result<String, BusError> {
         let Some(found) = found else {
             self.create(topic).await?;
-            return Ok(format!("{}: created, {} partitions", topic.name, topic.partitions));
+            return Ok(format!(
+                "{}: created, {} partitions",
+                topic.name, topic.partitions
+            ));
         };
         let mut done = Vec::new();
         match difference::partitions(topic, found) {
             Partitions::Right => {}
             Partitions::Keep(why) => {
-                done.push(format!("keeps its {found} partitions, not {}: {why}", topic.partitions));
+                done.push(format!(
+                    "keeps its {found} partitions, not {}: {why}",
+                    topic.partitions
+                ));
             }
             Partitions::More(number) => {
                 self.add_partitions(topic, number).await?;
@@ -84,7 +90,10 @@ impl Admin<'_> {
             return Ok(Vec::new());
         }
         // The request sets all of a topic's own settings: those that others made must be in it too.
-        let own = found.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let own = found
+            .entries
+            .iter()
+            .filter(|entry| entry.source == ConfigSource::DynamicTopic);
         let own = own.filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?)));
         let mut entries: HashMap<&str, &str> = own.collect();
         entries.extend(changed.iter().map(|(name, value)| (*name, value.as_str())));
@@ -94,7 +103,11 @@ impl Admin<'_> {
         };
         let altered = self.client.alter_configs([&alter], &self.options()).await;
         let altered = altered.map(|results| {
-            let bare = |result: Result<_, (_, Code)>| result.map(|_| String::new()).map_err(|(_, code)| (String::new(), code));
+            let bare = |result: Result<_, (_, Code)>| {
+                result
+                    .map(|_| String::new())
+                    .map_err(|(_, code)| (String::new(), code))
+            };
             results.into_iter().map(bare)
         });
         done(altered, &topic.name, Code::NoError)?;
@@ -106,7 +119,8 @@ impl Admin<'_> {
         let described = self.client.describe_configs(&which, &self.options()).await;
         let described = described.map_err(|error| error::of(&error, &topic.name))?;
         let described = described.into_iter().next();
-        let described = described.ok_or_else(|| BusError::Unavailable("no answer about a topic".to_owned()))?;
+        let described =
+            described.ok_or_else(|| BusError::Unavailable("no answer about a topic".to_owned()))?;
         described.map_err(|code| error::of_bare(code, &topic.name))
     }
 
@@ -128,7 +142,9 @@ fn done(
             Ok(_) => {}
             Err((_, code)) if code == fine => {}
             Err((_, Code::InvalidReplicationFactor)) => {
-                return Err(BusError::Fatal(format!("{topic}: there are fewer brokers than `replication`")));
+                return Err(BusError::Fatal(format!(
+                    "{topic}: there are fewer brokers than `replication`"
+                )));
             }
             Err((_, code)) => return Err(error::of_bare(code, topic)),
         }

@@ -14,7 +14,11 @@ pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "enable.idempotence", true);
     set(&mut config, "acks", "all");
     set(&mut config, "linger.ms", 0);
-    set(&mut config, "max.in.flight.requests.per.connection", options.producer_in_flight);
+    set(
+        &mut config,
+        "max.in.flight.requests.per.connection",
+        options.producer_in_flight,
+    );
     set(&mut config, "message.timeout.ms", options.publish_timeout_ms);
     set(&mut config, "request.timeout.ms", options.publish_timeout_ms);
     set(&mut config, "message.max.bytes", options.largest_record_bytes);
@@ -33,7 +37,12 @@ pub(super) fn member(options: &KafkaOptions, group: &str) -> ClientConfig {
     let mut config = consumer(options, group);
     set(&mut config, "partition.assignment.strategy", "cooperative-sticky");
     set(&mut config, "session.timeout.ms", options.session_timeout_ms);
-    set(&mut config, "heartbeat.interval.ms", options.session_timeout_ms / 3);
+    // A member hears of a rebalance with the answer to its next heartbeat, so this is how long a split takes.
+    set(
+        &mut config,
+        "heartbeat.interval.ms",
+        options.session_timeout_ms / 12,
+    );
     set(&mut config, "enable.auto.commit", true);
     set(&mut config, "auto.commit.interval.ms", options.commit_interval_ms);
     pass_through(&mut config, options, "consumer.");
@@ -83,6 +92,8 @@ fn common(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "reconnect.backoff.ms", 50);
     set(&mut config, "reconnect.backoff.max.ms", 1_000);
     set(&mut config, "allow.auto.create.topics", false);
+    // How soon everybody hears of partitions that were added.
+    set(&mut config, "topic.metadata.refresh.interval.ms", 30_000);
     config
 }
 
@@ -97,7 +108,10 @@ fn pass_through(config: &mut ClientConfig, options: &KafkaOptions, ours: &str) {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "numbers and texts read better without a reference")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "numbers and texts read better without a reference"
+)]
 fn set(config: &mut ClientConfig, name: &str, value: impl ToString) {
     config.set(name, value.to_string());
 }
@@ -109,7 +123,11 @@ mod tests {
     #[test]
     fn the_users_properties_win_where_they_are_meant() {
         let mut options = KafkaOptions::new("b:1");
-        for (name, value) in [("acks", "1"), ("producer.linger.ms", "2"), ("consumer.fetch.wait.max.ms", "9")] {
+        for (name, value) in [
+            ("acks", "1"),
+            ("producer.linger.ms", "2"),
+            ("consumer.fetch.wait.max.ms", "9"),
+        ] {
             options.properties.insert(name.to_owned(), value.to_owned());
         }
         let (producer, member) = (producer(&options), member(&options, "g"));

@@ -28,7 +28,9 @@ impl KafkaConsumer {
     }
 
     fn member(&self) -> &Arc<Member> {
-        self.member.as_ref().expect("only leaving and dropping take it out")
+        self.member
+            .as_ref()
+            .expect("only leaving and dropping take it out")
     }
 }
 

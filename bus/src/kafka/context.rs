@@ -14,7 +14,9 @@ use crate::{ConsumerEvent, Partition};
 /// Sends librdkafka's log lines to ours. What matters is reported as an error where it happens, so its lines are details.
 fn log(level: Level, facility: &str, line: &str) {
     match level {
-        Level::Emerg | Level::Alert | Level::Critical => tracing::error!(target: "rdkafka", facility, "{line}"),
+        Level::Emerg | Level::Alert | Level::Critical => {
+            tracing::error!(target: "rdkafka", facility, "{line}")
+        }
         Level::Error | Level::Warning => tracing::debug!(target: "rdkafka", facility, "{line}"),
         Level::Notice | Level::Info | Level::Debug => tracing::trace!(target: "rdkafka", facility, "{line}"),
     }
@@ -107,5 +109,8 @@ impl ConsumerContext for Membership {
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let elements = list.elements();
-    elements.iter().map(|element| Partition::new(element.topic(), element.partition())).collect()
+    elements
+        .iter()
+        .map(|element| Partition::new(element.topic(), element.partition()))
+        .collect()
 }

@@ -13,8 +13,15 @@ pub(super) const OVERHEAD: usize = 1_024;
 /// A record as read.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     let copied = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map_or_else(Bytes::new, copied));
-    let headers = message.headers().map(|headers| headers.iter().map(header).collect());
+    let header = |header: Header<'_, &[u8]>| {
+        (
+            header.key.to_owned(),
+            header.value.map_or_else(Bytes::new, copied),
+        )
+    };
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(header).collect());
     Record {
         position: Position {
             partition: Partition::new(message.topic(), message.partition()),
@@ -40,6 +47,10 @@ pub(super) fn headers(headers: &Headers) -> OwnedHeaders {
 /// Bytes of key, headers and value.
 pub(super) fn size(outgoing: &Outgoing) -> usize {
     let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-    let headers: usize = outgoing.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let headers: usize = outgoing
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     bytes(&outgoing.key) + bytes(&outgoing.value) + headers
 }

@@ -8,13 +8,29 @@ use crate::topics::{OUTCOMES, Topic};
 /// The broker's settings that the manifest decides about.
 pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str, String> {
     let unlimited = || "-1".to_owned();
-    let retention_ms = topic.retention_hours.map(|hours| (u64::from(hours) * 3_600_000).to_string());
+    let retention_ms = topic
+        .retention_hours
+        .map(|hours| (u64::from(hours) * 3_600_000).to_string());
     BTreeMap::from([
-        ("cleanup.policy", if topic.compacted { "compact" } else { "delete" }.to_owned()),
+        (
+            "cleanup.policy",
+            if topic.compacted { "compact" } else { "delete" }.to_owned(),
+        ),
         ("retention.ms", retention_ms.unwrap_or_else(unlimited)),
-        ("retention.bytes", topic.retention_bytes.map_or_else(unlimited, |bytes| bytes.to_string())),
-        ("max.message.bytes", (topic.max_record_bytes + OVERHEAD).to_string()),
-        ("min.insync.replicas", if replication >= 3 { "2" } else { "1" }.to_owned()),
+        (
+            "retention.bytes",
+            topic
+                .retention_bytes
+                .map_or_else(unlimited, |bytes| bytes.to_string()),
+        ),
+        (
+            "max.message.bytes",
+            (topic.max_record_bytes + OVERHEAD).to_string(),
+        ),
+        (
+            "min.insync.replicas",
+            if replication >= 3 { "2" } else { "1" }.to_owned(),
+        ),
         // Replay from an instant means when the log got a record, not what a writer's clock said.
         ("message.timestamp.type", "LogAppendTime".to_owned()),
     ])
@@ -26,7 +42,11 @@ pub(super) fn changed(
     found: impl Fn(&str) -> Option<String>,
 ) -> BTreeMap<&'static str, String> {
     let differs = |(name, value): &(&&'static str, &String)| found(name).as_ref() != Some(*value);
-    wanted.iter().filter(differs).map(|(name, value)| (*name, value.clone())).collect()
+    wanted
+        .iter()
+        .filter(differs)
+        .map(|(name, value)| (*name, value.clone()))
+        .collect()
 }
 
 /// What to do about the number of partitions.
@@ -80,7 +100,10 @@ mod tests {
         let wanted = settings(&topic("t", 1), 1);
         assert_eq!(wanted["retention.ms"], "7200000");
         let found = |name: &str| (name != "retention.ms").then(|| wanted[name].clone());
-        assert_eq!(changed(&wanted, found).into_keys().collect::<Vec<_>>(), ["retention.ms"]);
+        assert_eq!(
+            changed(&wanted, found).into_keys().collect::<Vec<_>>(),
+            ["retention.ms"]
+        );
         assert_eq!(settings(&topic("t", 1), 3)["min.insync.replicas"], "2");
     }
 }

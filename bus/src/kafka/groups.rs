@@ -31,7 +31,12 @@ impl Groups {
 
     fn members(&self, group: &str) -> Vec<Arc<Member>> {
         let members = self.members.lock();
-        members.get(group).into_iter().flatten().filter_map(Weak::upgrade).collect()
+        members
+            .get(group)
+            .into_iter()
+            .flatten()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     /// Notes the commits; those for partitions that were lost meanwhile are void. A group without a member here is told
@@ -85,7 +90,8 @@ fn store(owner: &Member, commit: &Commit) {
 }
 
 fn commit_directly(options: &KafkaOptions, group: &str, commits: &[Commit]) -> Result<(), BusError> {
-    let asking: Result<BaseConsumer<Quiet>, _> = config::asking_for(options, group).create_with_context(Quiet);
+    let asking: Result<BaseConsumer<Quiet>, _> =
+        config::asking_for(options, group).create_with_context(Quiet);
     let committed = asking.and_then(|asking| asking.commit(&list(commits)?, CommitMode::Sync));
     committed.map_err(|error| error::of(&error, ""))
 }

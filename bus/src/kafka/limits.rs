@@ -58,8 +58,12 @@ impl Limits {
         let answers = answers.map_err(|error| error::of(&error, topic))?;
         let limit = match answers.into_iter().next() {
             Some(Ok(config)) => {
-                let entry = config.get("max.message.bytes").and_then(|entry| entry.value.as_deref());
-                entry.and_then(|text| text.parse().ok()).map(|bytes: usize| bytes.saturating_sub(OVERHEAD))
+                let entry = config
+                    .get("max.message.bytes")
+                    .and_then(|entry| entry.value.as_deref());
+                entry
+                    .and_then(|text| text.parse().ok())
+                    .map(|bytes: usize| bytes.saturating_sub(OVERHEAD))
             }
             _ => None,
         };

@@ -60,7 +60,11 @@ impl Meta {
         let metadata = self.client.fetch_metadata(Some(topic), self.timeout);
         let metadata = metadata.map_err(|error| error::of(&error, topic))?;
         let unknown = || BusError::UnknownTopic(topic.to_owned());
-        let found = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(unknown)?;
+        let found = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic)
+            .ok_or_else(unknown)?;
         if let Some(code) = found.error() {
             return Err(error::of_bare(code.into(), topic));
         }
@@ -74,11 +78,11 @@ impl Meta {
     pub(super) fn wait_for(&self, topic: &str, partitions: i32) -> Result<(), BusError> {
         let began = Instant::now();
         loop {
-            let ready = (0..partitions).try_for_each(|number| {
-                let partition = Partition::new(topic, number);
-                self.range(&partition).map(drop)
+            // The number comes first: asking for it makes the client hear of new partitions.
+            let found = self.partitions(topic).and_then(|found| {
+                let answers = |number| self.range(&Partition::new(topic, number)).map(drop);
+                (0..partitions.min(found)).try_for_each(answers).map(|()| found)
             });
-            let found = ready.and_then(|()| self.partitions(topic));
             match found {
                 Ok(found) if found >= partitions => return Ok(()),
                 Err(error) if began.elapsed() > self.timeout => return Err(error),
@@ -92,8 +96,15 @@ impl Meta {
 
     pub(super) fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
         let Partition { topic, partition } = partition;
-        let watermarks = self.client.fetch_watermarks(topic, *partition, self.timeout);
-        let (low, high) = watermarks.map_err(|error| error::of(&error, topic))?;
+        let ask = || {
+            let watermarks = self.client.fetch_watermarks(topic, *partition, self.timeout);
+            watermarks.map_err(|error| error::of(&error, topic))
+        };
+        let (low, high) = match ask() {
+            // It may be new, and the client has not heard of it: asking for the topic tells it.
+            Err(BusError::UnknownTopic(_)) if self.partitions(topic)? > *partition => ask()?,
+            answer => answer?,
+        };
         Ok(OffsetRange { low, high })
     }
 

@@ -70,7 +70,10 @@ impl Bus for KafkaBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
         self.limits.check(&records, &self.admin, &self.meta).await?;
         let published = self.producer.publish(&records).await;
-        if matches!(published, Err(BusError::TooLarge { .. } | BusError::UnknownTopic(_))) {
+        if matches!(
+            published,
+            Err(BusError::TooLarge { .. } | BusError::UnknownTopic(_))
+        ) {
             self.limits.forget();
         }
         let positions = published?;
@@ -117,7 +120,9 @@ impl Bus for KafkaBus {
     async fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
         self.groups.flush(group, partition).await?;
         let (group, partition) = (group.to_owned(), partition.clone());
-        self.meta.ask(move |meta| meta.committed(&group, &partition)).await
+        self.meta
+            .ask(move |meta| meta.committed(&group, &partition))
+            .await
     }
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {

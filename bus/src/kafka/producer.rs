@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
+use super::blocking::blocking;
 use super::context::Quiet;
 use super::{KafkaOptions, config, convert, error};
 use crate::{BusError, Outgoing, Partition, Position};
@@ -47,8 +48,13 @@ impl Producer {
         failed.map_or(Ok(positions), Err)
     }
 
-    async fn send(&self, producer: &FutureProducer<Quiet>, outgoing: &Outgoing) -> Result<DeliveryFuture, BusError> {
+    async fn send(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        outgoing: &Outgoing,
+    ) -> Result<DeliveryFuture, BusError> {
         let began = Instant::now();
+        let mut refreshed = false;
         let mut record = FutureRecord::to(&outgoing.topic).headers(convert::headers(&outgoing.headers));
         record.key = outgoing.key.as_deref();
         record.payload = outgoing.value.as_deref();
@@ -58,14 +64,32 @@ impl Producer {
                 Ok(delivery) => return Ok(delivery),
                 Err((KafkaError::MessageProduction(Code::QueueFull), returned)) => {
                     if began.elapsed() > Duration::from_millis(self.options.publish_timeout_ms) {
-                        return Err(BusError::Unavailable("the queue to the brokers is full".to_owned()));
+                        return Err(BusError::Unavailable(
+                            "the queue to the brokers is full".to_owned(),
+                        ));
                     }
                     record = returned;
                     tokio::time::sleep(QUEUE_WAIT).await;
                 }
+                Err((KafkaError::MessageProduction(Code::UnknownPartition), returned)) if !refreshed => {
+                    record = returned;
+                    refreshed = true;
+                    self.refresh(producer, &outgoing.topic).await?;
+                }
                 Err((error, _)) => return Err(self.on_error(producer, &error, outgoing)),
             }
         }
+    }
+
+    /// Lets the client hear of partitions that were added to `topic`.
+    async fn refresh(&self, producer: &FutureProducer<Quiet>, topic: &str) -> Result<(), BusError> {
+        let (producer, topic) = (producer.clone(), topic.to_owned());
+        let timeout = Duration::from_millis(self.options.request_timeout_ms);
+        blocking(move || {
+            let asked = producer.client().fetch_metadata(Some(&topic), timeout);
+            asked.map(drop).map_err(|error| error::of(&error, &topic))
+        })
+        .await
     }
 
     fn on_error(&self, producer: &FutureProducer<Quiet>, error: &KafkaError, record: &Outgoing) -> BusError {
@@ -93,7 +117,9 @@ impl Producer {
                 tracing::warn!("the Kafka producer could not go on and was replaced");
                 *current = fresh;
             }
-            Err(error) => tracing::error!(%error, "the Kafka producer cannot go on and could not be replaced"),
+            Err(error) => {
+                tracing::error!(%error, "the Kafka producer cannot go on and could not be replaced")
+            }
         }
     }
 }

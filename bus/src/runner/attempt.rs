@@ -46,7 +46,10 @@ impl<S: Stage> Attempts<S> {
                 Ok(step) => break Verdict::Step(step),
                 Err(failure) => failure,
             };
-            match self.look_up_if_asked(decide(failure, tries, self.options.max_attempts)).await {
+            match self
+                .look_up_if_asked(decide(failure, tries, self.options.max_attempts))
+                .await
+            {
                 Next::Wait { dependency, reason } => {
                     waits += 1;
                     match &mut waiting {
@@ -77,7 +80,9 @@ impl<S: Stage> Attempts<S> {
 
     async fn once(&self, record: &Record) -> Result<Step<S::Effect>, Failure> {
         let began = Instant::now();
-        let answer = AssertUnwindSafe(self.stage.on_record(record)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.stage.on_record(record))
+            .catch_unwind()
+            .await;
         self.metrics.record_seconds.observe(began.elapsed().as_secs_f64());
         match answer {
             Ok(Ok(step)) => Ok(step),
@@ -102,7 +107,9 @@ impl<S: Stage> Attempts<S> {
 
     async fn pause(&self, failed: u32) {
         let StageOptions {
-            retry_base, retry_max, ..
+            retry_base,
+            retry_max,
+            ..
         } = *self.options;
         tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
     }

@@ -17,7 +17,14 @@ mod tests {
     #[test]
     fn it_doubles_up_to_its_limit_and_stays_in_the_upper_half() {
         let (base, max) = (Duration::from_millis(50), Duration::from_secs(2));
-        for (failed, whole_ms) in [(1, 50), (2, 100), (3, 200), (6, 1_600), (7, 2_000), (4_000, 2_000)] {
+        for (failed, whole_ms) in [
+            (1, 50),
+            (2, 100),
+            (3, 200),
+            (6, 1_600),
+            (7, 2_000),
+            (4_000, 2_000),
+        ] {
             let whole = Duration::from_millis(whole_ms);
             assert_eq!(backoff(base, max, failed, u32::MAX), whole);
             assert_eq!(backoff(base, max, failed, 0), whole / 2);

@@ -72,7 +72,9 @@ pub(super) fn decide(failure: Failure, tries: Tries, max_attempts: u32) -> Next 
     match failure {
         Failure::Error(StageError::Unavailable { dependency, reason }) => Next::Wait { dependency, reason },
         Failure::Error(StageError::Fatal(reason)) => Next::Stop(reason),
-        Failure::Error(StageError::UnknownSchema(fingerprint)) if !tries.looked_up => Next::LookUp(fingerprint),
+        Failure::Error(StageError::UnknownSchema(fingerprint)) if !tries.looked_up => {
+            Next::LookUp(fingerprint)
+        }
         Failure::Error(error @ (StageError::UnknownSchema(_) | StageError::Poison(_))) => {
             dead(POISON, error.to_string())
         }
@@ -117,15 +119,35 @@ mod tests {
         let cases = [
             (Failure::Error(unavailable()), first, wait()),
             (Failure::Error(unavailable()), fifth, wait()),
-            (Failure::Error(StageError::Fatal("x".into())), first, Next::Stop("x".into())),
-            (Failure::Error(StageError::Poison("x".into())), first, dead(POISON, "x", 1)),
+            (
+                Failure::Error(StageError::Fatal("x".into())),
+                first,
+                Next::Stop("x".into()),
+            ),
+            (
+                Failure::Error(StageError::Poison("x".into())),
+                first,
+                dead(POISON, "x", 1),
+            ),
             (Failure::Error(StageError::Retry("x".into())), first, Next::Again),
             (Failure::Error(StageError::Retry("x".into())), fourth, Next::Again),
-            (Failure::Error(StageError::Retry("x".into())), fifth, dead(EXHAUSTED, "x", 5)),
+            (
+                Failure::Error(StageError::Retry("x".into())),
+                fifth,
+                dead(EXHAUSTED, "x", 5),
+            ),
             (Failure::Panic, first, Next::Again),
             (Failure::Panic, fifth, dead(POISON, "the stage panicked", 5)),
-            (Failure::Error(StageError::UnknownSchema([0; 8])), first, Next::LookUp([0; 8])),
-            (Failure::Error(StageError::UnknownSchema([0; 8])), fifth, dead(POISON, unknown, 5)),
+            (
+                Failure::Error(StageError::UnknownSchema([0; 8])),
+                first,
+                Next::LookUp([0; 8]),
+            ),
+            (
+                Failure::Error(StageError::UnknownSchema([0; 8])),
+                fifth,
+                dead(POISON, unknown, 5),
+            ),
         ];
         for (failure, tries, expected) in cases {
             let shown = format!("{failure:?} after {tries:?}");

@@ -93,7 +93,9 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
 fn carries_requests(topic: &str) -> bool {
     topic == REQUESTS
         || topic == PLANNED
-        || ["relay.ready.", "relay.work."].iter().any(|prefix| topic.starts_with(prefix))
+        || ["relay.ready.", "relay.work."]
+            .iter()
+            .any(|prefix| topic.starts_with(prefix))
 }
 
 fn carried(headers: &Headers) -> Headers {
@@ -144,9 +146,14 @@ mod tests {
         let published = letters(&record("anything", &[("x", b"y")]));
         assert_eq!(published.len(), 1);
         assert_eq!(published[0].topic, DEAD_LETTERS);
-        let letter: DeadLetter = decode(published[0].value.as_ref().expect("a value")).expect("a dead letter");
+        let letter: DeadLetter =
+            decode(published[0].value.as_ref().expect("a value")).expect("a dead letter");
         assert_eq!(
-            (letter.source_topic.as_str(), letter.source_partition, letter.source_offset),
+            (
+                letter.source_topic.as_str(),
+                letter.source_partition,
+                letter.source_offset
+            ),
             ("anything", 3, 7)
         );
         assert_eq!(letter.value.as_deref(), Some(&b"0123"[..]));

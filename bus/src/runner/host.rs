@@ -62,7 +62,10 @@ impl<S: Stage> Host<S> {
     pub(super) async fn run(mut self) -> Result<(), RunnerError> {
         let result = self.work().await;
         if self.begun > 0 {
-            tracing::warn!(records = self.begun, "records are left unfinished; they will be read again");
+            tracing::warn!(
+                records = self.begun,
+                "records are left unfinished; they will be read again"
+            );
         }
         self.intake.leave().await;
         result
@@ -127,7 +130,10 @@ impl<S: Stage> Host<S> {
     }
 
     /// Packs this record and all others that are settled by now.
-    fn on_settled(&mut self, first: Result<Settled<S::Effect>, tokio::task::JoinError>) -> Result<(), RunnerError> {
+    fn on_settled(
+        &mut self,
+        first: Result<Settled<S::Effect>, tokio::task::JoinError>,
+    ) -> Result<(), RunnerError> {
         let mut next = Some(first);
         while let Some(settled) = next {
             // A stage's panic is caught where it happens, so this is the process going down.
@@ -182,7 +188,11 @@ impl<S: Stage> Host<S> {
 }
 
 async fn do_effect<S: Stage>(stage: &S, effect: S::Effect) {
-    if AssertUnwindSafe(stage.after_ack(effect)).catch_unwind().await.is_err() {
+    if AssertUnwindSafe(stage.after_ack(effect))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
         tracing::error!("the stage panicked in an effect; what it decided stands");
     }
 }

@@ -144,7 +144,8 @@ impl Intake {
                 for partition in &partitions {
                     self.progress.lose(partition);
                 }
-                self.waiting.retain(|record| self.progress.owns(&record.position.partition));
+                self.waiting
+                    .retain(|record| self.progress.owns(&record.position.partition));
             }
         }
         Came::Partitions
@@ -182,7 +183,8 @@ impl Intake {
     /// The next record to begin with.
     pub(super) fn take(&mut self) -> Option<Record> {
         let record = self.waiting.pop_front()?;
-        self.progress.take(&record.position.partition, record.position.offset);
+        self.progress
+            .take(&record.position.partition, record.position.offset);
         Some(record)
     }
 
@@ -215,6 +217,10 @@ impl Intake {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
-        tracing::warn!(messaging.group = self.options.group, reason, "the group was not left in order");
+        tracing::warn!(
+            messaging.group = self.options.group,
+            reason,
+            "the group was not left in order"
+        );
     }
 }

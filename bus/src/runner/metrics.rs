@@ -25,7 +25,11 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &Registry, service: Service, group: &str) -> Result<Self, prometheus::Error> {
+    pub(super) fn register(
+        registry: &Registry,
+        service: Service,
+        group: &str,
+    ) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| {
             Opts::new(format!("relay_runner_{name}"), help)
                 .const_label("service", service_name(service))
@@ -41,7 +45,10 @@ impl Metrics {
             registry: registry.clone(),
             registered: 0,
             records_in: IntCounter::with_opts(opts("records_in_total", "Records taken from the bus."))?,
-            records_out: IntCounter::with_opts(opts("records_out_total", "Records acknowledged by the bus."))?,
+            records_out: IntCounter::with_opts(opts(
+                "records_out_total",
+                "Records acknowledged by the bus.",
+            ))?,
             in_flight: IntGauge::with_opts(opts("in_flight_records", "Records taken and not yet finished."))?,
             retries: IntCounter::with_opts(opts("retries_total", "Records tried once more."))?,
             dead_letters: IntCounterVec::new(classes, &["class"])?,

@@ -68,12 +68,20 @@ pub async fn run_stage<S: Stage>(
         options,
         metrics,
     };
-    Host::new(intake, attempts, publisher, runtime.shutdown.clone()).run().await
+    Host::new(intake, attempts, publisher, runtime.shutdown.clone())
+        .run()
+        .await
 }
 
 /// The records that stand for a poisoned one: its dead letter, and the outcome of its request where there is one to end. For
 /// those who host themselves; a stage's records are handled by [`run_stage`].
-pub fn poisoned(record: &crate::Record, reason: &str, group: &str, keep_bytes: usize, identity: &Identity) -> Vec<crate::Outgoing> {
+pub fn poisoned(
+    record: &crate::Record,
+    reason: &str,
+    group: &str,
+    keep_bytes: usize,
+    identity: &Identity,
+) -> Vec<crate::Outgoing> {
     let dead = class::Dead {
         class: "poison",
         reason: reason.to_owned(),

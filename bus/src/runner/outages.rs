@@ -60,7 +60,10 @@ impl Waiting {
     pub(super) fn over(self) {
         self.outages.health.up(self.dependency);
         if *self.outages.waiting.borrow() == 1 {
-            tracing::info!(dependency = self.dependency, "the dependency is back: intake resumes");
+            tracing::info!(
+                dependency = self.dependency,
+                "the dependency is back: intake resumes"
+            );
         }
     }
 }

@@ -124,7 +124,11 @@ mod tests {
         assert_eq!(position(&mut progress), None);
         progress.own(partition());
         progress.finish(&partition(), 0);
-        assert_eq!(position(&mut progress), None, "nor when it has come back untouched");
+        assert_eq!(
+            position(&mut progress),
+            None,
+            "nor when it has come back untouched"
+        );
     }
 
     proptest! {

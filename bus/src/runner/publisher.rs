@@ -12,7 +12,9 @@ use super::dead_letter::dead_letter;
 use super::metrics::Metrics;
 use super::shrink::without_text;
 use super::{BUS, RunnerError, StageOptions};
-use crate::{Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, crash, crash_point, header};
+use crate::{
+    Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, crash, crash_point, header,
+};
 
 /// What one record leads to.
 pub(super) struct Parcel<E> {
@@ -63,7 +65,10 @@ impl Publisher {
         commits: Vec<Commit>,
     ) -> Result<Vec<E>, RunnerError> {
         let service = self.identity.service;
-        let outgoing: Vec<Outgoing> = parcels.iter().flat_map(|parcel| parcel.outgoing.clone()).collect();
+        let outgoing: Vec<Outgoing> = parcels
+            .iter()
+            .flat_map(|parcel| parcel.outgoing.clone())
+            .collect();
         crash_point(service, "before_publish");
         let (with, after) = if crash::separates_commits(service) {
             (Vec::new(), commits.clone())
@@ -152,7 +157,9 @@ impl Publisher {
                 Err(error) => return Err(error),
             }
             let StageOptions {
-                retry_base, retry_max, ..
+                retry_base,
+                retry_max,
+                ..
             } = *self.options;
             tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
         }
@@ -160,7 +167,9 @@ impl Publisher {
             tracing::info!("publishing goes on");
             self.health.up(BUS);
         }
-        self.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .publish_seconds
+            .observe(began.elapsed().as_secs_f64());
         self.metrics.records_out.inc_by(records.len() as u64);
         Ok(())
     }
@@ -179,7 +188,9 @@ impl Publisher {
         );
         self.metrics.dead_letters.with_label_values(&[dead.class]).inc();
         let StageOptions {
-            group, dead_letter_bytes, ..
+            group,
+            dead_letter_bytes,
+            ..
         } = &*self.options;
         let now = TimestampMs::now();
         dead_letter(record, dead, group, *dead_letter_bytes, &self.identity, now)
