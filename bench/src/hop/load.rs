@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
 use relay_bus::{Bus, Headers, Outgoing};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Scenario;
@@ -28,12 +29,12 @@ pub async fn run(column: &Column, scenario: Scenario, seconds: u64) -> Result<Fi
     let warm = (WARM_UP.as_secs() * u64::from(scenario.rate)) as usize;
     let count = (seconds * u64::from(scenario.rate)) as usize;
     let start = Instant::now();
-    send(&ready.bus, &ready.topics[0], &filler, (start, gap, 0..warm)).await?;
+    send(&ready.bus, &ready.topics[0], &filler, (start, gap, warm)).await?;
     receive(&mut chain, warm, start).await?;
 
     let before = Spent::now()?;
     let start = Instant::now();
-    let sending = send(&ready.bus, &ready.topics[0], &filler, (start, gap, 0..count));
+    let sending = send(&ready.bus, &ready.topics[0], &filler, (start, gap, count));
     let (sent, latencies) = tokio::join!(sending, receive(&mut chain, count, start));
     sent?;
     let figures = Figures::of(latencies?, before, Spent::now()?);
@@ -56,17 +57,25 @@ fn filler(length: usize) -> Bytes {
     bytes.freeze()
 }
 
+/// The clock is a thread of its own: tokio's timers are a millisecond coarse, and more than that is not to be measured.
 async fn send(
     bus: &Arc<dyn Bus>,
     topic: &str,
     filler: &Bytes,
-    (start, gap, numbers): (Instant, Duration, std::ops::Range<usize>),
+    (start, gap, count): (Instant, Duration, usize),
 ) -> Result<()> {
+    let (tick, mut ticks) = mpsc::unbounded_channel();
+    let clock = std::thread::spawn(move || {
+        for number in 0..count {
+            std::thread::sleep((start + gap * number as u32).saturating_duration_since(Instant::now()));
+            if tick.send(number).is_err() {
+                return;
+            }
+        }
+    });
     let mut publishing = JoinSet::new();
-    for number in numbers {
-        let due = gap * number as u32;
-        tokio::time::sleep_until((start + due).into()).await;
-        let record = record(topic, number, due, filler);
+    while let Some(number) = ticks.recv().await {
+        let record = record(topic, number, gap * number as u32, filler);
         let bus = Arc::clone(bus);
         publishing.spawn(async move { bus.publish(vec![record], Vec::new()).await });
         while let Some(done) = publishing.try_join_next() {
@@ -76,7 +85,7 @@ async fn send(
     while let Some(done) = publishing.join_next().await {
         done??;
     }
-    Ok(())
+    clock.join().map_err(|_| anyhow!("the clock's thread died"))
 }
 
 /// A record with the headers that every record of a request carries.
