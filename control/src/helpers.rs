@@ -137,7 +137,11 @@ fn read_question<Q: Record>(message: Message) -> Option<(Q, String)> {
     }
 }
 
-async fn answer<A: Record>(control: &dyn Control, answer_to: String, answer: impl Future<Output = Option<A>>) {
+async fn answer<A: Record>(
+    control: &dyn Control,
+    answer_to: String,
+    answer: impl Future<Output = Option<A>>,
+) {
     let Some(answer) = answer.await else { return };
     if let Err(error) = send(control, &answer_to, &answer).await {
         tracing::warn!(%error, "an answer could not be sent; who asked asks again");

@@ -19,7 +19,11 @@ pub enum Place {
 impl Place {
     pub async fn open(&self) -> Arc<dyn Store> {
         match self {
-            Self::Sqlite(folder) => Arc::new(SqliteStore::open(&folder.path().join("a/b/relay.sqlite")).await.unwrap()),
+            Self::Sqlite(folder) => Arc::new(
+                SqliteStore::open(&folder.path().join("a/b/relay.sqlite"))
+                    .await
+                    .unwrap(),
+            ),
             Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).unwrap()),
         }
     }
@@ -31,12 +35,18 @@ async fn sqlite() -> Place {
 
 async fn postgres() -> Place {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let url = std::env::var("RELAY_POSTGRES_URL").expect("RELAY_POSTGRES_URL names a Postgres: run `make test`");
+    let url =
+        std::env::var("RELAY_POSTGRES_URL").expect("RELAY_POSTGRES_URL names a Postgres: run `make test`");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let schema = format!("store_{}_{number}", std::process::id());
-    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+        .await
+        .unwrap();
     let create = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
-    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut admin)
+        .await
+        .unwrap();
     Place::Postgres(PostgresOptions {
         max_connections: 4,
         parameters: [("search_path".to_owned(), schema)].into(),
@@ -102,7 +112,9 @@ async fn a_postgres_that_says_nothing_is_unavailable_in_bounded_time() {
     let store = PostgresStore::connect(PostgresOptions {
         acquire_timeout_ms: 60_000,
         call_timeout_ms: 100,
-        ..PostgresOptions::new(format!("postgres://nobody@127.0.0.1:{port}/nothing?sslmode=disable"))
+        ..PostgresOptions::new(format!(
+            "postgres://nobody@127.0.0.1:{port}/nothing?sslmode=disable"
+        ))
     })
     .unwrap();
     suite::is_unavailable(&store).await;

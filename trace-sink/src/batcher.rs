@@ -83,8 +83,10 @@ impl Folding {
     }
 
     async fn fold(&self, batch: Vec<Waiting>) {
-        let (outcomes, told): (Vec<Stored>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.stored, waiting.told)).unzip();
+        let (outcomes, told): (Vec<Stored>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.stored, waiting.told))
+            .unzip();
         let timer = self.metrics.fold_began(outcomes.len());
         let results = match self.store.fold(&outcomes).await {
             Ok(folded) => folded.into_iter().map(Ok).collect(),
@@ -104,7 +106,11 @@ impl Folding {
         for outcome in outcomes {
             let folded = self.store.fold(std::slice::from_ref(outcome)).await;
             let folded = folded.map_err(|error| stage_error(&error));
-            let missing = || Err(StageError::Fatal("the store folded one outcome and told nothing".to_owned()));
+            let missing = || {
+                Err(StageError::Fatal(
+                    "the store folded one outcome and told nothing".to_owned(),
+                ))
+            };
             results.push(folded.and_then(|folded| folded.first().copied().map_or_else(missing, Ok)));
         }
         results

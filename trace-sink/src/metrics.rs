@@ -31,13 +31,22 @@ pub(crate) struct Facts {
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         // Every consumer of outcomes counts these, told apart by the label.
-        let superseded = Opts::new("relay_outcomes_superseded_total", "Outcomes ignored because another one won.")
-            .const_label("service", "trace-sink");
-        let batch = HistogramOpts::new("relay_trace_sink_batch_records", "Outcomes folded in one transaction.")
-            .buckets(exponential_buckets(1.0, 2.0, 10)?);
+        let superseded = Opts::new(
+            "relay_outcomes_superseded_total",
+            "Outcomes ignored because another one won.",
+        )
+        .const_label("service", "trace-sink");
+        let batch = HistogramOpts::new(
+            "relay_trace_sink_batch_records",
+            "Outcomes folded in one transaction.",
+        )
+        .buckets(exponential_buckets(1.0, 2.0, 10)?);
         // From one row in a warm file to a server that is about to be called away.
-        let fold = HistogramOpts::new("relay_trace_sink_fold_seconds", "Time one transaction took, seconds.")
-            .buckets(exponential_buckets(0.000_25, 2.0, 16)?);
+        let fold = HistogramOpts::new(
+            "relay_trace_sink_fold_seconds",
+            "Time one transaction took, seconds.",
+        )
+        .buckets(exponential_buckets(0.000_25, 2.0, 16)?);
         let metrics = Self {
             outcomes: IntCounterVec::new(
                 Opts::new("relay_trace_sink_outcomes_total", "Requests ended, by status."),
@@ -49,7 +58,10 @@ impl Metrics {
                 "Outcomes read again that were folded before.",
             )?,
             tokens: IntCounterVec::new(
-                Opts::new("relay_trace_sink_tokens_total", "Tokens of ended requests, by kind."),
+                Opts::new(
+                    "relay_trace_sink_tokens_total",
+                    "Tokens of ended requests, by kind.",
+                ),
                 &["kind"],
             )?,
             cost_micro_usd: IntCounter::new(
@@ -58,7 +70,10 @@ impl Metrics {
             )?,
             batch_records: Histogram::with_opts(batch)?,
             fold_seconds: Histogram::with_opts(fold)?,
-            deleted: IntCounter::new("relay_trace_sink_traces_deleted_total", "Traces deleted after their retention.")?,
+            deleted: IntCounter::new(
+                "relay_trace_sink_traces_deleted_total",
+                "Traces deleted after their retention.",
+            )?,
         };
         for status in STATUSES {
             metrics.outcomes.with_label_values(&[name(status)]);
@@ -89,8 +104,12 @@ impl Metrics {
             Folded::Again => self.redelivered.inc(),
             Folded::Won => {
                 self.outcomes.with_label_values(&[facts.status]).inc();
-                self.tokens.with_label_values(&["prompt"]).inc_by(facts.prompt_tokens);
-                self.tokens.with_label_values(&["completion"]).inc_by(facts.completion_tokens);
+                self.tokens
+                    .with_label_values(&["prompt"])
+                    .inc_by(facts.prompt_tokens);
+                self.tokens
+                    .with_label_values(&["completion"])
+                    .inc_by(facts.completion_tokens);
                 self.cost_micro_usd.inc_by(facts.cost_micro_usd);
             }
         }

@@ -17,7 +17,10 @@ pub(crate) async fn run(config: &Config, store: &dyn Store, metrics: &Metrics) {
         match store.retain(traces_before, winners_before).await {
             Ok(0) => {}
             Ok(deleted) => {
-                tracing::info!(traces.deleted = deleted, "traces past their retention are deleted");
+                tracing::info!(
+                    traces.deleted = deleted,
+                    "traces past their retention are deleted"
+                );
                 metrics.deleted(deleted);
             }
             Err(error) => tracing::warn!(%error, "retention waits for its next turn"),

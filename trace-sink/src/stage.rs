@@ -39,7 +39,10 @@ impl FoldStage {
     /// Waits until `bytes` more fit into memory.
     async fn make_room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, StageError> {
         let permits = bytes.div_ceil(PERMIT_BYTES).clamp(1, self.permits);
-        let permits = self.room.acquire_many(u32::try_from(permits).unwrap_or(u32::MAX)).await;
+        let permits = self
+            .room
+            .acquire_many(u32::try_from(permits).unwrap_or(u32::MAX))
+            .await;
         permits.map_err(|closed| StageError::Fatal(closed.to_string()))
     }
 }
@@ -49,7 +52,9 @@ impl Stage for FoldStage {
     type Effect = ();
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
-        let _room = self.make_room(record.value.as_ref().map_or(0, |value| value.len())).await?;
+        let _room = self
+            .make_room(record.value.as_ref().map_or(0, |value| value.len()))
+            .await?;
         let outcome: Outcome = decode(&self.schemas, record)?;
         let facts = self.metrics.facts(&outcome);
         let folded = self

@@ -55,12 +55,16 @@ fn fit(outcome: Option<Outcome>, limit: usize) -> WinnerAnswer {
 #[cfg(test)]
 mod tests {
     use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{Answer, Class, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount};
+    use relay_schemas::{
+        Answer, Class, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount,
+    };
 
     use super::*;
     use crate::admin::tests::planning;
 
     fn outcome(canonical: usize, text: usize, reason: usize) -> Outcome {
+        let mut planning = planning();
+        planning.adjustments.push("a".repeat(500));
         let planned = Planned {
             request: Request {
                 request_id: "r".into(),
@@ -80,7 +84,7 @@ mod tests {
                 idempotency_key: None,
                 batch: None,
             },
-            planning: planning(),
+            planning,
         };
         let run = Run {
             service: Service::Planner,
@@ -107,11 +111,16 @@ mod tests {
         let answer = fit(Some(outcome(canonical, text, reason)), LIMIT);
         assert!(encode(&answer).len() <= LIMIT);
         let outcome = answer.outcome.expect("it never leaves out the outcome");
-        assert_eq!((outcome.status, outcome.code.as_deref()), (OutcomeStatus::Failed, Some("no_plan")));
+        assert_eq!(
+            (outcome.status, outcome.code.as_deref()),
+            (OutcomeStatus::Failed, Some("no_plan"))
+        );
         let answer = outcome.answer.expect("nor the answer's facts");
         assert_eq!(answer.text_dropped, answer.text.is_empty());
         let request = outcome.request;
-        let hash_stays = request.as_ref().is_none_or(|request| request.request_hash == "hash");
+        let hash_stays = request
+            .as_ref()
+            .is_none_or(|request| request.request_hash == "hash");
         assert!(hash_stays);
         (
             request.is_some_and(|request| !request.canonical.is_empty()),
@@ -125,7 +134,7 @@ mod tests {
     fn what_does_not_fit_is_left_out_the_least_missed_first() {
         assert_eq!(left(100, 100, 10), (true, true, true, true));
         assert_eq!(left(2_000, 100, 10), (false, true, true, true));
-        assert_eq!(left(2_000, 800, 10), (false, false, true, true));
+        assert_eq!(left(2_000, 400, 10), (false, false, true, true));
         assert_eq!(left(10, 2_000, 10), (false, false, false, true));
         assert_eq!(left(10, 10, 2_000), (false, false, false, false));
     }

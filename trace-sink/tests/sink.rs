@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const TOPICS: &str = "
-pools: []
+pools: [cpu]
 topics:
   - { name: relay.outcomes.v1, partitions: 2 }
   - { name: relay.dead-letters.v1, partitions: 1 }
@@ -51,7 +51,10 @@ impl Moody {
 impl Store for Moody {
     async fn fold(&self, outcomes: &[Stored]) -> Result<Vec<Folded>, StoreError> {
         self.check()?;
-        if outcomes.iter().any(|stored| stored.outcome.request_id.as_str() == "never") {
+        if outcomes
+            .iter()
+            .any(|stored| stored.outcome.request_id.as_str() == "never")
+        {
             return Err(StoreError::Refused("it is that one".to_owned()));
         }
         self.store.fold(outcomes).await
@@ -103,9 +106,12 @@ impl House {
     async fn build() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manifest = Manifest::parse(TOPICS).unwrap();
-        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap();
+        let bus =
+            EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap();
         bus.apply(&manifest).await.unwrap();
-        let store = SqliteStore::open(&folder.path().join("relay.sqlite")).await.unwrap();
+        let store = SqliteStore::open(&folder.path().join("relay.sqlite"))
+            .await
+            .unwrap();
         Self {
             bus: Arc::new(bus),
             store: Arc::new(Moody {
@@ -120,9 +126,13 @@ impl House {
 
     async fn publish(&self, outcome: &Outcome) {
         let mut headers = Headers::default();
-        headers.set(relay_bus::header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+        headers.set(
+            relay_bus::header::REQUEST_ID,
+            outcome.request_id.as_str().to_owned(),
+        );
         headers.set(relay_bus::header::TENANT, outcome.tenant.as_str().to_owned());
-        self.publish_value(outcome.request_id.as_str(), headers, encode(outcome)).await;
+        self.publish_value(outcome.request_id.as_str(), headers, encode(outcome))
+            .await;
     }
 
     async fn publish_value(&self, key: &str, headers: Headers, value: axum::body::Bytes) {
@@ -164,7 +174,9 @@ impl House {
     }
 
     async fn winner(&self, id: &str) -> Option<Outcome> {
-        let query = WinnerQuery { request_id: id.into() };
+        let query = WinnerQuery {
+            request_id: id.into(),
+        };
         loop {
             match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, PATIENCE).await {
                 Ok(answer) => return answer.outcome,
@@ -175,7 +187,11 @@ impl House {
     }
 
     async fn dead_letters(&self) -> i64 {
-        self.bus.range(&Partition::new(DEAD_LETTERS, 0)).await.unwrap().high
+        self.bus
+            .range(&Partition::new(DEAD_LETTERS, 0))
+            .await
+            .unwrap()
+            .high
     }
 }
 
@@ -183,12 +199,19 @@ impl Running {
     fn counted(&self, name: &str) -> u64 {
         let families = self.metrics.gather();
         let of_name = families.iter().filter(|family| family.name() == name);
-        of_name.flat_map(|family| family.get_metric()).map(|metric| metric.get_counter().get_value() as u64).sum()
+        of_name
+            .flat_map(|family| family.get_metric())
+            .map(|metric| metric.get_counter().get_value() as u64)
+            .sum()
     }
 
     async fn drain(self) {
         self.shutdown.drain();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("a drain ends").unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("a drain ends")
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -216,7 +239,10 @@ async fn the_first_outcome_of_a_request_is_kept_and_told_and_counted_once() {
     house.until_traces(2).await;
     until(async || sink.counted("relay_outcomes_superseded_total") == 1).await;
     assert_eq!(house.winner("one").await, Some(first));
-    assert_eq!(house.winner("two").await.and_then(|two| two.message).as_deref(), Some("its only end"));
+    assert_eq!(
+        house.winner("two").await.and_then(|two| two.message).as_deref(),
+        Some("its only end")
+    );
     assert_eq!(house.winner("three").await, None);
     assert_eq!(sink.counted("relay_trace_sink_outcomes_total"), 2);
     assert_eq!(sink.counted("relay_trace_sink_tokens_total"), 21 + 87);
@@ -238,7 +264,11 @@ async fn a_restart_goes_on_where_it_stopped() {
     }
     let sink = house.start();
     house.until_traces(100).await;
-    assert_eq!(sink.counted("relay_trace_sink_redelivered_total"), 0, "what was folded is not read again");
+    assert_eq!(
+        sink.counted("relay_trace_sink_redelivered_total"),
+        0,
+        "what was folded is not read again"
+    );
     sink.drain().await;
 }
 
@@ -251,10 +281,25 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
         house.publish(&failed(&format!("r{id}"), "lost")).await;
     }
     until(async || !house.health.is_ready()).await;
-    assert!(house.health.all()["store"].as_deref().is_some_and(|reason| reason.contains("it is away")));
-    let query = WinnerQuery { request_id: "r0".into() };
-    let told = ask::<_, WinnerAnswer>(&*house.control, subjects::WINNER, &query, Duration::from_millis(50)).await;
-    assert!(matches!(told, Err(ControlError::Timeout { .. })), "not to know is no answer: {told:?}");
+    assert!(
+        house.health.all()["store"]
+            .as_deref()
+            .is_some_and(|reason| reason.contains("it is away"))
+    );
+    let query = WinnerQuery {
+        request_id: "r0".into(),
+    };
+    let told = ask::<_, WinnerAnswer>(
+        &*house.control,
+        subjects::WINNER,
+        &query,
+        Duration::from_millis(50),
+    )
+    .await;
+    assert!(
+        matches!(told, Err(ControlError::Timeout { .. })),
+        "not to know is no answer: {told:?}"
+    );
     house.store.away.store(false, Ordering::SeqCst);
     house.until_traces(20).await;
     until(async || house.health.is_ready()).await;
@@ -265,7 +310,9 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_or_stored_is_a_dead_letter_and_holds_nothing_up() {
     let house = House::build().await;
-    house.publish_value("garbage", Headers::default(), "no outcome".into()).await;
+    house
+        .publish_value("garbage", Headers::default(), "no outcome".into())
+        .await;
     for id in 0..10 {
         house.publish(&failed(&format!("r{id}"), "lost")).await;
         if id == 5 {

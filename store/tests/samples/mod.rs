@@ -2,9 +2,9 @@
 
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, BatchRef, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane, Lease,
-    MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Provenance, Queueing, Request, RequestId, RuleTrace, Run,
-    Service, TimestampMs, TokenCount, Usage, Verifier, Work,
+    Answer, BatchRef, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane,
+    Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Provenance, Queueing, Request, RequestId,
+    RuleTrace, Run, Service, TimestampMs, TokenCount, Usage, Verifier, Work,
 };
 use relay_store::Stored;
 
@@ -146,7 +146,12 @@ pub fn complete(id: &str, answer: &str) -> Outcome {
         compute_ms: 70,
         ..Ending::of(OutcomeStatus::Completed)
     };
-    end(Known::Work(&work(id, "acme")), run(Service::Workers), ending, TimestampMs(1_700_000_000_120))
+    end(
+        Known::Work(&work(id, "acme")),
+        run(Service::Workers),
+        ending,
+        TimestampMs(1_700_000_000_120),
+    )
 }
 
 /// Only what headers tell.
@@ -160,7 +165,12 @@ pub fn bare(id: &str, tenant: &str, status: OutcomeStatus, ended_at: i64) -> Out
         ..Ending::because(status, "code", "a reason for people")
     };
     let (id, tenant) = (RequestId::new(id), tenant.into());
-    end(Known::Headers(&id, &tenant), run(service), ending, TimestampMs(ended_at))
+    end(
+        Known::Headers(&id, &tenant),
+        run(service),
+        ending,
+        TimestampMs(ended_at),
+    )
 }
 
 /// `outcome` at a place in the log.

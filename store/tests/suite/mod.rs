@@ -22,7 +22,10 @@ async fn winner(store: &dyn Store, id: &str) -> Option<Stored> {
 async fn comes_back(place: Place, stored: Stored) {
     let store = place.open().await;
     assert_eq!(fold(&*store, std::slice::from_ref(&stored)).await, [Won]);
-    assert_eq!(winner(&*store, stored.outcome.request_id.as_str()).await, Some(stored));
+    assert_eq!(
+        winner(&*store, stored.outcome.request_id.as_str()).await,
+        Some(stored)
+    );
 }
 
 pub async fn an_outcome_comes_back_as_it_was(place: Place) {
@@ -57,7 +60,11 @@ pub async fn the_first_in_partition_order_wins(place: Place) {
     assert_eq!(fold(&*store, &[small("r", 1, 10)]).await, [Won]);
     assert_eq!(fold(&*store, &[small("r", 1, 11)]).await, [Superseded]);
     assert_eq!(fold(&*store, &[small("r", 1, 10)]).await, [Again]);
-    assert_eq!(fold(&*store, &[small("r", 0, 1)]).await, [Superseded], "of another partition");
+    assert_eq!(
+        fold(&*store, &[small("r", 0, 1)]).await,
+        [Superseded],
+        "of another partition"
+    );
     assert_eq!(winner(&*store, "r").await, Some(small("r", 1, 10)));
     assert_eq!(winner(&*store, "other").await, None);
     assert_eq!(store.count().await.unwrap(), 1);
@@ -68,7 +75,11 @@ pub async fn a_lower_offset_takes_the_place_over_later(place: Place) {
     let later = at(1, 10, complete("r", "the later one"));
     assert_eq!(fold(&*store, std::slice::from_ref(&later)).await, [Won]);
     assert_eq!(fold(&*store, &[small("r", 1, 3)]).await, [Won]);
-    assert_eq!(winner(&*store, "r").await, Some(small("r", 1, 3)), "nothing of the other is left");
+    assert_eq!(
+        winner(&*store, "r").await,
+        Some(small("r", 1, 3)),
+        "nothing of the other is left"
+    );
     assert_eq!(fold(&*store, &[later]).await, [Superseded]);
     assert_eq!(store.count().await.unwrap(), 1);
 }
@@ -94,12 +105,17 @@ pub async fn batches_of_every_size_are_stored(place: Place) {
     let store = place.open().await;
     let mut stored = 0;
     for size in [1, 2, 4, 5, 31, 32, 33, 69, 300] {
-        let batch: Vec<Stored> = (0..size).map(|offset| small(&format!("{size}-{offset}"), 0, offset)).collect();
+        let batch: Vec<Stored> = (0..size)
+            .map(|offset| small(&format!("{size}-{offset}"), 0, offset))
+            .collect();
         assert!(fold(&*store, &batch).await.iter().all(|folded| *folded == Won));
         stored += batch.len() as u64;
         assert_eq!(store.count().await.unwrap(), stored);
         let last = &batch[batch.len() - 1];
-        assert_eq!(winner(&*store, last.outcome.request_id.as_str()).await.as_ref(), Some(last));
+        assert_eq!(
+            winner(&*store, last.outcome.request_id.as_str()).await.as_ref(),
+            Some(last)
+        );
     }
 }
 
@@ -110,20 +126,42 @@ pub async fn a_trace_deleted_is_not_folded_again(place: Place) {
     assert_eq!(store.retain(all, TimestampMs(0)).await.unwrap(), 1);
     assert_eq!(store.count().await.unwrap(), 0);
     assert_eq!(winner(&*store, "r").await, None);
-    assert_eq!(fold(&*store, &[small("r", 0, 5), small("r", 0, 6)]).await, [Again, Superseded]);
+    assert_eq!(
+        fold(&*store, &[small("r", 0, 5), small("r", 0, 6)]).await,
+        [Again, Superseded]
+    );
     assert_eq!(store.count().await.unwrap(), 0);
     store.retain(all, all).await.unwrap();
-    assert_eq!(fold(&*store, &[small("r", 0, 6)]).await, [Won], "also the winner is forgotten");
+    assert_eq!(
+        fold(&*store, &[small("r", 0, 6)]).await,
+        [Won],
+        "also the winner is forgotten"
+    );
 }
 
 pub async fn what_is_too_old_goes_and_what_is_not_stays(place: Place) {
     let store = place.open().await;
-    let ended = |id: u32, at_ms: i64| at(0, i64::from(id), bare(&id.to_string(), "acme", OutcomeStatus::Failed, at_ms));
-    let batch: Vec<Stored> = (0..2_500).map(|id| ended(id, 99)).chain([ended(9_000, 100), ended(9_001, 101)]).collect();
+    let ended = |id: u32, at_ms: i64| {
+        at(
+            0,
+            i64::from(id),
+            bare(&id.to_string(), "acme", OutcomeStatus::Failed, at_ms),
+        )
+    };
+    let batch: Vec<Stored> = (0..2_500)
+        .map(|id| ended(id, 99))
+        .chain([ended(9_000, 100), ended(9_001, 101)])
+        .collect();
     fold(&*store, &batch).await;
-    assert_eq!(store.retain(TimestampMs(100), TimestampMs(101)).await.unwrap(), 2_500);
+    assert_eq!(
+        store.retain(TimestampMs(100), TimestampMs(101)).await.unwrap(),
+        2_500
+    );
     assert_eq!(store.count().await.unwrap(), 2);
-    assert_eq!(fold(&*store, &[ended(1, 99), ended(9_001, 101)]).await, [Won, Again]);
+    assert_eq!(
+        fold(&*store, &[ended(1, 99), ended(9_001, 101)]).await,
+        [Won, Again]
+    );
     assert_eq!(store.retain(TimestampMs(0), TimestampMs(0)).await.unwrap(), 0);
 }
 
@@ -141,11 +179,19 @@ fn sink(store: Arc<dyn Store>, batches: Vec<Vec<Stored>>) -> tokio::task::JoinHa
 pub async fn two_sinks_at_once_agree_on_one_winner(place: Place) {
     let (one, other) = (place.open().await, place.open().await);
     // Both see all records, as when one takes a partition over from the other in the middle of it.
-    let records: Vec<Stored> = (0..200).map(|offset| small(&(offset % 40).to_string(), 0, offset)).collect();
+    let records: Vec<Stored> = (0..200)
+        .map(|offset| small(&(offset % 40).to_string(), 0, offset))
+        .collect();
     let forwards: Vec<Vec<Stored>> = records.chunks(7).map(<[Stored]>::to_vec).collect();
-    let backwards: Vec<Vec<Stored>> =
-        records.chunks(11).rev().map(|batch| batch.iter().rev().cloned().collect()).collect();
-    let (first, second) = (sink(Arc::clone(&one), forwards), sink(Arc::clone(&other), backwards));
+    let backwards: Vec<Vec<Stored>> = records
+        .chunks(11)
+        .rev()
+        .map(|batch| batch.iter().rev().cloned().collect())
+        .collect();
+    let (first, second) = (
+        sink(Arc::clone(&one), forwards),
+        sink(Arc::clone(&other), backwards),
+    );
     first.await.unwrap();
     second.await.unwrap();
     assert_eq!(one.count().await.unwrap(), 40);
@@ -170,7 +216,12 @@ pub async fn two_sinks_with_crossed_batches_do_not_wait_for_each_other_for_ever(
     };
     // Every batch takes every place over, so each must lock every row.
     let (first, second) = (sink(one, batches(1_000, false)), sink(other, batches(999, true)));
-    let all: Vec<Vec<Folded>> = first.await.unwrap().into_iter().chain(second.await.unwrap()).collect();
+    let all: Vec<Vec<Folded>> = first
+        .await
+        .unwrap()
+        .into_iter()
+        .chain(second.await.unwrap())
+        .collect();
     assert_eq!(all.len(), 30, "and none was turned away by a deadlock");
 }
 
@@ -179,9 +230,17 @@ pub async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
     let mut batch = Vec::new();
     for number in 0..30_i64 {
         let tenant = if number % 3 == 0 { "acme" } else { "globex" };
-        let status = if number % 2 == 0 { OutcomeStatus::Failed } else { OutcomeStatus::Expired };
+        let status = if number % 2 == 0 {
+            OutcomeStatus::Failed
+        } else {
+            OutcomeStatus::Expired
+        };
         // Five end in each millisecond.
-        batch.push(at(0, number, bare(&format!("r{number:02}"), tenant, status, 1_000 + number / 5)));
+        batch.push(at(
+            0,
+            number,
+            bare(&format!("r{number:02}"), tenant, status, 1_000 + number / 5),
+        ));
     }
     batch.push(at(0, 99, complete("full", "answer")));
     fold(&*store, &batch).await;
@@ -193,9 +252,18 @@ pub async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
         ..TraceFilter::default()
     };
     assert_eq!(pages(&*store, filter).await, ["r24", "r18", "r12", "r06", "r00"]);
-    let all = pages(&*store, TraceFilter { limit: 4, ..TraceFilter::default() }).await;
-    let expected: Vec<String> =
-        ["full".to_owned()].into_iter().chain((0..30).rev().map(|number| format!("r{number:02}"))).collect();
+    let all = pages(
+        &*store,
+        TraceFilter {
+            limit: 4,
+            ..TraceFilter::default()
+        },
+    )
+    .await;
+    let expected: Vec<String> = ["full".to_owned()]
+        .into_iter()
+        .chain((0..30).rev().map(|number| format!("r{number:02}")))
+        .collect();
     assert_eq!(all, expected);
     let before = TraceFilter {
         before: Some(TimestampMs(1_001)),
@@ -203,10 +271,30 @@ pub async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
         ..TraceFilter::default()
     };
     assert_eq!(pages(&*store, before).await, ["r04", "r03", "r02", "r01", "r00"]);
-    let line = &store.traces(&TraceFilter { limit: 1, ..TraceFilter::default() }).await.unwrap()[0];
-    assert_eq!((line.tenant.as_str(), line.status, line.model.as_str()), ("acme", OutcomeStatus::Completed, "tiny"));
-    assert_eq!((line.latency_ms, line.ttft_ms, line.backend_latency_ms, line.queue_wait_ms), (120, Some(40), Some(80), Some(20)));
-    assert_eq!((line.usage.prompt_tokens.0, line.cost_micro_usd.0, line.ended_at.0), (17, 1_234, 1_700_000_000_120));
+    let line = &store
+        .traces(&TraceFilter {
+            limit: 1,
+            ..TraceFilter::default()
+        })
+        .await
+        .unwrap()[0];
+    assert_eq!(
+        (line.tenant.as_str(), line.status, line.model.as_str()),
+        ("acme", OutcomeStatus::Completed, "tiny")
+    );
+    assert_eq!(
+        (
+            line.latency_ms,
+            line.ttft_ms,
+            line.backend_latency_ms,
+            line.queue_wait_ms
+        ),
+        (120, Some(40), Some(80), Some(20))
+    );
+    assert_eq!(
+        (line.usage.prompt_tokens.0, line.cost_micro_usd.0, line.ended_at.0),
+        (17, 1_234, 1_700_000_000_120)
+    );
 }
 
 /// Every id of the list, read page by page.
@@ -229,7 +317,9 @@ async fn pages(store: &dyn Store, mut filter: TraceFilter) -> Vec<String> {
 pub async fn the_list_is_never_longer_than_allowed(place: Place) {
     let store = place.open().await;
     let most = i64::from(TraceFilter::MOST);
-    let batch: Vec<Stored> = (0..=most).map(|offset| small(&offset.to_string(), 0, offset)).collect();
+    let batch: Vec<Stored> = (0..=most)
+        .map(|offset| small(&offset.to_string(), 0, offset))
+        .collect();
     fold(&*store, &batch).await;
     let filter = TraceFilter {
         limit: u32::MAX,

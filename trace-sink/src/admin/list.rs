@@ -75,15 +75,25 @@ async fn list(store: &dyn Store, query: &str, headers: &HeaderMap) -> Result<Res
     let shown = filter.limit as usize;
     // One more tells whether there is another page.
     filter.limit += 1;
-    let mut traces = store.traces(&filter).await.map_err(|error| Failure::of_store(json, &error))?;
+    let mut traces = store
+        .traces(&filter)
+        .await
+        .map_err(|error| Failure::of_store(json, &error))?;
     let more = traces.len() > shown;
     traces.truncate(shown);
-    let next = traces.last().filter(|_| more).map(|last| (last.ended_at.0, last.request_id.as_str().to_owned()));
+    let next = traces
+        .last()
+        .filter(|_| more)
+        .map(|last| (last.ended_at.0, last.request_id.as_str().to_owned()));
     if json {
-        let next = next.map(|(before, before_id)| serde_json::json!({ "before": before, "before_id": before_id }));
+        let next =
+            next.map(|(before, before_id)| serde_json::json!({ "before": before, "before_id": before_id }));
         return Ok(axum::Json(serde_json::json!({ "traces": traces, "next": next })).into_response());
     }
-    let kept = store.count().await.map_err(|error| Failure::of_store(json, &error))?;
+    let kept = store
+        .count()
+        .await
+        .map_err(|error| Failure::of_store(json, &error))?;
     let view = Page {
         title: "Traces",
         lines: traces.iter().map(line).collect(),
@@ -99,7 +109,9 @@ async fn list(store: &dyn Store, query: &str, headers: &HeaderMap) -> Result<Res
 }
 
 fn parse(query: &str) -> Result<Asked, String> {
-    let uri: Uri = format!("/?{query}").parse().map_err(|_| "the query cannot be read".to_owned())?;
+    let uri: Uri = format!("/?{query}")
+        .parse()
+        .map_err(|_| "the query cannot be read".to_owned())?;
     let Query(mut asked) = Query::<Asked>::try_from_uri(&uri).map_err(|error| error.to_string())?;
     let Asked {
         format,
@@ -120,12 +132,15 @@ fn parse(query: &str) -> Result<Asked, String> {
 fn filter(asked: &Asked) -> Result<TraceFilter, String> {
     let status = asked.status.as_deref().map(|word| {
         let known = |status: &OutcomeStatus| name(*status) == word;
-        STATUSES.into_iter().find(known).ok_or_else(|| {
-            format!("`status` is one of {}", STATUSES.map(name).join(", "))
-        })
+        STATUSES
+            .into_iter()
+            .find(known)
+            .ok_or_else(|| format!("`status` is one of {}", STATUSES.map(name).join(", ")))
     });
     let before = asked.before.as_deref().map(|text| {
-        text.parse().map(TimestampMs).map_err(|_| "`before` counts milliseconds since 1970".to_owned())
+        text.parse()
+            .map(TimestampMs)
+            .map_err(|_| "`before` counts milliseconds since 1970".to_owned())
     });
     let most = TraceFilter::MOST - 1;
     let limit = asked.limit.as_deref().map(|text| {
@@ -168,17 +183,24 @@ mod tests {
 
     #[test]
     fn a_query_becomes_a_filter() {
-        let filter = filter_of("tenant=a%26b&status=failed&before=12&before_id=r&limit=7").expect("all of it is valid");
+        let filter = filter_of("tenant=a%26b&status=failed&before=12&before_id=r&limit=7")
+            .expect("all of it is valid");
         assert_eq!(filter.tenant, Some("a&b".into()));
         assert_eq!(filter.status, Some(OutcomeStatus::Failed));
-        assert_eq!((filter.before, filter.before_id), (Some(TimestampMs(12)), Some("r".into())));
+        assert_eq!(
+            (filter.before, filter.before_id),
+            (Some(TimestampMs(12)), Some("r".into()))
+        );
         assert_eq!(filter.limit, 7);
     }
 
     #[test]
     fn an_empty_form_asks_for_everything() {
         let filter = filter_of("tenant=&status=&limit=&before=").expect("all of it is valid");
-        assert_eq!((filter.tenant, filter.status, filter.before, filter.limit), (None, None, None, LINES));
+        assert_eq!(
+            (filter.tenant, filter.status, filter.before, filter.limit),
+            (None, None, None, LINES)
+        );
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub fn admin_router(store: Arc<dyn Store>) -> Router {
 }
 
 async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../templates/style.css"))
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+        include_str!("../../templates/style.css"),
+    )
 }
 
 async fn harden(request: Request, next: Next) -> Response {
@@ -47,14 +50,19 @@ async fn harden(request: Request, next: Next) -> Response {
     ];
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
 /// Whether the client asks for JSON: `?format=json`, else the `Accept` header.
 fn wants_json(format: Option<&str>, headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
     match format {
         Some(format) => format == "json",
         None => accept.contains("application/json") && !accept.contains("text/html"),
@@ -164,7 +172,11 @@ pub(crate) mod tests {
     fn json_is_for_those_who_ask_for_it() {
         let cases = [
             (None, "application/json", true),
-            (None, "text/html,application/xhtml+xml,application/json;q=0.9", false),
+            (
+                None,
+                "text/html,application/xhtml+xml,application/json;q=0.9",
+                false,
+            ),
             (None, "*/*", false),
             (None, "", false),
             (Some("json"), "text/html", true),

@@ -16,7 +16,9 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("trace.html", include_str!("../../templates/trace.html")),
         ("failure.html", include_str!("../../templates/failure.html")),
     ] {
-        environment.add_template(name, source).expect("the templates are compiled in and tested");
+        environment
+            .add_template(name, source)
+            .expect("the templates are compiled in and tested");
     }
     environment
 });

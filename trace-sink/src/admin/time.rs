@@ -22,17 +22,22 @@ fn date(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// `12 ms`, `1.2 s`, `3 min 4 s`; a dash where there is none.
+/// `12 ms`, `1.20 s`, `3 min 4 s`, `5 h 6 min`; a dash where there is none.
 pub(super) fn duration(ms: Option<i64>) -> String {
     match ms {
         None => "–".to_owned(),
         Some(ms) if ms.abs() < 1_000 => format!("{ms} ms"),
         Some(ms) if ms.abs() < 60_000 => format!("{:.2} s", ms as f64 / 1_000.0),
-        Some(ms) => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        Some(ms) if ms.abs() < 3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        Some(ms) => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
     }
 }
 
@@ -62,6 +67,7 @@ mod tests {
             (Some(999), "999 ms"),
             (Some(1_234), "1.23 s"),
             (Some(184_500), "3 min 4 s"),
+            (Some(3_600_000), "1 h 0 min"),
         ];
         for (ms, expected) in cases {
             assert_eq!(duration(ms), expected);

@@ -42,12 +42,18 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let format = query.as_deref().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("format="));
+    let format = query
+        .as_deref()
+        .unwrap_or_default()
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("format="));
     let json = wants_json(format, &headers);
     match store.winner(&request_id.as_str().into()).await {
         Ok(Some(stored)) if json => axum::Json(story(&stored)).into_response(),
         Ok(Some(stored)) => page(&stored),
-        Ok(None) => Failure::not_found(json, format!("There is no trace of {request_id} (any more).")).into_response(),
+        Ok(None) => {
+            Failure::not_found(json, format!("There is no trace of {request_id} (any more).")).into_response()
+        }
         Err(error) => Failure::of_store(json, &error).into_response(),
     }
 }
@@ -75,7 +81,10 @@ fn page(stored: &Stored) -> Response {
         adjustments: planning.map_or(&[], |planning| &planning.adjustments),
         cache: cache_facts(outcome),
         queue: queue_facts(outcome),
-        asked: outcome.request.as_ref().map(|request| readable(&request.canonical)),
+        asked: outcome
+            .request
+            .as_ref()
+            .map(|request| readable(&request.canonical)),
         answer: outcome.answer.as_ref(),
     };
     pages::render("trace.html", &view).into_response()
@@ -115,25 +124,62 @@ fn facts(stored: &Stored) -> Vec<Fact> {
     let accepted = request.map(|request| instant(request.accepted_at));
     vec![
         Fact("tenant", stored.outcome.tenant.to_string()),
-        Fact("model asked for", or_dash(request.map(|request| request.model.as_str()))),
+        Fact(
+            "model asked for",
+            or_dash(request.map(|request| request.model.as_str())),
+        ),
         Fact("class", or_dash(request.map(|request| word(&request.class)))),
-        Fact("streamed", or_dash(request.map(|request| if request.stream { "yes" } else { "no" }))),
+        Fact(
+            "streamed",
+            or_dash(request.map(|request| if request.stream { "yes" } else { "no" })),
+        ),
         Fact("accepted (UTC)", or_dash(accepted)),
         Fact("ended (UTC)", instant(stored.outcome.ended_at)),
-        Fact("deadline (UTC)", or_dash(request.map(|request| instant(request.deadline)))),
+        Fact(
+            "deadline (UTC)",
+            or_dash(request.map(|request| instant(request.deadline))),
+        ),
         Fact("latency", duration(Some(timings.latency_ms))),
         Fact("time to first token", duration(timings.ttft_ms)),
         Fact("time in the backend", duration(timings.backend_latency_ms)),
         Fact("compute", duration(Some(timings.compute_ms))),
-        Fact("tokens in / out", format!("{} / {}", usage.prompt_tokens.0, usage.completion_tokens.0)),
+        Fact(
+            "tokens in / out",
+            format!("{} / {}", usage.prompt_tokens.0, usage.completion_tokens.0),
+        ),
         Fact("cost", format!("{} µUSD", stored.outcome.cost_micro_usd.0)),
-        Fact("ended by", format!("{} {} (epoch {}, attempt {})", word(&run.service), run.instance, run.epoch, run.attempt)),
-        Fact("lies in", format!("relay.outcomes.v1, partition {}, offset {}", stored.partition, stored.offset)),
-        Fact("request hash", or_dash(request.map(|request| request.request_hash.as_str()))),
-        Fact("idempotency key", or_dash(request.and_then(|request| request.idempotency_key.as_deref()))),
+        Fact(
+            "ended by",
+            format!(
+                "{} {} (epoch {}, attempt {})",
+                word(&run.service),
+                run.instance,
+                run.epoch,
+                run.attempt
+            ),
+        ),
+        Fact(
+            "lies in",
+            format!(
+                "relay.outcomes.v1, partition {}, offset {}",
+                stored.partition, stored.offset
+            ),
+        ),
+        Fact(
+            "request hash",
+            or_dash(request.map(|request| request.request_hash.as_str())),
+        ),
+        Fact(
+            "idempotency key",
+            or_dash(request.and_then(|request| request.idempotency_key.as_deref())),
+        ),
         Fact(
             "batch line",
-            or_dash(request.and_then(|request| request.batch.as_ref()).map(|batch| format!("{} / {}", batch.batch_id, batch.custom_id))),
+            or_dash(
+                request
+                    .and_then(|request| request.batch.as_ref())
+                    .map(|batch| format!("{} / {}", batch.batch_id, batch.custom_id)),
+            ),
         ),
     ]
 }
@@ -143,8 +189,11 @@ fn plan_facts(outcome: &Outcome) -> Vec<Fact> {
         return Vec::new();
     };
     let plan = &planning.plan;
-    let candidates: Vec<String> =
-        plan.candidates.iter().map(|candidate| format!("{} on {}", candidate.model, candidate.pool)).collect();
+    let candidates: Vec<String> = plan
+        .candidates
+        .iter()
+        .map(|candidate| format!("{} on {}", candidate.model, candidate.pool))
+        .collect();
     let decoding = &plan.decoding;
     vec![
         Fact("policy", plan.policy_version.clone()),
@@ -152,10 +201,27 @@ fn plan_facts(outcome: &Outcome) -> Vec<Fact> {
         Fact("candidates", candidates.join(", ")),
         Fact(
             "decoding",
-            format!("{}: at most {} tokens, temperature {}", decoding.profile, decoding.max_tokens.0, decoding.temperature),
+            format!(
+                "{}: at most {} tokens, temperature {}",
+                decoding.profile, decoding.max_tokens.0, decoding.temperature
+            ),
         ),
-        Fact("top_p / top_k / seed", format!("{} / {} / {}", or_dash(decoding.top_p), or_dash(decoding.top_k), or_dash(decoding.seed))),
-        Fact("predicted length", format!("{} tokens; long from {}", plan.predicted_tokens.0, plan.lane_threshold_tokens.0)),
+        Fact(
+            "top_p / top_k / seed",
+            format!(
+                "{} / {} / {}",
+                or_dash(decoding.top_p),
+                or_dash(decoding.top_k),
+                or_dash(decoding.seed)
+            ),
+        ),
+        Fact(
+            "predicted length",
+            format!(
+                "{} tokens; long from {}",
+                plan.predicted_tokens.0, plan.lane_threshold_tokens.0
+            ),
+        ),
         Fact("SLO, first token", duration(Some(plan.slo_ttft_ms))),
         Fact("deadline (UTC)", instant(plan.deadline)),
         Fact(
@@ -187,7 +253,10 @@ fn cache_facts(outcome: &Outcome) -> Vec<Fact> {
         Fact("looked up (UTC)", instant(caching.looked_up_at)),
     ];
     if let Some(from) = &caching.provenance {
-        let place = format!("{}, partition {}, offset {}", from.source_topic, from.source_partition, from.source_offset);
+        let place = format!(
+            "{}, partition {}, offset {}",
+            from.source_topic, from.source_partition, from.source_offset
+        );
         facts.extend([
             Fact("level", from.level.clone()),
             Fact("source request", from.source_request_id.to_string()),
@@ -215,7 +284,10 @@ fn queue_facts(outcome: &Outcome) -> Vec<Fact> {
     }
     if let Some(lease) = &outcome.lease {
         facts.extend([
-            Fact("worker", format!("{} (epoch {})", lease.worker, lease.worker_epoch)),
+            Fact(
+                "worker",
+                format!("{} (epoch {})", lease.worker, lease.worker_epoch),
+            ),
             Fact("attempt", lease.attempt.to_string()),
             Fact("scheduler epoch", lease.scheduler_epoch.to_string()),
             Fact("leased (UTC)", at(lease.granted_at)),

@@ -76,9 +76,7 @@ impl Bars {
 #[cfg(test)]
 mod tests {
     use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{
-        CacheStatus, Caching, Class, Planned, Ready, Request, Run, Service, TokenCount,
-    };
+    use relay_schemas::{CacheStatus, Caching, Class, Planned, Ready, Request, Run, Service, TokenCount};
 
     use super::*;
     use crate::admin::tests::planning;
@@ -122,14 +120,26 @@ mod tests {
             epoch: 1,
             attempt: 0,
         };
-        end(Known::Ready(ready), run, Ending::of(OutcomeStatus::Cached), TimestampMs(now))
+        end(
+            Known::Ready(ready),
+            run,
+            Ending::of(OutcomeStatus::Cached),
+            TimestampMs(now),
+        )
     }
 
     #[test]
     fn the_bars_lie_end_to_end_and_fill_the_whole() {
         let bars = bars(&cached(&ready(1_010, 1_030), 1_040));
         let places: Vec<(&str, i64, i64)> = bars.iter().map(|bar| (bar.label, bar.from, bar.width)).collect();
-        assert_eq!(places, [("plan", 0, 250), ("cache lookup", 250, 500), ("answer from the cache", 750, 250)]);
+        assert_eq!(
+            places,
+            [
+                ("plan", 0, 250),
+                ("cache lookup", 250, 500),
+                ("answer from the cache", 750, 250)
+            ]
+        );
     }
 
     #[test]
@@ -151,7 +161,12 @@ mod tests {
             epoch: 1,
             attempt: 0,
         };
-        let outcome = end(Known::Planned(&planned), run, Ending::of(OutcomeStatus::Expired), TimestampMs(1_000));
+        let outcome = end(
+            Known::Planned(&planned),
+            run,
+            Ending::of(OutcomeStatus::Expired),
+            TimestampMs(1_000),
+        );
         assert_eq!(bars(&outcome).len(), 2);
     }
 }

@@ -2,9 +2,9 @@
 
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane, Lease, MicroUsd,
-    Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace, Run, Service, TimestampMs, TokenCount,
-    Usage, Verifier, Work,
+    Answer, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane, Lease,
+    MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace, Run, Service,
+    TimestampMs, TokenCount, Usage, Verifier, Work,
 };
 
 /// Says `text` wherever a client or a model can say something.
@@ -71,7 +71,12 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
         compute_ms: 395,
         ..Ending::of(OutcomeStatus::Completed)
     };
-    end(Known::Work(&work), run(Service::Workers, 1), ending, TimestampMs(ended_at))
+    end(
+        Known::Work(&work),
+        run(Service::Workers, 1),
+        ending,
+        TimestampMs(ended_at),
+    )
 }
 
 fn planning(text: &str, planned_at: TimestampMs) -> Planning {
@@ -118,7 +123,11 @@ fn planning(text: &str, planned_at: TimestampMs) -> Planning {
             plan_hash: "18ac3e7343f016890c510e93f9352611".to_owned(),
         },
         rules: vec![
-            rule("vip tenants", false, vec![condition("tenant", "one of globex, initech", text, false)]),
+            rule(
+                "vip tenants",
+                false,
+                vec![condition("tenant", "one of globex, initech", text, false)],
+            ),
             rule(
                 "short chats",
                 true,
@@ -141,7 +150,12 @@ pub fn bare(id: &str, status: OutcomeStatus, reason: &str, ended_at: i64) -> Out
         _ => Service::Scheduler,
     };
     let ending = Ending::because(status, "worker_lost", reason);
-    end(Known::Headers(&id.into(), &"acme".into()), run(service, 0), ending, TimestampMs(ended_at))
+    end(
+        Known::Headers(&id.into(), &"acme".into()),
+        run(service, 0),
+        ending,
+        TimestampMs(ended_at),
+    )
 }
 
 fn run(service: Service, attempt: u32) -> Run {
