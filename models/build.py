@@ -2,8 +2,8 @@
 """Rebuilds Relay's own models from nothing: `python3 models/build.py [--only chat|gpt2|embedding]`.
 
 Trains and exports into `models/relay-chat` and `models/relay-gpt2`, and builds the embedding model into
-`.relay/models/minilm`. Starting Relay never does any of this. On two free cores: chat about 20 minutes, gpt2 about
-3, embedding about 1 (with the download).
+`.relay/models/minilm`. Starting Relay never does any of this. Measured on two cores that other builds shared:
+chat 40 minutes, gpt2 6, embedding under 1 (the package already downloaded).
 """
 
 import argparse

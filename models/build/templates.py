@@ -1,7 +1,7 @@
 """How each kind of question is worded: trained templates and, apart from them, held-out ones.
 
 `np` are noun phrases that every trained wrapper below may enclose ("Tell me {np}."), `full` are whole sentences.
-`held` are whole sentences that training never sees; they were fixed before the first training run and are never
+`held` are whole sentences that training never sees; they were fixed before the model was trained and are never
 moved (`heldout.jsonl` is the set drawn from them, compared with this file by `build.check`).
 """
 
