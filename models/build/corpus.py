@@ -235,7 +235,7 @@ def long_examination(seed, size, tokens=870):
 
 
 def heldout():
-    """The fixed held-out set, as committed before the first training run."""
+    """The fixed held-out set, as committed before the model was trained."""
     return [json.loads(line) for line in HELDOUT_FILE.read_text().splitlines()]
 
 
