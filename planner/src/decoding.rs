@@ -7,7 +7,7 @@ use relay_schemas::{Decoding, TokenCount};
 use crate::Features;
 use crate::policy::{Bounds, Profile, Settings};
 
-/// OpenAI's default.
+/// The default of the API that clients know.
 const TEMPERATURE: f64 = 1.0;
 
 /// What the decision is made from.

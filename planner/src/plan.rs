@@ -39,6 +39,9 @@ impl Refusal {
 ///
 /// # Errors
 /// [`Refusal`], a business answer: the request ends as failed.
+///
+/// # Panics
+/// Never: a [`Policy`] exists only if the profiles it names do.
 pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Planning, Refusal> {
     let document = policy.document();
     let model = if features.model.is_empty() {

@@ -133,7 +133,7 @@ async fn replanning_the_requests_topic_from_offset_0_gives_the_same_plan_hashes(
         reload_ms: 5,
         ..Config::default()
     };
-    let planner = tokio::spawn(relay_planner::run(config, deps));
+    let service = tokio::spawn(relay_planner::run(config, deps));
 
     for number in 0..20 {
         accept(&*bus, number).await;
@@ -162,7 +162,7 @@ async fn replanning_the_requests_topic_from_offset_0_gives_the_same_plan_hashes(
         assert!(accepted < 500, "the changed policy never comes into force");
     };
     shutdown.drain();
-    planner.await.unwrap().unwrap();
+    service.await.unwrap().unwrap();
 
     let registry = Registry::default();
     let policies = recorded_policies(&*bus, &registry).await.unwrap();

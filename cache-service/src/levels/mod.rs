@@ -79,10 +79,10 @@ impl Levels {
     pub(crate) async fn fill(&self, entry: Entry, bytes: &[u8], now: TimestampMs) -> Filled {
         let key = entry.owner.key();
         if let Some(redis) = &self.redis {
-            match redis.set_if_absent(&key, bytes, entry.left_ms(now)).await {
-                // Other instances may have been answered from that one: it stays the truth here too.
-                Ok(false) => return Filled::Present,
-                Ok(true) | Err(Away) => {}
+            let set = redis.set_if_absent(&key, bytes, entry.left_ms(now)).await;
+            // Other instances may have been answered from the one that is there: it stays the truth here too.
+            if set == Ok(false) {
+                return Filled::Present;
             }
         }
         self.lru.insert_if_absent(&key, &Arc::new(entry), now)

@@ -8,7 +8,7 @@ use crate::{Policy, Refusal, explain, replan};
 const NOW: TimestampMs = TimestampMs(1_000_500);
 
 /// Several rules, pools and profiles.
-const HOUSE: &str = r#"
+const HOUSE: &str = r"
 name: house
 pools: [default, gpu, remote]
 models:
@@ -42,7 +42,7 @@ rules:
   - name: long
     match: { prompt_tokens: { min: 1000 }, requested_tokens: { min: 1, max: 9000 } }
     set: { tier: bulk, lane_threshold_tokens: 8 }
-"#;
+";
 
 fn house() -> Policy {
     Policy::parse(HOUSE).expect("valid")

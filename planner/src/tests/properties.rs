@@ -106,7 +106,9 @@ proptest! {
         prop_assert!(profile.max_tokens.min.is_none_or(|min| tokens >= min));
         prop_assert!(profile.max_tokens.max.is_none_or(|max| tokens <= max));
         prop_assert!(!features.stream || rule.set.max_tokens.max.is_none_or(|max| tokens <= max));
-        prop_assert_eq!(profile.temperature.clamp(plan.decoding.temperature), plan.decoding.temperature);
+        let heat = plan.decoding.temperature;
+        prop_assert!(profile.temperature.min.is_none_or(|min| heat >= min));
+        prop_assert!(profile.temperature.max.is_none_or(|max| heat <= max));
         prop_assert!(plan.decoding.top_p.is_none_or(|top_p| top_p <= 0.9));
         prop_assert!(plan.decoding.top_k.is_none_or(|top_k| (2..=40).contains(&top_k)));
         prop_assert!(plan.predicted_tokens <= plan.decoding.max_tokens);
