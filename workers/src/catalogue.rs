@@ -9,7 +9,6 @@ use relay_bus::Health;
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Code, Failure};
-use crate::error::Error;
 use crate::models::{BackendSpec, Device, Models, OnnxSpec, Price};
 use crate::onnx::{OnnxModel, library_path};
 use crate::remote::RemoteModel;
@@ -54,44 +53,30 @@ pub struct Loading {
 
 impl Catalogue {
     /// Prepares remote models, and starts to load local ones one after the other in the background. `health` is told.
-    pub fn start(models: Models, loading: Loading, health: &Health) -> Result<Self, Error> {
-        let mut entries = BTreeMap::new();
-        let mut to_load = Vec::new();
-        for (name, model) in models.models {
-            let state = match model.backend {
-                BackendSpec::Remote(spec) => {
-                    let remote = RemoteModel::new(spec).map_err(|reason| Error::Endpoint {
-                        model: name.clone(),
-                        reason,
-                    })?;
-                    watch::channel(State::Ready(Arc::new(remote))).1
-                }
-                BackendSpec::Onnx(spec) => {
-                    let (sender, state) = watch::channel(State::Loading);
-                    to_load.push((name.clone(), spec, sender));
-                    state
-                }
-            };
-            entries.insert(
-                name,
-                Entry {
-                    price: model.price,
-                    state,
-                },
-            );
-        }
-        let names: Vec<String> = to_load.iter().map(|(name, ..)| name.clone()).collect();
+    pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
         let board = Board {
             health: health.clone(),
             failed: Mutex::new(BTreeMap::new()),
         };
-        if names.is_empty() {
-            health.up(DEPENDENCY);
-        } else {
-            health.down(DEPENDENCY, format!("loading {}", names.join(", ")));
+        let mut entries = BTreeMap::new();
+        let mut to_load = Vec::new();
+        for (name, model) in models.models {
+            let (sender, state) = watch::channel(State::Loading);
+            let price = model.price;
+            match model.backend {
+                BackendSpec::Remote(spec) => {
+                    let remote = RemoteModel::new(spec).map(|remote| Arc::new(remote) as Arc<dyn Backend>);
+                    sender.send_replace(board.settle(&name, remote));
+                }
+                BackendSpec::Onnx(spec) => to_load.push((name.clone(), spec, sender)),
+            }
+            entries.insert(name, Entry { price, state });
+        }
+        board.report(&to_load.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>());
+        if !to_load.is_empty() {
             tokio::task::spawn_blocking(move || load_all(to_load, &loading, &board));
         }
-        Ok(Self { entries })
+        Self { entries }
     }
 
     /// Every model's name. One that failed to load is among them: its requests must come here to be told so.
@@ -129,8 +114,20 @@ struct Board {
 }
 
 impl Board {
-    fn failed(&self, name: &str, reason: String) {
-        self.failed.lock().insert(name.to_owned(), reason);
+    /// The state of a model that was loaded or not. Nobody but people can mend the latter, so they are told.
+    fn settle(&self, name: &str, loaded: Result<Arc<dyn Backend>, String>) -> State {
+        match loaded {
+            Ok(backend) => State::Ready(backend),
+            Err(reason) => {
+                tracing::error!(
+                    gen_ai.request.model = name,
+                    reason,
+                    "a model cannot be used; its requests will fail"
+                );
+                self.failed.lock().insert(name.to_owned(), reason);
+                State::Failed
+            }
+        }
     }
 
     fn report(&self, still_loading: &[String]) {
@@ -156,15 +153,11 @@ fn load_all(models: Vec<(String, OnnxSpec, watch::Sender<State>)>, loading: &Loa
     let mut left: Vec<String> = models.iter().map(|(name, ..)| name.clone()).collect();
     for (name, spec, sender) in models {
         tracing::info!(gen_ai.request.model = name, model.path = %spec.path.display(), "loading a model");
-        let state = match OnnxModel::load(&name, &spec, &library, loading.device) {
-            Ok(model) => State::Ready(Arc::new(model)),
-            Err(error) => {
-                tracing::error!(gen_ai.request.model = name, %error, "a model cannot be loaded; its requests will fail");
-                board.failed(&name, error.to_string());
-                State::Failed
-            }
-        };
-        sender.send_replace(state);
+        let loaded = OnnxModel::load(&name, &spec, &library, loading.device);
+        let loaded = loaded
+            .map(|model| Arc::new(model) as Arc<dyn Backend>)
+            .map_err(|error| error.to_string());
+        sender.send_replace(board.settle(&name, loaded));
         left.retain(|other| *other != name);
         board.report(&left);
     }

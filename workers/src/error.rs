@@ -10,14 +10,6 @@ pub enum Error {
     /// The models file.
     #[error(transparent)]
     Models(#[from] ModelsError),
-    /// A model's endpoint cannot be used as it is configured.
-    #[error("model {model}: {reason}")]
-    Endpoint {
-        /// Which model.
-        model: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// A metric could not be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -15,11 +15,9 @@ pub type Key = (RequestId, u32);
 
 /// What is decided about a work record.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admission<E> {
+pub enum Admission {
     /// It is ours and new: run it.
     Run,
-    /// It was run, but its outcome is not acknowledged: publish this again.
-    Again(E),
     /// Not to be run, and why.
     Skip(Skip),
 }
@@ -31,9 +29,9 @@ pub enum Skip {
     NotOurs,
     /// Its scheduler has been overtaken.
     OldScheduler,
-    /// It runs already.
-    Running,
-    /// It has been run and acknowledged.
+    /// It is held already: it runs, or its outcome is on its way (the runner publishes until it is acknowledged).
+    Held,
+    /// It has been run.
     Done,
 }
 
@@ -43,32 +41,31 @@ impl Skip {
         match self {
             Self::NotOurs => "not_ours",
             Self::OldScheduler => "old_scheduler",
-            Self::Running => "running",
+            Self::Held => "held",
             Self::Done => "done",
         }
     }
 }
 
-/// A held attempt; `H` is how the shell reaches the run, `E` what it published at its end.
+/// A held attempt; `H` is how the shell reaches the run.
 #[derive(Debug)]
-struct Held<H, E> {
+struct Held<H> {
     scheduler_epoch: i64,
     lane: Lane,
     handle: H,
-    ended: Option<E>,
 }
 
 /// The books of one worker.
 #[derive(Debug)]
-pub struct Ledger<H, E> {
+pub struct Ledger<H> {
     instance: InstanceId,
     epoch: i64,
     newest_scheduler: i64,
-    held: HashMap<Key, Held<H, E>>,
+    held: HashMap<Key, Held<H>>,
     done: Recent<Key>,
 }
 
-impl<H, E: Clone> Ledger<H, E> {
+impl<H> Ledger<H> {
     /// Empty books; `remembered` attempts are known as done for `keep_ms`.
     pub fn new(instance: InstanceId, epoch: i64, remembered: usize, keep_ms: i64) -> Self {
         Self {
@@ -88,17 +85,13 @@ impl<H, E: Clone> Ledger<H, E> {
         lane: Lane,
         handle: H,
         now: TimestampMs,
-    ) -> Admission<E> {
+    ) -> Admission {
         if lease.worker != self.instance || lease.worker_epoch != self.epoch {
             return Admission::Skip(Skip::NotOurs);
         }
         let key = (request.clone(), lease.attempt);
-        // Asked first: an outcome that is not acknowledged must get out, whoever leads by now.
-        if let Some(held) = self.held.get(&key) {
-            return match &held.ended {
-                Some(ended) => Admission::Again(ended.clone()),
-                None => Admission::Skip(Skip::Running),
-            };
+        if self.held.contains_key(&key) {
+            return Admission::Skip(Skip::Held);
         }
         if self.done.contains(&key, now) {
             return Admission::Skip(Skip::Done);
@@ -107,24 +100,13 @@ impl<H, E: Clone> Ledger<H, E> {
             return Admission::Skip(Skip::OldScheduler);
         }
         self.newest_scheduler = lease.scheduler_epoch;
-        let scheduler_epoch = lease.scheduler_epoch;
-        self.held.insert(
-            key,
-            Held {
-                scheduler_epoch,
-                lane,
-                handle,
-                ended: None,
-            },
-        );
+        let held = Held {
+            scheduler_epoch: lease.scheduler_epoch,
+            lane,
+            handle,
+        };
+        self.held.insert(key, held);
         Admission::Run
-    }
-
-    /// The run has ended; `ended` is what is to be published.
-    pub fn ended(&mut self, key: &Key, ended: E) {
-        if let Some(held) = self.held.get_mut(key) {
-            held.ended = Some(ended);
-        }
     }
 
     /// The outcome is acknowledged, or the run was given up: it is no longer held, and never runs again here.
@@ -134,9 +116,9 @@ impl<H, E: Clone> Ledger<H, E> {
         }
     }
 
-    /// Ways to every run of `request` that has not ended.
-    pub fn running(&self, request: &RequestId) -> impl Iterator<Item = &H> {
-        let of_request = move |(key, held): &(&Key, &Held<H, E>)| key.0 == *request && held.ended.is_none();
+    /// Ways to every attempt at `request` that is held.
+    pub fn attempts(&self, request: &RequestId) -> impl Iterator<Item = &H> {
+        let of_request = move |(key, _): &(&Key, &Held<H>)| key.0 == *request;
         self.held.iter().filter(of_request).map(|(_, held)| &held.handle)
     }
 
@@ -148,7 +130,7 @@ impl<H, E: Clone> Ledger<H, E> {
 
     /// What the status says is held.
     pub fn in_flight(&self, tokens: impl Fn(&H) -> u32) -> Vec<InFlight> {
-        let line = |(key, held): (&Key, &Held<H, E>)| InFlight {
+        let line = |(key, held): (&Key, &Held<H>)| InFlight {
             request_id: key.0.clone(),
             attempt: key.1,
             scheduler_epoch: held.scheduler_epoch,
@@ -174,12 +156,12 @@ mod tests {
         }
     }
 
-    fn ledger() -> Ledger<u8, &'static str> {
+    fn ledger() -> Ledger<u32> {
         Ledger::new("w".into(), 7, 10, 1_000)
     }
 
-    fn admit(ledger: &mut Ledger<u8, &'static str>, lease: &Lease) -> Admission<&'static str> {
-        ledger.admit(&"r".into(), lease, Lane::Short, 0, NOW)
+    fn admit(ledger: &mut Ledger<u32>, lease: &Lease) -> Admission {
+        ledger.admit(&"r".into(), lease, Lane::Short, lease.attempt, NOW)
     }
 
     #[test]
@@ -212,31 +194,28 @@ mod tests {
     }
 
     #[test]
-    fn a_record_delivered_again_never_runs_twice_and_an_unacknowledged_outcome_is_given_again() {
+    fn a_record_delivered_again_never_runs_twice() {
         let mut ledger = ledger();
         let lease = lease("w", 7, 1, 5);
-        let key = (RequestId::from("r"), 1);
         assert_eq!(admit(&mut ledger, &lease), Admission::Run);
-        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Running));
-        ledger.ended(&key, "outcome");
-        assert_eq!(admit(&mut ledger, &lease), Admission::Again("outcome"));
-        assert_eq!(ledger.in_flight(|_| 3).len(), 1, "held until it is acknowledged");
-        ledger.release(&key, NOW);
+        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Held));
+        assert_eq!(ledger.lanes(), (1, 0));
+        assert_eq!(ledger.in_flight(|_| 3)[0].tokens, TokenCount(3));
+        ledger.release(&("r".into(), 1), NOW);
         assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Done));
         assert_eq!(ledger.lanes(), (0, 0));
     }
 
     #[test]
-    fn a_cancel_reaches_every_attempt_that_still_runs() {
+    fn a_cancel_reaches_every_attempt_that_is_held() {
         let mut ledger = ledger();
         for attempt in 1..=3 {
-            let lease = lease("w", 7, attempt, 5);
-            ledger.admit(&"r".into(), &lease, Lane::Long, attempt as u8, NOW);
+            assert_eq!(admit(&mut ledger, &lease("w", 7, attempt, 5)), Admission::Run);
         }
-        ledger.ended(&("r".into(), 1), "outcome");
-        let mut reached: Vec<u8> = ledger.running(&"r".into()).copied().collect();
+        ledger.release(&("r".into(), 1), NOW);
+        let mut reached: Vec<u32> = ledger.attempts(&"r".into()).copied().collect();
         reached.sort_unstable();
         assert_eq!(reached, [2, 3]);
-        assert_eq!(ledger.running(&"s".into()).count(), 0);
+        assert_eq!(ledger.attempts(&"s".into()).count(), 0);
     }
 }

@@ -118,7 +118,7 @@ fn worker(
         device: config.device,
     };
     let runner = Runner {
-        catalogue: Catalogue::start(models, loading, &runtime.health)?,
+        catalogue: Catalogue::start(models, loading, &runtime.health),
         pool: config.pool.clone(),
         metrics: Metrics::register(&runtime.metrics)?,
     };

@@ -46,9 +46,10 @@ pub async fn replays(worker: Arc<Worker>) {
             async move {
                 let ours = worker.identity.run(query.run.attempt) == query.run;
                 let replays = worker.replays.lock();
-                let frames = match ours {
-                    true => replays.from(&query.request_id, query.run.attempt, query.from_seq, most_bytes),
-                    false => Vec::new(),
+                let frames = if ours {
+                    replays.from(&query.request_id, query.run.attempt, query.from_seq, most_bytes)
+                } else {
+                    Vec::new()
                 };
                 ReplayAnswer { frames }
             }

@@ -52,15 +52,20 @@ impl Runner {
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
         let left = Duration::from_millis(u64::try_from(deadline.since_ms(began.1)).unwrap_or(0));
-        let ended = tokio::select! {
-            // In this order, so that a cancel that overtook its request runs nothing.
-            biased;
-            () = cancel.cancelled() => Ended::Cancelled,
-            () = tokio::time::sleep(left) => Ended::Expired,
-            ended = self.candidates(&work, &mut out, &mut chosen) => match ended {
-                Ok(finished) => Ended::Finished(finished),
-                Err(failure) => Ended::Failed(failure),
-            },
+        let ended = if cancel.is_cancelled() {
+            // A cancel that overtook its request, or a deadline that passed on the way: nothing runs.
+            Ended::Cancelled
+        } else if left.is_zero() {
+            Ended::Expired
+        } else {
+            tokio::select! {
+                () = cancel.cancelled() => Ended::Cancelled,
+                () = tokio::time::sleep(left) => Ended::Expired,
+                ended = self.candidates(&work, &mut out, &mut chosen) => match ended {
+                    Ok(finished) => Ended::Finished(finished),
+                    Err(failure) => Ended::Failed(failure),
+                },
+            }
         };
         let taken = out.into_parts();
         if taken.seed.is_some() {

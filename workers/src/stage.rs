@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
 use relay_control::final_frames;
-use relay_schemas::{Outcome, Registry, Service, TimestampMs, Work, encode};
+use relay_schemas::{Frame, Registry, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::Admission;
-use crate::worker::{Ended, Handle, Holding, Partitions, Worker};
+use crate::worker::{Handle, Holding, Partitions, Worker};
 
 /// Runs leased work.
 pub struct WorkerStage {
@@ -21,10 +21,9 @@ pub struct WorkerStage {
 
 /// Sends the last frames, and then lets go of the request.
 pub struct SendLast {
-    ended: Arc<Ended>,
-    stream: Option<Stream>,
-    /// None where a record was delivered again: whoever ran it holds it.
-    _holding: Option<Holding>,
+    /// Where an ingress waits.
+    last: Option<(Stream, Vec<Frame>)>,
+    _holding: Holding,
 }
 
 #[async_trait]
@@ -43,14 +42,6 @@ impl Stage for WorkerStage {
             .admit(request, lease, lane, handle.clone(), now);
         match admission {
             Admission::Run => Ok(self.run(work, handle, now).await),
-            Admission::Again(ended) => {
-                let again = SendLast {
-                    ended: ended.clone(),
-                    stream: None,
-                    _holding: None,
-                };
-                Ok(Step::publish_then(ended.outcome.clone(), again))
-            }
             Admission::Skip(skip) => {
                 self.worker
                     .runner
@@ -91,17 +82,8 @@ impl Stage for WorkerStage {
 
     async fn after_ack(&self, effect: SendLast) {
         crash_point(Service::Workers, "before_final");
-        match (effect.stream, &effect.ended.last) {
-            (Some(mut stream), Some((_, frames))) => stream.send(frames.clone()).await,
-            (None, Some((reply_to, frames))) => {
-                for frame in frames {
-                    if let Err(error) = relay_control::send(&*self.worker.control, reply_to, frame).await {
-                        tracing::warn!(request.id = %frame.request_id, %error, "the last frame cannot be sent; ingress will ask");
-                        break;
-                    }
-                }
-            }
-            (_, None) => {}
+        if let Some((mut stream, frames)) = effect.last {
+            stream.send(frames).await;
         }
         crash_point(Service::Workers, "after_final");
     }
@@ -137,34 +119,19 @@ impl WorkerStage {
         let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
         let out = Emitter::new(worker.config.max_answer_bytes, handle.tokens.clone(), pieces);
         let (outcome, pieces) = worker.runner.run(work, run, out, &handle.cancel).await;
-        let stream = pieces.or(whole);
-
-        let ended = Arc::new(self.ended(&outcome, headers, reply_to, stream.as_ref(), !streamed));
-        holding.ended(ended.clone());
+        let last = pieces.or(whole).map(|stream| {
+            let most = worker.control.max_payload();
+            let frames = final_frames(&outcome, stream.next_seq(), !streamed, most);
+            (stream, frames)
+        });
+        let key = outcome.request_id.as_str().to_owned();
+        let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(&outcome));
         Step::publish_then(
-            ended.outcome.clone(),
+            record,
             SendLast {
-                ended,
-                stream,
-                _holding: Some(holding),
+                last,
+                _holding: holding,
             },
         )
-    }
-
-    fn ended(
-        &self,
-        outcome: &Outcome,
-        headers: Headers,
-        reply_to: Option<String>,
-        stream: Option<&Stream>,
-        with_text: bool,
-    ) -> Ended {
-        let first_seq = stream.map_or(0, Stream::next_seq);
-        let frames = || final_frames(outcome, first_seq, with_text, self.worker.control.max_payload());
-        let key = outcome.request_id.as_str().to_owned();
-        Ended {
-            last: reply_to.map(|reply_to| (reply_to, frames())),
-            outcome: Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome)),
-        }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use relay_bus::{Health, Identity, Outgoing, Shutdown};
+use relay_bus::{Health, Identity, Shutdown};
 use relay_control::Control;
-use relay_schemas::{Frame, InFlight, RequestId, TimestampMs};
+use relay_schemas::{InFlight, RequestId, TimestampMs};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,15 +23,6 @@ pub struct Handle {
     pub cancel: CancellationToken,
     /// Its tokens so far.
     pub tokens: Arc<AtomicU32>,
-}
-
-/// What a run leaves to be published, and then to be sent.
-#[derive(Debug)]
-pub struct Ended {
-    /// The outcome.
-    pub outcome: Outgoing,
-    /// The frames that end the run, and where they go.
-    pub last: Option<(String, Vec<Frame>)>,
 }
 
 /// Partitions owned, by lane.
@@ -60,7 +51,7 @@ pub struct Worker {
     /// Frames kept.
     pub replays: Replays,
     /// What is held.
-    pub ledger: Mutex<Ledger<Handle, Arc<Ended>>>,
+    pub ledger: Mutex<Ledger<Handle>>,
     /// Cancels heard.
     pub cancelled: Mutex<Recent<RequestId>>,
     /// Partitions owned.
@@ -72,7 +63,7 @@ pub struct Worker {
 impl Worker {
     /// Remembers a cancel, and stops what it means, if that runs.
     pub fn cancel(&self, request: RequestId, now: TimestampMs) {
-        for handle in self.ledger.lock().running(&request) {
+        for handle in self.ledger.lock().attempts(&request) {
             handle.cancel.cancel();
         }
         self.cancelled.lock().insert(request, now);
@@ -107,11 +98,6 @@ impl Holding {
     pub fn new(worker: Arc<Worker>, key: Key) -> Self {
         worker.tell();
         Self { worker, key }
-    }
-
-    /// The run has ended; from now on a record delivered again gets this.
-    pub fn ended(&self, ended: Arc<Ended>) {
-        self.worker.ledger.lock().ended(&self.key, ended);
     }
 }
 

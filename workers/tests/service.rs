@@ -211,7 +211,7 @@ async fn a_cancel_ends_a_run_with_what_it_has_and_one_that_comes_first_still_hol
 #[tokio::test]
 async fn a_deadline_ends_a_run_as_expired() {
     let mock = mock(Settings {
-        first: Duration::from_secs(60),
+        first: Duration::from_mins(1),
         ..Settings::default()
     })
     .await;
@@ -382,6 +382,30 @@ async fn an_answer_is_cut_at_its_largest_size() {
     assert_eq!(
         (answer.text.len(), answer.finish_reason.as_str()),
         (100, "length")
+    );
+}
+
+#[tokio::test]
+async fn a_model_whose_key_is_missing_fails_alone() {
+    let mock = mock(Settings::default()).await;
+    let keyless = "  keyless: {backend: openai, base_url: \"http://127.0.0.1:1/v1\", upstream_model: u, api_key_env: RELAY_NO_SUCH_KEY}\n";
+    let mut house = House::start(&(models(&mock.url()) + keyless), |_| {})
+        .await
+        .unwrap();
+    house
+        .dispatch(&house.work("keyless", "keyless", "x"))
+        .await
+        .unwrap();
+    assert_eq!(
+        house.outcome().await.unwrap().code.as_deref(),
+        Some("backend_unavailable")
+    );
+    house.dispatch(&house.work("sound", "mock", "x")).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
+    let health = house.runtime.health.all();
+    assert_eq!(
+        health["models"].as_deref(),
+        Some("keyless: the environment variable RELAY_NO_SUCH_KEY is not set")
     );
 }
 

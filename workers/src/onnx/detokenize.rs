@@ -63,8 +63,8 @@ mod tests {
 
     /// Words with a leading space that the first one loses, as sentencepiece does it.
     fn words(tokens: &[u32]) -> String {
-        let text: String = tokens.iter().map(|token| format!(" w{token}")).collect();
-        text.trim_start().to_owned()
+        let words: Vec<String> = tokens.iter().map(|token| format!("w{token}")).collect();
+        words.join(" ")
     }
 
     fn all(tokens: &[u32], decode: impl Fn(&[u32]) -> String) -> Vec<String> {

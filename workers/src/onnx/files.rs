@@ -26,10 +26,10 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    pub(super) fn file(path: &Path, reason: impl ToString) -> Self {
+    pub(super) fn file(path: &Path, reason: impl std::fmt::Display) -> Self {
         Self::File {
             path: path.display().to_string(),
-            reason: reason.to_string(),
+            reason: format!("{reason}"),
         }
     }
 }

@@ -41,25 +41,25 @@ pub fn strftime(format: &str, now: TimestampMs) -> String {
             text.push(c);
             continue;
         }
-        match chars.next() {
-            Some('Y') => text.push_str(&format!("{year:04}")),
-            Some('y') => text.push_str(&format!("{:02}", year.rem_euclid(100))),
-            Some('m') => text.push_str(&format!("{month:02}")),
-            Some('d') => text.push_str(&format!("{day:02}")),
-            Some('e') => text.push_str(&format!("{day:2}")),
-            Some('H') => text.push_str(&format!("{hour:02}")),
-            Some('I') => text.push_str(&format!("{:02}", (hour + 11) % 12 + 1)),
-            Some('p') => text.push_str(if hour < 12 { "AM" } else { "PM" }),
-            Some('M') => text.push_str(&format!("{minute:02}")),
-            Some('S') => text.push_str(&format!("{second:02}")),
-            Some('B') => text.push_str(month_name),
-            Some('b') => text.push_str(&month_name[..3]),
-            Some('A') => text.push_str(day_name),
-            Some('a') => text.push_str(&day_name[..3]),
-            Some('%') => text.push('%'),
-            Some(other) => text.extend(['%', other]),
-            None => text.push('%'),
-        }
+        let piece = match chars.next() {
+            Some('Y') => format!("{year:04}"),
+            Some('y') => format!("{:02}", year.rem_euclid(100)),
+            Some('m') => format!("{month:02}"),
+            Some('d') => format!("{day:02}"),
+            Some('e') => format!("{day:2}"),
+            Some('H') => format!("{hour:02}"),
+            Some('I') => format!("{:02}", (hour + 11) % 12 + 1),
+            Some('p') => if hour < 12 { "AM" } else { "PM" }.to_owned(),
+            Some('M') => format!("{minute:02}"),
+            Some('S') => format!("{second:02}"),
+            Some('B') => month_name.to_owned(),
+            Some('b') => month_name[..3].to_owned(),
+            Some('A') => day_name.to_owned(),
+            Some('a') => day_name[..3].to_owned(),
+            Some('%') | None => "%".to_owned(),
+            Some(other) => format!("%{other}"),
+        };
+        text.push_str(&piece);
     }
     text
 }

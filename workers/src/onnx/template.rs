@@ -91,17 +91,14 @@ fn tojson(value: Value, kwargs: Kwargs) -> Result<Value, Error> {
     let failed = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
     let indent: Option<usize> = kwargs.get("indent")?;
     let mut bytes = Vec::new();
-    match indent {
-        Some(indent) => {
-            let spaces = " ".repeat(indent.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
-            serde::Serialize::serialize(&value, &mut serializer).map_err(failed)?;
-        }
-        None => {
-            let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PythonStyle);
-            serde::Serialize::serialize(&value, &mut serializer).map_err(failed)?;
-        }
+    if let Some(indent) = indent {
+        let spaces = " ".repeat(indent.min(16));
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+        serde::Serialize::serialize(&value, &mut serializer).map_err(failed)?;
+    } else {
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, PythonStyle);
+        serde::Serialize::serialize(&value, &mut serializer).map_err(failed)?;
     }
     String::from_utf8(bytes)
         .map(Value::from_safe_string)

@@ -193,12 +193,9 @@ impl Answer {
             self.done = true;
             return;
         }
-        let chunk: Chunk<'_> = match serde_json::from_str(data) {
-            Ok(chunk) => chunk,
-            Err(_) => {
-                self.error.get_or_insert(Wrong::NoChunk);
-                return;
-            }
+        let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
+            self.error.get_or_insert(Wrong::NoChunk);
+            return;
         };
         if let Some(error) = chunk.error.filter(|error| error.get() != "null") {
             self.error

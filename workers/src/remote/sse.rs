@@ -39,15 +39,8 @@ impl SseParser {
                 let line = std::mem::take(&mut self.line);
                 self.take_line(&line, &mut event);
             }
-            rest = match after {
-                [b'\r', b'\n', rest @ ..] => rest,
-                [b'\r'] => {
-                    self.after_cr = true;
-                    &[]
-                }
-                [_, rest @ ..] => rest,
-                [] => &[],
-            };
+            rest = after.strip_prefix(b"\r\n").unwrap_or(&after[1..]);
+            self.after_cr = after == b"\r";
         }
         self.line.extend_from_slice(rest);
         if self.line.len() + self.data.as_ref().map_or(0, String::len) > MOST_BYTES {
@@ -151,7 +144,7 @@ mod tests {
             ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n", "\r"]), 12),
             cuts in prop::collection::vec(0usize..120, 0..10),
         ) {
-            let text: String = lines.iter().zip(&ends).map(|(line, end)| format!("{line}{end}")).collect();
+            let text: String = lines.iter().zip(&ends).flat_map(|(line, end)| [line.as_str(), end]).collect();
             let bytes = text.as_bytes();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
             cuts.extend([0, bytes.len()]);

@@ -296,7 +296,9 @@ async fn streamed(
 
 fn event(out: &mut String, data: &str) {
     let length = "data: ".len() + data.len() + "\n\n".len();
-    out.push_str(&format!("{length:x}\r\ndata: {data}\n\n\r\n"));
+    for part in [format!("{length:x}").as_str(), "\r\ndata: ", data, "\n\n\r\n"] {
+        out.push_str(part);
+    }
 }
 
 async fn whole(stream: &mut TcpStream, status: u16, body: &str) -> anyhow::Result<()> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{
-    EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Reader, Runtime,
-    Shutdown, StartAt,
+    EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Reader, Runtime, Shutdown,
+    StartAt,
 };
 use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
 use relay_schemas::{
