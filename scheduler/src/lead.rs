@@ -56,6 +56,9 @@ pub(crate) async fn lead(
     }
 }
 
+/// Doubted leases, and the ends of the partitions of outcomes that must be folded before they count as lost.
+type Settling = (Vec<Attempt>, Vec<(i32, i64)>);
+
 struct Leader {
     shared: Arc<Shared>,
     core: Core,
@@ -65,7 +68,7 @@ struct Leader {
     ends: Option<Ends>,
     epoch: i64,
     /// Doubted leases, and where outcomes must be folded to before they count as lost.
-    settling: Vec<(Vec<Attempt>, Vec<(i32, i64)>)>,
+    settling: Vec<Settling>,
     next_beat: TimestampMs,
     snapshot_at: TimestampMs,
     snapshot_changes: u64,
@@ -354,7 +357,7 @@ impl Leader {
                 "the lead is given up"
             ),
             Ok(Err(error)) => {
-                tracing::warn!(pool = self.shared.pool, %error, "the resignation is not in the log; a standby takes over in its time")
+                tracing::warn!(pool = self.shared.pool, %error, "the resignation is not in the log; a standby takes over in its time");
             }
             Err(_) => tracing::warn!(
                 pool = self.shared.pool,

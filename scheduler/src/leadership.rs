@@ -48,7 +48,6 @@ impl Leadership {
         let writer = (record.scheduler.clone(), record.scheduler_start);
         match record.kind {
             Kind::Claim if record.epoch == self.epoch => self.follow(offset, writer, record.sent_at, at),
-            Kind::Claim => {}
             Kind::Heartbeat | Kind::Snapshot if record.epoch == self.epoch => {
                 self.heard_at = self.heard_at.max(at);
                 self.confirm(&writer, record.sent_at);
@@ -58,7 +57,7 @@ impl Leadership {
                 self.follow(record.epoch, writer, record.sent_at, at);
             }
             Kind::Resignation if record.epoch == self.epoch => self.resigned = true,
-            Kind::Heartbeat | Kind::Snapshot | Kind::Resignation => {}
+            Kind::Claim | Kind::Heartbeat | Kind::Snapshot | Kind::Resignation => {}
         }
     }
 

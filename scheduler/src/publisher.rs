@@ -59,15 +59,9 @@ pub(crate) fn work_record(dispatch: &Dispatch) -> Outgoing {
 }
 
 fn outcome_record(outcome: &Outcome, trace: Option<&str>) -> Outgoing {
-    let mut headers = match &outcome.request {
-        Some(request) => Headers::of(request),
-        None => {
-            let mut headers = Headers::default();
-            headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
-            headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
-            headers
-        }
-    };
+    let mut headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
+    headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+    headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
     set_trace(&mut headers, trace);
     let value = encode(outcome);
     stamp(&mut headers, &value);

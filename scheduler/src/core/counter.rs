@@ -3,9 +3,9 @@
 //! A counter only grows, so that nobody is served out of turn after a correction; yet it is exact: what a request was
 //! charged too much for the time being stays as prepaid and pays for the next.
 
-/// Weight of an input token (VTC, Sheng et al. 2024: w_p).
+/// Weight of an input token (VTC, Sheng et al. 2024: `w_p`).
 pub const W_IN: u64 = 1;
-/// Weight of an output token (w_q).
+/// Weight of an output token (`w_q`).
 pub const W_OUT: u64 = 2;
 /// Counters are kept in thousandths, so that shares divide without losing much.
 pub const MILLI: u64 = 1_000;

@@ -135,15 +135,13 @@ impl Core {
         } else {
             None
         };
-        match ending {
-            Some(ending) => self.end(ticket, ending, now),
-            None => {
-                self.leave(ticket);
-                if let Some(held) = self.held.get_mut(&ticket) {
-                    held.since = now;
-                }
-                self.enqueue(ticket, Arrival::New);
-            }
+        if let Some(ending) = ending {
+            return self.end(ticket, ending, now);
         }
+        self.leave(ticket);
+        if let Some(held) = self.held.get_mut(&ticket) {
+            held.since = now;
+        }
+        self.enqueue(ticket, Arrival::New);
     }
 }

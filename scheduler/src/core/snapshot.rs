@@ -49,14 +49,14 @@ impl Core {
     /// What is held, as far as the log says it.
     pub fn snapshot(&self) -> SchedulerSnapshot {
         let mut waiting: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-        let mut requeued = Vec::new();
-        let mut leases = Vec::new();
+        let mut again = Vec::new();
+        let mut running = Vec::new();
         for held in self.held.values() {
             match (held.leased().filter(|leased| leased.read_back), held.at) {
-                (Some(leased), at) => leases.push(entry(held, leased, at)),
+                (Some(lease), at) => running.push(entry(held, lease, at)),
                 (None, Some(at)) => match held.attempts_in_log() {
                     0 => waiting.entry(at.partition).or_default().push(at.offset),
-                    attempt => requeued.push(RequeuedPosition {
+                    attempt => again.push(RequeuedPosition {
                         partition: at.partition,
                         offset: at.offset,
                         attempt,
@@ -70,8 +70,8 @@ impl Core {
         SchedulerSnapshot {
             folded: self.folded(),
             waiting: waiting.into_iter().filter_map(positions).collect(),
-            requeued,
-            leases,
+            requeued: again,
+            leases: running,
             tenants: self.queues.tenants().map(counter).collect(),
             last_left: self.queues.last_left as i64,
             prompt_tokens: self.counts.prompt_tokens as i64,

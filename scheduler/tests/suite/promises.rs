@@ -95,17 +95,17 @@ fn apply(world: &mut World, op: &Op) {
             world.cancel(&spec.id, &spec.tenant);
         }
         Op::Produce(which, tokens) => {
-            if let Some((worker, id)) = pick(world, which) {
+            if let Some((worker, id)) = pick(world, *which) {
                 world.produce(&worker, &id, *tokens);
             }
         }
         Op::Complete(which) => {
-            if let Some((worker, id)) = pick(world, which) {
+            if let Some((worker, id)) = pick(world, *which) {
                 world.complete(&worker, &id, 7);
             }
         }
         Op::Forget(which) => {
-            if let Some((worker, id)) = pick(world, which) {
+            if let Some((worker, id)) = pick(world, *which) {
                 let worker = world.workers.get_mut(&worker.as_str().into()).unwrap();
                 worker.works.retain(|work| work.request.request_id != id);
                 worker.status.in_flight.retain(|shown| shown.request_id != id);
@@ -150,7 +150,7 @@ fn apply(world: &mut World, op: &Op) {
     }
 }
 
-fn pick(world: &World, which: &prop::sample::Index) -> Option<(String, relay_schemas::RequestId)> {
+fn pick(world: &World, which: prop::sample::Index) -> Option<(String, relay_schemas::RequestId)> {
     let runs = runs(world);
     (!runs.is_empty()).then(|| which.get(&runs).clone())
 }

@@ -61,7 +61,7 @@ fn a_request_goes_only_to_a_worker_of_its_lane_and_model_that_is_fresh_and_not_d
                     .unwrap()
                     .status
                     .short_partitions
-                    .clear()
+                    .clear();
             },
             false,
         ),
