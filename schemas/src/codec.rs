@@ -195,13 +195,12 @@ impl Registry {
     /// [`DecodeError`]; never panics, whatever the bytes.
     pub fn decode<T: Record>(&self, value: Option<&[u8]>) -> Result<T, DecodeError> {
         let value = value.ok_or(DecodeError::Tombstone(T::NAME))?;
-        let (Some(header), Some(body)) = (value.get(..HEADER), value.get(HEADER..)) else {
+        let Some((&[first, second, written_in @ ..], body)) = value.split_first_chunk::<HEADER>() else {
             return Err(DecodeError::NotSingleObject(value.len()));
         };
-        if header[..2] != MARKER {
+        if [first, second] != MARKER {
             return Err(DecodeError::NotSingleObject(value.len()));
         }
-        let written_in: Fingerprint = header[2..].try_into().expect("the header has ten bytes");
         if written_in == T::codec().fingerprint {
             read_direct(body)
         } else {

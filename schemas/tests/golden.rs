@@ -38,7 +38,9 @@ fn path(kind: &Kind) -> PathBuf {
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn from_hex(text: &str) -> Vec<u8> {

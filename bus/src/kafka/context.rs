@@ -15,7 +15,7 @@ use crate::{ConsumerEvent, Partition};
 fn log(level: Level, facility: &str, line: &str) {
     match level {
         Level::Emerg | Level::Alert | Level::Critical => {
-            tracing::error!(target: "rdkafka", facility, "{line}")
+            tracing::error!(target: "rdkafka", facility, "{line}");
         }
         Level::Error | Level::Warning => tracing::debug!(target: "rdkafka", facility, "{line}"),
         Level::Notice | Level::Info | Level::Debug => tracing::trace!(target: "rdkafka", facility, "{line}"),

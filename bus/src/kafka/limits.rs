@@ -67,14 +67,13 @@ impl Limits {
             }
             _ => None,
         };
-        let limit = match limit {
-            Some(limit) => limit,
-            None => {
-                // There is no such topic, or we may not ask about its settings: then the broker's refusal has to do.
-                let topic = topic.to_owned();
-                meta.ask(move |meta| meta.partitions(&topic)).await?;
-                usize::MAX
-            }
+        let limit = if let Some(limit) = limit {
+            limit
+        } else {
+            // There is no such topic, or we may not ask about its settings: then the broker's refusal has to do.
+            let topic = topic.to_owned();
+            meta.ask(move |meta| meta.partitions(&topic)).await?;
+            usize::MAX
         };
         self.known.write().insert(topic.to_owned(), limit);
         Ok(limit)

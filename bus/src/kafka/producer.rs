@@ -118,7 +118,7 @@ impl Producer {
                 *current = fresh;
             }
             Err(error) => {
-                tracing::error!(%error, "the Kafka producer cannot go on and could not be replaced")
+                tracing::error!(%error, "the Kafka producer cannot go on and could not be replaced");
             }
         }
     }

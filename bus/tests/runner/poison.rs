@@ -75,7 +75,7 @@ fn poison() -> Vec<(&'static str, Option<Bytes>)> {
             changed(&|bytes| {
                 bytes
                     .splice(10.., [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F])
-                    .for_each(drop)
+                    .for_each(drop);
             }),
         ),
         ("large", Some(Bytes::from(vec![0xC3; 900_000]))),
