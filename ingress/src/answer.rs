@@ -1,4 +1,4 @@
-//! Answers as OpenAI writes them: the completion object, and the chunks of a stream. Pure.
+//! Answers as `OpenAI` writes them: the completion object, and the chunks of a stream. Pure.
 //!
 //! A stream's fixed parts are written once; a piece of text costs one buffer.
 
@@ -21,7 +21,11 @@ pub struct Facts<'a> {
 
 /// The `chat.completion` object.
 pub fn completion(facts: Facts<'_>, end: &Final, text: &str) -> String {
-    let model = if end.model.is_empty() { facts.model } else { &end.model };
+    let model = if end.model.is_empty() {
+        facts.model
+    } else {
+        &end.model
+    };
     let mut out = String::with_capacity(320 + text.len());
     out.push_str(r#"{"id":"chatcmpl-"#);
     out.push_str(facts.request_id);
@@ -124,7 +128,11 @@ impl Chunks {
             Some(reason) => write_string(out, reason),
             None => out.push_str("null"),
         }
-        out.push_str(if self.include_usage { r#"}],"usage":null}"# } else { "}]}" });
+        out.push_str(if self.include_usage {
+            r#"}],"usage":null}"#
+        } else {
+            "}]}"
+        });
         out.push_str("\n\n");
     }
 }

@@ -153,7 +153,11 @@ impl Config {
     pub fn patience(&self, keyed: bool) -> Patience {
         Patience {
             gap_ms: self.gap_ms,
-            silence_ms: if keyed { self.keyed_silence_ms } else { self.silence_ms },
+            silence_ms: if keyed {
+                self.keyed_silence_ms
+            } else {
+                self.silence_ms
+            },
             ..Patience::default()
         }
     }

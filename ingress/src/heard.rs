@@ -44,7 +44,8 @@ impl Heard {
     pub fn on_worker(&mut self, status: WorkerStatus, now: TimestampMs) {
         let stale_ms = self.stale_ms;
         if self.workers.len() >= MOST_WORKERS {
-            self.workers.retain(|_, worker| now.since_ms(worker.heard_at) < stale_ms);
+            self.workers
+                .retain(|_, worker| now.since_ms(worker.heard_at) < stale_ms);
         }
         let known = self.workers.get(&status.worker);
         let outdated = known.is_some_and(|worker| worker.epoch > status.epoch);
@@ -89,11 +90,7 @@ pub async fn listen(gateway: Arc<Gateway>) {
     tokio::join!(workers, pools);
 }
 
-async fn hear<T: Record>(
-    gateway: &Gateway,
-    subject: String,
-    take: impl Fn(&mut Heard, T, TimestampMs),
-) {
+async fn hear<T: Record>(gateway: &Gateway, subject: String, take: impl Fn(&mut Heard, T, TimestampMs)) {
     loop {
         match relay_control::listen::<T>(&*gateway.control, &subject).await {
             Ok(mut listener) => {
@@ -137,7 +134,10 @@ mod tests {
         heard.on_worker(status("a", 7_000, &["tiny", "big"]), TimestampMs(0));
         heard.on_worker(status("b", 3_000, &["tiny"]), TimestampMs(2_000));
         let names = |heard: &Heard, at| heard.models(TimestampMs(at)).into_iter().collect::<Vec<_>>();
-        assert_eq!(names(&heard, 4_999), [("big".to_owned(), 7), ("tiny".to_owned(), 3)]);
+        assert_eq!(
+            names(&heard, 4_999),
+            [("big".to_owned(), 7), ("tiny".to_owned(), 3)]
+        );
         assert_eq!(names(&heard, 5_000), [("tiny".to_owned(), 3)]);
     }
 
@@ -146,6 +146,9 @@ mod tests {
         let mut heard = Heard::new(5_000, &BatchConfig::default());
         heard.on_worker(status("a", 2_000, &["new"]), TimestampMs(0));
         heard.on_worker(status("a", 1_000, &["old"]), TimestampMs(1));
-        assert_eq!(heard.models(TimestampMs(2)).into_keys().collect::<Vec<_>>(), ["new"]);
+        assert_eq!(
+            heard.models(TimestampMs(2)).into_keys().collect::<Vec<_>>(),
+            ["new"]
+        );
     }
 }

@@ -49,7 +49,11 @@ impl Limits {
     /// A place for `tenant`, if there is one.
     pub fn enter(self: &Arc<Self>, tenant: &TenantId) -> Result<Permit, Full> {
         let mut counts = self.counts.lock();
-        if counts.tenants.get(tenant).is_some_and(|held| *held >= self.most_per_tenant) {
+        if counts
+            .tenants
+            .get(tenant)
+            .is_some_and(|held| *held >= self.most_per_tenant)
+        {
             return Err(Full::Tenant);
         }
         if counts.all >= self.most {

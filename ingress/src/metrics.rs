@@ -48,13 +48,26 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(registry);
         Ok(Self {
-            requests: make.counters("llm_gateway_requests_total", "Responses by HTTP status.", "status")?,
+            requests: make.counters(
+                "llm_gateway_requests_total",
+                "Responses by HTTP status.",
+                "status",
+            )?,
             duration: make.keep(HistogramVec::new(
-                seconds("llm_gateway_request_duration_seconds", "Arrival to the end of the response."),
+                seconds(
+                    "llm_gateway_request_duration_seconds",
+                    "Arrival to the end of the response.",
+                ),
                 &["endpoint"],
             )?)?,
-            active: make.keep(IntGauge::new("llm_gateway_active_requests", "Responses that have not ended.")?)?,
-            tokens: make.counter("llm_gateway_tokens_generated_total", "Output tokens of answers that ended here.")?,
+            active: make.keep(IntGauge::new(
+                "llm_gateway_active_requests",
+                "Responses that have not ended.",
+            )?)?,
+            tokens: make.counter(
+                "llm_gateway_tokens_generated_total",
+                "Output tokens of answers that ended here.",
+            )?,
             accept: make.keep(prometheus::Histogram::with_opts(seconds(
                 "relay_ingress_accept_seconds",
                 "From handing a request to the log to its acknowledgement.",
@@ -73,8 +86,16 @@ impl Metrics {
                 "relay_ingress_clients_gone_total",
                 "Clients that went away before their answer ended.",
             )?,
-            refused: make.counters("relay_ingress_refused_total", "Refusals of known tenants.", "record")?,
-            batch_lines: make.counters("relay_ingress_batch_lines_total", "Batch lines taken in.", "result")?,
+            refused: make.counters(
+                "relay_ingress_refused_total",
+                "Refusals of known tenants.",
+                "record",
+            )?,
+            batch_lines: make.counters(
+                "relay_ingress_batch_lines_total",
+                "Batch lines taken in.",
+                "result",
+            )?,
             batch_results: make.counter("relay_ingress_batch_results_total", "Batch results handed out.")?,
             superseded: make.counter(
                 "relay_ingress_outcomes_superseded_total",

@@ -9,7 +9,14 @@ use crate::gateway::{Gateway, dependency};
 pub async fn run(gateway: Arc<Gateway>) {
     let every = Duration::from_millis(gateway.config.probe_every_ms.max(10));
     loop {
-        let bus = async { gateway.runtime.bus.probe().await.map_err(|error| error.to_string()) };
+        let bus = async {
+            gateway
+                .runtime
+                .bus
+                .probe()
+                .await
+                .map_err(|error| error.to_string())
+        };
         let control = async { gateway.control.probe().await.map_err(|error| error.to_string()) };
         tokio::join!(
             look(&gateway, dependency::BUS, every, bus),

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use relay_control::{ask, subjects};
-use relay_schemas::{
-    Outcome, ReplayAnswer, ReplayQuery, RequestId, TimestampMs, WinnerAnswer, WinnerQuery,
-};
+use relay_schemas::{Outcome, ReplayAnswer, ReplayQuery, RequestId, TimestampMs, WinnerAnswer, WinnerQuery};
 
 use crate::gateway::Gateway;
 use crate::slot::{Question, Slot};

@@ -1,4 +1,4 @@
-//! What a client is told when it gets no answer: the OpenAI error body, and the HTTP status chosen here and nowhere else.
+//! What a client is told when it gets no answer: the `OpenAI` error body, and the HTTP status chosen here and nowhere else.
 //!
 //! The table of codes is in [`of_end`]. Pure.
 
@@ -78,7 +78,11 @@ impl Refusal {
 
     /// 405: the address exists, the method does not.
     pub fn wrong_method() -> Self {
-        Self::new(405, "method_not_allowed", "this address does not take this method")
+        Self::new(
+            405,
+            "method_not_allowed",
+            "this address does not take this method",
+        )
     }
 
     /// 408: the body did not arrive in time.
@@ -133,7 +137,11 @@ impl Refusal {
 
     /// 500: the house's own mistake, before anything was accepted.
     pub fn internal() -> Self {
-        Self::new(500, "internal_error", "the request could not be accepted; the log says why")
+        Self::new(
+            500,
+            "internal_error",
+            "the request could not be accepted; the log says why",
+        )
     }
 
     /// 503: the log never said whether it took the request.
@@ -184,7 +192,10 @@ impl Refusal {
 /// repeat would be safe, but the end is recorded and would only be told again.
 fn of_end(end: &Final, keyed: bool) -> Refusal {
     let code = end.code.as_deref().unwrap_or(default_code(end.status));
-    let message = end.message.clone().unwrap_or_else(|| default_message(end.status).to_owned());
+    let message = end
+        .message
+        .clone()
+        .unwrap_or_else(|| default_message(end.status).to_owned());
     let rejected = end.status == OutcomeStatus::Rejected;
     Refusal {
         retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
@@ -293,7 +304,12 @@ mod tests {
             (O::Failed, Some("model_not_found"), 404, "invalid_request_error"),
             (O::Failed, Some("no_plan"), 400, "invalid_request_error"),
             (O::Failed, Some("invalid_request"), 400, "invalid_request_error"),
-            (O::Failed, Some("context_length_exceeded"), 400, "invalid_request_error"),
+            (
+                O::Failed,
+                Some("context_length_exceeded"),
+                400,
+                "invalid_request_error",
+            ),
             (O::Expired, Some("deadline_exceeded"), 504, "server_error"),
             (O::Rejected, Some("queue_full"), 429, "rate_limit_error"),
             (O::Rejected, Some("tenant_queue_full"), 429, "rate_limit_error"),
@@ -311,7 +327,11 @@ mod tests {
         ];
         for (status, code, http, kind) in table {
             let refusal = of_end(&ended(status, code), false);
-            assert_eq!((refusal.status, refusal.kind), (http, kind), "{status:?} {code:?}");
+            assert_eq!(
+                (refusal.status, refusal.kind),
+                (http, kind),
+                "{status:?} {code:?}"
+            );
         }
     }
 
@@ -320,7 +340,10 @@ mod tests {
         let rejected = ended(OutcomeStatus::Rejected, Some("queue_full"));
         assert!(!of_end(&rejected, false).never_retry);
         assert_eq!(of_end(&rejected, false).retry_after_s(), Some(1));
-        assert!(of_end(&rejected, true).never_retry, "the rejection is recorded under the key");
+        assert!(
+            of_end(&rejected, true).never_retry,
+            "the rejection is recorded under the key"
+        );
         assert!(of_end(&ended(OutcomeStatus::Failed, None), false).never_retry);
         assert!(Refusal::unknown_result(false).never_retry);
         assert!(!Refusal::unknown_result(true).never_retry);

@@ -54,7 +54,12 @@ pub fn record(gateway: &Arc<Gateway>, request: &RequestId, tenant: &TenantId, re
     let outcome = end(known, gateway.identity.run(0), ending, now);
     let gateway = Arc::clone(gateway);
     tokio::spawn(gateway.tasks.clone().track_future(async move {
-        if let Err(error) = gateway.runtime.bus.publish(vec![outgoing(&outcome)], Vec::new()).await {
+        if let Err(error) = gateway
+            .runtime
+            .bus
+            .publish(vec![outgoing(&outcome)], Vec::new())
+            .await
+        {
             tracing::warn!(request.id = %outcome.request_id, %error, "a refusal could not be recorded");
         }
     }));
@@ -78,6 +83,9 @@ mod tests {
     fn no_more_records_a_second_than_configured() {
         let refused = Refused::new(2);
         let allowed = |ms| refused.may_record(TimestampMs(ms));
-        assert_eq!([allowed(0), allowed(1), allowed(999), allowed(1_000)], [true, true, false, true]);
+        assert_eq!(
+            [allowed(0), allowed(1), allowed(999), allowed(1_000)],
+            [true, true, false, true]
+        );
     }
 }

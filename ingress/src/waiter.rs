@@ -66,7 +66,9 @@ impl Waiter {
             if now >= self.give_up_at {
                 return self.time_out().await;
             }
-            let look_at = ready.next_wakeup.map_or(self.give_up_at, |at| at.min(self.give_up_at));
+            let look_at = ready
+                .next_wakeup
+                .map_or(self.give_up_at, |at| at.min(self.give_up_at));
             let pause = Duration::from_millis(u64::try_from(look_at.since_ms(now)).unwrap_or(0).max(1));
             tokio::select! {
                 () = self.slot.changed() => {}

@@ -35,7 +35,10 @@ pub fn batch_id(tenant: &TenantId, batch: &str, custom: &str) -> RequestId {
 
 /// Each part goes in with its length, so that no two lists of parts look alike.
 fn derived(kind: char, parts: &[&str]) -> RequestId {
-    let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
+    let lengths: Vec<[u8; 8]> = parts
+        .iter()
+        .map(|part| (part.len() as u64).to_be_bytes())
+        .collect();
     let pieces: Vec<&[u8]> = lengths
         .iter()
         .zip(parts)
@@ -47,9 +50,7 @@ fn derived(kind: char, parts: &[&str]) -> RequestId {
 /// Whether `text` may name a tenant: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
 pub fn is_tenant(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=64).contains(&text.len())
-        && text.as_bytes()[0].is_ascii_alphanumeric()
-        && text.bytes().all(plain)
+    (1..=64).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -67,7 +68,10 @@ mod tests {
     #[test]
     fn ids_are_single_tokens_of_a_subject() {
         for id in [fresh_id(), keyed_id(&TenantId::new("a.b"), "x.y *>")] {
-            assert!(id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+            assert!(
+                id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                "{id}"
+            );
         }
     }
 

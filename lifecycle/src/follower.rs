@@ -138,12 +138,15 @@ impl Follower {
     }
 
     /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
+    ///
+    /// A fenced worker may only have stood still, and its outcome may still come first: from now on every end is confirmed.
     pub fn fence(&mut self, attempt: u32) -> bool {
         if self.decided.is_some() {
             // The record names the run already: its frames are wanted, whoever fears that it is a zombie.
             return self.saw_token();
         }
         self.fenced = self.fenced.max(attempt);
+        self.in_doubt = true;
         let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
         if follows_fenced && !self.saw_token() && !self.ended {
             self.follow(None);

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use relay_lifecycle::{Broken, Follower, Patience, Step, final_of};
 use relay_schemas::{
-    Answer, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Run, Service, TimestampMs, Timings, TokenCount, Usage,
+    Answer, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Run, Service, TimestampMs, Timings, TokenCount,
+    Usage,
 };
 
 const START: TimestampMs = TimestampMs(1_000);
@@ -121,7 +122,10 @@ fn frames_in_order_are_shown_as_they_come_and_the_end_ends_it() {
     let mut follower = streamed();
     assert_eq!(follower.on_frame(piece(1, 0, "a"), START), show("a"));
     assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"));
-    assert_eq!(follower.on_frame(last(1, 2, "ab"), START), [finish(&outcome(&run(1), "ab"), "")]);
+    assert_eq!(
+        follower.on_frame(last(1, 2, "ab"), START),
+        [finish(&outcome(&run(1), "ab"), "")]
+    );
     assert!(follower.has_ended());
     assert_eq!(follower.next_wakeup(), None);
     assert_eq!(follower.on_frame(last(1, 2, "ab"), START), []);
@@ -132,7 +136,10 @@ fn an_answer_in_one_piece_is_shown_at_its_end_only() {
     let mut follower = whole();
     assert_eq!(follower.on_frame(piece(1, 0, "a"), START), []);
     assert!(!follower.saw_token());
-    assert_eq!(follower.on_frame(last(1, 1, "a"), START), [finish(&outcome(&run(1), "a"), "a")]);
+    assert_eq!(
+        follower.on_frame(last(1, 1, "a"), START),
+        [finish(&outcome(&run(1), "a"), "a")]
+    );
 }
 
 #[test]
@@ -142,7 +149,11 @@ fn duplicates_are_passed_over_and_reordered_frames_put_in_order() {
     assert_eq!(follower.on_frame(piece(1, 2, "c"), START), []);
     assert_eq!(follower.on_frame(piece(1, 0, "a"), START), show("abc"));
     assert_eq!(follower.on_frame(piece(1, 1, "b"), START), []);
-    assert_eq!(follower.next_wakeup(), Some(START.plus_ms(1_000)), "nothing is missing any more");
+    assert_eq!(
+        follower.next_wakeup(),
+        Some(START.plus_ms(1_000)),
+        "nothing is missing any more"
+    );
 }
 
 #[test]
@@ -191,8 +202,16 @@ fn a_second_run_puts_the_first_in_doubt_and_only_the_record_ends_it() {
     follower.on_frame(piece(1, 0, "a"), START);
     assert_eq!(follower.on_frame(piece(2, 0, "x"), START), []);
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
-    assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"), "the first run is still followed");
-    assert_eq!(follower.on_frame(last(1, 2, "ab"), START), [], "its own word is not enough");
+    assert_eq!(
+        follower.on_frame(piece(1, 1, "b"), START),
+        show("b"),
+        "the first run is still followed"
+    );
+    assert_eq!(
+        follower.on_frame(last(1, 2, "ab"), START),
+        [],
+        "its own word is not enough"
+    );
     let won = outcome(&run(1), "ab");
     assert_eq!(follower.on_winner(Some(&won), START), [finish(&won, "")]);
 }
@@ -203,7 +222,10 @@ fn another_winner_than_the_run_shown_is_an_error_and_never_a_finish() {
     follower.on_frame(piece(1, 0, "a"), START);
     follower.on_frame(piece(2, 0, "a"), START);
     let won = outcome(&run(2), "a");
-    assert_eq!(follower.on_winner(Some(&won), START), [Step::Break(Broken::Diverged)]);
+    assert_eq!(
+        follower.on_winner(Some(&won), START),
+        [Step::Break(Broken::Diverged)]
+    );
 }
 
 #[test]
@@ -230,31 +252,46 @@ fn the_winner_is_shown_whole_where_nothing_was_shown() {
     assert_eq!(follower.on_winner(Some(&won), START), [finish(&won, "xyz")]);
 }
 
+/// Ends with the winner, which must be asked for first.
+fn confirm(follower: &mut Follower, won: &Outcome) -> Vec<Step> {
+    assert_eq!(wake(follower), [Step::AskWinner]);
+    follower.on_winner(Some(won), START)
+}
+
 #[test]
 fn a_fenced_attempt_is_ignored_and_the_next_one_followed() {
     for (mut follower, sees) in [(streamed(), true), (whole(), false)] {
         follower.on_frame(piece(1, 0, "a"), START);
         assert_eq!(follower.fence(1), sees);
-        assert_eq!(follower.on_frame(last(1, 1, "a"), START), [], "not even its end counts");
+        assert_eq!(
+            follower.on_frame(last(1, 1, "a"), START),
+            [],
+            "not even its end counts"
+        );
     }
-    let mut follower = whole();
-    follower.on_frame(piece(1, 0, "a"), START);
-    follower.fence(1);
-    follower.on_frame(piece(2, 0, "x"), START);
-    assert_eq!(follower.on_frame(last(2, 1, "x"), START), [finish(&outcome(&run(2), "x"), "x")]);
-}
-
-#[test]
-fn a_fence_holds_for_frames_that_come_later_and_for_workers_only() {
     let mut follower = streamed();
     assert!(!follower.fence(1));
     assert_eq!(follower.on_frame(piece(1, 0, "a"), START), []);
     assert_eq!(follower.on_frame(piece(2, 0, "b"), START), show("b"));
+}
+
+/// Found by the simulation, seed 326: a worker that had only stood still was fenced, and its outcome still came first.
+#[test]
+fn after_a_fence_every_end_is_confirmed_even_one_that_no_worker_sent() {
+    let mut follower = whole();
+    follower.on_frame(piece(1, 0, "a"), START);
+    follower.fence(1);
+    follower.on_frame(piece(2, 0, "x"), START);
+    assert_eq!(follower.on_frame(last(2, 1, "x"), START), []);
+    let won = outcome(&run(1), "a");
+    assert_eq!(confirm(&mut follower, &won), [finish(&won, "a")]);
+
     let mut follower = whole();
     follower.fence(5);
-    let won = failed(Service::Scheduler);
-    let frame = frame(&won.run, 0, "", Some(final_of(&won)));
-    assert_eq!(follower.on_frame(frame, START), [finish(&won, "")]);
+    let lost = failed(Service::Scheduler);
+    let frame = frame(&lost.run, 0, "", Some(final_of(&lost)));
+    assert_eq!(follower.on_frame(frame, START), []);
+    assert_eq!(confirm(&mut follower, &lost), [finish(&lost, "")]);
 }
 
 #[test]
@@ -263,7 +300,10 @@ fn after_a_loss_the_end_of_a_run_must_be_confirmed() {
     follower.on_frame(piece(1, 0, "a"), START);
     follower.on_lost(START);
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
-    assert!(matches!(&wake(&mut follower)[..], [Step::AskReplay { from_seq: 1, .. }]));
+    assert!(matches!(
+        &wake(&mut follower)[..],
+        [Step::AskReplay { from_seq: 1, .. }]
+    ));
     assert_eq!(follower.on_frame(last(1, 1, "a"), START), []);
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
     let won = outcome(&run(1), "a");
@@ -281,7 +321,10 @@ fn a_text_too_large_for_the_record_is_collected_from_the_worker_or_given_up() {
     };
     assert_eq!(wake(&mut follower), [replay]);
     follower.on_frame(piece(1, 0, "long"), START);
-    assert_eq!(follower.on_frame(last(1, 1, "long"), START), [finish(&won, "long")]);
+    assert_eq!(
+        follower.on_frame(last(1, 1, "long"), START),
+        [finish(&won, "long")]
+    );
 
     let mut follower = whole();
     follower.on_winner(Some(&won), START);
@@ -403,7 +446,10 @@ impl World {
 
 fn frames(attempt: u32, pieces: &[String]) -> Vec<Frame> {
     let whole = pieces.concat();
-    let mut frames: Vec<Frame> = (0..).zip(pieces).map(|(seq, text)| piece(attempt, seq, text)).collect();
+    let mut frames: Vec<Frame> = (0..)
+        .zip(pieces)
+        .map(|(seq, text)| piece(attempt, seq, text))
+        .collect();
     frames.push(last(attempt, frames.len() as u32, &whole));
     frames
 }

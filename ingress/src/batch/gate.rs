@@ -63,7 +63,10 @@ impl Gate {
         while self.admitted.front().is_some_and(arrived) {
             self.admitted.pop_front();
         }
-        let live = self.pools.values().filter(|pool| now.since_ms(pool.heard_at) < self.stale_ms);
+        let live = self
+            .pools
+            .values()
+            .filter(|pool| now.since_ms(pool.heard_at) < self.stale_ms);
         let room = live
             .map(|pool| pool.waiting)
             .max()

@@ -83,7 +83,8 @@ fn request(line: &BatchRequest, config: &Config, now: TimestampMs) -> Result<Req
         }
     }
     if !wire::is_tenant(line.tenant.as_str()) {
-        let message = "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
+        let message =
+            "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
     let chat = canonical::chat(line.body.as_bytes(), &config.defaults())?;
@@ -164,8 +165,14 @@ mod tests {
     fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
         let request = request(&line(GOOD), &config(), TimestampMs(5)).unwrap();
         let http = canonical::chat(GOOD.as_bytes(), &Defaults::default()).unwrap();
-        assert_eq!((request.canonical, request.request_hash), (http.canonical, http.request_hash));
-        assert_eq!((request.class, request.stream, request.reply_to), (Class::Batch, false, None));
+        assert_eq!(
+            (request.canonical, request.request_hash),
+            (http.canonical, http.request_hash)
+        );
+        assert_eq!(
+            (request.class, request.stream, request.reply_to),
+            (Class::Batch, false, None)
+        );
         assert_eq!(request.deadline, TimestampMs(1_005));
     }
 

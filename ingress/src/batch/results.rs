@@ -54,7 +54,10 @@ impl Stage for Results {
 
 /// The result of a batch request; `None` for others.
 fn result(outcome: &Outcome) -> Option<BatchResult> {
-    let request = outcome.request.as_ref().filter(|request| request.class == Class::Batch)?;
+    let request = outcome
+        .request
+        .as_ref()
+        .filter(|request| request.class == Class::Batch)?;
     let batch = request.batch.as_ref()?;
     let facts = Facts {
         request_id: request.request_id.as_str(),

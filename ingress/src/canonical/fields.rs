@@ -17,7 +17,7 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The members of an object. Null counts as absent, as OpenAI's own clients send it.
+/// The members of an object. Null counts as absent, as `OpenAI`'s own clients send it.
 pub struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {

@@ -53,7 +53,9 @@ fn write_number(out: &mut String, number: &Number) {
     match number.as_i64() {
         Some(small) if small.unsigned_abs() <= 1 << 53 => out.push_str(&small.to_string()),
         _ => {
-            let double = number.as_f64().expect("without arbitrary precision every number is a double");
+            let double = number
+                .as_f64()
+                .expect("without arbitrary precision every number is a double");
             out.push_str(ryu_js::Buffer::new().format_finite(double));
         }
     }
@@ -170,7 +172,10 @@ mod tests {
 
     #[test]
     fn integers_beyond_doubles_lose_digits_as_they_would_in_a_browser() {
-        assert_eq!(canonical("[9007199254740993, -1, 18446744073709551615]"), "[9007199254740992,-1,18446744073709552000]");
+        assert_eq!(
+            canonical("[9007199254740993, -1, 18446744073709551615]"),
+            "[9007199254740992,-1,18446744073709552000]"
+        );
         assert_eq!(canonical("[-0, 0.0, 1.0, 100]"), "[0,0,1,100]");
     }
 
@@ -179,7 +184,9 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i32>().prop_map(Value::from),
-            any::<f64>().prop_filter("finite", |x| x.is_finite()).prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("finite", |x| x.is_finite())
+                .prop_map(Value::from),
             any::<String>().prop_map(Value::String),
         ];
         leaf.prop_recursive(4, 64, 8, |inner| {

@@ -11,7 +11,11 @@ const ROLES: &str = "system, developer, user, assistant, tool or function";
 /// Checks `messages` and estimates their length.
 pub fn check(messages: &Value) -> Result<TokenCount, Refusal> {
     let Value::Array(list) = messages else {
-        return Err(Refusal::wrong_type("messages", "a list of messages", kind(messages)));
+        return Err(Refusal::wrong_type(
+            "messages",
+            "a list of messages",
+            kind(messages),
+        ));
     };
     if list.is_empty() {
         return Err(Refusal::invalid(

@@ -37,7 +37,7 @@ const NULLABLE: [&str; 14] = [
     "tool_choice",
 ];
 
-/// Most stop strings, as OpenAI has it.
+/// Most stop strings, as `OpenAI` has it.
 const MOST_STOPS: usize = 4;
 
 /// A checked chat completion request.
@@ -196,13 +196,20 @@ fn stops(fields: &Fields<'_>) -> Result<Option<Value>, Refusal> {
         return Err(Refusal::invalid(
             "invalid_value",
             Some("stop"),
-            format!("`stop` may hold at most {MOST_STOPS} strings, got {}", stops.len()),
+            format!(
+                "`stop` may hold at most {MOST_STOPS} strings, got {}",
+                stops.len()
+            ),
         ));
     }
     let listed = matches!(fields.get("stop"), Some(Value::Array(_)));
     for (index, stop) in stops.iter().enumerate() {
-        if !stop.as_str().is_some_and(|text| !text.is_empty()) {
-            let path = if listed { format!("stop[{index}]") } else { "stop".to_owned() };
+        if stop.as_str().is_none_or(str::is_empty) {
+            let path = if listed {
+                format!("stop[{index}]")
+            } else {
+                "stop".to_owned()
+            };
             return Err(wrong(&path, stop));
         }
     }

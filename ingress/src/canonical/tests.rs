@@ -145,12 +145,22 @@ fn bytes_that_are_not_utf_8_are_refused() {
 #[test]
 fn a_deeply_nested_body_is_refused_and_does_not_overflow_the_stack() {
     let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(chat(body.as_bytes(), &Defaults::default()).unwrap_err().code, "invalid_json");
+    assert_eq!(
+        chat(body.as_bytes(), &Defaults::default()).unwrap_err().code,
+        "invalid_json"
+    );
 }
 
 #[test]
 fn prompt_lengths_are_estimated_by_the_documented_rule() {
-    let table = [("", 0), ("abcd", 1), ("abcde", 2), ("Grüße", 3), ("日本語", 3), ("😀", 1)];
+    let table = [
+        ("", 0),
+        ("abcd", 1),
+        ("abcde", 2),
+        ("Grüße", 3),
+        ("日本語", 3),
+        ("😀", 1),
+    ];
     for (text, tokens) in table {
         assert_eq!(messages::estimate(text), tokens, "{text:?}");
     }

@@ -66,7 +66,9 @@ pub async fn admit(
     reachable(gateway)?;
     let (request, traceparent) = request(gateway, tenant, call, chat);
     let keyed = request.idempotency_key.is_some();
-    let running = keyed.then(|| gateway.routes.running_hash(&request.request_id)).flatten();
+    let running = keyed
+        .then(|| gateway.routes.running_hash(&request.request_id))
+        .flatten();
     if running.as_ref().is_some_and(|hash| *hash != request.request_hash) {
         return Err(Refusal::key_reused());
     }
@@ -76,7 +78,16 @@ pub async fn admit(
     };
     let source = match recorded {
         Some(outcome) => Source::Recorded(Box::new(outcome)),
-        None => run(gateway, &request, permit, traceparent.as_deref(), running.is_some()).await?,
+        None => {
+            run(
+                gateway,
+                &request,
+                permit,
+                traceparent.as_deref(),
+                running.is_some(),
+            )
+            .await?
+        }
     };
     Ok(Admitted {
         id: request.request_id,
@@ -112,7 +123,11 @@ async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Byte
     match tokio::time::timeout(patience, read).await {
         Err(_) => Err(Refusal::slow_body(config.body_timeout_ms)),
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+        Ok(Err(error))
+            if error
+                .source()
+                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) =>
+        {
             Err(Refusal::too_large(config.max_body_bytes))
         }
         Ok(Err(_)) => Err(Refusal::invalid(
@@ -130,7 +145,10 @@ fn reachable(gateway: &Gateway) -> Result<(), Refusal> {
         return Err(Refusal::unavailable("this gateway is shutting down", wait));
     }
     if !gateway.is_listening() {
-        return Err(Refusal::unavailable("answers cannot reach this gateway now", wait));
+        return Err(Refusal::unavailable(
+            "answers cannot reach this gateway now",
+            wait,
+        ));
     }
     if !gateway.bus_answers() {
         return Err(Refusal::unavailable("the log cannot be reached now", wait));

@@ -62,7 +62,10 @@ fn deadline_ms(headers: &HeaderMap, config: &Config) -> Result<i64, Refusal> {
     let Some(value) = headers.get(DEADLINE) else {
         return Ok(config.default_deadline_ms.min(config.max_deadline_ms));
     };
-    let asked = value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let asked = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<i64>().ok());
     match asked {
         Some(asked) if asked > 0 => Ok(asked.min(config.max_deadline_ms)),
         _ => Err(Refusal::invalid(
@@ -107,7 +110,15 @@ mod tests {
         assert_eq!(read(&HeaderMap::new(), &config).unwrap().deadline_ms, 120_000);
         assert_eq!(asked(b"1500").unwrap(), 1_500);
         assert_eq!(asked(b"999999999").unwrap(), 600_000);
-        for bad in [&b"0"[..], b"-5", b"1.5", b"soon", b"", b"\xff", b"99999999999999999999"] {
+        for bad in [
+            &b"0"[..],
+            b"-5",
+            b"1.5",
+            b"soon",
+            b"",
+            b"\xff",
+            b"99999999999999999999",
+        ] {
             assert_eq!(asked(bad).unwrap_err().code, "invalid_deadline", "{bad:?}");
         }
     }
@@ -115,10 +126,17 @@ mod tests {
     #[test]
     fn a_bad_tenant_is_refused_and_an_absent_one_is_the_default() {
         assert_eq!(tenant(&HeaderMap::new()).unwrap(), TenantId::new("default"));
-        assert_eq!(tenant(&headers(TENANT, b"team-7")).unwrap(), TenantId::new("team-7"));
+        assert_eq!(
+            tenant(&headers(TENANT, b"team-7")).unwrap(),
+            TenantId::new("team-7")
+        );
         for bad in [&b""[..], b"a b", b"\xff", b"../x"] {
             let refusal = tenant(&headers(TENANT, bad)).unwrap_err();
-            assert_eq!((refusal.status, refusal.code.as_str()), (400, "invalid_tenant"), "{bad:?}");
+            assert_eq!(
+                (refusal.status, refusal.code.as_str()),
+                (400, "invalid_tenant"),
+                "{bad:?}"
+            );
         }
     }
 

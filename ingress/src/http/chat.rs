@@ -24,10 +24,14 @@ use crate::{refused, wire};
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Longer than any deadline.
-const LONG: Duration = Duration::from_secs(24 * 3_600);
+const LONG: Duration = Duration::from_hours(24);
 
 /// The handler.
-pub async fn completions(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Body) -> Response<Body> {
+pub async fn completions(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let mut exchange = Exchange::begin(&gateway, "/v1/chat/completions");
     let tenant = match call::tenant(&headers) {
         Ok(tenant) => tenant,
@@ -41,7 +45,12 @@ pub async fn completions(State(gateway): State<Arc<Gateway>>, headers: HeaderMap
 }
 
 /// A refusal has an id of its own: under a key, the request's id belongs to the first that used it.
-fn refuse(gateway: &Arc<Gateway>, mut exchange: Exchange, tenant: &TenantId, refusal: &Refusal) -> Response<Body> {
+fn refuse(
+    gateway: &Arc<Gateway>,
+    mut exchange: Exchange,
+    tenant: &TenantId,
+    refusal: &Refusal,
+) -> Response<Body> {
     let id = wire::fresh_id();
     if refusal.status < 500 {
         refused::record(gateway, &id, tenant, refusal);
@@ -56,11 +65,21 @@ async fn answer(mut exchange: Exchange, admitted: Admitted) -> Response<Body> {
         model: &admitted.model,
         created: admitted.created,
     };
-    let chunks = admitted.stream.then(|| Chunks::new(facts, admitted.include_usage));
+    let chunks = admitted
+        .stream
+        .then(|| Chunks::new(facts, admitted.include_usage));
     match (admitted.source, chunks) {
         (Source::Recorded(outcome), chunks) => {
-            let mut response = whole(&mut exchange, facts, chunks, admitted.keyed, recorded_end(*outcome));
-            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            let mut response = whole(
+                &mut exchange,
+                facts,
+                chunks,
+                admitted.keyed,
+                recorded_end(*outcome),
+            );
+            response
+                .headers_mut()
+                .insert(REPLAYED, HeaderValue::from_static("true"));
             exchange.answer(response, &id)
         }
         (Source::Running { mut waiter, accepted }, None) => {
@@ -123,7 +142,11 @@ fn whole(
             response::json(StatusCode::OK, answer::completion(facts, &end, &text))
         }
         (End::Finished { end, text }, Some(mut chunks)) if is_success(end.status) => {
-            let mut events = if text.is_empty() { String::new() } else { chunks.text(&text) };
+            let mut events = if text.is_empty() {
+                String::new()
+            } else {
+                chunks.text(&text)
+            };
             events.push_str(&chunks.end(&end));
             response::events().map(|_| Body::from(events))
         }

@@ -23,7 +23,7 @@ pub fn json(status: StatusCode, body: String) -> Response<Body> {
     response
 }
 
-/// An error in OpenAI's shape.
+/// An error in `OpenAI`'s shape.
 pub fn error(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, refusal.body());
@@ -41,10 +41,16 @@ pub fn error(refusal: &Refusal) -> Response<Body> {
 pub fn events() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Some proxies collect a response before they pass it on, unless told not to.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
     response
 }
 

@@ -1,4 +1,4 @@
-//! Accepts connections: TCP_NODELAY, a time limit for headers, a bound on how many, and a drain that lets streams finish.
+//! Accepts connections: `TCP_NODELAY`, a time limit for headers, a bound on how many, and a drain that lets streams finish.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use crate::gateway::Gateway;
 
 /// Serves until a drain, and then until every response has ended or the grace period is over.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(gateway.config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Semaphore::new(
+        gateway.config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+    ));
     let mut connections = Connections {
         builder: builder(&gateway),
         router: router(Arc::clone(&gateway)),
@@ -53,7 +55,10 @@ struct Connections {
 impl Connections {
     fn start(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         let connection = self.graceful.watch(connection);
         self.tasks.spawn(async move {
             let _place = place;
@@ -74,7 +79,10 @@ fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {

@@ -1,0 +1,427 @@
+//! What a client gets: answers in one piece and in pieces, and what goes wrong on the way.
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+mod house;
+
+use house::{House, Log, completed, eventually, failed, worker};
+use relay_bus::topics;
+use relay_control::{Heard, ask, subjects};
+use relay_lifecycle::final_of;
+use relay_schemas::{
+    FenceAnswer, FenceQuery, Final, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, WorkerStatus,
+};
+
+const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
+const STREAM: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
+const USAGE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}"#;
+
+/// The body with what differs from run to run replaced.
+fn stable(text: &str, request: &Request) -> String {
+    let created = (request.accepted_at.0 / 1_000).to_string();
+    text.replace(request.request_id.as_str(), "REQUEST")
+        .replace(&format!("\"created\":{created}"), "\"created\":NOW")
+}
+
+fn end(request: &Request) -> Final {
+    final_of(&completed(request, ""))
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_a_completion_object() {
+    let house = House::new().await;
+    let (response, request) = tokio::join!(house.chat(&[], WHOLE), async {
+        let request = house.accepted().await;
+        house.complete(&request, "Grüße, \"Welt\"\n").await;
+        request
+    });
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("x-request-id"), Some(request.request_id.as_str()));
+    insta::assert_snapshot!(stable(&response.text(), &request));
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        "Grüße, \"Welt\"\n"
+    );
+    assert_eq!(
+        house.metric("llm_gateway_requests_total{status=\"200\"}").await,
+        Some(1.0)
+    );
+    assert_eq!(
+        house.metric("llm_gateway_tokens_generated_total").await,
+        Some(4.0)
+    );
+    assert_eq!(house.metric("llm_gateway_active_requests").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_stream_brings_role_pieces_finish_reason_and_done() {
+    let house = House::new().await;
+    let mut open = house.open(&[("x-tenant-id", "acme")], STREAM).await;
+    let request = house.accepted().await;
+    assert_eq!((request.tenant.as_str(), request.stream), ("acme", true));
+    house.frame(&request, 0, "Hel", None).await;
+    open.until("Hel").await;
+    house.frame(&request, 1, "lo", None).await;
+    open.until("\"lo\"").await;
+    house.frame(&request, 2, "", Some(end(&request))).await;
+    let response = open.rest().await;
+    assert_eq!(
+        response.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
+    assert_eq!(response.header("x-request-id"), Some(request.request_id.as_str()));
+    insta::assert_snapshot!(stable(&response.text(), &request));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_usage_where_it_was_asked_for() {
+    let house = House::new().await;
+    let (response, request) = tokio::join!(house.chat(&[], USAGE), async {
+        let request = house.accepted().await;
+        house.complete(&request, "Hello").await;
+        request
+    });
+    insta::assert_snapshot!(stable(&response.text(), &request));
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_token_is_a_plain_status() {
+    let house = House::new().await;
+    for (body, status, code, http) in [
+        (WHOLE, OutcomeStatus::Failed, "model_not_found", 404),
+        (STREAM, OutcomeStatus::Failed, "backend_unavailable", 503),
+        (STREAM, OutcomeStatus::Expired, "deadline_exceeded", 504),
+        (STREAM, OutcomeStatus::Rejected, "queue_full", 429),
+    ] {
+        let (response, ()) = tokio::join!(house.chat(&[], body), async {
+            let request = house.accepted().await;
+            let outcome = failed(&request, Service::Scheduler, status, code);
+            house
+                .frame_of(&request, &outcome.run, 0, "", Some(final_of(&outcome)))
+                .await;
+        });
+        assert_eq!((response.status, response.code().as_str()), (http, code));
+        let rejected = status == OutcomeStatus::Rejected;
+        assert_eq!(response.header("retry-after"), rejected.then_some("1"), "{code}");
+        assert_eq!(
+            response.header("x-should-retry"),
+            (!rejected).then_some("false"),
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failure_after_the_first_token_is_an_event_without_done() {
+    let house = House::new().await;
+    let (response, request) = tokio::join!(house.chat(&[], STREAM), async {
+        let request = house.accepted().await;
+        let outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
+        house.frame(&request, 0, "Hel", None).await;
+        house.frame(&request, 1, "", Some(final_of(&outcome))).await;
+        request
+    });
+    assert_eq!(response.status, 200);
+    assert!(!response.text().contains("[DONE]"));
+    insta::assert_snapshot!(stable(&response.text(), &request));
+}
+
+#[tokio::test]
+async fn a_long_wait_brings_headers_and_comments_and_later_failures_come_in_the_stream() {
+    let house = House::with(|config| config.keep_alive_ms = 30).await;
+    let mut open = house.open(&[], STREAM).await;
+    let request = house.accepted().await;
+    open.until(": keep-alive\n\n").await;
+    let outcome = failed(&request, Service::Scheduler, OutcomeStatus::Failed, "worker_lost");
+    house
+        .frame_of(&request, &outcome.run, 0, "", Some(final_of(&outcome)))
+        .await;
+    let response = open.rest().await;
+    assert_eq!(response.status, 200);
+    assert!(
+        response.text().contains("\"code\":\"worker_lost\""),
+        "{}",
+        response.text()
+    );
+    assert!(!response.text().contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn a_lost_frame_is_asked_for_again_from_the_worker() {
+    let house = House::new().await;
+    let mut open = house.open(&[], STREAM).await;
+    let request = house.accepted().await;
+    let run = worker(1);
+    let missing = relay_schemas::Frame {
+        request_id: request.request_id.clone(),
+        run: run.clone(),
+        seq: 1,
+        text: "l".to_owned(),
+        tokens: relay_schemas::TokenCount(2),
+        end: None,
+    };
+    let subject = subjects::replay(&run.instance, run.epoch);
+    let serve = relay_control::serve(
+        house.control.clone(),
+        &subject,
+        None,
+        move |query: ReplayQuery| {
+            assert_eq!(query.from_seq, 1);
+            let frames = vec![missing.clone()];
+            std::future::ready(ReplayAnswer { frames })
+        },
+    );
+    tokio::select! {
+        _ = serve => unreachable!("it serves until it is dropped"),
+        () = async {
+            house.frame(&request, 0, "Hel", None).await;
+            house.frame(&request, 2, "o", Some(end(&request))).await;
+            open.until("[DONE]").await;
+        } => {}
+    }
+    assert!(open.so_far().contains("\"content\":\"lo\""), "{}", open.so_far());
+}
+
+#[tokio::test]
+async fn a_lost_end_is_found_in_the_record() {
+    let house = House::with(|config| config.silence_ms = 30).await;
+    house.serve_sink().await;
+    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
+        let request = house.accepted().await;
+        house.record(completed(&request, "from the record"));
+    });
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        "from the record"
+    );
+}
+
+#[tokio::test]
+async fn another_winner_than_the_run_shown_is_an_error_event() {
+    let house = House::new().await;
+    house.serve_sink().await;
+    let mut open = house.open(&[], STREAM).await;
+    let request = house.accepted().await;
+    house.frame(&request, 0, "Hel", None).await;
+    open.until("Hel").await;
+    let mut won = completed(&request, "Other");
+    won.run.attempt = 2;
+    house.record(won);
+    house.frame_of(&request, &worker(2), 0, "Oth", None).await;
+    let response = open.rest().await;
+    assert!(response.text().contains("answer_diverged"), "{}", response.text());
+    assert!(!response.text().contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn the_scheduler_learns_whether_the_client_saw_a_token() {
+    let house = House::new().await;
+    let identity = house::identity();
+    let subject = subjects::fence_of(&identity.instance, identity.epoch);
+    let fence = async |request: &Request| -> FenceAnswer {
+        let query = FenceQuery {
+            request_id: request.request_id.clone(),
+            attempt: 1,
+        };
+        eventually(async || ask(&*house.control, &subject, &query, house::PATIENCE).await.ok()).await
+    };
+    let answer = |known, saw_token| FenceAnswer { known, saw_token };
+
+    let mut open = house.open(&[], STREAM).await;
+    let seen = house.accepted().await;
+    house.frame(&seen, 0, "Hel", None).await;
+    open.until("Hel").await;
+    assert_eq!(fence(&seen).await, answer(true, true));
+
+    house.serve_sink().await;
+    let (response, ()) = tokio::join!(house.chat(&[], STREAM), async {
+        let unseen = house.accepted().await;
+        assert_eq!(fence(&unseen).await, answer(true, false));
+        house.frame(&unseen, 0, "zombie", Some(end(&unseen))).await;
+        let mut won = completed(&unseen, "second");
+        won.run = worker(2);
+        house.record(won);
+        house
+            .frame_of(&unseen, &worker(2), 0, "second", Some(end(&unseen)))
+            .await;
+    });
+    assert!(response.text().contains("second") && !response.text().contains("zombie"));
+
+    drop(open);
+    let mut nobody = seen;
+    nobody.request_id = "nobody".into();
+    assert_eq!(fence(&nobody).await, answer(false, false));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_free_then() {
+    let house = House::with(|config| config.max_in_flight_per_tenant = 1).await;
+    let mut cancels = house.cancels().await;
+    for body in [STREAM, WHOLE] {
+        let mut open = house.open(&[], body).await;
+        let request = house.accepted().await;
+        if body == STREAM {
+            house.frame(&request, 0, "Hel", None).await;
+            open.until("Hel").await;
+        }
+        drop(open);
+        for _ in 0..3 {
+            let Some(Heard::Message(cancel)) = cancels.next().await else {
+                panic!("a cancel was expected");
+            };
+            assert_eq!(cancel.request_id, request.request_id);
+            assert_eq!(
+                (cancel.tenant.as_str(), cancel.reason.as_str()),
+                ("default", "client_gone")
+            );
+        }
+        assert_eq!(
+            house.chat(&[], WHOLE).await.status,
+            429,
+            "its request has not ended"
+        );
+        let outcome = failed(&request, Service::Workers, OutcomeStatus::Cancelled, "cancelled");
+        let seq = u32::from(body == STREAM);
+        house.frame(&request, seq, "", Some(final_of(&outcome))).await;
+        eventually(async || {
+            let free = house.chat(&[("x-relay-deadline-ms", "1")], "{}").await.status == 400;
+            free.then_some(())
+        })
+        .await;
+    }
+    assert_eq!(house.metric("relay_ingress_clients_gone_total").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
+    let house = House::with(|config| config.deadline_grace_ms = 10).await;
+    let mut cancels = house.cancels().await;
+    let response = house.chat(&[("x-relay-deadline-ms", "20")], WHOLE).await;
+    assert_eq!(
+        (response.status, response.code().as_str()),
+        (504, "deadline_exceeded")
+    );
+    assert_eq!(response.header("x-should-retry"), Some("false"));
+    let Some(Heard::Message(cancel)) = cancels.next().await else {
+        panic!("a cancel was expected");
+    };
+    assert_eq!(cancel.reason, "deadline");
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
+    let house = House::with(|config| {
+        config.accept_timeout_ms = 20;
+        config.deadline_grace_ms = 10;
+    })
+    .await;
+    house.log(Log::Hangs);
+    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
+        let request = house.accepted().await;
+        // It was accepted after all, long after the ingress gave the log up.
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        house.complete(&request, "late").await;
+    });
+    assert_eq!(response.status, 200);
+
+    let mut cancels = house.cancels().await;
+    let response = house.chat(&[("x-relay-deadline-ms", "60")], WHOLE).await;
+    assert_eq!(
+        (response.status, response.code().as_str()),
+        (503, "unknown_result")
+    );
+    assert_eq!(response.header("x-should-retry"), Some("false"));
+    assert!(response.text().contains("Idempotency-Key"), "it says how to ask");
+    assert!(matches!(cancels.next().await, Some(Heard::Message(_))));
+
+    let keyed = [("x-relay-deadline-ms", "60"), ("idempotency-key", "k")];
+    let response = house.chat(&keyed, WHOLE).await;
+    assert_eq!((response.status, response.header("x-should-retry")), (503, None));
+}
+
+#[tokio::test]
+async fn a_log_that_surely_did_not_take_it_is_an_error_at_once() {
+    let house = House::new().await;
+    let mut cancels = house.cancels().await;
+    house.log(Log::SaysTooLarge);
+    assert_eq!(house.chat(&[], WHOLE).await.status, 413);
+    house.log(Log::IsBroken);
+    assert_eq!(house.chat(&[], WHOLE).await.code(), "internal_error");
+    house.log(Log::IsAway);
+    let response = house.until_ready(503).await;
+    assert_eq!(response.json()["missing"]["bus"], "the bus is unavailable: gone");
+    let response = house.chat(&[], WHOLE).await;
+    assert_eq!(
+        (response.status, response.code().as_str()),
+        (503, "service_unavailable")
+    );
+    assert_eq!(response.header("retry-after"), Some("1"));
+    house.log(Log::Acknowledges);
+    house.until_ready(200).await;
+    let heard = tokio::time::timeout(std::time::Duration::from_millis(50), cancels.next()).await;
+    assert!(heard.is_err(), "nothing was accepted, so nothing is cancelled");
+    assert!(house.nothing_taken(topics::REQUESTS).await);
+}
+
+#[tokio::test]
+async fn models_are_those_of_the_workers_that_are_heard() {
+    let house = House::new().await;
+    let status = WorkerStatus {
+        worker: "worker-1".into(),
+        epoch: 1_700_000_000_123,
+        pool: "default".to_owned(),
+        models: vec!["tiny".to_owned(), "big".to_owned()],
+        seq: 1,
+        short_partitions: vec![],
+        long_partitions: vec![],
+        short_slots: 1,
+        long_slots: 1,
+        in_flight: vec![],
+        draining: false,
+        sent_at: relay_schemas::TimestampMs::now(),
+    };
+    let subject = subjects::worker_status("default");
+    let response = eventually(async || {
+        relay_control::send(&*house.control, &subject, &status)
+            .await
+            .unwrap();
+        let response = house.get("/v1/models").await;
+        response.text().contains("tiny").then_some(response)
+    })
+    .await;
+    insta::assert_snapshot!(response.text());
+}
+
+#[tokio::test]
+async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
+    let mut house = House::new().await;
+    let mut open = house.open(&[], STREAM).await;
+    let request = house.accepted().await;
+    house.frame(&request, 0, "Hel", None).await;
+    open.until("Hel").await;
+    house.runtime.shutdown.drain();
+    eventually(async || {
+        tokio::net::TcpStream::connect(house.address)
+            .await
+            .is_err()
+            .then_some(())
+    })
+    .await;
+    house.frame(&request, 1, "lo", Some(end(&request))).await;
+    assert!(open.rest().await.text().ends_with("data: [DONE]\n\n"));
+    let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;
+    ended.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_longer_than_its_grace() {
+    let mut house = House::with(|config| config.grace_ms = 50).await;
+    let mut open = house.open(&[], STREAM).await;
+    let request = house.accepted().await;
+    house.frame(&request, 0, "Hel", None).await;
+    open.until("Hel").await;
+    house.runtime.shutdown.drain();
+    let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;
+    ended.unwrap().unwrap().unwrap();
+    assert!(!open.rest().await.text().contains("[DONE]"));
+}

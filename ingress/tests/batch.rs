@@ -1,0 +1,238 @@
+//! The batch half on the embedded log: lines in, requests out, outcomes in, results out.
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+mod house;
+
+use std::sync::Arc;
+
+use house::{completed, eventually, failed, identity, read, runtime};
+use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
+use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, Runtime, StartAt};
+use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
+use relay_ingress::{Config, Deps};
+use relay_schemas::{
+    BatchRequest, BatchResult, Class, Outcome, OutcomeStatus, PoolStatus, Request, Service, TimestampMs,
+    encode,
+};
+use tokio::net::TcpListener;
+
+const GOOD: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
+
+/// An ingress whose log is real.
+struct Batch {
+    runtime: Runtime,
+    control: Arc<dyn Control>,
+    running: tokio::task::JoinHandle<Result<(), relay_ingress::Error>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Batch {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let one = |name: &str| format!("  - {{ name: {name}, partitions: 1 }}\n");
+        let topics: String = [
+            REQUESTS,
+            BATCH_REQUESTS,
+            BATCH_RESULTS,
+            OUTCOMES,
+            relay_bus::topics::DEAD_LETTERS,
+        ]
+        .map(one)
+        .concat();
+        let manifest = Manifest::parse(&format!("pools: [default]\ntopics:\n{topics}")).unwrap();
+        let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        let runtime = runtime(Arc::new(bus));
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let mut config = Config::default();
+        config.batch.waiting_limit = 10;
+        let deps = Deps {
+            runtime: runtime.clone(),
+            identity: identity(),
+            control: control.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let running = tokio::spawn(relay_ingress::run_on(listener, config, deps));
+        Self {
+            runtime,
+            control,
+            running,
+            _folder: folder,
+        }
+    }
+
+    async fn line(&self, custom_id: &str, body: &str) {
+        let line = BatchRequest {
+            batch_id: "nightly".to_owned(),
+            custom_id: custom_id.to_owned(),
+            tenant: "acme".into(),
+            body: body.to_owned(),
+            deadline: None,
+        };
+        self.put(BATCH_REQUESTS, "nightly", encode(&line)).await;
+    }
+
+    async fn outcome(&self, outcome: &Outcome) {
+        self.put(OUTCOMES, outcome.request_id.as_str(), encode(outcome))
+            .await;
+    }
+
+    async fn put(&self, topic: &str, key: &str, value: bytes::Bytes) {
+        let record = Outgoing::keyed(topic, key.to_owned(), Headers::default(), value);
+        self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    async fn reader(&self, topic: &str) -> Box<dyn Reader> {
+        let from = vec![(Partition::new(topic, 0), StartAt::Start)];
+        self.runtime.bus.read(from).await.unwrap()
+    }
+
+    async fn held(&self, topic: &str) -> i64 {
+        self.runtime
+            .bus
+            .range(&Partition::new(topic, 0))
+            .await
+            .unwrap()
+            .high
+    }
+
+    async fn pool(&self, waiting_batch: u32) {
+        let status = PoolStatus {
+            pool: "default".to_owned(),
+            scheduler: "s".into(),
+            epoch: 1,
+            waiting_interactive: 0,
+            waiting_batch,
+            running: 0,
+            sent_at: TimestampMs::now(),
+        };
+        let subject = subjects::pool_status("default");
+        send(&*self.control, &subject, &status).await.unwrap();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.runtime.shutdown.stop();
+    }
+}
+
+async fn next(reader: &mut Box<dyn Reader>) -> relay_bus::Record {
+    let next = tokio::time::timeout(house::PATIENCE, reader.next());
+    let mut records = next.await.expect("a record comes").unwrap();
+    assert_eq!(records.len(), 1, "one at a time");
+    records.remove(0)
+}
+
+#[tokio::test]
+async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_result() {
+    let batch = Batch::new().await;
+    batch.line("7", GOOD).await;
+    eventually(async || {
+        batch.pool(10).await;
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&batch.runtime.metrics.gather())
+            .unwrap();
+        text.contains("relay_runner").then_some(())
+    })
+    .await;
+    assert_eq!(batch.held(REQUESTS).await, 0, "the batch class is full");
+    eventually(async || {
+        batch.pool(0).await;
+        (batch.held(REQUESTS).await == 1).then_some(())
+    })
+    .await;
+    let mut requests = batch.reader(REQUESTS).await;
+    let request: Request = read(&next(&mut requests).await);
+    assert_eq!(
+        (
+            request.class,
+            request.tenant.as_str(),
+            request.reply_to.as_deref()
+        ),
+        (Class::Batch, "acme", None)
+    );
+
+    batch.outcome(&completed(&request, "Hello")).await;
+    batch
+        .outcome(&failed(
+            &request,
+            Service::Scheduler,
+            OutcomeStatus::Failed,
+            "worker_lost",
+        ))
+        .await;
+    let mut interactive = request.clone();
+    interactive.request_id = "someone-waits".into();
+    interactive.class = Class::Interactive;
+    interactive.batch = None;
+    batch.outcome(&completed(&interactive, "not a batch")).await;
+    let mut second = request.clone();
+    second.request_id = "second".into();
+    batch
+        .outcome(&failed(
+            &second,
+            Service::Planner,
+            OutcomeStatus::Failed,
+            "model_not_found",
+        ))
+        .await;
+
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    let mut found: Vec<BatchResult> = vec![];
+    while found.len() < 2 {
+        let records = tokio::time::timeout(house::PATIENCE, results.next())
+            .await
+            .unwrap()
+            .unwrap();
+        found.extend(records.iter().map(read::<BatchResult>));
+    }
+    found.sort_by_key(|result| result.status_code);
+    let summary: Vec<_> = found
+        .iter()
+        .map(|result| (result.request_id.clone(), result.status_code))
+        .collect();
+    assert_eq!(
+        summary,
+        [(request.request_id.clone(), 200), ("second".into(), 404)]
+    );
+    let body: serde_json::Value = serde_json::from_str(&found[0].body).unwrap();
+    assert_eq!(body["choices"][0]["message"]["content"], "Hello");
+    assert_eq!(
+        (found[0].batch_id.as_str(), found[0].custom_id.as_str()),
+        ("nightly", "7")
+    );
+    assert!(found[1].body.contains("model_not_found"));
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_run_gets_a_result_that_says_why_and_garbage_a_dead_letter() {
+    let batch = Batch::new().await;
+    batch
+        .put(BATCH_REQUESTS, "nightly", bytes::Bytes::from_static(b"garbage"))
+        .await;
+    batch.line("8", r#"{"model":"tiny","messages":[]}"#).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    let result: BatchResult = read(&next(&mut results).await);
+    assert_eq!((result.custom_id.as_str(), result.status_code), ("8", 400));
+    assert!(result.body.contains("`messages` is empty"), "{}", result.body);
+    eventually(async || (batch.held(relay_bus::topics::DEAD_LETTERS).await == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_closed_gate_does_not_hold_a_drain_up() {
+    let mut batch = Batch::new().await;
+    batch.line("9", GOOD).await;
+    eventually(async || {
+        let all = batch.runtime.health.all();
+        all.values().all(Option::is_none).then_some(())
+    })
+    .await;
+    batch.runtime.shutdown.drain();
+    let ended = tokio::time::timeout(house::PATIENCE, &mut batch.running).await;
+    ended.expect("the drain ends").unwrap().unwrap();
+    assert_eq!(
+        batch.held(REQUESTS).await,
+        0,
+        "it waits in the log for the next ingress"
+    );
+}

@@ -1,0 +1,390 @@
+//! A whole ingress on a real socket, with a log and a pipeline that do what the test says.
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+pub mod client;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use relay_bus::topics::Manifest;
+use relay_bus::{
+    Bus, BusError, Commit, Consumer, Identity, OffsetRange, Outgoing, Partition, Position, Reader, Runtime,
+    StartAt, topics,
+};
+use relay_control::{Control, InProcessControl, InProcessOptions, Listener, send, subjects};
+use relay_ingress::{Config, Deps, Error};
+use relay_lifecycle::{Ending, Known, end, final_of};
+use relay_schemas::{
+    Answer, Cancel, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
+    TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// What the log does with a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    Acknowledges,
+    Hangs,
+    IsAway,
+    SaysTooLarge,
+    IsBroken,
+}
+
+/// A log that records what it is given.
+pub struct ScriptedBus {
+    log: Mutex<Log>,
+    taken: mpsc::UnboundedSender<Outgoing>,
+}
+
+#[async_trait]
+impl Bus for ScriptedBus {
+    async fn publish(&self, records: Vec<Outgoing>, _: Vec<Commit>) -> Result<Vec<Position>, BusError> {
+        let log = *self.log.lock();
+        match log {
+            Log::IsAway => return Err(BusError::Unavailable("gone".to_owned())),
+            Log::IsBroken => return Err(BusError::Fatal("broken".to_owned())),
+            Log::SaysTooLarge => {
+                return Err(BusError::TooLarge {
+                    topic: records[0].topic.clone(),
+                    size: 2,
+                    limit: 1,
+                });
+            }
+            Log::Acknowledges | Log::Hangs => {}
+        }
+        for record in records {
+            self.taken.send(record).unwrap();
+        }
+        if log == Log::Hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn subscribe(&self, _: &str, _: &[String]) -> Result<Box<dyn Consumer>, BusError> {
+        unreachable!("the batch half is off")
+    }
+
+    async fn read(&self, _: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
+        unreachable!("an ingress reads nothing")
+    }
+
+    async fn partitions(&self, _: &str) -> Result<i32, BusError> {
+        Ok(1)
+    }
+
+    async fn range(&self, _: &Partition) -> Result<OffsetRange, BusError> {
+        Ok(OffsetRange { low: 0, high: 0 })
+    }
+
+    async fn committed(&self, _: &str, _: &Partition) -> Result<Option<i64>, BusError> {
+        Ok(None)
+    }
+
+    async fn apply(&self, _: &Manifest) -> Result<Vec<String>, BusError> {
+        Ok(Vec::new())
+    }
+
+    async fn probe(&self) -> Result<(), BusError> {
+        match *self.log.lock() {
+            Log::IsAway => Err(BusError::Unavailable("gone".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The runtime of a process whose log is `bus`.
+pub fn runtime(bus: Arc<dyn Bus>) -> Runtime {
+    Runtime {
+        bus,
+        schemas: Arc::default(),
+        health: relay_bus::Health::default(),
+        metrics: prometheus::Registry::new(),
+        shutdown: relay_bus::Shutdown::default(),
+    }
+}
+
+/// An ingress of that name.
+pub fn identity() -> Identity {
+    Identity {
+        service: Service::Ingress,
+        instance: "ingress-1".into(),
+        epoch: 17,
+    }
+}
+
+/// An ingress and the scripted world around it.
+pub struct House {
+    pub address: SocketAddr,
+    pub bus: Arc<ScriptedBus>,
+    pub control: Arc<dyn Control>,
+    pub runtime: Runtime,
+    pub running: tokio::task::JoinHandle<Result<(), Error>>,
+    sink: Arc<Mutex<HashMap<RequestId, Outcome>>>,
+    taken: tokio::sync::Mutex<mpsc::UnboundedReceiver<Outgoing>>,
+    later: Mutex<Vec<Outgoing>>,
+}
+
+impl House {
+    /// Starts an ingress with defaults.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts an ingress and waits until it is ready.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.batch.enabled = false;
+        config.probe_every_ms = 20;
+        config.cancel_every_ms = 20;
+        change(&mut config);
+        let (taken, receiver) = mpsc::unbounded_channel();
+        let bus = Arc::new(ScriptedBus {
+            log: Mutex::new(Log::Acknowledges),
+            taken,
+        });
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let runtime = runtime(bus.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let deps = Deps {
+            runtime: runtime.clone(),
+            identity: identity(),
+            control: control.clone(),
+        };
+        let running = tokio::spawn(relay_ingress::run_on(listener, config, deps));
+        let house = Self {
+            address,
+            bus,
+            control,
+            runtime,
+            running,
+            sink: Arc::default(),
+            taken: tokio::sync::Mutex::new(receiver),
+            later: Mutex::default(),
+        };
+        house.until_ready(200).await;
+        house
+    }
+
+    /// Waits until `/readyz` answers with `status`.
+    pub async fn until_ready(&self, status: u16) -> client::Response {
+        eventually(async || {
+            let response = self.get("/readyz").await;
+            (response.status == status).then_some(response)
+        })
+        .await
+    }
+
+    /// What the log does from now on.
+    pub fn log(&self, log: Log) {
+        *self.bus.log.lock() = log;
+    }
+
+    /// The next request that the log was given.
+    pub async fn accepted(&self) -> Request {
+        let record = self.taken(topics::REQUESTS).await;
+        assert!(record.headers.get(relay_bus::header::CRC32).is_some());
+        decode(record.value.as_deref().unwrap()).unwrap()
+    }
+
+    /// The next outcome that the log was given.
+    pub async fn recorded(&self) -> Outcome {
+        decode(self.taken(topics::OUTCOMES).await.value.as_deref().unwrap()).unwrap()
+    }
+
+    async fn taken(&self, topic: &str) -> Outgoing {
+        let at = self.later.lock().iter().position(|record| record.topic == topic);
+        if let Some(at) = at {
+            return self.later.lock().remove(at);
+        }
+        let wait = async {
+            loop {
+                let record = self.taken.lock().await.recv().await.unwrap();
+                if record.topic == topic {
+                    return record;
+                }
+                self.later.lock().push(record);
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("the log was given a record")
+    }
+
+    /// Whether the log was given nothing (more) on `topic`.
+    pub async fn nothing_taken(&self, topic: &str) -> bool {
+        while let Ok(record) = self.taken.lock().await.try_recv() {
+            self.later.lock().push(record);
+        }
+        !self.later.lock().iter().any(|record| record.topic == topic)
+    }
+
+    /// Sends a frame of the worker's run.
+    pub async fn frame(&self, request: &Request, seq: u32, text: &str, end: Option<Final>) {
+        self.frame_of(request, &worker(1), seq, text, end).await;
+    }
+
+    /// Sends a frame of a certain run.
+    pub async fn frame_of(&self, request: &Request, run: &Run, seq: u32, text: &str, end: Option<Final>) {
+        let frame = Frame {
+            request_id: request.request_id.clone(),
+            run: run.clone(),
+            seq,
+            text: text.to_owned(),
+            tokens: TokenCount(seq + 1),
+            end,
+        };
+        let subject = request.reply_to.as_deref().unwrap();
+        send(&*self.control, subject, &frame).await.unwrap();
+    }
+
+    /// Answers a request in one frame.
+    pub async fn complete(&self, request: &Request, text: &str) {
+        let end = final_of(&completed(request, text));
+        self.frame(request, 0, text, Some(end)).await;
+    }
+
+    /// From now on the sink knows this outcome.
+    pub fn record(&self, outcome: Outcome) {
+        self.sink.lock().insert(outcome.request_id.clone(), outcome);
+    }
+
+    /// A sink that answers.
+    pub async fn serve_sink(&self) {
+        let sink = self.sink.clone();
+        let control = self.control.clone();
+        tokio::spawn(relay_control::serve(
+            control,
+            subjects::WINNER,
+            None,
+            move |query: WinnerQuery| {
+                let outcome = sink.lock().get(&query.request_id).cloned();
+                std::future::ready(WinnerAnswer { outcome })
+            },
+        ));
+        let query = WinnerQuery {
+            request_id: RequestId::new("nobody"),
+        };
+        eventually(async || {
+            let ask =
+                relay_control::ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, PATIENCE);
+            ask.await.ok()
+        })
+        .await;
+    }
+
+    /// Hears cancels from now on.
+    pub async fn cancels(&self) -> Listener<Cancel> {
+        relay_control::listen(&*self.control, subjects::CANCEL)
+            .await
+            .unwrap()
+    }
+
+    /// `GET` without headers.
+    pub async fn get(&self, path: &str) -> client::Response {
+        client::send(self.address, "GET", path, &[], b"").await
+    }
+
+    /// `POST /v1/chat/completions`.
+    pub async fn chat(&self, headers: &[(&str, &str)], body: &str) -> client::Response {
+        client::send(
+            self.address,
+            "POST",
+            "/v1/chat/completions",
+            headers,
+            body.as_bytes(),
+        )
+        .await
+    }
+
+    /// The same, to be read piece by piece.
+    pub async fn open(&self, headers: &[(&str, &str)], body: &str) -> client::Open {
+        client::open(
+            self.address,
+            "POST",
+            "/v1/chat/completions",
+            headers,
+            body.as_bytes(),
+        )
+        .await
+    }
+
+    /// The value of a metric's line that begins with `line`.
+    pub async fn metric(&self, line: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.text();
+        let found = text.lines().find(|found| found.starts_with(line))?;
+        found.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.runtime.shutdown.stop();
+    }
+}
+
+/// Longest wait for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks again and again until there is something.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("it comes in time")
+}
+
+/// The run of a worker.
+pub fn worker(attempt: u32) -> Run {
+    Run {
+        service: Service::Workers,
+        instance: "worker-1".into(),
+        epoch: 3,
+        attempt,
+    }
+}
+
+/// The outcome of a success.
+pub fn completed(request: &Request, text: &str) -> Outcome {
+    let ending = Ending {
+        answer: Some(Answer {
+            text: text.to_owned(),
+            finish_reason: "stop".to_owned(),
+            model: "tiny-v2".to_owned(),
+            model_version: "1".to_owned(),
+            text_dropped: false,
+        }),
+        usage: Usage {
+            prompt_tokens: TokenCount(9),
+            completion_tokens: TokenCount(4),
+        },
+        ..Ending::of(OutcomeStatus::Completed)
+    };
+    end(Known::Request(request), worker(1), ending, TimestampMs::now())
+}
+
+/// The outcome of a failure.
+pub fn failed(request: &Request, service: Service, status: OutcomeStatus, code: &str) -> Outcome {
+    let run = Run { service, ..worker(1) };
+    let ending = Ending::because(status, code, "it did not work");
+    end(Known::Request(request), run, ending, TimestampMs::now())
+}
+
+/// A record type, decoded.
+pub fn read<T: Record>(record: &relay_bus::Record) -> T {
+    decode(record.value.as_deref().unwrap()).unwrap()
+}
