@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
 use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Identity, Outgoing, Record, Stage, StageError, Step,
+    Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Record, Runtime,
+    Shutdown, Stage, StageError, StartAt, Step, decode,
 };
 use relay_control::{Heard, InProcessControl, InProcessOptions, listen};
 use relay_schemas::{
@@ -275,4 +276,76 @@ async fn what_cannot_be_read_is_poison() {
     empty.planning.plan.candidates.clear();
     let decided = house.lookup.on_record(&record(PLANNED, 0, encode(&empty))).await;
     assert!(matches!(decided, Err(StageError::Poison(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_running_service_fills_from_the_log_and_answers_the_next_request_into_it() {
+    let house = House::new();
+    let shutdown = Shutdown::default();
+    let deps = crate::Deps {
+        runtime: Runtime {
+            bus: house.bus.clone(),
+            schemas: Arc::default(),
+            health: Health::default(),
+            metrics: prometheus::Registry::new(),
+            shutdown: shutdown.clone(),
+        },
+        identity: house.lookup.identity.clone(),
+        control: house.control.clone(),
+    };
+    let service = tokio::spawn(crate::run(crate::Config::default(), deps));
+    let asked = planned("acme", "h");
+    let source = house.append(&completed(&asked, "Paris")).await.position;
+    let fills = async {
+        while house
+            .bus
+            .committed(crate::FILL_GROUP, &source.partition)
+            .await
+            .expect("an answer")
+            != Some(1)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), fills)
+        .await
+        .expect("the outcome is folded");
+
+    let mut again = asked;
+    again.request.request_id = "another".into();
+    let record = Outgoing::keyed(PLANNED, "key", Headers::of(&again.request), encode(&again));
+    house
+        .bus
+        .publish(vec![record], Vec::new())
+        .await
+        .expect("published");
+    let partitions = house.bus.partitions(OUTCOMES).await.expect("an answer");
+    let from = (0..partitions)
+        .map(|number| (Partition::new(OUTCOMES, number), StartAt::Start))
+        .collect();
+    let mut reader = house.bus.read(from).await.expect("a reader");
+    let cached = async {
+        loop {
+            for record in reader.next().await.expect("records") {
+                let outcome: Outcome = decode(&Registry::default(), &record).expect("an outcome");
+                if outcome.status == OutcomeStatus::Cached {
+                    return outcome;
+                }
+            }
+        }
+    };
+    let outcome = tokio::time::timeout(std::time::Duration::from_secs(30), cached)
+        .await
+        .expect("an outcome");
+    assert_eq!(outcome.request_id.as_str(), "another");
+    let provenance = outcome
+        .caching
+        .and_then(|caching| caching.provenance)
+        .expect("a hit");
+    assert_eq!(
+        (provenance.source_partition, provenance.source_offset),
+        (0, source.offset)
+    );
+    shutdown.drain();
+    service.await.expect("no panic").expect("a clean end");
 }
