@@ -282,11 +282,11 @@ async fn the_next_candidate_of_this_pool_steps_in_before_the_first_token_only() 
 
 #[tokio::test]
 async fn what_goes_wrong_upstream_becomes_a_code_and_says_no_secret() {
-    // The key is a variable that every build has.
+    // The key is a variable that every process has.
     let mock = mock(Settings::default()).await;
-    let key = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let key = std::env::var("PATH").unwrap();
     let models = format!(
-        "models:\n  mock: {{backend: openai, base_url: \"{}/v1\", upstream_model: u, retries: 1, api_key_env: CARGO_MANIFEST_DIR}}\n  \
+        "models:\n  mock: {{backend: openai, base_url: \"{}/v1\", upstream_model: u, retries: 1, api_key_env: PATH}}\n  \
          gone: {{backend: openai, base_url: \"http://127.0.0.1:1/v1\", upstream_model: u, retries: 1}}\n",
         mock.url()
     );
@@ -317,6 +317,7 @@ async fn what_goes_wrong_upstream_becomes_a_code_and_says_no_secret() {
             assert!(!message.contains(secret), "{message}");
         }
         assert_eq!(mock.requests() - before, requests, "{content}");
+        assert_eq!(mock.authorization(), format!("Bearer {key}"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ struct Shared {
     connections: AtomicU64,
     /// Answers that were written to their end.
     finished: AtomicU64,
+    /// The newest request's `Authorization`.
+    authorization: Mutex<String>,
 }
 
 impl Mock {
@@ -61,6 +64,7 @@ impl Mock {
             requests: counters(),
             connections: counters(),
             finished: counters(),
+            authorization: Mutex::default(),
         });
         let serving = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -89,6 +93,14 @@ impl Mock {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
+    /// The newest request's `Authorization`.
+    pub fn authorization(&self) -> String {
+        self.shared
+            .authorization
+            .lock()
+            .map_or_else(|_| String::new(), |text| text.clone())
+    }
+
     /// Connections that were opened.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
@@ -109,6 +121,7 @@ impl Drop for Mock {
 /// A request that was read.
 struct Asked {
     line: String,
+    authorization: String,
     body: Vec<u8>,
 }
 
@@ -133,12 +146,14 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Op
         }
     };
     let text = std::str::from_utf8(&buffer[..head])?;
-    let length = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>())
-    });
-    let length = length.transpose()?.unwrap_or(0);
+    let header = |wanted: &str| {
+        text.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let length: usize = header("content-length").map_or(Ok(0), str::parse)?;
+    let authorization = header("authorization").unwrap_or_default().to_owned();
     let line = text.lines().next().context("a request line")?.to_owned();
     while buffer.len() < head + length {
         if stream.read_buf(buffer).await? == 0 {
@@ -147,7 +162,11 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Op
     }
     let body = buffer[head..head + length].to_vec();
     buffer.drain(..head + length);
-    Ok(Some(Asked { line, body }))
+    Ok(Some(Asked {
+        line,
+        authorization,
+        body,
+    }))
 }
 
 async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyhow::Result<()> {
@@ -163,6 +182,9 @@ async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyho
         .await;
     }
     let settings = &shared.settings;
+    if let Ok(mut newest) = shared.authorization.lock() {
+        newest.clone_from(&asked.authorization);
+    }
     let nth = shared.requests.fetch_add(1, Ordering::Relaxed);
     // Evenly: the whole part of nth * rate moves with each request that is to fail.
     let due = |n: u64| (n as f64 * settings.fail_rate) as u64;
