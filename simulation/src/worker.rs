@@ -23,7 +23,7 @@ const SLOTS: u32 = 2;
 pub(crate) struct Worker {
     number: u8,
     epoch: i64,
-    ledger: Ledger<u32, Outcome>,
+    ledger: Ledger<u32>,
     runs: BTreeMap<Key, Running>,
     cancelled: Vec<RequestId>,
     next: [i64; 2],
@@ -124,7 +124,6 @@ impl World {
         for lane in [Lane::Short, Lane::Long] {
             let topic = if lane == Lane::Short { &self.log.short } else { &self.log.long };
             let worker = &mut self.workers[usize::from(number)];
-            let mut again = Vec::new();
             while let Some((work, _)) = topic.get(worker.next[lane as usize]) {
                 worker.next[lane as usize] += 1;
                 let id = &work.request.request_id;
@@ -146,12 +145,8 @@ impl World {
                         worker.runs.insert((id.clone(), lease.attempt), running);
                         worker.changed = true;
                     }
-                    Admission::Again(outcome) => again.push(outcome),
                     Admission::Skip(_) => {}
                 }
-            }
-            for outcome in again {
-                self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
             }
         }
     }
@@ -206,7 +201,6 @@ impl World {
         };
         running.ended = true;
         let outcome = outcome(running, run_of, ending, now);
-        worker.ledger.ended(key, outcome.clone());
         if self.sabotage == Sabotage::FinalBeforeOutcome {
             self.send_final(number, &outcome);
         }

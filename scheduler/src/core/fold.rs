@@ -339,6 +339,13 @@ impl Core {
         let id = &outcome.request_id;
         if !self.offsets.fold(Input::Outcomes, at) {
             self.ended.insert(id, ());
+            // Offered again since then: its end lies before the snapshot and was charged there.
+            if let Some(ticket) = self.ids.remove(id) {
+                self.leave(ticket);
+                let dropped = self.held.remove(&ticket);
+                self.counts.body_bytes -= dropped.map_or(0, |held| held.bytes);
+                self.counts.duplicates += 1;
+            }
             return Folded::Before;
         }
         if outcome.run.service == Service::Workers {
