@@ -10,7 +10,7 @@ use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, Na
 /// Small, so that a test can overrun it.
 const CAPACITY: usize = 16;
 
-async fn in_process() -> Arc<dyn Control> {
+fn in_process() -> Arc<dyn Control> {
     Arc::new(InProcessControl::new(InProcessOptions {
         capacity: CAPACITY,
         ..InProcessOptions::default()
@@ -33,7 +33,7 @@ macro_rules! both {
         mod in_process_seam {$(
             #[tokio::test]
             async fn $case() {
-                crate::suite::$case(crate::in_process().await).await;
+                crate::suite::$case(crate::in_process()).await;
             }
         )*}
 

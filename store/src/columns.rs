@@ -23,6 +23,24 @@ pub(crate) enum Cell {
     Number(Option<i64>),
 }
 
+impl Cell {
+    /// The text of a cell that stands in a column of texts.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => unreachable!("a text, not {number:?}: the columns say what they hold"),
+        }
+    }
+
+    /// The number of a cell that stands in a column of numbers.
+    pub(crate) fn into_number(self) -> Option<i64> {
+        match self {
+            Self::Number(number) => number,
+            Self::Text(_) => unreachable!("a number, not a text: the columns say what they hold"),
+        }
+    }
+}
+
 pub(crate) type Column = (&'static str, Kind);
 
 /// All of them, in the order of [`cells`].

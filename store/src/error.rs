@@ -11,6 +11,7 @@ enum Class {
 }
 
 /// What an error of either database means.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     use sqlx::Error as E;
     let class = match &error {
@@ -41,7 +42,7 @@ pub(crate) fn classify_migration(error: MigrateError) -> StoreError {
     }
 }
 
-/// Postgres has five characters (SQLSTATE), SQLite a number.
+/// Postgres has five characters (SQLSTATE), `SQLite` a number.
 fn of_code(code: &str) -> Class {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => of_sqlite(number & 0xFF),

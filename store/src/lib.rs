@@ -1,4 +1,4 @@
-//! The table seam: traces and winners in SQLite or Postgres. Only this crate knows SQL.
+//! The table seam: traces and winners in `SQLite` or Postgres. Only this crate knows SQL.
 
 mod api;
 mod columns;

@@ -260,8 +260,10 @@ async fn insert_traces(writing: &mut PgConnection, winners: &[&Stored]) -> Resul
     for (_, kind) in columns::ALL {
         let column = rows.iter_mut().filter_map(Iterator::next);
         query = match kind {
-            Kind::Number => query.bind(column.map(number).collect::<Vec<Option<i64>>>()),
-            Kind::Text | Kind::Json => query.bind(column.map(text).collect::<Vec<Option<String>>>()),
+            Kind::Number => query.bind(column.map(Cell::into_number).collect::<Vec<Option<i64>>>()),
+            Kind::Text | Kind::Json => {
+                query.bind(column.map(Cell::into_text).collect::<Vec<Option<String>>>())
+            }
         };
     }
     query.execute(writing).await.map(drop)
@@ -288,18 +290,4 @@ fn insert_statement() -> String {
         arrays.join(", "),
         columns::overwrite()
     )
-}
-
-fn number(cell: Cell) -> Option<i64> {
-    match cell {
-        Cell::Number(number) => number,
-        Cell::Text(_) => None,
-    }
-}
-
-fn text(cell: Cell) -> Option<String> {
-    match cell {
-        Cell::Text(text) => text,
-        Cell::Number(_) => None,
-    }
 }

@@ -1,4 +1,4 @@
-//! The tables in one SQLite file: nothing to install.
+//! The tables in one `SQLite` file: nothing to install.
 //!
 //! One connection writes, some read (WAL lets them side by side). A commit is on disk before it counts
 //! (`synchronous = FULL`): the offsets of what was folded are committed after it, so they must not survive it.
@@ -43,7 +43,7 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Traces and winners in one SQLite file.
+/// Traces and winners in one `SQLite` file.
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,

@@ -11,13 +11,13 @@ use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use sqlx::AssertSqlSafe;
 
 /// A place that any number of stores can be opened at, as processes of their own would.
-pub enum Place {
+pub(crate) enum Place {
     Sqlite(tempfile::TempDir),
     Postgres(PostgresOptions),
 }
 
 impl Place {
-    pub async fn open(&self) -> Arc<dyn Store> {
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
         match self {
             Self::Sqlite(folder) => Arc::new(
                 SqliteStore::open(&folder.path().join("a/b/relay.sqlite"))
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-async fn sqlite() -> Place {
+fn sqlite() -> Place {
     Place::Sqlite(tempfile::tempdir().unwrap())
 }
 
@@ -59,7 +59,7 @@ macro_rules! both {
         mod in_sqlite {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                crate::suite::$case(crate::sqlite().await).await;
+                crate::suite::$case(crate::sqlite()).await;
             }
         )*}
 

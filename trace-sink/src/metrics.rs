@@ -28,6 +28,17 @@ pub(crate) struct Facts {
     cost_micro_usd: u64,
 }
 
+impl Facts {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        Self {
+            status: name(outcome.status),
+            prompt_tokens: outcome.usage.prompt_tokens.0.into(),
+            completion_tokens: outcome.usage.completion_tokens.0.into(),
+            cost_micro_usd: u64::try_from(outcome.cost_micro_usd.0).unwrap_or(0),
+        }
+    }
+}
+
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         // Every consumer of outcomes counts these, told apart by the label.
@@ -87,15 +98,6 @@ impl Metrics {
         registry.register(Box::new(metrics.fold_seconds.clone()))?;
         registry.register(Box::new(metrics.deleted.clone()))?;
         Ok(metrics)
-    }
-
-    pub(crate) fn facts(&self, outcome: &Outcome) -> Facts {
-        Facts {
-            status: name(outcome.status),
-            prompt_tokens: outcome.usage.prompt_tokens.0.into(),
-            completion_tokens: outcome.usage.completion_tokens.0.into(),
-            cost_micro_usd: u64::try_from(outcome.cost_micro_usd.0).unwrap_or(0),
-        }
     }
 
     pub(crate) fn folded(&self, folded: Folded, facts: Facts) {

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Config;
 use crate::batcher::Batcher;
-use crate::metrics::Metrics;
+use crate::metrics::{Facts, Metrics};
 
 /// Permits count kibibytes, so that they fit where permits are counted in `u32`.
 const PERMIT_BYTES: usize = 1_024;
@@ -53,10 +53,10 @@ impl Stage for FoldStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let _room = self
-            .make_room(record.value.as_ref().map_or(0, |value| value.len()))
+            .make_room(record.value.as_deref().map_or(0, <[u8]>::len))
             .await?;
         let outcome: Outcome = decode(&self.schemas, record)?;
-        let facts = self.metrics.facts(&outcome);
+        let facts = Facts::of(&outcome);
         let folded = self
             .batcher
             .fold(Stored {

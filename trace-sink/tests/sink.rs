@@ -1,4 +1,4 @@
-//! The sink as a whole, on the embedded bus, SQLite and the in-process seam.
+//! The sink as a whole, on the embedded bus, `SQLite` and the in-process seam.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -200,7 +200,7 @@ impl Running {
         let families = self.metrics.gather();
         let of_name = families.iter().filter(|family| family.name() == name);
         of_name
-            .flat_map(|family| family.get_metric())
+            .flat_map(prometheus::proto::MetricFamily::get_metric)
             .map(|metric| metric.get_counter().get_value() as u64)
             .sum()
     }

@@ -28,15 +28,15 @@ async fn comes_back(place: Place, stored: Stored) {
     );
 }
 
-pub async fn an_outcome_comes_back_as_it_was(place: Place) {
+pub(crate) async fn an_outcome_comes_back_as_it_was(place: Place) {
     comes_back(place, at(5, 1 << 40, complete("r", "the answer"))).await;
 }
 
-pub async fn an_outcome_of_which_little_is_known_comes_back_as_it_was(place: Place) {
+pub(crate) async fn an_outcome_of_which_little_is_known_comes_back_as_it_was(place: Place) {
     comes_back(place, at(0, 0, bare("r", "acme", OutcomeStatus::Failed, 7))).await;
 }
 
-pub async fn text_that_databases_dislike_is_kept(place: Place) {
+pub(crate) async fn text_that_databases_dislike_is_kept(place: Place) {
     let store = place.open().await;
     let mut outcome = complete("r", "nul \0, quote ' \" \\, U+FFFF \u{FFFF}, 😀");
     outcome.message = Some("a \0 in a reason".to_owned());
@@ -47,7 +47,7 @@ pub async fn text_that_databases_dislike_is_kept(place: Place) {
     assert_eq!(back.message.as_deref(), Some("a \u{FFFD} in a reason"));
 }
 
-pub async fn numbers_out_of_range_are_stored_as_they_are(place: Place) {
+pub(crate) async fn numbers_out_of_range_are_stored_as_they_are(place: Place) {
     let mut outcome = complete("r", "");
     outcome.timings.latency_ms = i64::MIN;
     outcome.cost_micro_usd.0 = i64::MAX;
@@ -55,7 +55,7 @@ pub async fn numbers_out_of_range_are_stored_as_they_are(place: Place) {
     comes_back(place, at(i32::MAX, i64::MAX, outcome)).await;
 }
 
-pub async fn the_first_in_partition_order_wins(place: Place) {
+pub(crate) async fn the_first_in_partition_order_wins(place: Place) {
     let store = place.open().await;
     assert_eq!(fold(&*store, &[small("r", 1, 10)]).await, [Won]);
     assert_eq!(fold(&*store, &[small("r", 1, 11)]).await, [Superseded]);
@@ -70,7 +70,7 @@ pub async fn the_first_in_partition_order_wins(place: Place) {
     assert_eq!(store.count().await.unwrap(), 1);
 }
 
-pub async fn a_lower_offset_takes_the_place_over_later(place: Place) {
+pub(crate) async fn a_lower_offset_takes_the_place_over_later(place: Place) {
     let store = place.open().await;
     let later = at(1, 10, complete("r", "the later one"));
     assert_eq!(fold(&*store, std::slice::from_ref(&later)).await, [Won]);
@@ -84,7 +84,7 @@ pub async fn a_lower_offset_takes_the_place_over_later(place: Place) {
     assert_eq!(store.count().await.unwrap(), 1);
 }
 
-pub async fn a_batch_is_judged_record_by_record(place: Place) {
+pub(crate) async fn a_batch_is_judged_record_by_record(place: Place) {
     let store = place.open().await;
     fold(&*store, &[small("known", 0, 5)]).await;
     let batch = [
@@ -101,7 +101,7 @@ pub async fn a_batch_is_judged_record_by_record(place: Place) {
     assert_eq!(fold(&*store, &[]).await, []);
 }
 
-pub async fn batches_of_every_size_are_stored(place: Place) {
+pub(crate) async fn batches_of_every_size_are_stored(place: Place) {
     let store = place.open().await;
     let mut stored = 0;
     for size in [1, 2, 4, 5, 31, 32, 33, 69, 300] {
@@ -119,7 +119,7 @@ pub async fn batches_of_every_size_are_stored(place: Place) {
     }
 }
 
-pub async fn a_trace_deleted_is_not_folded_again(place: Place) {
+pub(crate) async fn a_trace_deleted_is_not_folded_again(place: Place) {
     let store = place.open().await;
     fold(&*store, &[small("r", 0, 5)]).await;
     let all = TimestampMs(i64::MAX);
@@ -139,7 +139,7 @@ pub async fn a_trace_deleted_is_not_folded_again(place: Place) {
     );
 }
 
-pub async fn what_is_too_old_goes_and_what_is_not_stays(place: Place) {
+pub(crate) async fn what_is_too_old_goes_and_what_is_not_stays(place: Place) {
     let store = place.open().await;
     let ended = |id: u32, at_ms: i64| {
         at(
@@ -176,7 +176,7 @@ fn sink(store: Arc<dyn Store>, batches: Vec<Vec<Stored>>) -> tokio::task::JoinHa
     })
 }
 
-pub async fn two_sinks_at_once_agree_on_one_winner(place: Place) {
+pub(crate) async fn two_sinks_at_once_agree_on_one_winner(place: Place) {
     let (one, other) = (place.open().await, place.open().await);
     // Both see all records, as when one takes a partition over from the other in the middle of it.
     let records: Vec<Stored> = (0..200)
@@ -201,7 +201,7 @@ pub async fn two_sinks_at_once_agree_on_one_winner(place: Place) {
     }
 }
 
-pub async fn two_sinks_with_crossed_batches_do_not_wait_for_each_other_for_ever(place: Place) {
+pub(crate) async fn two_sinks_with_crossed_batches_do_not_wait_for_each_other_for_ever(place: Place) {
     let (one, other) = (place.open().await, place.open().await);
     let ids: Vec<String> = (0..60).map(|id| id.to_string()).collect();
     let batches = |offset: i64, backwards: bool| -> Vec<Vec<Stored>> {
@@ -225,7 +225,7 @@ pub async fn two_sinks_with_crossed_batches_do_not_wait_for_each_other_for_ever(
     assert_eq!(all.len(), 30, "and none was turned away by a deadlock");
 }
 
-pub async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
+pub(crate) async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
     let store = place.open().await;
     let mut batch = Vec::new();
     for number in 0..30_i64 {
@@ -314,7 +314,7 @@ async fn pages(store: &dyn Store, mut filter: TraceFilter) -> Vec<String> {
     }
 }
 
-pub async fn the_list_is_never_longer_than_allowed(place: Place) {
+pub(crate) async fn the_list_is_never_longer_than_allowed(place: Place) {
     let store = place.open().await;
     let most = i64::from(TraceFilter::MOST);
     let batch: Vec<Stored> = (0..=most)
@@ -329,7 +329,7 @@ pub async fn the_list_is_never_longer_than_allowed(place: Place) {
     assert_eq!(store.traces(&TraceFilter::default()).await.unwrap().len(), 0);
 }
 
-pub async fn everything_is_still_there_after_opening_again(place: Place) {
+pub(crate) async fn everything_is_still_there_after_opening_again(place: Place) {
     let store = place.open().await;
     fold(&*store, &[small("r", 0, 5)]).await;
     drop(store);
@@ -338,12 +338,12 @@ pub async fn everything_is_still_there_after_opening_again(place: Place) {
     assert_eq!(fold(&*store, &[small("r", 0, 5)]).await, [Again]);
 }
 
-pub async fn a_store_that_is_there_can_be_probed(place: Place) {
+pub(crate) async fn a_store_that_is_there_can_be_probed(place: Place) {
     place.open().await.probe().await.unwrap();
 }
 
 /// Every call says so, and none takes longer than its limit by much.
-pub async fn is_unavailable(store: &dyn Store) {
+pub(crate) async fn is_unavailable(store: &dyn Store) {
     let long = std::time::Duration::from_secs(20);
     let calls = async {
         let now = TimestampMs(0);

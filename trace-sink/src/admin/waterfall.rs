@@ -24,40 +24,40 @@ pub(super) fn bars(outcome: &Outcome) -> Vec<Bar> {
     };
     let total = outcome.timings.latency_ms.max(1);
     let since = |at: TimestampMs| at.since_ms(request.accepted_at).clamp(0, total);
-    let mut bars = Bars {
+    let mut drawing = Drawing {
         total,
         reached: 0,
         bars: Vec::new(),
     };
     if let Some(planning) = &outcome.planning {
-        bars.until("plan", "plan", since(planning.planned_at));
+        drawing.until("plan", "plan", since(planning.planned_at));
     }
     if let Some(caching) = &outcome.caching {
-        bars.until("cache lookup", "cache", since(caching.looked_up_at));
+        drawing.until("cache lookup", "cache", since(caching.looked_up_at));
     }
     if let Some(queueing) = &outcome.queueing {
-        bars.until("to the scheduler", "hop", since(queueing.queued_at));
-        bars.until("queue", "queue", since(queueing.dispatched_at));
+        drawing.until("to the scheduler", "hop", since(queueing.queued_at));
+        drawing.until("queue", "queue", since(queueing.dispatched_at));
     }
     if let Some(ttft_ms) = outcome.timings.ttft_ms {
-        bars.until("first token", "prefill", ttft_ms.clamp(0, total));
+        drawing.until("first token", "prefill", ttft_ms.clamp(0, total));
     }
     let rest = match outcome.status {
         OutcomeStatus::Completed => "the other tokens",
         OutcomeStatus::Cached => "answer from the cache",
         _ => "until the end",
     };
-    bars.until(rest, "decode", total);
-    bars.bars
+    drawing.until(rest, "decode", total);
+    drawing.bars
 }
 
-struct Bars {
+struct Drawing {
     total: i64,
     reached: i64,
     bars: Vec<Bar>,
 }
 
-impl Bars {
+impl Drawing {
     /// A bar from where the last one ended.
     fn until(&mut self, label: &'static str, class: &'static str, to: i64) {
         let to = to.max(self.reached);
