@@ -78,7 +78,7 @@ impl Gateway {
         let url = format!("{}/readyz", self.base_url);
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Ok(response) = reqwest::get(&url).await
+            if let Ok(response) = crate::http::get(&url).await
                 && response.status().is_success()
             {
                 return Ok(());

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod crash;
 pub mod files;
 pub mod gateway;
+pub mod http;
 pub mod ledger;
 pub mod load;
 pub mod mock;

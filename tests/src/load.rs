@@ -25,7 +25,7 @@ pub struct Load {
 
 /// Runs the load and returns what each client saw. Batch lines go through `bus`, where one is given.
 pub async fn run(load: &Load, bus: Option<Arc<dyn Bus>>) -> Vec<Saw> {
-    let http = reqwest::Client::builder().tcp_nodelay(true).build().expect("a plain client can be built");
+    let http = crate::http::client();
     let mut clients = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / load.rate);
     let count = load.rate * u32::try_from(load.lasting.as_secs()).unwrap_or(1);

@@ -118,7 +118,7 @@ impl Production {
         for (instance, (_, ops)) in &self.ports {
             let Some(process) = self.processes.get_mut(instance) else { continue };
             let url = format!("http://127.0.0.1:{ops}/readyz");
-            while !reqwest::get(&url).await.is_ok_and(|response| response.status().is_success()) {
+            while !crate::http::get(&url).await.is_ok_and(|response| response.status().is_success()) {
                 if let Some(status) = process.ended() {
                     bail!("{instance:?} ended with {status}: {}", process.tail());
                 }

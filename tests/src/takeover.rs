@@ -91,7 +91,7 @@ async fn until_running(bus: &dyn Bus, before: usize) -> anyhow::Result<usize> {
 async fn leader(deployment: &Production) -> anyhow::Result<Instance> {
     for number in 0..2 {
         let instance = Instance { service: "scheduler", number };
-        let metrics = reqwest::get(format!("{}/metrics", deployment.ops_url(&instance))).await?.text().await?;
+        let metrics = crate::http::get(&format!("{}/metrics", deployment.ops_url(&instance))).await?.text().await?;
         let leads = metrics.lines().any(|line| line.starts_with("relay_scheduler_leader") && line.ends_with(" 1"));
         if leads {
             return Ok(instance);

@@ -11,7 +11,7 @@ use relay_tests::settle::settle;
 use serde_json::Value;
 
 async fn post(gateway: &Gateway, body: &str, tenant: &str) -> (u16, Value) {
-    let response = reqwest::Client::new()
+    let response = relay_tests::http::client()
         .post(format!("{}/v1/chat/completions", gateway.base_url))
         .header("content-type", "application/json")
         .header("x-tenant-id", tenant)
@@ -44,7 +44,7 @@ async fn bad_bodies_are_clear_4xx_and_the_next_request_is_served() {
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         assert!(message.len() > 10, "{name}: the message says too little: {answer}");
     }
-    let saw = ask(&reqwest::Client::new(), &gateway.base_url, "acme", &unique_prompt(1), Manner::Whole, None).await;
+    let saw = ask(&relay_tests::http::client(), &gateway.base_url, "acme", &unique_prompt(1), Manner::Whole, None).await;
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
     settle(&mut gateway, &[saw], Duration::from_secs(30)).await.expect("nothing is lost");
 }
@@ -72,7 +72,7 @@ async fn garbage_on_every_topic_goes_to_dead_letters_and_ends_the_request_its_he
     drop(bus);
     gateway.run(None).expect("it starts on a log full of garbage");
     gateway.ready().await.expect("it becomes ready");
-    let saw = ask(&reqwest::Client::new(), &gateway.base_url, "acme", &unique_prompt(1), Manner::Whole, None).await;
+    let saw = ask(&relay_tests::http::client(), &gateway.base_url, "acme", &unique_prompt(1), Manner::Whole, None).await;
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
     tokio::time::sleep(Duration::from_millis(500)).await;
     gateway.stop().expect("it drains");

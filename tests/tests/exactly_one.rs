@@ -71,7 +71,7 @@ async fn a_storm_of_kills_at_random_moments_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_gateway_died_asks_again_by_key_and_gets_one_answer() {
     let mut gateway = Gateway::start(KILLABLE, &["--token-ms", "50"]).await.expect("it starts");
-    let http = reqwest::Client::new();
+    let http = relay_tests::http::client();
     let prompt = unique_prompt(7);
     let first = {
         let (http, base, prompt) = (http.clone(), gateway.base_url.clone(), prompt.clone());
@@ -95,7 +95,7 @@ async fn a_client_whose_gateway_died_asks_again_by_key_and_gets_one_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hop_of_a_request_is_a_log_record() {
     let mut gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
-    let saw = ask(&reqwest::Client::new(), &gateway.base_url, "tenant-0", &unique_prompt(1), Manner::Streamed, None).await;
+    let saw = ask(&relay_tests::http::client(), &gateway.base_url, "tenant-0", &unique_prompt(1), Manner::Streamed, None).await;
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
     let ledger = settle(&mut gateway, &[saw], MOST).await.expect("exactly one outcome");
     for topic in ["relay.requests.v1", "relay.planned.v1", "relay.ready.default.v1", "relay.outcomes.v1"] {

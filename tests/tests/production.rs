@@ -91,7 +91,7 @@ async fn each_server_may_be_away_under_load_and_nothing_is_lost_or_needs_a_resta
 
 /// Without a restart of anything.
 async fn serves_again(deployment: &Production, after: &str) {
-    let http = reqwest::Client::new();
+    let http = relay_tests::http::client();
     let deadline = Instant::now() + Duration::from_secs(40);
     let mut number = 0;
     loop {

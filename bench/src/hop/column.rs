@@ -1,5 +1,6 @@
 //! The two buses, each with five fresh topics.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -71,15 +72,13 @@ impl Ready {
 }
 
 fn manifest(topics: &[String]) -> Result<Manifest> {
-    let lines: String = topics
-        .iter()
-        .enumerate()
-        .map(|(hop, name)| {
-            let on_disk = hop == 0;
-            format!(
-                "  - {{ name: {name}, partitions: {PARTITIONS}, retention_hours: 24, on_disk: {on_disk} }}\n"
-            )
-        })
-        .collect();
-    Manifest::parse(&format!("pools: [default]\ntopics:\n{lines}")).map_err(|error| anyhow!(error))
+    let mut yaml = "pools: [default]\ntopics:\n".to_owned();
+    for (hop, name) in topics.iter().enumerate() {
+        let on_disk = hop == 0;
+        writeln!(
+            yaml,
+            "  - {{ name: {name}, partitions: {PARTITIONS}, retention_hours: 24, on_disk: {on_disk} }}"
+        )?;
+    }
+    Manifest::parse(&yaml).map_err(|error| anyhow!(error))
 }

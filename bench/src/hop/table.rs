@@ -27,13 +27,14 @@ pub fn markdown(rows: &[Row], runs: usize) -> String {
         let [p50, p95, p99] = row.figures.latency_ms;
         let (least, most) = row.p99_range;
         let cpu = row.figures.cpu_us;
-        table.push_str(&format!(
+        let line = format!(
             "| {} | {} | {p50:.2} | {p95:.2} | {p99:.2} ({least:.2}–{most:.2}) | {cpu:.0} | {:.0} | {:.1} |\n",
             row.scenario.name(),
             row.column,
             cpu / HOPS as f64,
             row.figures.written_kib,
-        ));
+        );
+        table.push_str(&line);
     }
     table
 }

@@ -22,7 +22,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// `rate` requests a second for `lasting`, every second one streamed.
 pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
-    let http = client();
+    let http = relay_tests::http::client();
     let begin = Instant::now();
     let mut asked = JoinSet::new();
     let count = (f64::from(rate) * lasting.as_secs_f64()) as u32;
@@ -46,7 +46,7 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
 
 /// `clients` that each ask again as soon as they are answered: what it does flat out.
 pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Came {
-    let http = client();
+    let http = relay_tests::http::client();
     let begin = Instant::now();
     let done = Arc::new(AtomicU64::new(0));
     let mut running = JoinSet::new();
@@ -74,8 +74,4 @@ async fn one(http: &reqwest::Client, base: &str) -> bool {
     let tenant = format!("tenant-{}", number % 8);
     let saw = ask(http, base, &tenant, &unique_prompt(number), manner, None).await;
     matches!(saw.end, End::Finished(_))
-}
-
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().tcp_nodelay(true).pool_max_idle_per_host(1_024).build().expect("a plain client can be built")
 }
