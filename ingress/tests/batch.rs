@@ -86,6 +86,19 @@ impl Batch {
         self.runtime.bus.read(from).await.unwrap()
     }
 
+    /// Whether a line is in hand.
+    fn waits_for_room(&self) -> bool {
+        self.metric(r#"relay_runner_in_flight_records{group="relay.ingress.batch",service="ingress"} 1"#)
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        let families = self.runtime.metrics.gather();
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap();
+        text.lines().any(|found| found == line)
+    }
+
     async fn held(&self, topic: &str) -> i64 {
         self.runtime
             .bus
@@ -129,10 +142,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     batch.line("7", GOOD).await;
     eventually(async || {
         batch.pool(10).await;
-        let text = prometheus::TextEncoder::new()
-            .encode_to_string(&batch.runtime.metrics.gather())
-            .unwrap();
-        text.contains("relay_runner").then_some(())
+        batch.waits_for_room().then_some(())
     })
     .await;
     assert_eq!(batch.held(REQUESTS).await, 0, "the batch class is full");
@@ -195,6 +205,12 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
         summary,
         [(request.request_id.clone(), 200), ("second".into(), 404)]
     );
+    eventually(async || {
+        batch
+            .metric("relay_ingress_outcomes_superseded_total 1")
+            .then_some(())
+    })
+    .await;
     let body: serde_json::Value = serde_json::from_str(&found[0].body).unwrap();
     assert_eq!(body["choices"][0]["message"]["content"], "Hello");
     assert_eq!(
@@ -222,11 +238,7 @@ async fn a_line_that_cannot_be_run_gets_a_result_that_says_why_and_garbage_a_dea
 async fn a_closed_gate_does_not_hold_a_drain_up() {
     let mut batch = Batch::new().await;
     batch.line("9", GOOD).await;
-    eventually(async || {
-        let all = batch.runtime.health.all();
-        all.values().all(Option::is_none).then_some(())
-    })
-    .await;
+    eventually(async || batch.waits_for_room().then_some(())).await;
     batch.runtime.shutdown.drain();
     let ended = tokio::time::timeout(house::PATIENCE, &mut batch.running).await;
     ended.expect("the drain ends").unwrap().unwrap();

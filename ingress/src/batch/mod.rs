@@ -10,6 +10,7 @@ mod results;
 mod seen;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use relay_bus::{StageOptions, run_stage, topics};
 
@@ -18,6 +19,9 @@ use crate::gateway::Gateway;
 pub use gate::Gate;
 pub use intake::Intake;
 pub use results::Results;
+
+/// Longest drain of the intake: a line in hand either waits for room, and then stays in the log, or is being published.
+const INTAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs both stages until a drain is over; returns at once where the batch half is switched off.
 ///
@@ -28,22 +32,27 @@ pub async fn run(gateway: &Arc<Gateway>) -> Result<(), Error> {
         return Ok(());
     }
     let (runtime, identity) = (&gateway.runtime, &gateway.identity);
-    let most = gateway.config.batch.max_in_flight;
-    let options = |group: &str, topic: &str| StageOptions {
-        max_in_flight: most,
+    let options = |group: &str, topic: &str, grace| StageOptions {
+        max_in_flight: gateway.config.batch.max_in_flight,
+        grace,
         ..StageOptions::new(group, vec![topic.to_owned()])
     };
+    let grace = Duration::from_millis(gateway.config.grace_ms);
     let intake = run_stage(
         Arc::new(Intake::new(Arc::clone(gateway))),
         runtime,
         identity,
-        options("relay.ingress.batch", topics::BATCH_REQUESTS),
+        options(
+            "relay.ingress.batch",
+            topics::BATCH_REQUESTS,
+            grace.min(INTAKE_GRACE),
+        ),
     );
     let results = run_stage(
         Arc::new(Results::new(Arc::clone(gateway))),
         runtime,
         identity,
-        options("relay.ingress.batch-results", topics::OUTCOMES),
+        options("relay.ingress.batch-results", topics::OUTCOMES, grace),
     );
     tokio::try_join!(intake, results)?;
     Ok(())
