@@ -25,7 +25,11 @@ pub async fn a_commit_travels_with_the_publish(column: &Column) {
     let output = column.make("out", 1).await;
     let group = column.group("g");
     assert_eq!(column.bus.committed(&group, &partition).await.unwrap(), None);
-    let mut consumer = column.bus.subscribe(&group, &[topic.clone()]).await.unwrap();
+    let mut consumer = column
+        .bus
+        .subscribe(&group, std::slice::from_ref(&topic))
+        .await
+        .unwrap();
     records(&mut consumer, 3).await;
     let commits = commit(&group, &partition, 2);
     column
@@ -53,7 +57,11 @@ pub async fn a_commit_travels_with_the_publish(column: &Column) {
 pub async fn what_was_not_committed_is_delivered_again(column: &Column) {
     let (topic, partition) = input(column, 5).await;
     let group = column.group("g");
-    let mut consumer = column.bus.subscribe(&group, &[topic.clone()]).await.unwrap();
+    let mut consumer = column
+        .bus
+        .subscribe(&group, std::slice::from_ref(&topic))
+        .await
+        .unwrap();
     assert_eq!(texts(&records(&mut consumer, 5).await), ["0", "1", "2", "3", "4"]);
     consumer.commit(commit(&group, &partition, 2)).await.unwrap();
     drop(consumer);
@@ -65,7 +73,11 @@ pub async fn many_in_flight_commit_only_the_lowest_contiguous(column: &Column) {
     let (topic, partition) = input(column, 4).await;
     let output = column.make("out", 1).await;
     let group = column.group("g");
-    let mut consumer = column.bus.subscribe(&group, &[topic.clone()]).await.unwrap();
+    let mut consumer = column
+        .bus
+        .subscribe(&group, std::slice::from_ref(&topic))
+        .await
+        .unwrap();
     records(&mut consumer, 4).await;
     // They finish in the order 2, 0, 3; number 1 never does. What may be committed after each: nothing, 1, 1.
     for (finished, next) in [("2", None), ("0", Some(1)), ("3", Some(1))] {

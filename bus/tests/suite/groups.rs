@@ -80,7 +80,7 @@ pub async fn two_groups_each_read_everything(column: &Column) {
     for name in ["one", "two"] {
         let mut consumer = column
             .bus
-            .subscribe(&column.group(name), &[topic.clone()])
+            .subscribe(&column.group(name), std::slice::from_ref(&topic))
             .await
             .unwrap();
         let read: BTreeSet<String> = records(&mut consumer, 6).await.iter().map(text).collect();

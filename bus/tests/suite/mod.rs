@@ -134,7 +134,7 @@ impl Member {
         match event {
             ConsumerEvent::Assigned(partitions) => self.owned.extend(partitions),
             ConsumerEvent::Revoked(partitions) => {
-                self.owned.retain(|partition| !partitions.contains(partition))
+                self.owned.retain(|partition| !partitions.contains(partition));
             }
             ConsumerEvent::Records(records) => panic!("nothing was published yet: {records:?}"),
         }

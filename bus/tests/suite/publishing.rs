@@ -83,7 +83,7 @@ pub async fn headers_empty_values_and_tombstones_come_back(column: &Column) {
     headers.set("relay-request-id", "0198");
     headers.set("bytes", Bytes::from_static(&[0, 255, 10]));
     headers.set("empty", Bytes::new());
-    let base = Outgoing {
+    let whole = Outgoing {
         topic: topic.clone(),
         partition: Some(0),
         key: Some(Bytes::from_static(b"k")),
@@ -92,17 +92,17 @@ pub async fn headers_empty_values_and_tombstones_come_back(column: &Column) {
     };
     let tombstone = Outgoing {
         value: None,
-        ..base.clone()
+        ..whole.clone()
     };
-    let bare = Outgoing {
+    let plain = Outgoing {
         key: None,
         headers: Headers::default(),
         value: Some(Bytes::from_static(b"v")),
-        ..base.clone()
+        ..whole.clone()
     };
     column
         .bus
-        .publish(vec![base, tombstone, bare], Vec::new())
+        .publish(vec![whole, tombstone, plain], Vec::new())
         .await
         .unwrap();
     let mut reader = column
