@@ -38,7 +38,7 @@ pub trait Bus: Send + Sync + 'static {
 /// A member of a consumer group.
 #[async_trait]
 pub trait Consumer: Send {
-    /// The next event, when there is one.
+    /// The next event, when there is one. May be dropped and called again at any time: no record is lost by it.
     async fn next(&mut self) -> Result<ConsumerEvent, BusError>;
 
     /// Stops fetching from these partitions until [`Consumer::resume`]; their records wait in the log.
@@ -68,7 +68,8 @@ pub enum ConsumerEvent {
 /// A reader outside any group.
 #[async_trait]
 pub trait Reader: Send {
-    /// The next records, at least one, waiting for them if need be; each partition in order.
+    /// The next records, at least one, waiting for them if need be; each partition in order. May be dropped and called again
+    /// at any time: no record is lost by it.
     async fn next(&mut self) -> Result<Vec<Record>, BusError>;
 }
 

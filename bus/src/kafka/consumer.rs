@@ -94,14 +94,18 @@ impl Drop for KafkaConsumer {
 
 /// Waits for a record and takes with it what else lies ready. May be dropped at any time: nothing is awaited once the first
 /// record has been taken.
+///
+/// While the brokers are away librdkafka says so every second or so, and what it said lies ready like records do: all of it
+/// is one error, or the outage would last until the last of these had been heard.
 pub(super) async fn receive<C: ConsumerContext + 'static>(
     consumer: &StreamConsumer<C>,
 ) -> Result<Vec<Record>, BusError> {
     let mut stream = consumer.stream();
     let mut records = Vec::new();
     let mut bytes = 0;
-    loop {
-        let next = if records.is_empty() {
+    let mut failed = None;
+    while records.len() < MOST_RECORDS && bytes < MOST_BYTES {
+        let next = if records.is_empty() && failed.is_none() {
             stream.next().await
         } else {
             stream.next().now_or_never().flatten()
@@ -112,15 +116,16 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
                 bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
                 records.push(record);
             }
-            Some(Err(error)) => match error::of_consumption(&error) {
-                Some(grave) if records.is_empty() => return Err(grave),
-                _ => tracing::debug!(target: "rdkafka", %error, "the consumer goes on"),
-            },
-            None => return Ok(records),
+            Some(Err(error)) => {
+                tracing::debug!(target: "rdkafka", %error, "an error in the stream of records");
+                failed = error::of_consumption(&error).or(failed);
+            }
+            None => break,
         }
-        if records.len() >= MOST_RECORDS || bytes >= MOST_BYTES {
-            return Ok(records);
-        }
+    }
+    match failed {
+        Some(failed) if records.is_empty() => Err(failed),
+        _ => Ok(records),
     }
 }
 

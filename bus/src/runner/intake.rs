@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, pending};
 use tokio::time::Instant;
 
 use super::backoff::backoff;
@@ -38,7 +38,8 @@ pub(super) struct Intake {
     paused: bool,
     /// Runs while the bus is away.
     recovery: Option<BoxFuture<'static, ()>>,
-    failures: u32,
+    /// Whether reading failed and nothing has come since.
+    failed: bool,
 }
 
 impl Intake {
@@ -82,7 +83,7 @@ impl Intake {
             unwanted_since: None,
             paused: false,
             recovery: None,
-            failures: 0,
+            failed: false,
         }
     }
 
@@ -90,23 +91,26 @@ impl Intake {
     /// while. May be dropped and called again at any time.
     pub(super) async fn next(&mut self, wanted: bool) -> Result<Came, RunnerError> {
         loop {
-            if let Some(recovery) = &mut self.recovery {
-                recovery.await;
-                self.recovery = None;
-            }
             if let Err(error) = self.steer(wanted).await {
-                self.on_error(error)?;
+                self.on_error(error).await?;
                 continue;
             }
-            match self.consumer.next().await {
+            // Listened to even while it is away: a group's member that does not answer is thrown out.
+            let heard = tokio::select! {
+                heard = self.consumer.next() => heard,
+                () = recovered(&mut self.recovery) => {
+                    self.recovery = None;
+                    continue;
+                }
+            };
+            match heard {
                 Ok(event) => {
-                    if self.failures > 0 {
-                        self.failures = 0;
+                    if std::mem::take(&mut self.failed) {
                         self.health.up(BUS);
                     }
                     return Ok(self.take_in(event));
                 }
-                Err(error) => self.on_error(error)?,
+                Err(error) => self.on_error(error).await?,
             }
         }
     }
@@ -152,19 +156,25 @@ impl Intake {
     }
 
     /// Waits for what can be waited for, by a probe that runs beside everything else.
-    fn on_error(&mut self, error: BusError) -> Result<(), RunnerError> {
+    async fn on_error(&mut self, error: BusError) -> Result<(), RunnerError> {
         if !matches!(error, BusError::Unavailable(_) | BusError::UnknownTopic(_)) {
             return Err(error.into());
         }
-        self.failures += 1;
-        if self.failures == 1 {
+        self.failed = true;
+        if self.recovery.is_none() {
             tracing::warn!(messaging.group = self.options.group, %error, "reading waits");
+            self.recovery = Some(self.recovery(error).boxed());
         }
-        self.health.down(BUS, error.to_string());
+        tokio::time::sleep(self.options.retry_base).await;
+        Ok(())
+    }
+
+    /// Completes when the bus answers again.
+    fn recovery(&self, error: BusError) -> impl Future<Output = ()> + Send + use<> {
         let (bus, health, options) = (self.bus.clone(), self.health.clone(), self.options.clone());
-        let first = self.failures;
-        let probe = async move {
-            for failures in first.. {
+        health.down(BUS, error.to_string());
+        async move {
+            for failures in 1.. {
                 let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
                 tokio::time::sleep(wait).await;
                 match bus.probe().await {
@@ -173,11 +183,10 @@ impl Intake {
                 }
             }
             if matches!(error, BusError::Unavailable(_)) {
+                tracing::info!(messaging.group = options.group, "the bus answers again");
                 health.up(BUS);
             }
-        };
-        self.recovery = Some(probe.boxed());
-        Ok(())
+        }
     }
 
     /// The next record to begin with.
@@ -222,5 +231,12 @@ impl Intake {
             reason,
             "the group was not left in order"
         );
+    }
+}
+
+async fn recovered(recovery: &mut Option<BoxFuture<'static, ()>>) {
+    match recovery {
+        Some(recovery) => recovery.await,
+        None => pending().await,
     }
 }
