@@ -97,10 +97,14 @@ impl Metrics {
                 "result",
             )?,
             batch_results: make.counter("relay_ingress_batch_results_total", "Batch results handed out.")?,
-            superseded: make.counter(
-                "relay_ingress_outcomes_superseded_total",
-                "Outcomes that another one of the same request had preceded.",
-            )?,
+            superseded: make.keep(IntCounter::with_opts(
+                // Every consumer of outcomes counts these, told apart by the label.
+                Opts::new(
+                    "relay_outcomes_superseded_total",
+                    "Outcomes ignored because another one won.",
+                )
+                .const_label("service", "ingress"),
+            )?)?,
         })
     }
 }

@@ -207,7 +207,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     );
     eventually(async || {
         batch
-            .metric("relay_ingress_outcomes_superseded_total 1")
+            .metric(r#"relay_outcomes_superseded_total{service="ingress"} 1"#)
             .then_some(())
     })
     .await;
