@@ -60,7 +60,7 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
 
 /// Once all has ended, the tokens charged equal the fold of the winning outcomes.
 fn wrongly_charged(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
-    let Some(leader) = world.leader() else { return Vec::new() };
+    let Some(leader) = world.leader() else { return vec!["nobody leads, long after all faults".to_owned()] };
     let mut fold: BTreeMap<TenantId, (u64, u64)> = BTreeMap::new();
     for outcome in winners.values().filter(|outcome| outcome.lease.is_some()) {
         let sum = fold.entry(outcome.tenant.clone()).or_default();

@@ -121,7 +121,7 @@ impl World {
         }
         for cancel in due {
             for to in [Actor::Scheduler(0), Actor::Scheduler(1), Actor::Worker(0), Actor::Worker(1)] {
-                self.send(Actor::Ingress(number), to, Message::Cancel(cancel.clone()));
+                self.send(Actor::Ingress(number), to, Message::Cancel(Box::new(cancel.clone())));
             }
         }
     }
@@ -166,7 +166,7 @@ impl World {
                 Step::AskReplay { run, from_seq } => {
                     let worker = run.instance.as_str().strip_prefix("worker-").and_then(|n| n.parse().ok());
                     if let Some(worker) = worker {
-                        let question = Message::AskReplay(id.clone(), run, from_seq, actor);
+                        let question = Message::AskReplay(id.clone(), Box::new(run), from_seq, actor);
                         self.send(actor, Actor::Worker(worker), question);
                     }
                 }
@@ -177,7 +177,7 @@ impl World {
     pub(crate) fn ingress_hears(&mut self, number: u8, message: Message) {
         let now = self.now;
         match message {
-            Message::Frame(frame) => self.frames_arrive(number, vec![frame]),
+            Message::Frame(frame) => self.frames_arrive(number, vec![*frame]),
             Message::Replay(frames) => self.frames_arrive(number, frames),
             Message::Winner(id, outcome) => {
                 if let Some(waiting) = self.ingresses[usize::from(number)].waiting.get_mut(&id) {

@@ -28,7 +28,12 @@ impl<T> Topic<T> {
 
     /// The record at `offset`.
     pub fn get(&self, offset: i64) -> Option<&T> {
-        self.records.get(usize::try_from(offset).ok()?).map(|(_, record)| record)
+        self.entry(offset).map(|(_, record)| record)
+    }
+
+    /// The same, with when it was appended.
+    pub fn entry(&self, offset: i64) -> Option<(TimestampMs, &T)> {
+        self.records.get(usize::try_from(offset).ok()?).map(|(at, record)| (*at, record))
     }
 
     /// All of them.

@@ -1,5 +1,7 @@
 //! The control seam as it is: messages may be lost, repeated and reordered, but who lost one is told before the next arrives.
 
+use std::rc::Rc;
+
 use rand::Rng;
 use relay_schemas::{Cancel, Frame, FenceAnswer, Outcome, RequestId, Run, TimestampMs, WorkerStatus};
 
@@ -9,14 +11,14 @@ use crate::world::{Happening, World};
 /// What travels on the control seam.
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
-    Frame(Frame),
-    Status(WorkerStatus),
-    Cancel(Cancel),
+    Frame(Box<Frame>),
+    Status(Rc<WorkerStatus>),
+    Cancel(Box<Cancel>),
     /// Messages may have been lost here.
     Lost,
     AskWinner(RequestId, Actor),
     Winner(RequestId, Option<Box<Outcome>>),
-    AskReplay(RequestId, Run, u32, Actor),
+    AskReplay(RequestId, Box<Run>, u32, Actor),
     Replay(Vec<Frame>),
     AskFence(RequestId, u32, Actor),
     Fenced(RequestId, u32, FenceAnswer),

@@ -107,6 +107,14 @@ impl Schedule {
 }
 
 impl What {
+    /// How long its effect lasts, milliseconds.
+    pub fn lasting_ms(self) -> i64 {
+        match self {
+            Self::Crash(_, ms) | Self::Zombie(_, ms) | Self::Partition(_, ms) | Self::Rough(ms) | Self::Slow(ms) => ms,
+            Self::Ask { .. } | Self::Leave(_) | Self::Duplicate(_) => 0,
+        }
+    }
+
     fn draw(random: &mut SmallRng) -> Self {
         let actor = Actor::ALL[random.random_range(0..Actor::ALL.len())];
         match random.random_range(0..100) {

@@ -83,6 +83,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether it has read every outcome there is.
+    pub fn has_settled(&self, log: &Log) -> bool {
+        self.next[&Input::Outcomes] == log.outcomes.end()
+    }
+
     fn record(&self, kind: Kind, epoch: i64, now: TimestampMs) -> SchedulerRecord {
         let snapshot = (kind == Kind::Snapshot).then(|| self.core.snapshot());
         SchedulerRecord {
@@ -150,12 +155,9 @@ impl World {
     fn lead_or_follow(&mut self, number: u8) {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
-        for (offset, (at, record)) in self.log.scheduler.iter().enumerate() {
-            let offset = offset as i64;
-            if offset >= scheduler.leadership_next {
-                scheduler.leadership.observe(record, offset, at);
-                scheduler.leadership_next = offset + 1;
-            }
+        while let Some((at, record)) = self.log.scheduler.entry(scheduler.leadership_next) {
+            scheduler.leadership.observe(record, scheduler.leadership_next, at);
+            scheduler.leadership_next += 1;
         }
         let epoch = scheduler.leadership.epoch();
         let leads = scheduler.leadership.leads();
@@ -306,7 +308,7 @@ impl World {
         self.wake(Actor::Scheduler(number), now);
     }
 
-    /// Tokens that the present leader has charged, where one leads.
+    /// The scheduler that leads and may decide, if there is one.
     pub(crate) fn leader(&self) -> Option<&Scheduler> {
         self.schedulers.iter().find(|scheduler| scheduler.led.is_some() && scheduler.leadership.may_act(self.now))
     }

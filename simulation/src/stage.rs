@@ -9,20 +9,24 @@ pub(crate) struct Consumer {
     pub committed: i64,
     /// Whether the record at `next` is being published.
     pub busy: bool,
+    /// How far it goes back once that is acknowledged: a rebalance does not recall what is on its way.
+    back: i64,
 }
 
 impl Consumer {
     /// Starts again where it has committed.
     pub fn crash(&mut self) {
-        self.next = self.committed;
-        self.busy = false;
+        *self = Self { next: self.committed, committed: self.committed, ..Self::default() };
     }
 
     /// Reads `back` records again.
     pub fn reread(&mut self, back: i64) {
+        if self.busy {
+            self.back = back;
+            return;
+        }
         self.committed = (self.committed - back).max(0);
         self.next = self.committed;
-        self.busy = false;
     }
 
     /// What it published is acknowledged: on to the next one; the commit may be forgotten.
@@ -31,6 +35,10 @@ impl Consumer {
         self.next += 1;
         if commits {
             self.committed = self.next;
+        }
+        if self.back > 0 {
+            let back = std::mem::take(&mut self.back);
+            self.reread(back);
         }
     }
 }

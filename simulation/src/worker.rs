@@ -1,6 +1,7 @@
 //! A worker: the real books of what may run, and answers that say which run they come from.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::{Ending, Known, end};
@@ -109,7 +110,7 @@ impl World {
         let worker = &mut self.workers[usize::from(number)];
         let due = worker.changed || self.now.since_ms(worker.status_at) >= STATUS_EVERY_MS;
         if due {
-            let status = worker.status(self.now);
+            let status = Rc::new(worker.status(self.now));
             for scheduler in 0..2 {
                 self.send(Actor::Worker(number), Actor::Scheduler(scheduler), Message::Status(status.clone()));
             }

@@ -20,6 +20,8 @@ use crate::worker::Worker;
 
 /// After the last event everything is healed, and whatever was accepted must end within its deadline and this long.
 const GRACE_MS: i64 = 60_000;
+/// How long after the last fault records and messages may still be on their way.
+const QUIET_MS: i64 = 1_000;
 
 /// Rules that the simulation can be told to break, to show that it would notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub struct World {
     pub(crate) sink: TraceSink,
     pub(crate) sabotage: Sabotage,
     pub(crate) violations: Vec<String>,
+    /// When the last event was, or its fault was over.
+    pub(crate) healed_at: TimestampMs,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
     slow_until: TimestampMs,
@@ -128,6 +132,7 @@ impl World {
             sink: TraceSink::default(),
             sabotage,
             violations: Vec::new(),
+            healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
             slow_until: TimestampMs(0),
@@ -138,27 +143,28 @@ impl World {
         }
         for Event { at, what } in &schedule.events {
             world.push(world.now.plus_ms(*at), Happening::Event(*what));
+            world.healed_at = world.healed_at.max(world.now.plus_ms(at + what.lasting_ms()));
         }
         world
     }
 
     /// Runs to the end: until nothing is left to do, or until long after every deadline.
     pub fn run(&mut self) {
-        let last = self.queue.iter().map(|due| due.0.at).max().unwrap_or(self.now);
-        let end = last.plus_ms(20_000 + GRACE_MS);
+        let end = self.healed_at.plus_ms(20_000 + GRACE_MS);
         while let Some(Reverse(due)) = self.queue.pop() {
             self.now = due.at;
-            if self.now > end || self.quiet(last) {
+            if self.now > end || self.quiet() {
                 break;
             }
             self.happen(due.what);
         }
     }
 
-    /// All that was accepted has ended, all clients know, and no event is left.
-    fn quiet(&self, last: TimestampMs) -> bool {
-        self.now > last.plus_ms(6_000)
+    /// All faults are over, all that was accepted has ended, all clients know, and the leader has settled.
+    fn quiet(&self) -> bool {
+        self.now > self.healed_at.plus_ms(QUIET_MS)
             && self.clients.iter().all(Client::is_done)
+            && self.leader().is_some_and(|leader| leader.has_settled(&self.log))
             && self.log.requests.iter().all(|(_, request)| self.sink.winners.contains_key(&request.request_id))
     }
 
@@ -379,7 +385,7 @@ impl World {
     pub(crate) fn send_frames(&mut self, from: Actor, reply_to: Option<&str>, frames: Vec<Frame>) {
         let Some(ingress) = reply_to.and_then(ingress_of) else { return };
         for frame in frames {
-            self.send(from, ingress, Message::Frame(frame));
+            self.send(from, ingress, Message::Frame(Box::new(frame)));
         }
     }
 }

@@ -19,6 +19,9 @@ struct Arguments {
     /// Replays this one seed and prints what happened
     #[arg(long)]
     seed: Option<u64>,
+    /// Goes on after a failure and names every failing seed, with what did not hold
+    #[arg(long)]
+    every: bool,
 }
 
 fn main() -> ExitCode {
@@ -27,20 +30,22 @@ fn main() -> ExitCode {
         return explain(seed);
     }
     let begin = Instant::now();
-    match first_failure(arguments.from, arguments.from + arguments.seeds) {
+    let (from, to) = (arguments.from, arguments.from + arguments.seeds);
+    match first_failure(from, to, arguments.every) {
         Some(seed) => {
             println!("seed {seed} fails");
             explain(seed)
         }
         None => {
-            println!("{} schedules, one outcome each, in {:.0} s", arguments.seeds, begin.elapsed().as_secs_f64());
+            let took = begin.elapsed().as_secs_f64();
+            println!("{} schedules hold, in {took:.0} s: one outcome each, nothing lost, nothing late, no untruth told", to - from);
             ExitCode::SUCCESS
         }
     }
 }
 
 /// The lowest failing seed that any thread finds before all stop.
-fn first_failure(from: u64, to: u64) -> Option<u64> {
+fn first_failure(from: u64, to: u64, every: bool) -> Option<u64> {
     let (next, failed) = (AtomicU64::new(from), AtomicU64::new(u64::MAX));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -48,11 +53,15 @@ fn first_failure(from: u64, to: u64) -> Option<u64> {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to || failed.load(Ordering::Relaxed) < seed {
+                    if seed >= to || !every && failed.load(Ordering::Relaxed) < seed {
                         return;
                     }
-                    if !violations(&Schedule::of(seed), Sabotage::None).is_empty() {
+                    let wrong = violations(&Schedule::of(seed), Sabotage::None);
+                    if let Some(first) = wrong.first() {
                         failed.fetch_min(seed, Ordering::Relaxed);
+                        if every {
+                            println!("seed {seed}: {first}");
+                        }
                     }
                     if seed % 50_000 == 0 && seed > from {
                         eprintln!("{} of {} schedules", seed - from, to - from);
