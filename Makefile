@@ -32,8 +32,8 @@ simulate: ## All services' pure cores in virtual time, with faults
 
 .PHONY: prove
 prove: tools ## The promises, with kill -9 at every step, against real servers
-	@cargo build --release -p relay
-	@exec $(LOCAL) run --dir .relay/prove --fresh -- cargo run --release -p relay-tests --bin prove -- $(ARGS)
+	@cargo build --release -p relay-tests --bins
+	@exec $(LOCAL) run --dir .relay/prove --fresh -- target/release/prove $(ARGS)
 
 .PHONY: bench-hop
 bench-hop: tools ## What one hop costs, on the embedded bus and on Kafka
@@ -42,7 +42,8 @@ bench-hop: tools ## What one hop costs, on the embedded bus and on Kafka
 .PHONY: bench-pipeline
 bench-pipeline: tools ## What the whole pipeline adds to a request
 	@cargo build --release -p relay
-	@exec $(LOCAL) run --dir .relay/bench --fresh -- cargo run --release -p relay-bench --bin bench-pipeline -- $(ARGS)
+	@cargo build --release -p relay-tests --bin mock-backend -p relay-bench --bin bench-pipeline
+	@exec $(LOCAL) run --dir .relay/bench --fresh -- target/release/bench-pipeline $(ARGS)
 
 .PHONY: servers
 servers: ## Kafka, NATS, Redis and Postgres until Ctrl-C (data kept in .relay/servers)

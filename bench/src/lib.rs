@@ -1,3 +1,4 @@
 //! Benchmarks: the hop and the pipeline.
 
 pub mod hop;
+pub mod pipeline;

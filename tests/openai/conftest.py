@@ -23,7 +23,7 @@ def free_port():
 
 def executable():
     """The build that the Rust tests made, or the one `make up` made; whichever is newer."""
-    built = [ROOT / "target" / profile / "relay" for profile in ("debug", "release")]
+    built = [ROOT / "target" / name for name in ("debug/relay-with-crash-points", "debug/relay", "release/relay")]
     built = [path for path in built if path.exists()]
     assert built, "no executable: `cargo build -p relay` makes it"
     return max(built, key=lambda path: path.stat().st_mtime)

@@ -10,6 +10,7 @@ pub mod load;
 pub mod mock;
 pub mod process;
 pub mod production;
+pub mod proofs;
 pub mod servers;
 pub mod settle;
 pub mod takeover;

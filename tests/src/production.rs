@@ -136,6 +136,11 @@ impl Production {
         self.processes.remove(instance);
     }
 
+    /// Whether one process is gone.
+    pub fn ended(&mut self, instance: &Instance) -> bool {
+        self.processes.get_mut(instance).is_none_or(|process| process.ended().is_some())
+    }
+
     /// Asks one process to drain and waits for its end.
     pub fn stop(&mut self, instance: &Instance) -> anyhow::Result<()> {
         if let Some(mut process) = self.processes.remove(instance) {

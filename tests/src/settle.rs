@@ -35,11 +35,16 @@ pub async fn settle(gateway: &mut Gateway, saw: &[Saw], most: Duration) -> anyho
     }
 }
 
-/// Every trace row, by request.
+/// Every trace row, by request, page by page.
 pub async fn traces(store: &dyn Store) -> anyhow::Result<BTreeMap<RequestId, OutcomeStatus>> {
-    let filter = TraceFilter { limit: u32::MAX, ..TraceFilter::default() };
-    let rows = store.traces(&filter).await?;
-    Ok(rows.into_iter().map(|row| (row.request_id, row.status)).collect())
+    let mut all = BTreeMap::new();
+    let mut filter = TraceFilter { limit: TraceFilter::MOST, ..TraceFilter::default() };
+    loop {
+        let page = store.traces(&filter).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        (filter.before, filter.before_id) = (Some(last.ended_at), Some(last.request_id.clone()));
+        all.extend(page.into_iter().map(|row| (row.request_id, row.status)));
+    }
 }
 
 /// Waits until everything that a running deployment has accepted has ended, judging from the raw log again and again.

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use relay_bus::{Bus, Record, topics};
 use relay_schemas::{Registry, RequestId, TimestampMs, Work};
-use relay_store::{PostgresOptions, PostgresStore};
 
-use crate::gateway::server;
-use crate::ledger;
 use crate::load::seed_batch;
 use crate::production::{Instance, Production};
 use crate::settle::settle_running;
+use crate::{ledger, proofs};
 
 /// What was seen.
 #[derive(Debug)]
@@ -37,9 +35,7 @@ pub async fn scheduler_dies(program: &str, waiting: u64) -> anyhow::Result<Repor
     let killed = TimestampMs::now();
     deployment.kill(&leader);
     let first = first_dispatch_after(&*bus, epoch).await?;
-    let url = server("RELAY_POSTGRES_URL")?;
-    let store = PostgresStore::connect(PostgresOptions { url, ..PostgresOptions::default() })?;
-    settle_running(&*bus, &store, &[], Duration::from_secs(120)).await?;
+    settle_running(&*bus, &proofs::store()?, &[], Duration::from_secs(120)).await?;
     ensure!(twice_under_one_attempt(&*bus).await? == 0, "an attempt was dispatched twice");
     let first_dispatch = Duration::from_millis(first.since_ms(killed).max(0).unsigned_abs());
     Ok(Report { first_dispatch, waiting, running })

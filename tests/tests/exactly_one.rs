@@ -2,46 +2,17 @@
 
 use std::time::Duration;
 
-use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
+use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use relay_tests::crash::POINTS;
 use relay_tests::gateway::{Gateway, KILLABLE};
-use relay_tests::load::{Load, run, seed_batch};
+use relay_tests::proofs::{MOST, embedded_dies_at, embedded_storm};
 use relay_tests::settle::settle;
-use relay_tests::{ledger, load};
-
-const MOST: Duration = Duration::from_secs(60);
-
-fn short_load(gateway: &Gateway, seed: u64) -> Load {
-    Load { rate: 40, lasting: Duration::from_secs(1), seed, bases: vec![gateway.base_url.clone()] }
-}
-
-async fn seeded(gateway: &Gateway, seed: u64) -> anyhow::Result<()> {
-    seed_batch(&*ledger::embedded(&gateway.data())?, seed, 4).await;
-    Ok(())
-}
-
-async fn dies_at(point: &str, seed: u64) -> anyhow::Result<()> {
-    let mut gateway = Gateway::prepare(KILLABLE, &["--token-ms", "2"])?;
-    seeded(&gateway, seed).await?;
-    gateway.run(Some(point))?;
-    // A point on the way up kills it before it is ready; any other only under load.
-    let mut saw = Vec::new();
-    if gateway.ready().await.is_ok() {
-        saw = run(&short_load(&gateway, seed), None).await;
-    }
-    gateway.crashed(Duration::from_secs(20))?;
-    gateway.run(None)?;
-    gateway.ready().await?;
-    saw.extend(run(&short_load(&gateway, seed + 500), None).await);
-    settle(&mut gateway, &saw, MOST).await?;
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
     let mut failed = Vec::new();
     for (number, point) in POINTS.iter().enumerate() {
-        if let Err(error) = dies_at(point, number as u64 + 1).await {
+        if let Err(error) = embedded_dies_at(point, number as u64 + 1).await {
             failed.push(format!("{point}: {error:#}"));
         }
     }
@@ -50,21 +21,7 @@ async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_kills_at_random_moments_loses_and_doubles_nothing() {
-    let mut gateway = Gateway::prepare(KILLABLE, &["--token-ms", "2"]).expect("the gateway can be prepared");
-    let mut saw: Vec<Saw> = Vec::new();
-    for round in 0..3 {
-        seeded(&gateway, 100 + round).await.expect("batch lines can be seeded");
-        gateway.run(None).expect("it starts");
-        gateway.ready().await.expect("it becomes ready");
-        let load = Load { rate: 100, lasting: Duration::from_secs(2), seed: 100 + round, bases: vec![gateway.base_url.clone()] };
-        let storm = tokio::spawn(async move { load::run(&load, None).await });
-        tokio::time::sleep(Duration::from_millis(rand::random_range(300..1_900))).await;
-        gateway.kill();
-        saw.extend(storm.await.expect("the load ends"));
-    }
-    gateway.run(None).expect("it starts");
-    gateway.ready().await.expect("it becomes ready");
-    let ledger = settle(&mut gateway, &saw, MOST).await.expect("exactly one outcome each");
+    let ledger = embedded_storm(3, 100, Duration::from_secs(2)).await.expect("exactly one outcome each");
     assert!(ledger.accepted.len() > 100, "only {} requests were accepted", ledger.accepted.len());
 }
 

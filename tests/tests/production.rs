@@ -6,25 +6,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use relay_bus::Bus;
-use relay_store::{PostgresOptions, PostgresStore, Store};
 use relay_tests::ask::{End, Manner, ask, unique_prompt};
-use relay_tests::gateway::{KILLABLE, server};
-use relay_tests::load::{Load, run, seed_batch};
+use relay_tests::gateway::KILLABLE;
+use relay_tests::load::{Load, run};
 use relay_tests::production::{Instance, Production};
+use relay_tests::proofs::{MOST, production_storm, store};
 use relay_tests::settle::settle_running;
 use relay_tests::{files, ledger, servers, takeover};
 use tokio::sync::Mutex;
 
 static TURN: Mutex<()> = Mutex::const_new(());
-const MOST: Duration = Duration::from_secs(90);
-
-fn store() -> impl Store {
-    let url = server("RELAY_POSTGRES_URL").expect("the servers run");
-    PostgresStore::connect(PostgresOptions { url, ..PostgresOptions::default() }).expect("a valid URL")
-}
-
 async fn judged(bus: &dyn Bus, saw: &[relay_tests::ask::Saw]) -> ledger::Ledger {
-    settle_running(bus, &store(), saw, MOST).await.expect("exactly one outcome each")
+    settle_running(bus, &store().expect("the servers run"), saw, MOST).await.expect("exactly one outcome each")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,24 +35,9 @@ async fn the_official_openai_package_works_against_six_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killing_one_instance_of_each_service_under_load_loses_and_doubles_nothing() {
+async fn killing_an_instance_of_each_service_under_load_loses_and_doubles_nothing() {
     let _turn = TURN.lock().await;
-    let mut deployment = Production::start(KILLABLE, 2, &["--token-ms", "2"]).await.expect("twelve processes start");
-    let bus = ledger::kafka().expect("Kafka runs");
-    seed_batch(&*bus, 1, 20).await;
-    let load = Load { rate: 50, lasting: Duration::from_secs(14), seed: 1, bases: deployment.base_urls.clone() };
-    let storm = tokio::spawn({
-        let bus = bus.clone();
-        async move { run(&load, Some(bus)).await }
-    });
-    for instance in deployment.instances().into_iter().filter(|instance| instance.number == 0) {
-        tokio::time::sleep(Duration::from_millis(rand::random_range(1_000..2_000))).await;
-        deployment.kill(&instance);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        deployment.run(&instance, None).expect("it starts again");
-    }
-    let saw = storm.await.expect("the load ends");
-    let ledger = judged(&*bus, &saw).await;
+    let ledger = production_storm(1, 50).await.expect("exactly one outcome each");
     assert!(ledger.accepted.len() > 300, "only {} requests were accepted", ledger.accepted.len());
 }
 
@@ -114,9 +92,31 @@ async fn a_worker_that_dies_hands_its_unseen_requests_to_another() {
     let load = Load { rate: 20, lasting: Duration::from_secs(2), seed: 80, bases: deployment.base_urls.clone() };
     let loaded = tokio::spawn(async move { run(&load, None).await });
     tokio::time::sleep(Duration::from_millis(2_200)).await;
-    deployment.kill(&Instance { service: "workers", number: 0 });
+    let victim = busiest_worker(&deployment).await;
+    deployment.kill(&victim);
     let saw = loaded.await.expect("the load ends");
     let ledger = judged(&*bus, &saw).await;
-    let second = ledger.winners.values().filter_map(|(outcome, ..)| outcome.lease.as_ref()).filter(|lease| lease.attempt > 1);
-    assert!(second.count() > 0, "no request ran a second time: the dead worker held none");
+    let leases: Vec<_> = ledger.winners.values().filter_map(|(outcome, ..)| outcome.lease.as_ref()).collect();
+    let again = leases.iter().filter(|lease| lease.attempt > 1).count();
+    let by_worker: std::collections::BTreeMap<_, usize> = leases.iter().fold(Default::default(), |mut sum, lease| {
+        *sum.entry(lease.worker.to_string()).or_default() += 1;
+        sum
+    });
+    assert!(again > 0, "no request ran a second time; winners by worker: {by_worker:?}");
+}
+
+/// The worker whose metrics say that it holds most.
+async fn busiest_worker(deployment: &Production) -> Instance {
+    let mut held = Vec::new();
+    for number in 0..2 {
+        let instance = Instance { service: "workers", number };
+        let url = format!("{}/metrics", deployment.ops_url(&instance));
+        let metrics = relay_tests::http::get(&url).await.expect("it answers").text().await.expect("as text");
+        let lanes = metrics.lines().filter(|line| line.starts_with("relay_workers_in_flight_requests{"));
+        let held_here: f64 = lanes.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        held.push((held_here as i64, instance));
+    }
+    let (most, busiest) = held.into_iter().max_by_key(|(held, _)| *held).expect("there are two");
+    assert!(most > 0, "no worker holds anything under load");
+    busiest
 }
