@@ -20,8 +20,17 @@ mod tests {
     #[test]
     fn a_part_cannot_leak_into_its_neighbour() {
         let one = cache_key(&TenantId::new("ab"), "c", "d");
-        for (tenant, hash, signature) in [("a", "bc", "d"), ("ab", "cd", ""), ("ab", "", "cd"), ("abc", "", "d")] {
-            assert_ne!(one, cache_key(&TenantId::new(tenant), hash, signature), "{tenant} {hash} {signature}");
+        for (tenant, hash, signature) in [
+            ("a", "bc", "d"),
+            ("ab", "cd", ""),
+            ("ab", "", "cd"),
+            ("abc", "", "d"),
+        ] {
+            assert_ne!(
+                one,
+                cache_key(&TenantId::new(tenant), hash, signature),
+                "{tenant} {hash} {signature}"
+            );
         }
     }
 

@@ -1,24 +1,12 @@
-//! Who may end a request, and the one place where outcomes are made.
+//! The one place where outcomes are made.
 
 use relay_schemas::{
-    Answer, Final, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request, RequestId, Run, Service,
-    TenantId, TimestampMs, Timings, Usage, Work,
+    Answer, Final, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request, RequestId, Run, TenantId,
+    TimestampMs, Timings, Usage, Work,
 };
 
-/// Whether `service` may end a request with `status` (DESIGN.md, "who may end it").
-pub const fn may_end(service: Service, status: OutcomeStatus) -> bool {
-    use OutcomeStatus as O;
-    use Service as S;
-    match status {
-        O::Completed => matches!(service, S::Workers),
-        O::Cached => matches!(service, S::CacheService),
-        O::Rejected => matches!(service, S::Scheduler),
-        O::Failed => matches!(service, S::Planner | S::Workers | S::Scheduler | S::Runner),
-        O::Expired => matches!(service, S::Planner | S::CacheService | S::Scheduler | S::Workers),
-        O::Cancelled => matches!(service, S::Scheduler | S::Workers),
-        O::Refused => matches!(service, S::Ingress),
-    }
-}
+use crate::is_success;
+use crate::life::Event;
 
 /// All that is known of a request at the stage that ends it.
 #[derive(Debug, Clone, Copy)]
@@ -81,14 +69,9 @@ impl Ending {
 /// The outcome of a request that ends here.
 ///
 /// # Panics
-/// In builds with debug assertions, if `run.service` may not end a request this way: that is a bug of the caller's.
+/// In builds with debug assertions, if `run.service` may not end a request this way from where it stands (see
+/// [`crate::life`]): that is a bug of the caller's.
 pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
-    debug_assert!(
-        may_end(run.service, ending.status),
-        "{:?} may not say {:?}",
-        run.service,
-        ending.status
-    );
     let (request, planning, caching, work) = match known {
         Known::Headers(..) => (None, None, None, None),
         Known::Request(request) => (Some(request), None, None, None),
@@ -111,7 +94,7 @@ pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outc
         (_, Some(request)) => (request.request_id.clone(), request.tenant.clone()),
         (_, None) => unreachable!("every other stage knows the request"),
     };
-    Outcome {
+    let outcome = Outcome {
         request_id,
         tenant,
         status: ending.status,
@@ -134,7 +117,24 @@ pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outc
         },
         request: request.cloned(),
         ended_at: now,
-    }
+    };
+    let ended = Event::end_of(&outcome);
+    debug_assert!(ended.is_theirs(), "{ended:?} is not theirs to say");
+    outcome
+}
+
+/// How far the clocks of two hosts may lie apart, milliseconds.
+const CLOCKS_DIFFER_MS: i64 = 500;
+
+/// Until when an acknowledged success is sure to be the first outcome, as far as time goes: from the deadline on, a stage
+/// that reads the request again may have said `expired` before it. Whoever is later leaves the end to be asked for.
+pub fn sure_until(outcome: &Outcome) -> TimestampMs {
+    let Some(request) = outcome.request.as_ref().filter(|_| is_success(outcome.status)) else {
+        return TimestampMs(i64::MAX);
+    };
+    let planned = outcome.planning.as_ref().map(|planning| planning.plan.deadline);
+    let deadline = planned.map_or(request.deadline, |planned| planned.min(request.deadline));
+    deadline.plus_ms(-CLOCKS_DIFFER_MS)
 }
 
 /// What the last frame of a run says about its outcome.
@@ -148,5 +148,103 @@ pub fn final_of(outcome: &Outcome) -> Final {
         model: answer.map(|answer| answer.model.clone()).unwrap_or_default(),
         usage: outcome.usage,
         retry_after_ms: outcome.retry_after_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::{CacheFlags, Class, Decoding, Plan, Planning, Service, TokenCount, Verifier};
+
+    use super::*;
+
+    fn planned(deadline: i64, plan_deadline: i64) -> Planned {
+        let request = Request {
+            request_id: "r".into(),
+            tenant: "t".into(),
+            class: Class::Interactive,
+            model: "m".to_owned(),
+            canonical: "{}".to_owned(),
+            request_hash: "hash".to_owned(),
+            stream: false,
+            include_usage: false,
+            prompt_tokens: TokenCount(1),
+            requested_tokens: None,
+            temperature: None,
+            accepted_at: TimestampMs(1),
+            deadline: TimestampMs(deadline),
+            reply_to: None,
+            idempotency_key: None,
+            batch: None,
+        };
+        let decoding = Decoding {
+            profile: "plain".to_owned(),
+            max_tokens: TokenCount(1),
+            temperature: 0.0,
+            top_p: None,
+            top_k: None,
+            seed: None,
+            stop: Vec::new(),
+        };
+        let plan = Plan {
+            policy_version: "p@1".to_owned(),
+            tier: "standard".to_owned(),
+            candidates: Vec::new(),
+            decoding,
+            lane_threshold_tokens: TokenCount(1),
+            predicted_tokens: TokenCount(1),
+            slo_ttft_ms: 1,
+            deadline: TimestampMs(plan_deadline),
+            cache: CacheFlags {
+                exact: false,
+                semantic: false,
+                ttl_ms: 0,
+            },
+            verifier: Verifier::Off,
+            signature: String::new(),
+            plan_hash: String::new(),
+        };
+        let planning = Planning {
+            plan,
+            rules: Vec::new(),
+            adjustments: Vec::new(),
+            planned_at: TimestampMs(1),
+        };
+        Planned { request, planning }
+    }
+
+    fn run(service: Service) -> Run {
+        Run {
+            service,
+            instance: "i".into(),
+            epoch: 1,
+            attempt: 1,
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "is not theirs to say")]
+    fn an_end_by_someone_who_does_not_have_the_request_is_a_bug() {
+        let completed = Ending::of(OutcomeStatus::Completed);
+        end(
+            Known::Planned(&planned(9, 9)),
+            run(Service::Workers),
+            completed,
+            TimestampMs(1),
+        );
+    }
+
+    /// Found by the simulation, seeds 127216 and 225317: at the deadline a `planned` record was read again and expired,
+    /// just before the outcome of the worker that had its successor.
+    #[test]
+    fn a_success_is_sure_until_the_earlier_deadline_and_a_failure_always() {
+        for (deadline, plan_deadline, sure) in [(10_000, 20_000, 9_500), (20_000, 10_000, 9_500)] {
+            let planned = planned(deadline, plan_deadline);
+            let expired = Ending::of(OutcomeStatus::Expired);
+            let known = Known::Planned(&planned);
+            let mut outcome = end(known, run(Service::Planner), expired, TimestampMs(1));
+            assert_eq!(sure_until(&outcome), TimestampMs(i64::MAX));
+            outcome.status = OutcomeStatus::Completed;
+            assert_eq!(sure_until(&outcome), TimestampMs(sure));
+        }
     }
 }

@@ -160,7 +160,7 @@ impl Follower {
             return Vec::new();
         }
         match &self.following {
-            None => self.follow(Some(frame.run.clone())),
+            None => self.begin(frame.run.clone()),
             Some(run) if *run == frame.run => {}
             Some(_) => return self.on_second_run(now),
         }
@@ -244,6 +244,13 @@ impl Follower {
         self.end = None;
         self.mends = 0;
         self.mend_at = None;
+    }
+
+    /// Follows the first run seen. A later attempt than the first means that one was revoked, and the question to fence
+    /// it may have been lost: its worker may still be the first to end.
+    fn begin(&mut self, run: Run) {
+        self.in_doubt |= run.service == Service::Workers && run.attempt > 1;
+        self.follow(Some(run));
     }
 
     fn on_second_run(&mut self, now: TimestampMs) -> Vec<Step> {

@@ -4,8 +4,9 @@ mod cache_key;
 mod digest;
 mod ending;
 mod follower;
+pub mod life;
 
 pub use cache_key::cache_key;
 pub use digest::Digest;
-pub use ending::{Ending, Known, end, final_of, may_end};
+pub use ending::{Ending, Known, end, final_of, sure_until};
 pub use follower::{Broken, Follower, Patience, Step, is_success};

@@ -294,6 +294,18 @@ fn after_a_fence_every_end_is_confirmed_even_one_that_no_worker_sent() {
     assert_eq!(confirm(&mut follower, &lost), [finish(&lost, "")]);
 }
 
+/// Found by the simulation, seed 88001: the question to fence the first attempt was lost, and its outcome still came first.
+#[test]
+fn the_end_of_a_later_attempt_is_confirmed_even_if_nobody_asked_to_fence_the_first() {
+    for mut follower in [streamed(), whole()] {
+        follower.on_frame(piece(2, 0, "x"), START);
+        assert_eq!(follower.on_frame(last(2, 1, "x"), START), []);
+        let won = outcome(&run(2), "x");
+        let steps = confirm(&mut follower, &won);
+        assert!(matches!(steps.last(), Some(Step::Finish { .. })), "{steps:?}");
+    }
+}
+
 #[test]
 fn after_a_loss_the_end_of_a_run_must_be_confirmed() {
     let mut follower = streamed();

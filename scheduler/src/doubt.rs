@@ -15,7 +15,7 @@ use crate::pool::{Event, Shared};
 const CONTROL: &str = "control";
 /// How long workers get to show themselves once the control seam is back.
 const GRACE: Duration = Duration::from_millis(500);
-/// How often an ingress is asked.
+/// How often an ingress is asked, over a seam that works.
 const QUESTIONS: u32 = 2;
 
 /// Waits for a working control seam (a seam that is down makes every worker look lost), then says where outcomes end now.
@@ -68,7 +68,9 @@ async fn ask_twice(shared: &Shared, subject: &str, attempt: &Attempt) -> Option<
         request_id: attempt.request_id.clone(),
         attempt: attempt.attempt,
     };
-    for _ in 0..QUESTIONS {
+    let mut wait = Wait::new(&shared.config);
+    let mut asked = 0;
+    while asked < QUESTIONS {
         let answer: Result<FenceAnswer, ControlError> =
             ask(&*shared.control, subject, &question, timeout).await;
         match answer {
@@ -77,6 +79,15 @@ async fn ask_twice(shared: &Shared, subject: &str, attempt: &Attempt) -> Option<
                 tracing::debug!(request.id = %attempt.request_id, %error, "an ingress did not answer a fence question");
             }
         }
+        // What was lost on our own side of the seam was never asked, and nobody tells the ingress that it missed it.
+        match shared.control.probe().await {
+            Ok(()) => asked += 1,
+            Err(error) => {
+                shared.runtime.health.down(CONTROL, error.to_string());
+                wait.once().await;
+            }
+        }
     }
+    shared.runtime.health.up(CONTROL);
     None
 }

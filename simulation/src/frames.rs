@@ -5,7 +5,12 @@ use relay_schemas::{Frame, Outcome};
 
 /// The end of `outcome`'s run, with its text where the client has none of it.
 pub(crate) fn final_frames(outcome: &Outcome, seq: u32, with_text: bool) -> Vec<Frame> {
-    let text = outcome.answer.as_ref().filter(|_| with_text).map(|answer| answer.text.clone()).unwrap_or_default();
+    let text = outcome
+        .answer
+        .as_ref()
+        .filter(|_| with_text)
+        .map(|answer| answer.text.clone())
+        .unwrap_or_default();
     vec![Frame {
         request_id: outcome.request_id.clone(),
         run: outcome.run.clone(),

@@ -32,7 +32,11 @@ struct Waiting {
 
 impl Ingress {
     pub fn new(number: u8) -> Self {
-        Self { number, waiting: BTreeMap::new(), leaving: BTreeMap::new() }
+        Self {
+            number,
+            waiting: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+        }
     }
 
     fn actor(&self) -> Actor {
@@ -46,7 +50,12 @@ impl World {
         let number = self.random.random_range(0..2u8);
         let client = self.clients.len();
         let deadline = self.now.plus_ms(within);
-        let mut asked = Client { request: None, text: String::new(), end: None, deadline };
+        let mut asked = Client {
+            request: None,
+            text: String::new(),
+            end: None,
+            deadline,
+        };
         if self.life(Actor::Ingress(number)).epoch == 0 {
             asked.end = Some(Saw::Error);
             return self.clients.push(asked);
@@ -68,13 +77,19 @@ impl World {
 
     /// The n-th client goes away.
     pub(crate) fn leave(&mut self, client: usize) {
-        let Some(gone) = self.clients.get_mut(client).filter(|client| !client.is_done()) else { return };
+        let Some(gone) = self.clients.get_mut(client).filter(|client| !client.is_done()) else {
+            return;
+        };
         gone.end = Some(Saw::Left);
-        let (Some(id), deadline) = (gone.request.clone(), gone.deadline) else { return };
+        let (Some(id), deadline) = (gone.request.clone(), gone.deadline) else {
+            return;
+        };
         for number in 0..2 {
             let ingress = &mut self.ingresses[number];
             if ingress.waiting.remove(&id).is_some() {
-                ingress.leaving.insert(id.clone(), (tenant_of(&id), self.now, deadline));
+                ingress
+                    .leaving
+                    .insert(id.clone(), (tenant_of(&id), self.now, deadline));
                 let actor = ingress.actor();
                 self.wake(actor, self.now);
             }
@@ -91,9 +106,15 @@ impl World {
 
     pub(crate) fn step_ingress(&mut self, number: u8) {
         let now = self.now;
-        let ids: Vec<RequestId> = self.ingresses[usize::from(number)].waiting.keys().cloned().collect();
+        let ids: Vec<RequestId> = self.ingresses[usize::from(number)]
+            .waiting
+            .keys()
+            .cloned()
+            .collect();
         for id in ids {
-            let Some(waiting) = self.ingresses[usize::from(number)].waiting.get_mut(&id) else { continue };
+            let Some(waiting) = self.ingresses[usize::from(number)].waiting.get_mut(&id) else {
+                continue;
+            };
             let late = now > self.clients[waiting.client].deadline.plus_ms(DEADLINE_GRACE_MS);
             if late {
                 let client = waiting.client;
@@ -117,11 +138,24 @@ impl World {
         let mut due = Vec::new();
         for (id, (tenant, next, _)) in leaving.iter_mut().filter(|(_, (_, next, _))| *next <= now) {
             *next = now.plus_ms(CANCEL_EVERY_MS);
-            due.push(Cancel { request_id: id.clone(), tenant: tenant.clone(), reason: "client_gone".to_owned() });
+            due.push(Cancel {
+                request_id: id.clone(),
+                tenant: tenant.clone(),
+                reason: "client_gone".to_owned(),
+            });
         }
         for cancel in due {
-            for to in [Actor::Scheduler(0), Actor::Scheduler(1), Actor::Worker(0), Actor::Worker(1)] {
-                self.send(Actor::Ingress(number), to, Message::Cancel(Box::new(cancel.clone())));
+            for to in [
+                Actor::Scheduler(0),
+                Actor::Scheduler(1),
+                Actor::Worker(0),
+                Actor::Worker(1),
+            ] {
+                self.send(
+                    Actor::Ingress(number),
+                    to,
+                    Message::Cancel(Box::new(cancel.clone())),
+                );
             }
         }
     }
@@ -130,7 +164,9 @@ impl World {
     fn plan_ingress(&mut self, number: u8) {
         let ingress = &self.ingresses[usize::from(number)];
         let waiting = ingress.waiting.values().flat_map(|waiting| {
-            let deadline = self.clients[waiting.client].deadline.plus_ms(DEADLINE_GRACE_MS + 1);
+            let deadline = self.clients[waiting.client]
+                .deadline
+                .plus_ms(DEADLINE_GRACE_MS + 1);
             waiting.follower.next_wakeup().into_iter().chain([deadline])
         });
         let leaving = ingress.leaving.values().map(|(_, next, _)| *next);
@@ -143,7 +179,9 @@ impl World {
     fn follow(&mut self, number: u8, id: &RequestId, steps: Vec<Step>) {
         let actor = Actor::Ingress(number);
         for step in steps {
-            let Some(waiting) = self.ingresses[usize::from(number)].waiting.get(id) else { return };
+            let Some(waiting) = self.ingresses[usize::from(number)].waiting.get(id) else {
+                return;
+            };
             let (client, streamed) = (waiting.client, waiting.streamed);
             match step {
                 Step::Show(text) => self.clients[client].text.push_str(&text),
@@ -152,7 +190,11 @@ impl World {
                         self.clients[client].text = text;
                     }
                     let good = relay_lifecycle::is_success(end.status);
-                    let saw = if good { Saw::Finished(end.finish_reason.unwrap_or_default()) } else { Saw::Error };
+                    let saw = if good {
+                        Saw::Finished(end.finish_reason.unwrap_or_default())
+                    } else {
+                        Saw::Error
+                    };
                     self.note(|| format!("client of {id} sees {saw:?}"));
                     self.clients[client].end.get_or_insert(saw);
                     self.ingresses[usize::from(number)].waiting.remove(id);
@@ -164,7 +206,11 @@ impl World {
                 }
                 Step::AskWinner => self.send(actor, Actor::TraceSink, Message::AskWinner(id.clone(), actor)),
                 Step::AskReplay { run, from_seq } => {
-                    let worker = run.instance.as_str().strip_prefix("worker-").and_then(|n| n.parse().ok());
+                    let worker = run
+                        .instance
+                        .as_str()
+                        .strip_prefix("worker-")
+                        .and_then(|n| n.parse().ok());
                     if let Some(worker) = worker {
                         let question = Message::AskReplay(id.clone(), Box::new(run), from_seq, actor);
                         self.send(actor, Actor::Worker(worker), question);
@@ -193,10 +239,20 @@ impl World {
             Message::AskFence(id, attempt, scheduler) => {
                 let waiting = self.ingresses[usize::from(number)].waiting.get_mut(&id);
                 let answer = match waiting {
-                    Some(waiting) => FenceAnswer { known: true, saw_token: waiting.follower.fence(attempt) },
-                    None => FenceAnswer { known: false, saw_token: false },
+                    Some(waiting) => FenceAnswer {
+                        known: true,
+                        saw_token: waiting.follower.fence(attempt),
+                    },
+                    None => FenceAnswer {
+                        known: false,
+                        saw_token: false,
+                    },
                 };
-                self.send(Actor::Ingress(number), scheduler, Message::Fenced(id, attempt, answer));
+                self.send(
+                    Actor::Ingress(number),
+                    scheduler,
+                    Message::Fenced(id, attempt, answer),
+                );
             }
             _ => {}
         }
@@ -232,11 +288,19 @@ fn request(
     let request_id = RequestId::new(format!("r{client}"));
     let tenant = tenant_of(&request_id);
     // Below six the question is asked by one client only.
-    let canonical = if question < 6 { format!("alone {client}") } else { format!("question {question} {tokens}") };
+    let canonical = if question < 6 {
+        format!("alone {client}")
+    } else {
+        format!("question {question} {tokens}")
+    };
     Request {
         request_hash: canonical.clone(),
         tenant,
-        class: if question == 0 { Class::Batch } else { Class::Interactive },
+        class: if question == 0 {
+            Class::Batch
+        } else {
+            Class::Interactive
+        },
         model: "model".to_owned(),
         canonical,
         stream: streamed,

@@ -33,7 +33,9 @@ impl<T> Topic<T> {
 
     /// The same, with when it was appended.
     pub fn entry(&self, offset: i64) -> Option<(TimestampMs, &T)> {
-        self.records.get(usize::try_from(offset).ok()?).map(|(at, record)| (*at, record))
+        self.records
+            .get(usize::try_from(offset).ok()?)
+            .map(|(at, record)| (*at, record))
     }
 
     /// All of them.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use rand::Rng;
-use relay_schemas::{Cancel, Frame, FenceAnswer, Outcome, RequestId, Run, TimestampMs, WorkerStatus};
+use relay_schemas::{Cancel, FenceAnswer, Frame, Outcome, RequestId, Run, TimestampMs, WorkerStatus};
 
 use crate::schedule::Actor;
 use crate::world::{Happening, World};
@@ -40,6 +40,11 @@ impl Network {
         *end = (*end).max(until);
         // A connection that was away makes itself known when it is back.
         self.lost[actor.index()] = true;
+    }
+
+    /// Since when `actor` can be reached again; in the future while it cannot.
+    pub fn back_at(&self, actor: Actor) -> TimestampMs {
+        self.cut_until[actor.index()]
     }
 
     /// Whether `actor` can be reached, and reach others.

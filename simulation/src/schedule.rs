@@ -28,7 +28,10 @@ pub struct Event {
 
 /// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the services are named in docs/ARCHITECTURE.md; two instances of what competes")]
+#[expect(
+    missing_docs,
+    reason = "the services are named in docs/ARCHITECTURE.md; two instances of what competes"
+)]
 pub enum Actor {
     Ingress(u8),
     Planner,
@@ -54,7 +57,10 @@ impl Actor {
 
     /// From 0, for tables.
     pub fn index(self) -> usize {
-        Self::ALL.iter().position(|actor| *actor == self).expect("ALL holds all of them")
+        Self::ALL
+            .iter()
+            .position(|actor| *actor == self)
+            .expect("ALL holds all of them")
     }
 }
 
@@ -99,8 +105,12 @@ impl Schedule {
             _ => random.random_range(60..=MOST),
         };
         let span = 1_000 + size as i64 * 150;
-        let mut events: Vec<Event> =
-            (0..size).map(|_| Event { at: random.random_range(0..span), what: What::draw(&mut random) }).collect();
+        let mut events: Vec<Event> = (0..size)
+            .map(|_| Event {
+                at: random.random_range(0..span),
+                what: What::draw(&mut random),
+            })
+            .collect();
         events.sort_by_key(|event| event.at);
         Self { seed, events }
     }
@@ -110,8 +120,23 @@ impl What {
     /// How long its effect lasts, milliseconds.
     pub fn lasting_ms(self) -> i64 {
         match self {
-            Self::Crash(_, ms) | Self::Zombie(_, ms) | Self::Partition(_, ms) | Self::Rough(ms) | Self::Slow(ms) => ms,
+            Self::Crash(_, ms)
+            | Self::Zombie(_, ms)
+            | Self::Partition(_, ms)
+            | Self::Rough(ms)
+            | Self::Slow(ms) => ms,
             Self::Ask { .. } | Self::Leave(_) | Self::Duplicate(_) => 0,
+        }
+    }
+
+    /// Whether leases may rightly be doubted because of it.
+    pub fn disturbs_leases(self) -> bool {
+        match self {
+            Self::Crash(actor, _) | Self::Zombie(actor, _) | Self::Partition(actor, _) => {
+                matches!(actor, Actor::Scheduler(_) | Actor::Worker(_))
+            }
+            Self::Rough(_) | Self::Slow(_) => true,
+            Self::Ask { .. } | Self::Leave(_) | Self::Duplicate(_) => false,
         }
     }
 

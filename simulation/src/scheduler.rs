@@ -17,6 +17,7 @@ use crate::schedule::Actor;
 use crate::world::{World, ingress_of};
 
 const FENCE_TIMEOUT_MS: i64 = 500;
+const CONTROL_GRACE_MS: i64 = 500;
 
 /// One scheduler instance.
 pub(crate) struct Scheduler {
@@ -38,15 +39,26 @@ pub(crate) struct Scheduler {
 struct Fencing {
     attempt: Attempt,
     ingress: Option<Actor>,
+    /// Questions that were asked over a working seam.
     asked: u32,
+    /// The one on its way.
+    open: bool,
     due: TimestampMs,
 }
 
 impl Scheduler {
     pub fn new(number: u8, start: i64) -> Self {
-        let config = Config { snapshot_every_ms: 1_500, ..Config::default() };
+        let config = Config {
+            snapshot_every_ms: 1_500,
+            ..Config::default()
+        };
         let instance = InstanceId::new(format!("scheduler-{number}"));
-        let run = Run { service: Service::Scheduler, instance: instance.clone(), epoch: start, attempt: 0 };
+        let run = Run {
+            service: Service::Scheduler,
+            instance: instance.clone(),
+            epoch: start,
+            attempt: 0,
+        };
         Self {
             number,
             start,
@@ -68,13 +80,19 @@ impl Scheduler {
         let fresh = Self::new(self.number, self.start);
         self.core = fresh.core;
         (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
-        let snapshots = log.scheduler.iter().filter_map(|(_, record)| record.snapshot.as_ref());
+        let snapshots = log
+            .scheduler
+            .iter()
+            .filter_map(|(_, record)| record.snapshot.as_ref());
         if let Some(snapshot) = snapshots.last() {
             self.core.restore(snapshot);
         }
         let overlap = self.config.ended_overlap;
         let offsets = self.core.offsets().clone();
-        self.next = Input::ALL.into_iter().map(|input| (input, offsets.next(input, 0))).collect();
+        self.next = Input::ALL
+            .into_iter()
+            .map(|input| (input, offsets.next(input, 0)))
+            .collect();
         self.next.insert(Input::Ready, self.core.ready_from(0));
         let ended = offsets.next(Input::Outcomes, 0) - overlap;
         self.next.insert(Input::Outcomes, ended.max(0));
@@ -103,24 +121,46 @@ impl Scheduler {
 
     fn fold(&mut self, input: Input, log: &Log, now: TimestampMs) {
         let next = self.next.entry(input).or_default();
-        let at = At { partition: 0, offset: *next };
+        let at = At {
+            partition: 0,
+            offset: *next,
+        };
         match input {
             Input::Ready => {
                 while let Some(ready) = log.ready.get(*next) {
-                    let at = At { partition: 0, offset: *next };
+                    let at = At {
+                        partition: 0,
+                        offset: *next,
+                    };
                     *next += 1;
                     if self.core.wants(at) {
-                        self.core.offer(Offer { ready: ready.clone(), at, bytes: 100, queued_at: now, trace: None }, now);
+                        self.core.offer(
+                            Offer {
+                                ready: ready.clone(),
+                                at,
+                                bytes: 100,
+                                queued_at: now,
+                                trace: None,
+                            },
+                            now,
+                        );
                     }
                 }
             }
             Input::WorkShort | Input::WorkLong => {
-                let topic = if input == Input::WorkShort { &log.short } else { &log.long };
+                let topic = if input == Input::WorkShort {
+                    &log.short
+                } else {
+                    &log.long
+                };
                 while let Some((work, ready_at)) = topic.get(*next) {
                     let at = At { offset: *next, ..at };
                     *next += 1;
                     let (id, lease) = (&work.request.request_id, &work.lease);
-                    if !self.core.work_read_back(id, lease.attempt, lease.scheduler_epoch, input, at) {
+                    if !self
+                        .core
+                        .work_read_back(id, lease.attempt, lease.scheduler_epoch, input, at)
+                    {
                         self.core.work(work.clone(), input, at, *ready_at, now);
                     }
                 }
@@ -156,7 +196,9 @@ impl World {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
         while let Some((at, record)) = self.log.scheduler.entry(scheduler.leadership_next) {
-            scheduler.leadership.observe(record, scheduler.leadership_next, at);
+            scheduler
+                .leadership
+                .observe(record, scheduler.leadership_next, at);
             scheduler.leadership_next += 1;
         }
         let epoch = scheduler.leadership.epoch();
@@ -213,11 +255,19 @@ impl World {
                 Effect::End(outcome, _) => self.append(actor, Append::Outcome(outcome)),
                 Effect::Settle(attempts) => {
                     let end = self.log.outcomes.end();
-                    self.schedulers[usize::from(number)].settling.push((end, attempts));
+                    self.schedulers[usize::from(number)]
+                        .settling
+                        .push((end, attempts));
                 }
                 Effect::AskFence { attempt, reply_to } => {
                     let ingress = ingress_of(&reply_to);
-                    let fencing = Fencing { attempt, ingress, asked: 0, due: self.now };
+                    let fencing = Fencing {
+                        attempt,
+                        ingress,
+                        asked: 0,
+                        open: false,
+                        due: self.now,
+                    };
                     self.schedulers[usize::from(number)].fencing.push(fencing);
                     self.fence_again(number);
                 }
@@ -226,14 +276,21 @@ impl World {
         }
     }
 
-    /// Settled is what is folded up to where outcomes ended, once the control seam works.
+    /// Settled is what is folded up to where outcomes ended, once the control seam works and workers had time to show themselves.
     fn settle(&mut self, number: u8) {
-        if !self.network.reaches(Actor::Scheduler(number), self.now) {
+        if self
+            .network
+            .back_at(Actor::Scheduler(number))
+            .plus_ms(CONTROL_GRACE_MS)
+            > self.now
+        {
             return;
         }
         let scheduler = &mut self.schedulers[usize::from(number)];
         let folded = scheduler.next[&Input::Outcomes];
-        let (ready, waiting) = std::mem::take(&mut scheduler.settling).into_iter().partition(|(end, _)| *end <= folded);
+        let (ready, waiting) = std::mem::take(&mut scheduler.settling)
+            .into_iter()
+            .partition(|(end, _)| *end <= folded);
         scheduler.settling = waiting;
         let ready: Vec<(i64, Vec<Attempt>)> = ready;
         for (_, attempts) in ready {
@@ -241,21 +298,30 @@ impl World {
         }
     }
 
-    /// Asks, and after two questions without an answer goes on without.
+    /// Asks, and after two questions over a working seam without an answer goes on without.
     fn fence_again(&mut self, number: u8) {
         let now = self.now;
         let due = |fencing: &Fencing| fencing.due <= now;
         let all = std::mem::take(&mut self.schedulers[usize::from(number)].fencing);
         let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
         self.schedulers[usize::from(number)].fencing = later;
+        let back_at = self.network.back_at(Actor::Scheduler(number));
         for mut fencing in due {
+            let whole = back_at.plus_ms(FENCE_TIMEOUT_MS) <= now;
+            fencing.asked += u32::from(std::mem::take(&mut fencing.open) && whole);
             let Some(ingress) = fencing.ingress.filter(|_| fencing.asked < 2) else {
-                self.schedulers[usize::from(number)].core.fence_answer(&fencing.attempt, None, now);
+                self.schedulers[usize::from(number)]
+                    .core
+                    .fence_answer(&fencing.attempt, None, now);
                 continue;
             };
             let Attempt { request_id, attempt } = fencing.attempt.clone();
-            self.send(Actor::Scheduler(number), ingress, Message::AskFence(request_id, attempt, Actor::Scheduler(number)));
-            fencing.asked += 1;
+            self.send(
+                Actor::Scheduler(number),
+                ingress,
+                Message::AskFence(request_id, attempt, Actor::Scheduler(number)),
+            );
+            fencing.open = true;
             fencing.due = now.plus_ms(FENCE_TIMEOUT_MS);
             self.schedulers[usize::from(number)].fencing.push(fencing);
         }
@@ -263,10 +329,18 @@ impl World {
 
     fn plan_scheduler(&mut self, number: u8) {
         let scheduler = &self.schedulers[usize::from(number)];
-        let beat = scheduler.led.map(|_| scheduler.beat_at.plus_ms(scheduler.config.heartbeat_ms as i64));
+        let beat = scheduler
+            .led
+            .map(|_| scheduler.beat_at.plus_ms(scheduler.config.heartbeat_ms as i64));
         let fencing = scheduler.fencing.iter().map(|fencing| fencing.due).min();
         let settling = (!scheduler.settling.is_empty()).then(|| self.now.plus_ms(100));
-        let wakes = [scheduler.core.next_wakeup(), scheduler.leadership.claim_due(), beat, fencing, settling];
+        let wakes = [
+            scheduler.core.next_wakeup(),
+            scheduler.leadership.claim_due(),
+            beat,
+            fencing,
+            settling,
+        ];
         if let Some(at) = wakes.into_iter().flatten().min() {
             self.wake(Actor::Scheduler(number), at.max(self.now.plus_ms(1)));
         }
@@ -276,12 +350,24 @@ impl World {
         let now = self.now;
         match record {
             Append::Work(work, _) => {
-                let attempt = Attempt { request_id: work.request.request_id, attempt: work.lease.attempt };
-                self.schedulers[usize::from(number)].core.dispatched(&attempt, now);
+                let attempt = Attempt {
+                    request_id: work.request.request_id,
+                    attempt: work.lease.attempt,
+                };
+                self.schedulers[usize::from(number)]
+                    .core
+                    .dispatched(&attempt, now);
             }
             Append::Outcome(outcome) => {
-                let reply_to = outcome.request.as_ref().and_then(|request| request.reply_to.clone());
-                self.send_frames(Actor::Scheduler(number), reply_to.as_deref(), final_frames(&outcome, 0, false));
+                let reply_to = outcome
+                    .request
+                    .as_ref()
+                    .and_then(|request| request.reply_to.clone());
+                self.send_frames(
+                    Actor::Scheduler(number),
+                    reply_to.as_deref(),
+                    final_frames(&outcome, 0, false),
+                );
             }
             _ => {}
         }
@@ -310,6 +396,8 @@ impl World {
 
     /// The scheduler that leads and may decide, if there is one.
     pub(crate) fn leader(&self) -> Option<&Scheduler> {
-        self.schedulers.iter().find(|scheduler| scheduler.led.is_some() && scheduler.leadership.may_act(self.now))
+        self.schedulers
+            .iter()
+            .find(|scheduler| scheduler.led.is_some() && scheduler.leadership.may_act(self.now))
     }
 }

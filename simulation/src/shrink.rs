@@ -33,9 +33,18 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_to_fail_is_left() {
-        let crash = Event { at: 5, what: What::Crash(Actor::Planner, 10) };
+        let crash = Event {
+            at: 5,
+            what: What::Crash(Actor::Planner, 10),
+        };
         let mut failing = Schedule::of(1);
-        failing.events.extend([crash, Event { at: 9, what: What::Slow(1) }]);
+        failing.events.extend([
+            crash,
+            Event {
+                at: 9,
+                what: What::Slow(1),
+            },
+        ]);
         let shortest = shrink(&failing, |schedule| schedule.events.contains(&crash));
         assert_eq!(shortest.events, [crash]);
     }

@@ -37,14 +37,20 @@ impl World {
                 _ => known.is_none_or(|(at, _)| place < *at),
             };
             if wins {
-                self.sink.winners.insert(outcome.request_id.clone(), (place, outcome.clone()));
+                self.sink
+                    .winners
+                    .insert(outcome.request_id.clone(), (place, outcome.clone()));
             }
         }
     }
 
     pub(crate) fn sink_hears(&mut self, message: Message) {
         if let Message::AskWinner(id, ingress) = message {
-            let winner = self.sink.winners.get(&id).map(|(_, outcome)| Box::new(outcome.clone()));
+            let winner = self
+                .sink
+                .winners
+                .get(&id)
+                .map(|(_, outcome)| Box::new(outcome.clone()));
             self.send(Actor::TraceSink, ingress, Message::Winner(id, winner));
         }
     }

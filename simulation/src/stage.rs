@@ -16,7 +16,11 @@ pub(crate) struct Consumer {
 impl Consumer {
     /// Starts again where it has committed.
     pub fn crash(&mut self) {
-        *self = Self { next: self.committed, committed: self.committed, ..Self::default() };
+        *self = Self {
+            next: self.committed,
+            committed: self.committed,
+            ..Self::default()
+        };
     }
 
     /// Reads `back` records again.

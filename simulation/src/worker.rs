@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand::Rng;
-use relay_lifecycle::{Ending, Known, end};
+use relay_lifecycle::life::Event;
+use relay_lifecycle::{Ending, Known, end, sure_until};
 use relay_schemas::{
-    Answer, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs, TokenCount, Usage,
-    Work, WorkerStatus,
+    Answer, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs,
+    TokenCount, Usage, Work, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
 
@@ -61,7 +62,10 @@ impl Worker {
     /// Starts again, up to `back` records before the end: what was not committed is read again.
     pub fn restarted(number: u8, epoch: i64, log: &Log, back: i64) -> Self {
         let next = [log.short.end(), log.long.end()].map(|end| (end - back).max(0));
-        Self { next, ..Self::new(number, epoch) }
+        Self {
+            next,
+            ..Self::new(number, epoch)
+        }
     }
 
     pub fn reread(&mut self, back: i64) {
@@ -69,7 +73,12 @@ impl Worker {
     }
 
     fn run(&self, attempt: u32) -> Run {
-        Run { service: Service::Workers, instance: instance(self.number), epoch: self.epoch, attempt }
+        Run {
+            service: Service::Workers,
+            instance: instance(self.number),
+            epoch: self.epoch,
+            attempt,
+        }
     }
 
     fn status(&mut self, now: TimestampMs) -> WorkerStatus {
@@ -77,7 +86,8 @@ impl Worker {
         self.status_at = now;
         self.changed = false;
         let runs = &self.runs;
-        let tokens: BTreeMap<&RequestId, u32> = runs.iter().map(|(key, run)| (&key.0, run.produced)).collect();
+        let tokens: BTreeMap<&RequestId, u32> =
+            runs.iter().map(|(key, run)| (&key.0, run.produced)).collect();
         let mut in_flight = self.ledger.in_flight(|_| 0);
         for held in &mut in_flight {
             held.tokens = TokenCount(tokens.get(&held.request_id).copied().unwrap_or_default());
@@ -112,18 +122,29 @@ impl World {
         if due {
             let status = Rc::new(worker.status(self.now));
             for scheduler in 0..2 {
-                self.send(Actor::Worker(number), Actor::Scheduler(scheduler), Message::Status(status.clone()));
+                self.send(
+                    Actor::Worker(number),
+                    Actor::Scheduler(scheduler),
+                    Message::Status(status.clone()),
+                );
             }
         }
         let worker = &self.workers[usize::from(number)];
         let runs = worker.runs.values().filter(|run| !run.ended).map(|run| run.due);
-        let at = runs.min().map_or(i64::MAX, |at| at.0).min(worker.status_at.plus_ms(STATUS_EVERY_MS).0);
+        let at = runs
+            .min()
+            .map_or(i64::MAX, |at| at.0)
+            .min(worker.status_at.plus_ms(STATUS_EVERY_MS).0);
         self.wake(Actor::Worker(number), TimestampMs(at.max(self.now.0 + 1)));
     }
 
     fn take_work(&mut self, number: u8) {
         for lane in [Lane::Short, Lane::Long] {
-            let topic = if lane == Lane::Short { &self.log.short } else { &self.log.long };
+            let topic = if lane == Lane::Short {
+                &self.log.short
+            } else {
+                &self.log.long
+            };
             let worker = &mut self.workers[usize::from(number)];
             while let Some((work, _)) = topic.get(worker.next[lane as usize]) {
                 worker.next[lane as usize] += 1;
@@ -134,6 +155,7 @@ impl World {
                 }
                 match worker.ledger.admit(id, &lease, lane, 0, self.now) {
                     Admission::Run => {
+                        self.runs.push((id.clone(), lease.attempt, number, worker.epoch));
                         let first = self.random.random_range(1..200);
                         let running = Running {
                             work: work.clone(),
@@ -169,12 +191,22 @@ impl World {
         let worker = &mut self.workers[usize::from(number)];
         let run_of = worker.run(key.1);
         let cancelled = worker.cancelled.contains(&key.0);
-        let Some(running) = worker.runs.get_mut(key) else { return };
+        let Some(running) = worker.runs.get_mut(key) else {
+            return;
+        };
         let plan = &running.work.planning.plan;
         let ending = if cancelled {
-            Some(Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled"))
+            Some(Ending::because(
+                OutcomeStatus::Cancelled,
+                "cancelled",
+                "cancelled",
+            ))
         } else if plan.deadline <= now {
-            Some(Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "late"))
+            Some(Ending::because(
+                OutcomeStatus::Expired,
+                "deadline_exceeded",
+                "late",
+            ))
         } else if running.produced >= plan.decoding.max_tokens.0 {
             Some(Ending::of(OutcomeStatus::Completed))
         } else {
@@ -182,6 +214,10 @@ impl World {
         };
         let Some(ending) = ending else {
             running.produced += 1;
+            self.lives_on(&key.0, Event::Token(key.1));
+            let Some(running) = self.workers[usize::from(number)].runs.get_mut(key) else {
+                return;
+            };
             let piece = format!("{number}/{}/{} ", key.1, running.produced);
             running.text.push_str(&piece);
             running.due = now.plus_ms(pause);
@@ -221,10 +257,15 @@ impl World {
     fn send_final(&mut self, number: u8, outcome: &Outcome) {
         let worker = &mut self.workers[usize::from(number)];
         let key = (outcome.request_id.clone(), outcome.run.attempt);
-        let Some(running) = worker.runs.get_mut(&key) else { return };
+        let Some(running) = worker.runs.get_mut(&key) else {
+            return;
+        };
         let streamed = running.work.request.stream;
-        let sent = running.frames.iter().filter(|frame| frame.end.is_none()).count() as u32;
-        let last = final_frames(outcome, sent, !streamed);
+        let sent = if streamed { running.produced } else { 0 };
+        let mut last = final_frames(outcome, sent, !streamed);
+        if sure_until(outcome) <= self.now {
+            last.iter_mut().for_each(|frame| frame.end = None);
+        }
         running.frames.truncate(sent as usize);
         running.frames.extend(last.clone());
         let reply_to = running.work.request.reply_to.clone();
@@ -236,7 +277,10 @@ impl World {
         match message {
             Message::Cancel(cancel) => worker.cancelled.push(cancel.request_id),
             Message::AskReplay(id, run, from_seq, ingress) => {
-                let frames = worker.runs.get(&(id, run.attempt)).filter(|_| run.epoch == worker.epoch);
+                let frames = worker
+                    .runs
+                    .get(&(id, run.attempt))
+                    .filter(|_| run.epoch == worker.epoch);
                 let frames = frames.map(|running| &running.frames).into_iter().flatten();
                 let frames = frames.filter(|frame| frame.seq >= from_seq).cloned().collect();
                 self.send(Actor::Worker(number), ingress, Message::Replay(frames));
@@ -259,5 +303,14 @@ fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Out
         prompt_tokens: running.work.request.prompt_tokens,
         completion_tokens: TokenCount(running.produced),
     };
-    end(Known::Work(&running.work), run, Ending { answer: Some(answer), usage, ..ending }, now)
+    end(
+        Known::Work(&running.work),
+        run,
+        Ending {
+            answer: Some(answer),
+            usage,
+            ..ending
+        },
+        now,
+    )
 }

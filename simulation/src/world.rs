@@ -1,10 +1,11 @@
 //! Virtual time: one queue of happenings, one source of chance, and the processes they happen to.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use relay_lifecycle::life::{Event as LifeEvent, State};
 use relay_schemas::{Frame, RequestId, TimestampMs};
 
 use crate::cache_service::CacheService;
@@ -80,6 +81,12 @@ pub struct World {
     pub(crate) sink: TraceSink,
     pub(crate) sabotage: Sabotage,
     pub(crate) violations: Vec<String>,
+    /// Where each request stands.
+    pub(crate) requests: BTreeMap<RequestId, State>,
+    /// Which attempt at which request ran on which worker, in which of its lives.
+    pub(crate) runs: Vec<(RequestId, u32, u8, i64)>,
+    /// Whether the schedule disturbs what leases rest upon: schedulers, workers, or the control seam.
+    pub(crate) leases_disturbed: bool,
     /// When the last event was, or its fault was over.
     pub(crate) healed_at: TimestampMs,
     queue: BinaryHeap<Reverse<Due>>,
@@ -132,6 +139,9 @@ impl World {
             sink: TraceSink::default(),
             sabotage,
             violations: Vec::new(),
+            requests: BTreeMap::new(),
+            runs: Vec::new(),
+            leases_disturbed: schedule.events.iter().any(|event| event.what.disturbs_leases()),
             healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
@@ -156,7 +166,7 @@ impl World {
             if self.now > end || self.quiet() {
                 break;
             }
-            self.happen(due.what);
+            self.happen(due.what, due.order);
         }
     }
 
@@ -165,7 +175,11 @@ impl World {
         self.now > self.healed_at.plus_ms(QUIET_MS)
             && self.clients.iter().all(Client::is_done)
             && self.leader().is_some_and(|leader| leader.has_settled(&self.log))
-            && self.log.requests.iter().all(|(_, request)| self.sink.winners.contains_key(&request.request_id))
+            && self
+                .log
+                .requests
+                .iter()
+                .all(|(_, request)| self.sink.winners.contains_key(&request.request_id))
     }
 
     /// What happened, line by line, where it was asked for.
@@ -181,7 +195,11 @@ impl World {
 
     pub(crate) fn push(&mut self, at: TimestampMs, what: Happening) {
         self.order += 1;
-        self.queue.push(Reverse(Due { at, order: self.order, what }));
+        self.queue.push(Reverse(Due {
+            at,
+            order: self.order,
+            what,
+        }));
     }
 
     pub(crate) fn life(&self, actor: Actor) -> Life {
@@ -212,7 +230,7 @@ impl World {
         self.random.random_range(0..=most)
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn happen(&mut self, what: Happening, order: u64) {
         match what {
             Happening::Event(event) => self.event(event),
             Happening::Start(actor) => self.start(actor),
@@ -241,7 +259,13 @@ impl World {
                     return;
                 }
                 if life.frozen_until > self.now {
-                    return self.push(life.frozen_until, Happening::Arrive(actor, message));
+                    // What came while it stood still is read in the order in which it came.
+                    let at = life.frozen_until;
+                    return self.queue.push(Reverse(Due {
+                        at,
+                        order,
+                        what: Happening::Arrive(actor, message),
+                    }));
                 }
                 self.arrive(actor, message);
             }
@@ -260,7 +284,12 @@ impl World {
     fn event(&mut self, event: What) {
         self.note(|| format!("--- {event:?}"));
         match event {
-            What::Ask { streamed, tokens, within, question } => self.ask(streamed, tokens, within, question),
+            What::Ask {
+                streamed,
+                tokens,
+                within,
+                question,
+            } => self.ask(streamed, tokens, within, question),
             What::Leave(client) => self.leave(usize::from(client)),
             What::Crash(actor, dead_for) => {
                 self.lives[actor.index()] = Life::default();
@@ -285,7 +314,10 @@ impl World {
             return;
         }
         let epoch = self.now.0;
-        self.lives[actor.index()] = Life { epoch, ..Life::default() };
+        self.lives[actor.index()] = Life {
+            epoch,
+            ..Life::default()
+        };
         match actor {
             Actor::Ingress(number) => self.ingresses[usize::from(number)] = Ingress::new(number),
             Actor::Planner => self.planner.crash(),
@@ -333,32 +365,58 @@ impl World {
         let (offset, readers): (i64, &[Actor]) = match record.clone() {
             Append::Request(request) => (self.log.requests.append(*request, now), &[Actor::Planner]),
             Append::Planned(planned) => (self.log.planned.append(*planned, now), &[Actor::CacheService]),
-            Append::Ready(ready) => {
-                (self.log.ready.append(*ready, now), &[Actor::Scheduler(0), Actor::Scheduler(1)])
-            }
+            Append::Ready(ready) => (
+                self.log.ready.append(*ready, now),
+                &[Actor::Scheduler(0), Actor::Scheduler(1)],
+            ),
             Append::Work(work, ready_at) => {
                 let short = work.queueing.lane == relay_schemas::Lane::Short;
-                let topic = if short { &mut self.log.short } else { &mut self.log.long };
-                let all =
-                    &[Actor::Worker(0), Actor::Worker(1), Actor::Scheduler(0), Actor::Scheduler(1)];
+                let topic = if short {
+                    &mut self.log.short
+                } else {
+                    &mut self.log.long
+                };
+                let all = &[
+                    Actor::Worker(0),
+                    Actor::Worker(1),
+                    Actor::Scheduler(0),
+                    Actor::Scheduler(1),
+                ];
                 (topic.append((*work, ready_at), now), all)
             }
             Append::Outcome(outcome) => {
-                let all =
-                    &[Actor::TraceSink, Actor::CacheService, Actor::Scheduler(0), Actor::Scheduler(1)];
+                let all = &[
+                    Actor::TraceSink,
+                    Actor::CacheService,
+                    Actor::Scheduler(0),
+                    Actor::Scheduler(1),
+                ];
                 (self.log.outcomes.append(*outcome, now), all)
             }
-            Append::Scheduler(record) => {
-                (self.log.scheduler.append(*record, now), &[Actor::Scheduler(0), Actor::Scheduler(1)])
-            }
+            Append::Scheduler(record) => (
+                self.log.scheduler.append(*record, now),
+                &[Actor::Scheduler(0), Actor::Scheduler(1)],
+            ),
         };
         self.note(|| format!("log: {}", describe(&record, offset)));
+        if let Some((id, event)) = event_of(&record) {
+            self.lives_on(&id, event);
+        }
         for reader in readers {
             let soon = self.random.random_range(0..3);
             self.wake(*reader, now.plus_ms(soon));
         }
         let delay = self.log_delay();
         self.push(now.plus_ms(delay), Happening::Acknowledged(writer, epoch, record));
+    }
+
+    /// Something happens to a request: it must be allowed to.
+    pub(crate) fn lives_on(&mut self, id: &RequestId, event: LifeEvent) {
+        let state = self.requests.entry(id.clone()).or_insert(State::New);
+        match state.after(event) {
+            Ok(next) => *state = next,
+            Err(violation) => self.violations.push(format!("{id}: {violation}")),
+        }
     }
 
     fn acknowledged(&mut self, writer: Actor, record: Append) {
@@ -383,7 +441,9 @@ impl World {
 
     /// Frames to the ingress that waits.
     pub(crate) fn send_frames(&mut self, from: Actor, reply_to: Option<&str>, frames: Vec<Frame>) {
-        let Some(ingress) = reply_to.and_then(ingress_of) else { return };
+        let Some(ingress) = reply_to.and_then(ingress_of) else {
+            return;
+        };
         for frame in frames {
             self.send(from, ingress, Message::Frame(Box::new(frame)));
         }
@@ -395,6 +455,19 @@ pub(crate) fn ingress_of(reply_to: &str) -> Option<Actor> {
     Some(Actor::Ingress(reply_to.parse().ok()?))
 }
 
+/// What a record says of a request.
+fn event_of(record: &Append) -> Option<(RequestId, LifeEvent)> {
+    let (id, event) = match record {
+        Append::Request(request) => (&request.request_id, LifeEvent::Accept),
+        Append::Planned(planned) => (&planned.request.request_id, LifeEvent::Plan),
+        Append::Ready(ready) => (&ready.request.request_id, LifeEvent::Queue),
+        Append::Work(work, _) => (&work.request.request_id, LifeEvent::Lease(work.lease.attempt)),
+        Append::Outcome(outcome) => (&outcome.request_id, LifeEvent::end_of(outcome)),
+        Append::Scheduler(_) => return None,
+    };
+    Some((id.clone(), event))
+}
+
 fn describe(record: &Append, offset: i64) -> String {
     let (topic, id): (&str, &RequestId) = match record {
         Append::Request(request) => ("requests", &request.request_id),
@@ -403,14 +476,22 @@ fn describe(record: &Append, offset: i64) -> String {
         Append::Work(work, _) => {
             let lease = &work.lease;
             let id = &work.request.request_id;
-            return format!("work[{offset}] {id} attempt {} for {} under {}", lease.attempt, lease.worker, lease.scheduler_epoch);
+            return format!(
+                "work[{offset}] {id} attempt {} for {} under {}",
+                lease.attempt, lease.worker, lease.scheduler_epoch
+            );
         }
         Append::Outcome(outcome) => {
             let run = &outcome.run;
             let id = &outcome.request_id;
-            return format!("outcomes[{offset}] {id} {:?} by {:?} {} attempt {}", outcome.status, run.service, run.instance, run.attempt);
+            return format!(
+                "outcomes[{offset}] {id} {:?} by {:?} {} attempt {}",
+                outcome.status, run.service, run.instance, run.attempt
+            );
         }
-        Append::Scheduler(record) => return format!("scheduler[{offset}] {:?} by {}", record.kind, record.scheduler),
+        Append::Scheduler(record) => {
+            return format!("scheduler[{offset}] {:?} by {}", record.kind, record.scheduler);
+        }
     };
     format!("{topic}[{offset}] {id}")
 }

@@ -6,14 +6,21 @@ use relay_simulation::{Sabotage, Schedule, violations};
 fn every_accepted_request_ends_once_and_no_client_is_told_an_untruth() {
     for seed in 0..3_000 {
         let wrong = violations(&Schedule::of(seed), Sabotage::None);
-        assert!(wrong.is_empty(), "`make simulate ARGS='--seed {seed}'` explains: {wrong:?}");
+        assert!(
+            wrong.is_empty(),
+            "`make simulate ARGS='--seed {seed}'` explains: {wrong:?}"
+        );
     }
 }
 
 /// The simulation can fail: a broken rule is noticed.
 #[test]
 fn a_broken_rule_is_noticed() {
-    for sabotage in [Sabotage::FinalBeforeOutcome, Sabotage::IgnoreLeases, Sabotage::LastOutcomeWins] {
+    for sabotage in [
+        Sabotage::FinalBeforeOutcome,
+        Sabotage::IgnoreLeases,
+        Sabotage::LastOutcomeWins,
+    ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
 use relay_control::final_frames;
+use relay_lifecycle::sure_until;
 use relay_schemas::{Frame, Registry, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};
@@ -23,6 +24,8 @@ pub struct WorkerStage {
 pub struct SendLast {
     /// Where an ingress waits.
     last: Option<(Stream, Vec<Frame>)>,
+    /// Until when they may say how it ended.
+    sure_until: TimestampMs,
     _holding: Holding,
 }
 
@@ -82,7 +85,11 @@ impl Stage for WorkerStage {
 
     async fn after_ack(&self, effect: SendLast) {
         crash_point(Service::Workers, "before_final");
-        if let Some((mut stream, frames)) = effect.last {
+        if let Some((mut stream, mut frames)) = effect.last {
+            if effect.sure_until <= TimestampMs::now() {
+                // Somebody may have said `expired` first: the ingress shall ask.
+                frames.iter_mut().for_each(|frame| frame.end = None);
+            }
             stream.send(frames).await;
         }
         crash_point(Service::Workers, "after_final");
@@ -129,6 +136,7 @@ impl WorkerStage {
         Step::publish_then(
             record,
             SendLast {
+                sure_until: sure_until(&outcome),
                 last,
                 _holding: holding,
             },

@@ -374,14 +374,33 @@ pub fn completed(request: &Request, text: &str) -> Outcome {
         },
         ..Ending::of(OutcomeStatus::Completed)
     };
-    end(Known::Request(request), worker(1), ending, TimestampMs::now())
+    written(request, worker(1), ending)
 }
 
 /// The outcome of a failure.
 pub fn failed(request: &Request, service: Service, status: OutcomeStatus, code: &str) -> Outcome {
     let run = Run { service, ..worker(1) };
     let ending = Ending::because(status, code, "it did not work");
-    end(Known::Request(request), run, ending, TimestampMs::now())
+    written(request, run, ending)
+}
+
+/// An outcome as the ingress reads it: who wrote it and how it ended; plan and lease play no part here.
+fn written(request: &Request, run: Run, ending: Ending) -> Outcome {
+    let status = ending.status;
+    let planner = Run {
+        service: Service::Planner,
+        ..run.clone()
+    };
+    let failed = Ending {
+        status: OutcomeStatus::Failed,
+        ..ending
+    };
+    let outcome = end(Known::Request(request), planner, failed, TimestampMs::now());
+    Outcome {
+        status,
+        run,
+        ..outcome
+    }
 }
 
 /// A record type, decoded.

@@ -38,7 +38,10 @@ fn main() -> ExitCode {
         }
         None => {
             let took = begin.elapsed().as_secs_f64();
-            println!("{} schedules hold, in {took:.0} s: one outcome each, nothing lost, nothing late, no untruth told", to - from);
+            println!(
+                "{} schedules hold, in {took:.0} s: one outcome each, nothing lost, nothing late, no untruth told",
+                to - from
+            );
             ExitCode::SUCCESS
         }
     }
@@ -79,8 +82,14 @@ fn explain(seed: u64) -> ExitCode {
         println!("seed {seed} holds");
         return ExitCode::SUCCESS;
     }
-    let shortest = shrink(&whole, |schedule| !violations(schedule, Sabotage::None).is_empty());
-    println!("the shortest schedule found, {} of {} events:", shortest.events.len(), whole.events.len());
+    let shortest = shrink(&whole, |schedule| {
+        !violations(schedule, Sabotage::None).is_empty()
+    });
+    println!(
+        "the shortest schedule found, {} of {} events:",
+        shortest.events.len(),
+        whole.events.len()
+    );
     for event in &shortest.events {
         println!("  {event}");
     }
