@@ -32,12 +32,12 @@ pub async fn once_ready(config: Config, runtime: Runtime, admin: SocketAddr) -> 
 fn text(config: &Config, admin: SocketAddr) -> String {
     let (host, port) = (&config.ingress.host, config.ingress.port);
     let host = if host == "0.0.0.0" { "127.0.0.1" } else { host };
-    let data = match config.bus {
-        BusConfig::Embedded => {
+    let data = match &config.bus {
+        BusConfig::Embedded(_) => {
             let folder = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
             format!("data    {}\n", folder.display())
         }
-        BusConfig::Kafka { ref brokers, .. } => format!("log     Kafka at {brokers}\n"),
+        BusConfig::Kafka(kafka) => format!("log     Kafka at {}\n", kafka.brokers),
     };
     format!(
         "\nRelay is ready.\n\n\

@@ -87,9 +87,14 @@ pub fn load(settings: &Settings) -> anyhow::Result<Config> {
 
 fn parse(path: &Path) -> anyhow::Result<Config> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = environment::expand(&text, |name| std::env::var(name).ok())
-        .with_context(|| path.display().to_string())?;
-    serde_yaml_ng::from_str(&text).with_context(|| path.display().to_string())
+    parse_text(&text, |name| std::env::var(name).ok()).with_context(|| path.display().to_string())
+}
+
+/// A file's text; an empty one means the defaults.
+pub(crate) fn parse_text(text: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
+    let text = environment::expand(text, var)?;
+    let config: Option<Config> = serde_yaml_ng::from_str(&text)?;
+    Ok(config.unwrap_or_default())
 }
 
 /// `clap` has already put the flag before the environment variable of the same setting.
@@ -116,7 +121,8 @@ impl Config {
     pub fn manifest(&self) -> anyhow::Result<Manifest> {
         let (name, text) = match &self.topics {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 (path.display().to_string(), text)
             }
             None => ("the built-in topic manifest".to_owned(), TOPICS.to_owned()),
@@ -126,15 +132,19 @@ impl Config {
 
     /// Refuses what cannot work before anything is opened.
     pub fn check(&self, only: Option<Only>) -> anyhow::Result<()> {
-        let Some(only) = only else { return self.check_sizes() };
-        if matches!(self.bus, BusConfig::Embedded) {
+        let Some(only) = only else {
+            return self.check_sizes();
+        };
+        if matches!(self.bus, BusConfig::Embedded(_)) {
             bail!(
                 "{only} alone needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
                  Use `relay up`, or a configuration such as deploy/relay.production.yaml"
             );
         }
-        if matches!(self.control, ControlConfig::InProcess) {
-            bail!("{only} alone needs `control: {{kind: nats}}`: in-process replies cannot leave the process");
+        if matches!(self.control, ControlConfig::InProcess(_)) {
+            bail!(
+                "{only} alone needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
+            );
         }
         self.check_sizes()
     }
@@ -146,12 +156,18 @@ impl Config {
         let manifest = self.manifest()?;
         let limit = |name: &str| {
             let topics = manifest.expanded();
-            topics.iter().find(|topic| topic.name == name).map_or(0, |topic| topic.max_record_bytes)
+            topics
+                .iter()
+                .find(|topic| topic.name == name)
+                .map_or(0, |topic| topic.max_record_bytes)
         };
         let body = self.ingress.max_body_bytes;
         for (topic, needed) in [
             (relay_bus::topics::REQUESTS, body + PROVENANCE),
-            (relay_bus::topics::OUTCOMES, body + self.workers.max_answer_bytes + PROVENANCE),
+            (
+                relay_bus::topics::OUTCOMES,
+                body + self.workers.max_answer_bytes + PROVENANCE,
+            ),
         ] {
             let allowed = limit(topic);
             if allowed < needed {

@@ -25,9 +25,14 @@ pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyho
     Ok(())
 }
 
-fn parsed<T: std::str::FromStr>(var: impl Fn(&str) -> Option<String>, name: &str) -> anyhow::Result<Option<T>> {
+fn parsed<T: std::str::FromStr>(
+    var: impl Fn(&str) -> Option<String>,
+    name: &str,
+) -> anyhow::Result<Option<T>> {
     let Some(text) = var(name) else { return Ok(None) };
-    let value = text.parse().map_err(|_| anyhow::anyhow!("{name}={text} is not a number"))?;
+    let value = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("{name}={text} is not a number"))?;
     Ok(Some(value))
 }
 
@@ -44,12 +49,16 @@ pub fn expand(text: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Resul
     let mut expanded = String::with_capacity(text.len());
     for (number, line) in text.lines().enumerate() {
         // Comments may show ${NAME} without meaning it.
-        let (code, comment) = line.find('#').map_or((line, ""), |at| line.split_at(at));
+        let (code, comment) = comment(line).map_or((line, ""), |at| line.split_at(at));
         let mut rest = code;
         while let Some(start) = rest.find("${") {
-            let end = rest[start..].find('}').with_context(|| format!("line {}: `${{` without `}}`", number + 1))?;
+            let end = rest[start..]
+                .find('}')
+                .with_context(|| format!("line {}: `${{` without `}}`", number + 1))?;
             let inside = &rest[start + 2..start + end];
-            let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, value)| (name, Some(value)));
+            let (name, default) = inside
+                .split_once(":-")
+                .map_or((inside, None), |(name, value)| (name, Some(value)));
             let value = var(name).or(default.map(str::to_owned)).with_context(|| {
                 format!("line {}: the environment variable {name} is not set", number + 1)
             })?;
@@ -64,6 +73,13 @@ pub fn expand(text: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Resul
     Ok(expanded)
 }
 
+/// Where a line's comment begins: at a `#` that opens the line or follows a blank, as YAML has it. Passwords may hold a `#`.
+fn comment(line: &str) -> Option<usize> {
+    line.match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,13 +92,23 @@ mod tests {
     fn variables_are_replaced_outside_comments() {
         let expanded = expand("url: ${URL} # like ${OTHER}\n", only("URL", "nats://x")).expect("URL is set");
         assert_eq!(expanded, "url: nats://x # like ${OTHER}\n");
-        assert_eq!(expand("a: ${A:-1}\n", only("B", "")).expect("it has a default"), "a: 1\n");
+        assert_eq!(
+            expand("url: a#b${URL}", only("URL", "c")).expect("URL is set"),
+            "url: a#bc\n"
+        );
+        assert_eq!(
+            expand("a: ${A:-1}\n", only("B", "")).expect("it has a default"),
+            "a: 1\n"
+        );
     }
 
     #[test]
     fn a_missing_variable_is_named_with_its_line() {
         let error = expand("a: 1\nb: ${MISSING}\n", only("X", "")).expect_err("MISSING is not set");
-        assert_eq!(error.to_string(), "line 2: the environment variable MISSING is not set");
+        assert_eq!(
+            error.to_string(),
+            "line 2: the environment variable MISSING is not set"
+        );
     }
 
     #[test]

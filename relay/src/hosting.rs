@@ -17,7 +17,6 @@ use crate::ops::Ops;
 
 /// A service that runs alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the services are named in docs/ARCHITECTURE.md")]
 pub enum Only {
     Ingress,
     Planner,
@@ -28,8 +27,14 @@ pub enum Only {
 }
 
 impl Only {
-    const ALL: [Self; 6] =
-        [Self::Ingress, Self::Planner, Self::CacheService, Self::Scheduler, Self::Workers, Self::TraceSink];
+    const ALL: [Self; 6] = [
+        Self::Ingress,
+        Self::Planner,
+        Self::CacheService,
+        Self::Scheduler,
+        Self::Workers,
+        Self::TraceSink,
+    ];
 
     const fn service(self) -> Service {
         match self {
@@ -72,23 +77,43 @@ struct House {
 }
 
 async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data).with_context(|| format!("the data folder {}", config.data.display()))?;
+    if services.contains(&Only::Ingress) {
+        port_is_free(&config.ingress)?;
+    }
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("the data folder {}", config.data.display()))?;
     let house = House::open(config, services).await?;
     let shutdown = house.runtime.shutdown.clone();
     let admin = house.store.clone().map(relay_trace_sink::admin_router);
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
     let admin_address = ops.address()?;
 
+    house.expect_dependencies(services);
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for only in services {
         house.start(*only, &mut running);
     }
     running.spawn(ops.serve(shutdown.clone()));
     if services.contains(&Only::Ingress) {
-        running.spawn(banner::once_ready(house.config.clone(), house.runtime.clone(), admin_address));
+        running.spawn(banner::once_ready(
+            house.config.clone(),
+            house.runtime.clone(),
+            admin_address,
+        ));
     }
-    tokio::spawn(signals(shutdown.clone(), Duration::from_millis(house.config.grace_ms)));
+    tokio::spawn(signals(
+        shutdown.clone(),
+        Duration::from_millis(house.config.grace_ms),
+    ));
     finish(running, &shutdown).await
+}
+
+/// A taken port is the commonest mistake: it is said before the log is opened and models are loaded. The ingress binds for itself.
+fn port_is_free(ingress: &relay_ingress::Config) -> anyhow::Result<()> {
+    let (host, port) = (ingress.host.as_str(), ingress.port);
+    std::net::TcpListener::bind((host, port))
+        .map(drop)
+        .with_context(|| format!("the HTTP API on {host}:{port} (`ingress.port`, --port, PORT)"))
 }
 
 /// Waits for all; the first failure drains the others, so that a half-dead process never lingers.
@@ -129,7 +154,10 @@ async fn signals(shutdown: Shutdown, grace: Duration) {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!(grace_ms = grace.as_millis() as u64, "draining: streams in flight may finish; once more to stop now");
+    tracing::info!(
+        grace_ms = grace.as_millis() as u64,
+        "draining: streams in flight may finish; once more to stop now"
+    );
     shutdown.drain();
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
@@ -158,17 +186,45 @@ impl House {
         tokio::spawn(schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
         anyhow::ensure!(
-            !instance.is_empty() && instance.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
+            !instance.is_empty()
+                && instance
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
             "instance `{instance}`: use letters, digits, - and _ only"
         );
         let epoch = TimestampMs::now().0;
-        Ok(Self { config, runtime, control, store, instance: InstanceId::new(instance), epoch })
+        Ok(Self {
+            config,
+            runtime,
+            control,
+            store,
+            instance: InstanceId::new(instance),
+            epoch,
+        })
+    }
+
+    /// Nothing counts as ready before whoever needs it has said so.
+    fn expect_dependencies(&self, services: &[Only]) {
+        let health = &self.runtime.health;
+        health.down("bus", "not reached yet");
+        for only in services {
+            match only {
+                Only::Planner => health.down("policy", "not read yet"),
+                Only::Workers => health.down("models", "not loaded yet"),
+                Only::TraceSink => health.down("store", "not reached yet"),
+                Only::Ingress | Only::CacheService | Only::Scheduler => {}
+            }
+        }
     }
 
     fn start(&self, only: Only, running: &mut JoinSet<anyhow::Result<()>>) {
         let runtime = self.runtime.clone();
         let control = self.control.clone();
-        let identity = Identity { service: only.service(), instance: self.instance.clone(), epoch: self.epoch };
+        let identity = Identity {
+            service: only.service(),
+            instance: self.instance.clone(),
+            epoch: self.epoch,
+        };
         macro_rules! serve {
             ($service:ident, $section:ident $(, $own:ident)*) => {{
                 let deps = $service::Deps { runtime, identity, control $(, $own)* };
@@ -183,7 +239,10 @@ impl House {
             Only::Scheduler => serve!(relay_scheduler, scheduler),
             Only::Workers => serve!(relay_workers, workers),
             Only::TraceSink => {
-                let store = self.store.clone().expect("the store is opened wherever the trace sink runs");
+                let store = self
+                    .store
+                    .clone()
+                    .expect("the store is opened wherever the trace sink runs");
                 serve!(relay_trace_sink, trace_sink, store)
             }
         };
@@ -209,7 +268,11 @@ async fn schemas(runtime: Runtime) {
 /// Host name and process id: unique enough for people, and the epoch tells a restart apart.
 fn default_instance() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let host: String = host
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
     let host = if host.is_empty() { "relay" } else { &host };
     format!("{host}-{}", std::process::id())
 }

@@ -11,6 +11,8 @@ mod hosting;
 mod logging;
 mod ops;
 mod plan;
+#[cfg(test)]
+mod samples;
 mod seams;
 mod topics;
 
@@ -25,11 +27,18 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads us has seen enough, as in `relay topics read … | head`.
+        Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relay: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let io = cause.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {

@@ -29,36 +29,59 @@ pub enum Format {
 /// Starts logging to standard error. Call once.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     let level = config.level.as_deref().unwrap_or("info");
-    let filter = EnvFilter::try_new(directives(level))
+    let format = config.format.unwrap_or(if std::io::stderr().is_terminal() {
+        Format::Text
+    } else {
+        Format::Json
+    });
+    let filter = EnvFilter::try_new(directives(level, format))
         .with_context(|| format!("log level `{level}`: use DEBUG, INFO, WARNING or ERROR, or a filter"))?;
-    let format = config.format.unwrap_or(if std::io::stderr().is_terminal() { Format::Text } else { Format::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         Format::Json => builder.json().flatten_event(true).init(),
-        Format::Text => builder.init(),
+        Format::Text => {
+            let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(ansi).with_target(false).init();
+        }
     }
     Ok(())
 }
 
+const QUIET: &str =
+    "async_nats=warn,fjall=warn,lsm_tree=warn,rdkafka=warn,sqlx=warn,h2=warn,hyper=warn,ort=warn";
+
 /// The level as `tracing` spells it: `WARNING` is what Python's services call it, and libraries stay quieter than we are.
-fn directives(level: &str) -> String {
+/// A person who starts everything does not want to read which group got which partitions.
+fn directives(level: &str, format: Format) -> String {
     match level.to_ascii_lowercase().as_str() {
         "warning" | "warn" => "warn".to_owned(),
-        plain @ ("trace" | "debug" | "info" | "error") => {
-            format!("{plain},async_nats=warn,fjall=warn,lsm_tree=warn,rdkafka=warn,sqlx=warn,h2=warn,hyper=warn,ort=warn")
-        }
+        "error" => "error".to_owned(),
+        "info" if format == Format::Text => format!("info,{QUIET},relay_bus::runner::host=warn"),
+        plain @ ("trace" | "debug" | "info") => format!("{plain},{QUIET}"),
         _ => level.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::directives;
+    use super::{Format, directives};
 
     #[test]
     fn levels_are_read_as_other_gateways_spell_them() {
-        assert_eq!(directives("WARNING"), "warn");
-        assert!(directives("INFO").starts_with("info,"));
-        assert_eq!(directives("relay_scheduler=debug"), "relay_scheduler=debug");
+        assert_eq!(directives("WARNING", Format::Json), "warn");
+        assert_eq!(directives("ERROR", Format::Json), "error");
+        assert!(directives("INFO", Format::Json).starts_with("info,"));
+        assert_eq!(
+            directives("relay_scheduler=debug", Format::Text),
+            "relay_scheduler=debug"
+        );
+    }
+
+    #[test]
+    fn people_are_spared_the_partitions() {
+        assert!(directives("INFO", Format::Text).contains("relay_bus::runner::host=warn"));
+        assert!(!directives("INFO", Format::Json).contains("relay_bus::runner"));
     }
 }

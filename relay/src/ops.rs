@@ -27,7 +27,11 @@ pub struct OpsConfig {
 
 impl Default for OpsConfig {
     fn default() -> Self {
-        Self { host: "127.0.0.1".to_owned(), port: 8001, metrics: true }
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 8001,
+            metrics: true,
+        }
     }
 }
 
@@ -44,11 +48,15 @@ impl Ops {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("the operators' listener on {address} (`ops.port`, --admin-port)"))?;
-        let mut router = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(readyz));
+        let mut router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz));
         if config.metrics {
             router = router.route("/metrics", get(metrics));
         }
-        let router = router.with_state(runtime.clone()).merge(admin.unwrap_or_default());
+        let router = router
+            .with_state(runtime.clone())
+            .merge(admin.unwrap_or_default());
         Ok(Self { listener, router })
     }
 
@@ -60,7 +68,9 @@ impl Ops {
     /// Serves until the process drains.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let drained = async move { shutdown.draining().await };
-        Ok(axum::serve(self.listener, self.router).with_graceful_shutdown(drained).await?)
+        Ok(axum::serve(self.listener, self.router)
+            .with_graceful_shutdown(drained)
+            .await?)
     }
 }
 
@@ -70,10 +80,23 @@ async fn readyz(State(runtime): State<Runtime>) -> Response {
         .health
         .all()
         .into_iter()
-        .map(|(name, missing)| (name.to_owned(), missing.map_or_else(|| "ok".into(), serde_json::Value::String)))
+        .map(|(name, missing)| {
+            (
+                name.to_owned(),
+                missing.map_or_else(|| "ok".into(), serde_json::Value::String),
+            )
+        })
         .collect();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": ready, "dependencies": dependencies }))).into_response()
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(serde_json::json!({ "ready": ready, "dependencies": dependencies })),
+    )
+        .into_response()
 }
 
 async fn metrics(State(runtime): State<Runtime>) -> Response {

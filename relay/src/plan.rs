@@ -1,5 +1,7 @@
 //! `relay plan`: what the policy makes of a request, and why.
 
+use std::io::Write;
+
 use anyhow::Context;
 use relay_schemas::{Class, Request, RequestId, TenantId, TimestampMs};
 
@@ -32,6 +34,9 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
         batch: None,
     };
     let policy = relay_planner::load(&config.planner.policy)?;
-    print!("{}", relay_planner::explain(&policy, &request, asked.json));
-    Ok(())
+    Ok(write!(
+        std::io::stdout(),
+        "{}",
+        relay_planner::explain(&policy, &request, asked.json)
+    )?)
 }

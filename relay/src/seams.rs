@@ -1,6 +1,5 @@
 //! The four seams, made from configuration: the embedded column needs nothing, the production column needs servers.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,29 +11,21 @@ use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use serde::Deserialize;
 
 /// The log seam.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum BusConfig {
     /// In this process, under the data folder.
-    #[default]
-    Embedded,
+    Embedded(EmbeddedOptions),
     /// Apache Kafka, or what speaks its protocol.
-    Kafka {
-        /// `host:port`, several separated by commas.
-        brokers: String,
-        /// Handed to librdkafka as they are: `security.protocol`, `sasl.mechanism`, …
-        #[serde(default)]
-        properties: BTreeMap<String, String>,
-    },
+    Kafka(KafkaOptions),
 }
 
 /// The reply and control seam.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlConfig {
     /// In this process.
-    #[default]
-    InProcess,
+    InProcess(InProcessOptions),
     /// NATS.
     Nats(NatsOptions),
 }
@@ -50,18 +41,27 @@ pub enum StoreConfig {
     Postgres(PostgresOptions),
 }
 
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self::Embedded(EmbeddedOptions::default())
+    }
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self::InProcess(InProcessOptions::default())
+    }
+}
+
 impl BusConfig {
     /// Opens or connects the bus. A broker that is away is no error here: it is waited for.
     pub async fn open(&self, data: &Path, manifest: &Manifest) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(match self {
-            Self::Embedded => {
-                let folder = data.join("log");
-                let opened = EmbeddedBus::open(&folder, manifest, EmbeddedOptions::default());
-                Arc::new(opened.with_context(|| format!("the embedded log in {}", folder.display()))?)
+            Self::Embedded(options) => {
+                Arc::new(EmbeddedBus::open(&data.join("log"), manifest, options.clone())?)
             }
-            Self::Kafka { brokers, properties } => {
-                let options = KafkaOptions { properties: properties.clone(), ..KafkaOptions::new(brokers) };
-                Arc::new(KafkaBus::connect(options).context("the Kafka clients")?)
+            Self::Kafka(options) => {
+                Arc::new(KafkaBus::connect(options.clone()).context("the Kafka clients")?)
             }
         })
     }
@@ -71,8 +71,12 @@ impl ControlConfig {
     /// Connects the control seam; NATS being away is no error here.
     pub async fn open(&self) -> anyhow::Result<Arc<dyn Control>> {
         Ok(match self {
-            Self::InProcess => Arc::new(InProcessControl::new(InProcessOptions::default())),
-            Self::Nats(options) => Arc::new(NatsControl::connect(options.clone()).await.context("the NATS client")?),
+            Self::InProcess(options) => Arc::new(InProcessControl::new(options.clone())),
+            Self::Nats(options) => Arc::new(
+                NatsControl::connect(options.clone())
+                    .await
+                    .context("the NATS client")?,
+            ),
         })
     }
 }
@@ -83,9 +87,15 @@ impl StoreConfig {
         Ok(match self {
             Self::Sqlite => {
                 let file: PathBuf = data.join("relay.sqlite");
-                Arc::new(SqliteStore::open(&file).await.with_context(|| file.display().to_string())?)
+                Arc::new(
+                    SqliteStore::open(&file)
+                        .await
+                        .with_context(|| file.display().to_string())?,
+                )
             }
-            Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).context("the Postgres client")?),
+            Self::Postgres(options) => {
+                Arc::new(PostgresStore::connect(options.clone()).context("the Postgres client")?)
+            }
         })
     }
 }

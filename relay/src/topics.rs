@@ -16,7 +16,7 @@ pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
     match command {
         Topics::Apply => {
             for line in bus.apply(&manifest).await? {
-                println!("{line}");
+                writeln!(std::io::stdout(), "{line}")?;
             }
         }
         Topics::Offsets => {
@@ -32,7 +32,12 @@ pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
 async fn offsets(bus: &dyn Bus, topic: &str) -> anyhow::Result<()> {
     for partition in 0..bus.partitions(topic).await? {
         let range = bus.range(&Partition::new(topic, partition)).await?;
-        println!("{topic} {partition} {} {}", range.low, range.high);
+        writeln!(
+            std::io::stdout(),
+            "{topic} {partition} {} {}",
+            range.low,
+            range.high
+        )?;
     }
     Ok(())
 }
@@ -65,7 +70,10 @@ fn line(record: &Record, registry: &Registry, content: bool) -> serde_json::Valu
     let topic = record.position.partition.topic.as_str();
     macro_rules! body {
         ($type:ty) => {
-            registry.decode::<$type>(value).map_err(|error| error.to_string()).map(|body| serde_json::json!(body))
+            registry
+                .decode::<$type>(value)
+                .map_err(|error| error.to_string())
+                .map(|body| serde_json::json!(body))
         };
     }
     let body = match topic {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 /// Defaults for all but the brokers; anything else librdkafka knows goes through `properties`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct KafkaOptions {
     /// `host:port`, by comma.
     pub brokers: String,

@@ -1,0 +1,180 @@
+//! The files under `deploy/` and `models/` say what the code does.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use relay_bus::KafkaOptions;
+use relay_control::NatsOptions;
+use relay_store::PostgresOptions;
+use serde_yaml_ng::Value;
+
+use crate::config::{Config, parse_text};
+use crate::seams::{BusConfig, ControlConfig, StoreConfig};
+
+/// Below the repository's root.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn embedded() -> String {
+    text("deploy/relay.embedded.yaml")
+}
+
+/// The commented half of the embedded sample.
+fn production_half() -> String {
+    let sample = embedded();
+    sample
+        .lines()
+        .filter_map(|line| line.strip_prefix("#|"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn config(text: &str) -> Config {
+    parse_text(text, |_| None).expect("the sample parses")
+}
+
+/// The keys that a section knows, as the refusal of a key that it does not know lists them.
+fn known(mut file: Value, section: &[&str]) -> BTreeSet<String> {
+    let mut place = &mut file;
+    for key in section {
+        place = &mut place[*key];
+    }
+    place["no_such_key"] = Value::Null;
+    let text = serde_yaml_ng::to_string(&file).expect("it was read from YAML");
+    let refusal = format!(
+        "{:#}",
+        parse_text(&text, |_| None).expect_err("no section has this key")
+    );
+    let expected = refusal
+        .split_once("expected")
+        .map_or("", |(_, expected)| expected);
+    expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn written(file: &Value, section: &[&str]) -> BTreeSet<String> {
+    let mut place = file;
+    for key in section {
+        place = &place[*key];
+    }
+    let keys = place.as_mapping().expect("a section is a mapping").keys();
+    keys.filter_map(Value::as_str)
+        .filter(|key| *key != "kind")
+        .map(str::to_owned)
+        .collect()
+}
+
+fn names_every_key_of(text: &str, sections: &[&[&str]]) {
+    let file: Value = serde_yaml_ng::from_str(text).expect("the sample is YAML");
+    for section in sections {
+        let known = known(file.clone(), section);
+        assert!(!known.is_empty(), "{section:?}: its keys were not learnt");
+        assert_eq!(written(&file, section), known, "{section:?}");
+    }
+}
+
+#[test]
+fn the_embedded_sample_holds_the_defaults() {
+    assert_eq!(
+        format!("{:#?}", config(&embedded())),
+        format!("{:#?}", Config::default())
+    );
+}
+
+#[test]
+fn the_embedded_sample_names_every_key() {
+    names_every_key_of(
+        &embedded(),
+        &[
+            &[],
+            &["log"],
+            &["ops"],
+            &["bus"],
+            &["control"],
+            &["ingress"],
+            &["ingress", "batch"],
+            &["planner"],
+            &["cache_service"],
+            &["scheduler"],
+            &["workers"],
+            &["trace_sink"],
+        ],
+    );
+}
+
+#[test]
+fn its_production_half_holds_the_defaults_and_names_every_key() {
+    let production = config(&production_half());
+    let redis = relay_cache_service::RedisConfig::at("redis://127.0.0.1:6379");
+    let expected = Config {
+        bus: BusConfig::Kafka(KafkaOptions::default()),
+        control: ControlConfig::Nats(NatsOptions::default()),
+        store: StoreConfig::Postgres(PostgresOptions::default()),
+        cache_service: relay_cache_service::Config {
+            redis: Some(redis),
+            ..Default::default()
+        },
+        ..Config::default()
+    };
+    assert_eq!(format!("{production:#?}"), format!("{expected:#?}"));
+    names_every_key_of(
+        &production_half(),
+        &[&["bus"], &["control"], &["store"], &["cache_service", "redis"]],
+    );
+}
+
+#[test]
+fn the_production_sample_takes_its_servers_from_the_environment() {
+    let sample = text("deploy/relay.production.yaml");
+    let given = parse_text(&sample, |name| {
+        name.starts_with("RELAY_").then(|| format!("given-{name}"))
+    });
+    let given = given.expect("the sample parses");
+    assert!(matches!(given.bus, BusConfig::Kafka(ref kafka) if kafka.brokers == "given-RELAY_KAFKA_BROKERS"));
+    assert!(matches!(given.control, ControlConfig::Nats(ref nats) if nats.url == "given-RELAY_NATS_URL"));
+    assert!(
+        matches!(given.store, StoreConfig::Postgres(ref postgres) if postgres.url == "given-RELAY_POSTGRES_URL")
+    );
+    assert_eq!(
+        given.cache_service.redis.map(|redis| redis.url).as_deref(),
+        Some("given-RELAY_REDIS_URL")
+    );
+    assert!(
+        matches!(config(&sample).bus, BusConfig::Kafka(_)),
+        "it needs no variable to be set"
+    );
+}
+
+#[test]
+fn the_defaults_and_the_manifest_fit_together() {
+    Config::default()
+        .check(None)
+        .expect("what `relay up` starts with");
+    let config = Config {
+        topics: Some(path("deploy/topics.yaml")),
+        ..Config::default()
+    };
+    assert!(
+        !config
+            .manifest()
+            .expect("the manifest parses")
+            .expanded()
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_policy_and_the_models_that_come_along_are_read() {
+    relay_planner::load(&relay_planner::PolicyFile::at(path("deploy/policy.yaml")))
+        .expect("the policy parses");
+    relay_workers::models::Models::load(&path("models/models.yaml")).expect("the models file parses");
+}
