@@ -16,8 +16,8 @@ mod shutdown;
 mod stage;
 pub mod topics;
 
-pub use checksum::stamp;
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
+pub use checksum::stamp;
 pub use crash::{crash_point, name as service_name};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use health::Health;

@@ -48,7 +48,14 @@ pub fn unique_prompt(seed: u64) -> String {
 }
 
 /// Asks one question of the model `mock`.
-pub async fn ask(http: &reqwest::Client, base: &str, tenant: &str, prompt: &str, manner: Manner, key: Option<&str>) -> Saw {
+pub async fn ask(
+    http: &reqwest::Client,
+    base: &str,
+    tenant: &str,
+    prompt: &str,
+    manner: Manner,
+    key: Option<&str>,
+) -> Saw {
     let stream = manner != Manner::Whole;
     let body = json!({"model": "mock", "temperature": 0, "stream": stream, "max_tokens": 64,
         "messages": [{"role": "user", "content": prompt}]});
@@ -61,11 +68,23 @@ pub async fn ask(http: &reqwest::Client, base: &str, tenant: &str, prompt: &str,
         request = request.header("idempotency-key", key);
     }
     let Ok(response) = request.send().await else {
-        return Saw { request_id: None, text: String::new(), end: End::Broken };
+        return Saw {
+            request_id: None,
+            text: String::new(),
+            end: End::Broken,
+        };
     };
-    let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let request_id = response
+        .headers()
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned);
     let status = response.status();
-    let mut saw = Saw { request_id, text: String::new(), end: End::Broken };
+    let mut saw = Saw {
+        request_id,
+        text: String::new(),
+        end: End::Broken,
+    };
     if !status.is_success() || !stream {
         if let Ok(body) = response.json::<Value>().await {
             saw.end = whole(status.as_u16(), &body, &mut saw.text);
@@ -82,7 +101,10 @@ fn whole(status: u16, body: &Value, text: &mut String) -> End {
         return End::Status(status, code.to_owned());
     }
     let choice = &body["choices"][0];
-    *text = choice["message"]["content"].as_str().unwrap_or_default().to_owned();
+    *text = choice["message"]["content"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     End::Finished(choice["finish_reason"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -94,18 +116,26 @@ async fn streamed(response: reqwest::Response, manner: Manner, saw: &mut Saw) {
         buffer.push_str(&String::from_utf8_lossy(&piece));
         while let Some(end) = buffer.find("\n\n") {
             let event: String = buffer.drain(..end + 2).collect();
-            let Some(data) = event.trim().strip_prefix("data: ") else { continue };
+            let Some(data) = event.trim().strip_prefix("data: ") else {
+                continue;
+            };
             if data == "[DONE]" {
                 saw.end = finish.take().map_or(End::Broken, End::Finished);
                 return;
             }
-            let Ok(chunk) = serde_json::from_str::<Value>(data) else { return };
-            if let Some(code) = chunk.get("error").map(|error| error["code"].as_str().unwrap_or_default()) {
+            let Ok(chunk) = serde_json::from_str::<Value>(data) else {
+                return;
+            };
+            if let Some(code) = chunk
+                .get("error")
+                .map(|error| error["code"].as_str().unwrap_or_default())
+            {
                 saw.end = End::ErrorEvent(code.to_owned());
                 return;
             }
             let choice = &chunk["choices"][0];
-            saw.text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+            saw.text
+                .push_str(choice["delta"]["content"].as_str().unwrap_or_default());
             if let Some(reason) = choice["finish_reason"].as_str() {
                 finish = Some(reason.to_owned());
             }

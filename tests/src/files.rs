@@ -7,14 +7,27 @@ use anyhow::Context;
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the checkout").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the checkout")
+        .to_owned()
 }
 
 /// An executable of this build: beside this one, or one folder up when this is a test.
 pub fn executable(name: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
-    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("no `{name}` beside {}: `cargo build -p relay-tests --bins` makes it", this.display()))
+    let found = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.with_context(|| {
+        format!(
+            "no `{name}` beside {}: `cargo build -p relay-tests --bins` makes it",
+            this.display()
+        )
+    })
 }
 
 /// A port that was free a moment ago, below the range from which outgoing connections take theirs.

@@ -12,8 +12,9 @@ use crate::process::Process;
 
 /// The address of a real server, or what to do about its absence.
 pub fn server(variable: &str) -> anyhow::Result<String> {
-    std::env::var(variable)
-        .with_context(|| format!("{variable} is not set: `make test` starts the servers, or `local.py run -- …`"))
+    std::env::var(variable).with_context(|| {
+        format!("{variable} is not set: `make test` starts the servers, or `local.py run -- …`")
+    })
 }
 
 /// The executable with crash points.
@@ -65,7 +66,12 @@ impl Gateway {
     /// Starts the process; with `crash_at` it will die there.
     pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
         let mut command = Command::new(&self.executable);
-        command.arg("up").arg("--config").arg(&self.config).current_dir(root()).env_remove("RELAY_CRASH_AT");
+        command
+            .arg("up")
+            .arg("--config")
+            .arg(&self.config)
+            .current_dir(root())
+            .env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {
             command.env("RELAY_CRASH_AT", point);
         }
@@ -95,7 +101,9 @@ impl Gateway {
 
     /// Whether the process is gone.
     pub fn ended(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+        self.process
+            .as_mut()
+            .is_none_or(|process| process.ended().is_some())
     }
 
     /// `kill -9`.
@@ -108,7 +116,11 @@ impl Gateway {
         if let Some(mut process) = self.process.take() {
             process.terminate();
             let status = process.wait(Duration::from_secs(30))?;
-            anyhow::ensure!(status.success(), "a drained gateway exits with 0, not {status}: {}", process.tail());
+            anyhow::ensure!(
+                status.success(),
+                "a drained gateway exits with 0, not {status}: {}",
+                process.tail()
+            );
         }
         Ok(())
     }
@@ -117,7 +129,11 @@ impl Gateway {
     pub fn crashed(&mut self, most: Duration) -> anyhow::Result<()> {
         let process = self.process.as_mut().context("it was never started")?;
         let status = process.wait(most)?;
-        anyhow::ensure!(!status.success(), "it ended by itself instead of crashing: {}", process.tail());
+        anyhow::ensure!(
+            !status.success(),
+            "it ended by itself instead of crashing: {}",
+            process.tail()
+        );
         self.process = None;
         Ok(())
     }

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
     // The client asks for a provider even where everything is plain HTTP; an installed one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder().tcp_nodelay(true).pool_max_idle_per_host(1_024);
+    let builder = reqwest::Client::builder()
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(1_024);
     builder.build().expect("a plain client can be built")
 });
 

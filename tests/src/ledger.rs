@@ -25,13 +25,18 @@ pub struct Ledger {
 
 /// The manifest that the executable was built with.
 pub fn manifest() -> Manifest {
-    let text = std::fs::read_to_string(crate::files::root().join("deploy/topics.yaml")).expect("it is in the checkout");
+    let text = std::fs::read_to_string(crate::files::root().join("deploy/topics.yaml"))
+        .expect("it is in the checkout");
     Manifest::parse(&text).expect("a test of the relay crate parses it")
 }
 
 /// Opens the log of a dead embedded gateway.
 pub fn embedded(data: &Path) -> anyhow::Result<Arc<dyn Bus>> {
-    Ok(Arc::new(EmbeddedBus::open(&data.join("log"), &manifest(), EmbeddedOptions::default())?))
+    Ok(Arc::new(EmbeddedBus::open(
+        &data.join("log"),
+        &manifest(),
+        EmbeddedOptions::default(),
+    )?))
 }
 
 /// Connects to the brokers that the harness started.
@@ -46,11 +51,16 @@ pub async fn read(bus: &dyn Bus) -> anyhow::Result<Ledger> {
     let mut ledger = Ledger::default();
     for record in all(bus, topics::REQUESTS).await? {
         if let Ok(request) = registry.decode::<Request>(record.value.as_deref()) {
-            ledger.accepted.entry(request.request_id.clone()).or_insert(request);
+            ledger
+                .accepted
+                .entry(request.request_id.clone())
+                .or_insert(request);
         }
     }
     for record in all(bus, topics::OUTCOMES).await? {
-        let Ok(outcome) = registry.decode::<Outcome>(record.value.as_deref()) else { continue };
+        let Ok(outcome) = registry.decode::<Outcome>(record.value.as_deref()) else {
+            continue;
+        };
         if outcome.status == relay_schemas::OutcomeStatus::Refused {
             continue;
         }
@@ -58,7 +68,9 @@ pub async fn read(bus: &dyn Bus) -> anyhow::Result<Ledger> {
             ledger.superseded += 1;
         } else {
             let place = (record.position.partition.partition, record.position.offset);
-            ledger.winners.insert(outcome.request_id.clone(), (outcome, place.0, place.1));
+            ledger
+                .winners
+                .insert(outcome.request_id.clone(), (outcome, place.0, place.1));
         }
     }
     for record in all(bus, topics::BATCH_RESULTS).await? {
@@ -68,7 +80,9 @@ pub async fn read(bus: &dyn Bus) -> anyhow::Result<Ledger> {
         }
     }
     for topic in manifest().expanded() {
-        ledger.records.insert(topic.name.clone(), count(bus, &topic.name).await?);
+        ledger
+            .records
+            .insert(topic.name.clone(), count(bus, &topic.name).await?);
     }
     Ok(ledger)
 }

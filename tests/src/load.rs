@@ -39,11 +39,15 @@ pub async fn run(load: &Load, bus: Option<Arc<dyn Bus>>) -> Vec<Saw> {
             2 => (Manner::Whole, unique),
             3 => (Manner::Cancelled, unique),
             // The same few questions of the same tenant again and again: hits.
-            4 => (Manner::Whole, format!("the question that tenant {} always asks", number % 5)),
+            4 => (
+                Manner::Whole,
+                format!("the question that tenant {} always asks", number % 5),
+            ),
             _ => match &bus {
                 Some(bus) => {
                     let bus = bus.clone();
-                    clients.spawn(async move { batch_line(&*bus, &tenant, load_line(number), &unique).await });
+                    clients
+                        .spawn(async move { batch_line(&*bus, &tenant, load_line(number), &unique).await });
                     continue;
                 }
                 None => (Manner::Streamed, unique),
@@ -59,7 +63,12 @@ fn load_line(number: u64) -> (String, String) {
     (format!("batch-{}", number / 100), format!("line-{number}"))
 }
 
-async fn batch_line(bus: &dyn Bus, tenant: &str, (batch_id, custom_id): (String, String), prompt: &str) -> Option<Saw> {
+async fn batch_line(
+    bus: &dyn Bus,
+    tenant: &str,
+    (batch_id, custom_id): (String, String),
+    prompt: &str,
+) -> Option<Saw> {
     let body = json!({"model": "mock", "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
     let line = BatchRequest {
         batch_id: batch_id.clone(),
@@ -68,7 +77,12 @@ async fn batch_line(bus: &dyn Bus, tenant: &str, (batch_id, custom_id): (String,
         body: body.to_string(),
         deadline: None,
     };
-    let record = Outgoing::keyed(topics::BATCH_REQUESTS, batch_id, Headers::default(), encode(&line));
+    let record = Outgoing::keyed(
+        topics::BATCH_REQUESTS,
+        batch_id,
+        Headers::default(),
+        encode(&line),
+    );
     // While the brokers are away the line is simply not submitted; nothing was promised yet.
     let _ = bus.publish(vec![record], Vec::new()).await;
     None
@@ -78,6 +92,12 @@ async fn batch_line(bus: &dyn Bus, tenant: &str, (batch_id, custom_id): (String,
 pub async fn seed_batch(bus: &dyn Bus, seed: u64, count: u64) {
     for number in 0..count {
         let line = (format!("batch-{seed}"), format!("line-{number}"));
-        batch_line(bus, "tenant-0", line, &unique_prompt(seed * 1_000_000 + 900_000 + number)).await;
+        batch_line(
+            bus,
+            "tenant-0",
+            line,
+            &unique_prompt(seed * 1_000_000 + 900_000 + number),
+        )
+        .await;
     }
 }

@@ -30,7 +30,10 @@ impl Mock {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(Self { _process: process, base_url: format!("http://127.0.0.1:{port}/v1") })
+        Ok(Self {
+            _process: process,
+            base_url: format!("http://127.0.0.1:{port}/v1"),
+        })
     }
 }
 

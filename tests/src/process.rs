@@ -16,10 +16,19 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output appended to `log`.
     pub fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        let file = File::options().create(true).append(true).open(log).context("the log file")?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .context("the log file")?;
         command.stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("{:?}", command.get_program()))?;
-        Ok(Self { child, log: log.to_owned() })
+        let child = command
+            .spawn()
+            .with_context(|| format!("{:?}", command.get_program()))?;
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
     }
 
     /// Dies as if the power of this process alone had gone.
@@ -31,7 +40,10 @@ impl Process {
 
     /// Asks it to drain.
     pub fn terminate(&self) {
-        let _ = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status();
     }
 
     /// How it ended, if it has.

@@ -13,7 +13,14 @@ use crate::mock::{Mock, write_models};
 use crate::process::Process;
 
 /// The services, in the order of the flow.
-pub const SERVICES: [&str; 6] = ["ingress", "planner", "cache-service", "scheduler", "workers", "trace-sink"];
+pub const SERVICES: [&str; 6] = [
+    "ingress",
+    "planner",
+    "cache-service",
+    "scheduler",
+    "workers",
+    "trace-sink",
+];
 
 /// One instance of one service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +66,9 @@ impl Production {
     }
 
     fn run_all(&mut self) -> anyhow::Result<()> {
-        self.instances().iter().try_for_each(|instance| self.run(instance, None))
+        self.instances()
+            .iter()
+            .try_for_each(|instance| self.run(instance, None))
     }
 
     /// Prepares a deployment without starting anything.
@@ -69,14 +78,20 @@ impl Production {
         write_models(folder.path(), &mock.base_url)?;
         std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
         let config = folder.path().join("relay.yaml");
-        let [policy, models] = ["policy.yaml", "models.yaml"].map(|name| folder.path().join(name).display().to_string());
+        let [policy, models] =
+            ["policy.yaml", "models.yaml"].map(|name| folder.path().join(name).display().to_string());
         let mocked = configuration(&policy, &models, "mock")?;
         std::fs::write(&config, mocked)?;
         let numbered = |service| (0..instances).map(move |number| Instance { service, number });
-        let ports: BTreeMap<_, _> =
-            SERVICES.into_iter().flat_map(numbered).map(|instance| (instance, (free_port(), free_port()))).collect();
+        let ports: BTreeMap<_, _> = SERVICES
+            .into_iter()
+            .flat_map(numbered)
+            .map(|instance| (instance, (free_port(), free_port())))
+            .collect();
         let ingresses = ports.iter().filter(|(instance, _)| instance.service == "ingress");
-        let base_urls = ingresses.map(|(_, (port, _))| format!("http://127.0.0.1:{port}")).collect();
+        let base_urls = ingresses
+            .map(|(_, (port, _))| format!("http://127.0.0.1:{port}"))
+            .collect();
         Ok(Self {
             base_urls,
             folder,
@@ -91,8 +106,16 @@ impl Production {
     /// `relay topics apply`.
     pub fn apply_topics(&self) -> anyhow::Result<()> {
         let mut command = Command::new(&self.executable);
-        let applied = command.args(["topics", "apply", "--config"]).arg(&self.config).current_dir(root()).output()?;
-        anyhow::ensure!(applied.status.success(), "topics apply: {}", String::from_utf8_lossy(&applied.stderr));
+        let applied = command
+            .args(["topics", "apply", "--config"])
+            .arg(&self.config)
+            .current_dir(root())
+            .output()?;
+        anyhow::ensure!(
+            applied.status.success(),
+            "topics apply: {}",
+            String::from_utf8_lossy(&applied.stderr)
+        );
         Ok(())
     }
 
@@ -102,13 +125,19 @@ impl Production {
         let mut command = Command::new(&self.executable);
         command.arg(instance.service).arg("--config").arg(&self.config);
         command.args(["--port", &port.to_string(), "--admin-port", &ops.to_string()]);
-        command.arg("--instance").arg(format!("{}-{}", instance.service, instance.number));
+        command
+            .arg("--instance")
+            .arg(format!("{}-{}", instance.service, instance.number));
         command.current_dir(root()).env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {
             command.env("RELAY_CRASH_AT", point);
         }
-        let log = self.folder.path().join(format!("{}-{}.log", instance.service, instance.number));
-        self.processes.insert(instance.clone(), Process::start(command, &log)?);
+        let log = self
+            .folder
+            .path()
+            .join(format!("{}-{}.log", instance.service, instance.number));
+        self.processes
+            .insert(instance.clone(), Process::start(command, &log)?);
         Ok(())
     }
 
@@ -116,9 +145,14 @@ impl Production {
     pub async fn ready(&mut self, most: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + most;
         for (instance, (_, ops)) in &self.ports {
-            let Some(process) = self.processes.get_mut(instance) else { continue };
+            let Some(process) = self.processes.get_mut(instance) else {
+                continue;
+            };
             let url = format!("http://127.0.0.1:{ops}/readyz");
-            while !crate::http::get(&url).await.is_ok_and(|response| response.status().is_success()) {
+            while !crate::http::get(&url)
+                .await
+                .is_ok_and(|response| response.status().is_success())
+            {
                 if let Some(status) = process.ended() {
                     bail!("{instance:?} ended with {status}: {}", process.tail());
                 }
@@ -138,7 +172,9 @@ impl Production {
 
     /// Whether one process is gone.
     pub fn ended(&mut self, instance: &Instance) -> bool {
-        self.processes.get_mut(instance).is_none_or(|process| process.ended().is_some())
+        self.processes
+            .get_mut(instance)
+            .is_none_or(|process| process.ended().is_some())
     }
 
     /// Asks one process to drain and waits for its end.
@@ -146,7 +182,11 @@ impl Production {
         if let Some(mut process) = self.processes.remove(instance) {
             process.terminate();
             let status = process.wait(Duration::from_secs(30))?;
-            anyhow::ensure!(status.success(), "{instance:?} exited with {status}: {}", process.tail());
+            anyhow::ensure!(
+                status.success(),
+                "{instance:?} exited with {status}: {}",
+                process.tail()
+            );
         }
         Ok(())
     }
@@ -168,7 +208,10 @@ impl Production {
 
     /// The end of one process's log, for people.
     pub fn tail(&self, instance: &Instance) -> String {
-        self.processes.get(instance).map(Process::tail).unwrap_or_default()
+        self.processes
+            .get(instance)
+            .map(Process::tail)
+            .unwrap_or_default()
     }
 
     /// The mock backend's base URL.
@@ -178,8 +221,13 @@ impl Production {
 }
 
 fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<String> {
-    let [kafka, nats, redis, postgres] =
-        ["RELAY_KAFKA_BROKERS", "RELAY_NATS_URL", "RELAY_REDIS_URL", "RELAY_POSTGRES_URL"].map(server);
+    let [kafka, nats, redis, postgres] = [
+        "RELAY_KAFKA_BROKERS",
+        "RELAY_NATS_URL",
+        "RELAY_REDIS_URL",
+        "RELAY_POSTGRES_URL",
+    ]
+    .map(server);
     Ok(format!(
         "bus: {{ kind: kafka, brokers: \"{}\" }}\n\
          control: {{ kind: nats, url: \"{}\" }}\n\

@@ -20,7 +20,12 @@ pub const MOST: Duration = Duration::from_secs(90);
 const MOCK: [&str; 2] = ["--token-ms", "2"];
 
 fn short_load(bases: Vec<String>, seed: u64) -> Load {
-    Load { rate: 40, lasting: Duration::from_secs(1), seed, bases }
+    Load {
+        rate: 40,
+        lasting: Duration::from_secs(1),
+        seed,
+        bases,
+    }
 }
 
 /// The embedded gateway dies at `point` under load, starts again, and has lost and doubled nothing.
@@ -49,7 +54,12 @@ pub async fn embedded_storm(kills: u64, rate: u32, lasting: Duration) -> anyhow:
         seed_batch(&*ledger::embedded(&gateway.data())?, 100 + round, lines).await;
         gateway.run(None)?;
         gateway.ready().await?;
-        let load = Load { rate, lasting, seed: 100 + round, bases: vec![gateway.base_url.clone()] };
+        let load = Load {
+            rate,
+            lasting,
+            seed: 100 + round,
+            bases: vec![gateway.base_url.clone()],
+        };
         let storm = tokio::spawn(async move { load::run(&load, None).await });
         tokio::time::sleep(lasting.mul_f64(rand::random_range(0.2..0.95))).await;
         gateway.kill();
@@ -64,8 +74,12 @@ pub async fn embedded_storm(kills: u64, rate: u32, lasting: Duration) -> anyhow:
 pub async fn production_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger> {
     let mut deployment = Production::prepare(KILLABLE, 1, &MOCK)?;
     deployment.apply_topics()?;
-    let service = SERVICES.into_iter().find(|service| point.split('.').next() == Some(service));
-    let Some(service) = service else { bail!("{point} names no service") };
+    let service = SERVICES
+        .into_iter()
+        .find(|service| point.split('.').next() == Some(service));
+    let Some(service) = service else {
+        bail!("{point} names no service")
+    };
     let victim = Instance { service, number: 0 };
     for instance in deployment.instances() {
         deployment.run(&instance, (instance == victim).then_some(point))?;
@@ -85,7 +99,13 @@ pub async fn production_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger
     }
     deployment.run(&victim, None)?;
     deployment.ready(Duration::from_secs(60)).await?;
-    saw.extend(load::run(&short_load(deployment.base_urls.clone(), seed + 500), Some(bus.clone())).await);
+    saw.extend(
+        load::run(
+            &short_load(deployment.base_urls.clone(), seed + 500),
+            Some(bus.clone()),
+        )
+        .await,
+    );
     settle_running(&*bus, &store()?, &saw, MOST).await
 }
 
@@ -95,7 +115,12 @@ pub async fn production_storm(kills: usize, rate: u32) -> anyhow::Result<Ledger>
     let bus = ledger::kafka()?;
     seed_batch(&*bus, 1, 20).await;
     let lasting = Duration::from_secs(2 + 2 * (kills * SERVICES.len()) as u64);
-    let load = Load { rate, lasting, seed: 1, bases: deployment.base_urls.clone() };
+    let load = Load {
+        rate,
+        lasting,
+        seed: 1,
+        bases: deployment.base_urls.clone(),
+    };
     let storm: JoinHandle<Vec<Saw>> = tokio::spawn({
         let bus = bus.clone();
         async move { load::run(&load, Some(bus)).await }
@@ -103,7 +128,10 @@ pub async fn production_storm(kills: usize, rate: u32) -> anyhow::Result<Ledger>
     for kill in 0..kills {
         for service in SERVICES {
             tokio::time::sleep(Duration::from_millis(rand::random_range(1_000..1_800))).await;
-            let victim = Instance { service, number: kill % 2 };
+            let victim = Instance {
+                service,
+                number: kill % 2,
+            };
             deployment.kill(&victim);
             tokio::time::sleep(Duration::from_millis(200)).await;
             deployment.run(&victim, None)?;
@@ -114,6 +142,9 @@ pub async fn production_storm(kills: usize, rate: u32) -> anyhow::Result<Ledger>
 
 /// The store of the production column.
 pub fn store() -> anyhow::Result<PostgresStore> {
-    let options = PostgresOptions { url: server("RELAY_POSTGRES_URL")?, ..PostgresOptions::default() };
+    let options = PostgresOptions {
+        url: server("RELAY_POSTGRES_URL")?,
+        ..PostgresOptions::default()
+    };
     Ok(PostgresStore::connect(options)?)
 }

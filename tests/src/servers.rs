@@ -18,7 +18,15 @@ pub fn start(name: &str) -> anyhow::Result<()> {
 
 fn local(verb: &str, name: &str) -> anyhow::Result<()> {
     let script = server("RELAY_LOCAL")?;
-    let done = Command::new("python3").arg(script).args([verb, name]).output().context("python3")?;
-    anyhow::ensure!(done.status.success(), "{verb} {name}: {}", String::from_utf8_lossy(&done.stderr));
+    let done = Command::new("python3")
+        .arg(script)
+        .args([verb, name])
+        .output()
+        .context("python3")?;
+    anyhow::ensure!(
+        done.status.success(),
+        "{verb} {name}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     Ok(())
 }

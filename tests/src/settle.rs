@@ -38,7 +38,10 @@ pub async fn settle(gateway: &mut Gateway, saw: &[Saw], most: Duration) -> anyho
 /// Every trace row, by request, page by page.
 pub async fn traces(store: &dyn Store) -> anyhow::Result<BTreeMap<RequestId, OutcomeStatus>> {
     let mut all = BTreeMap::new();
-    let mut filter = TraceFilter { limit: TraceFilter::MOST, ..TraceFilter::default() };
+    let mut filter = TraceFilter {
+        limit: TraceFilter::MOST,
+        ..TraceFilter::default()
+    };
     loop {
         let page = store.traces(&filter).await?;
         let Some(last) = page.last() else { return Ok(all) };

@@ -36,9 +36,16 @@ pub async fn scheduler_dies(program: &str, waiting: u64) -> anyhow::Result<Repor
     deployment.kill(&leader);
     let first = first_dispatch_after(&*bus, epoch).await?;
     settle_running(&*bus, &proofs::store()?, &[], Duration::from_secs(120)).await?;
-    ensure!(twice_under_one_attempt(&*bus).await? == 0, "an attempt was dispatched twice");
+    ensure!(
+        twice_under_one_attempt(&*bus).await? == 0,
+        "an attempt was dispatched twice"
+    );
     let first_dispatch = Duration::from_millis(first.since_ms(killed).max(0).unsigned_abs());
-    Ok(Report { first_dispatch, waiting, running })
+    Ok(Report {
+        first_dispatch,
+        waiting,
+        running,
+    })
 }
 
 async fn work(bus: &dyn Bus) -> anyhow::Result<Vec<(Record, Work)>> {
@@ -57,7 +64,9 @@ async fn work(bus: &dyn Bus) -> anyhow::Result<Vec<(Record, Work)>> {
 async fn leases(bus: &dyn Bus) -> anyhow::Result<BTreeMap<(RequestId, u32), usize>> {
     let mut leases = BTreeMap::new();
     for (_, work) in work(bus).await? {
-        *leases.entry((work.request.request_id, work.lease.attempt)).or_default() += 1;
+        *leases
+            .entry((work.request.request_id, work.lease.attempt))
+            .or_default() += 1;
     }
     Ok(leases)
 }
@@ -67,7 +76,12 @@ async fn twice_under_one_attempt(bus: &dyn Bus) -> anyhow::Result<usize> {
 }
 
 async fn newest_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
-    work(bus).await?.iter().map(|(_, work)| work.lease.scheduler_epoch).max().context("nothing was ever leased")
+    work(bus)
+        .await?
+        .iter()
+        .map(|(_, work)| work.lease.scheduler_epoch)
+        .max()
+        .context("nothing was ever leased")
 }
 
 /// Waits until fifty more leases exist than before.
@@ -86,9 +100,17 @@ async fn until_running(bus: &dyn Bus, before: usize) -> anyhow::Result<usize> {
 /// The scheduler whose metrics say that it leads.
 async fn leader(deployment: &Production) -> anyhow::Result<Instance> {
     for number in 0..2 {
-        let instance = Instance { service: "scheduler", number };
-        let metrics = crate::http::get(&format!("{}/metrics", deployment.ops_url(&instance))).await?.text().await?;
-        let leads = metrics.lines().any(|line| line.starts_with("relay_scheduler_leader") && line.ends_with(" 1"));
+        let instance = Instance {
+            service: "scheduler",
+            number,
+        };
+        let metrics = crate::http::get(&format!("{}/metrics", deployment.ops_url(&instance)))
+            .await?
+            .text()
+            .await?;
+        let leads = metrics
+            .lines()
+            .any(|line| line.starts_with("relay_scheduler_leader") && line.ends_with(" 1"));
         if leads {
             return Ok(instance);
         }
@@ -100,7 +122,9 @@ async fn first_dispatch_after(bus: &dyn Bus, epoch: i64) -> anyhow::Result<Times
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let newer = work(bus).await?;
-        let newer = newer.iter().filter(|(_, work)| work.lease.scheduler_epoch > epoch);
+        let newer = newer
+            .iter()
+            .filter(|(_, work)| work.lease.scheduler_epoch > epoch);
         if let Some(first) = newer.map(|(record, _)| record.timestamp).min() {
             return Ok(first);
         }

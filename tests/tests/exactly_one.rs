@@ -16,47 +16,110 @@ async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
             failed.push(format!("{point}: {error:#}"));
         }
     }
-    assert!(failed.is_empty(), "{} of {} crash points:\n{}", failed.len(), POINTS.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} crash points:\n{}",
+        failed.len(),
+        POINTS.len(),
+        failed.join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_kills_at_random_moments_loses_and_doubles_nothing() {
-    let ledger = embedded_storm(3, 100, Duration::from_secs(2)).await.expect("exactly one outcome each");
-    assert!(ledger.accepted.len() > 100, "only {} requests were accepted", ledger.accepted.len());
+    let ledger = embedded_storm(3, 100, Duration::from_secs(2))
+        .await
+        .expect("exactly one outcome each");
+    assert!(
+        ledger.accepted.len() > 100,
+        "only {} requests were accepted",
+        ledger.accepted.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_gateway_died_asks_again_by_key_and_gets_one_answer() {
-    let mut gateway = Gateway::start(KILLABLE, &["--token-ms", "50"]).await.expect("it starts");
+    let mut gateway = Gateway::start(KILLABLE, &["--token-ms", "50"])
+        .await
+        .expect("it starts");
     let http = relay_tests::http::client();
     let prompt = unique_prompt(7);
     let first = {
         let (http, base, prompt) = (http.clone(), gateway.base_url.clone(), prompt.clone());
-        tokio::spawn(async move { ask(&http, &base, "tenant-0", &prompt, Manner::Whole, Some("the-key")).await })
+        tokio::spawn(
+            async move { ask(&http, &base, "tenant-0", &prompt, Manner::Whole, Some("the-key")).await },
+        )
     };
     tokio::time::sleep(Duration::from_millis(150)).await;
     gateway.kill();
     assert_eq!(first.await.expect("the client ends").end, End::Broken);
     gateway.run(None).expect("it starts");
     gateway.ready().await.expect("it becomes ready");
-    let again = ask(&http, &gateway.base_url, "tenant-0", &prompt, Manner::Whole, Some("the-key")).await;
+    let again = ask(
+        &http,
+        &gateway.base_url,
+        "tenant-0",
+        &prompt,
+        Manner::Whole,
+        Some("the-key"),
+    )
+    .await;
     assert_eq!(again.end, End::Finished("stop".to_owned()), "{again:?}");
-    let recorded = ask(&http, &gateway.base_url, "tenant-0", &prompt, Manner::Whole, Some("the-key")).await;
-    assert_eq!((recorded.request_id, recorded.text), (again.request_id.clone(), again.text.clone()));
-    let other = ask(&http, &gateway.base_url, "tenant-0", "another body", Manner::Whole, Some("the-key")).await;
+    let recorded = ask(
+        &http,
+        &gateway.base_url,
+        "tenant-0",
+        &prompt,
+        Manner::Whole,
+        Some("the-key"),
+    )
+    .await;
+    assert_eq!(
+        (recorded.request_id, recorded.text),
+        (again.request_id.clone(), again.text.clone())
+    );
+    let other = ask(
+        &http,
+        &gateway.base_url,
+        "tenant-0",
+        "another body",
+        Manner::Whole,
+        Some("the-key"),
+    )
+    .await;
     assert!(matches!(other.end, End::Status(409, _)), "{other:?}");
-    let ledger = settle(&mut gateway, &[again], MOST).await.expect("exactly one outcome each");
+    let ledger = settle(&mut gateway, &[again], MOST)
+        .await
+        .expect("exactly one outcome each");
     assert_eq!(ledger.winners.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hop_of_a_request_is_a_log_record() {
     let mut gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
-    let saw = ask(&relay_tests::http::client(), &gateway.base_url, "tenant-0", &unique_prompt(1), Manner::Streamed, None).await;
+    let saw = ask(
+        &relay_tests::http::client(),
+        &gateway.base_url,
+        "tenant-0",
+        &unique_prompt(1),
+        Manner::Streamed,
+        None,
+    )
+    .await;
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
-    let ledger = settle(&mut gateway, &[saw], MOST).await.expect("exactly one outcome");
-    for topic in ["relay.requests.v1", "relay.planned.v1", "relay.ready.default.v1", "relay.outcomes.v1"] {
+    let ledger = settle(&mut gateway, &[saw], MOST)
+        .await
+        .expect("exactly one outcome");
+    for topic in [
+        "relay.requests.v1",
+        "relay.planned.v1",
+        "relay.ready.default.v1",
+        "relay.outcomes.v1",
+    ] {
         assert_eq!(ledger.records[topic], 1, "{topic}");
     }
-    assert_eq!(ledger.records["relay.work.default.short.v1"] + ledger.records["relay.work.default.long.v1"], 1);
+    assert_eq!(
+        ledger.records["relay.work.default.short.v1"] + ledger.records["relay.work.default.long.v1"],
+        1
+    );
 }

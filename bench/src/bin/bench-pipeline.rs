@@ -56,7 +56,13 @@ async fn main() -> anyhow::Result<()> {
 async fn embedded(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
     let mut gateway = Gateway::start(PROGRAM, &["--tokens", "8"]).await?;
     let processes = gateway.process_ids();
-    measure(arguments, &format!("embedded, run {run}"), &[gateway.base_url.clone()], &processes).await;
+    measure(
+        arguments,
+        &format!("embedded, run {run}"),
+        &[gateway.base_url.clone()],
+        &processes,
+    )
+    .await;
     gateway.stop()?;
     print_hops(&ledger::read(&*ledger::embedded(&gateway.data())?).await?);
     Ok(())
@@ -65,7 +71,13 @@ async fn embedded(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
 async fn production(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
     let deployment = Production::start(PROGRAM, 1, &["--tokens", "8"]).await?;
     let (bases, processes) = (deployment.base_urls.clone(), deployment.process_ids());
-    measure(arguments, &format!("six processes on Kafka, run {run}"), &bases, &processes).await;
+    measure(
+        arguments,
+        &format!("six processes on Kafka, run {run}"),
+        &bases,
+        &processes,
+    )
+    .await;
     drop(deployment);
     print_hops(&ledger::read(&*ledger::kafka()?).await?);
     Ok(())
@@ -73,15 +85,28 @@ async fn production(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
 
 async fn measure(arguments: &Arguments, name: &str, bases: &[String], processes: &[u32]) {
     let lasting = Duration::from_secs(arguments.seconds);
-    println!("\n{name}: base memory {:.0} MiB", Cost::of(processes).resident_mib);
+    println!(
+        "\n{name}: base memory {:.0} MiB",
+        Cost::of(processes).resident_mib
+    );
     // Connections, caches and estimates settle before anything counts.
     open(bases, arguments.rate, Duration::from_secs(2)).await;
     let before = Cost::of(processes);
     let came = open(bases, arguments.rate, lasting).await;
-    print_came(&format!("open loop, {}/s", arguments.rate), came, before, processes);
+    print_came(
+        &format!("open loop, {}/s", arguments.rate),
+        came,
+        before,
+        processes,
+    );
     let before = Cost::of(processes);
     let came = closed(bases, arguments.clients, lasting).await;
-    print_came(&format!("flat out, {} clients", arguments.clients), came, before, processes);
+    print_came(
+        &format!("flat out, {} clients", arguments.clients),
+        came,
+        before,
+        processes,
+    );
 }
 
 fn print_came(name: &str, came: Came, before: Cost, processes: &[u32]) {

@@ -15,19 +15,43 @@ pub struct Hop {
 pub fn of(ledger: &Ledger) -> Vec<Hop> {
     let hop = |name, span: fn(&Outcome) -> Option<i64>| {
         let outcomes = ledger.winners.values().map(|(outcome, ..)| outcome);
-        Hop { name, sample: outcomes.filter_map(span).map(|ms| ms as f64).collect() }
+        Hop {
+            name,
+            sample: outcomes.filter_map(span).map(|ms| ms as f64).collect(),
+        }
     };
     vec![
-        hop("accepted → planned", |o| Some(o.planning.as_ref()?.planned_at.since_ms(o.request.as_ref()?.accepted_at))),
-        hop("planned → looked up", |o| {
-            Some(o.caching.as_ref()?.looked_up_at.since_ms(o.planning.as_ref()?.planned_at))
+        hop("accepted → planned", |o| {
+            Some(
+                o.planning
+                    .as_ref()?
+                    .planned_at
+                    .since_ms(o.request.as_ref()?.accepted_at),
+            )
         }),
-        hop("looked up → queued", |o| Some(o.queueing.as_ref()?.queued_at.since_ms(o.caching.as_ref()?.looked_up_at))),
+        hop("planned → looked up", |o| {
+            Some(
+                o.caching
+                    .as_ref()?
+                    .looked_up_at
+                    .since_ms(o.planning.as_ref()?.planned_at),
+            )
+        }),
+        hop("looked up → queued", |o| {
+            Some(
+                o.queueing
+                    .as_ref()?
+                    .queued_at
+                    .since_ms(o.caching.as_ref()?.looked_up_at),
+            )
+        }),
         hop("queued → dispatched", |o| {
             let queueing = o.queueing.as_ref()?;
             Some(queueing.dispatched_at.since_ms(queueing.queued_at))
         }),
-        hop("dispatched → ended", |o| Some(o.ended_at.since_ms(o.queueing.as_ref()?.dispatched_at))),
+        hop("dispatched → ended", |o| {
+            Some(o.ended_at.since_ms(o.queueing.as_ref()?.dispatched_at))
+        }),
         hop("backend", |o| o.timings.backend_latency_ms),
     ]
 }

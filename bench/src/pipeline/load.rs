@@ -65,12 +65,20 @@ pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Came
         });
     }
     let latencies_ms = running.join_all().await.concat();
-    Came { latencies_ms, failed: 0, wall_s: begin.elapsed().as_secs_f64() }
+    Came {
+        latencies_ms,
+        failed: 0,
+        wall_s: begin.elapsed().as_secs_f64(),
+    }
 }
 
 async fn one(http: &reqwest::Client, base: &str) -> bool {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let manner = if number.is_multiple_of(2) { Manner::Whole } else { Manner::Streamed };
+    let manner = if number.is_multiple_of(2) {
+        Manner::Whole
+    } else {
+        Manner::Streamed
+    };
     let tenant = format!("tenant-{}", number % 8);
     let saw = ask(http, base, &tenant, &unique_prompt(number), manner, None).await;
     matches!(saw.end, End::Finished(_))

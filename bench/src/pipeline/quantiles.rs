@@ -13,7 +13,10 @@ pub fn of<const N: usize>(mut sample: Vec<f64>, quantiles: [f64; N]) -> [f64; N]
 mod tests {
     #[test]
     fn the_nearest_rank_is_a_value_of_the_sample() {
-        assert_eq!(super::of(vec![4.0, 1.0, 3.0, 2.0], [0.5, 0.95, 1.0]), [2.0, 4.0, 4.0]);
+        assert_eq!(
+            super::of(vec![4.0, 1.0, 3.0, 2.0], [0.5, 0.95, 1.0]),
+            [2.0, 4.0, 4.0]
+        );
         assert_eq!(super::of(Vec::new(), [0.5]), [0.0]);
     }
 }

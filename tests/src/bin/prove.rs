@@ -40,18 +40,32 @@ struct Line {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut lines = Vec::new();
-    let embedded = prove("crash points, embedded", || crash_points(arguments.embedded_rounds, false)).await;
+    let embedded = prove("crash points, embedded", || {
+        crash_points(arguments.embedded_rounds, false)
+    })
+    .await;
     lines.push(embedded);
     lines.push(prove("storm, embedded", || storm(&arguments, false)).await);
-    lines.push(prove("crash points, Kafka", || crash_points(arguments.kafka_rounds, true)).await);
+    lines.push(
+        prove("crash points, Kafka", || {
+            crash_points(arguments.kafka_rounds, true)
+        })
+        .await,
+    );
     lines.push(prove("storm, Kafka", || storm(&arguments, true)).await);
     lines.push(prove("takeover, Kafka", || taken_over(arguments.waiting)).await);
     println!("\n{:<24} {:>8}  result", "proof", "seconds");
     for Line { proof, result, took } in &lines {
-        let told = result.as_ref().map_or_else(|why| format!("FAILED: {why}"), Clone::clone);
+        let told = result
+            .as_ref()
+            .map_or_else(|why| format!("FAILED: {why}"), Clone::clone);
         println!("{proof:<24} {:>8.0}  {told}", took.as_secs_f64());
     }
-    if lines.iter().all(|line| line.result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if lines.iter().all(|line| line.result.is_ok()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn prove<F>(proof: &str, run: impl FnOnce() -> F) -> Line
@@ -61,7 +75,11 @@ where
     eprintln!("{proof} …");
     let begin = Instant::now();
     let result = run().await.map_err(|error| format!("{error:#}"));
-    Line { proof: proof.to_owned(), result, took: begin.elapsed() }
+    Line {
+        proof: proof.to_owned(),
+        result,
+        took: begin.elapsed(),
+    }
 }
 
 async fn crash_points(rounds: u64, kafka: bool) -> anyhow::Result<String> {
@@ -80,8 +98,15 @@ async fn crash_points(rounds: u64, kafka: bool) -> anyhow::Result<String> {
         }
     }
     // On Kafka each ledger holds all that came before it.
-    let accepted = if kafka { "all".to_owned() } else { accepted.to_string() };
-    Ok(format!("{hits} crashes at {} points, {accepted} accepted, each with one winner ({superseded} superseded)", POINTS.len()))
+    let accepted = if kafka {
+        "all".to_owned()
+    } else {
+        accepted.to_string()
+    };
+    Ok(format!(
+        "{hits} crashes at {} points, {accepted} accepted, each with one winner ({superseded} superseded)",
+        POINTS.len()
+    ))
 }
 
 async fn storm(arguments: &Arguments, kafka: bool) -> anyhow::Result<String> {
@@ -105,5 +130,8 @@ fn told(ledger: &Ledger) -> String {
 async fn taken_over(waiting: u64) -> anyhow::Result<String> {
     let report = takeover::scheduler_dies(KILLABLE, waiting).await?;
     let ms = report.first_dispatch.as_millis();
-    Ok(format!("{} waiting, {} leased, first dispatch after {ms} ms", report.waiting, report.running))
+    Ok(format!(
+        "{} waiting, {} leased, first dispatch after {ms} ms",
+        report.waiting, report.running
+    ))
 }
