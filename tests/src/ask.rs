@@ -101,10 +101,7 @@ fn whole(status: u16, body: &Value, text: &mut String) -> End {
         return End::Status(status, code.to_owned());
     }
     let choice = &body["choices"][0];
-    *text = choice["message"]["content"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    text.push_str(choice["message"]["content"].as_str().unwrap_or_default());
     End::Finished(choice["finish_reason"].as_str().unwrap_or_default().to_owned())
 }
 

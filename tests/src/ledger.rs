@@ -33,7 +33,7 @@ pub fn manifest() -> Manifest {
 /// Opens the log of a dead embedded gateway.
 pub fn embedded(data: &Path) -> anyhow::Result<Arc<dyn Bus>> {
     Ok(Arc::new(EmbeddedBus::open(
-        &data.join("log"),
+        data.join("log"),
         &manifest(),
         EmbeddedOptions::default(),
     )?))

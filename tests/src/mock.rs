@@ -1,4 +1,4 @@
-//! An OpenAI endpoint of zero latency (`workers/examples/mock_backend.rs`) as a child process.
+//! An `OpenAI` endpoint of zero latency (`workers/examples/mock_backend.rs`) as a child process.
 
 use std::path::Path;
 use std::process::Command;

@@ -24,7 +24,7 @@ impl Process {
         command.stdout(file.try_clone()?).stderr(file);
         let child = command
             .spawn()
-            .with_context(|| format!("{:?}", command.get_program()))?;
+            .with_context(|| command.get_program().display().to_string())?;
         Ok(Self {
             child,
             log: log.to_owned(),

@@ -87,9 +87,10 @@ async fn crash_points(rounds: u64, kafka: bool) -> anyhow::Result<String> {
     for round in 0..rounds {
         for (number, point) in POINTS.iter().enumerate() {
             let seed = 10_000 * (round + 1) + 100 * number as u64;
-            let ledger = match kafka {
-                true => proofs::production_dies_at(point, seed).await,
-                false => proofs::embedded_dies_at(point, seed).await,
+            let ledger = if kafka {
+                proofs::production_dies_at(point, seed).await
+            } else {
+                proofs::embedded_dies_at(point, seed).await
             };
             let ledger = ledger.map_err(|error| error.context(format!("{point}, round {round}")))?;
             hits += 1;
@@ -110,9 +111,10 @@ async fn crash_points(rounds: u64, kafka: bool) -> anyhow::Result<String> {
 }
 
 async fn storm(arguments: &Arguments, kafka: bool) -> anyhow::Result<String> {
-    let ledger = match kafka {
-        true => proofs::production_storm(arguments.kills as usize, arguments.rate).await?,
-        false => proofs::embedded_storm(arguments.kills, arguments.rate, Duration::from_secs(10)).await?,
+    let ledger = if kafka {
+        proofs::production_storm(arguments.kills as usize, arguments.rate).await?
+    } else {
+        proofs::embedded_storm(arguments.kills, arguments.rate, Duration::from_secs(10)).await?
     };
     Ok(told(&ledger))
 }
