@@ -1,4 +1,4 @@
-//! Bad input gets a clear error and loses nothing else: over HTTP a 4xx with the OpenAI error body, on the log a dead letter.
+//! Bad input gets a clear error and loses nothing else: over HTTP a 4xx with the `OpenAI` error body, on the log a dead letter.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn bad_bodies_are_clear_4xx_and_the_next_request_is_served() {
     );
     let cases = [
         ("malformed JSON", r#"{"model": "mock", "#, "acme", 400),
-        ("not an object", r#"[1, 2]"#, "acme", 400),
+        ("not an object", "[1, 2]", "acme", 400),
         ("no messages", r#"{"model": "mock"}"#, "acme", 400),
         (
             "wrong type",
