@@ -1,4 +1,6 @@
 //! Benchmarks: the hop and the pipeline.
 
+pub mod cost;
 pub mod hop;
 pub mod pipeline;
+pub mod quantiles;

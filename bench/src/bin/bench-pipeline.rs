@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use relay_bench::pipeline::cost::Cost;
+use relay_bench::cost::Cost;
 use relay_bench::pipeline::load::{Came, closed, open};
-use relay_bench::pipeline::{hops, quantiles};
+use relay_bench::{pipeline::hops, quantiles};
 use relay_tests::gateway::Gateway;
 use relay_tests::ledger;
 use relay_tests::production::Production;

@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use crate::quantiles;
+
 /// What this process has spent so far, as the kernel counts it.
 #[derive(Debug, Clone, Copy)]
 pub struct Spent {
@@ -12,25 +14,12 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// User and system time from `/proc/self/stat` (fields 14 and 15, ticks of 10 ms), bytes sent to storage from `/proc/self/io`.
+    /// User and system time from `/proc/self/stat`, bytes sent to storage from `/proc/self/io`.
     pub fn now() -> Result<Self> {
-        let stat = fs::read_to_string("/proc/self/stat")?;
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .context("/proc/self/stat")?
-            .1
-            .split_whitespace()
-            .collect();
-        let ticks = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<f64>().ok())
-                .context("/proc/self/stat")
-        };
         let io = fs::read_to_string("/proc/self/io")?;
         let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
         Ok(Self {
-            cpu_s: (ticks(11)? + ticks(12)?) / 100.0,
+            cpu_s: crate::cost::cpu_s(std::process::id()).context("/proc/self/stat")?,
             written: written.context("/proc/self/io")?.parse()?,
         })
     }
@@ -49,15 +38,10 @@ pub struct Figures {
 
 impl Figures {
     /// From the latencies of a run and what was spent before and after it.
-    pub fn of(mut latencies: Vec<f64>, before: Spent, after: Spent) -> Self {
+    pub fn of(latencies: Vec<f64>, before: Spent, after: Spent) -> Self {
         let count = latencies.len().max(1) as f64;
-        latencies.sort_by(f64::total_cmp);
-        let at = |quantile: f64| {
-            let rank = (quantile * latencies.len() as f64).ceil() as usize;
-            latencies.get(rank.max(1) - 1).copied().unwrap_or_default()
-        };
         Self {
-            latency_ms: [at(0.5), at(0.95), at(0.99)],
+            latency_ms: quantiles::of(latencies, [0.5, 0.95, 0.99]),
             cpu_us: (after.cpu_s - before.cpu_s) * 1e6 / count,
             written_kib: (after.written - before.written) as f64 / 1024.0 / count,
         }
@@ -84,6 +68,11 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::float_cmp,
+        reason = "nearest ranks are values of the sample, to the bit"
+    )]
+
     use super::*;
 
     #[test]

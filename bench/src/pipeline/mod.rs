@@ -1,6 +1,4 @@
 //! What the whole pipeline adds to a request: open loop at a fixed rate against a mock backend of zero latency.
 
-pub mod cost;
 pub mod hops;
 pub mod load;
-pub mod quantiles;

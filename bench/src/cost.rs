@@ -22,7 +22,7 @@ impl Cost {
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms (`USER_HZ` is 100 on Linux); see proc(5).
-fn cpu_s(process: u32) -> Option<f64> {
+pub(crate) fn cpu_s(process: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may hold spaces; what follows it does not.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
