@@ -10,7 +10,7 @@ use super::credits::Heard;
 use super::queue::{Arrival, Place, Ticket};
 use super::request::{At, Doubt, Held, Leased, Offer, State, deadline, flow, route};
 use super::snapshot::Expected;
-use super::{Core, Input};
+use super::{Attempt, Core, Effect, Input};
 
 /// What became of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,10 +255,26 @@ impl Core {
         });
         let ending = matches!(held.state, State::Ending);
         if ending || (lease.attempt, lease.scheduler_epoch) <= newest {
-            return;
+            return self.confirm_ends(ticket);
         }
         self.leave(ticket);
         self.grant(ticket, Leased::read(lease, queueing, now));
+    }
+
+    /// A lease came to light that is not the one we know: an overtaken scheduler's record landed late, and two workers may
+    /// run the request. Its ingress is told to believe no end by itself; fencing attempt 0 says that and fences nothing.
+    fn confirm_ends(&mut self, ticket: Ticket) {
+        let Some(held) = self.held.get(&ticket).filter(|_| self.leading) else {
+            return;
+        };
+        let request = &held.ready.request;
+        if let Some(reply_to) = request.reply_to.clone() {
+            let attempt = Attempt {
+                request_id: request.request_id.clone(),
+                attempt: 0,
+            };
+            self.effects.push(Effect::AskFence { attempt, reply_to });
+        }
     }
 
     /// A worker tells what it is and holds.
