@@ -93,7 +93,7 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
     for only in services {
         house.start(*only, &mut running);
     }
-    running.spawn(ops.serve(shutdown.clone()));
+    let ops = tokio::spawn(ops.serve());
     if services.contains(&Only::Ingress) {
         running.spawn(banner::once_ready(
             house.config.clone(),
@@ -105,7 +105,9 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
         shutdown.clone(),
         Duration::from_millis(house.config.grace_ms),
     ));
-    finish(running, &shutdown).await
+    let result = finish(running, &shutdown).await;
+    ops.abort();
+    result
 }
 
 /// A taken port is the commonest mistake: it is said before the log is opened and models are loaded. The ingress binds for itself.

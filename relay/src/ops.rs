@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use prometheus::{Encoder, TextEncoder};
-use relay_bus::{Runtime, Shutdown};
+use relay_bus::Runtime;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -65,17 +65,17 @@ impl Ops {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Serves until the process drains.
-    pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let drained = async move { shutdown.draining().await };
-        Ok(axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(drained)
-            .await?)
+    /// Serves until it is dropped, also during a drain: whoever watches sees `/readyz` say no and `/healthz` say yes.
+    pub async fn serve(self) {
+        if let Err(error) = axum::serve(self.listener, self.router).await {
+            tracing::error!(%error, "the operators' listener has ended");
+        }
     }
 }
 
 async fn readyz(State(runtime): State<Runtime>) -> Response {
-    let ready = runtime.health.is_ready() && !runtime.shutdown.is_draining();
+    let draining = runtime.shutdown.is_draining();
+    let ready = runtime.health.is_ready() && !draining;
     let dependencies: serde_json::Map<String, serde_json::Value> = runtime
         .health
         .all()
@@ -94,7 +94,7 @@ async fn readyz(State(runtime): State<Runtime>) -> Response {
     };
     (
         status,
-        Json(serde_json::json!({ "ready": ready, "dependencies": dependencies })),
+        Json(serde_json::json!({ "ready": ready, "draining": draining, "dependencies": dependencies })),
     )
         .into_response()
 }
