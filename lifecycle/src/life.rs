@@ -181,8 +181,8 @@ impl Event {
 /// Whether `service` may end a request with `status` somewhere in its life.
 pub fn may_end(service: Service, status: OutcomeStatus) -> bool {
     use State::{Accepted, Leased, New, Planned, Queued};
-    let states = [New, Accepted, Planned, Queued, Leased(1)];
-    states.iter().any(|state| state.may_end(service, status))
+    let places = [New, Accepted, Planned, Queued, Leased(1)];
+    places.iter().any(|state| state.may_end(service, status))
 }
 
 #[cfg(test)]
