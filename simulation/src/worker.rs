@@ -264,7 +264,9 @@ impl World {
         let sent = if streamed { running.produced } else { 0 };
         let mut last = final_frames(outcome, sent, !streamed);
         if sure_until(outcome) <= self.now {
-            last.iter_mut().for_each(|frame| frame.end = None);
+            for frame in &mut last {
+                frame.end = None;
+            }
         }
         running.frames.truncate(sent as usize);
         running.frames.extend(last.clone());

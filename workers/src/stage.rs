@@ -88,7 +88,9 @@ impl Stage for WorkerStage {
         if let Some((mut stream, mut frames)) = effect.last {
             if effect.sure_until <= TimestampMs::now() {
                 // Somebody may have said `expired` first: the ingress shall ask.
-                frames.iter_mut().for_each(|frame| frame.end = None);
+                for frame in &mut frames {
+                    frame.end = None;
+                }
             }
             stream.send(frames).await;
         }
