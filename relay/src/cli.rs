@@ -96,7 +96,7 @@ pub struct ReadTopic {
 /// Which request to plan.
 #[derive(Debug, Args)]
 pub struct PlanRequest {
-    /// File with an OpenAI chat completion request, JSON
+    /// File with a chat completion request, JSON
     #[arg(long, value_name = "FILE")]
     pub request: PathBuf,
     /// Tenant that asks

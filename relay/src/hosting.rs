@@ -57,13 +57,13 @@ impl fmt::Display for Only {
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
     config.check(None)?;
-    host(config, &Only::ALL).await
+    Box::pin(host(config, &Only::ALL)).await
 }
 
 /// Runs one service.
 pub async fn alone(config: Config, only: Only) -> anyhow::Result<()> {
     config.check(Some(only))?;
-    host(config, &[only]).await
+    Box::pin(host(config, &[only])).await
 }
 
 /// What all services of this process share.
@@ -172,11 +172,12 @@ async fn signals(shutdown: Shutdown, grace: Duration) {
 impl House {
     async fn open(config: Config, services: &[Only]) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
-        let bus = config.bus.open(&config.data, &manifest).await?;
+        let bus = config.bus.open(&config.data, &manifest)?;
         let control = config.control.open().await?;
-        let store = match services.contains(&Only::TraceSink) {
-            true => Some(config.store.open(&config.data).await?),
-            false => None,
+        let store = if services.contains(&Only::TraceSink) {
+            Some(config.store.open(&config.data).await?)
+        } else {
+            None
         };
         let runtime = Runtime {
             bus,
@@ -257,7 +258,7 @@ async fn schemas(runtime: Runtime) {
     loop {
         let announced = relay_bus::announce_schemas(&*runtime.bus).await;
         match announced.and(relay_bus::refresh_schemas(&*runtime.bus, &runtime.schemas).await) {
-            Ok(_) => return runtime.health.up("bus"),
+            Ok(()) => return runtime.health.up("bus"),
             Err(error) => runtime.health.down("bus", error.to_string()),
         }
         tokio::select! {

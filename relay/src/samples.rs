@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use relay_bus::KafkaOptions;
-use relay_control::NatsOptions;
 use relay_store::PostgresOptions;
 use serde_yaml_ng::Value;
 
@@ -27,11 +26,11 @@ fn embedded() -> String {
 /// The commented half of the embedded sample.
 fn production_half() -> String {
     let sample = embedded();
-    sample
+    let lines: Vec<&str> = sample
         .lines()
         .filter_map(|line| line.strip_prefix("#|"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+        .collect();
+    lines.join("\n")
 }
 
 fn config(text: &str) -> Config {
@@ -117,7 +116,7 @@ fn its_production_half_holds_the_defaults_and_names_every_key() {
     let redis = relay_cache_service::RedisConfig::at("redis://127.0.0.1:6379");
     let expected = Config {
         bus: BusConfig::Kafka(KafkaOptions::default()),
-        control: ControlConfig::Nats(NatsOptions::default()),
+        control: ControlConfig::Nats(Box::default()),
         store: StoreConfig::Postgres(PostgresOptions::default()),
         cache_service: relay_cache_service::Config {
             redis: Some(redis),

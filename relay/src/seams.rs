@@ -27,7 +27,7 @@ pub enum ControlConfig {
     /// In this process.
     InProcess(InProcessOptions),
     /// NATS.
-    Nats(NatsOptions),
+    Nats(Box<NatsOptions>),
 }
 
 /// The table seam.
@@ -55,10 +55,10 @@ impl Default for ControlConfig {
 
 impl BusConfig {
     /// Opens or connects the bus. A broker that is away is no error here: it is waited for.
-    pub async fn open(&self, data: &Path, manifest: &Manifest) -> anyhow::Result<Arc<dyn Bus>> {
+    pub fn open(&self, data: &Path, manifest: &Manifest) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Embedded(options) => {
-                Arc::new(EmbeddedBus::open(&data.join("log"), manifest, options.clone())?)
+                Arc::new(EmbeddedBus::open(data.join("log"), manifest, options.clone())?)
             }
             Self::Kafka(options) => {
                 Arc::new(KafkaBus::connect(options.clone()).context("the Kafka clients")?)
@@ -73,7 +73,7 @@ impl ControlConfig {
         Ok(match self {
             Self::InProcess(options) => Arc::new(InProcessControl::new(options.clone())),
             Self::Nats(options) => Arc::new(
-                NatsControl::connect(options.clone())
+                NatsControl::connect(NatsOptions::clone(options))
                     .await
                     .context("the NATS client")?,
             ),

@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Runs one of the commands.
 pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
     let manifest = config.manifest()?;
-    let bus = config.bus.open(&config.data, &manifest).await?;
+    let bus = config.bus.open(&config.data, &manifest)?;
     match command {
         Topics::Apply => {
             for line in bus.apply(&manifest).await? {
