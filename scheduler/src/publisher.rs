@@ -131,10 +131,8 @@ pub(crate) async fn publish_endings(
         let records: Vec<Outgoing> = batch.iter().flat_map(records_of).collect();
         crash_point(Service::Scheduler, "before_outcome");
         if publish(&shared, &records).await?.is_err() {
-            for record in records {
-                if let Err(error) = publish(&shared, &[record]).await? {
-                    tracing::error!(%error, "an ending does not fit into its topic and is left out");
-                }
+            for ending in &mut batch {
+                end_alone(&shared, ending).await?;
             }
         }
         crash_point(Service::Scheduler, "after_outcome");
@@ -155,6 +153,20 @@ pub(crate) async fn publish_endings(
             tracing::warn!("final frames took too long and are left to those who ask");
         }
         crash_point(Service::Scheduler, "after_final");
+    }
+    Ok(())
+}
+
+/// One of them is too large: it must end all the same, so it goes without what makes it large, and without a final frame.
+async fn end_alone(shared: &Shared, ending: &mut Ending) -> Result<(), BusError> {
+    if publish(shared, &records_of(ending)).await?.is_ok() {
+        return Ok(());
+    }
+    if let Ending::Outcome(outcome, _) = ending {
+        (outcome.request, outcome.planning) = (None, None);
+    }
+    if let Err(error) = publish(shared, &records_of(ending)).await? {
+        tracing::error!(%error, "an ending does not fit into its topic even without its request and is left out");
     }
     Ok(())
 }

@@ -1,5 +1,15 @@
 //! Every crash point, once. A point that no run reaches fails the proof.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// Whether a process ended as a crash point ends it, and not by an error of its own.
+pub fn is_crash(status: ExitStatus) -> bool {
+    /// What `abort` raises, see signal(7).
+    const SIGABRT: i32 = 6;
+    status.signal() == Some(SIGABRT)
+}
+
 /// `service.moment`, in the order of a request's life.
 pub const POINTS: &[&str] = &[
     "ingress.before_accept",
@@ -18,6 +28,10 @@ pub const POINTS: &[&str] = &[
     "scheduler.after_lease",
     "scheduler.before_snapshot",
     "scheduler.after_snapshot",
+    "scheduler.before_outcome",
+    "scheduler.after_outcome",
+    "scheduler.before_final",
+    "scheduler.after_final",
     "workers.before_run",
     "workers.first_token",
     "workers.before_publish",

@@ -130,7 +130,7 @@ impl Gateway {
         let process = self.process.as_mut().context("it was never started")?;
         let status = process.wait(most)?;
         anyhow::ensure!(
-            !status.success(),
+            crate::crash::is_crash(status),
             "it ended by itself instead of crashing: {}",
             process.tail()
         );

@@ -63,12 +63,40 @@ fn load_line(number: u64) -> (String, String) {
     (format!("batch-{}", number / 100), format!("line-{number}"))
 }
 
-async fn batch_line(
-    bus: &dyn Bus,
-    tenant: &str,
-    (batch_id, custom_id): (String, String),
-    prompt: &str,
-) -> Option<Saw> {
+async fn batch_line(bus: &dyn Bus, tenant: &str, line: (String, String), prompt: &str) -> Option<Saw> {
+    // While the brokers are away the line is simply not submitted; nothing was promised yet.
+    let _ = bus
+        .publish(vec![line_record(tenant, line, prompt)], Vec::new())
+        .await;
+    None
+}
+
+/// Puts `count` batch lines into the log at once, and one record that only a scheduler can end: poison among what is ready.
+/// On the embedded column there is no other way in for batch yet, and only while the gateway does not run.
+///
+/// # Errors
+/// If the log does not take them.
+pub async fn seed_batch(bus: &dyn Bus, seed: u64, count: u64) -> anyhow::Result<()> {
+    let line = |number| {
+        let prompt = unique_prompt(seed * 1_000_000 + 900_000 + number);
+        line_record(
+            "tenant-0",
+            (format!("batch-{seed}"), format!("line-{number}")),
+            &prompt,
+        )
+    };
+    bus.publish((0..count).map(line).collect(), Vec::new()).await?;
+    let poison = Outgoing::keyed(
+        topics::ready("default"),
+        "poison",
+        Headers::default(),
+        "no Avro".into(),
+    );
+    bus.publish(vec![poison], Vec::new()).await?;
+    Ok(())
+}
+
+fn line_record(tenant: &str, (batch_id, custom_id): (String, String), prompt: &str) -> Outgoing {
     let body = json!({"model": "mock", "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
     let line = BatchRequest {
         batch_id: batch_id.clone(),
@@ -77,27 +105,10 @@ async fn batch_line(
         body: body.to_string(),
         deadline: None,
     };
-    let record = Outgoing::keyed(
+    Outgoing::keyed(
         topics::BATCH_REQUESTS,
         batch_id,
         Headers::default(),
         encode(&line),
-    );
-    // While the brokers are away the line is simply not submitted; nothing was promised yet.
-    let _ = bus.publish(vec![record], Vec::new()).await;
-    None
-}
-
-/// Puts `count` batch lines into the log of a gateway that does not run: on the embedded column there is no other way in yet.
-pub async fn seed_batch(bus: &dyn Bus, seed: u64, count: u64) {
-    for number in 0..count {
-        let line = (format!("batch-{seed}"), format!("line-{number}"));
-        batch_line(
-            bus,
-            "tenant-0",
-            line,
-            &unique_prompt(seed * 1_000_000 + 900_000 + number),
-        )
-        .await;
-    }
+    )
 }

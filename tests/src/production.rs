@@ -170,11 +170,23 @@ impl Production {
         self.processes.remove(instance);
     }
 
-    /// Whether one process is gone.
-    pub fn ended(&mut self, instance: &Instance) -> bool {
-        self.processes
-            .get_mut(instance)
-            .is_none_or(|process| process.ended().is_some())
+    /// Whether a crash point has killed one process.
+    ///
+    /// # Errors
+    /// If it ended in any other way.
+    pub fn crashed(&mut self, instance: &Instance) -> anyhow::Result<bool> {
+        let Some(process) = self.processes.get_mut(instance) else {
+            return Ok(false);
+        };
+        let Some(status) = process.ended() else {
+            return Ok(false);
+        };
+        anyhow::ensure!(
+            crate::crash::is_crash(status),
+            "{instance:?} ended with {status}: {}",
+            process.tail()
+        );
+        Ok(true)
     }
 
     /// Asks one process to drain and waits for its end.

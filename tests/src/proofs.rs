@@ -31,7 +31,7 @@ fn short_load(bases: Vec<String>, seed: u64) -> Load {
 /// The embedded gateway dies at `point` under load, starts again, and has lost and doubled nothing.
 pub async fn embedded_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger> {
     let mut gateway = Gateway::prepare(KILLABLE, &MOCK)?;
-    seed_batch(&*ledger::embedded(&gateway.data())?, seed, 4).await;
+    seed_batch(&*ledger::embedded(&gateway.data())?, seed, 4).await?;
     gateway.run(Some(point))?;
     // A point on the way up kills it before it is ready; any other only under load.
     let mut saw = Vec::new();
@@ -51,7 +51,7 @@ pub async fn embedded_storm(kills: u64, rate: u32, lasting: Duration) -> anyhow:
     let mut saw: Vec<Saw> = Vec::new();
     for round in 0..kills {
         let lines = u64::from(rate) * lasting.as_secs() / 5;
-        seed_batch(&*ledger::embedded(&gateway.data())?, 100 + round, lines).await;
+        seed_batch(&*ledger::embedded(&gateway.data())?, 100 + round, lines).await?;
         gateway.run(None)?;
         gateway.ready().await?;
         let load = Load {
@@ -85,11 +85,11 @@ pub async fn production_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger
         deployment.run(&instance, (instance == victim).then_some(point))?;
     }
     let bus = ledger::kafka()?;
-    seed_batch(&*bus, seed, 4).await;
+    seed_batch(&*bus, seed, 4).await?;
     let mut saw = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(40);
     let mut round = 0;
-    while !deployment.ended(&victim) {
+    while !deployment.crashed(&victim)? {
         ensure!(Instant::now() < deadline, "no run reached {point} within 40 s");
         if deployment.ready(Duration::from_secs(20)).await.is_ok() {
             round += 1;
@@ -113,7 +113,7 @@ pub async fn production_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger
 pub async fn production_storm(kills: usize, rate: u32) -> anyhow::Result<Ledger> {
     let mut deployment = Production::start(KILLABLE, 2, &MOCK).await?;
     let bus = ledger::kafka()?;
-    seed_batch(&*bus, 1, 20).await;
+    seed_batch(&*bus, 1, 20).await?;
     let lasting = Duration::from_secs(2 + 2 * (kills * SERVICES.len()) as u64);
     let load = Load {
         rate,

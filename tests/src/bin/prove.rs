@@ -134,6 +134,6 @@ async fn taken_over(waiting: u64) -> anyhow::Result<String> {
     let ms = report.first_dispatch.as_millis();
     Ok(format!(
         "{} waiting, {} leased, first dispatch after {ms} ms",
-        report.waiting, report.running
+        report.queued, report.running
     ))
 }
