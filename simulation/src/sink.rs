@@ -17,10 +17,6 @@ pub(crate) struct TraceSink {
 }
 
 impl TraceSink {
-    pub fn crash(&mut self) {
-        // Its position is committed with its rows; a step back is what `reread` is for.
-    }
-
     pub fn reread(&mut self, back: i64) {
         self.next = (self.next - back).max(0);
     }

@@ -31,20 +31,16 @@ fn main() -> ExitCode {
     }
     let begin = Instant::now();
     let (from, to) = (arguments.from, arguments.from + arguments.seeds);
-    match first_failure(from, to, arguments.every) {
-        Some(seed) => {
-            println!("seed {seed} fails");
-            explain(seed)
-        }
-        None => {
-            let took = begin.elapsed().as_secs_f64();
-            println!(
-                "{} schedules hold, in {took:.0} s: one outcome each, nothing lost, nothing late, no untruth told",
-                to - from
-            );
-            ExitCode::SUCCESS
-        }
+    if let Some(seed) = first_failure(from, to, arguments.every) {
+        println!("seed {seed} fails");
+        return explain(seed);
     }
+    println!(
+        "{} schedules hold, in {:.0} s: one outcome each, nothing lost, nothing late, no untruth told",
+        to - from,
+        begin.elapsed().as_secs_f64()
+    );
+    ExitCode::SUCCESS
 }
 
 /// The lowest failing seed that any thread finds before all stop.
