@@ -6,7 +6,7 @@ use std::time::Duration;
 use relay_control::{Control, ControlError, Heard, ask, finish, listen, send, serve};
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, OutcomeStatus, Request, RequestId,
+    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request, RequestId,
     Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
 };
 use tokio::sync::Barrier;
