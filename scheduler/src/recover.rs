@@ -31,6 +31,8 @@ impl Ends {
         self.0.iter().all(|(input, partition, end)| match input {
             Input::Outcomes => true,
             Input::Ready if core.is_full() => true,
+            // What a snapshot only gives by its position counts as folded when it was read again.
+            Input::Ready => core.ready_from(*partition) >= *end,
             _ => core.offsets().next(*input, *partition) >= *end,
         })
     }

@@ -52,7 +52,7 @@ impl Core {
                 self.enqueue(ticket, Arrival::Restored);
             }
             Some(Expected::Leased(entry)) if self.is_of(ticket, &entry.request_id) => {
-                self.restore_lease(ticket, *entry);
+                self.restore_lease(ticket, *entry, now);
             }
             // A log that lost its end gives an offset to another request: that one is new.
             Some(Expected::Leased(_)) | None => self.admit(ticket, now),

@@ -67,6 +67,21 @@ impl Core {
                 (None, None) => {}
             }
         }
+        // What a predecessor's snapshot gave and memory had no room for yet is as much held as the rest.
+        for (at, expected) in &self.expected {
+            match expected {
+                Expected::Leased(entry) => running.push((**entry).clone()),
+                Expected::Waiting { attempt: 0, .. } => {
+                    waiting.entry(at.partition).or_default().push(at.offset);
+                }
+                Expected::Waiting { attempt, waited_ms } => again.push(RequeuedPosition {
+                    partition: at.partition,
+                    offset: at.offset,
+                    attempt: *attempt,
+                    waited_ms: *waited_ms,
+                }),
+            }
+        }
         SchedulerSnapshot {
             folded: self.folded(),
             waiting: waiting.into_iter().filter_map(positions).collect(),
@@ -142,6 +157,20 @@ impl Core {
     pub fn bound(&mut self, input: Input, partition: i32, low: i64, high: i64) {
         let next = self.offsets.next(input, partition);
         self.offsets.set(input, partition, next.clamp(low, high.max(low)));
+        if input == Input::Ready {
+            self.give_up_positions(partition, low, high);
+        }
+    }
+
+    /// Positions that the log no longer holds are expected no longer; leases among them are orphans.
+    fn give_up_positions(&mut self, partition: i32, low: i64, high: i64) {
+        let gone = |at: &At| at.partition == partition && !(low..high).contains(&at.offset);
+        let lost: Vec<At> = self.expected.keys().filter(|at| gone(at)).copied().collect();
+        for at in lost {
+            if let Some(Expected::Leased(entry)) = self.expected.remove(&at) {
+                self.orphans.push(*entry);
+            }
+        }
     }
 
     /// Where `ready` must be read from: the lowest position that a snapshot expects, else what is not folded.
@@ -157,8 +186,8 @@ impl Core {
         at.offset >= self.offsets.next(Input::Ready, at.partition) || self.expected.contains_key(&at)
     }
 
-    pub(super) fn restore_lease(&mut self, ticket: Ticket, entry: LeaseEntry) {
-        let mut leased = Leased::read(entry.lease, entry.queueing, TimestampMs(0));
+    pub(super) fn restore_lease(&mut self, ticket: Ticket, entry: LeaseEntry, now: TimestampMs) {
+        let mut leased = Leased::read(entry.lease, entry.queueing, now);
         leased.tokens = entry.tokens.0;
         leased.cancelled = entry.cancelled;
         self.grant(ticket, leased);
@@ -166,16 +195,7 @@ impl Core {
 
     /// Leases whose bodies the log no longer holds: nobody can run them again, so they end, unless they have ended.
     pub(super) fn end_orphans(&mut self, now: TimestampMs) {
-        let expected = std::mem::take(&mut self.expected).into_values();
-        let bodiless = expected.filter_map(|expected| match expected {
-            Expected::Leased(entry) => Some(*entry),
-            Expected::Waiting { .. } => None,
-        });
-        let orphans: Vec<LeaseEntry> = std::mem::take(&mut self.orphans)
-            .into_iter()
-            .chain(bodiless)
-            .collect();
-        for orphan in orphans {
+        for orphan in std::mem::take(&mut self.orphans) {
             if self.ended.get(&orphan.request_id).is_some() || self.ids.contains_key(&orphan.request_id) {
                 continue;
             }

@@ -262,3 +262,31 @@ fn a_cancel_heard_before_the_lead_holds_after_it() {
         .count();
     assert_eq!(ends, 1);
 }
+
+/// A successor that leads on the offsets of a snapshot alone would forget all that waits: a clean stop lost requests.
+#[test]
+fn what_a_snapshot_gives_by_its_position_is_kept_until_it_is_read_again() {
+    let world = busy_world();
+    let now = world.now();
+    let snapshot = world.core.snapshot();
+    let mut core = Core::new(world.config.clone(), "default", run(Service::Scheduler, "s2", 0));
+    core.restore(&snapshot);
+    let end = world.ready_log.len() as i64;
+    core.bound(Input::Ready, 0, 0, end);
+    assert!(core.ready_from(0) < end, "folding is not finished");
+    core.lead(9, now);
+    let again = core.snapshot();
+    assert_eq!(
+        (&again.waiting, again.leases.len()),
+        (&snapshot.waiting, snapshot.leases.len())
+    );
+    for (offset, spec) in world.ready_log.iter().enumerate() {
+        core.offer(spec.offer(offset as i64, 0), now);
+    }
+    assert_eq!(core.ready_from(0), end);
+    let (known, before) = (core.counts(), world.core.counts());
+    assert_eq!(
+        (known.running, known.waiting_short, known.waiting_long),
+        (before.running, before.waiting_short, before.waiting_long)
+    );
+}
