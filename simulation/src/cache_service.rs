@@ -115,18 +115,17 @@ impl World {
     }
 
     pub(crate) fn cache_service_acknowledged(&mut self, record: Append) {
-        if let Append::Outcome(outcome) = record
-            && sure_until(&outcome) > self.now
-        {
+        if let Append::Outcome(outcome) = record {
             let reply_to = outcome
                 .request
                 .as_ref()
                 .and_then(|request| request.reply_to.clone());
-            self.send_frames(
-                Actor::CacheService,
-                reply_to.as_deref(),
-                final_frames(&outcome, 0, true),
-            );
+            let sure = self.now < sure_until(&outcome);
+            let mut frames = final_frames(&outcome, 0, sure);
+            for frame in &mut frames {
+                frame.end = frame.end.take().filter(|_| sure);
+            }
+            self.send_frames(Actor::CacheService, reply_to.as_deref(), frames);
         }
         if self.cache_service.consumer.busy {
             let commits = self.random.random_bool(0.8);

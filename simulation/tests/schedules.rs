@@ -17,7 +17,8 @@ fn every_accepted_request_ends_once_and_no_client_is_told_an_untruth() {
 #[test]
 fn seeds_that_once_failed_hold() {
     for seed in [
-        10_908, 12_052, 68_929, 88_001, 127_216, 159_900, 179_736, 218_443, 225_317, 288_701, 437_099,
+        10_908, 12_052, 68_929, 88_001, 127_216, 159_900, 179_736, 218_443, 225_317, 288_701, 405_654,
+        437_099, 442_575, 836_845,
     ] {
         let wrong = violations(&Schedule::of(seed), Sabotage::None);
         assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");

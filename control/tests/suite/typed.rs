@@ -6,8 +6,8 @@ use std::time::Duration;
 use relay_control::{Control, ControlError, Heard, ask, finish, listen, send, serve};
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request, RequestId,
-    Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
+    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request,
+    RequestId, Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
 };
 use tokio::sync::Barrier;
 
@@ -181,8 +181,13 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
         deadline: TimestampMs(5),
         ..asked.clone()
     };
-    // Somebody may have said `expired` first: of this one nothing is sent.
-    finish(&*control, &completed(&overdue, run, ending), 0, true).await;
+    // Somebody may have said `expired` first: ingress is told of the run, and to ask how it ended.
+    finish(&*control, &completed(&overdue, run, ending), 3, true).await;
+    let heard = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
+    let Some(Heard::Message(frame)) = heard else {
+        panic!("a frame was expected, not {heard:?}");
+    };
+    assert_eq!((frame.seq, frame.text.as_str(), frame.end), (3, "", None));
     finish(&*control, &outcome, 7, true).await;
 
     let (mut seq, mut seen) = (7, String::new());
