@@ -33,7 +33,7 @@ def wait_until_ready(base, process, seconds=60):
     deadline = time.monotonic() + seconds
     last = "no answer yet"
     while time.monotonic() < deadline:
-        assert process is None or process.poll() is None, "the gateway ended before it was ready"
+        assert process is None or process.poll() is None, "the gateway ended before it was ready; see its relay.log"
         try:
             with urllib.request.urlopen(f"{base}/readyz", timeout=1):
                 return
@@ -54,8 +54,8 @@ def base_url(tmp_path_factory):
         return
     folder = tmp_path_factory.mktemp("relay")
     port, admin = free_port(), free_port()
-    command = [executable(), "up", "--port", str(port), "--admin-port", str(admin), "--data", str(folder)]
-    with open(folder / "log", "w", encoding="utf-8") as log:
+    command = [executable(), "up", "--port", str(port), "--admin-port", str(admin), "--data", str(folder / "data")]
+    with open(folder / "relay.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         base = f"http://127.0.0.1:{port}"
         try:

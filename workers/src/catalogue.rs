@@ -157,8 +157,10 @@ fn load_all(models: Vec<(String, OnnxSpec, watch::Sender<State>)>, loading: &Loa
         let loaded = loaded
             .map(|model| Arc::new(model) as Arc<dyn Backend>)
             .map_err(|error| error.to_string());
-        sender.send_replace(board.settle(&name, loaded));
+        let state = board.settle(&name, loaded);
         left.retain(|other| *other != name);
+        // Told before the first request can fail of it.
         board.report(&left);
+        sender.send_replace(state);
     }
 }
