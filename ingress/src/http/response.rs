@@ -1,7 +1,7 @@
 //! Responses: bodies of JSON, errors, and the headers that every response carries.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use relay_schemas::RequestId;
 
@@ -30,6 +30,10 @@ pub fn error(refusal: &Refusal) -> Response<Body> {
     let headers = response.headers_mut();
     if let Some(seconds) = refusal.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body is not read, so the connection cannot carry another request: say so before it is tried.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if refusal.never_retry {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
