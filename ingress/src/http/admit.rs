@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, LengthLimitError};
 use relay_control::subjects;
 use relay_schemas::{Class, Outcome, Request, RequestId, TenantId, TimestampMs};
 
@@ -21,6 +21,9 @@ use crate::refusal::Refusal;
 use crate::slot::Slot;
 use crate::waiter::Waiter;
 use crate::{questions, wire};
+
+/// Longest wait for the rest of a body that is refused.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A request that the client now waits for.
 pub struct Admitted {
@@ -116,6 +119,7 @@ async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Byte
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > config.max_body_bytes) {
+        let _ = tokio::time::timeout(LINGER, discard(body, 8 * config.max_body_bytes)).await;
         return Err(Refusal::too_large(config.max_body_bytes));
     }
     let patience = Duration::from_millis(config.body_timeout_ms);
@@ -135,6 +139,17 @@ async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Byte
             None,
             "the body ended before it was complete",
         )),
+    }
+}
+
+/// Reads a refused body to its end, within bounds: who is still sending would else meet a closed connection, not the answer.
+async fn discard(mut body: Body, most: usize) {
+    let mut left = most;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
     }
 }
 
