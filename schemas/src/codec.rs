@@ -34,8 +34,8 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
     fn codec() -> &'static Codec;
 }
 
-/// Declares a type as the record that `schemas/avsc` defines under the same name.
-macro_rules! record {
+/// Declares types as the records that `schemas/avsc` defines under the same names, and lists them.
+macro_rules! records {
     ($($type:ident),* $(,)?) => {$(
         impl $crate::codec::Record for $crate::$type {
             const NAME: &'static str = stringify!($type);
@@ -45,9 +45,15 @@ macro_rules! record {
                 CODEC.get_or_init(|| $crate::codec::Codec::new(stringify!($type)))
             }
         }
-    )*};
+    )*
+
+        /// Name and codec of every record of this build, for `relay.schemas.v1`.
+        pub fn all() -> Vec<(&'static str, &'static $crate::codec::Codec)> {
+            vec![$((stringify!($type), <$crate::$type as $crate::codec::Record>::codec())),*]
+        }
+    };
 }
-pub(crate) use record;
+pub(crate) use records;
 
 /// A schema with the reader and writer made from it.
 pub struct Codec {

@@ -34,7 +34,7 @@ pub use scheduler::{
 pub use units::{InstanceId, MicroUsd, RequestId, TenantId, TimestampMs, TokenCount};
 pub use work::{CacheStatus, Caching, Lane, Lease, Provenance, Queueing, Ready, Work};
 
-codec::record!(
+codec::records!(
     BatchRequest,
     BatchResult,
     Cancel,
@@ -57,31 +57,3 @@ codec::record!(
     Work,
     WorkerStatus,
 );
-
-/// Name, fingerprint and self-contained schema of every record of this build, for `relay.schemas.v1`.
-pub fn all() -> Vec<(&'static str, &'static Codec)> {
-    macro_rules! list { ($($type:ident),*) => { vec![$((<$type as Record>::NAME, <$type as Record>::codec())),*] } }
-    list!(
-        BatchRequest,
-        BatchResult,
-        Cancel,
-        DeadLetter,
-        FenceAnswer,
-        FenceQuery,
-        Frame,
-        Outcome,
-        Planned,
-        PolicyBody,
-        PoolStatus,
-        Ready,
-        ReplayAnswer,
-        ReplayQuery,
-        Request,
-        SchedulerRecord,
-        SchemaBody,
-        WinnerAnswer,
-        WinnerQuery,
-        Work,
-        WorkerStatus
-    )
-}
