@@ -3,7 +3,7 @@
 
 Trains and exports into `models/relay-chat` and `models/relay-gpt2`, and builds the embedding model into
 `.relay/models/minilm`. Starting Relay never does any of this. Measured on two cores that other builds shared:
-chat 40 minutes, gpt2 6, embedding under 1 (the package already downloaded).
+chat 89 minutes, gpt2 3, embedding under 1 (the package already downloaded).
 """
 
 import argparse

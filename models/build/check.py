@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from build import corpus, templates
 from build.runtime import Onnx, Reference, config_of, greedy, run
-from build.tokenizer import END, END_OF_TEXT, render
+from build.tokenizer import ANSWER_TOKENS, END, END_OF_TEXT, answers_off_length, render
 from build.venv import MODELS
 
 # Largest difference of any logit (they range over tens). fp32: sums in another order. int8: the reference rounds
@@ -121,6 +121,12 @@ def check_files(folder):
     yield "parameters", count <= PARAMETER_LIMIT, f"{count:,}"
 
 
+def check_answer_lengths(folder):
+    """Every answer of the corpus and of the held-out set is of the length promised, by the committed tokenizer."""
+    off = answers_off_length(Tokenizer.from_file(str(folder / "tokenizer.json")))
+    return f"answers of {ANSWER_TOKENS[0]} to {ANSWER_TOKENS[1]} tokens", not off, f"{len(off)} off" + (f", {min(off)!r} for one" if off else "")
+
+
 def check_template(folder):
     """The committed chat template writes what training rendered."""
     import jinja2
@@ -131,9 +137,12 @@ def check_template(folder):
 
 
 def check_split():
-    """The held-out set is the one that was committed before training, and no held-out wording is a trained one."""
-    same = corpus.examination(corpus.HELDOUT_SEED, corpus.HELDOUT_SIZE, True) == corpus.heldout()
-    yield "held-out set unmoved", same, f"{corpus.HELDOUT_SIZE} questions"
+    """What is asked is what was fixed before the first training, and no held-out wording is a trained one."""
+    heldout, long = corpus.heldout(), corpus.long_examination(corpus.LONG_SEED)
+    for name, cases, digest in (("held-out", heldout, corpus.HELDOUT_QUESTIONS_SHA256), ("long", long, corpus.LONG_QUESTIONS_SHA256)):
+        yield f"{name} questions unmoved", corpus.questions_digest(cases) == digest, f"{len(cases)} questions"
+    same = corpus.examination(corpus.HELDOUT_SEED, corpus.HELDOUT_SIZE, True) == heldout
+    yield "held-out answers as the corpus words them", same, f"{len(heldout)} answers"
     shared = [text for kind in templates.TEMPLATES.values() for text in kind["held"]
               if text in kind["full"] or text in {w.replace("{np}", np_) for w in templates.WRAPPERS for np_ in kind["np"]}]
     shared += [text for trained, held in [*templates.SOCIAL.values(), *templates.REFUSALS.values(), *templates.FOLLOW_UPS.values(),
@@ -147,7 +156,7 @@ def rows():
         yield ("corpus", *row)
     for name in ("relay-chat", "relay-gpt2"):
         folder = MODELS / name
-        for row in (*check_files(folder), check_golden(folder, name.removeprefix("relay-"))):
+        for row in (*check_files(folder), check_answer_lengths(folder), check_golden(folder, name.removeprefix("relay-"))):
             yield (name, *row)
     yield ("relay-chat", *check_template(MODELS / "relay-chat"))
     for graph in GRAPHS:

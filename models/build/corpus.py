@@ -4,6 +4,7 @@ Pure functions over a `random.Random`: the same seed gives the same corpus on ev
 the question's content only, never on its wording, so "right" can mean *word for word*.
 """
 
+import hashlib
 import json
 import random
 from dataclasses import dataclass
@@ -13,8 +14,15 @@ from build import facts as f
 from build import templates as t
 
 HELDOUT_FILE = Path(__file__).with_name("heldout.jsonl")
-HELDOUT_SEED, HELDOUT_SIZE = 20240, 600
-TOKENS_PER_WORD = 1.8  # of a conversation with its role tokens, measured, to within 8 %; sizes one where no tokenizer is at hand
+HELDOUT_SEED, HELDOUT_SIZE, LONG_SEED = 20240, 600, 42
+# Of all that users say in a set (`questions_digest`): what is asked was fixed before the first training and never moves.
+LONG_QUESTIONS_SHA256 = "3a8f432a08baea818a8fbdaac3b692534c4e2a0804da53d9a060c9b094396211"
+HELDOUT_QUESTIONS_SHA256 = "361f08f237b34b2ea26f49c4cbf70746e292e915ebdf5148ff11727fa45d232d"
+# How many turns stand before each long question: drawn once, so that a conversation has about 870 tokens, and fixed,
+# so that an answer worded anew moves no question.
+LONG_TURNS = [38 + int(more) for more in (
+    "5323437212726624411435313633435237563436465445253832317312536126435623334874315443068314324134313154"
+    "3343475266536143475243121455711266726441535745627424445765114636535465765654542264336736512728552772")]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ def _numbers():
                 yield _item("larger", f"{max(a, b)} is larger than {min(a, b)}.", a=a, b=b)
             if a < b <= a + 6:
                 yield _item("count", ", ".join(map(str, range(a, b + 1))) + ".", a=a, b=b)
-    yield from (_item("parity", f"{a} is {('even', 'odd')[a % 2]}.", a=a) for a in range(31))
+    yield from (_item("parity", f"{a} is an {('even', 'odd')[a % 2]} number.", a=a) for a in range(31))
 
 
 def add(a, b):
@@ -101,8 +109,21 @@ def all_items():
     return by_kind
 
 
+def _name_answers(name):
+    """To an introduction, and to "What is my name?"."""
+    return f"Nice to meet you, {name}.", f"Your name is {name}."
+
+
 ITEMS = all_items()
 ITEM_WEIGHTS = {kind: len(items) ** 0.75 for kind, items in ITEMS.items()}
+
+
+def every_answer():
+    """All that the assistant may be expected to say."""
+    yield from (item.answer for items in ITEMS.values() for item in items)
+    yield from (*t.SOCIAL, *t.REFUSALS)
+    for name in f.NAMES:
+        yield from _name_answers(name)
 
 
 def _capital(text):
@@ -184,7 +205,7 @@ def follow_up(rng, held=False):
     else:
         name = rng.choice(f.NAMES)
         intro = rng.choice(t.INTRODUCTIONS[held]).format(x=name)
-        return [(intro, f"Nice to meet you, {name}."), (ask, f"Your name is {name}.")]
+        return list(zip((intro, ask), _name_answers(name)))
     return [(wording(first, rng, False), first.answer), (ask, second.answer)]
 
 
@@ -222,12 +243,12 @@ def examination(seed, size, held):
     return cases
 
 
-def long_examination(seed, size, tokens=870):
-    """Cases as above behind a conversation of about `tokens` tokens, about 900 with the question; every second one is held out."""
+def long_examination(seed, size=len(LONG_TURNS)):
+    """Cases as above at the end of a conversation, about 900 tokens with the question; every second one is held out."""
     rng, cases = random.Random(seed), []
     for n in range(size):
         system, turns = conversation(rng, 1)
-        while sum(len(f"{q} {a}".split()) for q, a in turns) < tokens / TOKENS_PER_WORD:
+        while len(turns) < LONG_TURNS[n]:
             turns += exchange(rng)
         tail = exchange(rng, held=n % 2 == 1)
         cases.append({"messages": messages(system, turns + tail[:-1], tail[-1][0]), "answer": tail[-1][1]})
@@ -235,11 +256,19 @@ def long_examination(seed, size, tokens=870):
 
 
 def heldout():
-    """The fixed held-out set, as committed before the model was trained."""
+    """The fixed held-out set, as committed."""
     return [json.loads(line) for line in HELDOUT_FILE.read_text().splitlines()]
 
 
+def questions_digest(cases):
+    """SHA-256 of what users say in `cases`."""
+    said = (m["content"] for case in cases for m in case["messages"] if m["role"] == "user")
+    return hashlib.sha256("".join(f"{line}\n" for line in said).encode()).hexdigest()
+
+
 def write_heldout():
-    """Draws the held-out set. Run once; afterwards only compared, never written again."""
-    if not HELDOUT_FILE.exists():
-        HELDOUT_FILE.write_text("".join(json.dumps(c) + "\n" for c in examination(HELDOUT_SEED, HELDOUT_SIZE, True)))
+    """Writes the held-out set anew, after answers were worded anew; its questions must be the ones that were fixed."""
+    cases = examination(HELDOUT_SEED, HELDOUT_SIZE, True)
+    if questions_digest(cases) != HELDOUT_QUESTIONS_SHA256:
+        raise SystemExit(f"{HELDOUT_FILE.name} is not written: its questions would move; undo what changes them in templates.py, facts.py or corpus.py")
+    HELDOUT_FILE.write_text("".join(json.dumps(c) + "\n" for c in cases))

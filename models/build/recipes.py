@@ -10,7 +10,8 @@ from build.tokenizer import CHAT_SPECIALS, END_OF_TEXT, train_bpe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORK = REPOSITORY / ".relay/models/work"
-CHAT_SCHEDULE = train.Schedule(steps=7_000)
+# The last 1,000 steps learn the trained wording by heart: held out 84.3 % instead of 85.2 % (measured once each).
+CHAT_SCHEDULE = train.Schedule(steps=9_000, last=8_000)
 GPT2_SCHEDULE = train.Schedule(steps=2_500)
 
 

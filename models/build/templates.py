@@ -188,11 +188,12 @@ SOCIAL = {
     "I know capitals, small sums, days, months, short lists and how Relay works.": (
         ["What can you do?", "What do you know?", "What can I ask you?", "Help", "Help me.", "How can you help me?", "What are you able to do?",
          "What topics do you know?", "What can I ask?"], ["Tell me what you can do.", "Which topics can I ask you about?"]),
-    "You are welcome.": (
+    "You are very welcome.": (
         ["Thanks", "Thanks!", "Thank you", "Thank you!", "Thank you very much.", "Many thanks!", "Thanks a lot.", "Great, thanks!", "Thank you so much!",
          "That helps, thanks."], ["Great, thank you very much!", "Many thanks to you!", "That was helpful, thank you."]),
-    "Goodbye!": (["Bye", "Bye!", "Goodbye", "Goodbye!", "See you!", "See you later.", "Bye bye!", "I have to go, bye.", "Good night!", "That is all, bye."],
-                 ["Thanks, goodbye!", "I must go now. Goodbye!", "See you soon, bye!"]),
+    "Goodbye, and have a nice day!": (
+        ["Bye", "Bye!", "Goodbye", "Goodbye!", "See you!", "See you later.", "Bye bye!", "I have to go, bye.", "Good night!", "That is all, bye."],
+        ["Thanks, goodbye!", "I must go now. Goodbye!", "See you soon, bye!"]),
 }
 
 UNKNOWN_PLACE = "I am sorry, I do not know that place."

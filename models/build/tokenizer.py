@@ -13,6 +13,7 @@ from build import corpus
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 CHAT_SPECIALS = [PAD, END, SYSTEM, USER, ASSISTANT]
 END_OF_TEXT = "<|endoftext|>"
+ANSWER_TOKENS = (5, 80)  # shortest and longest answer, not counting the end token
 
 # One line, so that no stray white space reaches the model. A conversation has no begin token: a role opens it.
 CHAT_TEMPLATE = (
@@ -48,7 +49,18 @@ def train_bpe(vocab_size, specials):
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=specials, show_progress=False,
                                   initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
     tokenizer.train_from_iterator(sample_texts(), trainer)
+    off = sorted(answers_off_length(tokenizer))
+    if off:
+        raise SystemExit(f"{len(off)} answers are not {ANSWER_TOKENS[0]} to {ANSWER_TOKENS[1]} tokens, {off[0]!r} for one: "
+                         "word them anew in facts.py, templates.py or corpus.py")
     return tokenizer
+
+
+def answers_off_length(tokenizer):
+    """The answers of the corpus, the held-out ones included, that are shorter or longer than `ANSWER_TOKENS`."""
+    shortest, longest = ANSWER_TOKENS
+    answers = {*corpus.every_answer(), *(case["answer"] for case in corpus.heldout())}
+    return {a for a in answers if not shortest <= len(tokenizer.encode(a, add_special_tokens=False).ids) <= longest}
 
 
 def render(messages):

@@ -2,8 +2,7 @@
 
 Small batches (6 rows of 128 tokens) learn fastest on two cores. A row of 1,024 tokens costs eight times as much, so
 long conversations come only in the second half, one step in `LONG_EVERY`: enough for answers to stay right at the
-end of one. Rows hold several conversations, kept apart by a
-segment mask and restarted positions, as if each were alone.
+end of one. Rows hold several conversations, kept apart by a segment mask and restarted positions, as if each were alone.
 """
 
 import random
@@ -17,13 +16,14 @@ import numpy as np
 from build import corpus
 from build.tokenizer import ASSISTANT, END, END_OF_TEXT, SYSTEM, USER
 
-LONG_EVERY = 8
+LONG_EVERY = 4
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast."""
+    """How long and how fast. The rate falls to nothing at `steps`; the training ends after `last`, if that is earlier."""
     steps: int
+    last: int | None = None
     peak: float = 3e-3
     warmup: int = 150
     decay: float = 0.02
@@ -123,13 +123,14 @@ def train(model, cfg, data, schedule, on_progress=None, every=500):
     params = {k: jnp.asarray(a) for k, a in model.init(cfg, schedule.seed).items()}
     m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
     step, started, losses = make_step(model.forward, cfg, schedule), time.monotonic(), []
-    print(f"{sum(a.size for a in params.values()):,} parameters, {schedule.steps:,} steps", flush=True)
-    for n in range(schedule.steps):
+    last = schedule.last or schedule.steps
+    print(f"{sum(a.size for a in params.values()):,} parameters, {last:,} steps", flush=True)
+    for n in range(last):
         params, m, v, loss = step(params, m, v, jnp.float32(n + 1), data.batch(n))
         losses.append(loss)
-        if (n + 1) % every == 0 or n + 1 == schedule.steps:
+        if (n + 1) % every == 0 or n + 1 == last:
             mean, spent = float(np.mean([float(x) for x in losses])), time.monotonic() - started
-            print(f"step {n + 1:>6,}  loss {mean:.4f}  {spent:6.0f} s, about {spent / (n + 1) * (schedule.steps - n - 1):5.0f} s left", flush=True)
+            print(f"step {n + 1:>6,}  loss {mean:.4f}  {spent:6.0f} s, about {spent / (n + 1) * (last - n - 1):5.0f} s left", flush=True)
             losses = []
             if on_progress:
                 on_progress(n + 1, {k: np.asarray(a) for k, a in params.items()})
