@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything Relay needs on one machine: tools without root, real servers without an installation.
 
-    local.py check [--door up|test]           what the machine lacks, and what mends it
+    local.py check [--door up|servers|test]   what the machine lacks, and what mends it
     local.py install [WHAT …]                 onnxruntime kafka nats redis postgres openai (default: all)
     local.py up [--dir DIR] [--only A,B]      starts the servers, writes DIR/servers.json and DIR/servers.env
     local.py run [--dir DIR] -- COMMAND …     the same for the length of one command, with the addresses in its environment
@@ -24,7 +24,7 @@ from pathlib import Path
 from harness import owner
 from harness.fleet import Fleet
 from harness.paths import SERVERS as DEFAULT_DIR
-from harness.prerequisites import check
+from harness.prerequisites import DOORS, check
 from harness.say import Failed, say
 from harness.servers import SERVERS
 from harness.tools import TOOLS_BY_NAME, install
@@ -49,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     several.add_argument("--fresh", action="store_true", help="without the data of the last time")
 
     one = actions.add_parser("check", help="what the machine lacks")
-    one.add_argument("--door", choices=["up", "test"], default="test")
+    one.add_argument("--door", choices=DOORS, default="test")
     one.add_argument("--quiet", action="store_true", help="only what is missing")
     one = actions.add_parser("install", help="fetch tools into .relay/tools")
     one.add_argument("what", nargs="*", choices=[[], *TOOLS_BY_NAME], help=", ".join(TOOLS_BY_NAME))

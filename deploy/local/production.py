@@ -2,7 +2,8 @@
 """`make up-production`: the six services as six processes, as a cluster would run them, on a running `make servers`.
 
 A service that dies is started again, as any supervisor would: kill one and watch the others carry on. One that dies
-right after each start stops everything. Ctrl-C drains: each is asked to finish what it holds, and given time to.
+right after each start stops everything. Ctrl-C drains: each is asked to finish what it holds, and given time to. A second
+Ctrl-C kills, and the exit code is 1.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def addresses(folder: Path) -> dict[str, str]:
     return owner.environment(fleet)
 
 
-def drain(services: list[Service]) -> None:
+def drain(services: list[Service]) -> bool:
+    """Whether all ended by themselves."""
     say("draining; Ctrl-C again kills")
     for service in services:
         service.signal(signal.SIGTERM)
@@ -92,6 +94,8 @@ def drain(services: list[Service]) -> None:
         say(f"killed: {', '.join(service.name for service in late)}")
         for service in late:
             service.signal(signal.SIGKILL)
+        return False
+    return True
 
 
 def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
@@ -99,6 +103,8 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
     if applied.returncode != 0:
         raise Failed(f"`relay topics apply --config {config}` ended with {applied.returncode}")
     services: list[Service] = []
+    # A service writes to us; who reads us decides how.
+    env = {"LOG_FORMAT": "text" if sys.stdout.isatty() else "json", **env}
     try:
         for name in SERVICES:
             services.append(Service(name, [str(relay), name, "--config", str(config), "--admin-port", str(ADMIN_PORTS[name])], env))
@@ -108,9 +114,10 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
                     service.start_again()
             time.sleep(0.1)
     except owner.Stopped:
-        return 0
+        pass
     finally:
-        drain(services)
+        drained = drain(services)
+    return 0 if drained else 1
 
 
 def main() -> int:

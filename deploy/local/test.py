@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`make test`: every runner of the project, one after the other, with the real servers up, and one line at the end.
 
-To add a runner, add a row to RUNNERS. A runner that fails without saying so, or that runs nothing, counts as one failure.
+To add a runner, add a row to RUNNERS. A runner that fails without saying so, that runs nothing, or that is not done within
+its limit counts as one failure; after the last, nothing more is run.
 """
 
 import sys
@@ -11,14 +12,18 @@ if sys.version_info < (3, 11):
 
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness import counts, owner
 from harness.paths import OPENAI_PYTHON, RELAY, ROOT
 from harness.prerequisites import check
-from harness.say import Failed
+from harness.say import Failed, tail
 from harness.servers import SERVERS
 from harness.tools import TOOLS_BY_NAME, install
 
@@ -32,20 +37,54 @@ class Runner:
     name: str
     command: list[str]
     read: counts.Reader
+    """Several times what it takes on two busy cores: who waits longer waits for ever."""
+    limit_s: int
     """Only where this exists."""
     where: str | None = None
 
 
 RUNNERS = [
-    Runner("local", [sys.executable, "-m", "unittest", "discover", "-s", "deploy/local/tests"], counts.unittest),
-    Runner("cargo", [*CARGO, "--no-fail-fast"], counts.cargo),
-    Runner("models", [sys.executable, "models/check.py"], counts.plain),
-    Runner("openai", [str(OPENAI_PYTHON), "-m", "pytest", "tests/openai", "-q"], counts.pytest, where="tests/openai"),
+    Runner("local", [sys.executable, "-m", "unittest", "discover", "-s", "deploy/local/tests"], counts.unittest, 600),
+    Runner("cargo", [*CARGO, "--no-fail-fast"], counts.cargo, 3000),
+    Runner("models", [sys.executable, "models/check.py"], counts.plain, 1200),
+    Runner("openai", [str(OPENAI_PYTHON), "-m", "pytest", "tests/openai", "-q"], counts.pytest, 600, where="tests/openai"),
 ]
 
 
 def announce(text: str) -> None:
     print(f"\n── {text}", flush=True)
+
+
+class OutOfTime(Exception):
+    """A runner was not done within its limit, and was killed."""
+
+
+class Limit:
+    """Kills a runner's whole process group when its time is over; knows what it was at, and what it said last."""
+
+    def __init__(self, child: subprocess.Popen, seconds: float):
+        self.child = child
+        self.is_over = False
+        self.at = "its start"
+        self.said: deque[str] = deque(maxlen=30)
+        self.timer = threading.Timer(seconds, self.expire)
+        self.timer.daemon = True
+
+    def __enter__(self) -> "Limit":
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.timer.cancel()
+
+    def hear(self, line: str) -> None:
+        self.at = counts.binary(line) or self.at
+        self.said.append(line)
+
+    def expire(self) -> None:
+        self.is_over = True
+        with suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
 
 
 def run(runner: Runner, keeper: owner.Guard, env: dict[str, str]) -> counts.Count:
@@ -54,13 +93,19 @@ def run(runner: Runner, keeper: owner.Guard, env: dict[str, str]) -> counts.Coun
     pipe = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     child = owner.supervise(runner.command, keeper, env, text=True, errors="replace", cwd=ROOT, **pipe)
     passed = failed = 0
-    for line in child.stdout:
-        line = line.rstrip("\n")
-        more = runner.read(line)
-        passed, failed = passed + more[0], failed + more[1]
-        # The plain closing line is ours alone; a runner's own is shown with its name before it.
-        print(f"[{runner.name}] {line}" if counts.PLAIN.match(line) else line, flush=True)
-    code = owner.wait(child)
+    with Limit(child, runner.limit_s) as limit:
+        for line in child.stdout:
+            line = line.rstrip("\n")
+            limit.hear(line)
+            more = runner.read(line)
+            passed, failed = passed + more[0], failed + more[1]
+            # The plain closing line is ours alone; a runner's own is shown with its name before it.
+            print(f"[{runner.name}] {line}" if counts.PLAIN.match(line) else line, flush=True)
+        code = owner.wait(child)
+    if limit.is_over:
+        announce(f"{runner.name}: not done after {runner.limit_s} s, at {limit.at}; killed, and counted as one failure. It said last:")
+        print(tail("\n".join(limit.said), limit.said.maxlen), flush=True)
+        raise OutOfTime((passed, failed + 1))
     if code != 0 and failed == 0:
         announce(f"{runner.name}: ended with {code} without a failed test; that counts as one")
         failed = 1
@@ -87,8 +132,13 @@ def run_all() -> counts.Count:
             if runner.where and not (ROOT / runner.where).exists():
                 announce(f"{runner.name}: no {runner.where}, nothing to run")
                 continue
-            more = run(runner, keeper, env)
+            try:
+                more, done = run(runner, keeper, env), True
+            except OutOfTime as late:
+                more, done = late.args[0], False
             passed, failed = passed + more[0], failed + more[1]
+            if not done:
+                break
     if failed == 0:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -14,6 +14,12 @@ def cargo(line: str) -> Count:
     return (int(found[1]), int(found[2])) if found else NOTHING
 
 
+def binary(line: str) -> str | None:
+    """The test binary that `cargo test` is about to run."""
+    found = re.match(r"\s+(?:Running (.+ \(.+\))|Doc-tests (.+))$", line)
+    return (found[1] or f"the documentation of {found[2]}") if found else None
+
+
 PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, \d+ skipped)?$")
 
 

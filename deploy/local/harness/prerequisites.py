@@ -12,7 +12,9 @@ from .paths import ROOT
 from .say import Failed, say
 
 UP = frozenset({"up", "test"})
+SERVERS = frozenset({"servers", "test"})
 TEST = frozenset({"test"})
+DOORS = sorted(UP | SERVERS)
 
 
 @dataclass(frozen=True)
@@ -94,19 +96,19 @@ PREREQUISITES = [
     Prerequisite("C++ compiler", UP, "g++", first_line("c++", "--version")),
     Prerequisite("make", UP, "make", first_line("make", "--version")),
     Prerequisite("zlib headers", UP, "zlib1g-dev", zlib_headers),
-    Prerequisite("python", UP, "python3 (3.11 or newer)", python),
-    Prerequisite("pip", UP, "python3-pip", first_line(sys.executable, "-m", "pip", "--version")),
+    Prerequisite("python", UP | SERVERS, "python3 (3.11 or newer)", python),
+    Prerequisite("pip", UP | SERVERS, "python3-pip", first_line(sys.executable, "-m", "pip", "--version")),
     Prerequisite("venv", TEST, "python3-venv", venv),
-    Prerequisite("java", TEST, "openjdk-17-jre-headless", java),
-    Prerequisite("maven", TEST, "maven", first_line("mvn", "--batch-mode", "--version")),
-    Prerequisite("debian packages", TEST, "a Debian or Ubuntu system (apt, dpkg)", debian),
-    Prerequisite("setpriv", TEST, "util-linux", unprivileged),
+    Prerequisite("java", SERVERS, "openjdk-17-jre-headless", java),
+    Prerequisite("maven", SERVERS, "maven", first_line("mvn", "--batch-mode", "--version")),
+    Prerequisite("debian packages", SERVERS, "a Debian or Ubuntu system (apt, dpkg)", debian),
+    Prerequisite("setpriv", SERVERS, "util-linux", unprivileged),
 ]
 
 
 def check(door: str, *, quiet: bool = False) -> None:
     """Raises `Failed` with everything that `door` lacks at once, each with what mends it."""
-    lacks = []
+    lacks, packages = [], []
     for one in PREREQUISITES:
         if door not in one.doors:
             continue
@@ -116,5 +118,9 @@ def check(door: str, *, quiet: bool = False) -> None:
                 say(f"  ok       {one.name}: {found}")
         except LookupError as why:
             lacks.append(f"  missing  {one.name}: {why}\n           mend it with: {one.mend}")
+            # What mends it is a package by its name, or words.
+            packages += [one.mend] if " " not in one.mend else []
+    if packages:
+        lacks.append(f"  on Debian, as root: apt-get install {' '.join(packages)}")
     if lacks:
-        raise Failed(f"`make {door}` cannot run on this machine yet:\n" + "\n".join(lacks))
+        raise Failed("this machine lacks:\n" + "\n".join(lacks))

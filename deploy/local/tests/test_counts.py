@@ -32,6 +32,16 @@ class Counts(unittest.TestCase):
             with self.subTest(reader=read.__name__, line=line):
                 self.assertEqual(read(line), expected)
 
+    def test_the_test_binary_is_known_from_what_cargo_says(self):
+        for line, expected in [
+            ("     Running tests/kafka.rs (target/debug/deps/kafka-1f)", "tests/kafka.rs (target/debug/deps/kafka-1f)"),
+            ("     Running unittests src/lib.rs (target/debug/deps/relay-1f)", "unittests src/lib.rs (target/debug/deps/relay-1f)"),
+            ("   Doc-tests relay_bus", "the documentation of relay_bus"),
+            ("running 3 tests", None),
+        ]:
+            with self.subTest(line):
+                self.assertEqual(counts.binary(line), expected)
+
 
 if __name__ == "__main__":
     unittest.main()
