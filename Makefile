@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# On CI the committed lock file is the truth; at a desk it may be about to change.
+LOCKED := $(if $(CI),--locked)
 LOCAL := python3 deploy/local/local.py
 SERVICES_CONFIG ?= deploy/relay.production.yaml
 
@@ -16,7 +18,7 @@ help: ## This list
 	@echo "  Extra arguments: make up ARGS='--port 9000'"
 
 .PHONY: up
-up: ## Relay in one process, nothing to install (ARGS go to `relay up`)
+up: ## Relay in one process; fetches and builds what it needs (ARGS go to `relay up`)
 	@$(LOCAL) check --door up --quiet
 	@$(LOCAL) install onnxruntime
 	@cargo build --release -p relay
@@ -47,6 +49,7 @@ bench-pipeline: tools ## What the whole pipeline adds to a request
 
 .PHONY: servers
 servers: ## Kafka, NATS, Redis and Postgres until Ctrl-C (data kept in .relay/servers)
+	@$(LOCAL) check --door servers --quiet
 	@exec $(LOCAL) up --hold
 
 .PHONY: up-production
@@ -65,10 +68,10 @@ fmt: ## Formats the Rust code
 	@cargo fmt --all
 
 .PHONY: lint
-lint: ## Formatting, clippy, and (where cargo-deny is installed) licences and sources
+lint: ## Formatting, clippy, licences and sources of all crates
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny --locked)"; fi
+	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi
 
 .PHONY: tools
 tools:

@@ -2,5 +2,6 @@
 
 pub mod cost;
 pub mod hop;
+pub mod pace;
 pub mod pipeline;
 pub mod quantiles;

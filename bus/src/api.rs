@@ -123,7 +123,9 @@ pub enum BusError {
         limit: usize,
     },
     /// The topic does not exist.
-    #[error("there is no topic {0}; `relay topics apply` makes it")]
+    #[error(
+        "there is no topic {0}; `relay topics apply` makes those of the manifest, `relay topics offsets` lists them"
+    )]
     UnknownTopic(String),
     /// Nothing that waiting mends.
     #[error("the bus failed: {0}")]

@@ -7,26 +7,81 @@ use parking_lot::RwLock;
 
 /// A board on which each user of a dependency says how it finds it. Cheap to clone; keys are fixed names, so it is bounded.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<RwLock<BTreeMap<&'static str, Option<String>>>>);
+pub struct Health(Arc<RwLock<BTreeMap<&'static str, Condition>>>);
+
+#[derive(Debug)]
+enum Condition {
+    Works,
+    /// The process waits for it.
+    Missing(String),
+    /// The process goes on without it.
+    Bypassed(String),
+}
 
 impl Health {
     /// `dependency` works.
     pub fn up(&self, dependency: &'static str) {
-        self.0.write().insert(dependency, None);
+        self.0.write().insert(dependency, Condition::Works);
     }
 
     /// `dependency` is missing, and why.
     pub fn down(&self, dependency: &'static str, reason: impl Into<String>) {
-        self.0.write().insert(dependency, Some(reason.into()));
+        self.0
+            .write()
+            .insert(dependency, Condition::Missing(reason.into()));
     }
 
-    /// Every dependency that was ever reported, with the reason if it is missing.
+    /// `dependency` is missing, and the process goes on without it: it stays ready.
+    pub fn bypassed(&self, dependency: &'static str, reason: impl Into<String>) {
+        self.0
+            .write()
+            .insert(dependency, Condition::Bypassed(reason.into()));
+    }
+
+    /// Every dependency that was ever reported, with the reason if the process waits for it.
     pub fn all(&self) -> BTreeMap<&'static str, Option<String>> {
-        self.0.read().clone()
+        let board = self.0.read();
+        let all = board.iter().map(|(name, condition)| match condition {
+            Condition::Works | Condition::Bypassed(_) => (*name, None),
+            Condition::Missing(reason) => (*name, Some(reason.clone())),
+        });
+        all.collect()
     }
 
-    /// Whether nothing is missing.
+    /// Every dependency in words: `ok`, the reason why it is missing, or why the process goes on without it.
+    pub fn told(&self) -> BTreeMap<&'static str, String> {
+        let board = self.0.read();
+        let told = board.iter().map(|(name, condition)| match condition {
+            Condition::Works => (*name, "ok".to_owned()),
+            Condition::Missing(reason) => (*name, reason.clone()),
+            Condition::Bypassed(reason) => (*name, format!("bypassed: {reason}")),
+        });
+        told.collect()
+    }
+
+    /// Whether the process waits for nothing.
     pub fn is_ready(&self) -> bool {
-        self.0.read().values().all(Option::is_none)
+        let board = self.0.read();
+        !board
+            .values()
+            .any(|condition| matches!(condition, Condition::Missing(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+
+    #[test]
+    fn what_is_bypassed_is_told_and_keeps_nobody_from_being_ready() {
+        let health = Health::default();
+        health.up("bus");
+        health.bypassed("redis", "connection refused");
+        assert!(health.is_ready());
+        assert_eq!(health.told()["redis"], "bypassed: connection refused");
+        assert_eq!(health.all()["redis"], None);
+        health.down("bus", "no broker");
+        assert!(!health.is_ready());
+        assert_eq!(health.told()["bus"], "no broker");
     }
 }

@@ -25,6 +25,6 @@ pub use kafka::{KafkaBus, KafkaOptions};
 pub use record::{Headers, Outgoing, Partition, Position, Record, header};
 pub use runner::{RunnerError, StageOptions, poisoned, run_stage};
 pub use runtime::{Identity, Runtime};
-pub use schemas::{announce_schemas, refresh_schemas};
+pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{Stage, StageError, Step, decode};

@@ -123,6 +123,10 @@ pub mod header {
     pub const ATTEMPT: &str = "relay-attempt";
     /// Milliseconds since 1970, decimal.
     pub const DEADLINE: &str = "relay-deadline";
+    /// The batch that a line belongs to; without it, the record's key.
+    pub const BATCH_ID: &str = "relay-batch-id";
+    /// The line within its batch.
+    pub const CUSTOM_ID: &str = "relay-custom-id";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
     /// CRC-32 (IEEE) of the value, eight hexadecimal digits; a value that does not match it is poison.

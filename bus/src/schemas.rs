@@ -1,5 +1,6 @@
 //! Writers' schemas on the bus (`relay.schemas.v1`), so that two versions of a service can read each other.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use relay_schemas::{Codec, DecodeError, Registry, SchemaBody, encode, hex};
@@ -39,6 +40,19 @@ pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<(), B
             "{SCHEMAS} could not be read in time"
         )))
     })
+}
+
+/// Learns every schema announced, now and later; ends only with an error. The control seam knows no topic to look an unknown
+/// schema up in, so whoever listens there must have heard of it before.
+pub async fn follow_schemas(bus: &dyn Bus, registry: &Registry) -> Result<Infallible, BusError> {
+    let numbers = 0..bus.partitions(SCHEMAS).await?;
+    let from = numbers.map(|number| (Partition::new(SCHEMAS, number), StartAt::Start));
+    let mut reader = bus.read(from.collect()).await?;
+    loop {
+        for record in reader.next().await? {
+            learn(registry, &record);
+        }
+    }
 }
 
 async fn read_to_end(bus: &dyn Bus, registry: &Registry, partition: Partition) -> Result<(), BusError> {

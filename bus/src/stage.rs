@@ -20,6 +20,11 @@ pub trait Stage: Send + Sync + 'static {
     /// Told whenever the partitions that this instance owns change, with all of them.
     async fn on_partitions(&self, _owned: &[Partition]) {}
 
+    /// What is published besides the dead letter when `record` is given up: the last word to whoever waits for it.
+    fn last_words(&self, _record: &Record, _reason: &str) -> Vec<Outgoing> {
+        Vec::new()
+    }
+
     /// Does the effect. Failing here must not undo the decision, so there is nothing to return.
     async fn after_ack(&self, effect: Self::Effect);
 }

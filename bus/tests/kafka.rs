@@ -81,7 +81,7 @@ async fn a_broker_that_is_not_there_is_unavailable_and_a_bad_property_is_fatal()
     }
     options
         .properties
-        .insert("no.such.property".to_owned(), "1".to_owned());
+        .insert("no.such.property".to_owned(), "1".into());
     assert!(matches!(
         KafkaBus::connect(options).err(),
         Some(BusError::Fatal(_))

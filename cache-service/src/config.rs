@@ -1,7 +1,6 @@
 //! Settings of the cache service.
 
-use std::fmt;
-
+use relay_schemas::Secret;
 use serde::Deserialize;
 
 /// The section `cache_service` of the configuration file.
@@ -33,11 +32,11 @@ impl Default for Config {
 }
 
 /// The section `cache_service.redis`.
-#[derive(Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://` or, with TLS, `rediss://`; user, password and database as Redis URLs have them.
-    pub url: String,
+    pub url: Secret,
     /// Begins every key.
     #[serde(default = "prefix")]
     pub prefix: String,
@@ -54,7 +53,7 @@ pub struct RedisConfig {
 
 impl RedisConfig {
     /// The defaults for the Redis at `url`.
-    pub fn at(url: impl Into<String>) -> Self {
+    pub fn at(url: impl Into<Secret>) -> Self {
         Self {
             url: url.into(),
             prefix: prefix(),
@@ -62,18 +61,6 @@ impl RedisConfig {
             breaker_failures: failures(),
             breaker_pause_ms: pause_ms(),
         }
-    }
-}
-
-/// The URL may hold a password.
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("prefix", &self.prefix)
-            .field("timeout_ms", &self.timeout_ms)
-            .field("breaker_failures", &self.breaker_failures)
-            .field("breaker_pause_ms", &self.breaker_pause_ms)
-            .finish_non_exhaustive()
     }
 }
 

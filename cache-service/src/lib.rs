@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use config::{Config, RedisConfig};
 pub use error::Error;
 use relay_bus::topics::{OUTCOMES, PLANNED};
-use relay_bus::{Identity, Runtime, StageOptions, run_stage};
+use relay_bus::{Health, Identity, Runtime, StageOptions, run_stage};
 use relay_control::Control;
 
 use crate::fill::FillStage;
@@ -56,7 +56,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         control,
     } = deps;
     let metrics = Metrics::register(&runtime.metrics)?;
-    let levels = Arc::new(levels(&config, &metrics)?);
+    let levels = Arc::new(levels(&config, &metrics, &runtime.health)?);
     let lookup = LookupStage {
         levels: levels.clone(),
         identity: identity.clone(),
@@ -90,8 +90,8 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     Ok(())
 }
 
-fn levels(config: &Config, metrics: &Metrics) -> Result<Levels, Error> {
-    let connect = |redis| RedisLevel::new(redis, config.max_entry_bytes, metrics.clone());
+fn levels(config: &Config, metrics: &Metrics, health: &Health) -> Result<Levels, Error> {
+    let connect = |redis| RedisLevel::new(redis, config.max_entry_bytes, metrics.clone(), health.clone());
     let redis = config.redis.as_ref().map(connect).transpose();
     Ok(Levels {
         lru: Lru::new(config.lru_bytes),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, ready};
-use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, decode};
+use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
 use relay_control::Control;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
@@ -46,7 +46,9 @@ impl Stage for LookupStage {
     }
 
     async fn after_ack(&self, outcome: Self::Effect) {
+        crash_point(self.identity.service, "before_final");
         relay_control::finish(&*self.control, &outcome, 0, true).await;
+        crash_point(self.identity.service, "after_final");
     }
 }
 

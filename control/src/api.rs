@@ -1,9 +1,11 @@
 //! What a control seam must do. Two implementations, one contract suite (`tests/contract.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use relay_schemas::Registry;
 
 /// Publish, subscribe and ask by subject; at most once, in order from one publisher to one subscriber.
 #[async_trait]
@@ -20,6 +22,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Asks and waits for one answer.
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError>;
+
+    /// Other versions' schemas, so that messages of an older or newer build are read too; by default none.
+    fn schemas(&self) -> Arc<Registry> {
+        Arc::default()
+    }
 
     /// Largest payload that fits into one message, bytes.
     fn max_payload(&self) -> usize;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use relay_schemas::{Record, decode, encode};
+use relay_schemas::{Record, Registry, encode};
 
 use crate::{Control, ControlError, Event, Message, Subscription};
 
@@ -23,6 +23,7 @@ pub async fn listen<T: Record>(control: &dyn Control, subject: &str) -> Result<L
     let subscription = control.subscribe(subject, None).await?;
     Ok(Listener {
         subscription,
+        schemas: control.schemas(),
         of: PhantomData,
     })
 }
@@ -30,6 +31,7 @@ pub async fn listen<T: Record>(control: &dyn Control, subject: &str) -> Result<L
 /// A typed listener; ends when dropped.
 pub struct Listener<T> {
     subscription: Box<dyn Subscription>,
+    schemas: Arc<Registry>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -50,7 +52,7 @@ impl<T: Record> Listener<T> {
             Event::Lost => return Some(Heard::Lost),
             Event::Message(message) => message,
         };
-        Some(match decode(&message.payload) {
+        Some(match self.schemas.decode(Some(&message.payload)) {
             Ok(decoded) => Heard::Message(decoded),
             Err(error) => {
                 tracing::warn!(messaging.subject = message.subject, %error, "an unreadable control message is passed over");
@@ -68,7 +70,8 @@ pub async fn ask<Q: Record, A: Record>(
     timeout: Duration,
 ) -> Result<A, ControlError> {
     let answer = control.request(subject, encode(question), timeout).await?;
-    decode(&answer).map_err(|error| ControlError::Unreadable {
+    let decoded = control.schemas().decode(Some(&answer));
+    decoded.map_err(|error| ControlError::Unreadable {
         subject: subject.to_owned(),
         reason: error.to_string(),
     })
@@ -108,6 +111,7 @@ where
     H: Fn(Q) -> F + Send + Sync,
     F: Future<Output = Option<A>> + Send,
 {
+    let schemas = control.schemas();
     let mut questions = control.subscribe(subject, queue_group).await?;
     let mut answering = FuturesUnordered::new();
     loop {
@@ -115,7 +119,7 @@ where
             Some(()) = answering.next(), if !answering.is_empty() => {}
             event = questions.next(), if answering.len() < MOST_ANSWERING => match event {
                 Some(Event::Message(message)) => {
-                    if let Some((question, answer_to)) = read_question(message) {
+                    if let Some((question, answer_to)) = read_question(&schemas, message) {
                         answering.push(answer(&*control, answer_to, handler(question)));
                     }
                 }
@@ -126,9 +130,9 @@ where
     }
 }
 
-fn read_question<Q: Record>(message: Message) -> Option<(Q, String)> {
+fn read_question<Q: Record>(schemas: &Registry, message: Message) -> Option<(Q, String)> {
     let answer_to = message.answer_to?;
-    match decode(&message.payload) {
+    match schemas.decode(Some(&message.payload)) {
         Ok(question) => Some((question, answer_to)),
         Err(error) => {
             tracing::warn!(messaging.subject = message.subject, %error, "an unreadable question gets no answer");

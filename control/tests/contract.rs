@@ -11,10 +11,13 @@ use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, Na
 const CAPACITY: usize = 16;
 
 fn in_process() -> Arc<dyn Control> {
-    Arc::new(InProcessControl::new(InProcessOptions {
-        capacity: CAPACITY,
-        ..InProcessOptions::default()
-    }))
+    Arc::new(
+        InProcessControl::new(InProcessOptions {
+            capacity: CAPACITY,
+            ..InProcessOptions::default()
+        })
+        .with_schemas(Arc::default()),
+    )
 }
 
 async fn nats() -> Arc<dyn Control> {
@@ -23,7 +26,10 @@ async fn nats() -> Arc<dyn Control> {
         capacity: CAPACITY,
         ..NatsOptions::new(url)
     };
-    let control = NatsControl::connect(options).await.unwrap();
+    let control = NatsControl::connect(options)
+        .await
+        .unwrap()
+        .with_schemas(Arc::default());
     suite::until_reached(&control).await;
     Arc::new(control)
 }
@@ -63,6 +69,8 @@ both!(
     typed_messages_arrive_and_garbage_counts_as_lost,
     served_questions_are_answered_side_by_side,
     an_answer_of_the_wrong_kind_is_unreadable,
+    messages_of_two_versions_are_read_both_ways,
+    questions_of_two_versions_are_answered_both_ways,
     an_outcome_finishes_its_run_in_frames_that_fit,
     the_seam_can_be_probed,
 );

@@ -42,6 +42,8 @@ pub struct Gateway {
     listening: AtomicBool,
     /// Whether the log answered when it was last looked at.
     bus_answers: AtomicBool,
+    /// Whether the control seam answered when it was last looked at.
+    control_answers: AtomicBool,
 }
 
 /// Names of what an ingress depends on, as `/readyz` shows them.
@@ -77,6 +79,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             listening: AtomicBool::new(false),
             bus_answers: AtomicBool::new(false),
+            control_answers: AtomicBool::new(false),
             config,
         }))
     }
@@ -86,9 +89,9 @@ impl Gateway {
         Duration::from_millis(self.config.ask_timeout_ms)
     }
 
-    /// Whether reply frames reach this ingress now.
+    /// Whether reply frames reach this ingress now: a subscription outlives a lost connection, so both are looked at.
     pub fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Acquire)
+        self.listening.load(Ordering::Acquire) && self.control_answers.load(Ordering::Acquire)
     }
 
     /// Whether the log answered when it was last looked at.
@@ -100,8 +103,10 @@ impl Gateway {
     pub fn report(&self, name: &'static str, result: Result<(), String>) {
         let health = &self.runtime.health;
         let was_down = health.all().get(name).is_some_and(Option::is_some);
-        if name == dependency::BUS {
-            self.bus_answers.store(result.is_ok(), Ordering::Release);
+        match name {
+            dependency::BUS => self.bus_answers.store(result.is_ok(), Ordering::Release),
+            dependency::CONTROL => self.control_answers.store(result.is_ok(), Ordering::Release),
+            _ => {}
         }
         match result {
             Ok(()) => {

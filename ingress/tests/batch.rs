@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use house::{completed, eventually, failed, identity, read, runtime};
 use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
-use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, Runtime, StartAt};
+use relay_bus::{
+    EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, Runtime, StartAt, header,
+};
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
 use relay_ingress::{Config, Deps};
 use relay_schemas::{
@@ -69,6 +71,16 @@ impl Batch {
             deadline: None,
         };
         self.put(BATCH_REQUESTS, "nightly", encode(&line)).await;
+    }
+
+    /// A line whose value is no record, with or without its name in the headers.
+    async fn garbage(&self, custom_id: Option<&str>) {
+        let mut headers = Headers::default();
+        if let Some(custom_id) = custom_id {
+            headers.set(header::CUSTOM_ID, custom_id.to_owned());
+        }
+        let record = Outgoing::keyed(BATCH_REQUESTS, "nightly", headers, "garbage".into());
+        self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
     }
 
     async fn outcome(&self, outcome: &Outcome) {
@@ -223,15 +235,41 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
 #[tokio::test]
 async fn a_line_that_cannot_be_run_gets_a_result_that_says_why_and_garbage_a_dead_letter() {
     let batch = Batch::new().await;
-    batch
-        .put(BATCH_REQUESTS, "nightly", bytes::Bytes::from_static(b"garbage"))
-        .await;
+    batch.garbage(None).await;
     batch.line("8", r#"{"model":"tiny","messages":[]}"#).await;
     let mut results = batch.reader(BATCH_RESULTS).await;
     let result: BatchResult = read(&next(&mut results).await);
     assert_eq!((result.custom_id.as_str(), result.status_code), ("8", 400));
     assert!(result.body.contains("`messages` is empty"), "{}", result.body);
     eventually(async || (batch.held(relay_bus::topics::DEAD_LETTERS).await == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_line_of_which_only_the_headers_can_be_read_gets_one_result_that_says_why() {
+    let batch = Batch::new().await;
+    batch.garbage(Some("7")).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    let result: BatchResult = read(&next(&mut results).await);
+    assert_eq!(
+        (result.batch_id.as_str(), result.custom_id.as_str()),
+        ("nightly", "7")
+    );
+    assert_eq!((result.request_id.as_str(), result.status_code), ("", 400));
+    let body: serde_json::Value = serde_json::from_str(&result.body).unwrap();
+    assert_eq!(body["error"]["code"], "unreadable_line");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("relay.batch.requests.v1-0@0"), "{message}");
+    assert!(
+        message.contains("not in Avro single-object encoding"),
+        "{message}"
+    );
+
+    // Whatever else it led to would lie before the next line's result.
+    batch.line("8", "{}").await;
+    let after: BatchResult = read(&next(&mut results).await);
+    assert_eq!(after.custom_id, "8");
+    assert_eq!(batch.held(relay_bus::topics::DEAD_LETTERS).await, 1);
+    assert_eq!(batch.held(OUTCOMES).await, 0, "it never was a request");
 }
 
 #[tokio::test]

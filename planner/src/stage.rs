@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, PLANNED};
-use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, decode};
+use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
 use relay_control::Control;
 use relay_lifecycle::{Ending, Known, cache_key, end};
 use relay_schemas::{Outcome, OutcomeStatus, Planned, Registry, Request, TimestampMs, encode};
@@ -32,7 +32,9 @@ impl Stage for PlannerStage {
     }
 
     async fn after_ack(&self, outcome: Self::Effect) {
+        crash_point(self.identity.service, "before_final");
         relay_control::finish(&*self.control, &outcome, 0, true).await;
+        crash_point(self.identity.service, "after_final");
     }
 }
 

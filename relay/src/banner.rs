@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::seams::BusConfig;
 
 /// Waits until nothing is missing, saying every few seconds what still is; then prints where to go. For people, so on standard output.
-pub async fn once_ready(config: Config, runtime: Runtime, admin: SocketAddr) -> anyhow::Result<()> {
+/// `admin` is where the admin pages are, if they are in this process.
+pub async fn once_ready(config: Config, runtime: Runtime, admin: Option<SocketAddr>) -> anyhow::Result<()> {
     let mut waited = Duration::ZERO;
     let step = Duration::from_millis(50);
     while !runtime.health.is_ready() {
@@ -29,9 +30,12 @@ pub async fn once_ready(config: Config, runtime: Runtime, admin: SocketAddr) -> 
     Ok(())
 }
 
-fn text(config: &Config, admin: SocketAddr) -> String {
+fn text(config: &Config, admin: Option<SocketAddr>) -> String {
     let (host, port) = (&config.ingress.host, config.ingress.port);
     let host = if host == "0.0.0.0" { "127.0.0.1" } else { host };
+    let admin = admin.map_or_else(String::new, |admin| {
+        format!("admin   http://{admin}/admin/traces\n")
+    });
     let data = match &config.bus {
         BusConfig::Embedded(_) => {
             let folder = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
@@ -42,12 +46,11 @@ fn text(config: &Config, admin: SocketAddr) -> String {
     format!(
         "\nRelay is ready.\n\n\
          API     http://{host}:{port}/v1\n\
-         admin   http://{admin}/admin/traces\n\
-         {data}\n\
+         {admin}{data}\n\
          Try it:\n\n  \
          curl http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
-         Ctrl-C drains and ends it.\n\n",
+         Ctrl-C drains and ends it; a second one stops at once.\n\n",
         model = config.ingress.default_model.as_deref().unwrap_or("relay-chat"),
     )
 }

@@ -4,13 +4,29 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::logging::Format;
+
+/// What somebody who runs one service wants to know.
+macro_rules! alone {
+    ($consumes:literal, $produces:literal, $needs:literal) => {
+        concat!(
+            "Consumes  ", $consumes, "\nProduces  ", $produces, "\nNeeds     ", $needs,
+            "\n\nFor example: --config deploy/relay.production.yaml, after `relay topics apply` with the same file. What is away is waited for;\n\
+             /readyz on --admin-port says what. Each process on one machine needs an --admin-port of its own.\n\
+             Ctrl-C drains; a second one stops at once, with exit code 1.",
+        )
+    };
+}
+
 /// Relay: an LLM inference gateway that loses nothing it has accepted.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "First steps:\n  relay up                                   everything in one process, nothing else needed\n  \
+    after_help = "First steps:\n  \
+                  relay up                                         everything in one process, nothing else needed\n  \
                   relay up --config deploy/relay.production.yaml   the same on Kafka, NATS, Redis and Postgres\n  \
-                  relay plan --request request.json          what the policy makes of a request, and why\n\n\
+                  relay plan --request request.json                what the policy makes of a request, and why\n\n\
+                  Flags win over the environment, the environment over the file, the file over the defaults.\n\
                   Docs: README.md, docs/ARCHITECTURE.md. Every setting: deploy/relay.embedded.yaml."
 )]
 pub struct Cli {
@@ -24,6 +40,7 @@ pub struct Cli {
 
 /// Settings of every command.
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// Configuration file; without one the embedded defaults apply
     #[arg(long, short, global = true, env = "RELAY_CONFIG", value_name = "FILE")]
@@ -31,7 +48,7 @@ pub struct Settings {
     /// Address the HTTP API listens on
     #[arg(long, global = true, env = "HOST")]
     pub host: Option<String>,
-    /// Port of the HTTP API; 0 takes a free one
+    /// Port of the HTTP API
     #[arg(long, global = true, env = "PORT")]
     pub port: Option<u16>,
     /// Port of the operators' listener (admin pages, health, metrics); 0 takes a free one
@@ -46,24 +63,36 @@ pub struct Settings {
     /// DEBUG, INFO, WARNING or ERROR, or a filter such as `info,relay_scheduler=debug`
     #[arg(long, global = true, env = "LOG_LEVEL")]
     pub log_level: Option<String>,
+    /// `json` or `text`; without it, text on a terminal and JSON elsewhere
+    #[arg(long, global = true, env = "LOG_FORMAT", hide_possible_values = true)]
+    pub log_format: Option<Format>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run all six services in this process
+    #[command(
+        after_help = "Ctrl-C drains: streams in flight may finish within `grace_ms`. A second Ctrl-C stops at once, with exit code 1."
+    )]
     Up,
     /// Run the ingress alone: HTTP and batch in, answers out
+    #[command(after_help = alone!("the OpenAI API on --port, relay.batch.requests.v1 and relay.outcomes.v1", "relay.requests.v1, relay.batch.results.v1", "Kafka, NATS"))]
     Ingress,
     /// Run the planner alone: requests to execution plans
+    #[command(after_help = alone!("relay.requests.v1", "relay.planned.v1; outcomes of what has no plan", "Kafka, NATS"))]
     Planner,
     /// Run the cache service alone: answers from earlier answers
+    #[command(after_help = alone!("relay.planned.v1, relay.outcomes.v1", "relay.ready.<pool>.v1; outcomes of hits", "Kafka, NATS; Redis where one is set"))]
     CacheService,
     /// Run the scheduler alone: fair queues, leases, credits
+    #[command(after_help = alone!("relay.ready.<pool>.v1, relay.outcomes.v1, the workers' status", "relay.work.<pool>.short.v1 and .long.v1, relay.scheduler.<pool>.v1; outcomes of what it refuses", "Kafka, NATS"))]
     Scheduler,
     /// Run the workers alone: ONNX Runtime and remote endpoints
+    #[command(after_help = alone!("relay.work.<pool>.short.v1 and .long.v1", "relay.outcomes.v1, frames for the waiting ingress", "Kafka, NATS; the models of `workers.models`"))]
     Workers,
     /// Run the trace sink alone: outcomes to durable traces
+    #[command(after_help = alone!("relay.outcomes.v1", "rows in the store, the pages under /admin on --admin-port", "Kafka, NATS, Postgres"))]
     TraceSink,
     /// Look after the topics
     #[command(subcommand)]

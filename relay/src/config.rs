@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use crate::cli::Settings;
 use crate::environment;
-use crate::hosting::Only;
 use crate::logging::LogConfig;
+use crate::only::Only;
 use crate::ops::OpsConfig;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
@@ -114,6 +114,7 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
     }
     config.instance = settings_of(&settings.instance).or(config.instance.take());
     config.log.level = settings_of(&settings.log_level).or(config.log.level.take());
+    config.log.format = settings.log_format.or(config.log.format);
 }
 
 impl Config {
@@ -137,13 +138,13 @@ impl Config {
         };
         if matches!(self.bus, BusConfig::Embedded(_)) {
             bail!(
-                "{only} alone needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
+                "`relay {only}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
                  Use `relay up`, or a configuration such as deploy/relay.production.yaml"
             );
         }
         if matches!(self.control, ControlConfig::InProcess(_)) {
             bail!(
-                "{only} alone needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
+                "`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
             );
         }
         self.check_sizes()

@@ -1,58 +1,20 @@
 //! Hosts services: all six in one process, or one alone. The order below is the order of the flow.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use relay_bus::{Health, Identity, Runtime, Shutdown, service_name};
+use relay_bus::{Health, Identity, Runtime, Shutdown};
 use relay_control::Control;
-use relay_schemas::{InstanceId, Registry, Service, TimestampMs};
+use relay_schemas::{InstanceId, Registry, TimestampMs};
 use relay_store::Store;
 use tokio::task::JoinSet;
 
 use crate::banner;
 use crate::config::Config;
+use crate::only::Only;
 use crate::ops::Ops;
-
-/// A service that runs alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
-    Ingress,
-    Planner,
-    CacheService,
-    Scheduler,
-    Workers,
-    TraceSink,
-}
-
-impl Only {
-    const ALL: [Self; 6] = [
-        Self::Ingress,
-        Self::Planner,
-        Self::CacheService,
-        Self::Scheduler,
-        Self::Workers,
-        Self::TraceSink,
-    ];
-
-    const fn service(self) -> Service {
-        match self {
-            Self::Ingress => Service::Ingress,
-            Self::Planner => Service::Planner,
-            Self::CacheService => Service::CacheService,
-            Self::Scheduler => Service::Scheduler,
-            Self::Workers => Service::Workers,
-            Self::TraceSink => Service::TraceSink,
-        }
-    }
-}
-
-impl fmt::Display for Only {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "relay {}", service_name(self.service()))
-    }
-}
+use crate::signals::{Interrupted, drain_and_stop};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
@@ -86,9 +48,12 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
     let shutdown = house.runtime.shutdown.clone();
     let admin = house.store.clone().map(relay_trace_sink::admin_router);
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
-    let admin_address = ops.address()?;
+    let admin_pages = house.store.is_some().then(|| ops.address()).transpose()?;
 
     house.expect_dependencies(services);
+    if !services.contains(&Only::Ingress) {
+        tokio::spawn(control(house.runtime.clone(), house.control.clone()));
+    }
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for only in services {
         house.start(*only, &mut running);
@@ -98,15 +63,17 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
         running.spawn(banner::once_ready(
             house.config.clone(),
             house.runtime.clone(),
-            admin_address,
+            admin_pages,
         ));
     }
-    tokio::spawn(signals(
-        shutdown.clone(),
-        Duration::from_millis(house.config.grace_ms),
-    ));
+    let grace = Duration::from_millis(house.config.grace_ms);
+    let interrupted = tokio::spawn(drain_and_stop(shutdown.clone(), grace));
     let result = finish(running, &shutdown).await;
     ops.abort();
+    // Where nothing stopped the drain, nobody waits for a second signal any more.
+    if shutdown.is_stopped() && interrupted.await.unwrap_or(false) {
+        return result.and(Err(Interrupted.into()));
+    }
     result
 }
 
@@ -143,37 +110,12 @@ async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -
     }
 }
 
-/// The first Ctrl-C (or SIGTERM) drains; a second one, or the end of the grace period, stops.
-async fn signals(shutdown: Shutdown, grace: Duration) {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be heard; Ctrl-C still works");
-            return;
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!(
-        grace_ms = grace.as_millis() as u64,
-        "draining: streams in flight may finish; once more to stop now"
-    );
-    shutdown.drain();
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-        () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over"),
-    }
-    shutdown.stop();
-}
-
 impl House {
     async fn open(config: Config, services: &[Only]) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
         let bus = config.bus.open(&config.data, &manifest)?;
-        let control = config.control.open().await?;
+        let schemas = Arc::new(Registry::default());
+        let control = config.control.open(schemas.clone()).await?;
         let store = if services.contains(&Only::TraceSink) {
             Some(config.store.open(&config.data).await?)
         } else {
@@ -181,12 +123,12 @@ impl House {
         };
         let runtime = Runtime {
             bus,
-            schemas: Arc::new(Registry::default()),
+            schemas,
             health: Health::default(),
             metrics: prometheus::Registry::new(),
             shutdown: Shutdown::default(),
         };
-        tokio::spawn(schemas(runtime.clone()));
+        tokio::spawn(follow_schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
         anyhow::ensure!(
             !instance.is_empty()
@@ -210,6 +152,7 @@ impl House {
     fn expect_dependencies(&self, services: &[Only]) {
         let health = &self.runtime.health;
         health.down("bus", "not reached yet");
+        health.down("control", "not reached yet");
         for only in services {
             match only {
                 Only::Planner => health.down("policy", "not read yet"),
@@ -252,18 +195,46 @@ impl House {
     }
 }
 
-/// Publishes this build's schemas and learns everybody's, as soon as the bus is there.
-async fn schemas(runtime: Runtime) {
+/// Publishes this build's schemas and learns everybody's, as soon as the bus is there and for as long as it is.
+async fn follow_schemas(runtime: Runtime) {
+    const LONGEST: Duration = Duration::from_secs(2);
     let mut pause = Duration::from_millis(100);
-    loop {
-        let announced = relay_bus::announce_schemas(&*runtime.bus).await;
-        match announced.and(relay_bus::refresh_schemas(&*runtime.bus, &runtime.schemas).await) {
-            Ok(()) => return runtime.health.up("bus"),
-            Err(error) => runtime.health.down("bus", error.to_string()),
+    let learning = async {
+        loop {
+            let error = match announce_and_learn(&runtime).await {
+                Ok(()) => {
+                    runtime.health.up("bus");
+                    match relay_bus::follow_schemas(&*runtime.bus, &runtime.schemas).await {
+                        Ok(never) => match never {},
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            runtime.health.down("bus", error.to_string());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST);
         }
-        tokio::select! {
-            () = runtime.shutdown.draining() => return,
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(2)),
+    };
+    tokio::select! {
+        () = runtime.shutdown.draining() => {}
+        () = learning => {}
+    }
+}
+
+async fn announce_and_learn(runtime: &Runtime) -> Result<(), relay_bus::BusError> {
+    relay_bus::announce_schemas(&*runtime.bus).await?;
+    relay_bus::refresh_schemas(&*runtime.bus, &runtime.schemas).await
+}
+
+/// Says on the health board whether the control seam is there, for ever. An ingress looks for itself: it refuses requests by it.
+async fn control(runtime: Runtime, control: Arc<dyn Control>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        match control.probe().await {
+            Ok(()) => runtime.health.up("control"),
+            Err(error) => runtime.health.down("control", error.to_string()),
         }
     }
 }

@@ -9,11 +9,15 @@ mod config;
 mod environment;
 mod hosting;
 mod logging;
+mod only;
 mod ops;
 mod plan;
 #[cfg(test)]
 mod samples;
 mod seams;
+#[cfg(test)]
+mod secrets;
+mod signals;
 mod topics;
 
 use std::process::ExitCode;
@@ -21,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
+use crate::only::Only;
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -45,17 +50,22 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let config = config::load(&cli.settings)?;
     logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match cli.command {
             Command::Up => hosting::up(config).await,
-            Command::Ingress => hosting::alone(config, hosting::Only::Ingress).await,
-            Command::Planner => hosting::alone(config, hosting::Only::Planner).await,
-            Command::CacheService => hosting::alone(config, hosting::Only::CacheService).await,
-            Command::Scheduler => hosting::alone(config, hosting::Only::Scheduler).await,
-            Command::Workers => hosting::alone(config, hosting::Only::Workers).await,
-            Command::TraceSink => hosting::alone(config, hosting::Only::TraceSink).await,
+            Command::Ingress => hosting::alone(config, Only::Ingress).await,
+            Command::Planner => hosting::alone(config, Only::Planner).await,
+            Command::CacheService => hosting::alone(config, Only::CacheService).await,
+            Command::Scheduler => hosting::alone(config, Only::Scheduler).await,
+            Command::Workers => hosting::alone(config, Only::Workers).await,
+            Command::TraceSink => hosting::alone(config, Only::TraceSink).await,
             Command::Topics(command) => topics::run(&config, command).await,
             Command::Plan(request) => plan::run(&config, &request),
         }
-    })
+    });
+    if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {
+        // Who asks twice does not wait for threads that are still computing.
+        runtime.shutdown_background();
+    }
+    done
 }

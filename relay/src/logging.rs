@@ -17,7 +17,7 @@ pub struct LogConfig {
 }
 
 /// Shape of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON object a line.

@@ -76,17 +76,7 @@ impl Ops {
 async fn readyz(State(runtime): State<Runtime>) -> Response {
     let draining = runtime.shutdown.is_draining();
     let ready = runtime.health.is_ready() && !draining;
-    let dependencies: serde_json::Map<String, serde_json::Value> = runtime
-        .health
-        .all()
-        .into_iter()
-        .map(|(name, missing)| {
-            (
-                name.to_owned(),
-                missing.map_or_else(|| "ok".into(), serde_json::Value::String),
-            )
-        })
-        .collect();
+    let dependencies = runtime.health.told();
     let status = if ready {
         StatusCode::OK
     } else {

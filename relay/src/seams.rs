@@ -7,6 +7,7 @@ use anyhow::Context;
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions};
 use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, NatsOptions};
+use relay_schemas::Registry;
 use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use serde::Deserialize;
 
@@ -68,14 +69,17 @@ impl BusConfig {
 }
 
 impl ControlConfig {
-    /// Connects the control seam; NATS being away is no error here.
-    pub async fn open(&self) -> anyhow::Result<Arc<dyn Control>> {
+    /// Connects the control seam, which reads other versions' messages by `schemas`; NATS being away is no error here.
+    pub async fn open(&self, schemas: Arc<Registry>) -> anyhow::Result<Arc<dyn Control>> {
         Ok(match self {
-            Self::InProcess(options) => Arc::new(InProcessControl::new(options.clone())),
+            Self::InProcess(options) => {
+                Arc::new(InProcessControl::new(options.clone()).with_schemas(schemas))
+            }
             Self::Nats(options) => Arc::new(
                 NatsControl::connect(NatsOptions::clone(options))
                     .await
-                    .context("the NATS client")?,
+                    .context("the NATS client")?
+                    .with_schemas(schemas),
             ),
         })
     }

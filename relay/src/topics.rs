@@ -3,28 +3,40 @@
 use std::io::Write;
 
 use anyhow::Context;
+use relay_bus::topics::Manifest;
 use relay_bus::{Bus, Partition, Record, StartAt};
 use relay_schemas::{Outcome, Planned, Ready, Registry, Request, Work};
 
 use crate::cli::{ReadTopic, Topics};
 use crate::config::Config;
+use crate::seams::BusConfig;
 
 /// Runs one of the commands.
 pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
     let manifest = config.manifest()?;
     let bus = config.bus.open(&config.data, &manifest)?;
+    let done = on(&*bus, &manifest, command).await;
+    match &config.bus {
+        BusConfig::Embedded(_) => done,
+        BusConfig::Kafka(kafka) => {
+            done.with_context(|| format!("Kafka at {} (`bus.brokers`)", kafka.brokers))
+        }
+    }
+}
+
+async fn on(bus: &dyn Bus, manifest: &Manifest, command: Topics) -> anyhow::Result<()> {
     match command {
         Topics::Apply => {
-            for line in bus.apply(&manifest).await? {
+            for line in bus.apply(manifest).await? {
                 writeln!(std::io::stdout(), "{line}")?;
             }
         }
         Topics::Offsets => {
             for topic in manifest.expanded() {
-                offsets(&*bus, &topic.name).await?;
+                offsets(bus, &topic.name).await?;
             }
         }
-        Topics::Read(read) => print(&*bus, &read).await?,
+        Topics::Read(read) => print(bus, &read).await?,
     }
     Ok(())
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub max_waiting_per_tenant: usize,
     /// Most bytes of bodies held; beyond it `ready` is not read on, and the log holds the rest.
     pub max_body_bytes: usize,
+    /// Bytes of endings and dead letters that may wait to be published; beyond it nothing more is read until some are.
+    pub max_unpublished_bytes: usize,
     /// Attempts a request gets before it fails as `worker_lost`.
     pub max_attempts: u32,
     /// A lease that its worker has not shown for this long is revoked, milliseconds.
@@ -90,6 +92,7 @@ impl Default for Config {
             max_waiting: 50_000,
             max_waiting_per_tenant: 20_000,
             max_body_bytes: 256 * 1024 * 1024,
+            max_unpublished_bytes: 64 * 1024 * 1024,
             max_attempts: 3,
             lost_after_ms: 2_000,
             fresh_ms: 1_000,

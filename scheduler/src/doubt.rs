@@ -11,8 +11,6 @@ use crate::core::Attempt;
 use crate::feed::{Wait, insist};
 use crate::pool::{Event, Shared};
 
-/// The control seam as `/readyz` names it.
-const CONTROL: &str = "control";
 /// How long workers get to show themselves once the control seam is back.
 const GRACE: Duration = Duration::from_millis(500);
 /// How often an ingress is asked, over a seam that works.
@@ -22,12 +20,10 @@ const QUESTIONS: u32 = 2;
 pub(crate) async fn settle(shared: Arc<Shared>, doubts: Vec<Attempt>) {
     let mut wait = Wait::new(&shared.config);
     let mut was_down = false;
-    while let Err(error) = shared.control.probe().await {
+    while shared.control.probe().await.is_err() {
         was_down = true;
-        shared.runtime.health.down(CONTROL, error.to_string());
         wait.once().await;
     }
-    shared.runtime.health.up(CONTROL);
     if was_down {
         tokio::time::sleep(GRACE).await;
     }
@@ -82,12 +78,8 @@ async fn ask_twice(shared: &Shared, subject: &str, attempt: &Attempt) -> Option<
         // What was lost on our own side of the seam was never asked, and nobody tells the ingress that it missed it.
         match shared.control.probe().await {
             Ok(()) => asked += 1,
-            Err(error) => {
-                shared.runtime.health.down(CONTROL, error.to_string());
-                wait.once().await;
-            }
+            Err(_) => wait.once().await,
         }
     }
-    shared.runtime.health.up(CONTROL);
     None
 }

@@ -10,14 +10,14 @@ use relay_bus::BusError;
 use relay_control::{send, subjects};
 use relay_schemas::{SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs};
 
-use crate::core::{Attempt, Core, Effect, Input};
+use crate::core::{Attempt, Core, Effect, Ends, Input};
 use crate::doubt;
 use crate::error::Error;
 use crate::inputs::Folder;
 use crate::outbox::Outbox;
 use crate::pool::{Ended, Event, Pool, Shared, sleep_until};
 use crate::publisher::{Ending, work_record};
-use crate::recover::{self, Ends, Inputs};
+use crate::recover::{self, Inputs};
 
 /// Most batches taken in before what follows from them is done.
 const ROUND: usize = 16;
@@ -97,18 +97,21 @@ impl Leader {
             .as_ref()
             .is_none_or(|ends| ends.work_is_folded(&self.core));
         let shared = self.shared.clone();
+        let backlog = outbox.backlog();
+        let reads = !backlog.is_full();
         tokio::select! {
             biased;
             () = shared.runtime.shutdown.draining() => return Ok(Some(Ended::Drained)),
             records = pool.log.next() => pool.observe(&records?),
             Some(event) = pool.events.recv() => self.hear(event)?,
-            records = self.inputs.outcomes.next(), if outcomes_next => self.fold(Input::Outcomes, &records?).await?,
-            records = self.inputs.work.next() => self.fold(Input::WorkShort, &records?).await?,
-            records = self.inputs.ready.next(), if !self.core.is_full() => self.fold(Input::Ready, &records?).await?,
+            records = self.inputs.outcomes.next(), if reads && outcomes_next => self.fold(Input::Outcomes, &records?).await?,
+            records = self.inputs.work.next(), if reads => self.fold(Input::WorkShort, &records?).await?,
+            records = self.inputs.ready.next(), if reads && !self.core.is_full() => self.fold(Input::Ready, &records?).await?,
+            () = backlog.shrinks(), if !reads => {}
             failed = outbox.failed() => return Err(failed),
             () = sleep_until(Some(wake), now) => {}
         }
-        self.take_in_the_rest(pool, outcomes_next).await?;
+        self.take_in_the_rest(pool, reads, outcomes_next).await?;
         if !pool.leadership.leads() || pool.leadership.epoch() != self.epoch {
             return Ok(Some(Ended::Deposed));
         }
@@ -118,7 +121,12 @@ impl Leader {
     }
 
     /// Takes in what came meanwhile, so that one publish carries many.
-    async fn take_in_the_rest(&mut self, pool: &mut Pool, outcomes_next: bool) -> Result<(), Error> {
+    async fn take_in_the_rest(
+        &mut self,
+        pool: &mut Pool,
+        reads: bool,
+        outcomes_next: bool,
+    ) -> Result<(), Error> {
         for _ in 0..ROUND {
             let mut idle = true;
             if let Some(records) = pool.log.try_next() {
@@ -129,15 +137,19 @@ impl Leader {
                 self.hear(event)?;
                 idle = false;
             }
-            if outcomes_next && let Some(records) = self.inputs.outcomes.try_next() {
+            if reads
+                && outcomes_next
+                && let Some(records) = self.inputs.outcomes.try_next()
+            {
                 self.fold(Input::Outcomes, &records?).await?;
                 idle = false;
             }
-            if let Some(records) = self.inputs.work.try_next() {
+            if reads && let Some(records) = self.inputs.work.try_next() {
                 self.fold(Input::WorkShort, &records?).await?;
                 idle = false;
             }
-            if !self.core.is_full()
+            if reads
+                && !self.core.is_full()
                 && let Some(records) = self.inputs.ready.try_next()
             {
                 self.fold(Input::Ready, &records?).await?;
@@ -204,8 +216,7 @@ impl Leader {
 
     /// Begins to decide once all that a predecessor did is known.
     fn recovered(&mut self) {
-        let core = &self.core;
-        let known = |ends: &Ends| ends.work_is_folded(core) && ends.outcomes_are_folded(core);
+        let known = |ends: &Ends| ends.are_folded(&self.core);
         if !self.ends.as_ref().is_some_and(known) {
             return;
         }
@@ -280,7 +291,10 @@ impl Leader {
                 outbox.spawn(doubt::fence(self.shared.clone(), attempt, reply_to));
             }
             Effect::PoolStatus(status) => {
-                self.shared.metrics.lock().show(&self.core);
+                self.shared
+                    .metrics
+                    .lock()
+                    .show(&self.core, outbox.backlog().bytes());
                 let shared = self.shared.clone();
                 outbox.spawn(async move {
                     let subject = subjects::pool_status(&shared.pool);
@@ -324,7 +338,7 @@ impl Leader {
         let first = self.snapshot_at == TimestampMs(0);
         self.ends.is_none()
             && self.folder.garbage.is_empty()
-            && outbox.garbage_is_published()
+            && outbox.backlog().letters_are_published()
             && (due || first)
     }
 
@@ -340,7 +354,7 @@ impl Leader {
         }
         let now = TimestampMs::now();
         let recovered =
-            self.ends.is_none() && self.folder.garbage.is_empty() && outbox.garbage_is_published();
+            self.ends.is_none() && self.folder.garbage.is_empty() && outbox.backlog().letters_are_published();
         if recovered && pool.leadership.may_act(now) {
             lines.push(
                 self.shared

@@ -6,6 +6,7 @@
 
 pub mod core;
 
+mod backlog;
 mod config;
 mod doubt;
 mod error;

@@ -28,7 +28,8 @@ pub(crate) struct Metrics {
     retries: IntCounterVec,
     revocations: IntCounterVec,
     duplicates: IntCounterVec,
-    superseded: IntCounterVec,
+    superseded: IntCounter,
+    unpublished_bytes: IntGaugeVec,
     endings: IntCounterVec,
     garbage: IntCounterVec,
     takeovers: IntCounterVec,
@@ -73,6 +74,13 @@ impl Metrics {
             Ok(metric)
         };
         let pool = &["pool"];
+        // Every consumer of outcomes counts these, told apart by the label.
+        let superseded = Opts::new(
+            "relay_outcomes_superseded_total",
+            "Outcomes ignored because another one won.",
+        );
+        let superseded = IntCounter::with_opts(superseded.const_label("service", "scheduler"))?;
+        registry.register(Box::new(superseded.clone()))?;
         Ok(Self {
             waiting: gauge(
                 "waiting_requests",
@@ -105,9 +113,10 @@ impl Metrics {
                 "Offers of requests that were known or had ended.",
                 pool,
             )?,
-            superseded: counter(
-                "outcomes_superseded_total",
-                "Outcomes that came after the winning one.",
+            superseded,
+            unpublished_bytes: gauge(
+                "unpublished_bytes",
+                "Bytes of endings and dead letters that wait to be published.",
                 pool,
             )?,
             endings: counter(
@@ -185,7 +194,7 @@ impl PoolMetrics {
     }
 
     /// Shows what the core counts.
-    pub(crate) fn show(&mut self, core: &crate::core::Core) {
+    pub(crate) fn show(&mut self, core: &crate::core::Core, unpublished_bytes: usize) {
         let counts = core.counts();
         let pool = &[self.pool.as_str()];
         let waiting = [
@@ -208,6 +217,10 @@ impl PoolMetrics {
             .with_label_values(pool)
             .set(counts.running as i64);
         self.all
+            .unpublished_bytes
+            .with_label_values(pool)
+            .set(unpublished_bytes as i64);
+        self.all
             .body_bytes
             .with_label_values(pool)
             .set(counts.body_bytes as i64);
@@ -218,11 +231,12 @@ impl PoolMetrics {
             (&self.all.retries, counts.retried, self.told.retried),
             (&self.all.revocations, counts.revoked, self.told.revoked),
             (&self.all.duplicates, counts.duplicates, self.told.duplicates),
-            (&self.all.superseded, counts.superseded, self.told.superseded),
         ];
         for (counter, now, before) in grown {
             counter.with_label_values(pool).inc_by(now.saturating_sub(before));
         }
+        let superseded = counts.superseded.saturating_sub(self.told.superseded);
+        self.all.superseded.inc_by(superseded);
         self.told = counts;
     }
 }

@@ -1,23 +1,25 @@
 //! What is on its way out: the publishers and their queues, and the questions being asked. All of it ends when dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relay_bus::{BusError, Outgoing};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::backlog::{Backlog, Weight};
 use crate::core::Attempt;
 use crate::error::Error;
 use crate::pool::Shared;
 use crate::publisher::{Ending, publish_endings, publish_work, scribe};
 
-/// The queues are bounded by what fills them: work by credits, endings by the queues' bounds, leadership records by one.
+/// The queues are bounded by what fills them. Work: a record needs a credit, so there are never more than the workers have
+/// slots. Endings: once `max_unpublished_bytes` of them wait, the leader reads nothing more ([`Backlog`]), so beyond that
+/// there is at most what one round read and what the queues held. Leadership records: one.
 pub(crate) struct Outbox {
     work: Option<mpsc::UnboundedSender<(Attempt, Outgoing)>>,
     endings: Option<mpsc::UnboundedSender<Ending>>,
     lines: Option<mpsc::Sender<Outgoing>>,
-    garbage: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
     publishers: JoinSet<Result<(), BusError>>,
     tasks: JoinSet<()>,
 }
@@ -28,16 +30,16 @@ impl Outbox {
         let (work, works) = mpsc::unbounded_channel();
         let (endings, all_endings) = mpsc::unbounded_channel();
         let (lines, all_lines) = mpsc::channel(1);
-        let garbage = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(Backlog::new(shared.config.max_unpublished_bytes));
         let mut publishers = JoinSet::new();
         publishers.spawn(publish_work(shared.clone(), works));
-        publishers.spawn(publish_endings(shared.clone(), all_endings, garbage.clone()));
+        publishers.spawn(publish_endings(shared.clone(), all_endings, backlog.clone()));
         publishers.spawn(scribe(shared.clone(), all_lines));
         Self {
             work: Some(work),
             endings: Some(endings),
             lines: Some(lines),
-            garbage,
+            backlog,
             publishers,
             tasks: JoinSet::new(),
         }
@@ -52,17 +54,15 @@ impl Outbox {
 
     /// Publishes an outcome or a dead letter.
     pub(crate) fn end(&self, ending: Ending) {
-        if matches!(ending, Ending::Garbage(_)) {
-            self.garbage.fetch_add(1, Ordering::SeqCst);
-        }
+        self.backlog.queued(Weight::of(&ending));
         if let Some(endings) = &self.endings {
             let _ = endings.send(ending);
         }
     }
 
-    /// Whether every dead letter is in the log.
-    pub(crate) fn garbage_is_published(&self) -> bool {
-        self.garbage.load(Ordering::SeqCst) == 0
+    /// What of the endings is not in the log yet.
+    pub(crate) fn backlog(&self) -> Arc<Backlog> {
+        self.backlog.clone()
     }
 
     /// Whether the leadership record before is out of the way.

@@ -272,14 +272,13 @@ async fn hear<T: relay_schemas::Record>(shared: &Shared, subject: &str, event: f
         match listen::<T>(&*shared.control, subject).await {
             Ok(mut listener) => {
                 wait.reset();
-                shared.runtime.health.up("control");
                 while let Some(heard) = listener.next().await {
                     if let Heard::Message(message) = heard {
                         shared.tell(event(message)).await;
                     }
                 }
             }
-            Err(error) => shared.runtime.health.down("control", error.to_string()),
+            Err(error) => tracing::debug!(subject, %error, "nothing is heard yet"),
         }
         wait.once().await;
     }

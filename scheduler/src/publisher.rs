@@ -4,7 +4,6 @@
 //! know an attempt they hold already, and of two outcomes the first wins.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use relay_bus::{BusError, Headers, Outgoing, crash_point, header, stamp, topics};
@@ -12,6 +11,7 @@ use relay_control::finish;
 use relay_schemas::{Outcome, Service, TimestampMs, encode};
 use tokio::sync::mpsc;
 
+use crate::backlog::{Backlog, Weight};
 use crate::core::{At, Attempt, Dispatch};
 use crate::feed::{BUS, Wait, insist};
 use crate::pool::{Event, Shared};
@@ -114,14 +114,11 @@ async fn one_by_one(shared: &Shared, attempts: Vec<Attempt>, records: Vec<Outgoi
 pub(crate) async fn publish_endings(
     shared: Arc<Shared>,
     mut endings: mpsc::UnboundedReceiver<Ending>,
-    garbage: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
 ) -> Result<(), BusError> {
     let mut batch = Vec::new();
     while endings.recv_many(&mut batch, MOST).await > 0 {
-        let letters = batch
-            .iter()
-            .filter(|ending| matches!(ending, Ending::Garbage(_)))
-            .count();
+        let queued = batch.iter().map(Weight::of).sum();
         for ending in &mut batch {
             if let Ending::Outcome(outcome, _) = ending {
                 // It ends when it enters the log, not when it was decided: the bus may have been away in between.
@@ -135,8 +132,8 @@ pub(crate) async fn publish_endings(
                 end_alone(&shared, ending).await?;
             }
         }
+        backlog.published(queued);
         crash_point(Service::Scheduler, "after_outcome");
-        garbage.fetch_sub(letters, Ordering::SeqCst);
         crash_point(Service::Scheduler, "before_final");
         let finals = batch.drain(..).filter_map(|ending| match ending {
             Ending::Outcome(outcome, _) => Some(outcome),

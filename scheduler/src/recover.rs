@@ -8,7 +8,7 @@ use std::sync::Arc;
 use relay_bus::{BusError, OffsetRange, Partition};
 use relay_schemas::{Run, SchedulerSnapshot};
 
-use crate::core::{Core, Input};
+use crate::core::{Core, Ends, Input};
 use crate::feed::{Feed, insist};
 use crate::pool::Shared;
 
@@ -22,28 +22,6 @@ pub(crate) struct Inputs {
     pub(crate) outcomes: Feed,
 }
 
-/// Where each input ended at the election.
-pub(crate) struct Ends(Vec<(Input, i32, i64)>);
-
-impl Ends {
-    /// Whether everything offered and dispatched before the election is folded. Offers that do not fit into memory do not count.
-    pub(crate) fn work_is_folded(&self, core: &Core) -> bool {
-        self.0.iter().all(|(input, partition, end)| match input {
-            Input::Outcomes => true,
-            Input::Ready if core.is_full() => true,
-            // What a snapshot only gives by its position counts as folded when it was read again.
-            Input::Ready => core.ready_from(*partition) >= *end,
-            _ => core.offsets().next(*input, *partition) >= *end,
-        })
-    }
-
-    /// Whether everything that ended before the election is folded.
-    pub(crate) fn outcomes_are_folded(&self, core: &Core) -> bool {
-        let mut outcomes = self.0.iter().filter(|(input, ..)| *input == Input::Outcomes);
-        outcomes.all(|(input, partition, end)| core.offsets().next(*input, *partition) >= *end)
-    }
-}
-
 /// Opens a core on the newest snapshot, with its inputs and where they end now.
 pub(crate) async fn open(
     shared: &Arc<Shared>,
@@ -54,7 +32,7 @@ pub(crate) async fn open(
         core.restore(snapshot);
     }
     // Outcomes first: what had ended by then was dispatched before, so the ends of the work topics lie behind it.
-    let mut ends = Vec::new();
+    let mut ends = Ends::default();
     let mut from: [Vec<(Partition, i64)>; 4] = Default::default();
     for input in [Input::Outcomes, Input::WorkShort, Input::WorkLong, Input::Ready] {
         for (partition, range) in ranges(shared, &input.topic(&shared.pool)).await? {
@@ -67,7 +45,7 @@ pub(crate) async fn open(
             };
             from[input as usize].push((partition, start.max(range.low)));
             if range.low < range.high {
-                ends.push((input, number, range.high));
+                ends.add(input, number, range.high);
             }
         }
     }
@@ -85,7 +63,7 @@ pub(crate) async fn open(
         work: feed(short.into_iter().chain(long).collect()),
         outcomes: feed(outcomes),
     };
-    Ok((core, inputs, Ends(ends)))
+    Ok((core, inputs, ends))
 }
 
 fn run(shared: &Shared) -> Run {

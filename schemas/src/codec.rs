@@ -238,7 +238,7 @@ impl Registry {
     }
 }
 
-/// The bytes as a `T` written in this build's own schema; for the control seam, where both ends negotiate nothing.
+/// The bytes as a `T` written in this build's own schema; for what this process wrote itself.
 ///
 /// # Errors
 /// [`DecodeError`]; never panics, whatever the bytes.

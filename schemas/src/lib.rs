@@ -12,6 +12,7 @@ mod outcome;
 mod plan;
 mod request;
 mod scheduler;
+mod secret;
 mod units;
 mod work;
 
@@ -31,29 +32,39 @@ pub use scheduler::{
     FoldedOffset, LeaseEntry, RequeuedPosition, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot,
     TenantCounter, WaitingPositions,
 };
+pub use secret::Secret;
 pub use units::{InstanceId, MicroUsd, RequestId, TenantId, TimestampMs, TokenCount};
 pub use work::{CacheStatus, Caching, Lane, Lease, Provenance, Queueing, Ready, Work};
 
-codec::records!(
-    BatchRequest,
-    BatchResult,
-    Cancel,
-    DeadLetter,
-    FenceAnswer,
-    FenceQuery,
-    Frame,
-    Outcome,
-    Planned,
-    PolicyBody,
-    PoolStatus,
-    Ready,
-    ReplayAnswer,
-    ReplayQuery,
-    Request,
-    SchedulerRecord,
-    SchemaBody,
-    WinnerAnswer,
-    WinnerQuery,
-    Work,
-    WorkerStatus,
-);
+/// Hands the type of every record to the macro `each`: the one list of them.
+#[macro_export]
+macro_rules! every_record {
+    ($each:ident) => {
+        $each! {
+            BatchRequest,
+            BatchResult,
+            Cancel,
+            DeadLetter,
+            FenceAnswer,
+            FenceQuery,
+            Frame,
+            Outcome,
+            Planned,
+            PolicyBody,
+            PoolStatus,
+            Ready,
+            ReplayAnswer,
+            ReplayQuery,
+            Request,
+            SchedulerRecord,
+            SchemaBody,
+            WinnerAnswer,
+            WinnerQuery,
+            Work,
+            WorkerStatus,
+        }
+    };
+}
+
+use codec::records;
+every_record!(records);

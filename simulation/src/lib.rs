@@ -7,8 +7,11 @@
 mod cache_service;
 mod check;
 mod client;
+mod faults;
 mod frames;
+mod happening;
 mod ingress;
+mod landing;
 mod log;
 mod network;
 mod planner;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use rand::Rng;
 use relay_schemas::{Cancel, FenceAnswer, Frame, Outcome, RequestId, Run, TimestampMs, WorkerStatus};
 
+use crate::happening::Happening;
 use crate::schedule::Actor;
-use crate::world::{Happening, World};
+use crate::world::World;
 
 /// What travels on the control seam.
 #[derive(Debug, Clone)]

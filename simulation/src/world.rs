@@ -3,18 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
-use relay_lifecycle::life::{Event as LifeEvent, State};
+use relay_lifecycle::life::State;
 use relay_schemas::{Frame, RequestId, TimestampMs};
 
 use crate::cache_service::CacheService;
 use crate::client::Client;
+use crate::happening::{Due, Happening};
 use crate::ingress::Ingress;
 use crate::log::{Append, Log};
 use crate::network::{Message, Network};
 use crate::planner::Planner;
-use crate::schedule::{Actor, Event, Schedule, What};
+use crate::schedule::{Actor, Event, Schedule};
 use crate::scheduler::Scheduler;
 use crate::sink::TraceSink;
 use crate::worker::Worker;
@@ -35,23 +36,6 @@ pub enum Sabotage {
     IgnoreLeases,
     /// The sink keeps the last outcome instead of the first.
     LastOutcomeWins,
-}
-
-/// Something that happens at an instant.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    /// Something is done to the system.
-    Event(What),
-    /// A process looks at its clock and its inputs.
-    Wake(Actor, i64),
-    /// A record reaches the log; its writer, in that life, is told.
-    Append(Actor, i64, Append),
-    /// The log has acknowledged.
-    Acknowledged(Actor, i64, Append),
-    /// A control message arrives.
-    Arrive(Actor, Message),
-    /// A process starts.
-    Start(Actor),
 }
 
 /// One life of one process.
@@ -100,34 +84,8 @@ pub struct World {
     pub(crate) healed_at: TimestampMs,
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
-    slow_until: TimestampMs,
+    pub(crate) slow_until: TimestampMs,
     history: Option<Vec<String>>,
-}
-
-struct Due {
-    at: TimestampMs,
-    order: u64,
-    what: Happening,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 impl World {
@@ -227,18 +185,6 @@ impl World {
         self.push(at, Happening::Wake(actor, epoch));
     }
 
-    /// Sends a record to the log. It lands even if its writer dies meanwhile, unless it dies right away.
-    pub(crate) fn append(&mut self, writer: Actor, record: Append) {
-        let delay = self.log_delay();
-        let epoch = self.life(writer).epoch;
-        self.push(self.now.plus_ms(delay), Happening::Append(writer, epoch, record));
-    }
-
-    fn log_delay(&mut self) -> i64 {
-        let most = if self.now < self.slow_until { 800 } else { 3 };
-        self.random.random_range(0..=most)
-    }
-
     fn happen(&mut self, what: Happening, order: u64) {
         match what {
             Happening::Event(event) => self.event(event),
@@ -294,71 +240,6 @@ impl World {
         }
     }
 
-    fn event(&mut self, event: What) {
-        self.note(|| format!("--- {event:?}"));
-        match event {
-            What::Ask {
-                streamed,
-                tokens,
-                within,
-                question,
-            } => self.ask(streamed, tokens, within, question),
-            What::Leave(client) => self.leave(usize::from(client)),
-            What::Crash(actor, dead_for) => {
-                self.lives[actor.index()] = Life::default();
-                if let Actor::Ingress(number) = actor {
-                    self.break_connections(number);
-                }
-                self.push(self.now.plus_ms(dead_for), Happening::Start(actor));
-            }
-            What::Zombie(actor, frozen_for) => {
-                let life = &mut self.lives[actor.index()];
-                life.frozen_until = life.frozen_until.max(self.now.plus_ms(frozen_for));
-            }
-            What::Rough(lasting) => self.network.rough_until = self.now.plus_ms(lasting),
-            What::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
-            What::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
-            What::Duplicate(actor) => self.reread(actor),
-        }
-    }
-
-    fn start(&mut self, actor: Actor) {
-        if self.life(actor).epoch != 0 {
-            return;
-        }
-        let epoch = self.now.0;
-        self.lives[actor.index()] = Life {
-            epoch,
-            ..Life::default()
-        };
-        match actor {
-            Actor::Ingress(number) => self.ingresses[usize::from(number)] = Ingress::new(number),
-            Actor::Planner => self.planner.crash(),
-            Actor::CacheService => self.cache_service.crash(),
-            Actor::Scheduler(number) => self.schedulers[usize::from(number)] = Scheduler::new(number, epoch),
-            Actor::Worker(number) => {
-                let from = self.random.random_range(0..=4);
-                self.workers[usize::from(number)] = Worker::restarted(number, epoch, &self.log, from);
-            }
-            // Its position is committed with its rows; a step back is what `reread` is for.
-            Actor::TraceSink => {}
-        }
-        self.wake(actor, self.now);
-    }
-
-    /// A rebalance: read again what was read already.
-    fn reread(&mut self, actor: Actor) {
-        let back = self.random.random_range(1..4);
-        match actor {
-            Actor::Planner => self.planner.reread(back),
-            Actor::CacheService => self.cache_service.reread(back),
-            Actor::TraceSink => self.sink.reread(back),
-            Actor::Worker(number) => self.workers[usize::from(number)].reread(back),
-            Actor::Ingress(_) | Actor::Scheduler(_) => return,
-        }
-        self.wake(actor, self.now);
-    }
-
     fn step(&mut self, actor: Actor) {
         match actor {
             Actor::Ingress(number) => self.step_ingress(number),
@@ -367,69 +248,6 @@ impl World {
             Actor::Scheduler(number) => self.step_scheduler(number),
             Actor::Worker(number) => self.step_worker(number),
             Actor::TraceSink => self.step_sink(),
-        }
-    }
-
-    fn land(&mut self, writer: Actor, epoch: i64, record: Append) {
-        // What was still in the client's buffer when it died never left.
-        if self.life(writer).epoch != epoch && self.random.random_bool(0.3) {
-            return;
-        }
-        let now = self.now;
-        let (offset, readers): (i64, &[Actor]) = match record.clone() {
-            Append::Request(request) => (self.log.requests.append(*request, now), &[Actor::Planner]),
-            Append::Planned(planned) => (self.log.planned.append(*planned, now), &[Actor::CacheService]),
-            Append::Ready(ready) => (
-                self.log.ready.append(*ready, now),
-                &[Actor::Scheduler(0), Actor::Scheduler(1)],
-            ),
-            Append::Work(work, ready_at) => {
-                let short = work.queueing.lane == relay_schemas::Lane::Short;
-                let topic = if short {
-                    &mut self.log.short
-                } else {
-                    &mut self.log.long
-                };
-                let all = &[
-                    Actor::Worker(0),
-                    Actor::Worker(1),
-                    Actor::Scheduler(0),
-                    Actor::Scheduler(1),
-                ];
-                (topic.append((*work, ready_at), now), all)
-            }
-            Append::Outcome(outcome) => {
-                let all = &[
-                    Actor::TraceSink,
-                    Actor::CacheService,
-                    Actor::Scheduler(0),
-                    Actor::Scheduler(1),
-                ];
-                (self.log.outcomes.append(*outcome, now), all)
-            }
-            Append::Scheduler(record) => (
-                self.log.scheduler.append(*record, now),
-                &[Actor::Scheduler(0), Actor::Scheduler(1)],
-            ),
-        };
-        self.note(|| format!("log: {}", describe(&record, offset)));
-        if let Some((id, event)) = event_of(&record) {
-            self.lives_on(&id, event);
-        }
-        for reader in readers {
-            let soon = self.random.random_range(0..3);
-            self.wake(*reader, now.plus_ms(soon));
-        }
-        let delay = self.log_delay();
-        self.push(now.plus_ms(delay), Happening::Acknowledged(writer, epoch, record));
-    }
-
-    /// Something happens to a request: it must be allowed to.
-    pub(crate) fn lives_on(&mut self, id: &RequestId, event: LifeEvent) {
-        let state = self.requests.entry(id.clone()).or_insert(State::New);
-        match state.after(event) {
-            Ok(next) => *state = next,
-            Err(violation) => self.violations.push(format!("{id}: {violation}")),
         }
     }
 
@@ -467,45 +285,4 @@ impl World {
 /// `reply_to` is the ingress's number.
 pub(crate) fn ingress_of(reply_to: &str) -> Option<Actor> {
     Some(Actor::Ingress(reply_to.parse().ok()?))
-}
-
-/// What a record says of a request.
-fn event_of(record: &Append) -> Option<(RequestId, LifeEvent)> {
-    let (id, event) = match record {
-        Append::Request(request) => (&request.request_id, LifeEvent::Accept),
-        Append::Planned(planned) => (&planned.request.request_id, LifeEvent::Plan),
-        Append::Ready(ready) => (&ready.request.request_id, LifeEvent::Queue),
-        Append::Work(work, _) => (&work.request.request_id, LifeEvent::Lease(work.lease.attempt)),
-        Append::Outcome(outcome) => (&outcome.request_id, LifeEvent::end_of(outcome)),
-        Append::Scheduler(_) => return None,
-    };
-    Some((id.clone(), event))
-}
-
-fn describe(record: &Append, offset: i64) -> String {
-    let (topic, id): (&str, &RequestId) = match record {
-        Append::Request(request) => ("requests", &request.request_id),
-        Append::Planned(planned) => ("planned", &planned.request.request_id),
-        Append::Ready(ready) => ("ready", &ready.request.request_id),
-        Append::Work(work, _) => {
-            let lease = &work.lease;
-            let id = &work.request.request_id;
-            return format!(
-                "work[{offset}] {id} attempt {} for {} under {}",
-                lease.attempt, lease.worker, lease.scheduler_epoch
-            );
-        }
-        Append::Outcome(outcome) => {
-            let run = &outcome.run;
-            let id = &outcome.request_id;
-            return format!(
-                "outcomes[{offset}] {id} {:?} by {:?} {} attempt {}",
-                outcome.status, run.service, run.instance, run.attempt
-            );
-        }
-        Append::Scheduler(record) => {
-            return format!("scheduler[{offset}] {:?} by {}", record.kind, record.scheduler);
-        }
-    };
-    format!("{topic}[{offset}] {id}")
 }

@@ -26,7 +26,12 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
         E::Encode(_) => Class::Refused,
         _ => Class::Fatal,
     };
-    let reason = error.to_string();
+    let reason = match &error {
+        E::PoolTimedOut => {
+            "no connection in time: the server is away, or all connections are taken".to_owned()
+        }
+        other => other.to_string(),
+    };
     match class {
         Class::Unavailable => StoreError::Unavailable(reason),
         Class::Refused => StoreError::Refused(reason),

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use relay_schemas::{RequestId, TimestampMs};
+use relay_schemas::{RequestId, Secret, TimestampMs};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -27,7 +27,7 @@ const DELETED_AT_ONCE: i64 = 5_000;
 #[serde(default, deny_unknown_fields)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`, with libpq's parameters (`sslmode`, `sslrootcert`, …).
-    pub url: String,
+    pub url: Secret,
     /// Most connections.
     pub max_connections: u32,
     /// The longest wait for a connection, milliseconds.
@@ -43,7 +43,7 @@ pub struct PostgresOptions {
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
-            url: "postgres://127.0.0.1:5432/relay".to_owned(),
+            url: "postgres://127.0.0.1:5432/relay".into(),
             max_connections: 8,
             acquire_timeout_ms: 2_000,
             statement_timeout_ms: 5_000,
@@ -55,7 +55,7 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// The defaults, at `url`.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<Secret>) -> Self {
         Self {
             url: url.into(),
             ..Self::default()
@@ -78,6 +78,7 @@ impl PostgresStore {
     pub fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let mut server: PgConnectOptions = options
             .url
+            .expose()
             .parse()
             .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
         if options.statement_timeout_ms > 0 {

@@ -27,6 +27,14 @@ pub struct Saw {
     pub end: End,
 }
 
+impl Saw {
+    /// Whether the client was answered in a way that promises an outcome: headers of a stream or an answer come after a
+    /// request is accepted; a plain error may come before.
+    pub fn accepted(&self) -> bool {
+        self.request_id.is_some() && !matches!(self.end, End::Status(..))
+    }
+}
+
 /// How it ended for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -55,6 +63,19 @@ pub async fn ask(
     prompt: &str,
     manner: Manner,
     key: Option<&str>,
+) -> Saw {
+    ask_watched(http, base, tenant, prompt, manner, key, &|| ()).await
+}
+
+/// Likewise, and calls `shown` with each piece of text that a stream shows.
+pub async fn ask_watched(
+    http: &reqwest::Client,
+    base: &str,
+    tenant: &str,
+    prompt: &str,
+    manner: Manner,
+    key: Option<&str>,
+    shown: &(dyn Fn() + Send + Sync),
 ) -> Saw {
     let stream = manner != Manner::Whole;
     let body = json!({"model": "mock", "temperature": 0, "stream": stream, "max_tokens": 64,
@@ -90,7 +111,7 @@ pub async fn ask(
             saw.end = whole(status.as_u16(), &body, &mut saw.text);
         }
     } else {
-        streamed(response, manner, &mut saw).await;
+        streamed(response, manner, &mut saw, shown).await;
     }
     saw
 }
@@ -105,7 +126,12 @@ fn whole(status: u16, body: &Value, text: &mut String) -> End {
     End::Finished(choice["finish_reason"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn streamed(response: reqwest::Response, manner: Manner, saw: &mut Saw) {
+async fn streamed(
+    response: reqwest::Response,
+    manner: Manner,
+    saw: &mut Saw,
+    shown: &(dyn Fn() + Send + Sync),
+) {
     let mut bytes = response.bytes_stream();
     let mut buffer = String::new();
     let mut finish = None;
@@ -131,8 +157,11 @@ async fn streamed(response: reqwest::Response, manner: Manner, saw: &mut Saw) {
                 return;
             }
             let choice = &chunk["choices"][0];
-            saw.text
-                .push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+            let text = choice["delta"]["content"].as_str().unwrap_or_default();
+            saw.text.push_str(text);
+            if !text.is_empty() {
+                shown();
+            }
             if let Some(reason) = choice["finish_reason"].as_str() {
                 finish = Some(reason.to_owned());
             }

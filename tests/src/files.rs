@@ -39,3 +39,14 @@ pub fn free_port() -> u16 {
         }
     }
 }
+
+/// Leaves the folder of a proof that failed, and says where it is.
+pub fn kept<T>(proof: anyhow::Result<T>, folder: &mut tempfile::TempDir) -> anyhow::Result<T> {
+    proof.map_err(|error| {
+        folder.disable_cleanup(true);
+        error.context(format!(
+            "configuration, logs and data are in {}",
+            folder.path().display()
+        ))
+    })
+}

@@ -63,6 +63,13 @@ impl Gateway {
         })
     }
 
+    /// Adds to its configuration.
+    pub fn configure(&self, yaml: &str) -> anyhow::Result<()> {
+        let mut configured = std::fs::read_to_string(&self.config)?;
+        configured.push_str(yaml);
+        Ok(std::fs::write(&self.config, configured)?)
+    }
+
     /// Starts the process; with `crash_at` it will die there.
     pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
         let mut command = Command::new(&self.executable);
@@ -123,6 +130,16 @@ impl Gateway {
             );
         }
         Ok(())
+    }
+
+    /// Asks it to drain, as Ctrl-C does; the second time, to stop.
+    pub fn terminate(&self) {
+        self.process.iter().for_each(Process::terminate);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, most: Duration) -> anyhow::Result<std::process::ExitStatus> {
+        self.process.as_mut().context("it was never started")?.wait(most)
     }
 
     /// Waits until a crash point has killed it.

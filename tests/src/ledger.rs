@@ -1,12 +1,12 @@
 //! The raw log, folded by nothing but the winner rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions, Partition, Record, StartAt};
-use relay_schemas::{BatchResult, Outcome, Registry, Request, RequestId};
+use relay_schemas::{BatchRequest, BatchResult, Outcome, Registry, Request, RequestId};
 
 /// What the log says.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub struct Ledger {
     pub winners: BTreeMap<RequestId, (Outcome, i32, i64)>,
     /// Outcomes that came second.
     pub superseded: usize,
+    /// Every batch line that the log took, by (batch id, custom id).
+    pub batch_lines: BTreeSet<(String, String)>,
     /// Distinct results of batch lines, by (batch id, custom id), with how many records each has.
     pub batch_results: BTreeMap<(String, String), Vec<BatchResult>>,
     /// Records of each topic.
@@ -73,6 +75,11 @@ pub async fn read(bus: &dyn Bus) -> anyhow::Result<Ledger> {
                 .insert(outcome.request_id.clone(), (outcome, place.0, place.1));
         }
     }
+    for record in all(bus, topics::BATCH_REQUESTS).await? {
+        if let Ok(line) = registry.decode::<BatchRequest>(record.value.as_deref()) {
+            ledger.batch_lines.insert((line.batch_id, line.custom_id));
+        }
+    }
     for record in all(bus, topics::BATCH_RESULTS).await? {
         if let Ok(result) = registry.decode::<BatchResult>(record.value.as_deref()) {
             let line = (result.batch_id.clone(), result.custom_id.clone());
@@ -108,7 +115,8 @@ pub async fn all(bus: &dyn Bus, topic: &str) -> anyhow::Result<Vec<Record>> {
     Ok(records)
 }
 
-async fn count(bus: &dyn Bus, topic: &str) -> anyhow::Result<i64> {
+/// How many records a topic holds.
+pub async fn count(bus: &dyn Bus, topic: &str) -> anyhow::Result<i64> {
     let mut sum = 0;
     for partition in 0..bus.partitions(topic).await? {
         let range = bus.range(&Partition::new(topic, partition)).await?;

@@ -5,17 +5,23 @@
 )]
 
 pub mod ask;
+pub mod charged;
 pub mod crash;
 pub mod files;
 pub mod gateway;
 pub mod http;
+pub mod leases;
 pub mod ledger;
 pub mod load;
 pub mod mock;
+pub mod outages;
+pub mod power;
 pub mod process;
 pub mod production;
 pub mod proofs;
 pub mod servers;
 pub mod settle;
+pub mod shares;
 pub mod takeover;
 pub mod verdict;
+pub mod worker_death;

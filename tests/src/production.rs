@@ -170,6 +170,13 @@ impl Production {
         self.processes.remove(instance);
     }
 
+    /// Asks one process to drain, without waiting for its end.
+    pub fn terminate(&self, instance: &Instance) {
+        if let Some(process) = self.processes.get(instance) {
+            process.terminate();
+        }
+    }
+
     /// Whether a crash point has killed one process.
     ///
     /// # Errors
@@ -189,10 +196,22 @@ impl Production {
         Ok(true)
     }
 
+    /// What has ended without being asked to.
+    pub fn ended(&mut self) -> Vec<Instance> {
+        let ended =
+            |(instance, process): (&Instance, &mut Process)| process.ended().map(|_| instance.clone());
+        self.processes.iter_mut().filter_map(ended).collect()
+    }
+
     /// Asks one process to drain and waits for its end.
     pub fn stop(&mut self, instance: &Instance) -> anyhow::Result<()> {
+        self.terminate(instance);
+        self.drained(instance)
+    }
+
+    /// Waits until a process that was asked to drain has ended.
+    pub fn drained(&mut self, instance: &Instance) -> anyhow::Result<()> {
         if let Some(mut process) = self.processes.remove(instance) {
-            process.terminate();
             let status = process.wait(Duration::from_secs(30))?;
             anyhow::ensure!(
                 status.success(),
@@ -201,6 +220,16 @@ impl Production {
             );
         }
         Ok(())
+    }
+
+    /// Asks all that run to drain and waits for their ends: groups are left at once, so that who comes next need not wait for
+    /// dead members to be given up.
+    pub fn stop_all(&mut self) -> anyhow::Result<()> {
+        let running: Vec<_> = self.processes.keys().cloned().collect();
+        for instance in &running {
+            self.terminate(instance);
+        }
+        running.iter().try_for_each(|instance| self.drained(instance))
     }
 
     /// All instances.
@@ -245,7 +274,7 @@ fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<Stri
          control: {{ kind: nats, url: \"{}\" }}\n\
          store: {{ kind: postgres, url: \"{}\" }}\n\
          cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
-         ingress: {{ default_model: {model}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
+         ingress: {{ default_model: {model}, default_deadline_ms: 45000, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
          planner: {{ policy: {policy} }}\n\
          workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
         kafka.context("the production column")?,

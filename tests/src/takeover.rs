@@ -1,95 +1,128 @@
-//! The active scheduler dies with much waiting and some running; how long until the standby dispatches?
+//! The active scheduler dies or stops with much waiting and some running; how long until the standby dispatches?
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use relay_bus::{Bus, Record, topics};
-use relay_schemas::{Registry, RequestId, TimestampMs, Work};
+use relay_bus::{Bus, topics};
+use relay_schemas::{Registry, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs};
 
+use crate::files::kept;
+use crate::leases::{self, Leased, Leases};
 use crate::load::seed_batch;
 use crate::production::{Instance, Production};
+use crate::proofs::say;
 use crate::settle::settle_running;
-use crate::{ledger, proofs};
+use crate::{charged, ledger, proofs};
+
+/// Slow enough for a queue to form before its workers, quick enough for the queue to end.
+const MOCK: [&str; 2] = ["--first-ms", "1000"];
+
+/// How the active scheduler ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// `kill -9`.
+    Killed,
+    /// SIGTERM, as for an upgrade.
+    Stopped,
+}
+
+impl Way {
+    /// How soon the standby must dispatch.
+    fn most(self) -> Duration {
+        match self {
+            Self::Killed => Duration::from_secs(5),
+            Self::Stopped => Duration::from_secs(1),
+        }
+    }
+}
 
 /// What was seen.
 #[derive(Debug)]
 pub struct Report {
-    /// From the kill to the first work record of a newer scheduler epoch.
+    /// From the signal to the first work record of a newer scheduler epoch.
     pub first_dispatch: Duration,
-    /// Requests that waited in its queues when it died, by its own metrics.
+    /// Requests that waited in its queues then, by its own metrics.
     pub queued: u64,
     /// Requests that were leased then.
     pub running: u64,
+    /// What the tenants were charged in the end, which is what the winning outcomes say.
+    pub charged: charged::Tokens,
 }
 
-/// Kills the leader with `waiting` requests queued, and judges the log once all have ended.
-pub async fn scheduler_dies(program: &str, waiting: u64) -> anyhow::Result<Report> {
-    let mut deployment = Production::start(program, 2, &["--first-ms", "2000"]).await?;
+/// Ends the leader with `waiting` requests queued, and judges the log once all have ended.
+pub async fn scheduler_ends(program: &str, waiting: u64, way: Way) -> anyhow::Result<Report> {
+    let mut deployment = Production::start(program, 2, &MOCK).await?;
+    let proof = take_over(&mut deployment, waiting, way).await;
+    kept(proof, &mut deployment.folder)
+}
+
+async fn take_over(deployment: &mut Production, waiting: u64, way: Way) -> anyhow::Result<Report> {
     let bus = ledger::kafka()?;
-    // What the workers take at once does not wait: a fifth more than shall wait.
-    let lines = waiting + waiting / 5;
-    seed_batch(&*bus, TimestampMs::now().0.unsigned_abs(), lines).await?;
-    let (leader, queued, running) = until_queued(&deployment, waiting).await?;
-    let epoch = newest_epoch(&*bus).await?;
-    let killed = TimestampMs::now();
-    deployment.kill(&leader);
-    let first = first_dispatch_after(&*bus, epoch).await?;
-    settle_running(
-        &*bus,
-        &proofs::store()?,
-        &[],
-        Duration::from_secs(60 + waiting / 20),
-    )
-    .await?;
+    let began = TimestampMs::now();
+    // What the workers take before the queue has formed does not wait.
+    seed_batch(&*bus, began.0.unsigned_abs(), waiting + waiting / 5 + 200).await?;
+    let (leader, queued, running) = until_queued(deployment, waiting).await?;
+    let epoch = present_epoch(&*bus).await?;
+    let mut leases = Leases::from_now(&*bus).await?;
+    let ended = TimestampMs::now();
+    match way {
+        Way::Killed => deployment.kill(&leader),
+        Way::Stopped => deployment.terminate(&leader),
+    }
+    let newer = |(at, work): &Leased| (work.lease.scheduler_epoch > epoch).then_some(*at);
+    let first = leases.find(Duration::from_secs(30), newer).await;
+    let first = first.context("no standby dispatched")?;
+    let first_dispatch = Duration::from_millis(first.since_ms(ended).max(0).unsigned_abs());
+    say(&format!(
+        "{queued} waiting, {running} leased, {way:?}: first dispatch after {first_dispatch:?}; now all shall end"
+    ));
     ensure!(
-        ran_twice(&*bus, epoch).await? == 0,
-        "a request was leased twice while its worker lived"
+        first_dispatch < way.most(),
+        "{way:?} with {queued} waiting and {running} leased: the standby dispatched after {first_dispatch:?}, later than {:?}",
+        way.most()
     );
-    let first_dispatch = Duration::from_millis(first.since_ms(killed).max(0).unsigned_abs());
+    deployment.drained(&leader)?;
+    let most = Duration::from_secs(60 + waiting / 20);
+    let ledger = settle_running(&*bus, &proofs::store()?, &[], most).await?;
+    let twice = leased_twice(&leases::since(&*bus, began).await?);
+    ensure!(
+        twice.is_empty(),
+        "leased twice while their workers lived: {} requests, among them {}",
+        twice.len(),
+        twice[0]
+    );
+    let charged = charged::agree(&*bus, &ledger, Duration::from_secs(60)).await?;
+    deployment.stop_all()?;
     Ok(Report {
         first_dispatch,
         queued,
         running,
+        charged,
     })
 }
 
-async fn work(bus: &dyn Bus) -> anyhow::Result<Vec<(Record, Work)>> {
+/// Requests with more than one lease.
+fn leased_twice(leased: &[Leased]) -> Vec<RequestId> {
+    let mut counts: BTreeMap<&RequestId, usize> = BTreeMap::new();
+    for (_, work) in leased {
+        *counts.entry(&work.request.request_id).or_default() += 1;
+    }
+    let twice = counts.into_iter().filter(|(_, count)| *count > 1);
+    twice.map(|(id, _)| id.clone()).collect()
+}
+
+async fn present_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
     let registry = Registry::default();
-    let mut found = Vec::new();
-    for topic in [topics::work_short("default"), topics::work_long("default")] {
-        for record in ledger::all(bus, &topic).await? {
-            if let Ok(work) = registry.decode::<Work>(record.value.as_deref()) {
-                found.push((record, work));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Requests with more than one lease among those of the last two leaders: their workers never died.
-async fn ran_twice(bus: &dyn Bus, epoch: i64) -> anyhow::Result<usize> {
-    let mut leases: BTreeMap<RequestId, usize> = BTreeMap::new();
-    for (_, work) in work(bus)
-        .await?
-        .into_iter()
-        .filter(|(_, work)| work.lease.scheduler_epoch >= epoch)
-    {
-        *leases.entry(work.request.request_id).or_default() += 1;
-    }
-    Ok(leases.values().filter(|count| **count > 1).count())
-}
-
-async fn newest_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
-    work(bus)
-        .await?
+    let records = ledger::all(bus, &topics::scheduler("default")).await?;
+    let lines = records
         .iter()
-        .map(|(_, work)| work.lease.scheduler_epoch)
-        .max()
-        .context("nothing was ever leased")
+        .filter_map(|record| registry.decode::<SchedulerRecord>(record.value.as_deref()).ok());
+    let led = lines.filter(|line| matches!(line.kind, Kind::Heartbeat | Kind::Snapshot));
+    led.map(|line| line.epoch).max().context("nobody leads")
 }
 
-/// Waits until the leader holds nine tenths of what was asked for in its queues and fifty leases; says who it is, and both.
+/// Waits until the leader holds what was asked for in its queues and fifty leases; says who it is, and both.
 async fn until_queued(deployment: &Production, waiting: u64) -> anyhow::Result<(Instance, u64, u64)> {
     let deadline = Instant::now() + Duration::from_secs(90);
     let mut seen = (0, 0);
@@ -106,7 +139,7 @@ async fn until_queued(deployment: &Production, waiting: u64) -> anyhow::Result<(
                     sum(&metrics, "relay_scheduler_waiting_requests{"),
                     sum(&metrics, "relay_scheduler_leased_requests{"),
                 );
-                if seen.0 * 10 >= waiting * 9 && seen.1 >= 50 {
+                if seen.0 >= waiting && seen.1 >= 50 {
                     return Ok((instance, seen.0, seen.1));
                 }
             }
@@ -126,19 +159,4 @@ fn sum(metrics: &str, name: &str) -> u64 {
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum::<f64>() as u64
-}
-
-async fn first_dispatch_after(bus: &dyn Bus, epoch: i64) -> anyhow::Result<TimestampMs> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let newer = work(bus).await?;
-        let newer = newer
-            .iter()
-            .filter(|(_, work)| work.lease.scheduler_epoch > epoch);
-        if let Some(first) = newer.map(|(record, _)| record.timestamp).min() {
-            return Ok(first);
-        }
-        ensure!(Instant::now() < deadline, "no standby dispatched within 30 s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

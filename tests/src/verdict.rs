@@ -87,9 +87,13 @@ fn against_traces(ledger: &Ledger, traces: &BTreeMap<RequestId, OutcomeStatus>) 
         .collect()
 }
 
-/// Every accepted batch line has a result, and all its results say the same.
+/// Every batch line that the log took has a result, and all its results say the same.
 fn against_batches(ledger: &Ledger) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let unanswered = |line: &&(String, String)| !ledger.batch_results.contains_key(*line);
+    let missing = ledger.batch_lines.iter().filter(unanswered);
+    let mut wrong: Vec<String> = missing
+        .map(|(batch, line)| format!("{line} of {batch} was taken and has no result"))
+        .collect();
     for (id, request) in ledger
         .accepted
         .iter()

@@ -34,6 +34,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use relay_bus::{Identity, Runtime, StageOptions, run_stage, topics};
 use relay_control::Control;
+use relay_schemas::Lane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -48,7 +49,7 @@ use crate::recent::Recent;
 use crate::replay::{ReplayBuffer, ReplayLimits};
 use crate::run::Runner;
 use crate::stage::WorkerStage;
-use crate::worker::{Partitions, Worker};
+use crate::worker::Worker;
 
 /// What the process hands to a worker.
 pub struct Deps {
@@ -87,20 +88,26 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     ));
     voices.spawn(tell_of_drain(worker.clone()));
 
-    let pool = &config.pool;
-    let options = StageOptions {
-        max_in_flight: (config.short_slots + config.long_slots) as usize + MARGIN,
-        grace: ms(config.grace_ms),
-        ..StageOptions::new(
-            format!("relay.workers.{pool}"),
-            vec![topics::work_short(pool), topics::work_long(pool)],
-        )
+    // A group for each lane: one over both would balance their sum, and could give a lane to a single worker, whose death
+    // nobody could stand in for before Kafka noticed it.
+    let lane = |lane, topic: String, slots: u32| {
+        let name = if lane == Lane::Short { "short" } else { "long" };
+        let options = StageOptions {
+            max_in_flight: slots as usize + MARGIN,
+            grace: ms(config.grace_ms),
+            ..StageOptions::new(format!("relay.workers.{}.{name}", config.pool), vec![topic])
+        };
+        let stage = WorkerStage {
+            worker: worker.clone(),
+            schemas: runtime.schemas.clone(),
+            lane,
+        };
+        run_stage(Arc::new(stage), &runtime, &identity, options)
     };
-    let stage = WorkerStage {
-        worker: worker.clone(),
-        schemas: runtime.schemas.clone(),
-    };
-    run_stage(Arc::new(stage), &runtime, &identity, options).await?;
+    tokio::try_join!(
+        lane(Lane::Short, topics::work_short(&config.pool), config.short_slots),
+        lane(Lane::Long, topics::work_long(&config.pool), config.long_slots),
+    )?;
     Ok(())
 }
 
@@ -147,10 +154,9 @@ fn assemble(
         )),
         cancelled: Mutex::new(Recent::new(config.remembered_cancels, config.cancel_keep_ms)),
         replays: Arc::new(Mutex::new(replays)),
-        partitions: Mutex::new(Partitions::default()),
+        partitions: Mutex::default(),
         changed: Notify::new(),
         identity: identity.clone(),
-        health: runtime.health.clone(),
         shutdown: runtime.shutdown.clone(),
         runner,
         control,

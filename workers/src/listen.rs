@@ -8,9 +8,6 @@ use relay_schemas::{Cancel, ReplayAnswer, ReplayQuery, TimestampMs};
 
 use crate::worker::Worker;
 
-/// As `/readyz` names it.
-const DEPENDENCY: &str = "control";
-
 /// Between two attempts to reach the seam.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -19,16 +16,14 @@ pub async fn cancels(worker: Arc<Worker>) {
     loop {
         match listen::<Cancel>(&*worker.control, subjects::CANCEL).await {
             Ok(mut listener) => {
-                worker.health.up(DEPENDENCY);
                 // A lost cancel is repeated by its sender until the end is seen.
                 while let Some(heard) = listener.next().await {
                     if let Heard::Message(cancel) = heard {
                         worker.cancel(cancel.request_id, TimestampMs::now());
                     }
                 }
-                worker.health.down(DEPENDENCY, "the control seam closed");
             }
-            Err(error) => worker.health.down(DEPENDENCY, error.to_string()),
+            Err(error) => tracing::debug!(%error, "cancels are not heard yet"),
         }
         tokio::time::sleep(AGAIN).await;
     }

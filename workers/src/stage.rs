@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
 use relay_control::final_frames;
 use relay_lifecycle::sure_until;
-use relay_schemas::{Frame, Registry, Service, TimestampMs, Work, encode};
+use relay_schemas::{Frame, Lane, Registry, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::Admission;
-use crate::worker::{Handle, Holding, Partitions, Worker};
+use crate::worker::{Handle, Holding, Worker};
 
 /// Runs leased work.
 pub struct WorkerStage {
@@ -18,6 +18,8 @@ pub struct WorkerStage {
     pub worker: Arc<Worker>,
     /// Other writers' schemas.
     pub schemas: Arc<Registry>,
+    /// The lane whose topic it reads.
+    pub lane: Lane,
 }
 
 /// Sends the last frames, and then lets go of the request.
@@ -66,20 +68,9 @@ impl Stage for WorkerStage {
     }
 
     async fn on_partitions(&self, owned: &[Partition]) {
-        let pool = &self.worker.config.pool;
-        let of = |topic: &str| {
-            let mut partitions: Vec<i32> = owned
-                .iter()
-                .filter(|owned| owned.topic == topic)
-                .map(|owned| owned.partition)
-                .collect();
-            partitions.sort_unstable();
-            partitions
-        };
-        *self.worker.partitions.lock() = Partitions {
-            short: of(&topics::work_short(pool)),
-            long: of(&topics::work_long(pool)),
-        };
+        let mut partitions: Vec<i32> = owned.iter().map(|owned| owned.partition).collect();
+        partitions.sort_unstable();
+        self.worker.partitions.lock()[self.lane as usize] = partitions;
         self.worker.changed.notify_one();
     }
 

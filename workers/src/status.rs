@@ -31,15 +31,15 @@ pub async fn broadcast(worker: Arc<Worker>, every: Duration, least: Duration) {
 
 /// Everything that this worker is now.
 fn current(worker: &Worker, seq: i64) -> WorkerStatus {
-    let partitions = worker.partitions.lock().clone();
+    let [short_partitions, long_partitions] = worker.partitions.lock().clone();
     WorkerStatus {
         worker: worker.identity.instance.clone(),
         epoch: worker.identity.epoch,
         pool: worker.config.pool.clone(),
         models: worker.runner.catalogue.names(),
         seq,
-        short_partitions: partitions.short,
-        long_partitions: partitions.long,
+        short_partitions,
+        long_partitions,
         short_slots: worker.config.short_slots,
         long_slots: worker.config.long_slots,
         in_flight: worker.in_flight(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use relay_bus::{Health, Identity, Shutdown};
+use relay_bus::{Identity, Shutdown};
 use relay_control::Control;
 use relay_schemas::{InFlight, RequestId, TimestampMs};
 use tokio::sync::Notify;
@@ -25,15 +25,6 @@ pub struct Handle {
     pub tokens: Arc<AtomicU32>,
 }
 
-/// Partitions owned, by lane.
-#[derive(Debug, Clone, Default)]
-pub struct Partitions {
-    /// Of the short lane.
-    pub short: Vec<i32>,
-    /// Of the long lane.
-    pub long: Vec<i32>,
-}
-
 /// What all parts of a worker share.
 pub struct Worker {
     /// As configured, slots as the models file has them.
@@ -42,8 +33,6 @@ pub struct Worker {
     pub identity: Identity,
     /// The control seam.
     pub control: Arc<dyn Control>,
-    /// Where missing dependencies are reported.
-    pub health: Health,
     /// Drain and stop.
     pub shutdown: Shutdown,
     /// Runs requests.
@@ -54,8 +43,8 @@ pub struct Worker {
     pub ledger: Mutex<Ledger<Handle>>,
     /// Cancels heard.
     pub cancelled: Mutex<Recent<RequestId>>,
-    /// Partitions owned.
-    pub partitions: Mutex<Partitions>,
+    /// Partitions owned, by lane.
+    pub partitions: Mutex<[Vec<i32>; 2]>,
     /// Rung when the status has changed.
     pub changed: Notify,
 }

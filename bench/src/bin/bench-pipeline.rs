@@ -1,11 +1,14 @@
 //! `make bench-pipeline`: what the whole pipeline adds to a request, on either column. See `--help`.
 
+use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use relay_bench::cost::Cost;
 use relay_bench::pipeline::load::{Came, closed, open};
 use relay_bench::{pipeline::hops, quantiles};
+use relay_schemas::TimestampMs;
 use relay_tests::gateway::Gateway;
 use relay_tests::ledger;
 use relay_tests::production::Production;
@@ -38,6 +41,9 @@ enum Column {
 }
 
 const PROGRAM: &str = "relay";
+const MOCK: [&str; 2] = ["--tokens", "8"];
+/// Connections, caches and estimates settle before anything counts.
+const SETTLING: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -54,78 +60,122 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn embedded(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
-    let mut gateway = Gateway::start(PROGRAM, &["--tokens", "8"]).await?;
-    let processes = gateway.process_ids();
-    measure(
-        arguments,
-        &format!("embedded, run {run}"),
-        &[gateway.base_url.clone()],
-        &processes,
-    )
-    .await;
+    let mut gateway = Gateway::start(PROGRAM, &MOCK).await?;
+    let target = Target {
+        name: format!("embedded, run {run}"),
+        bases: vec![gateway.base_url.clone()],
+        backend: gateway.backend().to_owned(),
+        processes: gateway.process_ids(),
+    };
+    let within = measure(arguments, &target).await;
     gateway.stop()?;
-    print_hops(&ledger::read(&*ledger::embedded(&gateway.data())?).await?);
+    print_hops(
+        &ledger::read(&*ledger::embedded(&gateway.data())?).await?,
+        &within,
+    );
     Ok(())
 }
 
 async fn production(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
-    let deployment = Production::start(PROGRAM, 1, &["--tokens", "8"]).await?;
-    let (bases, processes) = (deployment.base_urls.clone(), deployment.process_ids());
-    measure(
-        arguments,
-        &format!("six processes on Kafka, run {run}"),
-        &bases,
-        &processes,
-    )
-    .await;
+    let deployment = Production::start(PROGRAM, 1, &MOCK).await?;
+    let target = Target {
+        name: format!("six processes on Kafka, run {run}"),
+        bases: deployment.base_urls.clone(),
+        backend: deployment.backend().to_owned(),
+        processes: deployment.process_ids(),
+    };
+    let within = measure(arguments, &target).await;
     drop(deployment);
-    print_hops(&ledger::read(&*ledger::kafka()?).await?);
+    print_hops(&ledger::read(&*ledger::kafka()?).await?, &within);
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, name: &str, bases: &[String], processes: &[u32]) {
+/// What is measured.
+struct Target {
+    name: String,
+    /// Where requests go in.
+    bases: Vec<String>,
+    /// The mock backend's base URL, with `/v1`.
+    backend: String,
+    /// Whose CPU time and memory count.
+    processes: Vec<u32>,
+}
+
+/// Measures all parts and says when the open loop ran.
+async fn measure(arguments: &Arguments, target: &Target) -> Range<TimestampMs> {
     let lasting = Duration::from_secs(arguments.seconds);
+    let Target { bases, processes, .. } = target;
     println!(
-        "\n{name}: base memory {:.0} MiB",
+        "\n{}: base memory {:.0} MiB",
+        target.name,
         Cost::of(processes).resident_mib
     );
-    // Connections, caches and estimates settle before anything counts.
-    open(bases, arguments.rate, Duration::from_secs(2)).await;
-    let before = Cost::of(processes);
+    let mock = [target.backend.trim_end_matches("/v1").to_owned()];
+    open(&mock, arguments.rate, SETTLING).await;
+    let alone = of(&open(&mock, arguments.rate, lasting).await);
+    println!("  {:<24} {:>22} {alone}", "backend alone", "");
+    open(bases, arguments.rate, SETTLING).await;
+    let (begin, before) = (TimestampMs::now(), Cost::of(processes));
     let came = open(bases, arguments.rate, lasting).await;
+    let within = begin..TimestampMs::now();
     print_came(
         &format!("open loop, {}/s", arguments.rate),
-        came,
+        &came,
         before,
         processes,
     );
+    println!("  {:<24} {:>22} {}", "added by Relay", "", of(&came).less(&alone));
     let before = Cost::of(processes);
     let came = closed(bases, arguments.clients, lasting).await;
     print_came(
         &format!("flat out, {} clients", arguments.clients),
-        came,
+        &came,
         before,
         processes,
     );
+    within
 }
 
-fn print_came(name: &str, came: Came, before: Cost, processes: &[u32]) {
+/// Three quantiles of the latency, milliseconds.
+struct Latency([f64; 3]);
+
+fn of(came: &Came) -> Latency {
+    Latency(quantiles::of(came.latencies_ms.clone(), [0.5, 0.95, 0.99]))
+}
+
+impl Latency {
+    /// Quantile less quantile.
+    fn less(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|at| self.0[at] - other.0[at]))
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p95, p99] = self.0;
+        write!(f, "p50 {p50:>6.2}  p95 {p95:>6.2}  p99 {p99:>6.2} ms")
+    }
+}
+
+fn print_came(name: &str, came: &Came, before: Cost, processes: &[u32]) {
     let after = Cost::of(processes);
-    let (count, cpu_s) = (came.latencies_ms.len() as f64, after.cpu_s - before.cpu_s);
-    let [p50, p95, p99] = quantiles::of(came.latencies_ms, [0.5, 0.95, 0.99]);
+    let count = came.latencies_ms.len() as f64;
     println!(
-        "  {name:<24} {:>7.0} req/s   p50 {p50:.2}  p95 {p95:.2}  p99 {p99:.2} ms   {:>6.0} req/CPU-s   {:.0} MiB   {} failed",
+        "  {name:<24} {:>7.0} req/s, {} failed {}   {:>6.0} req/CPU-s   {:.0} MiB",
         count / came.wall_s,
-        count / cpu_s,
-        after.resident_mib,
         came.failed,
+        of(came),
+        count / (after.cpu_s - before.cpu_s),
+        after.resident_mib,
     );
 }
 
-fn print_hops(ledger: &ledger::Ledger) {
-    println!("  hop (stamps of 1 ms)        p50   p95   p99 ms");
-    for hop in hops::of(ledger) {
-        let [p50, p95, p99] = quantiles::of(hop.sample, [0.5, 0.95, 0.99]);
-        println!("  {:<24} {p50:>6.0} {p95:>5.0} {p99:>5.0}", hop.name);
+/// The stamps are whole milliseconds: the mean tells more than they do one by one.
+fn print_hops(ledger: &ledger::Ledger, within: &Range<TimestampMs>) {
+    println!("  hop of the open loop        mean   p50   p99 ms");
+    for hop in hops::of(ledger, within) {
+        let mean = hop.sample.iter().sum::<f64>() / hop.sample.len().max(1) as f64;
+        let [p50, p99] = quantiles::of(hop.sample, [0.5, 0.99]);
+        println!("  {:<24} {mean:>7.2} {p50:>5.0} {p99:>5.0}", hop.name);
     }
 }

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
 use relay_bus::{Bus, Headers, Outgoing};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Scenario;
 use super::chain::Chain;
 use super::column::Column;
 use super::figures::{Figures, Spent};
+use crate::pace::paced;
 
 /// Not measured: caches, connections and the first memtables.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -57,25 +57,19 @@ fn filler(length: usize) -> Bytes {
     bytes.freeze()
 }
 
-/// The clock is a thread of its own: tokio's timers are a millisecond coarse, and more than that is not to be measured.
+/// Publishes each record when it is due, whatever became of those before.
 async fn send(
     bus: &Arc<dyn Bus>,
     topic: &str,
     filler: &Bytes,
     (start, gap, count): (Instant, Duration, usize),
 ) -> Result<()> {
-    let (tick, mut ticks) = mpsc::unbounded_channel();
-    let clock = std::thread::spawn(move || {
-        for number in 0..count {
-            std::thread::sleep((start + gap * number as u32).saturating_duration_since(Instant::now()));
-            if tick.send(number).is_err() {
-                return;
-            }
-        }
-    });
+    let mut dues = paced((0..count).map(move |number| start + gap * number as u32));
+    let mut number = 0;
     let mut publishing = JoinSet::new();
-    while let Some(number) = ticks.recv().await {
-        let record = record(topic, number, gap * number as u32, filler);
+    while let Some(due) = dues.recv().await {
+        let record = record(topic, number, due - start, filler);
+        number += 1;
         let bus = Arc::clone(bus);
         publishing.spawn(async move { bus.publish(vec![record], Vec::new()).await });
         while let Some(done) = publishing.try_join_next() {
@@ -85,7 +79,7 @@ async fn send(
     while let Some(done) = publishing.join_next().await {
         done??;
     }
-    clock.join().map_err(|_| anyhow!("the clock's thread died"))
+    Ok(())
 }
 
 /// A record with the headers that every record of a request carries.

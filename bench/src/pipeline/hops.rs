@@ -1,6 +1,8 @@
 //! Where the time went inside: the stamps that every stage leaves in the envelope, read from the winners. Milliseconds.
 
-use relay_schemas::Outcome;
+use std::ops::Range;
+
+use relay_schemas::{Outcome, TimestampMs};
 use relay_tests::ledger::Ledger;
 
 /// One hop and how long each request spent in it.
@@ -11,10 +13,17 @@ pub struct Hop {
     pub sample: Vec<f64>,
 }
 
-/// The hops of all winners.
-pub fn of(ledger: &Ledger) -> Vec<Hop> {
+/// The hops of the winners that were accepted `within` a span of time.
+pub fn of(ledger: &Ledger, within: &Range<TimestampMs>) -> Vec<Hop> {
     let hop = |name, span: fn(&Outcome) -> Option<i64>| {
-        let outcomes = ledger.winners.values().map(|(outcome, ..)| outcome);
+        let outcomes = ledger
+            .winners
+            .values()
+            .map(|(outcome, ..)| outcome)
+            .filter(|outcome| {
+                let request = outcome.request.as_ref();
+                request.is_some_and(|request| within.contains(&request.accepted_at))
+            });
         Hop {
             name,
             sample: outcomes.filter_map(span).map(|ms| ms as f64).collect(),

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use tokio::task::JoinSet;
 
+use crate::pace::paced;
+
 /// What came back.
 #[derive(Debug, Default)]
 pub struct Came {
@@ -18,6 +20,9 @@ pub struct Came {
     pub wall_s: f64,
 }
 
+/// The stamps in the envelope are whole milliseconds. Requests that are due at all phases of one make the mean of many stamps true.
+const STAMP_S: f64 = 1e-3;
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// `rate` requests a second for `lasting`, every second one streamed.
@@ -26,10 +31,12 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
     let begin = Instant::now();
     let mut asked = JoinSet::new();
     let count = (f64::from(rate) * lasting.as_secs_f64()) as u32;
-    for number in 0..count {
-        let due = begin + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
-        tokio::time::sleep_until(due.into()).await;
-        let (http, base) = (http.clone(), bases[number as usize % bases.len()].clone());
+    let mut dues = paced((0..count).map(move |number| {
+        let due = f64::from(number) / f64::from(rate) + rand::random_range(0.0..STAMP_S);
+        begin + Duration::from_secs_f64(due)
+    }));
+    while let Some(due) = dues.recv().await {
+        let (http, base) = (http.clone(), bases[asked.len() % bases.len()].clone());
         asked.spawn(async move { (one(&http, &base).await, due.elapsed()) });
     }
     let mut came = Came::default();

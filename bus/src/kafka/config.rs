@@ -101,9 +101,9 @@ fn common(options: &KafkaOptions) -> ClientConfig {
 fn pass_through(config: &mut ClientConfig, options: &KafkaOptions, ours: &str) {
     for (name, value) in &options.properties {
         if let Some(name) = name.strip_prefix(ours) {
-            set(config, name, value);
+            set(config, name, value.expose());
         } else if !name.starts_with("producer.") && !name.starts_with("consumer.") {
-            set(config, name, value);
+            set(config, name, value.expose());
         }
     }
 }
@@ -128,7 +128,7 @@ mod tests {
             ("producer.linger.ms", "2"),
             ("consumer.fetch.wait.max.ms", "9"),
         ] {
-            options.properties.insert(name.to_owned(), value.to_owned());
+            options.properties.insert(name.to_owned(), value.into());
         }
         let (producer, member) = (producer(&options), member(&options, "g"));
         assert_eq!(producer.get("acks"), Some("1"));

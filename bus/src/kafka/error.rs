@@ -7,10 +7,13 @@ use crate::BusError;
 /// What failed while something was done with `topic`.
 pub(super) fn of(error: &KafkaError, topic: &str) -> BusError {
     match error {
-        KafkaError::ClientConfig(..)
-        | KafkaError::ClientCreation(_)
-        | KafkaError::AdminOpCreation(_)
-        | KafkaError::Nul(_) => BusError::Fatal(error.to_string()),
+        // librdkafka quotes the value, which may be a secret.
+        KafkaError::ClientConfig(_, _, name, _) => BusError::Fatal(format!(
+            "librdkafka does not know the property `{name}` or does not allow its value; mend `bus.properties`"
+        )),
+        KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
+            BusError::Fatal(error.to_string())
+        }
         _ => of_code(error.rdkafka_error_code(), error, topic),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use relay_schemas::Secret;
 use serde::Deserialize;
 
 /// Defaults for all but the brokers; anything else librdkafka knows goes through `properties`.
@@ -11,8 +12,9 @@ pub struct KafkaOptions {
     /// `host:port`, by comma.
     pub brokers: String,
     /// Handed to librdkafka as they are and after our own settings: `security.protocol`, `sasl.mechanism`, …
+    /// Any of them may be a secret (`sasl.password`, `ssl.key.pem`), so none is ever shown.
     /// With `producer.` or `consumer.` in front only to that kind of client.
-    pub properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, Secret>,
     /// Produce requests in flight per broker. One batches by itself and is fastest near the broker (DESIGN.md); with many
     /// partitions a broker, or a far one, it is too few.
     pub producer_in_flight: u32,

@@ -93,7 +93,10 @@ impl Producer {
     }
 
     fn on_error(&self, producer: &FutureProducer<Quiet>, error: &KafkaError, record: &Outgoing) -> BusError {
-        if producer.client().fatal_error().is_some() {
+        // Seen after 20 s without brokers (librdkafka 2.12): no record is sent any more, each times out, and no error is fatal.
+        // What timed out had the whole of `publish_timeout_ms`, so this makes one producer in that time at most.
+        let timed_out = error.rdkafka_error_code() == Some(Code::MessageTimedOut);
+        if timed_out || producer.client().fatal_error().is_some() {
             self.replace(producer);
         }
         if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
@@ -106,7 +109,7 @@ impl Producer {
         error::of(error, &record.topic)
     }
 
-    /// An idempotent producer that lost its thread (the brokers forgot it) is of no use any more; a new one is.
+    /// An idempotent producer that lost its thread is of no use any more; a new one is.
     fn replace(&self, broken: &FutureProducer<Quiet>) {
         let mut current = self.current.write();
         if current.client().native_ptr() != broken.client().native_ptr() {

@@ -89,7 +89,7 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
     Some(Outgoing::keyed(OUTCOMES, key, carried(&record.headers), value))
 }
 
-/// Whether a record of `topic` is one request on its way. (An outcome has ended already, a batch line has a result of its own.)
+/// Whether a record of `topic` is one request on its way. (An outcome has ended already, a batch line has a result of its own: its stage's last words.)
 fn carries_requests(topic: &str) -> bool {
     topic == REQUESTS
         || topic == PLANNED

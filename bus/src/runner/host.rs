@@ -23,7 +23,7 @@ use crate::{Shutdown, Stage};
 pub(super) struct Host<S: Stage> {
     intake: Intake,
     attempts: Arc<Attempts<S>>,
-    publisher: Arc<Publisher>,
+    publisher: Arc<Publisher<S>>,
     shutdown: Shutdown,
     running: JoinSet<Settled<S::Effect>>,
     settled: Vec<Parcel<S::Effect>>,
@@ -42,7 +42,7 @@ impl<S: Stage> Host<S> {
     pub(super) fn new(
         intake: Intake,
         attempts: Attempts<S>,
-        publisher: Publisher,
+        publisher: Publisher<S>,
         shutdown: Shutdown,
     ) -> Self {
         Self {

@@ -55,13 +55,14 @@ pub async fn run_stage<S: Stage>(
         return Ok(());
     };
     let attempts = Attempts {
-        stage,
+        stage: stage.clone(),
         options: options.clone(),
         outages: Outages::new(runtime.health.clone()),
         lookup: Lookup::new(runtime.bus.clone(), runtime.schemas.clone()),
         metrics: metrics.clone(),
     };
     let publisher = Publisher {
+        stage,
         bus: runtime.bus.clone(),
         health: runtime.health.clone(),
         identity: identity.clone(),

@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 use super::shrink::without_text;
 use super::{BUS, RunnerError, StageOptions};
 use crate::{
-    Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, crash, crash_point, header,
+    Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, Stage, crash, crash_point, header,
 };
 
 /// What one record leads to.
@@ -31,7 +31,8 @@ impl<E> Parcel<E> {
 }
 
 /// Publishes for one stage.
-pub(super) struct Publisher {
+pub(super) struct Publisher<S> {
+    pub(super) stage: Arc<S>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) health: Health,
     pub(super) identity: Identity,
@@ -39,7 +40,7 @@ pub(super) struct Publisher {
     pub(super) metrics: Arc<Metrics>,
 }
 
-impl Publisher {
+impl<S: Stage> Publisher<S> {
     /// Turns a verdict into what is to be published; a stage that cannot go on is an error.
     pub(super) fn pack<E>(&self, settled: Settled<E>) -> Result<Parcel<E>, RunnerError> {
         let Settled { record, verdict } = settled;
@@ -193,7 +194,9 @@ impl Publisher {
             ..
         } = &*self.options;
         let now = TimestampMs::now();
-        dead_letter(record, dead, group, *dead_letter_bytes, &self.identity, now)
+        let mut letters = dead_letter(record, dead, group, *dead_letter_bytes, &self.identity, now);
+        letters.extend(self.stage.last_words(record, &dead.reason));
+        letters
     }
 }
 

@@ -1,9 +1,10 @@
 //! Version N and version N+1 of a service run side by side: N+1 has one field more and one less.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use relay_bus::topics::{DEAD_LETTERS, REQUESTS, SCHEMAS};
-use relay_bus::{Bus, Headers, Outgoing, announce_schemas, refresh_schemas};
+use relay_bus::{Bus, Headers, Outgoing, announce_schemas, follow_schemas, refresh_schemas};
 use relay_schemas::{Codec, Record, Registry, Request, SchemaBody, TokenCount, encode, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -145,5 +146,24 @@ async fn schemas_are_announced_once_and_what_is_retired_reads_as_its_default() {
     refresh_schemas(&*bench.bus, &registry).await.unwrap();
     let read: Request = registry.decode(Some(&encode(&next("r")))).unwrap();
     assert_eq!((read.idempotency_key, read.model.as_str()), (None, "m"));
+    bench.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_the_schemas_knows_a_version_that_is_announced_later() {
+    let bench = Bench::new();
+    let registry = Arc::new(Registry::default());
+    let (bus, learning) = (bench.bus.clone(), registry.clone());
+    let following = tokio::spawn(async move { follow_schemas(&*bus, &learning).await });
+    announce_next(&*bench.bus).await;
+    let known = async {
+        while !registry.knows(NextRequest::codec().fingerprint()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), known)
+        .await
+        .expect("what is announced is learned");
+    following.abort();
     bench.close();
 }

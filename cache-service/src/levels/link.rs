@@ -82,6 +82,7 @@ async fn connect(
     );
     let connected = match connected.await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) if error.is_connection_refusal() => Err("the connection is refused".to_owned()),
         Ok(Err(error)) => Err(error.category().to_owned()),
         Err(_) => Err("no connection in time".to_owned()),
     };

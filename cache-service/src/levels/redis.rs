@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
+use relay_bus::Health;
 use relay_schemas::TimestampMs;
 
 use super::link::{Link, NoLink};
@@ -13,6 +14,9 @@ use crate::metrics::Metrics;
 
 /// How many answers' time a connection may take.
 const CONNECT: u32 = 20;
+
+/// As `/readyz` names it.
+const DEPENDENCY: &str = "redis";
 
 /// Redis is bypassed or did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,7 @@ pub(crate) struct RedisLevel {
     most_bytes: usize,
     breaker: Mutex<Breaker>,
     metrics: Metrics,
+    health: Health,
 }
 
 /// What became of one command.
@@ -41,15 +46,21 @@ impl RedisLevel {
     ///
     /// # Errors
     /// Only for a URL that is none.
-    pub(crate) fn new(config: &RedisConfig, most_bytes: usize, metrics: Metrics) -> RedisResult<Self> {
+    pub(crate) fn new(
+        config: &RedisConfig,
+        most_bytes: usize,
+        metrics: Metrics,
+        health: Health,
+    ) -> RedisResult<Self> {
         let timeout = Duration::from_millis(config.timeout_ms.max(1));
         Ok(Self {
-            link: Link::new(&config.url, timeout * CONNECT)?,
+            link: Link::new(config.url.expose(), timeout * CONNECT)?,
             prefix: config.prefix.clone(),
             timeout,
             most_bytes,
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_pause_ms)),
             metrics,
+            health,
         })
     }
 
@@ -130,6 +141,7 @@ impl RedisLevel {
         self.metrics.redis("answered");
         if self.breaker.lock().succeeded() {
             tracing::info!("Redis answers again and is used");
+            self.health.up(DEPENDENCY);
         }
     }
 
@@ -141,6 +153,7 @@ impl RedisLevel {
                 reason,
                 "Redis fails and is bypassed; the in-process cache goes on"
             );
+            self.health.bypassed(DEPENDENCY, reason);
         }
         if breaker.bypasses() {
             // A path that died in silence answers nothing for ever: the next trial takes a new one.

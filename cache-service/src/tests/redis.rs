@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
+use relay_bus::Health;
 use relay_schemas::TimestampMs;
 
 use crate::config::RedisConfig;
@@ -30,7 +31,7 @@ fn levels(config: &RedisConfig) -> Levels {
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
     Levels {
         lru: Lru::new(1 << 20),
-        redis: Some(RedisLevel::new(config, 4_096, metrics.clone()).expect("a URL")),
+        redis: Some(RedisLevel::new(config, 4_096, metrics.clone(), Health::default()).expect("a URL")),
         metrics,
     }
 }
@@ -207,15 +208,18 @@ async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
     drop(listener);
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
     let config = RedisConfig {
-        url: format!("redis://{address}"),
+        url: format!("redis://{address}").into(),
         breaker_pause_ms: 1,
         ..config("back")
     };
-    let level = RedisLevel::new(&config, 4_096, metrics).expect("a URL");
+    let health = Health::default();
+    let level = RedisLevel::new(&config, 4_096, metrics, health.clone()).expect("a URL");
     for _ in 0..5 {
         assert_eq!(level.get("k").await, Err(Away));
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    assert!(health.told()["redis"].starts_with("bypassed: "), "{health:?}");
+    assert!(health.is_ready());
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .expect("the port is still free");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
+use relay_schemas::Registry;
 use serde::Deserialize;
 
 use self::subjects::{Place, Tree};
@@ -38,6 +39,7 @@ impl Default for InProcessOptions {
 pub struct InProcessControl {
     options: InProcessOptions,
     shared: Arc<Shared>,
+    schemas: Arc<Registry>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,15 @@ impl InProcessControl {
         Self {
             options,
             shared: Arc::default(),
+            schemas: Arc::default(),
         }
+    }
+
+    /// Reads messages of other versions too, by the schemas in `schemas`.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<Registry>) -> Self {
+        self.schemas = schemas;
+        self
     }
 
     fn listen(&self, subject: &str, group: Option<&str>, capacity: usize) -> Listening {
@@ -108,6 +118,10 @@ impl Shared {
 
 #[async_trait]
 impl Control for InProcessControl {
+    fn schemas(&self) -> Arc<Registry> {
+        self.schemas.clone()
+    }
+
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.shared.deliver(Message {

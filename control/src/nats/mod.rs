@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
+use relay_schemas::Registry;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -31,6 +32,7 @@ const NOBODY: &str = "relay.ask.nobody";
 pub struct NatsControl {
     shared: Arc<Shared>,
     answers: JoinHandle<()>,
+    schemas: Arc<Registry>,
 }
 
 struct Shared {
@@ -49,7 +51,7 @@ impl NatsControl {
     pub async fn connect(options: NatsOptions) -> Result<Self, ControlError> {
         let ours: Arc<OnceLock<Weak<Shared>>> = Arc::default();
         let told = Arc::clone(&ours);
-        let urls: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        let urls: Vec<&str> = options.url.expose().split(',').map(str::trim).collect();
         let client = connect_options(&options)
             .await?
             .event_callback(move |event| {
@@ -79,7 +81,18 @@ impl NatsControl {
                 inbox.arrived(answer);
             }
         });
-        Ok(Self { shared, answers })
+        Ok(Self {
+            shared,
+            answers,
+            schemas: Arc::default(),
+        })
+    }
+
+    /// Reads messages of other versions too, by the schemas in `schemas`.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Arc<Registry>) -> Self {
+        self.schemas = schemas;
+        self
     }
 }
 
@@ -103,10 +116,10 @@ async fn connect_options(options: &NatsOptions) -> Result<ConnectOptions, Contro
         })?;
     }
     if let (Some(user), Some(password)) = (&options.user, &options.password) {
-        connect = connect.user_and_password(user.clone(), password.clone());
+        connect = connect.user_and_password(user.clone(), password.expose().to_owned());
     }
     if let Some(token) = &options.token {
-        connect = connect.token(token.clone());
+        connect = connect.token(token.expose().to_owned());
     }
     if let Some(file) = &options.root_certificates {
         connect = connect.add_root_certificates(file.clone());
@@ -237,6 +250,10 @@ impl Shared {
 
 #[async_trait]
 impl Control for NatsControl {
+    fn schemas(&self) -> Arc<Registry> {
+        self.schemas.clone()
+    }
+
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.shared.send(subject, None, payload).await
     }

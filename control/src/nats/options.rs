@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use relay_schemas::Secret;
 use serde::Deserialize;
 
 /// Where NATS is, how it is entered, and the limits towards it.
@@ -9,15 +10,15 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct NatsOptions {
     /// `nats://host:port` or `tls://host:port`, several separated by commas; may hold `user:password@`.
-    pub url: String,
+    pub url: Secret,
     /// Credentials file (`.creds`: user JWT and key), as managed NATS hands them out.
     pub credentials_file: Option<PathBuf>,
     /// User, with [`NatsOptions::password`].
     pub user: Option<String>,
     /// Password of [`NatsOptions::user`].
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// Token.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// Refuses to go on without TLS.
     pub tls_required: bool,
     /// Starts with TLS at once, for servers that are set so.
@@ -49,7 +50,7 @@ pub struct NatsOptions {
 impl Default for NatsOptions {
     fn default() -> Self {
         Self {
-            url: "nats://127.0.0.1:4222".to_owned(),
+            url: "nats://127.0.0.1:4222".into(),
             credentials_file: None,
             user: None,
             password: None,
@@ -73,7 +74,7 @@ impl Default for NatsOptions {
 
 impl NatsOptions {
     /// The defaults, at `url`.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<Secret>) -> Self {
         Self {
             url: url.into(),
             ..Self::default()

@@ -1,6 +1,7 @@
 //! The cases. Each takes a seam whose listeners hold 16 messages and uses subjects of its own.
 
 mod typed;
+mod versions;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use relay_control::{Control, ControlError, Event, Message, Subscription};
 pub use typed::{
     an_answer_of_the_wrong_kind_is_unreadable, an_outcome_finishes_its_run_in_frames_that_fit,
     served_questions_are_answered_side_by_side, typed_messages_arrive_and_garbage_counts_as_lost,
+};
+
+pub use versions::{
+    messages_of_two_versions_are_read_both_ways, questions_of_two_versions_are_answered_both_ways,
 };
 
 use crate::CAPACITY;

@@ -30,6 +30,12 @@ struct Pool {
     heard_at: TimestampMs,
 }
 
+impl Pool {
+    fn is_live(&self, now: TimestampMs, stale_ms: i64) -> bool {
+        now.since_ms(self.heard_at) < stale_ms
+    }
+}
+
 impl Gate {
     /// A closed gate.
     pub fn new(config: &BatchConfig) -> Self {
@@ -42,10 +48,15 @@ impl Gate {
         }
     }
 
-    /// A scheduler spoke; one that was deposed is passed over.
+    /// A scheduler spoke; one that was deposed is passed over, for as long as its successor is heard. (After that the pool's
+    /// topic may have been made anew, with epochs from 0.)
     pub fn on_status(&mut self, status: &PoolStatus, now: TimestampMs) {
+        let stale_ms = self.stale_ms;
+        if self.pools.len() >= MOST_POOLS {
+            self.pools.retain(|_, pool| pool.is_live(now, stale_ms));
+        }
         let known = self.pools.get(&status.pool);
-        let deposed = known.is_some_and(|pool| pool.epoch > status.epoch);
+        let deposed = known.is_some_and(|pool| pool.epoch > status.epoch && pool.is_live(now, stale_ms));
         if deposed || (known.is_none() && self.pools.len() >= MOST_POOLS) {
             return;
         }
@@ -66,7 +77,7 @@ impl Gate {
         let live = self
             .pools
             .values()
-            .filter(|pool| now.since_ms(pool.heard_at) < self.stale_ms);
+            .filter(|pool| pool.is_live(now, self.stale_ms));
         let room = live
             .map(|pool| pool.waiting)
             .max()
@@ -132,5 +143,21 @@ mod tests {
         assert!(!gate.admit(TimestampMs(1)));
         gate.on_status(&status("b", 7, 0), TimestampMs(2));
         assert!(gate.admit(TimestampMs(2)));
+    }
+
+    #[test]
+    fn nothing_keeps_the_gate_closed_once_a_scheduler_with_room_is_heard() {
+        let mut gate = gate();
+        gate.on_status(&status("default", 9, 3), TimestampMs(0));
+        gate.on_status(&status("default", 1, 0), TimestampMs(999));
+        assert!(!gate.admit(TimestampMs(999)), "deposed: its word does not count");
+        gate.on_status(&status("default", 1, 0), TimestampMs(1_000));
+        assert!(gate.admit(TimestampMs(1_000)), "nobody else speaks");
+        for old in 0..2 * MOST_POOLS {
+            gate.on_status(&status(&format!("gone-{old}"), 1, 3), TimestampMs(2_000));
+        }
+        assert!(!gate.admit(TimestampMs(2_999)), "they count while they are live");
+        gate.on_status(&status("new", 1, 0), TimestampMs(3_000));
+        assert!(gate.admit(TimestampMs(3_000)), "and make room when they are not");
     }
 }

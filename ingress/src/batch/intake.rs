@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, crash_point, decode, header, topics};
 use relay_schemas::{BatchRef, BatchRequest, BatchResult, Class, Request, RequestId, TimestampMs, encode};
 
+use super::last_word::last_word;
+use super::name::{MOST_NAME_BYTES, is_name, name_of};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::refusal::Refusal;
 use crate::{accept, canonical, wire};
 
-/// Longest name of a batch or line.
-const MOST_NAME_BYTES: usize = 256;
 /// Pause between two looks at a closed gate.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -47,7 +47,7 @@ impl Stage for Intake {
         match request(&line, &self.gateway.config, now) {
             Err(refusal) => {
                 lines.with_label_values(&["invalid"]).inc();
-                Ok(Step::publish(invalid(&line, &refusal, now)))
+                Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
             }
             Ok(request) => {
                 self.room().await;
@@ -59,6 +59,15 @@ impl Stage for Intake {
         }
     }
 
+    fn last_words(&self, record: &Record, reason: &str) -> Vec<Outgoing> {
+        let lines = &self.gateway.metrics.batch_lines;
+        lines.with_label_values(&["given_up"]).inc();
+        let line = decode(&self.gateway.runtime.schemas, record).ok();
+        let last_word = last_word(record, line.as_ref(), reason);
+        let result = |(name, refusal)| result_of(name, &refusal, TimestampMs::now());
+        last_word.map(result).into_iter().collect()
+    }
+
     async fn after_ack(&self, (): ()) {
         crash_point(self.gateway.identity.service, "after_accept");
     }
@@ -67,7 +76,7 @@ impl Stage for Intake {
 /// The request that a line asks for.
 fn request(line: &BatchRequest, config: &Config, now: TimestampMs) -> Result<Request, Refusal> {
     for (name, text) in [("batch_id", &line.batch_id), ("custom_id", &line.custom_id)] {
-        if text.is_empty() || text.len() > MOST_NAME_BYTES {
+        if !is_name(text) {
             let message = format!("`{name}` must be 1 to {MOST_NAME_BYTES} bytes long");
             return Err(Refusal::invalid("invalid_value", Some(name), message));
         }
@@ -96,18 +105,16 @@ fn request(line: &BatchRequest, config: &Config, now: TimestampMs) -> Result<Req
         deadline: line.deadline.map_or(latest, |asked| asked.min(latest)),
         reply_to: None,
         idempotency_key: None,
-        batch: Some(BatchRef {
-            batch_id: line.batch_id.clone(),
-            custom_id: line.custom_id.clone(),
-        }),
+        batch: Some(name_of(line)),
     })
 }
 
-/// The result of a line that cannot be run.
-fn invalid(line: &BatchRequest, refusal: &Refusal, now: TimestampMs) -> Outgoing {
+/// The result of a line that did not become a request.
+fn result_of(name: BatchRef, refusal: &Refusal, now: TimestampMs) -> Outgoing {
+    let BatchRef { batch_id, custom_id } = name;
     let result = BatchResult {
-        batch_id: line.batch_id.clone(),
-        custom_id: line.custom_id.clone(),
+        batch_id: batch_id.clone(),
+        custom_id,
         request_id: RequestId::new(""),
         status_code: u32::from(refusal.status),
         body: refusal.body(),
@@ -115,7 +122,7 @@ fn invalid(line: &BatchRequest, refusal: &Refusal, now: TimestampMs) -> Outgoing
     };
     Outgoing::keyed(
         topics::BATCH_RESULTS,
-        line.batch_id.clone(),
+        batch_id,
         Headers::default(),
         encode(&result),
     )

@@ -3,9 +3,14 @@
 //!
 //! Delivery is at least once. A line that is read twice becomes the same request, so it ends once; its result may still be
 //! handed out twice after a crash: whoever collects results keeps the first of each `batch_id` and `custom_id`.
+//!
+//! A line that cannot be read at all gets a result too, if its sender named it outside of the value: by the headers
+//! `relay-custom-id` and `relay-batch-id` (or, for the batch, the record's key).
 
 mod gate;
 mod intake;
+mod last_word;
+mod name;
 mod results;
 mod seen;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
-use super::queue::Route;
+use super::place::Route;
 
 /// One worker, as its newest status tells it.
 #[derive(Debug)]

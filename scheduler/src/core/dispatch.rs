@@ -3,7 +3,7 @@
 use relay_schemas::{Lease, Queueing, RequestId, TimestampMs};
 
 use super::counter::cost;
-use super::queue::{Place, Route, Ticket};
+use super::place::{Place, Route, Ticket};
 use super::request::{Doubt, Held, Leased, State};
 use super::{Attempt, Core, Dispatch, Effect};
 

@@ -3,18 +3,25 @@
 //! Inputs are folded by the offsets they lie at, effects come back as values, time is an argument. Until [`Core::lead`]
 //! it only folds: what a predecessor wrote becomes what this one knows.
 
+mod cancels;
 mod counter;
 mod credits;
 mod dispatch;
 mod effect;
 mod ended;
-mod fold;
+mod ends;
+mod offers;
 mod offsets;
+mod outcomes;
+mod place;
 mod queue;
 mod rate;
 mod request;
 mod revoke;
 mod snapshot;
+mod statuses;
+mod tenant;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,14 +32,15 @@ use relay_schemas::{
 
 pub use counter::{MILLI, W_IN, W_OUT, cost};
 pub use effect::{Attempt, Dispatch, Effect};
-pub use fold::Folded;
+pub use ends::Ends;
 pub use offsets::{Input, Offsets};
 pub use request::{At, Offer};
 
 use crate::config::Config;
 use credits::Workers;
 use ended::Memory;
-use queue::{Queues, Ticket};
+use place::Ticket;
+use queue::Queues;
 use rate::Rate;
 use request::{Held, State};
 use snapshot::Expected;

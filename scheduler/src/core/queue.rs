@@ -6,84 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use relay_schemas::{Lane, TenantId};
+use relay_schemas::TenantId;
 
 use super::counter::{Counter, units};
+use super::place::{Arrival, Flow, Place, Route, TenantIx, Ticket};
+use super::tenant::{Restored, Tenant};
 use crate::config::{Config, Fairness};
-
-/// Names a request that is held; ascends with its age.
-pub type Ticket = u64;
-/// Names a tenant inside these queues.
-pub type TenantIx = u32;
-
-/// What shares a tenant's service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Flow {
-    /// Interactive, short answers.
-    Short,
-    /// Interactive, long answers.
-    Long,
-    /// Collected later.
-    Batch,
-}
-
-impl Flow {
-    /// All of them, in the order of the snapshot.
-    pub const ALL: [Self; 3] = [Self::Short, Self::Long, Self::Batch];
-}
-
-/// How a request comes into the queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It was not there; a tenant that had nothing waiting is lifted.
-    New,
-    /// It was there when the snapshot was taken, whose counters are lifted already.
-    Restored,
-}
-
-/// Which workers can take a request: its lane's credits, and one of these models, the first one rather than the last.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
-    /// The work topic.
-    pub lane: Lane,
-    /// Models in order of preference.
-    pub models: Vec<String>,
-}
-
-/// A place in the queues.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Whose.
-    pub tenant: TenantIx,
-    /// Of which flow.
-    pub flow: Flow,
-    /// For which workers.
-    pub route: Route,
-}
-
-#[derive(Debug, Default)]
-struct FlowQueue {
-    counter: Counter,
-    waiting: BTreeMap<Route, BTreeSet<Ticket>>,
-}
-
-/// One tenant.
-#[derive(Debug)]
-pub struct Tenant {
-    /// Its name.
-    pub id: TenantId,
-    /// Its share, percent.
-    pub weight: u32,
-    /// Input and output tokens settled, ever.
-    pub settled: (u64, u64),
-    /// Requests waiting.
-    pub waiting: usize,
-    /// Requests leased.
-    pub running: usize,
-    counter: Counter,
-    flows: [FlowQueue; 3],
-    last_left: u64,
-}
 
 /// All that waits, in order of who comes next.
 #[derive(Debug)]
@@ -374,41 +302,5 @@ impl Queues {
         for (flow, value) in tenant.flows.iter_mut().zip(restored.flows) {
             flow.counter = Counter::restored(value, 0);
         }
-    }
-}
-
-/// A tenant as a snapshot tells it; field by field: `tenant_counter.avsc`.
-#[derive(Debug)]
-pub struct Restored {
-    pub counter: u64,
-    pub turn: u64,
-    pub flows: Vec<u64>,
-    pub last_left: u64,
-    pub settled: (u64, u64),
-}
-
-impl Tenant {
-    /// What decides when it comes next.
-    pub fn value(&self) -> u64 {
-        self.counter.value()
-    }
-
-    /// For the snapshot.
-    pub fn to_restore(&self) -> Restored {
-        Restored {
-            counter: self.counter.settled(),
-            turn: self.counter.turn,
-            flows: self.flows.iter().map(|flow| flow.counter.settled()).collect(),
-            last_left: self.last_left,
-            settled: self.settled,
-        }
-    }
-
-    fn flow_floor(&self) -> u64 {
-        let waiting = self.flows.iter().filter(|flow| !flow.waiting.is_empty());
-        waiting
-            .map(|flow| flow.counter.value())
-            .min()
-            .unwrap_or(self.last_left)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relay_schemas::{Class, Lane, Lease, Queueing, Ready, TimestampMs, Work};
 
-use super::queue::{Flow, Place, Route};
+use super::place::{Flow, Place, Route};
 
 /// Where a record lies in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,8 +157,8 @@ pub fn lane(ready: &Ready) -> Lane {
 }
 
 /// The flow inside its tenant.
-pub fn flow(ready: &Ready) -> Flow {
-    match (ready.request.class, lane(ready)) {
+pub fn flow(class: Class, lane: Lane) -> Flow {
+    match (class, lane) {
         (Class::Batch, _) => Flow::Batch,
         (Class::Interactive, Lane::Short) => Flow::Short,
         (Class::Interactive, Lane::Long) => Flow::Long,

@@ -6,8 +6,8 @@
 use relay_lifecycle::Ending;
 use relay_schemas::{FenceAnswer, OutcomeStatus, TimestampMs};
 
-use super::fold::cancelled;
-use super::queue::{Arrival, Ticket};
+use super::cancels::cancelled;
+use super::place::{Arrival, Ticket};
 use super::request::{Doubt, Held};
 use super::{Attempt, Core, Effect};
 

@@ -12,8 +12,9 @@ use relay_schemas::{
     TimestampMs, TokenCount, WaitingPositions,
 };
 
-use super::queue::{Restored, Tenant, Ticket};
+use super::place::Ticket;
 use super::request::{At, Held, Leased};
+use super::tenant::{Restored, Tenant};
 use super::{Core, Effect, Input};
 
 /// What a position in `ready` is expected to be, by a snapshot.

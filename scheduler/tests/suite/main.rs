@@ -1,10 +1,12 @@
 //! The scheduler's tests: the rules of the core, its promises on random schedules, and the shell on a real log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod backlog;
 mod fairness;
 mod promises;
 mod records;
 mod recovery;
 mod rules;
 mod shell;
+mod unread;
 mod world;

@@ -174,13 +174,7 @@ fn a_lost_attempt_is_counted_over_a_takeover() {
     let mut world = World::new(Config::default()).with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     world.dispatch();
-    world
-        .workers
-        .get_mut(&"w".into())
-        .unwrap()
-        .status
-        .in_flight
-        .clear();
+    world.lose_work("w");
     world.live(2_300);
     assert_eq!(world.core.counts().waiting_short, 1);
     let snapshot = world.core.snapshot();

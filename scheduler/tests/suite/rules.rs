@@ -459,13 +459,7 @@ fn a_request_that_a_living_worker_does_not_show_is_revoked_too() {
     let mut world = world().with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));
     world.dispatch();
-    world
-        .workers
-        .get_mut(&"w".into())
-        .unwrap()
-        .status
-        .in_flight
-        .clear();
+    world.lose_work("w");
     world.live(2_200);
     assert_eq!(world.core.counts().revoked, 1);
 }
@@ -516,13 +510,7 @@ fn attempts_are_bounded() {
     world.offer(&Spec::new("a", "t"));
     for _ in 0..2 {
         world.dispatch();
-        world
-            .workers
-            .get_mut(&"w".into())
-            .unwrap()
-            .status
-            .in_flight
-            .clear();
+        world.lose_work("w");
         world.live(2_200);
     }
     assert_eq!(

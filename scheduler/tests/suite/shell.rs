@@ -24,20 +24,21 @@ const MANIFEST: &str = include_str!("../../../deploy/topics.yaml");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log, a control seam, and what the tests read of them.
-struct Stand {
-    bus: Arc<EmbeddedBus>,
+pub(crate) struct Stand {
+    pub(crate) bus: Arc<EmbeddedBus>,
     control: Arc<InProcessControl>,
     _folder: tempfile::TempDir,
 }
 
 /// A scheduler that runs.
-struct Scheduler {
+pub(crate) struct Scheduler {
     shutdown: Shutdown,
+    pub(crate) metrics: prometheus::Registry,
     task: AbortOnDropHandle<Result<(), relay_scheduler::Error>>,
 }
 
 impl Stand {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manifest = topics::Manifest::parse(MANIFEST).unwrap();
         let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
@@ -49,13 +50,17 @@ impl Stand {
     }
 
     fn scheduler(&self, name: &str) -> Scheduler {
-        let shutdown = Shutdown::default();
+        self.scheduler_on(self.bus.clone(), name, Config::default())
+    }
+
+    pub(crate) fn scheduler_on(&self, bus: Arc<dyn Bus>, name: &str, config: Config) -> Scheduler {
+        let (shutdown, metrics) = (Shutdown::default(), prometheus::Registry::new());
         let deps = Deps {
             runtime: Runtime {
-                bus: self.bus.clone(),
+                bus,
                 schemas: Arc::default(),
                 health: Health::default(),
-                metrics: prometheus::Registry::new(),
+                metrics: metrics.clone(),
                 shutdown: shutdown.clone(),
             },
             identity: Identity {
@@ -66,12 +71,13 @@ impl Stand {
             control: self.control.clone(),
         };
         Scheduler {
-            task: AbortOnDropHandle::new(tokio::spawn(relay_scheduler::run(Config::default(), deps))),
+            task: AbortOnDropHandle::new(tokio::spawn(relay_scheduler::run(config, deps))),
             shutdown,
+            metrics,
         }
     }
 
-    async fn offer(&self, specs: impl IntoIterator<Item = Spec>) {
+    pub(crate) async fn offer(&self, specs: impl IntoIterator<Item = Spec>) {
         let record = |spec: Spec| {
             let ready = spec.ready();
             Outgoing::keyed(
@@ -96,7 +102,7 @@ impl Stand {
     }
 
     /// Reads `topic` from its start until `enough` of its records.
-    async fn read<T: relay_schemas::Record>(
+    pub(crate) async fn read<T: relay_schemas::Record>(
         &self,
         topic: &str,
         mut enough: impl FnMut(&[T]) -> bool,
@@ -119,7 +125,7 @@ impl Stand {
         found
     }
 
-    async fn pool_status(&self, mut holds: impl FnMut(&PoolStatus) -> bool) -> PoolStatus {
+    pub(crate) async fn pool_status(&self, mut holds: impl FnMut(&PoolStatus) -> bool) -> PoolStatus {
         let mut listener = listen::<PoolStatus>(&*self.control, &subjects::pool_status("default"))
             .await
             .unwrap();
@@ -223,7 +229,7 @@ impl Played {
     }
 }
 
-fn specs(count: usize) -> impl Iterator<Item = Spec> {
+pub(crate) fn specs(count: usize) -> impl Iterator<Item = Spec> {
     let deadline = TimestampMs::now().0 + 600_000;
     (0..count).map(move |n| Spec {
         deadline,
@@ -271,6 +277,23 @@ async fn a_standby_takes_over_and_nothing_runs_twice_or_is_charged_wrongly() {
     stand
         .read(&topics::scheduler("default"), |lines| charged(lines) == expected)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_in_which_nothing_happens_says_so_again_and_again() {
+    let stand = Stand::new();
+    let _scheduler = stand.scheduler("s1");
+    let mut heard = 0;
+    let last = stand
+        .pool_status(|_| {
+            heard += 1;
+            heard == 4
+        })
+        .await;
+    assert_eq!(
+        (last.waiting_batch, last.waiting_interactive, last.running),
+        (0, 0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,6 +101,12 @@ impl World {
         self.perform();
     }
 
+    /// The worker's status shows nothing of what it holds any more.
+    pub fn lose_work(&mut self, name: &str) {
+        let worker = self.workers.get_mut(&name.into()).unwrap();
+        worker.status.in_flight.clear();
+    }
+
     pub fn offer(&mut self, spec: &Spec) {
         let offer = spec.offer(self.ready_log.len() as i64, self.now);
         self.ready_log.push(spec.clone());

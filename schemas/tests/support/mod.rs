@@ -37,29 +37,7 @@ fn kind<T: Record>() -> Kind {
 /// Every record type.
 pub fn kinds() -> Vec<Kind> {
     macro_rules! kinds { ($($type:ident),* $(,)?) => { vec![$(kind::<relay_schemas::$type>()),*] } }
-    kinds![
-        BatchRequest,
-        BatchResult,
-        Cancel,
-        DeadLetter,
-        FenceAnswer,
-        FenceQuery,
-        Frame,
-        Outcome,
-        Planned,
-        PolicyBody,
-        PoolStatus,
-        Ready,
-        ReplayAnswer,
-        ReplayQuery,
-        Request,
-        SchedulerRecord,
-        SchemaBody,
-        WinnerAnswer,
-        WinnerQuery,
-        Work,
-        WorkerStatus,
-    ]
+    relay_schemas::every_record!(kinds)
 }
 
 /// A value of `kind`, encoded. With `full`, every optional field is there and every array holds one item.

@@ -1,13 +1,16 @@
 //! `make prove`: the promises, as often and as long as they ask, against real servers. Ends in a table.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use clap::Parser;
 use relay_tests::crash::POINTS;
 use relay_tests::gateway::KILLABLE;
-use relay_tests::ledger::Ledger;
-use relay_tests::{proofs, takeover};
+use relay_tests::takeover::{self, Way};
+use relay_tests::{outages, power, proofs, worker_death};
 
 /// Kills the real processes at every named point and at random moments, and judges the raw log.
 #[derive(Debug, Parser)]
@@ -27,113 +30,200 @@ struct Arguments {
     /// Requests that wait when the scheduler dies
     #[arg(long, default_value_t = 10_000)]
     waiting: u64,
+    /// How often the power is cut
+    #[arg(long, default_value_t = 10)]
+    power_cuts: u64,
+    /// Seconds for which each server is away
+    #[arg(long, default_value_t = 20)]
+    away: u64,
+    /// Only crash points with this in their names, for example `planner`
+    #[arg(long, default_value = "")]
+    point: String,
+    /// Only proofs with this in their names, for example `storm` or `Kafka`
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// One line of the table.
 struct Line {
-    proof: String,
+    proof: &'static str,
     result: Result<String, String>,
     took: Duration,
 }
 
+type Proof<'a> = Pin<Box<dyn Future<Output = anyhow::Result<String>> + 'a>>;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let all: Vec<(&str, Proof<'_>)> = vec![
+        (
+            "crash points, embedded",
+            Box::pin(crash_points(arguments.embedded_rounds, &arguments.point, false)),
+        ),
+        ("storm, embedded", Box::pin(storm(&arguments, false))),
+        ("power cuts, embedded", Box::pin(power(arguments.power_cuts))),
+        (
+            "crash points, Kafka",
+            Box::pin(crash_points(arguments.kafka_rounds, &arguments.point, true)),
+        ),
+        ("storm, Kafka", Box::pin(storm(&arguments, true))),
+        (
+            "scheduler killed, Kafka",
+            Box::pin(taken_over(arguments.waiting, Way::Killed)),
+        ),
+        (
+            "scheduler stopped, Kafka",
+            Box::pin(taken_over(arguments.waiting, Way::Stopped)),
+        ),
+        ("worker killed, Kafka", Box::pin(worker_killed())),
+        ("servers away, Kafka", Box::pin(servers_away(arguments.away))),
+    ];
     let mut lines = Vec::new();
-    let embedded = prove("crash points, embedded", || {
-        crash_points(arguments.embedded_rounds, false)
-    })
-    .await;
-    lines.push(embedded);
-    lines.push(prove("storm, embedded", || storm(&arguments, false)).await);
-    lines.push(
-        prove("crash points, Kafka", || {
-            crash_points(arguments.kafka_rounds, true)
-        })
-        .await,
-    );
-    lines.push(prove("storm, Kafka", || storm(&arguments, true)).await);
-    lines.push(prove("takeover, Kafka", || taken_over(arguments.waiting)).await);
-    println!("\n{:<24} {:>8}  result", "proof", "seconds");
-    for Line { proof, result, took } in &lines {
-        let told = result
-            .as_ref()
-            .map_or_else(|why| format!("FAILED: {why}"), Clone::clone);
-        println!("{proof:<24} {:>8.0}  {told}", took.as_secs_f64());
+    for (proof, run) in all
+        .into_iter()
+        .filter(|(proof, _)| proof.contains(&arguments.only))
+    {
+        eprintln!("{proof} …");
+        let begin = Instant::now();
+        let result = run.await.map_err(|error| format!("{error:#}"));
+        let took = begin.elapsed();
+        lines.push(Line { proof, result, took });
+        eprintln!("{}", table(&lines[lines.len() - 1..]));
     }
-    if lines.iter().all(|line| line.result.is_ok()) {
+    println!("\n| proof | seconds | result |\n|---|---|---|\n{}", table(&lines));
+    if !lines.is_empty() && lines.iter().all(|line| line.result.is_ok()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-async fn prove<F>(proof: &str, run: impl FnOnce() -> F) -> Line
-where
-    F: Future<Output = anyhow::Result<String>>,
-{
-    eprintln!("{proof} …");
-    let begin = Instant::now();
-    let result = run().await.map_err(|error| format!("{error:#}"));
-    Line {
-        proof: proof.to_owned(),
-        result,
-        took: begin.elapsed(),
-    }
+/// Rows of a Markdown table.
+fn table(lines: &[Line]) -> String {
+    let rows = lines.iter().map(|Line { proof, result, took }| {
+        let told = result
+            .as_ref()
+            .map_or_else(|why| format!("FAILED: {why}"), Clone::clone);
+        format!("| {proof} | {:.0} | {told} |", took.as_secs_f64())
+    });
+    rows.collect::<Vec<_>>().join("\n")
 }
 
-async fn crash_points(rounds: u64, kafka: bool) -> anyhow::Result<String> {
+/// Goes on after a failure, so that one run tells all points that fail.
+async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<String> {
     let (mut hits, mut accepted, mut superseded) = (0, 0, 0);
+    let mut failed = Vec::new();
+    let points: Vec<&str> = POINTS
+        .iter()
+        .copied()
+        .filter(|point| point.contains(only))
+        .collect();
     for round in 0..rounds {
-        for (number, point) in POINTS.iter().enumerate() {
+        for (number, point) in points.iter().enumerate() {
             let seed = 10_000 * (round + 1) + 100 * number as u64;
+            let begin = Instant::now();
             let ledger = if kafka {
                 proofs::production_dies_at(point, seed).await
             } else {
                 proofs::embedded_dies_at(point, seed).await
             };
-            let ledger = ledger.map_err(|error| error.context(format!("{point}, round {round}")))?;
-            hits += 1;
-            (accepted, superseded) = (accepted + ledger.accepted.len(), superseded + ledger.superseded);
-            eprintln!("  {point} ({hits})");
+            let place = format!(
+                "round {} of {rounds}, point {} of {}, {point}, {:.1} s",
+                round + 1,
+                number + 1,
+                points.len(),
+                begin.elapsed().as_secs_f64()
+            );
+            match ledger {
+                Ok(ledger) => {
+                    hits += 1;
+                    // On Kafka each ledger holds all that came before it.
+                    let before = if kafka { (0, 0) } else { (accepted, superseded) };
+                    (accepted, superseded) = (before.0 + ledger.accepted.len(), before.1 + ledger.superseded);
+                    proofs::say(&place);
+                }
+                Err(error) => {
+                    proofs::say(&format!("{place}: FAILED: {error:#}"));
+                    failed.push(format!("{place}: {error:#}"));
+                }
+            }
         }
     }
-    // On Kafka each ledger holds all that came before it.
-    let accepted = if kafka {
-        "all".to_owned()
-    } else {
-        accepted.to_string()
-    };
+    if !failed.is_empty() {
+        bail!(
+            "{} of {} failed; {}",
+            failed.len(),
+            hits + failed.len(),
+            failed.join("; ")
+        );
+    }
     Ok(format!(
-        "{hits} crashes at {} points, {accepted} accepted, each with one winner ({superseded} superseded)",
-        POINTS.len()
+        "{hits} crashes at {} points; {accepted} accepted, each with one winner ({superseded} superseded); trace rows = winners",
+        points.len()
     ))
 }
 
 async fn storm(arguments: &Arguments, kafka: bool) -> anyhow::Result<String> {
-    let ledger = if kafka {
-        proofs::production_storm(arguments.kills as usize, arguments.rate).await?
+    let storm = if kafka {
+        proofs::production_storm(arguments.kills, arguments.rate).await?
     } else {
         proofs::embedded_storm(arguments.kills, arguments.rate, Duration::from_secs(10)).await?
     };
-    Ok(told(&ledger))
-}
-
-fn told(ledger: &Ledger) -> String {
-    format!(
-        "{} accepted − {} winners = 0, trace rows = winners, {} superseded, {} batch lines",
-        ledger.accepted.len(),
-        ledger.winners.len(),
-        ledger.superseded,
-        ledger.batch_results.len(),
-    )
-}
-
-async fn taken_over(waiting: u64) -> anyhow::Result<String> {
-    let report = takeover::scheduler_dies(KILLABLE, waiting).await?;
-    let ms = report.first_dispatch.as_millis();
+    storm.shares.ensure_each(15)?;
     Ok(format!(
-        "{} waiting, {} leased, first dispatch after {ms} ms",
-        report.queued, report.running
+        "{} kills{}; {}; accepted − winners = 0, trace rows = winners, tokens charged = fold, {} superseded",
+        storm.kills,
+        if kafka { " of each of the six services" } else { "" },
+        storm.shares,
+        storm.ledger.superseded,
+    ))
+}
+
+async fn power(cuts: u64) -> anyhow::Result<String> {
+    let report = power::power_cuts(cuts).await?;
+    Ok(format!(
+        "{cuts} cuts took {} bytes off the log; {} accepted and acknowledged, none lost",
+        report.bytes, report.acknowledged
+    ))
+}
+
+async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
+    let report = takeover::scheduler_ends(KILLABLE, waiting, way).await?;
+    let (prompt, completion) = report
+        .charged
+        .values()
+        .fold((0, 0), |sum, tokens| (sum.0 + tokens.0, sum.1 + tokens.1));
+    Ok(format!(
+        "{} waiting, {} leased; first dispatch after {} ms; none leased twice; {prompt} + {completion} tokens charged to {} tenants = fold of the winners",
+        report.queued,
+        report.running,
+        report.first_dispatch.as_millis(),
+        report.charged.len()
+    ))
+}
+
+async fn worker_killed() -> anyhow::Result<String> {
+    let report = worker_death::worker_dies(KILLABLE).await?;
+    Ok(format!(
+        "{} streams that had shown a token ended as worker_lost; {} requests that had not ({} streamed) ran elsewhere within {} ms",
+        report.lost,
+        report.again,
+        report.again_streamed,
+        report.slowest.as_millis()
+    ))
+}
+
+async fn servers_away(seconds: u64) -> anyhow::Result<String> {
+    for dependency in outages::DEPENDENCIES {
+        outages::absent_at_start(dependency).await?;
+        proofs::say(&format!("{} was absent at start", dependency.server));
+    }
+    let ledger = outages::each_stopped_under_load(Duration::from_secs(seconds)).await?;
+    Ok(format!(
+        "each of {} servers absent at start, and stopped for {seconds} s under load; {} accepted, each with one winner ({} superseded); trace rows = winners; no restart",
+        outages::DEPENDENCIES.len(),
+        ledger.accepted.len(),
+        ledger.superseded
     ))
 }

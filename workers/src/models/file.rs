@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use relay_schemas::Secret;
 use serde::Deserialize;
 
 use super::{BackendSpec, Device, GraphKind, Model, Models, ModelsError, OnnxSpec, Price, RemoteSpec, Slots};
@@ -38,7 +39,7 @@ struct RawModel {
     prefill_chunk: Option<usize>,
     max_sequences: Option<usize>,
     max_context: Option<usize>,
-    base_url: Option<String>,
+    base_url: Option<Secret>,
     api_key_env: Option<String>,
     upstream_model: Option<String>,
     connect_timeout_ms: Option<u64>,
@@ -174,13 +175,13 @@ impl RawModel {
 
     fn remote(self) -> Result<RemoteSpec, Complaint> {
         let base_url = self.base_url.ok_or(("base_url", "is missing".to_owned()))?;
-        let url = reqwest::Url::parse(&base_url).map_err(|error| ("base_url", error.to_string()))?;
+        let url = reqwest::Url::parse(base_url.expose()).map_err(|error| ("base_url", error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(("base_url", "is not an http or https address".to_owned()));
         }
         let ms = Duration::from_millis;
         Ok(RemoteSpec {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url: base_url.expose().trim_end_matches('/').into(),
             api_key_env: self.api_key_env,
             upstream_model: self
                 .upstream_model

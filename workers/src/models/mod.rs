@@ -5,11 +5,11 @@
 mod file;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use relay_schemas::Secret;
 use serde::Deserialize;
 
 /// Everything the file says, checked.
@@ -122,10 +122,10 @@ impl FromStr for Device {
 }
 
 /// An OpenAI-compatible endpoint.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RemoteSpec {
-    /// Up to and without `/chat/completions`.
-    pub base_url: String,
+    /// Up to and without `/chat/completions`; may hold `user:password@`.
+    pub base_url: Secret,
     /// The environment variable that holds the key; none for endpoints without one.
     pub api_key_env: Option<String>,
     /// What the endpoint calls the model.
@@ -142,15 +142,6 @@ pub struct RemoteSpec {
     pub retries: u32,
     /// Largest answer, bytes on the wire.
     pub max_body_bytes: usize,
-}
-
-impl fmt::Debug for RemoteSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A base URL may hold credentials; nothing else here is secret.
-        f.debug_struct("RemoteSpec")
-            .field("upstream_model", &self.upstream_model)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Why a models file is not used.
@@ -214,7 +205,7 @@ mod tests {
         let BackendSpec::Remote(remote) = &models.models["b"].backend else {
             panic!("b is remote")
         };
-        assert_eq!(remote.base_url, "http://127.0.0.1:1/v1");
+        assert_eq!(remote.base_url.expose(), "http://127.0.0.1:1/v1");
         assert_eq!(models.models["b"].price.prompt, 5);
     }
 

@@ -11,7 +11,9 @@ use super::text::TextSide;
 /// The way to an engine. The engine ends with its last handle, once its sequences are over.
 #[derive(Clone)]
 pub struct Engine {
+    /// Bounded by what submits: a worker takes at most its slots and a margin at once.
     queue: Sender<Generation>,
+    prefill_chunk: usize,
 }
 
 /// Limits of an engine.
@@ -37,7 +39,15 @@ impl Engine {
         let (queue, arriving) = channel();
         let thread = std::thread::Builder::new().name(format!("onnx-{name}"));
         thread.spawn(move || run(graph, &text, limits, &arriving))?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue,
+            prefill_chunk: limits.prefill_chunk,
+        })
+    }
+
+    /// Most prompt tokens a step.
+    pub fn prefill_chunk(&self) -> usize {
+        self.prefill_chunk
     }
 
     /// Queues a generation. False if the engine has died.

@@ -20,12 +20,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_schemas::{TimestampMs, Work};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{self, Receiver};
 
 use self::engine::{Engine, EngineLimits};
 pub use self::files::LoadError;
 pub use self::library::path as library_path;
-use self::sequence::{Event, Generation};
+use self::sequence::{Event, Generation, most_events};
 use self::session::CausalGraph;
 use self::text::{Encoded, TextSide};
 use crate::backend::{Backend, Code, Failure, Finished};
@@ -87,7 +87,7 @@ impl OnnxModel {
         work: &Work,
         encoded: Encoded,
         out: &mut Emitter,
-    ) -> Result<(Generation, UnboundedReceiver<Event>), Failure> {
+    ) -> Result<(Generation, Receiver<Event>), Failure> {
         let Encoded { tokens: prompt, stop } = encoded;
         let context = self.text.context;
         if prompt.is_empty() {
@@ -106,9 +106,11 @@ impl OnnxModel {
             out.seed_drawn(seed);
         }
         out.prompt_tokens(prompt.len() as u32);
-        let (events, receiver) = unbounded_channel();
+        let max_tokens = (decoding.max_tokens.0 as usize).min(context - prompt.len());
+        let most = most_events(prompt.len(), max_tokens, self.engine.prefill_chunk());
+        let (events, receiver) = mpsc::channel(most);
         let generation = Generation {
-            max_tokens: (decoding.max_tokens.0 as usize).min(context - prompt.len()),
+            max_tokens,
             stops: decoding
                 .stop
                 .iter()

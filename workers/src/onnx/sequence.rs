@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use relay_schemas::Decoding;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 use super::detokenize::Detokenizer;
 use super::sampling::Sampler;
@@ -23,9 +23,14 @@ pub struct Generation {
     pub seed: i64,
     /// Stop strings.
     pub stops: Vec<String>,
-    /// Where the answer goes. Its receiver's end is the way to cancel. Unbounded, yet bounded by the
-    /// steps that prompt and `max_tokens` allow.
-    pub events: UnboundedSender<Event>,
+    /// Where the answer goes; holds [`most_events`]. Its receiver's end is the way to cancel.
+    pub events: Sender<Event>,
+}
+
+/// Most events of one generation: one a chunk of the prompt but the last, whose step chooses the first token; one a token;
+/// and the end. A channel of that size never makes the engine wait for who reads.
+pub fn most_events(prompt: usize, max_tokens: usize, chunk: usize) -> usize {
+    prompt.div_ceil(chunk) + max_tokens
 }
 
 /// What the engine says about a sequence.
@@ -67,7 +72,7 @@ pub struct Sequence {
     sampler: Sampler,
     detokenizer: Detokenizer,
     stops: StopScanner,
-    events: UnboundedSender<Event>,
+    events: Sender<Event>,
 }
 
 /// Whether a sequence wants another turn.
@@ -176,9 +181,9 @@ impl Sequence {
         self.send(Event::Failed(reason), Turn::Over)
     }
 
-    /// A receiver that is gone is a cancelled run: nothing is lost.
+    /// A receiver that is gone is a cancelled run: nothing is lost. (A full channel there is not: [`most_events`].)
     fn send(&self, event: Event, turn: Turn) -> Turn {
-        if self.events.send(event).is_err() {
+        if self.events.try_send(event).is_err() {
             Turn::Over
         } else {
             turn

@@ -72,19 +72,23 @@ fn golden(name: &str) -> Vec<Golden> {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The engine's greedy tokens, with the prompt's tokens given and the text left to itself.
-async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
-    let (events, mut receiver) = unbounded_channel();
-    let decoding = work("test", "{}").planning.plan.decoding;
-    let prompt = prompt.to_vec();
+/// The events of a generation that is on its way.
+fn submitted(model: &OnnxModel, prompt: &[u32], most: usize) -> Receiver<Event> {
+    let (events, receiver) = mpsc::channel(most_events(prompt.len(), most, model.engine.prefill_chunk()));
     assert!(model.engine.submit(Generation {
-        prompt,
-        decoding,
+        prompt: prompt.to_vec(),
+        decoding: work("test", "{}").planning.plan.decoding,
         max_tokens: most,
         seed: 0,
         stops: Vec::new(),
         events
     }));
+    receiver
+}
+
+/// The engine's greedy tokens, with the prompt's tokens given and the text left to itself.
+async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
+    let mut receiver = submitted(model, prompt, most);
     let mut text = String::new();
     while let Some(event) = receiver.recv().await {
         match event {
@@ -94,6 +98,40 @@ async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
         }
     }
     text
+}
+
+#[tokio::test]
+async fn the_engine_waits_for_nobody_who_reads_slowly() {
+    let spec = OnnxSpec {
+        prefill_chunk: 4,
+        max_sequences: 1,
+        ..spec("relay-chat", GraphKind::Auto)
+    };
+    let model = load(&spec);
+    let case = golden("chat.json")
+        .into_iter()
+        .find(|case| case.prompt.len() % 4 == 2)
+        .unwrap();
+    let (chunks, tokens) = (case.prompt.len().div_ceil(4), 2);
+    let mut unread = submitted(&model, &case.prompt, tokens);
+    // One sequence in turn: this one is over once the next one is.
+    greedy(&model, &case.prompt, 1).await;
+    assert_eq!(unread.len(), unread.max_capacity(), "the bound is exact");
+    assert_eq!(unread.len(), chunks - 1 + tokens + 1);
+    let mut events = Vec::new();
+    while let Some(event) = unread.recv().await {
+        events.push(event);
+    }
+    assert!(
+        matches!(
+            events.last(),
+            Some(Event::Ended {
+                finish_reason: "length",
+                ..
+            })
+        ),
+        "{events:?}"
+    );
 }
 
 #[tokio::test]

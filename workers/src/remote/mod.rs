@@ -67,7 +67,7 @@ impl RemoteModel {
     pub fn new(spec: RemoteSpec) -> Result<Self, String> {
         // reqwest wants a provider for the process; whoever came first has set the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = format!("{}/chat/completions", spec.base_url);
+        let url = format!("{}/chat/completions", spec.base_url.expose());
         let url = Url::parse(&url).map_err(|error| format!("base_url: {error}"))?;
         let mut client = Client::builder()
             .default_headers(headers(&spec)?)

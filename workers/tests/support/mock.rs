@@ -224,11 +224,11 @@ async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyho
     let count = settings
         .tokens
         .min(limit.map_or(usize::MAX, |limit| limit as usize));
-    tokio::time::sleep(settings.first).await;
+    wait(settings.first).await;
     if request["stream"] == true {
         streamed(stream, &request, &words, count, settings).await?;
     } else {
-        tokio::time::sleep(settings.token * count.saturating_sub(1) as u32).await;
+        wait(settings.token * count.saturating_sub(1) as u32).await;
         let text: String = (0..count).map(|at| token(&words, at)).collect();
         let usage = usage(&words, count);
         let message = serde_json::json!({
@@ -267,6 +267,13 @@ fn usage(words: &[String], count: usize) -> Value {
 
 fn reason(settings: &Settings, count: usize) -> &'static str {
     if count < settings.tokens { "length" } else { "stop" }
+}
+
+/// A sleep of no time would still last until the timer's next millisecond.
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
 }
 
 async fn streamed(

@@ -1,5 +1,7 @@
 //! A worker on the embedded bus, the control seam in this process, and a mock endpoint; and a scheduler's side of it.
 
+#[path = "../../src/testing/fixture.rs"]
+mod fixture;
 pub mod mock;
 
 use std::sync::Arc;
@@ -12,9 +14,7 @@ use relay_bus::{
 };
 use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
 use relay_schemas::{
-    CacheFlags, CacheStatus, Caching, Cancel, Candidate, Class, Decoding, Frame, Lane, Lease, Outcome, Plan,
-    Planning, Queueing, Registry, Request, Service, TimestampMs, TokenCount, Verifier, Work, WorkerStatus,
-    encode,
+    Cancel, Frame, Lane, Outcome, Registry, Service, TimestampMs, TokenCount, Work, WorkerStatus, encode,
 };
 use relay_workers::{Config, Deps};
 use tokio::task::JoinHandle;
@@ -108,9 +108,15 @@ impl House {
         tokio::time::timeout(PATIENCE, waiting).await?
     }
 
-    /// Work for `model`, leased to this worker.
+    /// Work for `model`, leased to this worker: greedy, 1000 tokens at most.
     pub fn work(&self, id: &str, model: &str, content: &str) -> Work {
-        work(id, model, content, self.epoch)
+        let messages =
+            serde_json::json!({"messages": [{"content": content, "role": "user"}], "model": model});
+        let mut work = fixture::work(model, &messages.to_string());
+        work.request.request_id = id.into();
+        work.planning.plan.decoding.max_tokens = TokenCount(1_000);
+        work.lease.worker_epoch = self.epoch;
+        work
     }
 
     /// Dispatches work to partition 1 of its lane.
@@ -174,89 +180,5 @@ impl Frames {
                 return Ok(frames);
             }
         }
-    }
-}
-
-/// Work for `model`, leased to the instance `w` of `epoch`: greedy, 1000 tokens at most.
-fn work(id: &str, model: &str, content: &str, epoch: i64) -> Work {
-    let now = TimestampMs::now();
-    let deadline = now.plus_ms(60_000);
-    let decoding = Decoding {
-        profile: "test".to_owned(),
-        max_tokens: TokenCount(1_000),
-        temperature: 0.0,
-        top_p: None,
-        top_k: None,
-        seed: None,
-        stop: Vec::new(),
-    };
-    let plan = Plan {
-        policy_version: "test@0".to_owned(),
-        tier: "standard".to_owned(),
-        candidates: vec![Candidate {
-            pool: "default".to_owned(),
-            model: model.to_owned(),
-        }],
-        decoding,
-        lane_threshold_tokens: TokenCount(128),
-        predicted_tokens: TokenCount(32),
-        slo_ttft_ms: 1_000,
-        deadline,
-        cache: CacheFlags {
-            exact: false,
-            semantic: false,
-            ttl_ms: 0,
-        },
-        verifier: Verifier::Off,
-        signature: String::new(),
-        plan_hash: String::new(),
-    };
-    let messages = serde_json::json!({"messages": [{"content": content, "role": "user"}], "model": model});
-    Work {
-        request: Request {
-            request_id: id.into(),
-            tenant: "t-1".into(),
-            class: Class::Interactive,
-            model: model.to_owned(),
-            canonical: messages.to_string(),
-            request_hash: String::new(),
-            stream: false,
-            include_usage: false,
-            prompt_tokens: TokenCount(5),
-            requested_tokens: None,
-            temperature: None,
-            accepted_at: now,
-            deadline,
-            reply_to: None,
-            idempotency_key: None,
-            batch: None,
-        },
-        planning: Planning {
-            plan,
-            rules: Vec::new(),
-            adjustments: Vec::new(),
-            planned_at: now,
-        },
-        caching: Caching {
-            key: String::new(),
-            exact: CacheStatus::Off,
-            provenance: None,
-            looked_up_at: now,
-        },
-        queueing: Queueing {
-            pool: "default".to_owned(),
-            lane: Lane::Short,
-            queued_at: now,
-            dispatched_at: now,
-            queue_wait_ms: 0,
-            waiting_ahead: 0,
-        },
-        lease: Lease {
-            worker: "w".into(),
-            worker_epoch: epoch,
-            attempt: 1,
-            scheduler_epoch: 3,
-            granted_at: now,
-        },
     }
 }

@@ -1,23 +1,31 @@
 //! A scheduler instance: the real core and the real leadership; only reading, publishing and asking are simulated.
 
+mod doubt;
+mod reading;
+
 use std::collections::BTreeMap;
 
 use rand::Rng;
 use relay_scheduler::Config;
-use relay_scheduler::core::{At, Attempt, Core, Effect, Input, Offer};
+use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
 use relay_scheduler::leadership::Leadership;
 use relay_schemas::{
     FenceAnswer, InstanceId, Run, SchedulerRecord, SchedulerRecordKind as Kind, Service, TimestampMs,
 };
 
+use self::doubt::Fencing;
 use crate::frames::final_frames;
-use crate::log::{Append, Log};
+use crate::log::Append;
 use crate::network::Message;
 use crate::schedule::Actor;
 use crate::world::{World, ingress_of};
 
-const FENCE_TIMEOUT_MS: i64 = 500;
-const CONTROL_GRACE_MS: i64 = 500;
+/// What a request's body weighs.
+const BODY_BYTES: usize = 100;
+/// Bodies that a scheduler holds: few, so that the bound is met.
+const MOST_BODIES: usize = 12;
+/// Most records of one topic read in one turn.
+const MOST_AT_ONCE: usize = 8;
 
 /// One scheduler instance.
 pub(crate) struct Scheduler {
@@ -28,6 +36,8 @@ pub(crate) struct Scheduler {
     pub core: Core,
     leadership: Leadership,
     led: Option<i64>,
+    /// While it recovers: where the inputs ended at the election.
+    ends: Option<Ends>,
     leadership_next: i64,
     next: BTreeMap<Input, i64>,
     beat_at: TimestampMs,
@@ -36,20 +46,11 @@ pub(crate) struct Scheduler {
     fencing: Vec<Fencing>,
 }
 
-struct Fencing {
-    attempt: Attempt,
-    ingress: Option<Actor>,
-    /// Questions that were asked over a working seam.
-    asked: u32,
-    /// The one on its way.
-    open: bool,
-    due: TimestampMs,
-}
-
 impl Scheduler {
     pub fn new(number: u8, start: i64) -> Self {
         let config = Config {
             snapshot_every_ms: 1_500,
+            max_body_bytes: MOST_BODIES * BODY_BYTES,
             ..Config::default()
         };
         let instance = InstanceId::new(format!("scheduler-{number}"));
@@ -65,6 +66,7 @@ impl Scheduler {
             core: Core::new(config.clone(), "default", run),
             leadership: Leadership::new(&config, instance, start),
             led: None,
+            ends: None,
             leadership_next: 0,
             next: BTreeMap::new(),
             beat_at: TimestampMs(0),
@@ -73,37 +75,6 @@ impl Scheduler {
             fencing: Vec::new(),
             config,
         }
-    }
-
-    /// Opens a core on the newest snapshot of the log and folds the tail: work before what ended it, as `recover` does.
-    fn recover(&mut self, log: &Log, now: TimestampMs) {
-        let fresh = Self::new(self.number, self.start);
-        self.core = fresh.core;
-        (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
-        let snapshots = log
-            .scheduler
-            .iter()
-            .filter_map(|(_, record)| record.snapshot.as_ref());
-        if let Some(snapshot) = snapshots.last() {
-            self.core.restore(snapshot);
-        }
-        let overlap = self.config.ended_overlap;
-        let offsets = self.core.offsets().clone();
-        self.next = Input::ALL
-            .into_iter()
-            .map(|input| (input, offsets.next(input, 0)))
-            .collect();
-        self.next.insert(Input::Ready, self.core.ready_from(0));
-        let ended = offsets.next(Input::Outcomes, 0) - overlap;
-        self.next.insert(Input::Outcomes, ended.max(0));
-        for input in [Input::Ready, Input::WorkShort, Input::WorkLong, Input::Outcomes] {
-            self.fold(input, log, now);
-        }
-    }
-
-    /// Whether it has read every outcome there is.
-    pub fn has_settled(&self, log: &Log) -> bool {
-        self.next[&Input::Outcomes] == log.outcomes.end()
     }
 
     fn record(&self, kind: Kind, epoch: i64, now: TimestampMs) -> SchedulerRecord {
@@ -118,62 +89,6 @@ impl Scheduler {
             snapshot,
         }
     }
-
-    fn fold(&mut self, input: Input, log: &Log, now: TimestampMs) {
-        let next = self.next.entry(input).or_default();
-        let at = At {
-            partition: 0,
-            offset: *next,
-        };
-        match input {
-            Input::Ready => {
-                while let Some(ready) = log.ready.get(*next) {
-                    let at = At {
-                        partition: 0,
-                        offset: *next,
-                    };
-                    *next += 1;
-                    if self.core.wants(at) {
-                        self.core.offer(
-                            Offer {
-                                ready: ready.clone(),
-                                at,
-                                bytes: 100,
-                                queued_at: now,
-                                trace: None,
-                            },
-                            now,
-                        );
-                    }
-                }
-            }
-            Input::WorkShort | Input::WorkLong => {
-                let topic = if input == Input::WorkShort {
-                    &log.short
-                } else {
-                    &log.long
-                };
-                while let Some((work, ready_at)) = topic.get(*next) {
-                    let at = At { offset: *next, ..at };
-                    *next += 1;
-                    let (id, lease) = (&work.request.request_id, &work.lease);
-                    if !self
-                        .core
-                        .work_read_back(id, lease.attempt, lease.scheduler_epoch, input, at)
-                    {
-                        self.core.work(work.clone(), input, at, *ready_at, now);
-                    }
-                }
-            }
-            Input::Outcomes => {
-                while let Some(outcome) = log.outcomes.get(*next) {
-                    let at = At { offset: *next, ..at };
-                    *next += 1;
-                    self.core.outcome(outcome, at);
-                }
-            }
-        }
-    }
 }
 
 impl World {
@@ -185,8 +100,11 @@ impl World {
             // Topics are read independently, so any may be ahead of the others.
             let first = self.random.random_range(0..Input::ALL.len());
             for turn in 0..Input::ALL.len() {
-                scheduler.fold(Input::ALL[(first + turn) % Input::ALL.len()], &self.log, now);
+                let most = self.random.random_range(1..=MOST_AT_ONCE);
+                let input = Input::ALL[(first + turn) % Input::ALL.len()];
+                scheduler.fold_some(input, most, &self.log, now);
             }
+            self.recovered(number);
         }
         self.decide(number);
         self.plan_scheduler(number);
@@ -207,9 +125,8 @@ impl World {
             scheduler.led = None;
         }
         if leads && scheduler.led.is_none() {
-            scheduler.recover(&self.log, now);
+            scheduler.open(&self.log);
             scheduler.led = Some(epoch);
-            scheduler.core.lead(epoch, now);
             self.note(|| format!("scheduler-{number} leads under {epoch}"));
         }
         let scheduler = &mut self.schedulers[usize::from(number)];
@@ -226,7 +143,8 @@ impl World {
         let Some(epoch) = scheduler.led else { return };
         if now.since_ms(scheduler.beat_at) >= scheduler.config.heartbeat_ms as i64 {
             scheduler.beat_at = now;
-            let due = now.since_ms(scheduler.snapshot_at) >= scheduler.config.snapshot_every_ms as i64;
+            let due = scheduler.ends.is_none()
+                && now.since_ms(scheduler.snapshot_at) >= scheduler.config.snapshot_every_ms as i64;
             let kind = if due { Kind::Snapshot } else { Kind::Heartbeat };
             if due {
                 scheduler.snapshot_at = now;
@@ -235,7 +153,7 @@ impl World {
             self.append(Actor::Scheduler(number), Append::Scheduler(Box::new(beat)));
         }
         let scheduler = &mut self.schedulers[usize::from(number)];
-        if !scheduler.leadership.may_act(now) {
+        if scheduler.ends.is_some() || !scheduler.leadership.may_act(now) {
             return;
         }
         scheduler.core.tick(now);
@@ -276,57 +194,6 @@ impl World {
         }
     }
 
-    /// Settled is what is folded up to where outcomes ended, once the control seam works and workers had time to show themselves.
-    fn settle(&mut self, number: u8) {
-        if self
-            .network
-            .back_at(Actor::Scheduler(number))
-            .plus_ms(CONTROL_GRACE_MS)
-            > self.now
-        {
-            return;
-        }
-        let scheduler = &mut self.schedulers[usize::from(number)];
-        let folded = scheduler.next[&Input::Outcomes];
-        let (ready, waiting) = std::mem::take(&mut scheduler.settling)
-            .into_iter()
-            .partition(|(end, _)| *end <= folded);
-        scheduler.settling = waiting;
-        let ready: Vec<(i64, Vec<Attempt>)> = ready;
-        for (_, attempts) in ready {
-            scheduler.core.settled(&attempts, self.now);
-        }
-    }
-
-    /// Asks, and after two questions over a working seam without an answer goes on without.
-    fn fence_again(&mut self, number: u8) {
-        let now = self.now;
-        let due = |fencing: &Fencing| fencing.due <= now;
-        let all = std::mem::take(&mut self.schedulers[usize::from(number)].fencing);
-        let (due, later): (Vec<_>, Vec<_>) = all.into_iter().partition(due);
-        self.schedulers[usize::from(number)].fencing = later;
-        let back_at = self.network.back_at(Actor::Scheduler(number));
-        for mut fencing in due {
-            let whole = back_at.plus_ms(FENCE_TIMEOUT_MS) <= now;
-            fencing.asked += u32::from(std::mem::take(&mut fencing.open) && whole);
-            let Some(ingress) = fencing.ingress.filter(|_| fencing.asked < 2) else {
-                self.schedulers[usize::from(number)]
-                    .core
-                    .fence_answer(&fencing.attempt, None, now);
-                continue;
-            };
-            let Attempt { request_id, attempt } = fencing.attempt.clone();
-            self.send(
-                Actor::Scheduler(number),
-                ingress,
-                Message::AskFence(request_id, attempt, Actor::Scheduler(number)),
-            );
-            fencing.open = true;
-            fencing.due = now.plus_ms(FENCE_TIMEOUT_MS);
-            self.schedulers[usize::from(number)].fencing.push(fencing);
-        }
-    }
-
     fn plan_scheduler(&mut self, number: u8) {
         let scheduler = &self.schedulers[usize::from(number)];
         let beat = scheduler
@@ -334,8 +201,11 @@ impl World {
             .map(|_| scheduler.beat_at.plus_ms(scheduler.config.heartbeat_ms as i64));
         let fencing = scheduler.fencing.iter().map(|fencing| fencing.due).min();
         let settling = (!scheduler.settling.is_empty()).then(|| self.now.plus_ms(100));
+        let behind = scheduler.is_behind(&self.log).then(|| self.now.plus_ms(1));
+        let deciding = scheduler.led.is_some() && scheduler.ends.is_none();
         let wakes = [
-            scheduler.core.next_wakeup(),
+            behind,
+            scheduler.core.next_wakeup().filter(|_| deciding),
             scheduler.leadership.claim_due(),
             beat,
             fencing,
@@ -396,8 +266,8 @@ impl World {
 
     /// The scheduler that leads and may decide, if there is one.
     pub(crate) fn leader(&self) -> Option<&Scheduler> {
-        self.schedulers
-            .iter()
-            .find(|scheduler| scheduler.led.is_some() && scheduler.leadership.may_act(self.now))
+        self.schedulers.iter().find(|scheduler| {
+            scheduler.ends.is_none() && scheduler.led.is_some() && scheduler.leadership.may_act(self.now)
+        })
     }
 }

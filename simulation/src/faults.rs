@@ -1,0 +1,77 @@
+//! What a schedule does to the system, and processes that start again after it.
+
+use rand::Rng;
+
+use crate::happening::Happening;
+use crate::ingress::Ingress;
+use crate::schedule::{Actor, What};
+use crate::scheduler::Scheduler;
+use crate::worker::Worker;
+use crate::world::{Life, World};
+
+impl World {
+    pub(crate) fn event(&mut self, event: What) {
+        self.note(|| format!("--- {event:?}"));
+        match event {
+            What::Ask {
+                streamed,
+                tokens,
+                within,
+                question,
+            } => self.ask(streamed, tokens, within, question),
+            What::Leave(client) => self.leave(usize::from(client)),
+            What::Crash(actor, dead_for) => {
+                self.lives[actor.index()] = Life::default();
+                if let Actor::Ingress(number) = actor {
+                    self.break_connections(number);
+                }
+                self.push(self.now.plus_ms(dead_for), Happening::Start(actor));
+            }
+            What::Zombie(actor, frozen_for) => {
+                let life = &mut self.lives[actor.index()];
+                life.frozen_until = life.frozen_until.max(self.now.plus_ms(frozen_for));
+            }
+            What::Rough(lasting) => self.network.rough_until = self.now.plus_ms(lasting),
+            What::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
+            What::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
+            What::Duplicate(actor) => self.reread(actor),
+        }
+    }
+
+    pub(crate) fn start(&mut self, actor: Actor) {
+        if self.life(actor).epoch != 0 {
+            return;
+        }
+        let epoch = self.now.0;
+        self.lives[actor.index()] = Life {
+            epoch,
+            ..Life::default()
+        };
+        match actor {
+            Actor::Ingress(number) => self.ingresses[usize::from(number)] = Ingress::new(number),
+            Actor::Planner => self.planner.crash(),
+            Actor::CacheService => self.cache_service.crash(),
+            Actor::Scheduler(number) => self.schedulers[usize::from(number)] = Scheduler::new(number, epoch),
+            Actor::Worker(number) => {
+                let from = self.random.random_range(0..=4);
+                self.workers[usize::from(number)] = Worker::restarted(number, epoch, &self.log, from);
+            }
+            // Its position is committed with its rows; a step back is what `reread` is for.
+            Actor::TraceSink => {}
+        }
+        self.wake(actor, self.now);
+    }
+
+    /// A rebalance: read again what was read already.
+    fn reread(&mut self, actor: Actor) {
+        let back = self.random.random_range(1..4);
+        match actor {
+            Actor::Planner => self.planner.reread(back),
+            Actor::CacheService => self.cache_service.reread(back),
+            Actor::TraceSink => self.sink.reread(back),
+            Actor::Worker(number) => self.workers[usize::from(number)].reread(back),
+            Actor::Ingress(_) | Actor::Scheduler(_) => return,
+        }
+        self.wake(actor, self.now);
+    }
+}

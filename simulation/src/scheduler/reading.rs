@@ -1,0 +1,145 @@
+//! Inputs are read bit by bit, at a takeover and after it.
+
+use relay_scheduler::core::{At, Ends, Input, Offer};
+use relay_schemas::TimestampMs;
+
+use super::{BODY_BYTES, Scheduler};
+use crate::log::Log;
+use crate::world::World;
+
+impl Scheduler {
+    /// Opens a core on the newest snapshot of the log, and notes what must be folded before it decides.
+    pub(super) fn open(&mut self, log: &Log) {
+        let fresh = Self::new(self.number, self.start);
+        self.core = fresh.core;
+        (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
+        let snapshots = log
+            .scheduler
+            .iter()
+            .filter_map(|(_, record)| record.snapshot.as_ref());
+        if let Some(snapshot) = snapshots.last() {
+            self.core.restore(snapshot);
+        }
+        let overlap = self.config.ended_overlap;
+        let offsets = self.core.offsets().clone();
+        self.next = Input::ALL
+            .into_iter()
+            .map(|input| (input, offsets.next(input, 0)))
+            .collect();
+        self.next.insert(Input::Ready, self.core.ready_from(0));
+        let ended = offsets.next(Input::Outcomes, 0) - overlap;
+        self.next.insert(Input::Outcomes, ended.max(0));
+        let mut ends = Ends::default();
+        for (input, end) in [
+            (Input::Outcomes, log.outcomes.end()),
+            (Input::WorkShort, log.short.end()),
+            (Input::WorkLong, log.long.end()),
+            (Input::Ready, log.ready.end()),
+        ] {
+            ends.add(input, 0, end);
+        }
+        self.ends = Some(ends);
+    }
+
+    /// Whether `input` is read on now, as the shell's loop has it: outcomes after the work that they end, offers while there is room.
+    fn reads(&self, input: Input) -> bool {
+        match input {
+            Input::Outcomes => self
+                .ends
+                .as_ref()
+                .is_none_or(|ends| ends.work_is_folded(&self.core)),
+            Input::Ready => !self.core.is_full(),
+            Input::WorkShort | Input::WorkLong => true,
+        }
+    }
+
+    /// Folds at most `most` records of `input`.
+    pub(super) fn fold_some(&mut self, input: Input, most: usize, log: &Log, now: TimestampMs) {
+        for _ in 0..most {
+            if !self.reads(input) || !self.fold(input, log, now) {
+                return;
+            }
+        }
+    }
+
+    /// Whether it has something to read.
+    pub(super) fn is_behind(&self, log: &Log) -> bool {
+        let end = |input: Input| match input {
+            Input::Ready => log.ready.end(),
+            Input::WorkShort => log.short.end(),
+            Input::WorkLong => log.long.end(),
+            Input::Outcomes => log.outcomes.end(),
+        };
+        let unread = |input: &Input| {
+            self.reads(*input) && self.next.get(input).is_some_and(|next| *next < end(*input))
+        };
+        self.led.is_some() && Input::ALL.iter().any(unread)
+    }
+
+    /// Whether it has read every outcome there is.
+    pub fn has_settled(&self, log: &Log) -> bool {
+        self.next[&Input::Outcomes] == log.outcomes.end()
+    }
+
+    /// Folds the next record of `input`; false if there is none.
+    fn fold(&mut self, input: Input, log: &Log, now: TimestampMs) -> bool {
+        let next = self.next.entry(input).or_default();
+        let at = At {
+            partition: 0,
+            offset: *next,
+        };
+        match input {
+            Input::Ready => {
+                let Some(ready) = log.ready.get(at.offset) else {
+                    return false;
+                };
+                if self.core.wants(at) {
+                    let offer = Offer {
+                        ready: ready.clone(),
+                        at,
+                        bytes: BODY_BYTES,
+                        queued_at: now,
+                        trace: None,
+                    };
+                    self.core.offer(offer, now);
+                }
+            }
+            Input::WorkShort | Input::WorkLong => {
+                let short = input == Input::WorkShort;
+                let topic = if short { &log.short } else { &log.long };
+                let Some((work, ready_at)) = topic.get(at.offset) else {
+                    return false;
+                };
+                let (id, lease) = (&work.request.request_id, &work.lease);
+                let core = &mut self.core;
+                if !core.work_read_back(id, lease.attempt, lease.scheduler_epoch, input, at) {
+                    core.work(work.clone(), input, at, *ready_at, now);
+                }
+            }
+            Input::Outcomes => {
+                let Some(outcome) = log.outcomes.get(at.offset) else {
+                    return false;
+                };
+                self.core.outcome(outcome, at);
+            }
+        }
+        *next += 1;
+        true
+    }
+}
+
+impl World {
+    /// Begins to decide once all that a predecessor did is known.
+    pub(super) fn recovered(&mut self, number: u8) {
+        let now = self.now;
+        let scheduler = &mut self.schedulers[usize::from(number)];
+        let (Some(ends), Some(epoch)) = (&scheduler.ends, scheduler.led) else {
+            return;
+        };
+        if ends.are_folded(&scheduler.core) {
+            scheduler.ends = None;
+            scheduler.core.lead(epoch, now);
+            self.note(|| format!("scheduler-{number} has recovered"));
+        }
+    }
+}
