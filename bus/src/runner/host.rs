@@ -78,6 +78,11 @@ impl<S: Stage> Host<S> {
         let mut outages = self.attempts.outages.watch();
         let mut drained = false;
         loop {
+            // Asked, not only awaited: what came in at the moment of the drain is not begun.
+            if !drained && shutdown.is_draining() {
+                drained = true;
+                self.intake.forget_waiting();
+            }
             let open = !drained && !self.attempts.outages.any();
             if open {
                 self.begin();
@@ -92,10 +97,7 @@ impl<S: Stage> Host<S> {
                 delivered = under_way(&mut self.publishing) => self.on_delivered(delivered?),
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
                 _ = outages.changed() => {}
-                () = &mut draining, if !drained => {
-                    drained = true;
-                    self.intake.forget_waiting();
-                }
+                () = &mut draining, if !drained => {}
                 () = &mut grace_over => return Ok(()),
             }
             self.publish();
