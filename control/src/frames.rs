@@ -1,7 +1,7 @@
 //! Answers on their way to the ingress that waits: cut into frames that fit, the last one with the end.
 
-use relay_lifecycle::{final_of, sure_until};
-use relay_schemas::{Final, Frame, Outcome, TimestampMs, TokenCount, encode};
+use relay_lifecycle::final_of;
+use relay_schemas::{Final, Frame, Outcome, TokenCount, encode};
 
 use crate::{Control, send};
 
@@ -82,18 +82,15 @@ fn within(mut end: Final, max_payload: usize) -> Final {
 }
 
 /// Sends the end of `outcome`'s run to the ingress that waits for it, if one does. What fails is logged and given up:
-/// ingress asks when frames are missing. Of a success that may not have
-/// been the first only an empty frame is sent: it puts any other run that ingress follows in doubt.
+/// the log tells ingress how it ended.
 pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, with_text: bool) {
     let request = outcome.request.as_ref();
     let Some(reply_to) = request.and_then(|request| request.reply_to.as_deref()) else {
         return;
     };
-    let sure = TimestampMs::now() < sure_until(outcome);
-    for mut frame in final_frames(outcome, first_seq, with_text && sure, control.max_payload()) {
-        frame.end = frame.end.filter(|_| sure);
+    for frame in final_frames(outcome, first_seq, with_text, control.max_payload()) {
         if let Err(error) = send(control, reply_to, &frame).await {
-            tracing::warn!(request_id = %outcome.request_id, %error, "the final frame could not be sent; ingress will ask");
+            tracing::warn!(request_id = %outcome.request_id, %error, "the final frame could not be sent; the log will tell");
             return;
         }
     }

@@ -40,6 +40,8 @@ pub struct Gateway {
     pub tasks: TaskTracker,
     /// Whether reply frames reach it.
     listening: AtomicBool,
+    /// Whether it reads outcomes.
+    following: AtomicBool,
     /// Whether the log answered when it was last looked at.
     bus_answers: AtomicBool,
     /// Whether the control seam answered when it was last looked at.
@@ -54,6 +56,8 @@ pub mod dependency {
     pub const CONTROL: &str = "control";
     /// The reply subscription on it.
     pub const REPLIES: &str = "replies";
+    /// The log's outcomes, read on and on.
+    pub const OUTCOMES: &str = "outcomes";
 }
 
 impl Gateway {
@@ -63,7 +67,12 @@ impl Gateway {
     /// If its metrics are registered already.
     pub fn new(config: Config, deps: Deps) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::new(&deps.runtime.metrics)?;
-        for name in [dependency::BUS, dependency::CONTROL, dependency::REPLIES] {
+        for name in [
+            dependency::BUS,
+            dependency::CONTROL,
+            dependency::REPLIES,
+            dependency::OUTCOMES,
+        ] {
             deps.runtime.health.down(name, "not reached yet");
         }
         let refused = Refused::new(config.refused_per_second);
@@ -78,6 +87,7 @@ impl Gateway {
             control: deps.control,
             tasks: TaskTracker::new(),
             listening: AtomicBool::new(false),
+            following: AtomicBool::new(false),
             bus_answers: AtomicBool::new(false),
             control_answers: AtomicBool::new(false),
             config,
@@ -89,9 +99,10 @@ impl Gateway {
         Duration::from_millis(self.config.ask_timeout_ms)
     }
 
-    /// Whether reply frames reach this ingress now: a subscription outlives a lost connection, so both are looked at.
+    /// Whether answers reach this ingress now. A subscription outlives a lost connection, so both are looked at.
     pub fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Acquire) && self.control_answers.load(Ordering::Acquire)
+        let frames = self.listening.load(Ordering::Acquire) && self.control_answers.load(Ordering::Acquire);
+        frames && self.following.load(Ordering::Acquire)
     }
 
     /// Whether the log answered when it was last looked at.
@@ -126,11 +137,20 @@ impl Gateway {
 
     /// Says whether reply frames reach this ingress.
     pub fn set_listening(&self, listening: bool, why: &str) {
-        self.listening.store(listening, Ordering::Release);
-        if listening {
-            self.runtime.health.up(dependency::REPLIES);
+        self.set(&self.listening, dependency::REPLIES, listening, why);
+    }
+
+    /// Says whether this ingress reads how requests end.
+    pub fn set_following(&self, following: bool, why: &str) {
+        self.set(&self.following, dependency::OUTCOMES, following, why);
+    }
+
+    fn set(&self, flag: &AtomicBool, name: &'static str, up: bool, why: &str) {
+        flag.store(up, Ordering::Release);
+        if up {
+            self.runtime.health.up(name);
         } else {
-            self.runtime.health.down(dependency::REPLIES, why);
+            self.runtime.health.down(name, why);
         }
     }
 }

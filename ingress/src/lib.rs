@@ -1,8 +1,8 @@
-//! Consumes HTTP requests and `relay.batch.requests.v1`, produces `relay.requests.v1` and `relay.batch.results.v1`, and
+//! Consumes HTTP requests, `relay.batch.requests.v1` and `relay.outcomes.v1`, produces `relay.requests.v1` and `relay.batch.results.v1`, and
 //! owns the wait for an answer; if it dies, accepted requests run on to their end, and clients ask again by idempotency key.
 //!
 //! The way of a request: [`http`] reads it, `canonical` checks and hashes it, `accept` makes it durable, `slot` follows its
-//! answer, `http::stream` writes it out. `gone` deals with clients that hang up, [`batch`] with those that do not wait.
+//! answer, `outcomes` reads how it ended, `http::stream` writes it out. `gone` deals with clients that hang up, [`batch`] with those that do not wait.
 
 mod accept;
 mod answer;
@@ -16,6 +16,7 @@ mod heard;
 pub mod http;
 mod limits;
 mod metrics;
+mod outcomes;
 mod probes;
 mod questions;
 mod refusal;
@@ -96,6 +97,7 @@ async fn background(gateway: &Arc<Gateway>) {
     tokio::join!(
         replies::listen(Arc::clone(gateway)),
         replies::answer_fences(Arc::clone(gateway)),
+        outcomes::follow(Arc::clone(gateway)),
         heard::listen(Arc::clone(gateway)),
         probes::run(Arc::clone(gateway)),
     );

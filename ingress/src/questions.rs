@@ -19,8 +19,9 @@ pub fn put(gateway: &Arc<Gateway>, slot: &Arc<Slot>, questions: Vec<Question>) {
 async fn put_one(gateway: &Gateway, slot: &Slot, question: Question) {
     match question {
         Question::Winner => {
-            let outcome = winner(gateway, &slot.request_id).await;
-            slot.on_winner(outcome.as_ref(), TimestampMs::now());
+            if let Some(outcome) = winner(gateway, &slot.request_id).await {
+                slot.on_winner(&outcome, TimestampMs::now());
+            }
         }
         Question::Replay { run, from_seq } => {
             gateway.metrics.questions.with_label_values(&["worker"]).inc();

@@ -86,7 +86,8 @@ impl Routes {
         }
     }
 
-    fn slots(&self, request: &RequestId) -> Vec<Arc<Slot>> {
+    /// Who waits for this request.
+    pub fn slots(&self, request: &RequestId) -> Vec<Arc<Slot>> {
         let shard = self.shard(request).lock();
         shard.get(request).cloned().unwrap_or_default()
     }

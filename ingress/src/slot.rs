@@ -56,6 +56,8 @@ pub struct Slot {
     pub request_id: RequestId,
     /// Hash of the request's canonical form.
     pub request_hash: String,
+    /// Whether the client chose the id, by an idempotency key: then the log may hold an end from before this ingress read it.
+    keyed: bool,
     most_unread: usize,
     state: Mutex<State>,
     wake: Notify,
@@ -77,6 +79,7 @@ impl Slot {
         Self {
             request_id: request.request_id.clone(),
             request_hash: request.request_hash.clone(),
+            keyed: request.idempotency_key.is_some(),
             most_unread,
             state: Mutex::new(State {
                 follower: Follower::new(patience, request.stream, request.accepted_at),
@@ -104,8 +107,18 @@ impl Slot {
         self.wake.notify_one();
     }
 
-    /// The sink answered.
-    pub fn on_winner(&self, outcome: Option<&Outcome>, now: TimestampMs) {
+    /// The log holds an outcome, where it could be read: the first one that this ingress reads of a fresh id is the winner;
+    /// of any other the sink is asked.
+    pub fn on_outcome(&self, outcome: Option<&Outcome>, now: TimestampMs) {
+        if let Some(outcome) = outcome.filter(|_| !self.keyed) {
+            return self.on_winner(outcome, now);
+        }
+        self.state.lock().follower.on_recorded(now);
+        self.wake.notify_one();
+    }
+
+    /// The winner is known.
+    pub fn on_winner(&self, outcome: &Outcome, now: TimestampMs) {
         let mut state = self.state.lock();
         let steps = state.follower.on_winner(outcome, now);
         self.apply(&mut state, steps);

@@ -93,10 +93,11 @@ impl Waiter {
         }
     }
 
-    /// The sink may know what no frame told; whoever still holds the request is told that it is too late.
+    /// The sink may know what the log did not tell in time; whoever still holds the request is told that it is too late.
     async fn time_out(&mut self) -> Happened {
-        let outcome = questions::winner(&self.gateway, &self.slot.request_id).await;
-        self.slot.on_winner(outcome.as_ref(), TimestampMs::now());
+        if let Some(outcome) = questions::winner(&self.gateway, &self.slot.request_id).await {
+            self.slot.on_winner(&outcome, TimestampMs::now());
+        }
         let ready = self.slot.take(TimestampMs::now());
         if !ready.text.is_empty() {
             return Happened::Text(ready.text);

@@ -8,7 +8,7 @@ use relay_bus::topics;
 use relay_control::{Heard, ask, subjects};
 use relay_lifecycle::final_of;
 use relay_schemas::{
-    FenceAnswer, FenceQuery, Final, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, WorkerStatus,
+    FenceAnswer, FenceQuery, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, WorkerStatus,
 };
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
@@ -20,10 +20,6 @@ fn stable(text: &str, request: &Request) -> String {
     let created = (request.accepted_at.0 / 1_000).to_string();
     text.replace(request.request_id.as_str(), "REQUEST")
         .replace(&format!("\"created\":{created}"), "\"created\":NOW")
-}
-
-fn end(request: &Request) -> Final {
-    final_of(&completed(request, ""))
 }
 
 #[tokio::test]
@@ -59,11 +55,11 @@ async fn a_stream_brings_role_pieces_finish_reason_and_done() {
     let mut open = house.open(&[("x-tenant-id", "acme")], STREAM).await;
     let request = house.accepted().await;
     assert_eq!((request.tenant.as_str(), request.stream), ("acme", true));
-    house.frame(&request, 0, "Hel", None).await;
+    house.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
-    house.frame(&request, 1, "lo", None).await;
+    house.frame(&request, 1, "lo").await;
     open.until("\"lo\"").await;
-    house.frame(&request, 2, "", Some(end(&request))).await;
+    house.end(&request, 2, &completed(&request, "Hello")).await;
     let response = open.rest().await;
     assert_eq!(
         response.header("content-type"),
@@ -96,9 +92,7 @@ async fn a_failure_before_the_first_token_is_a_plain_status() {
         let (response, ()) = tokio::join!(house.chat(&[], body), async {
             let request = house.accepted().await;
             let outcome = failed(&request, Service::Scheduler, status, code);
-            house
-                .frame_of(&request, &outcome.run, 0, "", Some(final_of(&outcome)))
-                .await;
+            house.end(&request, 0, &outcome).await;
         });
         assert_eq!((response.status, response.code().as_str()), (http, code));
         let rejected = status == OutcomeStatus::Rejected;
@@ -117,8 +111,10 @@ async fn a_failure_after_the_first_token_is_an_event_without_done() {
     let (response, request) = tokio::join!(house.chat(&[], STREAM), async {
         let request = house.accepted().await;
         let outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
-        house.frame(&request, 0, "Hel", None).await;
-        house.frame(&request, 1, "", Some(final_of(&outcome))).await;
+        house.frame(&request, 0, "Hel").await;
+        // The log may be faster than the frame.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        house.end(&request, 1, &outcome).await;
         request
     });
     assert_eq!(response.status, 200);
@@ -133,9 +129,7 @@ async fn a_long_wait_brings_headers_and_comments_and_later_failures_come_in_the_
     let request = house.accepted().await;
     open.until(": keep-alive\n\n").await;
     let outcome = failed(&request, Service::Scheduler, OutcomeStatus::Failed, "worker_lost");
-    house
-        .frame_of(&request, &outcome.run, 0, "", Some(final_of(&outcome)))
-        .await;
+    house.end(&request, 0, &outcome).await;
     let response = open.rest().await;
     assert_eq!(response.status, 200);
     assert!(
@@ -174,16 +168,15 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
     tokio::select! {
         _ = serve => unreachable!("it serves until it is dropped"),
         () = async {
-            house.frame(&request, 0, "Hel", None).await;
-            house.frame(&request, 2, "o", Some(end(&request))).await;
-            open.until("[DONE]").await;
+            house.frame(&request, 0, "Hel").await;
+            house.frame(&request, 2, "o").await;
+            open.until("\"content\":\"lo\"").await;
         } => {}
     }
-    assert!(open.so_far().contains("\"content\":\"lo\""), "{}", open.so_far());
 }
 
 #[tokio::test]
-async fn a_lost_end_is_found_in_the_record() {
+async fn an_end_that_the_log_does_not_tell_is_found_by_asking_the_sink() {
     let house = House::with(|config| config.silence_ms = 30).await;
     house.serve_sink().await;
     let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
@@ -196,18 +189,79 @@ async fn a_lost_end_is_found_in_the_record() {
     );
 }
 
+/// What no frame can tell: that its run was the first to end.
+#[tokio::test]
+async fn the_first_outcome_in_the_log_is_told_whatever_the_frames_say() {
+    let house = House::new().await;
+    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
+        let request = house.accepted().await;
+        let lost = completed(&request, "of the run that lost");
+        house
+            .frame_of(
+                &request,
+                &worker(1),
+                0,
+                "of the run that lost",
+                Some(final_of(&lost)),
+            )
+            .await;
+        let mut won = completed(&request, "of the run that won");
+        won.run = worker(2);
+        house.append(&won);
+        house.append(&lost);
+    });
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        "of the run that won"
+    );
+}
+
+/// An id that a client chose may have ended before this ingress read the log.
+#[tokio::test]
+async fn under_an_idempotency_key_only_the_sink_tells_the_winner() {
+    let house = House::new().await;
+    house.serve_sink().await;
+    let (response, ()) = tokio::join!(house.chat(&[("idempotency-key", "k")], WHOLE), async {
+        let request = house.accepted().await;
+        house.complete(&request, "the second time").await;
+        house.record(completed(&request, "the first time"));
+    });
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        "the first time"
+    );
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
+    let house = House::with(|config| config.silence_ms = 3_600_000).await;
+    house.serve_sink().await;
+    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
+        let request = house.accepted().await;
+        house.record(completed(&request, "from the sink"));
+        let mut headers = relay_bus::Headers::default();
+        headers.set(
+            relay_bus::header::REQUEST_ID,
+            request.request_id.as_str().to_owned(),
+        );
+        house.append_record(headers, bytes::Bytes::from_static(b"garbage"));
+    });
+    assert_eq!(
+        response.json()["choices"][0]["message"]["content"],
+        "from the sink"
+    );
+}
+
 #[tokio::test]
 async fn another_winner_than_the_run_shown_is_an_error_event() {
     let house = House::new().await;
-    house.serve_sink().await;
     let mut open = house.open(&[], STREAM).await;
     let request = house.accepted().await;
-    house.frame(&request, 0, "Hel", None).await;
+    house.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
     let mut won = completed(&request, "Other");
     won.run.attempt = 2;
-    house.record(won);
-    house.frame_of(&request, &worker(2), 0, "Oth", None).await;
+    house.append(&won);
     let response = open.rest().await;
     assert!(response.text().contains("answer_diverged"), "{}", response.text());
     assert!(!response.text().contains("[DONE]"));
@@ -229,21 +283,17 @@ async fn the_scheduler_learns_whether_the_client_saw_a_token() {
 
     let mut open = house.open(&[], STREAM).await;
     let seen = house.accepted().await;
-    house.frame(&seen, 0, "Hel", None).await;
+    house.frame(&seen, 0, "Hel").await;
     open.until("Hel").await;
     assert_eq!(fence(&seen).await, answer(true, true));
 
-    house.serve_sink().await;
     let (response, ()) = tokio::join!(house.chat(&[], STREAM), async {
         let unseen = house.accepted().await;
         assert_eq!(fence(&unseen).await, answer(true, false));
-        house.frame(&unseen, 0, "zombie", Some(end(&unseen))).await;
+        house.frame(&unseen, 0, "zombie").await;
         let mut won = completed(&unseen, "second");
         won.run = worker(2);
-        house.record(won);
-        house
-            .frame_of(&unseen, &worker(2), 0, "second", Some(end(&unseen)))
-            .await;
+        house.end(&unseen, 0, &won).await;
     });
     assert!(response.text().contains("second") && !response.text().contains("zombie"));
 
@@ -261,7 +311,7 @@ async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_
         let mut open = house.open(&[], body).await;
         let request = house.accepted().await;
         if body == STREAM {
-            house.frame(&request, 0, "Hel", None).await;
+            house.frame(&request, 0, "Hel").await;
             open.until("Hel").await;
         }
         drop(open);
@@ -281,8 +331,7 @@ async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_
             "its request has not ended"
         );
         let outcome = failed(&request, Service::Workers, OutcomeStatus::Cancelled, "cancelled");
-        let seq = u32::from(body == STREAM);
-        house.frame(&request, seq, "", Some(final_of(&outcome))).await;
+        house.end(&request, u32::from(body == STREAM), &outcome).await;
         eventually(async || {
             let free = house.chat(&[("x-relay-deadline-ms", "1")], "{}").await.status == 400;
             free.then_some(())
@@ -397,7 +446,7 @@ async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
     let mut house = House::new().await;
     let mut open = house.open(&[], STREAM).await;
     let request = house.accepted().await;
-    house.frame(&request, 0, "Hel", None).await;
+    house.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
     house.runtime.shutdown.drain();
     eventually(async || {
@@ -407,7 +456,7 @@ async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
             .then_some(())
     })
     .await;
-    house.frame(&request, 1, "lo", Some(end(&request))).await;
+    house.end(&request, 1, &completed(&request, "Hello")).await;
     assert!(open.rest().await.text().ends_with("data: [DONE]\n\n"));
     let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;
     ended.unwrap().unwrap().unwrap();
@@ -418,7 +467,7 @@ async fn a_drain_does_not_wait_longer_than_its_grace() {
     let mut house = House::with(|config| config.grace_ms = 50).await;
     let mut open = house.open(&[], STREAM).await;
     let request = house.accepted().await;
-    house.frame(&request, 0, "Hel", None).await;
+    house.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
     house.runtime.shutdown.drain();
     let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;

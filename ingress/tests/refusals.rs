@@ -181,6 +181,7 @@ async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
     let key = [("idempotency-key", "order-66"), ("x-tenant-id", "acme")];
     let (first, request) = tokio::join!(house.chat(&key, WHOLE), async {
         let request = house.accepted().await;
+        house.record(completed(&request, "once"));
         house.complete(&request, "once").await;
         request
     });
@@ -191,7 +192,6 @@ async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
             .as_deref()
             .is_some_and(|key| key.len() == 64)
     );
-    house.record(completed(&request, "once"));
 
     let again = house.chat(&key, WHOLE).await;
     assert_eq!(again.json()["choices"], first.json()["choices"]);
@@ -225,7 +225,7 @@ async fn a_repeat_meets_the_request_that_still_runs_here() {
     let key = [("idempotency-key", "k")];
     let mut first = house.open(&key, STREAM).await;
     let request = house.accepted().await;
-    house.frame(&request, 0, "Hel", None).await;
+    house.frame(&request, 0, "Hel").await;
     first.until("Hel").await;
     assert_eq!(
         house.chat(&key, OTHER).await.status,
@@ -239,14 +239,7 @@ async fn a_repeat_meets_the_request_that_still_runs_here() {
         })
         .await;
         house.record(completed(&request, "Hello"));
-        house
-            .frame(
-                &request,
-                1,
-                "lo",
-                Some(relay_lifecycle::final_of(&completed(&request, ""))),
-            )
-            .await;
+        house.end(&request, 1, &completed(&request, "Hello")).await;
     });
     assert_eq!(again.json()["choices"][0]["message"]["content"], "Hello");
     assert!(first.rest().await.text().contains("[DONE]"));

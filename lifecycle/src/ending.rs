@@ -5,7 +5,6 @@ use relay_schemas::{
     TimestampMs, Timings, Usage, Work,
 };
 
-use crate::is_success;
 use crate::life::Event;
 
 /// All that is known of a request at the stage that ends it.
@@ -123,29 +122,6 @@ pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outc
     outcome
 }
 
-/// How far the clocks of two hosts may lie apart, milliseconds.
-const CLOCKS_DIFFER_MS: i64 = 500;
-
-/// For so long after it was accepted a request is looked up for the first time, and not again after a crash or a rebalance,
-/// milliseconds. (Not after it was planned: one that is read again is planned again.)
-const READ_ONCE_MS: i64 = 250;
-
-/// Until when an acknowledged success is sure to be the first outcome, as far as time goes. From the deadline on, a stage
-/// that reads the request again may have said `expired` before it; and what the cache answers late, it may have handed on to
-/// a worker before a crash. Whoever is later leaves the end to be asked for.
-pub fn sure_until(outcome: &Outcome) -> TimestampMs {
-    let Some(request) = outcome.request.as_ref().filter(|_| is_success(outcome.status)) else {
-        return TimestampMs(i64::MAX);
-    };
-    let planned = outcome.planning.as_ref().map(|planning| planning.plan.deadline);
-    let deadline = planned.map_or(request.deadline, |planned| planned.min(request.deadline));
-    let sure = deadline.plus_ms(-CLOCKS_DIFFER_MS);
-    if outcome.status == OutcomeStatus::Cached {
-        return sure.min(request.accepted_at.plus_ms(READ_ONCE_MS));
-    }
-    sure
-}
-
 /// What the last frame of a run says about its outcome.
 pub fn final_of(outcome: &Outcome) -> Final {
     let answer = outcome.answer.as_ref();
@@ -162,11 +138,13 @@ pub fn final_of(outcome: &Outcome) -> Final {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::{CacheFlags, Class, Decoding, Plan, Planning, Service, TokenCount, Verifier};
+    use relay_schemas::{Class, Service, TokenCount};
 
     use super::*;
 
-    fn planned(deadline: i64, plan_deadline: i64) -> Planned {
+    #[test]
+    #[should_panic(expected = "is not theirs to say")]
+    fn an_end_by_someone_who_does_not_have_the_request_is_a_bug() {
         let request = Request {
             request_id: "r".into(),
             tenant: "t".into(),
@@ -180,86 +158,18 @@ mod tests {
             requested_tokens: None,
             temperature: None,
             accepted_at: TimestampMs(1),
-            deadline: TimestampMs(deadline),
+            deadline: TimestampMs(9),
             reply_to: None,
             idempotency_key: None,
             batch: None,
         };
-        let decoding = Decoding {
-            profile: "plain".to_owned(),
-            max_tokens: TokenCount(1),
-            temperature: 0.0,
-            top_p: None,
-            top_k: None,
-            seed: None,
-            stop: Vec::new(),
-        };
-        let plan = Plan {
-            policy_version: "p@1".to_owned(),
-            tier: "standard".to_owned(),
-            candidates: Vec::new(),
-            decoding,
-            lane_threshold_tokens: TokenCount(1),
-            predicted_tokens: TokenCount(1),
-            slo_ttft_ms: 1,
-            deadline: TimestampMs(plan_deadline),
-            cache: CacheFlags {
-                exact: false,
-                semantic: false,
-                ttl_ms: 0,
-            },
-            verifier: Verifier::Off,
-            signature: String::new(),
-            plan_hash: String::new(),
-        };
-        let planning = Planning {
-            plan,
-            rules: Vec::new(),
-            adjustments: Vec::new(),
-            planned_at: TimestampMs(1),
-        };
-        Planned { request, planning }
-    }
-
-    fn run(service: Service) -> Run {
-        Run {
-            service,
+        let worker = Run {
+            service: Service::Workers,
             instance: "i".into(),
             epoch: 1,
             attempt: 1,
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "is not theirs to say")]
-    fn an_end_by_someone_who_does_not_have_the_request_is_a_bug() {
+        };
         let completed = Ending::of(OutcomeStatus::Completed);
-        end(
-            Known::Planned(&planned(9, 9)),
-            run(Service::Workers),
-            completed,
-            TimestampMs(1),
-        );
-    }
-
-    /// Found by the simulation, seeds 127216 and 225317: at the deadline a `planned` record was read again and expired,
-    /// just before the outcome of the worker that had its successor. Seed 159900: after a crash the cache service found an
-    /// answer to a request that it had handed on, and a worker had ended. Seed 156584: so it did after the planner had planned
-    /// that request anew.
-    #[test]
-    fn a_success_is_sure_until_the_earlier_deadline_a_hit_for_a_moment_and_a_failure_always() {
-        for (deadline, plan_deadline, sure) in [(10_000, 20_000, 9_500), (20_000, 10_000, 9_500)] {
-            let planned = planned(deadline, plan_deadline);
-            let expired = Ending::of(OutcomeStatus::Expired);
-            let known = Known::Planned(&planned);
-            let mut outcome = end(known, run(Service::Planner), expired, TimestampMs(1));
-            assert_eq!(sure_until(&outcome), TimestampMs(i64::MAX));
-            outcome.status = OutcomeStatus::Completed;
-            outcome.planning = Some(planned.planning);
-            assert_eq!(sure_until(&outcome), TimestampMs(sure));
-            outcome.status = OutcomeStatus::Cached;
-            let accepted_at = outcome.request.as_ref().expect("it was planned").accepted_at;
-            assert_eq!(sure_until(&outcome), accepted_at.plus_ms(READ_ONCE_MS));
-        }
+        end(Known::Request(&request), worker, completed, TimestampMs(1));
     }
 }

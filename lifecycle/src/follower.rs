@@ -1,9 +1,10 @@
 //! Follows one answer on its way to the client: orders frames, sees what is missing, and decides what may be shown.
 //!
 //! The control seam may lose, repeat and reorder frames, and two workers may run the same request when a lease was
-//! revoked. The follower takes the first run it sees. Whenever it is *in doubt* (frames were lost that nobody replays, a
-//! second run, silence) it asks the sink who won and finishes from the winner alone, so that what a client sees finish
-//! is what the record says. Time comes in as an argument; what is to be done comes back as [`Step`]s.
+//! revoked. The follower shows the first run it sees, but believes no run's word about its end: only the *winner*, the
+//! first outcome of the request in the log, ends an answer, so that what a client sees finish is what the record says.
+//! Where the log does not bring the winner in time, the sink is asked. Time comes in as an argument; what is to be done
+//! comes back as [`Step`]s.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::final_of;
 /// How long the follower waits before it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// From a gap to the first question: reordered frames close most gaps by themselves.
+    /// From a gap, or a last frame, to the first question: most frames and winners come by themselves.
     pub gap_ms: i64,
     /// From the last frame to the question whether the request has ended; doubles while nothing is heard.
     pub silence_ms: i64,
@@ -59,7 +60,7 @@ pub enum Step {
         /// The first one that is missing.
         from_seq: u32,
     },
-    /// Ask the sink how the request ended and give the answer to [`Follower::on_winner`].
+    /// Ask the sink how the request ended; if it knows, give that to [`Follower::on_winner`].
     AskWinner,
 }
 
@@ -84,13 +85,12 @@ pub struct Follower {
     kept: String,
     /// Bytes shown.
     shown: usize,
-    /// The followed run's own end, once everything before it was read.
-    end: Option<Final>,
+    /// Whether all frames of the followed run were read.
+    whole: bool,
     /// The record's end, while its text is still missing.
     decided: Option<Final>,
     /// Attempts of workers up to this one are ignored.
     fenced: u32,
-    in_doubt: bool,
     ended: bool,
     quiet_at: TimestampMs,
     quiet_ms: i64,
@@ -109,10 +109,9 @@ impl Follower {
             ahead: BTreeMap::new(),
             kept: String::new(),
             shown: 0,
-            end: None,
+            whole: false,
             decided: None,
             fenced: 0,
-            in_doubt: false,
             ended: false,
             quiet_at: now.plus_ms(patience.silence_ms),
             quiet_ms: patience.silence_ms,
@@ -138,15 +137,12 @@ impl Follower {
     }
 
     /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
-    ///
-    /// A fenced worker may only have stood still, and its outcome may still come first: from now on every end is confirmed.
     pub fn fence(&mut self, attempt: u32) -> bool {
         if self.decided.is_some() {
             // The record names the run already: its frames are wanted, whoever fears that it is a zombie.
             return self.saw_token();
         }
         self.fenced = self.fenced.max(attempt);
-        self.in_doubt = true;
         let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
         if follows_fenced && !self.saw_token() && !self.ended {
             self.follow(None);
@@ -160,13 +156,14 @@ impl Follower {
             return Vec::new();
         }
         match &self.following {
-            None => self.begin(frame.run.clone()),
+            None => self.follow(Some(frame.run.clone())),
             Some(run) if *run == frame.run => {}
-            Some(_) => return self.on_second_run(now),
+            // Which of the two counts, the winner says.
+            Some(_) => return Vec::new(),
         }
         self.quiet_ms = self.patience.silence_ms;
         self.quiet_at = now.plus_ms(self.quiet_ms);
-        if frame.seq < self.next_seq || self.end.is_some() {
+        if frame.seq < self.next_seq || self.whole {
             return Vec::new();
         }
         if frame.seq > self.next_seq {
@@ -179,19 +176,26 @@ impl Follower {
         self.read_on(frame, now)
     }
 
-    /// Frames may have been lost here, and with them a request to fence: what this run says of its end must be confirmed.
+    /// Frames may have been lost here.
     pub fn on_lost(&mut self, now: TimestampMs) {
-        self.in_doubt = true;
         if self.following.is_some() {
             self.mend_at.get_or_insert(now.plus_ms(self.patience.gap_ms));
         }
     }
 
-    /// The sink answered. `None`: it knows of no end yet.
-    pub fn on_winner(&mut self, outcome: Option<&Outcome>, now: TimestampMs) -> Vec<Step> {
-        let Some(outcome) = outcome.filter(|_| !self.ended) else {
+    /// The log holds an outcome of this request, and only the sink can tell whether it is the winner: it is asked at once.
+    pub fn on_recorded(&mut self, now: TimestampMs) {
+        if self.decided.is_none() {
+            self.mends = 0;
+            self.mend_at = Some(now);
+        }
+    }
+
+    /// The winner is known: from the log, or from the sink. Whatever is said later is not the first.
+    pub fn on_winner(&mut self, outcome: &Outcome, now: TimestampMs) -> Vec<Step> {
+        if self.ended || self.decided.is_some() {
             return Vec::new();
-        };
+        }
         let end = final_of(outcome);
         let same_run = self.following.as_ref() == Some(&outcome.run);
         if !is_success(end.status) {
@@ -202,7 +206,7 @@ impl Follower {
         }
         match outcome.answer.as_ref().filter(|answer| !answer.text_dropped) {
             Some(answer) => self.finish_with(end, &answer.text),
-            None if same_run && self.end.is_some() => self.finish(end),
+            None if same_run && self.whole => self.finish(end),
             None => self.collect(outcome.run.clone(), end, now),
         }
     }
@@ -241,40 +245,24 @@ impl Follower {
         self.next_seq = 0;
         self.ahead.clear();
         self.kept.clear();
-        self.end = None;
+        self.whole = false;
         self.mends = 0;
         self.mend_at = None;
-    }
-
-    /// Follows the first run seen. A later attempt than the first means that one was revoked, and the question to fence
-    /// it may have been lost: its worker may still be the first to end.
-    fn begin(&mut self, run: Run) {
-        self.in_doubt |= run.service == Service::Workers && run.attempt > 1;
-        self.follow(Some(run));
-    }
-
-    fn on_second_run(&mut self, now: TimestampMs) -> Vec<Step> {
-        if !self.in_doubt || self.mend_at.is_none() {
-            self.in_doubt = true;
-            self.mends = 0;
-            self.mend_at = Some(now);
-        }
-        Vec::new()
     }
 
     /// Takes `frame`, which is the next one, and all held ones that follow it without a gap.
     fn read_on(&mut self, frame: Frame, now: TimestampMs) -> Vec<Step> {
         let mut text = frame.text;
-        let mut end = frame.end;
+        let mut whole = frame.end.is_some();
         self.next_seq = frame.seq.saturating_add(1);
         while let Some(next) = self.ahead.remove(&self.next_seq) {
             text.push_str(&next.text);
-            end = end.or(next.end);
+            whole |= next.end.is_some();
             self.next_seq = self.next_seq.saturating_add(1);
         }
         // What was held before the gap closed may be a duplicate of what a replay just brought.
         self.ahead = self.ahead.split_off(&self.next_seq);
-        self.end = end;
+        self.whole = whole;
         let mut steps = self.take(text);
         self.settle(now, &mut steps);
         steps
@@ -296,19 +284,16 @@ impl Follower {
         vec![Step::Show(text)]
     }
 
-    /// After reading: ends if the end is known and sure, else looks when to ask.
+    /// After reading: ends if the winner is known and nothing is missing, else looks when to ask.
     fn settle(&mut self, now: TimestampMs, steps: &mut Vec<Step>) {
-        match self.end.take() {
-            Some(own) if self.decided.is_some() || !self.in_doubt => {
-                let end = self.decided.take().unwrap_or(own);
-                steps.extend(self.finish(end));
-            }
-            Some(own) => {
-                self.end = Some(own);
+        match self.decided.take_if(|_| self.whole) {
+            Some(end) => steps.extend(self.finish(end)),
+            None if self.decided.is_some() => {}
+            None if self.whole => {
                 self.mends = 0;
-                self.mend_at = Some(now);
+                self.mend_at = Some(now.plus_ms(self.patience.gap_ms));
             }
-            None if self.ahead.is_empty() && !self.in_doubt && self.decided.is_none() => {
+            None if self.ahead.is_empty() => {
                 self.mends = 0;
                 self.mend_at = None;
             }
@@ -321,7 +306,7 @@ impl Follower {
         let run = self
             .following
             .as_ref()
-            .filter(|run| run.service == Service::Workers && self.end.is_none());
+            .filter(|run| run.service == Service::Workers && !self.whole);
         let replay = run.map(|run| Step::AskReplay {
             run: run.clone(),
             from_seq: self.next_seq,
@@ -349,10 +334,9 @@ impl Follower {
         }
         // The record names this run, so a fence on it no longer matters.
         self.fenced = 0;
-        if self.decided.replace(end).is_none() {
-            self.mends = 0;
-            self.mend_at = Some(now);
-        }
+        self.decided = Some(end);
+        self.mends = 0;
+        self.mend_at = Some(now);
         Vec::new()
     }
 

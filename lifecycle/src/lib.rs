@@ -8,5 +8,5 @@ pub mod life;
 
 pub use cache_key::cache_key;
 pub use digest::Digest;
-pub use ending::{Ending, Known, end, final_of, sure_until};
+pub use ending::{Ending, Known, end, final_of};
 pub use follower::{Broken, Follower, Patience, Step, is_success};

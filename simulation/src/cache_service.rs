@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
-use relay_lifecycle::{Ending, Known, end, sure_until};
+use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     Answer, CacheStatus, Caching, OutcomeStatus, Planned, Ready, RequestId, Run, Service, TenantId, Usage,
 };
@@ -120,11 +120,7 @@ impl World {
                 .request
                 .as_ref()
                 .and_then(|request| request.reply_to.clone());
-            let sure = self.now < sure_until(&outcome);
-            let mut frames = final_frames(&outcome, 0, sure);
-            for frame in &mut frames {
-                frame.end = frame.end.take().filter(|_| sure);
-            }
+            let frames = final_frames(&outcome, 0, true);
             self.send_frames(Actor::CacheService, reply_to.as_deref(), frames);
         }
         if self.cache_service.consumer.busy {

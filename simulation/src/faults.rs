@@ -48,7 +48,9 @@ impl World {
             ..Life::default()
         };
         match actor {
-            Actor::Ingress(number) => self.ingresses[usize::from(number)] = Ingress::new(number),
+            Actor::Ingress(number) => {
+                self.ingresses[usize::from(number)] = Ingress::new(number, self.log.outcomes.end());
+            }
             Actor::Planner => self.planner.crash(),
             Actor::CacheService => self.cache_service.crash(),
             Actor::Scheduler(number) => self.schedulers[usize::from(number)] = Scheduler::new(number, epoch),

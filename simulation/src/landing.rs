@@ -52,6 +52,8 @@ impl World {
             }
             Append::Outcome(outcome) => {
                 let all = &[
+                    Actor::Ingress(0),
+                    Actor::Ingress(1),
                     Actor::TraceSink,
                     Actor::CacheService,
                     Actor::Scheduler(0),
@@ -69,7 +71,7 @@ impl World {
             self.lives_on(&id, event);
         }
         for reader in readers {
-            let soon = self.random.random_range(0..3);
+            let soon = self.log_delay();
             self.wake(*reader, now.plus_ms(soon));
         }
         let delay = self.log_delay();

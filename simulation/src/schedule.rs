@@ -92,7 +92,7 @@ pub enum What {
     Rough(i64),
     /// A process is cut off from the control seam for a while.
     Partition(Actor, i64),
-    /// The log takes long to acknowledge for a while.
+    /// The log takes long to acknowledge, and to hand on, for a while.
     Slow(i64),
     /// A consumer reads again what it has read: a rebalance.
     Duplicate(Actor),

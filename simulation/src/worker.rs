@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::life::Event;
-use relay_lifecycle::{Ending, Known, end, sure_until};
+use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     Answer, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs,
     TokenCount, Usage, Work, WorkerStatus,
@@ -238,9 +238,6 @@ impl World {
         };
         running.ended = true;
         let outcome = outcome(running, run_of, ending, now);
-        if self.sabotage == Sabotage::FinalBeforeOutcome {
-            self.send_final(number, &outcome);
-        }
         self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
     }
 
@@ -262,12 +259,7 @@ impl World {
         };
         let streamed = running.work.request.stream;
         let sent = if streamed { running.produced } else { 0 };
-        let mut last = final_frames(outcome, sent, !streamed);
-        if sure_until(outcome) <= self.now {
-            for frame in &mut last {
-                frame.end = None;
-            }
-        }
+        let last = final_frames(outcome, sent, !streamed);
         running.frames.truncate(sent as usize);
         running.frames.extend(last.clone());
         let reply_to = running.work.request.reply_to.clone();

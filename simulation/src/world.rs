@@ -30,8 +30,8 @@ const QUIET_MS: i64 = 1_000;
 pub enum Sabotage {
     /// Everything is done right.
     None,
-    /// Workers send the final frame without waiting for the outcome to be acknowledged.
-    FinalBeforeOutcome,
+    /// Ingresses take a run's word for how it ended.
+    BelieveFinals,
     /// Workers run whatever they read, whoever it names.
     IgnoreLeases,
     /// The sink keeps the last outcome instead of the first.
@@ -98,7 +98,7 @@ impl World {
             network: Network::default(),
             lives: Default::default(),
             clients: Vec::new(),
-            ingresses: [Ingress::new(0), Ingress::new(1)],
+            ingresses: [Ingress::new(0, 0), Ingress::new(1, 0)],
             planner: Planner::default(),
             cache_service: CacheService::default(),
             schedulers: [Scheduler::new(0, 0), Scheduler::new(1, 0)],

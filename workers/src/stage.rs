@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
 use relay_control::final_frames;
-use relay_lifecycle::sure_until;
 use relay_schemas::{Frame, Lane, Registry, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};
@@ -26,8 +25,6 @@ pub struct WorkerStage {
 pub struct SendLast {
     /// Where an ingress waits.
     last: Option<(Stream, Vec<Frame>)>,
-    /// Until when they may say how it ended.
-    sure_until: TimestampMs,
     _holding: Holding,
 }
 
@@ -76,13 +73,7 @@ impl Stage for WorkerStage {
 
     async fn after_ack(&self, effect: SendLast) {
         crash_point(Service::Workers, "before_final");
-        if let Some((mut stream, mut frames)) = effect.last {
-            if effect.sure_until <= TimestampMs::now() {
-                // Somebody may have said `expired` first: the ingress shall ask.
-                for frame in &mut frames {
-                    frame.end = None;
-                }
-            }
+        if let Some((mut stream, frames)) = effect.last {
             stream.send(frames).await;
         }
         crash_point(Service::Workers, "after_final");
@@ -129,7 +120,6 @@ impl WorkerStage {
         Step::publish_then(
             record,
             SendLast {
-                sure_until: sure_until(&outcome),
                 last,
                 _holding: holding,
             },

@@ -10,21 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use relay_bus::topics::Manifest;
 use relay_bus::{
-    Bus, BusError, Commit, Consumer, Identity, OffsetRange, Outgoing, Partition, Position, Reader, Runtime,
-    StartAt, topics,
+    Bus, BusError, Commit, Consumer, Headers, Identity, OffsetRange, Outgoing, Partition, Position, Reader,
+    Runtime, StartAt, header, topics,
 };
 use relay_control::{Control, InProcessControl, InProcessOptions, Listener, send, subjects};
 use relay_ingress::{Config, Deps, Error};
 use relay_lifecycle::{Ending, Known, end, final_of};
 use relay_schemas::{
     Answer, Cancel, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
-    TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode,
+    TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
 };
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What the log does with a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +37,32 @@ pub enum Log {
     IsBroken,
 }
 
-/// A log that records what it is given.
+/// A log that records what it is given, and holds the outcomes it is told to hold.
 pub struct ScriptedBus {
     log: Mutex<Log>,
     taken: mpsc::UnboundedSender<Outgoing>,
+    outcomes: watch::Sender<Vec<relay_bus::Record>>,
+}
+
+/// Reads the outcomes of a [`ScriptedBus`].
+struct Outcomes {
+    next: usize,
+    held: watch::Receiver<Vec<relay_bus::Record>>,
+}
+
+#[async_trait]
+impl Reader for Outcomes {
+    async fn next(&mut self) -> Result<Vec<relay_bus::Record>, BusError> {
+        let gone = |_| BusError::Unavailable("the house is gone".to_owned());
+        let held = self
+            .held
+            .wait_for(|held| held.len() > self.next)
+            .await
+            .map_err(gone)?;
+        let records = held[self.next..].to_vec();
+        self.next = held.len();
+        Ok(records)
+    }
 }
 
 #[async_trait]
@@ -71,8 +94,15 @@ impl Bus for ScriptedBus {
         unreachable!("the batch half is off")
     }
 
-    async fn read(&self, _: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
-        unreachable!("an ingress reads nothing")
+    async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
+        let [(partition, StartAt::Offset(next))] = &from[..] else {
+            unreachable!("the outcomes are one partition, read from an offset: {from:?}");
+        };
+        assert_eq!(*partition, Partition::new(topics::OUTCOMES, 0));
+        Ok(Box::new(Outcomes {
+            next: usize::try_from(*next).unwrap(),
+            held: self.outcomes.subscribe(),
+        }))
     }
 
     async fn partitions(&self, _: &str) -> Result<i32, BusError> {
@@ -80,7 +110,8 @@ impl Bus for ScriptedBus {
     }
 
     async fn range(&self, _: &Partition) -> Result<OffsetRange, BusError> {
-        Ok(OffsetRange { low: 0, high: 0 })
+        let high = self.outcomes.borrow().len() as i64;
+        Ok(OffsetRange { low: 0, high })
     }
 
     async fn committed(&self, _: &str, _: &Partition) -> Result<Option<i64>, BusError> {
@@ -148,6 +179,7 @@ impl House {
         let bus = Arc::new(ScriptedBus {
             log: Mutex::new(Log::Acknowledges),
             taken,
+            outcomes: watch::Sender::default(),
         });
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         let runtime = runtime(bus.clone());
@@ -227,8 +259,8 @@ impl House {
     }
 
     /// Sends a frame of the worker's run.
-    pub async fn frame(&self, request: &Request, seq: u32, text: &str, end: Option<Final>) {
-        self.frame_of(request, &worker(1), seq, text, end).await;
+    pub async fn frame(&self, request: &Request, seq: u32, text: &str) {
+        self.frame_of(request, &worker(1), seq, text, None).await;
     }
 
     /// Sends a frame of a certain run.
@@ -245,10 +277,41 @@ impl House {
         send(&*self.control, subject, &frame).await.unwrap();
     }
 
-    /// Answers a request in one frame.
+    /// The log holds this outcome from now on.
+    pub fn append(&self, outcome: &Outcome) {
+        let value = encode(outcome);
+        let mut headers = Headers::default();
+        headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+        relay_bus::stamp(&mut headers, &value);
+        self.append_record(headers, value);
+    }
+
+    /// The same, whatever the record is.
+    pub fn append_record(&self, headers: Headers, value: Bytes) {
+        self.bus.outcomes.send_modify(|held| {
+            held.push(relay_bus::Record {
+                position: Position {
+                    partition: Partition::new(topics::OUTCOMES, 0),
+                    offset: held.len() as i64,
+                },
+                timestamp: TimestampMs::now(),
+                key: None,
+                headers,
+                value: Some(value),
+            });
+        });
+    }
+
+    /// A run ends as services end it: outcome first, then the last frame.
+    pub async fn end(&self, request: &Request, seq: u32, outcome: &Outcome) {
+        self.append(outcome);
+        self.frame_of(request, &outcome.run, seq, "", Some(final_of(outcome)))
+            .await;
+    }
+
+    /// Answers a request.
     pub async fn complete(&self, request: &Request, text: &str) {
-        let end = final_of(&completed(request, text));
-        self.frame(request, 0, text, Some(end)).await;
+        self.end(request, 0, &completed(request, text)).await;
     }
 
     /// From now on the sink knows this outcome.

@@ -1,10 +1,10 @@
 //! Records of the work topics: our own come back, a predecessor's become known.
 
-use relay_schemas::{Ready, Request, TimestampMs, Work};
+use relay_schemas::{Ready, TimestampMs, Work};
 
 use super::place::{Arrival, Ticket};
 use super::request::{At, Held, Leased, State};
-use super::{Attempt, Core, Effect, Input};
+use super::{Core, Input};
 
 impl Core {
     /// A work record is read: our own comes back, or a predecessor's becomes known.
@@ -14,10 +14,6 @@ impl Core {
         }
         let id = &work.request.request_id;
         if self.ended.get(id).is_some() {
-            // A second run of it begins now, and may show its end before the winner does.
-            if work.lease.scheduler_epoch != self.epoch {
-                self.confirm_ends(&work.request);
-            }
             return;
         }
         let ticket = self.ids.get(id).copied();
@@ -83,25 +79,12 @@ impl Core {
         let newest = held.leased().map_or((held.attempt, i64::MIN), |leased| {
             (leased.lease.attempt, leased.lease.scheduler_epoch)
         });
+        // An overtaken scheduler's record may land late: then two workers run the request, and one of them loses.
         let ending = matches!(held.state, State::Ending);
         if ending || (lease.attempt, lease.scheduler_epoch) <= newest {
-            let request = held.ready.request.clone();
-            return self.confirm_ends(&request);
+            return;
         }
         self.leave(ticket);
         self.grant(ticket, Leased::read(lease, queueing, now));
-    }
-
-    /// A lease came to light that is not the one we know: an overtaken scheduler's record landed late, and two workers may
-    /// run the request. Its ingress is told to believe no end by itself; fencing attempt 0 says that and fences nothing.
-    fn confirm_ends(&mut self, request: &Request) {
-        let Some(reply_to) = request.reply_to.clone().filter(|_| self.leading) else {
-            return;
-        };
-        let attempt = Attempt {
-            request_id: request.request_id.clone(),
-            attempt: 0,
-        };
-        self.effects.push(Effect::AskFence { attempt, reply_to });
     }
 }
