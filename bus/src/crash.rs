@@ -56,7 +56,7 @@ mod armed {
 
     pub(super) fn is_at(service: Service, moment: &str) -> bool {
         let Some(armed) = &*ARMED else { return false };
-        let rest = armed.point.strip_prefix(super::name(service));
+        let rest = armed.point.strip_prefix(service.name());
         rest.and_then(|rest| rest.strip_prefix('.')) == Some(moment)
     }
 
@@ -65,19 +65,5 @@ mod armed {
         if is_at(service, moment) && armed.passes.fetch_add(1, Ordering::SeqCst) + 1 == armed.on_pass {
             std::process::abort();
         }
-    }
-}
-
-/// A service's name as metrics, consumer groups and crash points spell it.
-pub const fn name(service: relay_schemas::Service) -> &'static str {
-    use relay_schemas::Service;
-    match service {
-        Service::Ingress => "ingress",
-        Service::Planner => "planner",
-        Service::CacheService => "cache-service",
-        Service::Scheduler => "scheduler",
-        Service::Workers => "workers",
-        Service::TraceSink => "trace-sink",
-        Service::Runner => "runner",
     }
 }

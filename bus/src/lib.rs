@@ -14,11 +14,12 @@ mod runtime;
 mod schemas;
 mod shutdown;
 mod stage;
+mod superseded;
 pub mod topics;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
 pub use checksum::stamp;
-pub use crash::{crash_point, name as service_name};
+pub use crash::crash_point;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use health::Health;
 pub use kafka::{KafkaBus, KafkaOptions};
@@ -28,3 +29,4 @@ pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{Stage, StageError, Step, decode};
+pub use superseded::superseded_counter;

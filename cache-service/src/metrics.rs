@@ -1,6 +1,11 @@
 //! What the cache service counts.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    IntCounter, IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
+use relay_bus::superseded_counter;
+use relay_schemas::Service;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,24 +20,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counters = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
-            let counters = IntCounterVec::new(Opts::new(name, help), &["result"])?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
+        let counters = |name: &str, help: &str| {
+            register_int_counter_vec_with_registry!(name, help, &["result"], registry)
         };
-        let superseded = IntCounter::with_opts(
-            Opts::new(
-                "relay_outcomes_superseded_total",
-                "Outcomes ignored because another one won.",
-            )
-            .const_label("service", "cache-service"),
-        )?;
-        registry.register(Box::new(superseded.clone()))?;
-        let lru_bytes = IntGauge::new(
-            "relay_cache_service_lru_bytes",
-            "Bytes that the in-process cache holds, roughly.",
-        )?;
-        registry.register(Box::new(lru_bytes.clone()))?;
         Ok(Self {
             lookups: counters(
                 "relay_cache_service_lookups_total",
@@ -50,8 +40,12 @@ impl Metrics {
                 "relay_cache_service_redis_total",
                 "Commands to Redis, by what became of them.",
             )?,
-            superseded,
-            lru_bytes,
+            superseded: superseded_counter(registry, Service::CacheService)?,
+            lru_bytes: register_int_gauge_with_registry!(
+                "relay_cache_service_lru_bytes",
+                "Bytes that the in-process cache holds, roughly.",
+                registry
+            )?,
         })
     }
 

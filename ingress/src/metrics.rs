@@ -1,8 +1,13 @@
 //! What the ingress counts.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
+    register_histogram_vec_with_registry, register_histogram_with_registry as histogram,
+    register_int_counter_vec_with_registry as counters, register_int_counter_with_registry as counter,
+    register_int_gauge_with_registry,
 };
+use relay_bus::superseded_counter;
+use relay_schemas::Service;
 
 /// Every metric of the ingress. Labels come from closed sets: HTTP statuses, endpoints, reasons.
 #[derive(Debug, Clone)]
@@ -16,10 +21,10 @@ pub struct Metrics {
     /// Output tokens of answers that ended here.
     pub tokens: IntCounter,
     /// From handing a request to the log to its acknowledgement.
-    pub accept: prometheus::Histogram,
+    pub accept: Histogram,
     /// Arrival to the first byte of a streamed answer.
-    pub first_byte: prometheus::Histogram,
-    /// Questions asked because an answer was in doubt, by whom they were put to.
+    pub first_byte: Histogram,
+    /// Questions about answers that frames and log did not bring in time, by who was asked.
     pub questions: IntCounterVec,
     /// Frames nobody waited for.
     pub strays: IntCounter,
@@ -46,86 +51,76 @@ impl Metrics {
     /// # Errors
     /// If another ingress registered in the same process.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let make = Maker(registry);
         Ok(Self {
-            requests: make.counters(
+            requests: counters!(
                 "llm_gateway_requests_total",
                 "Responses by HTTP status.",
-                "status",
+                &["status"],
+                registry
             )?,
-            duration: make.keep(HistogramVec::new(
-                seconds(
-                    "llm_gateway_request_duration_seconds",
-                    "Arrival to the end of the response.",
-                ),
+            duration: register_histogram_vec_with_registry!(
+                "llm_gateway_request_duration_seconds",
+                "Arrival to the end of the response.",
                 &["endpoint"],
-            )?)?,
-            active: make.keep(IntGauge::new(
+                SECONDS.to_vec(),
+                registry
+            )?,
+            active: register_int_gauge_with_registry!(
                 "llm_gateway_active_requests",
                 "Responses that have not ended.",
-            )?)?,
-            tokens: make.counter(
+                registry
+            )?,
+            tokens: counter!(
                 "llm_gateway_tokens_generated_total",
                 "Output tokens of answers that ended here.",
+                registry
             )?,
-            accept: make.keep(prometheus::Histogram::with_opts(seconds(
+            accept: histogram!(
                 "relay_ingress_accept_seconds",
                 "From handing a request to the log to its acknowledgement.",
-            ))?)?,
-            first_byte: make.keep(prometheus::Histogram::with_opts(seconds(
+                SECONDS.to_vec(),
+                registry
+            )?,
+            first_byte: histogram!(
                 "relay_ingress_first_byte_seconds",
                 "Arrival to the first byte of a streamed answer.",
-            ))?)?,
-            questions: make.counters(
-                "relay_ingress_questions_total",
-                "Questions asked because an answer was in doubt.",
-                "to",
+                SECONDS.to_vec(),
+                registry
             )?,
-            strays: make.counter("relay_ingress_stray_frames_total", "Frames nobody waited for.")?,
-            gone: make.counter(
+            questions: counters!(
+                "relay_ingress_questions_total",
+                "Questions about answers that frames and log did not bring in time, by who was asked.",
+                &["to"],
+                registry
+            )?,
+            strays: counter!(
+                "relay_ingress_stray_frames_total",
+                "Frames nobody waited for.",
+                registry
+            )?,
+            gone: counter!(
                 "relay_ingress_clients_gone_total",
                 "Clients that went away before their answer ended.",
+                registry
             )?,
-            refused: make.counters(
+            refused: counters!(
                 "relay_ingress_refused_total",
                 "Refusals of known tenants.",
-                "record",
+                &["record"],
+                registry
             )?,
-            batch_lines: make.counters(
+            batch_lines: counters!(
                 "relay_ingress_batch_lines_total",
                 "Batch lines taken in.",
-                "result",
+                &["result"],
+                registry
             )?,
-            batch_results: make.counter("relay_ingress_batch_results_total", "Batch results handed out.")?,
-            superseded: make.keep(IntCounter::with_opts(
-                // Every consumer of outcomes counts these, told apart by the label.
-                Opts::new(
-                    "relay_outcomes_superseded_total",
-                    "Outcomes ignored because another one won.",
-                )
-                .const_label("service", "ingress"),
-            )?)?,
+            batch_results: counter!(
+                "relay_ingress_batch_results_total",
+                "Batch results handed out.",
+                registry
+            )?,
+            superseded: superseded_counter(registry, Service::Ingress)?,
         })
-    }
-}
-
-fn seconds(name: &str, help: &str) -> HistogramOpts {
-    HistogramOpts::new(name, help).buckets(SECONDS.to_vec())
-}
-
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.keep(IntCounter::new(name, help)?)
-    }
-
-    fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), &[label])?)
     }
 }

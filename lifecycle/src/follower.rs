@@ -17,6 +17,8 @@ use crate::final_of;
 pub struct Patience {
     /// From a gap, or a last frame, to the first question: most frames and winners come by themselves.
     pub gap_ms: i64,
+    /// From an outcome in the log that need not be the winner to the first question: the sink has it to fold meanwhile.
+    pub fold_ms: i64,
     /// From the last frame to the question whether the request has ended; doubles while nothing is heard.
     pub silence_ms: i64,
     /// Longest pause between two questions.
@@ -31,6 +33,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             gap_ms: 50,
+            fold_ms: 10,
             silence_ms: 1_000,
             most_ms: 8_000,
             replays: 6,
@@ -183,11 +186,11 @@ impl Follower {
         }
     }
 
-    /// The log holds an outcome of this request, and only the sink can tell whether it is the winner: it is asked at once.
+    /// The log holds an outcome of this request, and only the sink can tell whether it is the winner: it is asked soon.
     pub fn on_recorded(&mut self, now: TimestampMs) {
         if self.decided.is_none() {
             self.mends = 0;
-            self.mend_at = Some(now);
+            self.mend_at = Some(now.plus_ms(self.patience.fold_ms));
         }
     }
 
@@ -291,7 +294,8 @@ impl Follower {
             None if self.decided.is_some() => {}
             None if self.whole => {
                 self.mends = 0;
-                self.mend_at = Some(now.plus_ms(self.patience.gap_ms));
+                let late = now.plus_ms(self.patience.gap_ms);
+                self.mend_at = Some(self.mend_at.map_or(late, |at| at.min(late)));
             }
             None if self.ahead.is_empty() => {
                 self.mends = 0;

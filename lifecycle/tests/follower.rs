@@ -162,10 +162,10 @@ fn a_last_frame_whose_winner_does_not_come_has_the_sink_asked() {
 }
 
 #[test]
-fn a_record_that_need_not_be_the_first_has_the_sink_asked_at_once() {
+fn a_record_that_need_not_be_the_first_has_the_sink_asked_once_it_may_have_folded_it() {
     let mut follower = whole();
     follower.on_recorded(START);
-    assert_eq!(follower.next_wakeup(), Some(START));
+    assert_eq!(follower.next_wakeup(), Some(START.plus_ms(10)));
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
 }
 

@@ -1,6 +1,9 @@
 //! What the planner counts.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry as counters,
+    register_int_gauge_with_registry as gauge,
+};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -12,21 +15,25 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("relay_planner_requests_total", "Requests decided, by result."),
-            &["result"],
-        )?;
-        let policy_loads = IntCounterVec::new(
-            Opts::new(
+        let metrics = Self {
+            requests: counters!(
+                "relay_planner_requests_total",
+                "Requests decided, by result.",
+                &["result"],
+                registry
+            )?,
+            policy_loads: counters!(
                 "relay_planner_policy_loads_total",
                 "Changes of the policy file, by result.",
-            ),
-            &["result"],
-        )?;
-        let policy_stale = IntGauge::new(
-            "relay_planner_policy_stale",
-            "1 while the policy file is refused and the policy before it is in force.",
-        )?;
+                &["result"],
+                registry
+            )?,
+            policy_stale: gauge!(
+                "relay_planner_policy_stale",
+                "1 while the policy file is refused and the policy before it is in force.",
+                registry
+            )?,
+        };
         for result in [
             "planned",
             "expired",
@@ -34,16 +41,9 @@ impl Metrics {
             "no_plan",
             "invalid_request",
         ] {
-            requests.with_label_values(&[result]);
+            metrics.requests.with_label_values(&[result]);
         }
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(policy_loads.clone()))?;
-        registry.register(Box::new(policy_stale.clone()))?;
-        Ok(Self {
-            requests,
-            policy_loads,
-            policy_stale,
-        })
+        Ok(metrics)
     }
 
     /// `result` is `planned`, `expired` or a refusal's code.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use relay_bus::service_name;
 use relay_schemas::Service;
 
 /// A service that runs alone.
@@ -42,6 +41,6 @@ impl Only {
 
 impl fmt::Display for Only {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(service_name(self.service()))
+        f.write_str(self.service().name())
     }
 }

@@ -1,8 +1,12 @@
 //! What the scheduler counts.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry,
 };
+use relay_bus::superseded_counter;
+use relay_schemas::Service;
 
 use crate::core::Counts;
 
@@ -53,34 +57,17 @@ pub(crate) struct PoolMetrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
-            let metric = IntGaugeVec::new(Opts::new(format!("relay_scheduler_{name}"), help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let name = |name: &str| format!("relay_scheduler_{name}");
+        let gauge = |metric: &str, help: &str, labels: &[&str]| {
+            register_int_gauge_vec_with_registry!(name(metric), help, labels, registry)
         };
-        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let metric = IntCounterVec::new(Opts::new(format!("relay_scheduler_{name}"), help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let counter = |metric: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name(metric), help, labels, registry)
         };
-        let histogram = |name: &str,
-                         help: &str,
-                         labels: &[&str],
-                         buckets: &[f64]|
-         -> Result<HistogramVec, prometheus::Error> {
-            let opts = HistogramOpts::new(format!("relay_scheduler_{name}"), help).buckets(buckets.to_vec());
-            let metric = HistogramVec::new(opts, labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let histogram = |metric: &str, help: &str, labels: &[&str], buckets: &[f64]| {
+            register_histogram_vec_with_registry!(name(metric), help, labels, buckets.to_vec(), registry)
         };
         let pool = &["pool"];
-        // Every consumer of outcomes counts these, told apart by the label.
-        let superseded = Opts::new(
-            "relay_outcomes_superseded_total",
-            "Outcomes ignored because another one won.",
-        );
-        let superseded = IntCounter::with_opts(superseded.const_label("service", "scheduler"))?;
-        registry.register(Box::new(superseded.clone()))?;
         Ok(Self {
             waiting: gauge(
                 "waiting_requests",
@@ -113,7 +100,7 @@ impl Metrics {
                 "Offers of requests that were known or had ended.",
                 pool,
             )?,
-            superseded,
+            superseded: superseded_counter(registry, Service::Scheduler)?,
             unpublished_bytes: gauge(
                 "unpublished_bytes",
                 "Bytes of endings and dead letters that wait to be published.",

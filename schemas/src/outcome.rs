@@ -19,6 +19,32 @@ pub enum OutcomeStatus {
     Refused,
 }
 
+impl OutcomeStatus {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Completed,
+        Self::Cached,
+        Self::Rejected,
+        Self::Failed,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Refused,
+    ];
+
+    /// The word that the records, metrics and pages have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Cached => "cached",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     pub text: String,

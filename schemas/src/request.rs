@@ -29,6 +29,21 @@ pub enum Service {
     Runner,
 }
 
+impl Service {
+    /// Its name as metrics, consumer groups and crash points spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Planner => "planner",
+            Self::CacheService => "cache-service",
+            Self::Scheduler => "scheduler",
+            Self::Workers => "workers",
+            Self::TraceSink => "trace-sink",
+            Self::Runner => "runner",
+        }
+    }
+}
+
 /// One run of one request by one instance; a client follows only one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Run {

@@ -1,9 +1,12 @@
 //! What the sink counts. Tokens and cost come from winners alone.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramTimer, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+    Histogram, HistogramTimer, IntCounter, IntCounterVec, Registry, exponential_buckets,
+    register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
+    register_int_counter_with_registry as counter,
 };
-use relay_schemas::{Outcome, OutcomeStatus};
+use relay_bus::superseded_counter;
+use relay_schemas::{Outcome, OutcomeStatus, Service};
 use relay_store::Folded;
 
 /// Cheap to clone.
@@ -31,7 +34,7 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn of(outcome: &Outcome) -> Self {
         Self {
-            status: name(outcome.status),
+            status: outcome.status.name(),
             prompt_tokens: outcome.usage.prompt_tokens.0.into(),
             completion_tokens: outcome.usage.completion_tokens.0.into(),
             cost_micro_usd: u64::try_from(outcome.cost_micro_usd.0).unwrap_or(0),
@@ -41,62 +44,52 @@ impl Facts {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        // Every consumer of outcomes counts these, told apart by the label.
-        let superseded = Opts::new(
-            "relay_outcomes_superseded_total",
-            "Outcomes ignored because another one won.",
-        )
-        .const_label("service", "trace-sink");
-        let batch = HistogramOpts::new(
-            "relay_trace_sink_batch_records",
-            "Outcomes folded in one transaction.",
-        )
-        .buckets(exponential_buckets(1.0, 2.0, 10)?);
-        // From one row in a warm file to a server that is about to be called away.
-        let fold = HistogramOpts::new(
-            "relay_trace_sink_fold_seconds",
-            "Time one transaction took, seconds.",
-        )
-        .buckets(exponential_buckets(0.000_25, 2.0, 16)?);
         let metrics = Self {
-            outcomes: IntCounterVec::new(
-                Opts::new("relay_trace_sink_outcomes_total", "Requests ended, by status."),
+            outcomes: counters!(
+                "relay_trace_sink_outcomes_total",
+                "Requests ended, by status.",
                 &["status"],
+                registry
             )?,
-            superseded: IntCounter::with_opts(superseded)?,
-            redelivered: IntCounter::new(
+            superseded: superseded_counter(registry, Service::TraceSink)?,
+            redelivered: counter!(
                 "relay_trace_sink_redelivered_total",
                 "Outcomes read again that were folded before.",
+                registry
             )?,
-            tokens: IntCounterVec::new(
-                Opts::new(
-                    "relay_trace_sink_tokens_total",
-                    "Tokens of ended requests, by kind.",
-                ),
+            tokens: counters!(
+                "relay_trace_sink_tokens_total",
+                "Tokens of ended requests, by kind.",
                 &["kind"],
+                registry
             )?,
-            cost_micro_usd: IntCounter::new(
+            cost_micro_usd: counter!(
                 "relay_trace_sink_cost_micro_usd_total",
                 "Price of ended requests, millionths of a US dollar.",
+                registry
             )?,
-            batch_records: Histogram::with_opts(batch)?,
-            fold_seconds: Histogram::with_opts(fold)?,
-            deleted: IntCounter::new(
+            batch_records: histogram!(
+                "relay_trace_sink_batch_records",
+                "Outcomes folded in one transaction.",
+                exponential_buckets(1.0, 2.0, 10)?,
+                registry
+            )?,
+            // From one row in a warm file to a server that is about to be called away.
+            fold_seconds: histogram!(
+                "relay_trace_sink_fold_seconds",
+                "Time one transaction took, seconds.",
+                exponential_buckets(0.000_25, 2.0, 16)?,
+                registry
+            )?,
+            deleted: counter!(
                 "relay_trace_sink_traces_deleted_total",
                 "Traces deleted after their retention.",
+                registry
             )?,
         };
-        for status in STATUSES {
-            metrics.outcomes.with_label_values(&[name(status)]);
+        for status in OutcomeStatus::ALL {
+            metrics.outcomes.with_label_values(&[status.name()]);
         }
-        registry.register(Box::new(metrics.outcomes.clone()))?;
-        registry.register(Box::new(metrics.superseded.clone()))?;
-        registry.register(Box::new(metrics.redelivered.clone()))?;
-        registry.register(Box::new(metrics.tokens.clone()))?;
-        registry.register(Box::new(metrics.cost_micro_usd.clone()))?;
-        registry.register(Box::new(metrics.batch_records.clone()))?;
-        registry.register(Box::new(metrics.fold_seconds.clone()))?;
-        registry.register(Box::new(metrics.deleted.clone()))?;
         Ok(metrics)
     }
 
@@ -124,29 +117,5 @@ impl Metrics {
 
     pub(crate) fn deleted(&self, traces: u64) {
         self.deleted.inc_by(traces);
-    }
-}
-
-/// Every status, for labels and for the list's filter.
-pub(crate) const STATUSES: [OutcomeStatus; 7] = [
-    OutcomeStatus::Completed,
-    OutcomeStatus::Cached,
-    OutcomeStatus::Rejected,
-    OutcomeStatus::Failed,
-    OutcomeStatus::Expired,
-    OutcomeStatus::Cancelled,
-    OutcomeStatus::Refused,
-];
-
-/// A status as people and metrics write it; the same word as in the records.
-pub(crate) const fn name(status: OutcomeStatus) -> &'static str {
-    match status {
-        OutcomeStatus::Completed => "completed",
-        OutcomeStatus::Cached => "cached",
-        OutcomeStatus::Rejected => "rejected",
-        OutcomeStatus::Failed => "failed",
-        OutcomeStatus::Expired => "expired",
-        OutcomeStatus::Cancelled => "cancelled",
-        OutcomeStatus::Refused => "refused",
     }
 }

@@ -1,9 +1,10 @@
 //! What a worker counts.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+    Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, exponential_buckets,
+    register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
+    register_int_counter_with_registry as counter, register_int_gauge_vec_with_registry as gauges,
 };
-use relay_schemas::OutcomeStatus;
 
 /// The worker's metrics.
 pub struct Metrics {
@@ -29,64 +30,53 @@ impl Metrics {
     /// Registers them.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         // From 1 ms (a remote mock) to 65 s (a long answer on a small machine), in doublings.
-        let buckets = || exponential_buckets(0.001, 2.0, 17);
-        let histogram =
-            |name: &str, help: &str| Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets()?));
-        let metrics = Self {
-            runs: IntCounterVec::new(
-                Opts::new("relay_workers_runs_total", "Runs, by how they ended."),
+        let seconds = || exponential_buckets(0.001, 2.0, 17);
+        Ok(Self {
+            runs: counters!(
+                "relay_workers_runs_total",
+                "Runs, by how they ended.",
                 &["status"],
+                registry
             )?,
-            skipped: IntCounterVec::new(
-                Opts::new(
-                    "relay_workers_skipped_total",
-                    "Work records passed over, by reason.",
-                ),
+            skipped: counters!(
+                "relay_workers_skipped_total",
+                "Work records passed over, by reason.",
                 &["reason"],
+                registry
             )?,
-            in_flight: IntGaugeVec::new(
-                Opts::new("relay_workers_in_flight_requests", "Requests held, by lane."),
+            in_flight: gauges!(
+                "relay_workers_in_flight_requests",
+                "Requests held, by lane.",
                 &["lane"],
+                registry
             )?,
-            first_token_seconds: histogram(
+            first_token_seconds: histogram!(
                 "relay_workers_first_token_seconds",
                 "Start of a run to its first token.",
+                seconds()?,
+                registry
             )?,
-            run_seconds: histogram("relay_workers_run_seconds", "Start of a run to its end.")?,
-            prompt_tokens: IntCounter::new(
+            run_seconds: histogram!(
+                "relay_workers_run_seconds",
+                "Start of a run to its end.",
+                seconds()?,
+                registry
+            )?,
+            prompt_tokens: counter!(
                 "relay_workers_prompt_tokens_total",
                 "Prompt tokens of all runs.",
+                registry
             )?,
-            completion_tokens: IntCounter::new(
+            completion_tokens: counter!(
                 "relay_workers_completion_tokens_total",
                 "Tokens of all answers.",
+                registry
             )?,
-            fallbacks: IntCounter::new(
+            fallbacks: counter!(
                 "relay_workers_fallbacks_total",
                 "Runs that went on to another candidate.",
+                registry
             )?,
-        };
-        registry.register(Box::new(metrics.runs.clone()))?;
-        registry.register(Box::new(metrics.skipped.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.first_token_seconds.clone()))?;
-        registry.register(Box::new(metrics.run_seconds.clone()))?;
-        registry.register(Box::new(metrics.prompt_tokens.clone()))?;
-        registry.register(Box::new(metrics.completion_tokens.clone()))?;
-        registry.register(Box::new(metrics.fallbacks.clone()))?;
-        Ok(metrics)
-    }
-}
-
-/// A status as labels spell it.
-pub const fn status_name(status: OutcomeStatus) -> &'static str {
-    match status {
-        OutcomeStatus::Completed => "completed",
-        OutcomeStatus::Cached => "cached",
-        OutcomeStatus::Rejected => "rejected",
-        OutcomeStatus::Failed => "failed",
-        OutcomeStatus::Expired => "expired",
-        OutcomeStatus::Cancelled => "cancelled",
-        OutcomeStatus::Refused => "refused",
+        })
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{Backend, Code, Failure, Finished, usage};
 use crate::catalogue::Catalogue;
 use crate::emitter::{Emitter, Stream, Taken};
-use crate::metrics::{Metrics, status_name};
+use crate::metrics::Metrics;
 use crate::models::Price;
 use crate::price::cost;
 
@@ -125,10 +125,7 @@ impl Runner {
     }
 
     fn count(&self, ending: &Ending, taken: &Taken, (began, began_at): (Instant, TimestampMs)) {
-        self.metrics
-            .runs
-            .with_label_values(&[status_name(ending.status)])
-            .inc();
+        self.metrics.runs.with_label_values(&[ending.status.name()]).inc();
         self.metrics.run_seconds.observe(began.elapsed().as_secs_f64());
         if let Some(first) = taken.first_token_at {
             self.metrics

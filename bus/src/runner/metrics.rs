@@ -7,7 +7,6 @@ use prometheus::{
 use relay_schemas::Service;
 
 use super::class::{EXHAUSTED, POISON};
-use crate::service_name;
 
 /// Labels: `service` and `group`, the same for the life of the stage. Taken out of the registry when the stage ends, so that
 /// it can be started again.
@@ -32,7 +31,7 @@ impl Metrics {
     ) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| {
             Opts::new(format!("relay_runner_{name}"), help)
-                .const_label("service", service_name(service))
+                .const_label("service", service.name())
                 .const_label("group", group)
         };
         let histogram = |name: &str, help: &str| {

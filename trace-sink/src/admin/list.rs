@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::time::{duration, instant};
 use super::{Failure, pages, wants_json};
-use crate::metrics::{STATUSES, name};
 
 const LINES: u32 = 50;
 
@@ -30,7 +29,7 @@ struct Asked {
 struct Page<'a> {
     title: &'static str,
     lines: Vec<Line<'a>>,
-    statuses: [&'static str; STATUSES.len()],
+    statuses: [&'static str; OutcomeStatus::ALL.len()],
     tenant: &'a str,
     status: &'a str,
     limit: usize,
@@ -97,7 +96,7 @@ async fn list(store: &dyn Store, query: &str, headers: &HeaderMap) -> Result<Res
     let view = Page {
         title: "Traces",
         lines: traces.iter().map(line).collect(),
-        statuses: STATUSES.map(name),
+        statuses: OutcomeStatus::ALL.map(OutcomeStatus::name),
         tenant: asked.tenant.as_deref().unwrap_or_default(),
         status: asked.status.as_deref().unwrap_or_default(),
         limit: shown,
@@ -131,11 +130,13 @@ fn parse(query: &str) -> Result<Asked, String> {
 
 fn filter(asked: &Asked) -> Result<TraceFilter, String> {
     let status = asked.status.as_deref().map(|word| {
-        let known = |status: &OutcomeStatus| name(*status) == word;
-        STATUSES
-            .into_iter()
-            .find(known)
-            .ok_or_else(|| format!("`status` is one of {}", STATUSES.map(name).join(", ")))
+        let known = |status: &OutcomeStatus| status.name() == word;
+        OutcomeStatus::ALL.into_iter().find(known).ok_or_else(|| {
+            format!(
+                "`status` is one of {}",
+                OutcomeStatus::ALL.map(OutcomeStatus::name).join(", ")
+            )
+        })
     });
     let before = asked.before.as_deref().map(|text| {
         text.parse()
@@ -160,7 +161,7 @@ fn line(trace: &TraceSummary) -> Line<'_> {
     Line {
         request_id: trace.request_id.as_str(),
         tenant: trace.tenant.as_str(),
-        status: name(trace.status),
+        status: trace.status.name(),
         code: trace.code.as_deref(),
         model: &trace.model,
         latency: duration(Some(trace.latency_ms)),

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::time::{duration, instant};
 use super::waterfall::{self, Bar};
 use super::{Failure, pages, wants_json};
-use crate::metrics::name;
 
 /// A name and what it says.
 #[derive(Debug, Serialize)]
@@ -71,7 +70,7 @@ fn page(stored: &Stored) -> Response {
     let planning = outcome.planning.as_ref();
     let view = Page {
         title: outcome.request_id.as_str(),
-        status: name(outcome.status),
+        status: outcome.status.name(),
         code: outcome.code.as_deref(),
         message: outcome.message.as_deref(),
         bars: waterfall::bars(outcome),
