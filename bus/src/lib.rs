@@ -16,6 +16,7 @@ mod shutdown;
 mod stage;
 mod superseded;
 pub mod topics;
+mod winners;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
 pub use checksum::stamp;
@@ -30,3 +31,4 @@ pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{Stage, StageError, Step, decode};
 pub use superseded::superseded_counter;
+pub use winners::{Standing, Winners};

@@ -1,17 +1,16 @@
 //! `relay.outcomes.v1` → entries, from winning outcomes only.
 //!
-//! One outcome at a time: which of two outcomes of one request won is told by their order, so they must be seen in order.
+//! In order: which of two outcomes of one request won is told by their order, so they must be seen in order.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{BusError, Partition, Record, Stage, StageError, Step, decode};
+use relay_bus::{Partition, Record, Stage, StageError, Standing, Step, Winners, decode};
 use relay_schemas::{Outcome, Registry, TimestampMs};
 
 use crate::eligibility::{NotCached, entry_of};
 use crate::levels::{Filled, Levels};
 use crate::metrics::Metrics;
-use crate::winners::{Standing, Winners};
 
 pub(crate) struct FillStage {
     pub(crate) levels: Arc<Levels>,
@@ -27,12 +26,7 @@ impl Stage for FillStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let outcome: Outcome = decode(&self.schemas, record)?;
-        match self
-            .winners
-            .note(&outcome.request_id, &record.position)
-            .await
-            .map_err(unavailable)?
-        {
+        match self.winners.note(&outcome.request_id, &record.position).await? {
             Standing::Superseded => self.metrics.superseded(),
             Standing::Winner => self.fill(&outcome, record).await,
         }
@@ -60,15 +54,5 @@ impl FillStage {
             },
         };
         self.metrics.filled(result, self.levels.lru.bytes());
-    }
-}
-
-fn unavailable(error: BusError) -> StageError {
-    match error {
-        BusError::Fatal(reason) => StageError::Fatal(reason),
-        error => StageError::Unavailable {
-            dependency: "bus",
-            reason: error.to_string(),
-        },
     }
 }

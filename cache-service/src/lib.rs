@@ -14,21 +14,19 @@ mod metrics;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod winners;
 
 use std::sync::Arc;
 
 pub use config::{Config, RedisConfig};
 pub use error::Error;
 use relay_bus::topics::{OUTCOMES, PLANNED};
-use relay_bus::{Health, Identity, Runtime, StageOptions, run_stage};
+use relay_bus::{Health, Identity, Runtime, StageOptions, Winners, run_stage};
 use relay_control::Control;
 
 use crate::fill::FillStage;
 use crate::levels::{Levels, Lru, RedisLevel};
 use crate::lookup::LookupStage;
 use crate::metrics::Metrics;
-use crate::winners::Winners;
 
 /// The consumer group of all lookups.
 pub const GROUP: &str = "relay.cache-service";
@@ -80,7 +78,8 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         ..StageOptions::new(GROUP, vec![PLANNED.to_owned()])
     };
     let filling = StageOptions {
-        max_in_flight: 1,
+        max_in_flight: config.max_in_flight,
+        in_order: true,
         ..StageOptions::new(FILL_GROUP, vec![OUTCOMES.to_owned()])
     };
     tokio::try_join!(

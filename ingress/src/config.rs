@@ -85,7 +85,7 @@ pub struct BatchConfig {
     pub status_stale_ms: i64,
     /// Deadline of lines that set none, milliseconds; also the longest allowed.
     pub window_ms: i64,
-    /// Outcomes remembered so that one is not handed out twice.
+    /// Outcomes of each partition remembered, and read back from the log after a restart, so that a second one is not handed out.
     pub remembered: usize,
 }
 
@@ -134,7 +134,7 @@ impl Default for BatchConfig {
             in_transit_ms: 2_000,
             status_stale_ms: 5_000,
             window_ms: 24 * 3_600_000,
-            remembered: 100_000,
+            remembered: 4_096,
         }
     }
 }

@@ -45,21 +45,31 @@ impl Batch {
         let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
         let runtime = runtime(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
-        let mut config = Config::default();
-        config.batch.waiting_limit = 10;
-        let deps = Deps {
-            runtime: runtime.clone(),
-            identity: identity(),
-            control: control.clone(),
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let running = tokio::spawn(relay_ingress::run_on(listener, config, deps));
         Self {
+            running: start(&runtime, &control).await,
             runtime,
             control,
-            running,
             _folder: folder,
         }
+    }
+
+    /// The ingress ends, and another one begins on the same log.
+    async fn restart(&mut self) {
+        self.runtime.shutdown.drain();
+        (&mut self.running).await.unwrap().unwrap();
+        self.runtime = runtime(self.runtime.bus.clone());
+        self.running = start(&self.runtime, &self.control).await;
+    }
+
+    /// What a line becomes.
+    async fn request(&self, custom_id: &str) -> Request {
+        self.line(custom_id, GOOD).await;
+        eventually(async || {
+            self.pool(0).await;
+            (self.held(REQUESTS).await > 0).then_some(())
+        })
+        .await;
+        read(&next(&mut self.reader(REQUESTS).await).await)
     }
 
     async fn line(&self, custom_id: &str, body: &str) {
@@ -133,6 +143,21 @@ impl Batch {
         let subject = subjects::pool_status("default");
         send(&*self.control, &subject, &status).await.unwrap();
     }
+}
+
+async fn start(
+    runtime: &Runtime,
+    control: &Arc<dyn Control>,
+) -> tokio::task::JoinHandle<Result<(), relay_ingress::Error>> {
+    let mut config = Config::default();
+    config.batch.waiting_limit = 10;
+    let deps = Deps {
+        runtime: runtime.clone(),
+        identity: identity(),
+        control: control.clone(),
+        listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    };
+    tokio::spawn(relay_ingress::run(config, deps))
 }
 
 impl Drop for Batch {
@@ -230,6 +255,31 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
         ("nightly", "7")
     );
     assert!(found[1].body.contains("model_not_found"));
+}
+
+#[tokio::test]
+async fn a_second_outcome_gives_no_second_result_after_a_restart_either() {
+    let mut batch = Batch::new().await;
+    let request = batch.request("7").await;
+    batch.outcome(&completed(&request, "Hello")).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    let result: BatchResult = read(&next(&mut results).await);
+    assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 200));
+    batch.restart().await;
+
+    let lost = failed(&request, Service::Scheduler, OutcomeStatus::Failed, "worker_lost");
+    batch.outcome(&lost).await;
+    let mut other = request.clone();
+    other.request_id = "other".into();
+    batch.outcome(&completed(&other, "Hi")).await;
+    // The same result may come once more, as its commit may have been lost; a different one must not.
+    loop {
+        let result: BatchResult = read(&next(&mut results).await);
+        assert_eq!(result.status_code, 200, "{}", result.body);
+        if result.request_id.as_str() == "other" {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -105,7 +105,9 @@ impl<S: Stage> Host<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.begun < self.attempts.options.max_in_flight
+        let options = &self.attempts.options;
+        let turn = !options.in_order || self.running.is_empty();
+        turn && self.begun < options.max_in_flight
     }
 
     /// Begins with what waits, as far as there is room.

@@ -11,6 +11,8 @@ pub struct StageOptions {
     pub topics: Vec<String>,
     /// Most records that are taken and not yet finished, in this process.
     pub max_in_flight: usize,
+    /// Whether one record is decided after the other, in each partition's order; their publishes still overlap.
+    pub in_order: bool,
     /// How often a record is tried before [`crate::StageError::Retry`] makes it a dead letter; at least 1.
     pub max_attempts: u32,
     /// The wait after the first failed try; doubles with each one, with jitter.
@@ -30,6 +32,7 @@ impl StageOptions {
             group: group.into(),
             topics,
             max_in_flight: 256,
+            in_order: false,
             max_attempts: 5,
             retry_base: Duration::from_millis(50),
             retry_max: Duration::from_secs(2),

@@ -111,6 +111,25 @@ async fn a_drain_finishes_what_runs_and_begins_nothing_new() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_order_a_record_is_begun_once_the_one_before_it_is_decided() {
+    let bench = Bench::new();
+    bench.put(&["slow one", "b"]).await;
+    let stage = Scripted::echo();
+    let options = StageOptions {
+        in_order: true,
+        ..Bench::options(&[IN])
+    };
+    let running = bench.start_on(&bench.runtime, &stage, options);
+    until(|| async { stage.began() == 1 }).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(stage.began(), 1);
+    stage.gate.add_permits(1);
+    assert_eq!(texts(&bench.read(OUT, 2).await), ["slow one", "b"]);
+    bench.drain(running).await;
+    bench.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_waits_no_longer_than_its_grace_and_a_stop_not_at_all() {
     for stop in [false, true] {
         let bench = Bench::new();

@@ -19,7 +19,6 @@ use crate::levels::{Levels, Lru};
 use crate::lookup::LookupStage;
 use crate::metrics::Metrics;
 use crate::testing::{completed, planned, position};
-use crate::winners::Winners;
 
 struct House {
     _folder: tempfile::TempDir,

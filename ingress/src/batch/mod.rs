@@ -1,8 +1,8 @@
 //! The batch half: lines from `relay.batch.requests.v1` become requests of the batch class, and their outcomes become
 //! `relay.batch.results.v1`. Nothing is refused for being too much: while the class is full, the intake pauses.
 //!
-//! Delivery is at least once. A line that is read twice becomes the same request, so it ends once; its result may still be
-//! handed out twice after a crash: whoever collects results keeps the first of each `batch_id` and `custom_id`.
+//! Delivery is at least once. A line that is read twice becomes the same request, so it ends once, and its result is that of
+//! its first outcome, also after a restart; the same result may be handed out twice after a crash.
 //!
 //! A line that cannot be read at all gets a result too, if its sender named it outside of the value: by the headers
 //! `relay-custom-id` and `relay-batch-id` (or, for the batch, the record's key).
@@ -12,7 +12,6 @@ mod intake;
 mod last_word;
 mod name;
 mod results;
-mod seen;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +56,10 @@ pub async fn run(gateway: &Arc<Gateway>) -> Result<(), Error> {
         Arc::new(Results::new(Arc::clone(gateway))),
         runtime,
         identity,
-        options("relay.ingress.batch-results", topics::OUTCOMES, grace),
+        StageOptions {
+            in_order: true,
+            ..options("relay.ingress.batch-results", topics::OUTCOMES, grace)
+        },
     );
     tokio::try_join!(intake, results)?;
     Ok(())

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
-use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, decode, topics};
+use relay_bus::{
+    Headers, Outgoing, Partition, Record, Stage, StageError, Standing, Step, Winners, decode, topics,
+};
 use relay_lifecycle::{Broken, final_of, is_success};
 use relay_schemas::{BatchResult, Class, Outcome, encode};
 
-use super::seen::Seen;
 use crate::answer::{self, Facts};
 use crate::gateway::Gateway;
 use crate::refusal;
@@ -17,14 +17,15 @@ use crate::slot::End;
 /// The stage.
 pub struct Results {
     gateway: Arc<Gateway>,
-    seen: Mutex<Seen>,
+    winners: Winners,
 }
 
 impl Results {
     /// Hands results out for `gateway`.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let seen = Mutex::new(Seen::new(gateway.config.batch.remembered));
-        Self { gateway, seen }
+        let (bus, schemas) = (gateway.runtime.bus.clone(), gateway.runtime.schemas.clone());
+        let winners = Winners::new(bus, schemas, gateway.config.batch.remembered);
+        Self { gateway, winners }
     }
 }
 
@@ -34,10 +35,11 @@ impl Stage for Results {
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let outcome: Outcome = decode(&self.gateway.runtime.schemas, record)?;
+        let standing = self.winners.note(&outcome.request_id, &record.position).await?;
         let Some(result) = result(&outcome) else {
             return Ok(Step::nothing());
         };
-        if !self.seen.lock().is_winner(&outcome.request_id, &record.position) {
+        if standing == Standing::Superseded {
             self.gateway.metrics.superseded.inc();
             return Ok(Step::nothing());
         }
@@ -45,6 +47,10 @@ impl Stage for Results {
         let headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
         let record = Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(&result));
         Ok(Step::publish_then(record, ()))
+    }
+
+    async fn on_partitions(&self, owned: &[Partition]) {
+        self.winners.keep(owned);
     }
 
     async fn after_ack(&self, (): ()) {

@@ -7,13 +7,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_bus::{Bus, BusError, Partition, Position, StartAt, decode};
 use relay_schemas::{Outcome, Registry, RequestId};
 use tokio::sync::OnceCell;
 
+use crate::{Bus, BusError, Partition, Position, StageError, StartAt, decode};
+
 /// What an outcome is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// The first of its request, as far as is remembered; or the same record once more.
     Winner,
     /// Another one came before.
@@ -56,8 +57,8 @@ impl Memory {
     }
 }
 
-/// The memory of every partition that this instance reads.
-pub(crate) struct Winners {
+/// The memory of every partition that this instance reads. For stages that decide in order ([`crate::StageOptions::in_order`]).
+pub struct Winners {
     bus: Arc<dyn Bus>,
     schemas: Arc<Registry>,
     most: usize,
@@ -65,7 +66,8 @@ pub(crate) struct Winners {
 }
 
 impl Winners {
-    pub(crate) fn new(bus: Arc<dyn Bus>, schemas: Arc<Registry>, most: usize) -> Self {
+    /// Remembers the newest `most` winners of each partition.
+    pub fn new(bus: Arc<dyn Bus>, schemas: Arc<Registry>, most: usize) -> Self {
         Self {
             bus,
             schemas,
@@ -75,19 +77,25 @@ impl Winners {
     }
 
     /// What the outcome of `request` at `position` is. Must be asked in partition order.
-    pub(crate) async fn note(&self, request: &RequestId, position: &Position) -> Result<Standing, BusError> {
+    ///
+    /// # Errors
+    /// If the log, from which the memory is read back, cannot be read now.
+    pub async fn note(&self, request: &RequestId, position: &Position) -> Result<Standing, StageError> {
         let cell = self
             .partitions
             .lock()
             .entry(position.partition.clone())
             .or_default()
             .clone();
-        let memory = cell.get_or_try_init(|| self.read_back(position)).await?;
+        let memory = cell
+            .get_or_try_init(|| self.read_back(position))
+            .await
+            .map_err(unavailable)?;
         Ok(memory.lock().note(request, position.offset))
     }
 
     /// Forgets partitions that others read now: what they note is not known here.
-    pub(crate) fn keep(&self, owned: &[Partition]) {
+    pub fn keep(&self, owned: &[Partition]) {
         self.partitions
             .lock()
             .retain(|partition, _| owned.contains(partition));
@@ -116,6 +124,16 @@ impl Winners {
             }
         }
         Ok(Mutex::new(memory))
+    }
+}
+
+fn unavailable(error: BusError) -> StageError {
+    match error {
+        BusError::Fatal(reason) => StageError::Fatal(reason),
+        error => StageError::Unavailable {
+            dependency: "bus",
+            reason: error.to_string(),
+        },
     }
 }
 
