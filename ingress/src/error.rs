@@ -3,14 +3,6 @@
 /// Why an ingress could not start or go on. A missing dependency is none of these: it is waited for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be had.
-    #[error("cannot listen on {address}: {source}; is another gateway running there?")]
-    Bind {
-        /// Host and port.
-        address: String,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
     /// The metrics are registered already.
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use relay_bus::{Identity, Runtime};
 use relay_control::Control;
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::heard::Heard;
@@ -61,11 +62,11 @@ pub mod dependency {
 }
 
 impl Gateway {
-    /// An ingress that is not ready yet: nothing has answered so far.
+    /// An ingress that is not ready yet, as nothing has answered so far; and where its clients connect.
     ///
     /// # Errors
     /// If its metrics are registered already.
-    pub fn new(config: Config, deps: Deps) -> Result<Arc<Self>, prometheus::Error> {
+    pub fn new(config: Config, deps: Deps) -> Result<(Arc<Self>, TcpListener), prometheus::Error> {
         let metrics = Metrics::new(&deps.runtime.metrics)?;
         for name in [
             dependency::BUS,
@@ -76,7 +77,7 @@ impl Gateway {
             deps.runtime.health.down(name, "not reached yet");
         }
         let refused = Refused::new(config.refused_per_second);
-        Ok(Arc::new(Self {
+        let gateway = Self {
             limits: Limits::new(config.max_in_flight, config.max_in_flight_per_tenant),
             routes: Routes::default(),
             heard: Mutex::new(Heard::new(config.worker_stale_ms, &config.batch)),
@@ -91,7 +92,8 @@ impl Gateway {
             bus_answers: AtomicBool::new(false),
             control_answers: AtomicBool::new(false),
             config,
-        }))
+        };
+        Ok((Arc::new(gateway), deps.listener))
     }
 
     /// Longest wait for an answer over the control seam.

@@ -48,33 +48,19 @@ pub struct Deps {
     pub identity: Identity,
     /// Replies, statuses, cancels.
     pub control: Arc<dyn Control>,
+    /// Where clients connect.
+    pub listener: TcpListener,
 }
 
 /// Longest wait for what clients left behind, once everything else has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Listens on the configured address and serves until a drain is over.
-///
-/// # Errors
-/// If the address cannot be had, or the batch half fails for good.
-pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
-    let address = (config.host.clone(), config.port);
-    let listener = TcpListener::bind(&address).await.map_err(|source| Error::Bind {
-        address: format!("{}:{}", address.0, address.1),
-        source,
-    })?;
-    run_on(listener, config, deps).await
-}
-
-/// Like [`run`], on a listener that is open already.
+/// Serves until a drain is over.
 ///
 /// # Errors
 /// If the batch half fails for good.
-pub async fn run_on(listener: TcpListener, config: Config, deps: Deps) -> Result<(), Error> {
-    let gateway = Gateway::new(config, deps)?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(server.address = %address, "the ingress listens");
-    }
+pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
+    let (gateway, listener) = Gateway::new(config, deps)?;
     let result = tokio::select! {
         result = serve(&gateway, listener) => result,
         () = background(&gateway) => unreachable!("the background tasks never return"),

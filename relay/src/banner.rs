@@ -1,6 +1,6 @@
 //! What a person sees once the gateway is ready.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use relay_bus::Runtime;
@@ -8,9 +8,17 @@ use relay_bus::Runtime;
 use crate::config::Config;
 use crate::seams::BusConfig;
 
+/// Where this process listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// The HTTP API.
+    pub api: SocketAddr,
+    /// The admin pages, if they are in this process.
+    pub admin: Option<SocketAddr>,
+}
+
 /// Waits until nothing is missing, saying every few seconds what still is; then prints where to go. For people, so on standard output.
-/// `admin` is where the admin pages are, if they are in this process.
-pub async fn once_ready(config: Config, runtime: Runtime, admin: Option<SocketAddr>) -> anyhow::Result<()> {
+pub async fn once_ready(config: Config, runtime: Runtime, places: Places) -> anyhow::Result<()> {
     let mut waited = Duration::ZERO;
     let step = Duration::from_millis(50);
     while !runtime.health.is_ready() {
@@ -26,14 +34,17 @@ pub async fn once_ready(config: Config, runtime: Runtime, admin: Option<SocketAd
             }
         }
     }
-    print!("{}", text(&config, admin));
+    print!("{}", text(&config, places));
     Ok(())
 }
 
-fn text(config: &Config, admin: Option<SocketAddr>) -> String {
-    let (host, port) = (&config.ingress.host, config.ingress.port);
-    let host = if host == "0.0.0.0" { "127.0.0.1" } else { host };
-    let admin = admin.map_or_else(String::new, |admin| {
+fn text(config: &Config, places: Places) -> String {
+    let mut api = places.api;
+    if api.ip().is_unspecified() {
+        // Everywhere is nowhere to connect to.
+        api.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let admin = places.admin.map_or_else(String::new, |admin| {
         format!("admin   http://{admin}/admin/traces\n")
     });
     let data = match &config.bus {
@@ -45,10 +56,10 @@ fn text(config: &Config, admin: Option<SocketAddr>) -> String {
     };
     format!(
         "\nRelay is ready.\n\n\
-         API     http://{host}:{port}/v1\n\
+         API     http://{api}/v1\n\
          {admin}{data}\n\
          Try it:\n\n  \
-         curl http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         curl http://{api}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
          Ctrl-C drains and ends it; a second one stops at once.\n\n",
         model = config.ingress.default_model.as_deref().unwrap_or("relay-chat"),

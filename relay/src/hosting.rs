@@ -8,9 +8,10 @@ use relay_bus::{Health, Identity, Runtime, Shutdown};
 use relay_control::Control;
 use relay_schemas::{InstanceId, Registry, TimestampMs};
 use relay_store::Store;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::banner;
+use crate::banner::{self, Places};
 use crate::config::Config;
 use crate::only::Only;
 use crate::ops::Ops;
@@ -34,17 +35,21 @@ struct House {
     runtime: Runtime,
     control: Arc<dyn Control>,
     store: Option<Arc<dyn Store>>,
+    api: Option<TcpListener>,
     instance: InstanceId,
     epoch: i64,
 }
 
 async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
-    if services.contains(&Only::Ingress) {
-        port_is_free(&config.ingress)?;
-    }
+    // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
+    let api = match services.contains(&Only::Ingress) {
+        true => Some(listen(&config.ingress).await?),
+        false => None,
+    };
+    let api_address = api.as_ref().map(TcpListener::local_addr).transpose()?;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("the data folder {}", config.data.display()))?;
-    let house = House::open(config, services).await?;
+    let mut house = House::open(config, services, api).await?;
     let shutdown = house.runtime.shutdown.clone();
     let admin = house.store.clone().map(relay_trace_sink::admin_router);
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
@@ -59,11 +64,15 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
         house.start(*only, &mut running);
     }
     let ops = tokio::spawn(ops.serve());
-    if services.contains(&Only::Ingress) {
+    if let Some(api) = api_address {
+        let places = Places {
+            api,
+            admin: admin_pages,
+        };
         running.spawn(banner::once_ready(
             house.config.clone(),
             house.runtime.clone(),
-            admin_pages,
+            places,
         ));
     }
     let grace = Duration::from_millis(house.config.grace_ms);
@@ -77,11 +86,10 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
     result
 }
 
-/// A taken port is the commonest mistake: it is said before the log is opened and models are loaded. The ingress binds for itself.
-fn port_is_free(ingress: &relay_ingress::Config) -> anyhow::Result<()> {
+async fn listen(ingress: &relay_ingress::Config) -> anyhow::Result<TcpListener> {
     let (host, port) = (ingress.host.as_str(), ingress.port);
-    std::net::TcpListener::bind((host, port))
-        .map(drop)
+    TcpListener::bind((host, port))
+        .await
         .with_context(|| format!("the HTTP API on {host}:{port} (`ingress.port`, --port, PORT)"))
 }
 
@@ -111,7 +119,7 @@ async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -
 }
 
 impl House {
-    async fn open(config: Config, services: &[Only]) -> anyhow::Result<Self> {
+    async fn open(config: Config, services: &[Only], api: Option<TcpListener>) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
         let bus = config.bus.open(&config.data, &manifest)?;
         let schemas = Arc::new(Registry::default());
@@ -143,6 +151,7 @@ impl House {
             runtime,
             control,
             store,
+            api,
             instance: InstanceId::new(instance),
             epoch,
         })
@@ -163,7 +172,7 @@ impl House {
         }
     }
 
-    fn start(&self, only: Only, running: &mut JoinSet<anyhow::Result<()>>) {
+    fn start(&mut self, only: Only, running: &mut JoinSet<anyhow::Result<()>>) {
         let runtime = self.runtime.clone();
         let control = self.control.clone();
         let identity = Identity {
@@ -179,7 +188,13 @@ impl House {
             }};
         }
         match only {
-            Only::Ingress => serve!(relay_ingress, ingress),
+            Only::Ingress => {
+                let listener = self
+                    .api
+                    .take()
+                    .expect("the API's address is taken wherever the ingress runs");
+                serve!(relay_ingress, ingress, listener)
+            }
             Only::Planner => serve!(relay_planner, planner),
             Only::CacheService => serve!(relay_cache_service, cache_service),
             Only::Scheduler => serve!(relay_scheduler, scheduler),

@@ -189,8 +189,9 @@ impl House {
             runtime: runtime.clone(),
             identity: identity(),
             control: control.clone(),
+            listener,
         };
-        let running = tokio::spawn(relay_ingress::run_on(listener, config, deps));
+        let running = tokio::spawn(relay_ingress::run(config, deps));
         let house = Self {
             address,
             bus,
