@@ -13,7 +13,7 @@ pub struct Config {
     pub host: String,
     /// Port; 0 takes a free one.
     pub port: u16,
-    /// Model of a request that names none; without it the field is required. `MODEL_NAME` goes before it.
+    /// Model of a request that names none: the project's own. Without one the field is required. `MODEL_NAME` goes before it.
     pub default_model: Option<String>,
     /// Most new tokens of a request that sets no limit; without it the policy's profile decides. `MAX_LENGTH` goes before it.
     pub default_max_tokens: Option<u32>,
@@ -94,7 +94,7 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 8_000,
-            default_model: None,
+            default_model: Some("relay-chat".to_owned()),
             default_max_tokens: None,
             default_temperature: None,
             metrics_enabled: true,

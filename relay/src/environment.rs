@@ -82,7 +82,10 @@ fn comment(line: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use relay_workers::models::Device;
+
     use super::*;
+    use crate::config::parse_text;
 
     fn only(name: &'static str, value: &'static str) -> impl Fn(&str) -> Option<String> {
         move |asked| (asked == name).then(|| value.to_owned())
@@ -111,14 +114,76 @@ mod tests {
         );
     }
 
+    /// What the file says stands where the environment says nothing.
     #[test]
-    fn the_old_names_reach_their_settings_and_bad_values_are_named() {
-        let mut config = Config::default();
-        apply(&mut config, only("MODEL_NAME", "relay-gpt2")).expect("a name is a name");
-        assert_eq!(config.ingress.default_model.as_deref(), Some("relay-gpt2"));
-        apply(&mut config, only("METRICS_ENABLED", "false")).expect("false is a flag");
-        assert!(!config.ops.metrics);
-        let error = apply(&mut config, only("MAX_LENGTH", "many")).expect_err("many is no number");
-        assert_eq!(error.to_string(), "MAX_LENGTH=many is not a number");
+    fn the_old_names_go_before_the_file() {
+        let file = "ingress: { default_model: file, default_max_tokens: 1, default_temperature: 1.0 }\n\
+                    workers: { device: cuda }\nops: { metrics: true }\n";
+        let with = |name, value| {
+            let mut config = parse_text(file, |_| None).expect("it parses");
+            apply(&mut config, only(name, value)).map(|()| config)
+        };
+        let settings = |config: &Config| {
+            (
+                config.ingress.default_model.clone().unwrap_or_default(),
+                config.ingress.default_max_tokens,
+                config.ingress.default_temperature,
+                config.workers.device,
+                (config.ops.metrics, config.ingress.metrics_enabled),
+            )
+        };
+        let file = settings(&with("OTHER", "x").expect("nothing is set"));
+        let cases = [
+            (
+                "MODEL_NAME",
+                "relay-gpt2",
+                ("relay-gpt2".to_owned(), file.1, file.2, file.3, file.4),
+            ),
+            (
+                "MAX_LENGTH",
+                "7",
+                (file.0.clone(), Some(7), file.2, file.3, file.4),
+            ),
+            (
+                "TEMPERATURE",
+                "0.5",
+                (file.0.clone(), file.1, Some(0.5), file.3, file.4),
+            ),
+            (
+                "DEVICE",
+                "cpu",
+                (file.0.clone(), file.1, file.2, Device::Cpu, file.4),
+            ),
+            (
+                "METRICS_ENABLED",
+                "false",
+                (file.0.clone(), file.1, file.2, file.3, (false, false)),
+            ),
+        ];
+        for (name, value, expected) in cases {
+            assert_eq!(
+                settings(&with(name, value).expect("it is good")),
+                expected,
+                "{name}"
+            );
+            assert_ne!(expected, file, "{name} is told from the file");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        for (name, value, said) in [
+            ("MAX_LENGTH", "many", "MAX_LENGTH=many is not a number"),
+            ("TEMPERATURE", "hot", "TEMPERATURE=hot is not a number"),
+            (
+                "METRICS_ENABLED",
+                "perhaps",
+                "METRICS_ENABLED=perhaps: use true or false",
+            ),
+            ("DEVICE", "abacus", "DEVICE"),
+        ] {
+            let error = apply(&mut Config::default(), only(name, value)).expect_err("it is bad");
+            assert_eq!(error.to_string(), said);
+        }
     }
 }

@@ -8,6 +8,7 @@ use relay_store::PostgresOptions;
 use serde_yaml_ng::Value;
 
 use crate::config::{Config, parse_text};
+use crate::only::Only;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
 /// Below the repository's root.
@@ -179,6 +180,22 @@ fn the_defaults_and_the_manifest_fit_together() {
             .expanded()
             .is_empty()
     );
+}
+
+#[test]
+fn one_service_alone_is_refused_on_a_seam_inside_one_process() {
+    let check = |text: &str| {
+        let config = parse_text(text, |_| None).expect("it parses");
+        config.check(Some(Only::Planner))
+    };
+    let kafka = "bus: { kind: kafka, brokers: 'localhost:9092' }\n";
+    let refused = |text: &str| check(text).expect_err("it cannot work").to_string();
+    assert!(refused("{}").contains("`relay planner` needs `bus: {kind: kafka}`"));
+    assert!(refused(kafka).contains("`relay planner` needs `control: {kind: nats}`"));
+    check(&format!(
+        "{kafka}control: {{ kind: nats, url: 'nats://localhost' }}\n"
+    ))
+    .expect("both leave the process");
 }
 
 #[test]
