@@ -1,4 +1,4 @@
-//! "Who won?", asked over the control seam by an ingress in doubt.
+//! "Who won?", asked over the control seam by an ingress that the log cannot tell.
 
 use std::sync::Arc;
 
