@@ -42,9 +42,10 @@ struct House {
 
 async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
     // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
-    let api = match services.contains(&Only::Ingress) {
-        true => Some(listen(&config.ingress).await?),
-        false => None,
+    let api = if services.contains(&Only::Ingress) {
+        Some(listen(&config.ingress).await?)
+    } else {
+        None
     };
     let api_address = api.as_ref().map(TcpListener::local_addr).transpose()?;
     std::fs::create_dir_all(&config.data)

@@ -1,14 +1,13 @@
 //! `make bench-pipeline`: what the whole pipeline adds to a request, on either column. See `--help`.
 
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use relay_bench::cost::Cost;
-use relay_bench::pipeline::load::{Came, closed, open};
-use relay_bench::{pipeline::hops, quantiles};
-use relay_schemas::TimestampMs;
+use relay_bench::pipeline::hops::{self, Hops};
+use relay_bench::pipeline::load::{Came, Seen, closed, open};
+use relay_bench::quantiles;
 use relay_tests::gateway::Gateway;
 use relay_tests::ledger;
 use relay_tests::production::Production;
@@ -67,12 +66,9 @@ async fn embedded(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
         backend: gateway.backend().to_owned(),
         processes: gateway.process_ids(),
     };
-    let within = measure(arguments, &target).await;
+    let seen = measure(arguments, &target).await;
     gateway.stop()?;
-    print_hops(
-        &ledger::read(&*ledger::embedded(&gateway.data())?).await?,
-        &within,
-    );
+    print_hops(&ledger::read(&*ledger::embedded(&gateway.data())?).await?, &seen);
     Ok(())
 }
 
@@ -84,9 +80,9 @@ async fn production(arguments: &Arguments, run: usize) -> anyhow::Result<()> {
         backend: deployment.backend().to_owned(),
         processes: deployment.process_ids(),
     };
-    let within = measure(arguments, &target).await;
+    let seen = measure(arguments, &target).await;
     drop(deployment);
-    print_hops(&ledger::read(&*ledger::kafka()?).await?, &within);
+    print_hops(&ledger::read(&*ledger::kafka()?).await?, &seen);
     Ok(())
 }
 
@@ -101,8 +97,8 @@ struct Target {
     processes: Vec<u32>,
 }
 
-/// Measures all parts and says when the open loop ran.
-async fn measure(arguments: &Arguments, target: &Target) -> Range<TimestampMs> {
+/// Measures all parts and returns what the clients saw of the open loop.
+async fn measure(arguments: &Arguments, target: &Target) -> Vec<Seen> {
     let lasting = Duration::from_secs(arguments.seconds);
     let Target { bases, processes, .. } = target;
     println!(
@@ -112,12 +108,13 @@ async fn measure(arguments: &Arguments, target: &Target) -> Range<TimestampMs> {
     );
     let mock = [target.backend.trim_end_matches("/v1").to_owned()];
     open(&mock, arguments.rate, SETTLING).await;
-    let alone = of(&open(&mock, arguments.rate, lasting).await);
-    println!("  {:<24} {:>22} {alone}", "backend alone", "");
+    let came = open(&mock, arguments.rate, lasting).await;
+    let alone = of(&came);
+    let failed = format!("{} failed", came.failed);
+    println!("  {:<24} {failed:>22} {alone}", "backend alone");
     open(bases, arguments.rate, SETTLING).await;
-    let (begin, before) = (TimestampMs::now(), Cost::of(processes));
+    let before = Cost::of(processes);
     let came = open(bases, arguments.rate, lasting).await;
-    let within = begin..TimestampMs::now();
     print_came(
         &format!("open loop, {}/s", arguments.rate),
         &came,
@@ -125,6 +122,7 @@ async fn measure(arguments: &Arguments, target: &Target) -> Range<TimestampMs> {
         processes,
     );
     println!("  {:<24} {:>22} {}", "added by Relay", "", of(&came).less(&alone));
+    let seen = came.seen;
     let before = Cost::of(processes);
     let came = closed(bases, arguments.clients, lasting).await;
     print_came(
@@ -133,7 +131,7 @@ async fn measure(arguments: &Arguments, target: &Target) -> Range<TimestampMs> {
         before,
         processes,
     );
-    within
+    seen
 }
 
 /// Three quantiles of the latency, milliseconds.
@@ -171,11 +169,18 @@ fn print_came(name: &str, came: &Came, before: Cost, processes: &[u32]) {
 }
 
 /// The stamps are whole milliseconds: the mean tells more than they do one by one.
-fn print_hops(ledger: &ledger::Ledger, within: &Range<TimestampMs>) {
-    println!("  hop of the open loop        mean   p50   p99 ms");
-    for hop in hops::of(ledger, within) {
+fn print_hops(ledger: &ledger::Ledger, seen: &[Seen]) {
+    let Hops { hops, unstamped } = hops::of(ledger, seen);
+    println!("  open loop, hop by hop (topic)     mean   p50   p95   p99 ms");
+    for hop in hops {
         let mean = hop.sample.iter().sum::<f64>() / hop.sample.len().max(1) as f64;
-        let [p50, p99] = quantiles::of(hop.sample, [0.5, 0.99]);
-        println!("  {:<24} {mean:>7.2} {p50:>5.0} {p99:>5.0}", hop.name);
+        let [p50, p95, p99] = quantiles::of(hop.sample, [0.5, 0.95, 0.99]);
+        println!("  {:<30} {mean:>7.2} {p50:>5.0} {p95:>5.0} {p99:>5.0}", hop.name);
+    }
+    if unstamped > 0 {
+        println!(
+            "  {unstamped} of {} not among them: a stamp is missing",
+            seen.len()
+        );
     }
 }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions};
 
+use super::written::Meter;
+
 /// Topics in a row.
 pub const HOPS: usize = 5;
 /// Partitions of each, as `deploy/topics.yaml` has it.
@@ -19,8 +21,13 @@ pub const PARTITIONS: i32 = 6;
 pub enum Column {
     /// The embedded log, in a new folder under this one.
     Embedded(PathBuf),
-    /// Kafka, at these brokers.
-    Kafka(String),
+    /// Kafka.
+    Kafka {
+        /// The brokers' addresses.
+        brokers: String,
+        /// What shows the bytes that they write.
+        meter: Meter,
+    },
 }
 
 /// A bus and its five topics; embedded data is deleted with it.
@@ -37,7 +44,15 @@ impl Column {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Embedded(_) => "embedded",
-            Self::Kafka(_) => "Kafka",
+            Self::Kafka { .. } => "Kafka",
+        }
+    }
+
+    /// What shows the bytes that this log's keeper writes.
+    pub fn meter(&self) -> Meter {
+        match self {
+            Self::Embedded(_) => Meter::own(),
+            Self::Kafka { meter, .. } => meter.clone(),
         }
     }
 
@@ -52,7 +67,7 @@ impl Column {
                 let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default())?;
                 (Arc::new(bus), Some(folder))
             }
-            Self::Kafka(brokers) => {
+            Self::Kafka { brokers, .. } => {
                 let bus = KafkaBus::connect(KafkaOptions::new(brokers))?;
                 bus.apply(&manifest).await.context("making the topics")?;
                 (Arc::new(bus), None)

@@ -11,36 +11,95 @@ use tokio::task::JoinSet;
 
 use super::Scenario;
 use super::chain::Chain;
-use super::column::Column;
+use super::column::{Column, Ready};
 use super::figures::{Figures, Spent};
 use crate::pace::paced;
+use crate::quantiles;
 
-/// Not measured: caches, connections and the first memtables.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Not measured, before each run: its topics are new, so are their caches, connections and first memtables.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How often the warm-up says how far it has come.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What is left of the warm-up is not worth a window of its own when it is shorter.
+const SHORTEST: Duration = Duration::from_millis(500);
 /// What has not come out by then is lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `scenario` once for `seconds`.
 pub async fn run(column: &Column, scenario: Scenario, seconds: u64) -> Result<Figures> {
-    let ready = column.open().await?;
-    let mut chain = Chain::start(&ready, scenario.by_reference).await?;
-    let filler = filler(scenario.bytes);
-    let gap = Duration::from_secs(1) / scenario.rate;
-    let warm = (WARM_UP.as_secs() * u64::from(scenario.rate)) as usize;
-    let count = (seconds * u64::from(scenario.rate)) as usize;
-    let start = Instant::now();
-    send(&ready.bus, &ready.topics[0], &filler, (start, gap, warm)).await?;
-    receive(&mut chain, warm, start).await?;
-
-    let before = Spent::now()?;
-    let start = Instant::now();
-    let sending = send(&ready.bus, &ready.topics[0], &filler, (start, gap, count));
-    let (sent, latencies) = tokio::join!(sending, receive(&mut chain, count, start));
-    sent?;
-    let figures = Figures::of(latencies?, before, Spent::now()?);
-    chain.stop().await?;
-    ready.close()?;
+    let mut line = Line::open(column, scenario).await?;
+    line.pass(SETTLING).await?;
+    let before = Spent::now(&column.meter())?;
+    let latencies = line.pass(Duration::from_secs(seconds)).await?;
+    let figures = Figures::of(latencies, before, Spent::now(&column.meter())?);
+    line.close().await?;
     Ok(figures)
+}
+
+/// Works on a bus for `lasting` and tells of each window, so that whoever reads the figures sees whether it had settled. A broker's
+/// first minute is slow: its code is not compiled yet.
+pub async fn warm_up(column: &Column, lasting: Duration) -> Result<()> {
+    if lasting.is_zero() {
+        return Ok(());
+    }
+    let mut line = Line::open(column, Scenario::WARM_UP).await?;
+    let (begin, name) = (Instant::now(), Scenario::WARM_UP.name());
+    loop {
+        let left = lasting.saturating_sub(begin.elapsed());
+        if left < SHORTEST {
+            break;
+        }
+        let latencies = line.pass(left.min(WINDOW)).await?;
+        let [p50, p99] = quantiles::of(latencies, [0.5, 0.99]);
+        eprintln!(
+            "warm-up on {}, {name}, up to {:.0} of {:.0} s: p50 {p50:.2}, p99 {p99:.2} ms",
+            column.name(),
+            begin.elapsed().as_secs_f64(),
+            lasting.as_secs_f64(),
+        );
+    }
+    line.close().await
+}
+
+/// A bus, its stages, and what goes through them.
+struct Line {
+    ready: Ready,
+    chain: Chain,
+    filler: Bytes,
+    rate: u32,
+}
+
+impl Line {
+    async fn open(column: &Column, scenario: Scenario) -> Result<Self> {
+        let ready = column.open().await?;
+        Ok(Self {
+            chain: Chain::start(&ready, scenario.by_reference).await?,
+            ready,
+            filler: filler(scenario.bytes),
+            rate: scenario.rate,
+        })
+    }
+
+    /// Sends for `lasting` and waits until all has come out; its latencies in milliseconds.
+    async fn pass(&mut self, lasting: Duration) -> Result<Vec<f64>> {
+        let gap = Duration::from_secs(1) / self.rate;
+        let count = (lasting.as_secs_f64() * f64::from(self.rate)).ceil() as usize;
+        let start = Instant::now();
+        let sending = send(
+            &self.ready.bus,
+            &self.ready.topics[0],
+            &self.filler,
+            (start, gap, count),
+        );
+        let (sent, latencies) = tokio::join!(sending, receive(&mut self.chain, count, start));
+        sent?;
+        latencies
+    }
+
+    async fn close(self) -> Result<()> {
+        self.chain.stop().await?;
+        self.ready.close()
+    }
 }
 
 /// Bytes that do not compress to nothing; from a fixed seed.
@@ -107,4 +166,28 @@ async fn receive(chain: &mut Chain, count: usize, start: Instant) -> Result<Vec<
     }
     ensure!(latencies.len() == count, "more came out than went in");
     Ok(latencies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_pass_gets_its_own_records_back_and_its_own_latencies() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let column = Column::Embedded(folder.path().to_owned());
+        let mut line = Line::open(&column, Scenario::WARM_UP).await?;
+        for _ in 0..2 {
+            let latencies = line.pass(Duration::from_millis(100)).await?;
+            assert_eq!(latencies.len(), 100);
+            assert!(latencies.iter().all(|ms| (0.001..30_000.0).contains(ms)));
+        }
+        line.close().await?;
+        assert_eq!(
+            std::fs::read_dir(folder.path())?.count(),
+            0,
+            "nothing is left behind"
+        );
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@ pub mod column;
 pub mod figures;
 pub mod load;
 pub mod table;
+pub mod written;
 
 /// One thing to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ impl Scenario {
         Self::reference(256 << 10, 10),
         Self::reference(256 << 10, 40),
     ];
+
+    /// What a bus does before anything is measured: small records, fast enough that a broker's hot paths are compiled, slow enough
+    /// that a cold one keeps up.
+    pub const WARM_UP: Self = Self::whole(2 << 10, 1000);
 
     const fn whole(bytes: usize, rate: u32) -> Self {
         Self {

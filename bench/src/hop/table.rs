@@ -16,10 +16,10 @@ pub struct Row {
     pub p99_range: (f64, f64),
 }
 
-/// The whole table.
-pub fn markdown(rows: &[Row], runs: usize) -> String {
+/// The whole table, under what was done in which `manner`.
+pub fn markdown(rows: &[Row], manner: &str) -> String {
     let mut table = format!(
-        "{HOPS} hops, the first on disk; medians of {runs} interleaved runs; CPU and bytes of this process only (not the broker's)\n\n\
+        "{HOPS} hops, the first on disk; {manner}; CPU of this process only (not the broker's), bytes of whoever keeps the log\n\n\
          | records | bus | p50 ms | p95 ms | p99 ms (runs) | CPU µs/record | µs/hop | KiB written/record |\n\
          |---|---|---|---|---|---|---|---|\n"
     );
@@ -28,13 +28,45 @@ pub fn markdown(rows: &[Row], runs: usize) -> String {
         let (least, most) = row.p99_range;
         let cpu = row.figures.cpu_us;
         let line = format!(
-            "| {} | {} | {p50:.2} | {p95:.2} | {p99:.2} ({least:.2}–{most:.2}) | {cpu:.0} | {:.0} | {:.1} |\n",
+            "| {} | {} | {p50:.2} | {p95:.2} | {p99:.2} ({least:.2}–{most:.2}) | {cpu:.0} | {:.0} | {} |\n",
             row.scenario.name(),
             row.column,
             cpu / HOPS as f64,
-            row.figures.written_kib,
+            kib(row.figures.written_kib),
         );
         table.push_str(&line);
     }
     table
+}
+
+fn kib(written: Option<f64>) -> String {
+    written.map_or_else(|| "not measured".to_owned(), |kib| format!("{kib:.1}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_was_not_measured() {
+        let row = |column, written_kib| Row {
+            scenario: Scenario::ALL[0],
+            column,
+            figures: Figures {
+                latency_ms: [0.384, 0.5, 2.0],
+                cpu_us: 362.4,
+                written_kib,
+            },
+            p99_range: (1.0, 3.0),
+        };
+        let table = markdown(&[row("embedded", Some(26.24)), row("Kafka", None)], "once");
+        let rows: Vec<&str> = table.lines().skip(4).collect();
+        assert_eq!(
+            rows,
+            [
+                "| 2 KiB at 200/s | embedded | 0.38 | 0.50 | 2.00 (1.00–3.00) | 362 | 72 | 26.2 |",
+                "| 2 KiB at 200/s | Kafka | 0.38 | 0.50 | 2.00 (1.00–3.00) | 362 | 72 | not measured |",
+            ]
+        );
+    }
 }

@@ -1,9 +1,9 @@
 //! Open loop: requests leave when they are due, whether or not earlier ones have come back, so that a slow answer is not hidden.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use relay_schemas::TimestampMs;
 use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use tokio::task::JoinSet;
 
@@ -14,10 +14,31 @@ use crate::pace::paced;
 pub struct Came {
     /// From due to last byte, milliseconds, of those that finished.
     pub latencies_ms: Vec<f64>,
+    /// Those that finished under a request id: a backend without Relay gives none.
+    pub seen: Vec<Seen>,
     /// Those that did not finish.
     pub failed: usize,
     /// Wall time, seconds.
     pub wall_s: f64,
+}
+
+/// The client's own stamps of one request that finished.
+#[derive(Debug)]
+pub struct Seen {
+    /// `x-request-id`.
+    pub request_id: String,
+    /// When it was due.
+    pub due: TimestampMs,
+    /// When its last byte had come.
+    pub answered: TimestampMs,
+}
+
+/// How one question ended.
+struct Answer {
+    finished: bool,
+    request_id: Option<String>,
+    took: Duration,
+    at: SystemTime,
 }
 
 /// The stamps in the envelope are whole milliseconds. Requests that are due at all phases of one make the mean of many stamps true.
@@ -37,15 +58,11 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
     }));
     while let Some(due) = dues.recv().await {
         let (http, base) = (http.clone(), bases[asked.len() % bases.len()].clone());
-        asked.spawn(async move { (one(&http, &base).await, due.elapsed()) });
+        asked.spawn(async move { one(&http, &base, due).await });
     }
     let mut came = Came::default();
-    for (finished, took) in asked.join_all().await {
-        if finished {
-            came.latencies_ms.push(took.as_secs_f64() * 1e3);
-        } else {
-            came.failed += 1;
-        }
+    for answer in asked.join_all().await {
+        came.add(answer);
     }
     came.wall_s = begin.elapsed().as_secs_f64();
     came
@@ -55,31 +72,53 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
 pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Came {
     let http = relay_tests::http::client();
     let begin = Instant::now();
-    let done = Arc::new(AtomicU64::new(0));
     let mut running = JoinSet::new();
     for number in 0..clients {
-        let (http, base, done) = (http.clone(), bases[number % bases.len()].clone(), done.clone());
+        let (http, base) = (http.clone(), bases[number % bases.len()].clone());
         running.spawn(async move {
-            let mut latencies = Vec::new();
+            let mut came = Came::default();
             while begin.elapsed() < lasting {
-                let asked = Instant::now();
-                if one(&http, &base).await {
-                    done.fetch_add(1, Ordering::Relaxed);
-                    latencies.push(asked.elapsed().as_secs_f64() * 1e3);
-                }
+                came.add(one(&http, &base, Instant::now()).await);
             }
-            latencies
+            came
         });
     }
-    let latencies_ms = running.join_all().await.concat();
-    Came {
-        latencies_ms,
-        failed: 0,
-        wall_s: begin.elapsed().as_secs_f64(),
+    let mut came = Came::default();
+    for of_client in running.join_all().await {
+        came.merge(of_client);
+    }
+    came.wall_s = begin.elapsed().as_secs_f64();
+    came
+}
+
+impl Came {
+    fn add(&mut self, answer: Answer) {
+        if !answer.finished {
+            self.failed += 1;
+            return;
+        }
+        self.latencies_ms.push(answer.took.as_secs_f64() * 1e3);
+        self.seen.extend(answer.request_id.map(|request_id| Seen {
+            request_id,
+            due: stamp(answer.at - answer.took),
+            answered: stamp(answer.at),
+        }));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.latencies_ms.extend(other.latencies_ms);
+        self.seen.extend(other.seen);
+        self.failed += other.failed;
     }
 }
 
-async fn one(http: &reqwest::Client, base: &str) -> bool {
+/// As the stages stamp: whole milliseconds, rounded down once.
+fn stamp(at: SystemTime) -> TimestampMs {
+    TimestampMs(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64)
+}
+
+/// Asks once; the time counts from when it was `due`.
+async fn one(http: &reqwest::Client, base: &str, due: Instant) -> Answer {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let manner = if number.is_multiple_of(2) {
         Manner::Whole
@@ -88,5 +127,25 @@ async fn one(http: &reqwest::Client, base: &str) -> bool {
     };
     let tenant = format!("tenant-{}", number % 8);
     let saw = ask(http, base, &tenant, &unique_prompt(number), manner, None).await;
-    matches!(saw.end, End::Finished(_))
+    Answer {
+        finished: matches!(saw.end, End::Finished(_)),
+        request_id: saw.request_id,
+        took: due.elapsed(),
+        at: SystemTime::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_loads_count_what_nobody_answers_as_failed() {
+        let nobody = [format!("http://127.0.0.1:{}", relay_tests::files::free_port())];
+        let came = open(&nobody, 100, Duration::from_millis(50)).await;
+        assert_eq!((came.failed, came.latencies_ms.len()), (5, 0));
+        let came = closed(&nobody, 2, Duration::from_millis(50)).await;
+        assert!(came.failed >= 2, "each client asked at least once, {came:?}");
+        assert!(came.latencies_ms.is_empty());
+    }
 }
