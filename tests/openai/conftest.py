@@ -13,6 +13,7 @@ import openai
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TESTED = pytest.StashKey[str]()
 
 
 def free_port():
@@ -22,11 +23,20 @@ def free_port():
 
 
 def executable():
-    """The build that the Rust tests made, or the one `make up` made; whichever is newer."""
-    built = [ROOT / "target" / name for name in ("debug/relay-with-crash-points", "debug/relay", "release/relay")]
-    built = [path for path in built if path.exists()]
-    assert built, "no executable: `cargo build -p relay` makes it"
-    return max(built, key=lambda path: path.stat().st_mtime)
+    """The build that RELAY_EXECUTABLE names, or else the one that `cargo test` makes together with the Rust tests."""
+    named = os.environ.get("RELAY_EXECUTABLE")
+    if named:
+        built = pathlib.Path(named)
+        assert built.is_file(), f"RELAY_EXECUTABLE names no file: {named}"
+    else:
+        built = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "relay-with-crash-points"
+        assert built.is_file(), f"no {built}: `cargo build -p relay-tests --bins` makes it, or name another in RELAY_EXECUTABLE"
+    return built.resolve()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says what was tested, also where pytest is told to be quiet."""
+    terminalreporter.write_line(f"tested: {config.stash.get(TESTED, 'nothing')}")
 
 
 def wait_until_ready(base, process, seconds=60):
@@ -46,8 +56,9 @@ def wait_until_ready(base, process, seconds=60):
 
 
 @pytest.fixture(scope="session")
-def base_url(tmp_path_factory):
+def base_url(tmp_path_factory, pytestconfig):
     named = os.environ.get("RELAY_BASE_URL")
+    pytestconfig.stash[TESTED] = named or str(executable())
     if named:
         wait_until_ready(named, None)
         yield named

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use relay_schemas::TimestampMs;
 use serde_json::{Value, json};
+
+use crate::told::{Told, means};
 
 /// How a client asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +28,29 @@ pub struct Saw {
     pub text: String,
     /// How it ended, as far as the client can tell.
     pub end: End,
+    /// When it did.
+    pub at: TimestampMs,
+    /// Whether the headers of a stream came.
+    pub began: bool,
 }
 
 impl Saw {
-    /// Whether the client was answered in a way that promises an outcome: headers of a stream or an answer come after a
-    /// request is accepted; a plain error may come before.
+    /// Whether the client saw any sign that its request was accepted: the headers of a stream, text, a finish, or a failure
+    /// that is its end.
     pub fn accepted(&self) -> bool {
-        self.request_id.is_some() && !matches!(self.end, End::Status(..))
+        let told = match &self.end {
+            End::Status(_, code) | End::ErrorEvent(code) => Some(means(code)),
+            End::Finished(_) => Some(Told::End),
+            End::Broken | End::Left => None,
+        };
+        self.request_id.is_some()
+            && match told {
+                Some(Told::End | Told::NotShown) => true,
+                // By then it has sent headers to keep the connection, and only text says more.
+                Some(Told::Unknown) => !self.text.is_empty(),
+                Some(Told::Refused) => false,
+                None => self.began || !self.text.is_empty(),
+            }
     }
 }
 
@@ -88,32 +107,32 @@ pub async fn ask_watched(
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
-    let Ok(response) = request.send().await else {
-        return Saw {
-            request_id: None,
-            text: String::new(),
-            end: End::Broken,
-        };
-    };
-    let request_id = response
-        .headers()
-        .get("x-request-id")
-        .and_then(|id| id.to_str().ok())
-        .map(str::to_owned);
-    let status = response.status();
     let mut saw = Saw {
-        request_id,
+        request_id: None,
         text: String::new(),
         end: End::Broken,
+        at: TimestampMs(0),
+        began: false,
     };
-    if !status.is_success() || !stream {
+    if let Ok(response) = request.send().await {
+        read(response, manner, &mut saw, shown).await;
+    }
+    saw.at = TimestampMs::now();
+    saw
+}
+
+async fn read(response: reqwest::Response, manner: Manner, saw: &mut Saw, shown: &(dyn Fn() + Send + Sync)) {
+    let request_id = response.headers().get("x-request-id");
+    saw.request_id = request_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let status = response.status();
+    if !status.is_success() || manner == Manner::Whole {
         if let Ok(body) = response.json::<Value>().await {
             saw.end = whole(status.as_u16(), &body, &mut saw.text);
         }
     } else {
-        streamed(response, manner, &mut saw, shown).await;
+        saw.began = true;
+        streamed(response, manner, saw, shown).await;
     }
-    saw
 }
 
 fn whole(status: u16, body: &Value, text: &mut String) -> End {

@@ -17,6 +17,9 @@ pub fn server(variable: &str) -> anyhow::Result<String> {
     })
 }
 
+/// How long after a request's deadline an ingress gives up, milliseconds.
+pub const DEADLINE_GRACE_MS: i64 = 2_000;
+
 /// The executable with crash points.
 pub const KILLABLE: &str = "relay-with-crash-points";
 
@@ -132,9 +135,9 @@ impl Gateway {
         Ok(())
     }
 
-    /// Asks it to drain, as Ctrl-C does; the second time, to stop.
-    pub fn terminate(&self) {
-        self.process.iter().for_each(Process::terminate);
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        self.process.iter().for_each(|process| process.signal(name));
     }
 
     /// Waits for its end.
@@ -170,6 +173,11 @@ impl Gateway {
         &self.mock.base_url
     }
 
+    /// What it has said so far, the banner with it.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
     /// The end of its log, for people.
     pub fn tail(&self) -> String {
         self.process.as_ref().map(Process::tail).unwrap_or_default()
@@ -181,7 +189,7 @@ pub(crate) const POLICY: &str = include_str!("policy.yaml");
 fn configuration(folder: &Path, port: u16, ops: u16) -> String {
     let folder = folder.display();
     format!(
-        "data: {folder}/data\ninstance: proof\ningress: {{ port: {port}, default_model: mock }}\nops: {{ port: {ops} }}\n\
+        "data: {folder}/data\ninstance: proof\ningress: {{ port: {port}, default_model: mock, deadline_grace_ms: {DEADLINE_GRACE_MS} }}\nops: {{ port: {ops} }}\n\
          planner: {{ policy: {folder}/policy.yaml }}\nworkers: {{ models: {folder}/models.yaml, short_slots: 64, long_slots: 16 }}\n"
     )
 }

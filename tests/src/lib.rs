@@ -23,5 +23,6 @@ pub mod servers;
 pub mod settle;
 pub mod shares;
 pub mod takeover;
+pub mod told;
 pub mod verdict;
 pub mod worker_death;

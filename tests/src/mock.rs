@@ -37,6 +37,16 @@ impl Mock {
     }
 }
 
+/// How many requests have come to the mock backend at `base_url`.
+pub async fn executions(base_url: &str) -> anyhow::Result<usize> {
+    let root = base_url.strip_suffix("/v1").context("a base URL ends with /v1")?;
+    let count = crate::http::get(&format!("{root}/count")).await?.text().await?;
+    count
+        .trim()
+        .parse()
+        .with_context(|| format!("`{count}` is no count"))
+}
+
 /// The `models.yaml` in which `mock` is that backend.
 pub fn write_models(folder: &Path, base_url: &str) -> anyhow::Result<()> {
     let yaml = format!(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::files::{executable, free_port, root};
-use crate::gateway::{POLICY, server};
+use crate::gateway::{DEADLINE_GRACE_MS, POLICY, server};
 use crate::mock::{Mock, write_models};
 use crate::process::Process;
 
@@ -274,7 +274,7 @@ fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<Stri
          control: {{ kind: nats, url: \"{}\" }}\n\
          store: {{ kind: postgres, url: \"{}\" }}\n\
          cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
-         ingress: {{ default_model: {model}, default_deadline_ms: 45000, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
+         ingress: {{ default_model: {model}, default_deadline_ms: 45000, deadline_grace_ms: {DEADLINE_GRACE_MS}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
          planner: {{ policy: {policy} }}\n\
          workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
         kafka.context("the production column")?,

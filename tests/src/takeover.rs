@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use relay_bus::{Bus, topics};
-use relay_schemas::{Registry, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs};
+use relay_schemas::{
+    OutcomeStatus, Registry, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs,
+};
 
 use crate::files::kept;
 use crate::leases::{self, Leased, Leases};
+use crate::ledger::Ledger;
 use crate::load::seed_batch;
+use crate::mock::executions;
 use crate::production::{Instance, Production};
 use crate::proofs::say;
 use crate::settle::settle_running;
@@ -60,6 +64,11 @@ pub async fn scheduler_ends(program: &str, waiting: u64, way: Way) -> anyhow::Re
 async fn take_over(deployment: &mut Production, waiting: u64, way: Way) -> anyhow::Result<Report> {
     let bus = ledger::kafka()?;
     let began = TimestampMs::now();
+    let idle = executions(deployment.backend()).await?;
+    ensure!(
+        idle == 0,
+        "{idle} requests of a deployment before ran here: nothing could be counted"
+    );
     // What the workers take before the queue has formed does not wait.
     seed_batch(&*bus, began.0.unsigned_abs(), waiting + waiting / 5 + 200).await?;
     let (leader, queued, running) = until_queued(deployment, waiting).await?;
@@ -85,13 +94,16 @@ async fn take_over(deployment: &mut Production, waiting: u64, way: Way) -> anyho
     deployment.drained(&leader)?;
     let most = Duration::from_secs(60 + waiting / 20);
     let ledger = settle_running(&*bus, &proofs::store()?, &[], most).await?;
-    let twice = leased_twice(&leases::since(&*bus, began).await?);
+    let all = leases::since(&*bus, began).await?;
+    let twice = leased_twice(&all);
     ensure!(
         twice.is_empty(),
         "leased twice while their workers lived: {} requests, among them {}",
         twice.len(),
         twice[0]
     );
+    let executed = executions(deployment.backend()).await?;
+    each_ran_once(&ledger, &all, executed)?;
     let charged = charged::agree(&*bus, &ledger, Duration::from_secs(60)).await?;
     deployment.stop_all()?;
     Ok(Report {
@@ -110,6 +122,24 @@ fn leased_twice(leased: &[Leased]) -> Vec<RequestId> {
     }
     let twice = counts.into_iter().filter(|(_, count)| *count > 1);
     twice.map(|(id, _)| id.clone()).collect()
+}
+
+/// Each of the leased requests completed, so each was executed; and there were no more executions than requests.
+fn each_ran_once(ledger: &Ledger, leased: &[Leased], executed: usize) -> anyhow::Result<()> {
+    for (_, work) in leased {
+        let id = &work.request.request_id;
+        let status = ledger.winners.get(id).map(|(outcome, ..)| outcome.status);
+        ensure!(
+            status == Some(OutcomeStatus::Completed),
+            "{id} was leased to a worker that lived, and ended as {status:?}"
+        );
+    }
+    ensure!(
+        executed == leased.len(),
+        "{} requests were executed {executed} times while their workers lived",
+        leased.len()
+    );
+    Ok(())
 }
 
 async fn present_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {

@@ -13,6 +13,7 @@ use crate::ask::{End, Manner, Saw, ask_watched, unique_prompt};
 use crate::files::kept;
 use crate::leases::{self, Leased, Leases};
 use crate::ledger::{self, Ledger};
+use crate::mock::executions;
 use crate::production::{Instance, Production};
 use crate::proofs::{MOST, say, store};
 use crate::settle::settle_running;
@@ -114,6 +115,12 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
     let saw = clients.asking.join_all().await;
     let ledger = settle_running(&*bus, &store()?, &saw, MOST).await?;
     let all = leases::since(&*bus, began).await?;
+    let executed = executions(deployment.backend()).await?;
+    ensure!(
+        executed <= all.len(),
+        "{} leases led to {executed} executions",
+        all.len()
+    );
     let dead = Dead { worker, killed };
     let report = judge(&ledger, &saw, &all, &dead, &early)?;
     ensure!(

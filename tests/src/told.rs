@@ -1,0 +1,41 @@
+//! What the codes of `ingress/src/refusal.rs` tell a client about its request. Pure.
+
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was not accepted.
+    Refused,
+    /// Nothing is known.
+    Unknown,
+    /// It ended with an answer, which cannot be shown, or not to its end.
+    NotShown,
+    /// It ended: what every other code says, those of later versions too. So does the 504 of an ingress that gave up.
+    End,
+}
+
+/// What `code` tells.
+pub fn means(code: &str) -> Told {
+    match code {
+        "unknown_result" => Told::Unknown,
+        "answer_diverged" | "answer_unavailable" => Told::NotShown,
+        // A recorded end has a code of its own, never this one of last resort.
+        "internal_error"
+        | "too_many_in_flight"
+        | "service_unavailable"
+        | "idempotency_key_reused"
+        | "invalid_tenant"
+        | "invalid_deadline"
+        | "invalid_idempotency_key"
+        | "invalid_json"
+        | "invalid_type"
+        | "invalid_value"
+        | "unsupported_value"
+        | "missing_required_parameter"
+        | "incomplete_body"
+        | "request_timeout"
+        | "request_too_large"
+        | "unknown_url"
+        | "method_not_allowed" => Told::Refused,
+        _ => Told::End,
+    }
+}
