@@ -123,7 +123,7 @@ pub mod header {
     pub const ATTEMPT: &str = "relay-attempt";
     /// Milliseconds since 1970, decimal.
     pub const DEADLINE: &str = "relay-deadline";
-    /// The batch that a line belongs to; without it, the record's key.
+    /// The batch that a line belongs to; on `relay.batch.requests.v1`, without it, the record's key.
     pub const BATCH_ID: &str = "relay-batch-id";
     /// The line within its batch.
     pub const CUSTOM_ID: &str = "relay-custom-id";
@@ -142,6 +142,10 @@ impl Headers {
         headers.set(header::DEADLINE, request.deadline.0.to_string());
         if let Some(reply_to) = &request.reply_to {
             headers.set(header::REPLY_TO, reply_to.clone());
+        }
+        if let Some(line) = &request.batch {
+            headers.set(header::BATCH_ID, line.batch_id.clone());
+            headers.set(header::CUSTOM_ID, line.custom_id.clone());
         }
         headers
     }

@@ -14,7 +14,10 @@ pub trait Stage: Send + Sync + 'static {
     /// What is to be done once the records are acknowledged (typically: send a final frame).
     type Effect: Send + 'static;
 
-    /// Decides what becomes of `record`. Many run at once, also of one partition.
+    /// `record` is taken up. Called in the order of its partition, whatever overtakes what in [`Stage::on_record`].
+    fn on_begin(&self, _record: &Record) {}
+
+    /// Decides what becomes of `record`. Many run at once, also of one partition, unless [`crate::StageOptions::in_order`] says otherwise.
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError>;
 
     /// Told whenever the partitions that this instance owns change, with all of them.

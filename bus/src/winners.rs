@@ -3,11 +3,11 @@
 //! Outcomes of one request lie in one partition. After a start or a takeover the memory is read back from the log, because
 //! restarts are just when second outcomes appear.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_schemas::{Outcome, Registry, RequestId};
+use relay_schemas::{DecodeError, Outcome, Registry, RequestId};
 use tokio::sync::OnceCell;
 
 use crate::{Bus, BusError, Partition, Position, StageError, StartAt, decode};
@@ -62,7 +62,13 @@ pub struct Winners {
     bus: Arc<dyn Bus>,
     schemas: Arc<Registry>,
     most: usize,
-    partitions: Mutex<HashMap<Partition, Arc<OnceCell<Mutex<Memory>>>>>,
+    partitions: Mutex<Partitions>,
+}
+
+#[derive(Default)]
+struct Partitions {
+    owned: HashSet<Partition>,
+    memories: HashMap<Partition, Arc<OnceCell<Mutex<Memory>>>>,
 }
 
 impl Winners {
@@ -84,6 +90,7 @@ impl Winners {
         let cell = self
             .partitions
             .lock()
+            .memories
             .entry(position.partition.clone())
             .or_default()
             .clone();
@@ -94,11 +101,14 @@ impl Winners {
         Ok(memory.lock().note(request, position.offset))
     }
 
-    /// Forgets partitions that others read now: what they note is not known here.
+    /// Forgets what is not owned now, and what was not owned until now: a record that was still at work when its partition was
+    /// lost may have left a memory that lacks what others noted meanwhile.
     pub fn keep(&self, owned: &[Partition]) {
-        self.partitions
-            .lock()
-            .retain(|partition, _| owned.contains(partition));
+        let mut partitions = self.partitions.lock();
+        let owned = owned.iter().cloned().collect();
+        let before = std::mem::replace(&mut partitions.owned, owned);
+        let Partitions { owned, memories } = &mut *partitions;
+        memories.retain(|partition, _| owned.contains(partition) && before.contains(partition));
     }
 
     /// What won just before `position`.
@@ -112,13 +122,22 @@ impl Winners {
         }
         let from = vec![(position.partition.clone(), StartAt::Offset(next))];
         let mut reader = self.bus.read(from).await?;
+        let mut refreshed = false;
         while next < position.offset {
             for record in reader.next().await? {
                 next = record.position.offset + 1;
-                // What cannot be decoded is no outcome. The record at `position` itself ends the reading, also where offsets have gaps.
-                if record.position.offset < position.offset
-                    && let Ok(outcome) = decode::<Outcome>(&self.schemas, &record)
-                {
+                // The record at `position` itself ends the reading, also where offsets have gaps.
+                if record.position.offset >= position.offset {
+                    break;
+                }
+                let mut outcome = decode::<Outcome>(&self.schemas, &record);
+                if matches!(outcome, Err(DecodeError::UnknownSchema(_))) && !refreshed {
+                    refreshed = true;
+                    crate::refresh_schemas(&*self.bus, &self.schemas).await?;
+                    outcome = decode(&self.schemas, &record);
+                }
+                // What cannot be decoded is no outcome.
+                if let Ok(outcome) = outcome {
                     memory.note(&outcome.request_id, record.position.offset);
                 }
             }

@@ -85,7 +85,8 @@ pub struct BatchConfig {
     pub status_stale_ms: i64,
     /// Deadline of lines that set none, milliseconds; also the longest allowed.
     pub window_ms: i64,
-    /// Outcomes of each partition remembered, and read back from the log after a restart, so that a second one is not handed out.
+    /// The newest outcomes of each partition that are remembered, and read back from the log after a restart: a second outcome of a
+    /// line that comes later than this after the first gives a second result.
     pub remembered: usize,
 }
 

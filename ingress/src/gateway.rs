@@ -148,11 +148,23 @@ impl Gateway {
     }
 
     fn set(&self, flag: &AtomicBool, name: &'static str, up: bool, why: &str) {
-        flag.store(up, Ordering::Release);
-        if up {
-            self.runtime.health.up(name);
-        } else {
-            self.runtime.health.down(name, why);
+        let news = flag.swap(up, Ordering::AcqRel) != up;
+        match (up, news) {
+            (true, true) => {
+                tracing::info!(dependency = name, "answers reach this gateway");
+                self.runtime.health.up(name);
+            }
+            (true, false) => {}
+            (false, _) => {
+                if news {
+                    tracing::warn!(
+                        dependency = name,
+                        reason = why,
+                        "answers do not reach this gateway"
+                    );
+                }
+                self.runtime.health.down(name, why);
+            }
         }
     }
 }

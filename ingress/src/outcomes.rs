@@ -21,7 +21,6 @@ pub async fn follow(gateway: Arc<Gateway>) {
     let mut places = Places::new();
     loop {
         let Err(error) = read(&gateway, &mut places).await;
-        tracing::warn!(%error, "outcomes cannot be read; trying again");
         gateway.set_following(false, &error.to_string());
         tokio::time::sleep(AGAIN).await;
     }
@@ -35,13 +34,32 @@ async fn read(gateway: &Gateway, places: &mut Places) -> Result<Infallible, BusE
         .iter()
         .map(|(partition, next)| (partition.clone(), StartAt::Offset(*next)));
     let mut outcomes = gateway.runtime.bus.read(from.collect()).await?;
-    gateway.set_following(true, "");
     loop {
-        for record in outcomes.next().await? {
+        gateway.set_following(true, "");
+        let records = match outcomes.next().await {
+            // The reader finds back by itself.
+            Err(BusError::Unavailable(reason)) => {
+                wait(gateway, &reason).await;
+                continue;
+            }
+            records => records?,
+        };
+        for record in records {
             if let Some(next) = places.get_mut(&record.position.partition) {
                 *next = record.position.offset + 1;
             }
             on_record(gateway, &record);
+        }
+    }
+}
+
+/// Until the log answers again.
+async fn wait(gateway: &Gateway, reason: &str) {
+    gateway.set_following(false, reason);
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        if gateway.runtime.bus.probe().await.is_ok() {
+            return;
         }
     }
 }

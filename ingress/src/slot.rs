@@ -56,8 +56,6 @@ pub struct Slot {
     pub request_id: RequestId,
     /// Hash of the request's canonical form.
     pub request_hash: String,
-    /// Whether the client chose the id, by an idempotency key: then the log may hold an end from before this ingress read it.
-    keyed: bool,
     most_unread: usize,
     state: Mutex<State>,
     wake: Notify,
@@ -69,6 +67,9 @@ struct State {
     unread: String,
     questions: Vec<Question>,
     end: Option<End>,
+    /// Whether only the sink can tell the winner: the client chose the id, by an idempotency key, and the log may hold an end from
+    /// before this ingress read it; or an outcome could not be read here.
+    sink_decides: bool,
     /// Nobody reads any more: text is dropped.
     abandoned: bool,
 }
@@ -79,13 +80,13 @@ impl Slot {
         Self {
             request_id: request.request_id.clone(),
             request_hash: request.request_hash.clone(),
-            keyed: request.idempotency_key.is_some(),
             most_unread,
             state: Mutex::new(State {
                 follower: Follower::new(patience, request.stream, request.accepted_at),
                 unread: String::new(),
                 questions: Vec::new(),
                 end: None,
+                sink_decides: request.idempotency_key.is_some(),
                 abandoned: false,
             }),
             wake: Notify::new(),
@@ -110,11 +111,16 @@ impl Slot {
     /// The log holds an outcome, where it could be read: the first one that this ingress reads of a fresh id is the winner;
     /// of any other the sink is asked.
     pub fn on_outcome(&self, outcome: Option<&Outcome>, now: TimestampMs) {
-        if let Some(outcome) = outcome.filter(|_| !self.keyed) {
-            return self.on_winner(outcome, now);
-        }
-        self.state.lock().follower.on_recorded(now);
-        self.wake.notify_one();
+        let mut state = self.state.lock();
+        state.sink_decides |= outcome.is_none();
+        let steps = match outcome {
+            Some(outcome) if !state.sink_decides => state.follower.on_winner(outcome, now),
+            outcome => {
+                state.follower.on_recorded(outcome, now);
+                Vec::new()
+            }
+        };
+        self.apply(&mut state, steps);
     }
 
     /// The winner is known.

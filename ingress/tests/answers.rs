@@ -245,6 +245,8 @@ async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
             request.request_id.as_str().to_owned(),
         );
         house.append_record(headers, bytes::Bytes::from_static(b"garbage"));
+        // What can be read comes second, as far as is known here.
+        house.append(&completed(&request, "from the second"));
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],

@@ -90,15 +90,21 @@ pub struct Follower {
     shown: usize,
     /// Whether all frames of the followed run were read.
     whole: bool,
-    /// The record's end, while its text is still missing.
+    /// The winner's end, while its text is still missing.
     decided: Option<Final>,
+    /// What the log holds of a run that need not be the winner: its text, where the record has it.
+    recorded: Option<(Run, String)>,
     /// Attempts of workers up to this one are ignored.
     fenced: u32,
     ended: bool,
     quiet_at: TimestampMs,
     quiet_ms: i64,
+    /// When something missing is asked for.
     mend_at: Option<TimestampMs>,
     mends: u32,
+    /// When the sink is asked who won, because it should be known by then.
+    ask_at: Option<TimestampMs>,
+    asks: u32,
 }
 
 impl Follower {
@@ -114,12 +120,15 @@ impl Follower {
             shown: 0,
             whole: false,
             decided: None,
+            recorded: None,
             fenced: 0,
             ended: false,
             quiet_at: now.plus_ms(patience.silence_ms),
             quiet_ms: patience.silence_ms,
             mend_at: None,
             mends: 0,
+            ask_at: None,
+            asks: 0,
         }
     }
 
@@ -135,8 +144,8 @@ impl Follower {
 
     /// When [`Follower::on_wakeup`] wants to be called, at the latest; `None` once it has ended.
     pub fn next_wakeup(&self) -> Option<TimestampMs> {
-        let mend = self.mend_at.unwrap_or(self.quiet_at);
-        (!self.ended).then(|| mend.min(self.quiet_at))
+        let sooner = self.mend_at.into_iter().chain(self.ask_at).min();
+        (!self.ended).then(|| sooner.map_or(self.quiet_at, |at| at.min(self.quiet_at)))
     }
 
     /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
@@ -186,19 +195,23 @@ impl Follower {
         }
     }
 
-    /// The log holds an outcome of this request, and only the sink can tell whether it is the winner: it is asked soon.
-    pub fn on_recorded(&mut self, now: TimestampMs) {
-        if self.decided.is_none() {
-            self.mends = 0;
-            self.mend_at = Some(now.plus_ms(self.patience.fold_ms));
-        }
+    /// The log holds an outcome of this request (`None`: one that cannot be read here), and only the sink can tell whether it
+    /// is the winner: it is asked until it does.
+    pub fn on_recorded(&mut self, outcome: Option<&Outcome>, now: TimestampMs) {
+        let read =
+            outcome.and_then(|outcome| Some((outcome.run.clone(), recorded_text(outcome)?.to_owned())));
+        self.recorded = self.recorded.take().or(read);
+        self.ask(now.plus_ms(self.patience.fold_ms));
     }
 
-    /// The winner is known: from the log, or from the sink. Whatever is said later is not the first.
+    /// The winner is known: from the log, or from the sink. Whatever is said later is not the first; but the same record may
+    /// come again with a text that the sink's answer had no room for.
     pub fn on_winner(&mut self, outcome: &Outcome, now: TimestampMs) -> Vec<Step> {
-        if self.ended || self.decided.is_some() {
+        let known = self.decided.is_some() && self.following.as_ref() != Some(&outcome.run);
+        if self.ended || known {
             return Vec::new();
         }
+        self.ask_at = None;
         let end = final_of(outcome);
         let same_run = self.following.as_ref() == Some(&outcome.run);
         if !is_success(end.status) {
@@ -207,8 +220,11 @@ impl Follower {
         if self.saw_token() && !same_run {
             return self.give_up(Broken::Diverged);
         }
-        match outcome.answer.as_ref().filter(|answer| !answer.text_dropped) {
-            Some(answer) => self.finish_with(end, &answer.text),
+        if let Some(text) = recorded_text(outcome) {
+            return self.finish_with(end, text);
+        }
+        match self.recorded.take_if(|(run, _)| *run == outcome.run) {
+            Some((_, text)) => self.finish_with(end, &text),
             None if same_run && self.whole => self.finish(end),
             None => self.collect(outcome.run.clone(), end, now),
         }
@@ -225,15 +241,22 @@ impl Follower {
         let mut steps = Vec::new();
         if self.mend_at.is_some_and(|at| at <= now) {
             steps.extend(self.mend());
-            self.mend_at = Some(now.plus_ms(self.mend_pause()));
+            self.mend_at = Some(now.plus_ms(self.pause(self.mends)));
             self.mends += 1;
         }
+        let mut ask = false;
+        if self.ask_at.is_some_and(|at| at <= now) {
+            ask = true;
+            self.ask_at = Some(now.plus_ms(self.pause(self.asks)));
+            self.asks += 1;
+        }
         if self.quiet_at <= now {
-            if !steps.contains(&Step::AskWinner) && self.decided.is_none() {
-                steps.push(Step::AskWinner);
-            }
+            ask = true;
             self.quiet_ms = (self.quiet_ms * 2).min(self.patience.most_ms);
             self.quiet_at = now.plus_ms(self.quiet_ms);
+        }
+        if ask && self.decided.is_none() && !steps.contains(&Step::AskWinner) {
+            steps.push(Step::AskWinner);
         }
         steps
     }
@@ -292,16 +315,15 @@ impl Follower {
         match self.decided.take_if(|_| self.whole) {
             Some(end) => steps.extend(self.finish(end)),
             None if self.decided.is_some() => {}
-            None if self.whole => {
-                self.mends = 0;
-                let late = now.plus_ms(self.patience.gap_ms);
-                self.mend_at = Some(self.mend_at.map_or(late, |at| at.min(late)));
+            None => {
+                if self.ahead.is_empty() {
+                    self.mends = 0;
+                    self.mend_at = None;
+                }
+                if self.whole {
+                    self.ask(now.plus_ms(self.patience.gap_ms));
+                }
             }
-            None if self.ahead.is_empty() => {
-                self.mends = 0;
-                self.mend_at = None;
-            }
-            None => {}
         }
     }
 
@@ -324,15 +346,19 @@ impl Follower {
             .or(Some(Step::AskWinner))
     }
 
-    fn mend_pause(&self) -> i64 {
-        (self.patience.gap_ms << self.mends.min(16)).clamp(1, self.patience.most_ms.max(1))
+    /// Has the sink asked at `at`, if it is not to be asked sooner.
+    fn ask(&mut self, at: TimestampMs) {
+        if self.decided.is_none() && !self.ended {
+            self.ask_at = Some(self.ask_at.map_or(at, |sooner| sooner.min(at)));
+        }
     }
 
-    /// The record holds no text: only the run's own frames do.
+    fn pause(&self, questions: u32) -> i64 {
+        (self.patience.gap_ms << questions.min(16)).clamp(1, self.patience.most_ms.max(1))
+    }
+
+    /// The record, as far as it was told, holds no text: the run's own frames do, and perhaps the log.
     fn collect(&mut self, run: Run, end: Final, now: TimestampMs) -> Vec<Step> {
-        if run.service != Service::Workers {
-            return self.give_up(Broken::Unavailable);
-        }
         if self.following.as_ref() != Some(&run) {
             self.follow(Some(run));
         }
@@ -368,6 +394,12 @@ impl Follower {
         self.ended = true;
         vec![Step::Break(broken)]
     }
+}
+
+/// The answer's text, where the record has it.
+fn recorded_text(outcome: &Outcome) -> Option<&str> {
+    let answer = outcome.answer.as_ref()?;
+    (!answer.text_dropped).then_some(answer.text.as_str())
 }
 
 /// Whether a client is told that it worked.

@@ -164,9 +164,44 @@ fn a_last_frame_whose_winner_does_not_come_has_the_sink_asked() {
 #[test]
 fn a_record_that_need_not_be_the_first_has_the_sink_asked_once_it_may_have_folded_it() {
     let mut follower = whole();
-    follower.on_recorded(START);
+    follower.on_recorded(None, START);
     assert_eq!(follower.next_wakeup(), Some(START.plus_ms(10)));
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
+}
+
+/// Neither the frames of a run that goes on, nor a fence, keep it from asking.
+#[test]
+fn the_sink_is_asked_until_it_answers_whatever_else_happens() {
+    let mut follower = streamed();
+    follower.on_recorded(None, START);
+    let mut asked = 0;
+    for seq in 0..40 {
+        let now = START.plus_ms(i64::from(seq) * 20);
+        follower.on_frame(piece(1, seq, "a"), now);
+        follower.fence(0);
+        asked += follower
+            .on_wakeup(now)
+            .iter()
+            .filter(|step| **step == Step::AskWinner)
+            .count();
+    }
+    assert!(asked >= 4, "{asked} questions in 800 ms");
+}
+
+#[test]
+fn a_text_that_the_sinks_answer_had_no_room_for_comes_from_the_log() {
+    let (full, trimmed) = (outcome(&run(1), "long"), without_text(&run(1)));
+    let mut follower = whole();
+    follower.on_recorded(Some(&full), START);
+    assert_eq!(follower.on_winner(&trimmed, START), [finish(&trimmed, "long")]);
+    // Or the other way round.
+    let mut follower = whole();
+    assert_eq!(follower.on_winner(&trimmed, START), []);
+    assert_eq!(follower.on_winner(&full, START), [finish(&full, "long")]);
+    // Of another run it is not the winner's text.
+    let mut follower = whole();
+    follower.on_recorded(Some(&outcome(&run(2), "other")), START);
+    assert_eq!(follower.on_winner(&trimmed, START), []);
 }
 
 #[test]
@@ -312,7 +347,7 @@ fn a_record_behind_the_winner_changes_nothing() {
     let mut follower = whole();
     assert_eq!(follower.on_winner(&without_text(&run(1)), START), []);
     assert_eq!(follower.on_winner(&outcome(&run(2), "x"), START), []);
-    follower.on_recorded(START);
+    follower.on_recorded(None, START);
     follower.on_frame(piece(1, 0, "long"), START);
     assert_eq!(
         follower.on_frame(last(1, 1, "long"), START),

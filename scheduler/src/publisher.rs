@@ -22,7 +22,7 @@ pub(crate) const READY_AT: &str = "relay-ready-at";
 pub(crate) const EPOCH: &str = "relay-scheduler-epoch";
 /// Most records in one publish.
 const MOST: usize = 512;
-/// Longest time that final frames may take; an ingress that misses one asks.
+/// Longest time that final frames may take; the log tells an ingress that misses one.
 const FINALS: Duration = Duration::from_secs(2);
 
 /// Something that ends in the log.
@@ -58,11 +58,15 @@ pub(crate) fn work_record(dispatch: &Dispatch) -> Outgoing {
     }
 }
 
-fn outcome_record(outcome: &Outcome, trace: Option<&str>) -> Outgoing {
+fn outcome_headers(outcome: &Outcome, trace: Option<&str>) -> Headers {
     let mut headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
     headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
     headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
     set_trace(&mut headers, trace);
+    headers
+}
+
+fn outcome_record(outcome: &Outcome, mut headers: Headers) -> Outgoing {
     let value = encode(outcome);
     stamp(&mut headers, &value);
     Outgoing::keyed(
@@ -147,7 +151,7 @@ pub(crate) async fn publish_endings(
             .await
             .is_err()
         {
-            tracing::warn!("final frames took too long and are left to those who ask");
+            tracing::warn!("final frames took too long and are left out: the log tells");
         }
         crash_point(Service::Scheduler, "after_final");
     }
@@ -159,8 +163,11 @@ async fn end_alone(shared: &Shared, ending: &mut Ending) -> Result<(), BusError>
     if publish(shared, &records_of(ending)).await?.is_ok() {
         return Ok(());
     }
-    if let Ending::Outcome(outcome, _) = ending {
+    if let Ending::Outcome(outcome, trace) = ending {
+        // The headers still say whose it was.
+        let headers = outcome_headers(outcome, trace.as_deref());
         (outcome.request, outcome.planning) = (None, None);
+        *ending = Ending::Garbage(vec![outcome_record(outcome, headers)]);
     }
     if let Err(error) = publish(shared, &records_of(ending)).await? {
         tracing::error!(%error, "an ending does not fit into its topic even without its request and is left out");
@@ -170,7 +177,10 @@ async fn end_alone(shared: &Shared, ending: &mut Ending) -> Result<(), BusError>
 
 fn records_of(ending: &Ending) -> Vec<Outgoing> {
     match ending {
-        Ending::Outcome(outcome, trace) => vec![outcome_record(outcome, trace.as_deref())],
+        Ending::Outcome(outcome, trace) => {
+            let headers = outcome_headers(outcome, trace.as_deref());
+            vec![outcome_record(outcome, headers)]
+        }
         Ending::Garbage(records) => records.clone(),
     }
 }

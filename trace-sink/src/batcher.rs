@@ -1,63 +1,98 @@
-//! Many outcomes, one transaction: a task gathers what arrives within a few milliseconds, or while it was busy, and folds
-//! it at once. Each outcome's caller waits for its own result.
+//! Many outcomes, one transaction: a task takes records in the order in which they are begun, gathers what arrives within a few
+//! milliseconds, or while it was busy, and folds it at once. A store that is away is waited for with the batch in hand, so
+//! that nothing overtakes it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::StageError;
+use parking_lot::Mutex;
+use relay_bus::{Position, Record, StageError, decode};
+use relay_schemas::{Outcome, Registry};
 use relay_store::{Folded, Store, StoreError, Stored};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Facts, Metrics};
 
 /// The store as `/readyz` names it.
 pub(crate) const STORE: &str = "store";
+/// Between two tries of a store that is away.
+const AGAIN: Duration = Duration::from_millis(200);
 
 type Result<T> = std::result::Result<T, StageError>;
 
-/// One outcome, and where its caller waits.
+/// A record, and where its caller waits.
 struct Waiting {
-    stored: Stored,
-    told: oneshot::Sender<Result<Folded>>,
+    record: Record,
+    told: oneshot::Sender<Result<()>>,
 }
 
-/// Hands outcomes to the task.
+/// Hands records to the task.
 pub(crate) struct Batcher {
-    queue: mpsc::Sender<Waiting>,
+    /// Bounded by what the runner begins.
+    queue: mpsc::UnboundedSender<Waiting>,
+    results: Mutex<HashMap<Position, oneshot::Receiver<Result<()>>>>,
 }
 
 /// The task.
 pub(crate) struct Folding {
-    queue: mpsc::Receiver<Waiting>,
+    queue: mpsc::UnboundedReceiver<Waiting>,
     store: Arc<dyn Store>,
+    schemas: Arc<Registry>,
     metrics: Metrics,
     most: usize,
+    most_bytes: usize,
     wait: Duration,
 }
 
 impl Batcher {
-    pub(crate) fn new(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> (Self, Folding) {
-        let most = config.batch_records.max(1);
-        let (sender, queue) = mpsc::channel(most);
+    pub(crate) fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        schemas: Arc<Registry>,
+        metrics: Metrics,
+    ) -> (Self, Folding) {
+        let (sender, queue) = mpsc::unbounded_channel();
         let folding = Folding {
             queue,
             store,
+            schemas,
             metrics,
-            most,
+            most: config.batch_records.max(1),
+            most_bytes: config.batch_bytes,
             wait: Duration::from_millis(config.batch_wait_ms),
         };
-        (Self { queue: sender }, folding)
+        let batcher = Self {
+            queue: sender,
+            results: Mutex::default(),
+        };
+        (batcher, folding)
     }
 
-    /// Waits until the outcome is folded and says what it turned out to be.
-    pub(crate) async fn fold(&self, stored: Stored) -> Result<Folded> {
-        let ended = || StageError::Fatal("the batcher has ended".to_owned());
+    /// Takes a record in. Called in the order of its partition.
+    pub(crate) fn enqueue(&self, record: Record) {
         let (told, result) = oneshot::channel();
-        let handed = self.queue.send(Waiting { stored, told }).await;
-        handed.map_err(|_| ended())?;
-        result.await.map_err(|_| ended())?
+        self.results.lock().insert(record.position.clone(), result);
+        // Where the task has ended, the caller learns it by its result.
+        let _ = self.queue.send(Waiting { record, told });
+    }
+
+    /// Waits until the record is folded. One that is tried again takes its place anew.
+    pub(crate) async fn folded(&self, record: &Record) -> Result<()> {
+        let waiting = self.results.lock().remove(&record.position);
+        let result = match waiting {
+            Some(result) => result,
+            None => {
+                self.enqueue(record.clone());
+                let again = self.results.lock().remove(&record.position);
+                again.ok_or_else(|| StageError::Retry("the record is folded elsewhere".to_owned()))?
+            }
+        };
+        result
+            .await
+            .map_err(|_| StageError::Fatal("the batcher has ended".to_owned()))?
     }
 }
 
@@ -72,10 +107,14 @@ impl Folding {
 
     async fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
         let until = Instant::now() + self.wait;
+        let mut bytes = size(&first);
         let mut batch = vec![first];
-        while batch.len() < self.most {
+        while batch.len() < self.most && bytes < self.most_bytes {
             match timeout_at(until, self.queue.recv()).await {
-                Ok(Some(next)) => batch.push(next),
+                Ok(Some(next)) => {
+                    bytes += size(&next);
+                    batch.push(next);
+                }
                 Ok(None) | Err(_) => break,
             }
         }
@@ -83,20 +122,51 @@ impl Folding {
     }
 
     async fn fold(&self, batch: Vec<Waiting>) {
-        let (outcomes, told): (Vec<Stored>, Vec<_>) = batch
-            .into_iter()
-            .map(|waiting| (waiting.stored, waiting.told))
-            .unzip();
+        let (mut outcomes, mut told) = (Vec::new(), Vec::new());
+        for waiting in batch {
+            match self.stored(&waiting.record) {
+                Ok(stored) => {
+                    outcomes.push(stored);
+                    told.push(waiting.told);
+                }
+                // A caller that no longer waits is being stopped; its record comes again.
+                Err(error) => drop(waiting.told.send(Err(error))),
+            }
+        }
+        if outcomes.is_empty() {
+            return;
+        }
         let timer = self.metrics.fold_began(outcomes.len());
-        let results = match self.store.fold(&outcomes).await {
+        let results = match self.insist(&outcomes).await {
             Ok(folded) => folded.into_iter().map(Ok).collect(),
             Err(StoreError::Refused(_)) if outcomes.len() > 1 => self.one_by_one(&outcomes).await,
             Err(error) => outcomes.iter().map(|_| Err(stage_error(&error))).collect(),
         };
         timer.observe_duration();
-        for (told, result) in told.into_iter().zip(results) {
-            // A caller that no longer waits is being stopped; its record comes again.
+        for ((told, result), stored) in told.into_iter().zip(results).zip(&outcomes) {
+            let result = result.map(|folded| self.metrics.folded(folded, Facts::of(&stored.outcome)));
             drop(told.send(result));
+        }
+    }
+
+    fn stored(&self, record: &Record) -> Result<Stored> {
+        Ok(Stored {
+            outcome: decode::<Outcome>(&self.schemas, record)?,
+            partition: record.position.partition.partition,
+            offset: record.position.offset,
+        })
+    }
+
+    /// Folds as soon as the store is there.
+    async fn insist(&self, outcomes: &[Stored]) -> std::result::Result<Vec<Folded>, StoreError> {
+        loop {
+            match self.store.fold(outcomes).await {
+                Err(StoreError::Unavailable(reason)) => {
+                    tracing::debug!(reason, outcomes = outcomes.len(), "folding waits for the store");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                result => return result,
+            }
         }
     }
 
@@ -104,7 +174,7 @@ impl Folding {
     async fn one_by_one(&self, outcomes: &[Stored]) -> Vec<Result<Folded>> {
         let mut results = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
-            let folded = self.store.fold(std::slice::from_ref(outcome)).await;
+            let folded = self.insist(std::slice::from_ref(outcome)).await;
             let folded = folded.map_err(|error| stage_error(&error));
             let missing = || {
                 Err(StageError::Fatal(
@@ -115,6 +185,10 @@ impl Folding {
         }
         results
     }
+}
+
+fn size(waiting: &Waiting) -> usize {
+    waiting.record.value.as_deref().map_or(0, <[u8]>::len)
 }
 
 fn stage_error(error: &StoreError) -> StageError {

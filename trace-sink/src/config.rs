@@ -10,10 +10,10 @@ const HOUR_MS: i64 = 60 * 60 * 1_000;
 pub struct Config {
     /// Most outcomes that are read and not yet folded.
     pub max_in_flight: usize,
-    /// Most bytes of outcomes that are read and not yet folded; one that is larger alone goes alone.
-    pub max_in_flight_bytes: usize,
     /// Most outcomes in one transaction.
     pub batch_records: usize,
+    /// Bytes of outcomes from which on a transaction takes no more.
+    pub batch_bytes: usize,
     /// The longest that a started batch waits for more, milliseconds.
     pub batch_wait_ms: u64,
     /// How long traces are kept, hours.
@@ -30,8 +30,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_in_flight: 1_024,
-            max_in_flight_bytes: 64 * 1024 * 1024,
             batch_records: 256,
+            batch_bytes: 16 * 1024 * 1024,
             batch_wait_ms: 5,
             traces_kept_hours: 30 * 24,
             winners_kept_hours: 30 * 24,

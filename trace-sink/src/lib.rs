@@ -50,8 +50,9 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         store,
     } = deps;
     let metrics = Metrics::register(&runtime.metrics)?;
-    let (batcher, folding) = Batcher::new(&config, Arc::clone(&store), metrics.clone());
-    let stage = FoldStage::new(&config, Arc::clone(&runtime.schemas), batcher, metrics.clone());
+    let schemas = Arc::clone(&runtime.schemas);
+    let (batcher, folding) = Batcher::new(&config, Arc::clone(&store), schemas, metrics.clone());
+    let stage = FoldStage { batcher };
     // Ends with the stage, which holds the other end.
     let folding = tokio::spawn(folding.run());
     let options = StageOptions {

@@ -4,7 +4,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +36,8 @@ topics:
 struct Moody {
     store: SqliteStore,
     away: AtomicBool,
+    /// How often it was to fold while it was away.
+    missed: AtomicUsize,
 }
 
 impl Moody {
@@ -50,7 +52,9 @@ impl Moody {
 #[async_trait]
 impl Store for Moody {
     async fn fold(&self, outcomes: &[Stored]) -> Result<Vec<Folded>, StoreError> {
-        self.check()?;
+        self.check().inspect_err(|_| {
+            self.missed.fetch_add(1, Ordering::SeqCst);
+        })?;
         if outcomes
             .iter()
             .any(|stored| stored.outcome.request_id.as_str() == "never")
@@ -117,6 +121,7 @@ impl House {
             store: Arc::new(Moody {
                 store,
                 away: AtomicBool::new(false),
+                missed: AtomicUsize::new(0),
             }),
             control: Arc::new(InProcessControl::new(InProcessOptions::default())),
             health: Health::default(),
@@ -304,6 +309,22 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
     house.until_traces(20).await;
     until(async || house.health.is_ready()).await;
     assert_eq!(house.dead_letters().await, 0);
+    sink.drain().await;
+}
+
+/// Else an ingress that asks meanwhile would be told of an outcome that is not the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_outcome_overtakes_one_that_waits_for_the_store() {
+    let house = House::build().await;
+    house.store.away.store(true, Ordering::SeqCst);
+    let sink = house.start();
+    house.publish(&failed("r", "first")).await;
+    until(async || house.store.missed.load(Ordering::SeqCst) > 0).await;
+    house.publish(&failed("r", "second")).await;
+    house.store.away.store(false, Ordering::SeqCst);
+    until(async || house.winner("r").await.is_some()).await;
+    let winner = house.winner("r").await.and_then(|outcome| outcome.message);
+    assert_eq!(winner.as_deref(), Some("first"));
     sink.drain().await;
 }
 

@@ -17,11 +17,13 @@ const CODE: &str = "dead_letter";
 const MOST_HEADERS: usize = 64;
 const MOST_HEADER_BYTES: usize = 1_024;
 /// Headers that an outcome takes over from its request.
-const CARRIED: [&str; 5] = [
+const CARRIED: [&str; 7] = [
     header::REQUEST_ID,
     header::TENANT,
     header::DEADLINE,
     header::REPLY_TO,
+    header::BATCH_ID,
+    header::CUSTOM_ID,
     header::TRACEPARENT,
 ];
 

@@ -116,6 +116,7 @@ impl<S: Stage> Host<S> {
             let Some(record) = self.intake.take() else { break };
             self.begun += 1;
             self.attempts.metrics.records_in.inc();
+            self.attempts.stage.on_begin(&record);
             self.running.spawn(self.attempts.clone().settle(record));
         }
         self.attempts.metrics.in_flight.set(self.begun as i64);

@@ -11,7 +11,7 @@ pub struct StageOptions {
     pub topics: Vec<String>,
     /// Most records that are taken and not yet finished, in this process.
     pub max_in_flight: usize,
-    /// Whether one record is decided after the other, in each partition's order; their publishes still overlap.
+    /// Whether one record is decided after the other, all partitions in turn; their publishes still overlap.
     pub in_order: bool,
     /// How often a record is tried before [`crate::StageError::Retry`] makes it a dead letter; at least 1.
     pub max_attempts: u32,

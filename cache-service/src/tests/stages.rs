@@ -6,7 +6,7 @@ use bytes::Bytes;
 use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
 use relay_bus::{
     Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Record, Runtime,
-    Shutdown, Stage, StageError, StartAt, Step, decode,
+    Shutdown, Stage, StageError, StartAt, Step, Winners, decode,
 };
 use relay_control::{Heard, InProcessControl, InProcessOptions, listen};
 use relay_schemas::{

@@ -1,6 +1,6 @@
 //! What the sender calls a line. Pure.
 
-use relay_bus::{Record, header};
+use relay_bus::{Headers, Record, header};
 use relay_schemas::{BatchRef, BatchRequest};
 
 /// Longest name of a batch or line.
@@ -27,12 +27,22 @@ pub fn name_in(record: &Record) -> Option<BatchRef> {
             .as_deref()
             .and_then(|key| std::str::from_utf8(key).ok())
     };
-    let named = |text: &&str| is_name(text);
     let headers = &record.headers;
-    let batch_id = headers.text(header::BATCH_ID).or_else(key).filter(named)?;
-    let custom_id = headers.text(header::CUSTOM_ID).filter(named)?;
+    of(
+        headers.text(header::BATCH_ID).or_else(key),
+        headers.text(header::CUSTOM_ID),
+    )
+}
+
+/// The line that an outcome belongs to, where the outcome itself does not say.
+pub fn name_in_headers(headers: &Headers) -> Option<BatchRef> {
+    of(headers.text(header::BATCH_ID), headers.text(header::CUSTOM_ID))
+}
+
+fn of(batch_id: Option<&str>, custom_id: Option<&str>) -> Option<BatchRef> {
+    let named = |text: &&str| is_name(text);
     Some(BatchRef {
-        batch_id: batch_id.to_owned(),
-        custom_id: custom_id.to_owned(),
+        batch_id: batch_id.filter(named)?.to_owned(),
+        custom_id: custom_id.filter(named)?.to_owned(),
     })
 }

@@ -7,8 +7,9 @@ use relay_bus::{
     Headers, Outgoing, Partition, Record, Stage, StageError, Standing, Step, Winners, decode, topics,
 };
 use relay_lifecycle::{Broken, final_of, is_success};
-use relay_schemas::{BatchResult, Class, Outcome, encode};
+use relay_schemas::{BatchResult, Outcome, encode};
 
+use super::name::name_in_headers;
 use crate::answer::{self, Facts};
 use crate::gateway::Gateway;
 use crate::refusal;
@@ -36,7 +37,7 @@ impl Stage for Results {
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let outcome: Outcome = decode(&self.gateway.runtime.schemas, record)?;
         let standing = self.winners.note(&outcome.request_id, &record.position).await?;
-        let Some(result) = result(&outcome) else {
+        let Some(result) = result(&outcome, &record.headers) else {
             return Ok(Step::nothing());
         };
         if standing == Standing::Superseded {
@@ -58,22 +59,22 @@ impl Stage for Results {
     }
 }
 
-/// The result of a batch request; `None` for others.
-fn result(outcome: &Outcome) -> Option<BatchResult> {
-    let request = outcome
-        .request
-        .as_ref()
-        .filter(|request| request.class == Class::Batch)?;
-    let batch = request.batch.as_ref()?;
+/// The result of a batch request; `None` for others. Where only the headers of a record could be read, they name the line.
+fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
+    let request = outcome.request.as_ref();
+    let line = match request {
+        Some(request) => request.batch.clone(),
+        None => name_in_headers(headers),
+    }?;
     let facts = Facts {
-        request_id: request.request_id.as_str(),
-        model: &request.model,
-        created: request.accepted_at.0 / 1_000,
+        request_id: outcome.request_id.as_str(),
+        model: request.map_or("", |request| &request.model),
+        created: request.map_or(outcome.ended_at, |request| request.accepted_at).0 / 1_000,
     };
     let (status_code, body) = body(outcome, facts);
     Some(BatchResult {
-        batch_id: batch.batch_id.clone(),
-        custom_id: batch.custom_id.clone(),
+        batch_id: line.batch_id,
+        custom_id: line.custom_id,
         request_id: outcome.request_id.clone(),
         status_code,
         body,
