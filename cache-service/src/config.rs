@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Most lookups under way.
+    /// Most lookups under way, and most outcomes read and not yet filled from.
     pub max_in_flight: usize,
     /// Most bytes that the in-process cache holds.
     pub lru_bytes: u64,

@@ -49,7 +49,7 @@ pub struct Config {
     pub cancel_every_ms: u64,
     /// Longest wait for an answer over the control seam, milliseconds.
     pub ask_timeout_ms: u64,
-    /// From a gap in an answer to the first question, milliseconds.
+    /// From a gap in an answer, or its last frame, to the first question, milliseconds.
     pub gap_ms: i64,
     /// Silence after which the sink is asked whether a request has ended, milliseconds.
     pub silence_ms: i64,

@@ -101,7 +101,8 @@ impl Gateway {
         Duration::from_millis(self.config.ask_timeout_ms)
     }
 
-    /// Whether answers reach this ingress now. A subscription outlives a lost connection, so both are looked at.
+    /// Whether answers reach this ingress now: frames and outcomes. A subscription outlives a lost connection, so the seam is
+    /// looked at as well.
     pub fn is_listening(&self) -> bool {
         let frames = self.listening.load(Ordering::Acquire) && self.control_answers.load(Ordering::Acquire);
         frames && self.following.load(Ordering::Acquire)

@@ -19,7 +19,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// From now on frames of the slot's request reach it.
+    /// From now on frames and outcomes of the slot's request reach it.
     pub fn add(&self, slot: Arc<Slot>) {
         let mut shard = self.shard(&slot.request_id).lock();
         shard.entry(slot.request_id.clone()).or_default().push(slot);

@@ -34,7 +34,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Waits for `request`, whose frames reach `slot` from now on.
+    /// Waits for `request`, whose frames and outcomes reach `slot` from now on.
     pub fn new(gateway: &Arc<Gateway>, slot: Arc<Slot>, request: &Request, permit: Permit) -> Self {
         gateway.routes.add(Arc::clone(&slot));
         Self {

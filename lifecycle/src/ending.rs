@@ -122,7 +122,7 @@ pub fn end(known: Known<'_>, run: Run, ending: Ending, now: TimestampMs) -> Outc
     outcome
 }
 
-/// What the last frame of a run says about its outcome.
+/// How it ended, as a client is told, and as the last frame of the run says.
 pub fn final_of(outcome: &Outcome) -> Final {
     let answer = outcome.answer.as_ref();
     Final {

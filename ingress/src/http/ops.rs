@@ -19,7 +19,7 @@ pub async fn alive() -> Response<Body> {
     response::json(StatusCode::OK, json!({"status": "ok"}).to_string())
 }
 
-/// Ready only when nothing is missing: not the log, not the control seam, not the reply subscription.
+/// Ready only when nothing is missing: not the log, not the control seam, not the reply subscription, not the log's outcomes.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
     let all = gateway.runtime.health.all();
     let missing: serde_json::Map<_, _> = all
