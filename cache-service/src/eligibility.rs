@@ -10,7 +10,7 @@ use crate::entry::{Entry, Owner};
 
 /// Why an outcome fills nothing. A closed set: the label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotCached {
+pub enum NotCached {
     /// It did not complete, or came from a cache itself.
     NotCompleted,
     /// The plan does not allow it.
@@ -45,7 +45,10 @@ impl NotCached {
 }
 
 /// The entry that a winning outcome at `position` makes, if it may be cached.
-pub(crate) fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Result<Entry, NotCached> {
+///
+/// # Errors
+/// Why it may not.
+pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Result<Entry, NotCached> {
     if outcome.status != OutcomeStatus::Completed {
         return Err(NotCached::NotCompleted);
     }

@@ -11,9 +11,10 @@ const VERSION: u32 = 1;
 /// a restored backup, a shared Redis) can never hand an answer to somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Entry {
+pub struct Entry {
     version: u32,
-    pub(crate) owner: Owner,
+    /// Whose it is.
+    pub owner: Owner,
     pub(crate) answer: Answer,
     pub(crate) usage: Usage,
     /// `level` is empty here; a lookup says which level answered.
@@ -27,7 +28,7 @@ pub(crate) struct Entry {
 /// Whose answer to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Owner {
+pub struct Owner {
     pub(crate) tenant: TenantId,
     pub(crate) request_hash: String,
     pub(crate) signature: String,
@@ -35,7 +36,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Who asks for what.
-    pub(crate) fn of(request: &Request, plan: &Plan) -> Self {
+    pub fn of(request: &Request, plan: &Plan) -> Self {
         Self {
             tenant: request.tenant.clone(),
             request_hash: request.request_hash.clone(),
@@ -44,14 +45,14 @@ impl Owner {
     }
 
     /// The key of its entry.
-    pub(crate) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         cache_key(&self.tenant, &self.request_hash, &self.signature)
     }
 }
 
 /// Why an entry that was found does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub enum Unfit {
     /// It belongs to another tenant, request or plan.
     Foreign,
     /// It is too old, by its own measure or by the asking plan's.
@@ -78,7 +79,10 @@ impl Entry {
     }
 
     /// Whether it may answer `owner`, whose plan allows answers up to `ttl_ms` old.
-    pub(crate) fn fits(&self, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> Result<(), Unfit> {
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn fits(&self, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> Result<(), Unfit> {
         if self.owner != *owner {
             return Err(Unfit::Foreign);
         }
@@ -89,7 +93,7 @@ impl Entry {
     }
 
     /// Milliseconds that are left of its own life.
-    pub(crate) fn left_ms(&self, now: TimestampMs) -> u64 {
+    pub fn left_ms(&self, now: TimestampMs) -> u64 {
         let left = self.produced_at.plus_ms(self.ttl_ms).since_ms(now);
         u64::try_from(left).unwrap_or(0)
     }

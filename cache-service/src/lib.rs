@@ -3,8 +3,9 @@
 
 mod breaker;
 mod config;
-mod eligibility;
-mod entry;
+pub mod decide;
+pub mod eligibility;
+pub mod entry;
 mod error;
 mod fill;
 mod levels;

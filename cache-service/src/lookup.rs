@@ -6,13 +6,10 @@ use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, ready};
 use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
 use relay_control::Control;
-use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{
-    CacheStatus, Caching, Outcome, OutcomeStatus, Planned, Provenance, Ready, Registry, Request, TimestampMs,
-    encode,
-};
+use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs, encode};
 
-use crate::entry::{Entry, Owner};
+use crate::decide::{answered, expired, looked_up};
+use crate::entry::Owner;
 use crate::levels::{Found, Levels};
 use crate::metrics::Metrics;
 
@@ -34,13 +31,8 @@ impl Stage for LookupStage {
         let now = TimestampMs::now();
         if now >= planned.planning.plan.deadline {
             self.metrics.looked_up("expired");
-            let ending = Ending::because(
-                OutcomeStatus::Expired,
-                "deadline_exceeded",
-                "the deadline passed before the caches were asked",
-            );
-            let outcome = end(Known::Planned(&planned), self.identity.run(0), ending, now);
-            return Ok(ended(&planned.request, outcome));
+            let outcome = expired(&planned, self.identity.run(0), now);
+            return Ok(ended(Headers::of(&planned.request), outcome));
         }
         self.look_up(planned, now).await
     }
@@ -69,45 +61,23 @@ impl LookupStage {
             Some(Found::Unavailable) => (CacheStatus::Unavailable, "unavailable"),
         };
         self.metrics.looked_up(label);
-        let caching = Caching {
-            key,
-            exact: status,
-            provenance: None,
-            looked_up_at: now,
-        };
-        let ready = Ready {
-            request: planned.request,
-            planning: planned.planning,
-            caching,
-        };
+        let ready = looked_up(planned, key, status, now);
         match found {
-            Some(Found::Hit(entry, level)) => Ok(self.answer(ready, &entry, level)),
+            Some(Found::Hit(entry, level)) => {
+                let headers = Headers::of(&ready.request);
+                // The clock again: Redis may have taken its time.
+                let now = TimestampMs::now();
+                let outcome = answered(ready, &entry, level, self.identity.run(0), now);
+                Ok(ended(headers, outcome))
+            }
             _ => hand_on(&ready),
         }
     }
-
-    /// Ends the request with the entry's answer.
-    fn answer(&self, mut ready: Ready, entry: &Entry, level: &str) -> Step<Box<Outcome>> {
-        ready.caching.provenance = Some(Provenance {
-            level: level.to_owned(),
-            ..entry.provenance.clone()
-        });
-        // The clock again: Redis may have taken its time.
-        let now = TimestampMs::now();
-        let ending = Ending {
-            answer: Some(entry.answer.clone()),
-            usage: entry.usage,
-            ttft_ms: Some(now.since_ms(ready.request.accepted_at)),
-            ..Ending::of(OutcomeStatus::Cached)
-        };
-        let outcome = end(Known::Ready(&ready), self.identity.run(0), ending, now);
-        ended(&ready.request, outcome)
-    }
 }
 
-fn ended(request: &Request, outcome: Outcome) -> Step<Box<Outcome>> {
-    let key = request.request_id.as_str().to_owned();
-    let record = Outgoing::keyed(OUTCOMES, key, Headers::of(request), encode(&outcome));
+fn ended(headers: Headers, outcome: Outcome) -> Step<Box<Outcome>> {
+    let key = outcome.request_id.as_str().to_owned();
+    let record = Outgoing::keyed(OUTCOMES, key, headers, encode(&outcome));
     Step::publish_then(record, Box::new(outcome))
 }
 

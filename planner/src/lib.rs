@@ -2,6 +2,7 @@
 //! if it dies, accepted requests wait in the log and the next instance plans them the same way.
 
 mod config;
+mod decide;
 mod decoding;
 mod error;
 mod explain;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{Config, PolicyFile};
+pub use decide::decide;
 pub use error::Error;
 pub use explain::explain;
 pub use features::Features;

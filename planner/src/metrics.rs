@@ -4,6 +4,7 @@ use prometheus::{
     IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry as counters,
     register_int_gauge_with_registry as gauge,
 };
+use relay_schemas::{Outcome, OutcomeStatus};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,8 +47,16 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// `result` is `planned`, `expired` or a refusal's code.
-    pub(crate) fn decided(&self, result: &'static str) {
+    pub(crate) fn planned(&self) {
+        self.requests.with_label_values(&["planned"]).inc();
+    }
+
+    /// By the code of the refusal, or `expired`.
+    pub(crate) fn ended(&self, outcome: &Outcome) {
+        let result = match (outcome.status, &outcome.code) {
+            (OutcomeStatus::Failed, Some(code)) => code,
+            (status, _) => status.name(),
+        };
         self.requests.with_label_values(&[result]).inc();
     }
 

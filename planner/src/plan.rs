@@ -44,12 +44,7 @@ impl Refusal {
 /// Never: a [`Policy`] exists only if the profiles it names do.
 pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Planning, Refusal> {
     let document = policy.document();
-    let model = if features.model.is_empty() {
-        &document.default_model
-    } else {
-        &features.model
-    };
-    let (rule, trace) = rules::decide(&document.rules, &features_as(features, model));
+    let (rule, trace) = rules::decide(&document.rules, features);
     if rule.is_none() && document.unmatched == Unmatched::Refuse {
         return Err(Refusal::no_plan(
             "no rule of the policy matches this request".to_owned(),
@@ -57,7 +52,7 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
     }
     let nothing = Settings::default();
     let set = rule.map_or(&nothing, |rule| &rule.set);
-    let candidates = candidates(policy, model, rule)?;
+    let candidates = candidates(policy, &features.model, rule)?;
     let defaults = &document.defaults;
     let profile_name = set.profile.as_ref().unwrap_or(&defaults.profile);
     let profile = document
@@ -109,14 +104,6 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
 /// As [`plan`].
 pub fn replan(policy: &Policy, request: &Request, now: TimestampMs) -> Result<Planning, Refusal> {
     plan(policy, &Features::of(request)?, now)
-}
-
-/// Rules see the model that will really run: the default where the client named none.
-fn features_as(features: &Features, model: &str) -> Features {
-    Features {
-        model: model.to_owned(),
-        ..features.clone()
-    }
 }
 
 fn candidates(policy: &Policy, model: &str, rule: Option<&Rule>) -> Result<Vec<Candidate>, Refusal> {

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, PLANNED};
 use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
 use relay_control::Control;
-use relay_lifecycle::{Ending, Known, cache_key, end};
-use relay_schemas::{Outcome, OutcomeStatus, Planned, Registry, Request, TimestampMs, encode};
+use relay_lifecycle::cache_key;
+use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs, encode};
 
+use crate::decide::decide;
 use crate::metrics::Metrics;
 use crate::reload::InForce;
-use crate::replan;
 
 pub(crate) struct PlannerStage {
     pub(crate) policy: InForce,
@@ -40,23 +40,18 @@ impl Stage for PlannerStage {
 
 impl PlannerStage {
     fn decide(&self, request: Request, now: TimestampMs) -> Step<Box<Outcome>> {
-        if now >= request.deadline {
-            return self.expired(Known::Request(&request), &request, now);
-        }
-        let planning = match replan(&self.policy.get(), &request, now) {
+        let planning = match decide(&self.policy.get(), &request, self.identity.run(0), now) {
             Ok(planning) => planning,
-            Err(refusal) => {
-                self.metrics.decided(refusal.code);
-                let ending = Ending::because(OutcomeStatus::Failed, refusal.code, refusal.message);
-                return self.ended(Known::Request(&request), &request, ending, now);
+            Err(outcome) => {
+                self.metrics.ended(&outcome);
+                let key = request.request_id.as_str().to_owned();
+                let record = Outgoing::keyed(OUTCOMES, key, Headers::of(&request), encode(&*outcome));
+                return Step::publish_then(record, outcome);
             }
         };
+        self.metrics.planned();
         let planned = Planned { request, planning };
         let request = &planned.request;
-        if now >= planned.planning.plan.deadline {
-            return self.expired(Known::Planned(&planned), request, now);
-        }
-        self.metrics.decided("planned");
         let key = cache_key(
             &request.tenant,
             &request.request_hash,
@@ -68,25 +63,5 @@ impl PlannerStage {
             Headers::of(request),
             encode(&planned),
         ))
-    }
-
-    fn expired(&self, known: Known<'_>, request: &Request, now: TimestampMs) -> Step<Box<Outcome>> {
-        self.metrics.decided("expired");
-        let message = "the deadline passed before the request was planned";
-        let ending = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message);
-        self.ended(known, request, ending, now)
-    }
-
-    fn ended(
-        &self,
-        known: Known<'_>,
-        request: &Request,
-        ending: Ending,
-        now: TimestampMs,
-    ) -> Step<Box<Outcome>> {
-        let outcome = end(known, self.identity.run(0), ending, now);
-        let key = request.request_id.as_str().to_owned();
-        let record = Outgoing::keyed(OUTCOMES, key, Headers::of(request), encode(&outcome));
-        Step::publish_then(record, Box::new(outcome))
     }
 }

@@ -1,27 +1,28 @@
-//! The cache service: answers what it has an answer for, fills from winning outcomes, hands on the rest.
+//! The cache service: the real rules of what may be cached, whose it is, and how a lookup ends; reading, publishing and where
+//! entries lie are simulated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
-use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{
-    Answer, CacheStatus, Caching, OutcomeStatus, Planned, Ready, RequestId, Run, Service, TenantId, Usage,
-};
+use relay_bus::topics::OUTCOMES;
+use relay_bus::{Partition, Position};
+use relay_cache_service::decide::{answered, expired, looked_up};
+use relay_cache_service::eligibility::entry_of;
+use relay_cache_service::entry::{Entry, Owner};
+use relay_schemas::{CacheStatus, Planned, RequestId, Run, Service, TimestampMs};
 
 use crate::frames::final_frames;
 use crate::log::Append;
 use crate::schedule::Actor;
 use crate::stage::Consumer;
-use crate::world::World;
-
-type Key = (TenantId, String);
+use crate::world::{Sabotage, World};
 
 /// The cache service. What it knows dies with it.
 #[derive(Default)]
 pub(crate) struct CacheService {
     consumer: Consumer,
     filled_to: i64,
-    entries: BTreeMap<Key, (Answer, Usage)>,
+    entries: BTreeMap<String, Entry>,
     ended: BTreeSet<RequestId>,
 }
 
@@ -35,6 +36,22 @@ impl CacheService {
 
     pub fn reread(&mut self, back: i64) {
         self.consumer.reread(back);
+    }
+
+    /// The first fill wins, as long as it lives.
+    fn keep(&mut self, entry: Entry, now: TimestampMs) {
+        let key = entry.owner.key();
+        if self.entries.get(&key).is_none_or(|held| held.left_ms(now) == 0) {
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// What lies under the key and does not fit is removed.
+    fn get(&mut self, key: &str, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> Option<&Entry> {
+        if self.entries.get(key)?.fits(owner, ttl_ms, now).is_err() {
+            self.entries.remove(key);
+        }
+        self.entries.get(key)
     }
 }
 
@@ -55,61 +72,43 @@ impl World {
     fn fill(&mut self) {
         let cache = &mut self.cache_service;
         while let Some(outcome) = self.log.outcomes.get(cache.filled_to) {
+            let position = Position {
+                partition: Partition::new(OUTCOMES, 0),
+                offset: cache.filled_to,
+            };
             cache.filled_to += 1;
             let first = cache.ended.insert(outcome.request_id.clone());
-            let (Some(request), Some(answer)) = (&outcome.request, &outcome.answer) else {
+            if !first && self.sabotage != Sabotage::FillFromLosers {
                 continue;
-            };
-            if first && outcome.status == OutcomeStatus::Completed && answer.finish_reason == "stop" {
-                let key = (request.tenant.clone(), request.request_hash.clone());
-                cache
-                    .entries
-                    .entry(key)
-                    .or_insert_with(|| (answer.clone(), outcome.usage));
+            }
+            if let Ok(entry) = entry_of(outcome, &position, self.now) {
+                cache.keep(entry, self.now);
             }
         }
     }
 
-    fn look_up(&self, planned: Planned) -> Append {
-        let run = || Run {
+    fn look_up(&mut self, planned: Planned) -> Append {
+        let now = self.now;
+        let run = Run {
             service: Service::CacheService,
             instance: "cache".into(),
             epoch: 0,
             attempt: 0,
         };
-        if planned.planning.plan.deadline <= self.now {
-            let late = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "late");
-            return Append::Outcome(Box::new(end(Known::Planned(&planned), run(), late, self.now)));
+        let plan = &planned.planning.plan;
+        if now >= plan.deadline {
+            return Append::Outcome(Box::new(expired(&planned, run, now)));
         }
-        let key = (
-            planned.request.tenant.clone(),
-            planned.request.request_hash.clone(),
-        );
-        let hit = self.cache_service.entries.get(&key);
-        let caching = Caching {
-            key: key.1.clone(),
-            exact: if hit.is_some() {
-                CacheStatus::Hit
-            } else {
-                CacheStatus::Miss
-            },
-            provenance: None,
-            looked_up_at: self.now,
-        };
-        let ready = Ready {
-            request: planned.request,
-            planning: planned.planning,
-            caching,
-        };
-        match hit {
-            None => Append::Ready(Box::new(ready)),
-            Some((answer, usage)) => {
-                let ending = Ending {
-                    answer: Some(answer.clone()),
-                    usage: *usage,
-                    ..Ending::of(OutcomeStatus::Cached)
-                };
-                Append::Outcome(Box::new(end(Known::Ready(&ready), run(), ending, self.now)))
+        let owner = Owner::of(&planned.request, plan);
+        let (key, cache) = (owner.key(), plan.cache);
+        if !cache.exact {
+            return Append::Ready(Box::new(looked_up(planned, key, CacheStatus::Off, now)));
+        }
+        match self.cache_service.get(&key, &owner, cache.ttl_ms, now) {
+            None => Append::Ready(Box::new(looked_up(planned, key, CacheStatus::Miss, now))),
+            Some(entry) => {
+                let ready = looked_up(planned, key, CacheStatus::Hit, now);
+                Append::Outcome(Box::new(answered(ready, entry, "lru", run, now)))
             }
         }
     }

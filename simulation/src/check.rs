@@ -20,7 +20,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
             wrong.push(format!("{} was accepted and never ended", request.request_id));
         }
     }
-    for (id, (_, stored)) in &world.sink.winners {
+    for (id, stored) in &world.sink.traces {
         if winners
             .get(id)
             .is_none_or(|winner| winner.run != stored.run || winner.status != stored.status)
@@ -40,6 +40,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
     wrong.extend(wrongly_charged(world, &winners));
     wrong.extend(late(world));
     wrong.extend(ran_twice(world));
+    wrong.extend(wrong_hits(world, &winners));
     wrong
 }
 
@@ -54,7 +55,7 @@ fn winners(world: &World) -> BTreeMap<RequestId, &Outcome> {
 
 /// What a client saw finish is what the record says; and every client is told an end.
 fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &Outcome>) -> Option<String> {
-    let id = client.request.as_ref()?;
+    let id = &client.asked.id;
     let reason = match &client.end {
         None => return Some(format!("the client of {id} still waits, long after its deadline")),
         Some(Saw::Error | Saw::Left) => return None,
@@ -83,12 +84,14 @@ fn late(world: &World) -> Vec<String> {
     for (at, outcome) in world.log.outcomes.iter() {
         first.entry(&outcome.request_id).or_insert(at);
     }
-    let requests = world.log.requests.iter().map(|(_, request)| request);
-    let late = requests.filter_map(|request| {
-        let at = *first.get(&request.request_id)?;
-        let due = request.deadline.max(world.healed_at);
-        (at.since_ms(due) > LATE_MS)
-            .then(|| format!("{} ended {} ms late", request.request_id, at.since_ms(due)))
+    // Of a request that was asked more than once, the first in the log counts: the others are dropped.
+    let mut deadlines = BTreeMap::new();
+    for (_, request) in world.log.requests.iter() {
+        deadlines.entry(&request.request_id).or_insert(request.deadline);
+    }
+    let late = deadlines.into_iter().filter_map(|(id, deadline)| {
+        let late_ms = first.get(id)?.since_ms(deadline.max(world.healed_at));
+        (late_ms > LATE_MS).then(|| format!("{id} ended {late_ms} ms late"))
     });
     late.collect()
 }
@@ -109,6 +112,37 @@ fn ran_twice(world: &World) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// A hit answers with the winning, whole answer to an equal question of the same tenant, and says where that lies.
+fn wrong_hits(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
+    let outcomes = world.log.outcomes.iter().map(|(_, outcome)| outcome);
+    let hits = outcomes.filter(|outcome| outcome.status == OutcomeStatus::Cached);
+    hits.filter(|hit| !is_answered_by_a_winner(world, winners, hit))
+        .map(|hit| format!("{} was answered with what is no answer to it", hit.request_id))
+        .collect()
+}
+
+fn is_answered_by_a_winner(world: &World, winners: &BTreeMap<RequestId, &Outcome>, hit: &Outcome) -> bool {
+    let provenance = hit
+        .caching
+        .as_ref()
+        .and_then(|caching| caching.provenance.as_ref());
+    let source = provenance.and_then(|provenance| world.log.outcomes.get(provenance.source_offset));
+    let text = |outcome: &Outcome| outcome.request.as_ref().map(|request| request.canonical.clone());
+    source.is_some_and(|source| {
+        winners
+            .get(&source.request_id)
+            .is_some_and(|winner| std::ptr::eq(*winner, source))
+            && source.status == OutcomeStatus::Completed
+            && source
+                .answer
+                .as_ref()
+                .is_some_and(|answer| answer.finish_reason == "stop")
+            && source.answer == hit.answer
+            && source.tenant == hit.tenant
+            && text(source) == text(hit)
+    })
 }
 
 /// Once all has ended, the tokens charged equal the fold of the winning outcomes.

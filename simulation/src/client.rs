@@ -5,14 +5,27 @@ use relay_schemas::{RequestId, TimestampMs};
 /// One client with one request.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its request; `None` where the ingress was dead.
-    pub request: Option<RequestId>,
+    /// What it asked.
+    pub asked: Asked,
     /// Text shown so far.
     pub text: String,
     /// How it ended for the client.
     pub end: Option<Saw>,
     /// Its deadline.
     pub deadline: TimestampMs,
+}
+
+/// What a client asks. Who repeats it under its idempotency key asks the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The request's id.
+    pub id: RequestId,
+    /// Whether the client chose it, by an idempotency key.
+    pub keyed: bool,
+    /// Which question.
+    pub question: u8,
+    /// Output tokens wished for.
+    pub tokens: u8,
 }
 
 /// How it ended for the client.

@@ -19,6 +19,11 @@ impl World {
                 within,
                 question,
             } => self.ask(streamed, tokens, within, question),
+            What::Repeat {
+                earlier,
+                streamed,
+                within,
+            } => self.repeat(usize::from(earlier), streamed, within),
             What::Leave(client) => self.leave(usize::from(client)),
             What::Crash(actor, dead_for) => {
                 self.lives[actor.index()] = Life::default();

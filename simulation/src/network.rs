@@ -17,12 +17,19 @@ pub(crate) enum Message {
     Cancel(Box<Cancel>),
     /// Messages may have been lost here.
     Lost,
-    AskWinner(RequestId, Actor),
-    Winner(RequestId, Option<Box<Outcome>>),
-    AskReplay(RequestId, Box<Run>, u32, Actor),
-    Replay(Vec<Frame>),
+    AskWinner(RequestId, Asker),
+    Winner(Asker, Option<Box<Outcome>>),
+    AskReplay(RequestId, Box<Run>, u32, Asker),
+    Replay(Asker, Vec<Frame>),
     AskFence(RequestId, u32, Actor),
     Fenced(RequestId, u32, FenceAnswer),
+}
+
+/// For which client of which ingress a question is asked; the answer is for nobody else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub ingress: Actor,
+    pub client: usize,
 }
 
 /// How the seam is at the moment.

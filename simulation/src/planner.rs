@@ -1,17 +1,19 @@
-//! The planner: requests become plans, or expire.
+//! The planner: the real decision, under a small policy; only reading and publishing are simulated.
+
+use std::sync::LazyLock;
 
 use rand::Rng;
-use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{
-    CacheFlags, Candidate, Decoding, OutcomeStatus, Plan, Planned, Planning, Request, Run, Service,
-    TimestampMs, TokenCount, Verifier,
-};
+use relay_planner::{Policy, decide};
+use relay_schemas::{Planned, Run, Service};
 
 use crate::frames::final_frames;
 use crate::log::Append;
 use crate::schedule::Actor;
 use crate::stage::Consumer;
 use crate::world::World;
+
+static POLICY: LazyLock<Policy> =
+    LazyLock::new(|| Policy::parse(include_str!("policy.yaml")).expect("it is part of this build"));
 
 /// The planner.
 #[derive(Default)]
@@ -37,17 +39,18 @@ impl World {
         let Some(request) = self.log.requests.get(self.planner.consumer.next) else {
             return;
         };
-        let record = if request.deadline <= self.now {
-            let run = Run {
-                service: Service::Planner,
-                instance: "planner".into(),
-                epoch: 0,
-                attempt: 0,
-            };
-            let late = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "late");
-            Append::Outcome(Box::new(end(Known::Request(request), run, late, self.now)))
-        } else {
-            Append::Planned(Box::new(plan(request.clone(), self.now)))
+        let run = Run {
+            service: Service::Planner,
+            instance: "planner".into(),
+            epoch: 0,
+            attempt: 0,
+        };
+        let record = match decide(&POLICY, request, run, self.now) {
+            Err(outcome) => Append::Outcome(outcome),
+            Ok(planning) => {
+                let request = request.clone();
+                Append::Planned(Box::new(Planned { request, planning }))
+            }
         };
         self.planner.consumer.busy = true;
         self.append(Actor::Planner, record);
@@ -71,44 +74,4 @@ impl World {
         }
         self.wake(Actor::Planner, self.now);
     }
-}
-
-fn plan(request: Request, now: TimestampMs) -> Planned {
-    let tokens = request.requested_tokens.unwrap_or(TokenCount(8));
-    let plan = Plan {
-        policy_version: "simulation".to_owned(),
-        tier: "standard".to_owned(),
-        candidates: vec![Candidate {
-            pool: "default".to_owned(),
-            model: "model".to_owned(),
-        }],
-        decoding: Decoding {
-            profile: "plain".to_owned(),
-            max_tokens: tokens,
-            temperature: 0.0,
-            top_p: None,
-            top_k: None,
-            seed: None,
-            stop: Vec::new(),
-        },
-        lane_threshold_tokens: TokenCount(6),
-        predicted_tokens: tokens,
-        slo_ttft_ms: 1_000,
-        deadline: request.deadline,
-        cache: CacheFlags {
-            exact: true,
-            semantic: false,
-            ttl_ms: 60_000,
-        },
-        verifier: Verifier::Off,
-        signature: "signature".to_owned(),
-        plan_hash: "hash".to_owned(),
-    };
-    let planning = Planning {
-        plan,
-        rules: Vec::new(),
-        adjustments: Vec::new(),
-        planned_at: now,
-    };
-    Planned { request, planning }
 }

@@ -82,6 +82,15 @@ pub enum What {
         /// Which question; equal questions may be answered from the cache.
         question: u8,
     },
+    /// A client asks again what an earlier one asked under its idempotency key, the n-th of those that have one.
+    Repeat {
+        /// Which.
+        earlier: u8,
+        /// For server-sent events, whatever the earlier one wanted.
+        streamed: bool,
+        /// Milliseconds until its deadline.
+        within: i64,
+    },
     /// The client of the n-th request goes away (late, where the request has been dispatched or has ended).
     Leave(u8),
     /// A process dies and starts again.
@@ -129,7 +138,7 @@ impl What {
             | Self::Partition(_, ms)
             | Self::Rough(ms)
             | Self::Slow(ms) => ms,
-            Self::Ask { .. } | Self::Leave(_) | Self::Duplicate(_) => 0,
+            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) => 0,
         }
     }
 
@@ -140,18 +149,23 @@ impl What {
                 matches!(actor, Actor::Scheduler(_) | Actor::Worker(_))
             }
             Self::Rough(_) | Self::Slow(_) => true,
-            Self::Ask { .. } | Self::Leave(_) | Self::Duplicate(_) => false,
+            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) => false,
         }
     }
 
     fn draw(random: &mut SmallRng) -> Self {
         let actor = Actor::ALL[random.random_range(0..Actor::ALL.len())];
         match random.random_range(0..100) {
-            0..45 => Self::Ask {
+            0..41 => Self::Ask {
                 streamed: random.random_bool(0.5),
                 tokens: random.random_range(1..12),
                 within: random.random_range(300..20_000),
                 question: random.random_range(0..12),
+            },
+            41..45 => Self::Repeat {
+                earlier: random.random_range(0..10),
+                streamed: random.random_bool(0.5),
+                within: random.random_range(300..20_000),
             },
             45..55 => Self::Leave(random.random_range(0..40)),
             55..67 => Self::Crash(actor, random.random_range(10..5_000)),

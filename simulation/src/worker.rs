@@ -270,14 +270,18 @@ impl World {
         let worker = &mut self.workers[usize::from(number)];
         match message {
             Message::Cancel(cancel) => worker.cancelled.push(cancel.request_id),
-            Message::AskReplay(id, run, from_seq, ingress) => {
+            Message::AskReplay(id, run, from_seq, asker) => {
                 let frames = worker
                     .runs
                     .get(&(id, run.attempt))
                     .filter(|_| run.epoch == worker.epoch);
                 let frames = frames.map(|running| &running.frames).into_iter().flatten();
                 let frames = frames.filter(|frame| frame.seq >= from_seq).cloned().collect();
-                self.send(Actor::Worker(number), ingress, Message::Replay(frames));
+                self.send(
+                    Actor::Worker(number),
+                    asker.ingress,
+                    Message::Replay(asker, frames),
+                );
             }
             _ => {}
         }
@@ -285,10 +289,15 @@ impl World {
 }
 
 fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
-    let completed = ending.status == OutcomeStatus::Completed;
+    let wished = running.work.request.requested_tokens;
+    let finish_reason = match ending.status {
+        OutcomeStatus::Completed if wished.is_some_and(|wished| running.produced < wished.0) => "length",
+        OutcomeStatus::Completed => "stop",
+        _ => "cancelled",
+    };
     let answer = Answer {
         text: running.text.clone(),
-        finish_reason: if completed { "stop" } else { "cancelled" }.to_owned(),
+        finish_reason: finish_reason.to_owned(),
         model: "model".to_owned(),
         model_version: "1".to_owned(),
         text_dropped: false,

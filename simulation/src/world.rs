@@ -36,6 +36,8 @@ pub enum Sabotage {
     IgnoreLeases,
     /// The sink keeps the last outcome instead of the first.
     LastOutcomeWins,
+    /// The cache is filled from whatever completed, also where another outcome had won.
+    FillFromLosers,
 }
 
 /// One life of one process.
@@ -146,7 +148,7 @@ impl World {
                 .log
                 .requests
                 .iter()
-                .all(|(_, request)| self.sink.winners.contains_key(&request.request_id))
+                .all(|(_, request)| self.sink.traces.contains_key(&request.request_id))
     }
 
     /// What happened, line by line, where it was asked for.

@@ -33,6 +33,7 @@ fn a_broken_rule_is_noticed() {
         Sabotage::BelieveFinals,
         Sabotage::IgnoreLeases,
         Sabotage::LastOutcomeWins,
+        Sabotage::FillFromLosers,
     ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");

@@ -7,7 +7,7 @@ mod migrations;
 mod postgres;
 mod query;
 mod sqlite;
-mod winner;
+pub mod winner;
 
 pub use api::{Folded, Store, StoreError, Stored, TraceFilter, TraceSummary};
 pub use postgres::{PostgresOptions, PostgresStore};

@@ -233,7 +233,7 @@ async fn upsert(writing: &mut PgConnection, candidates: &[&Stored]) -> Result<Up
     let changed: Result<HashSet<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
     let mut upserted = Upserted {
         changed: changed?,
-        others: query::Winners::new(),
+        others: winner::Winners::new(),
     };
     let lost = upserted.lost(candidates);
     if !lost.is_empty() {

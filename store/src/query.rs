@@ -55,15 +55,12 @@ pub(crate) fn unreadable(reason: impl std::fmt::Display) -> StoreError {
     StoreError::Fatal(format!("an unreadable row: {reason}"))
 }
 
-/// Where winners lie, as read back.
-pub(crate) type Winners = std::collections::HashMap<String, winner::Place>;
-
 /// What the databases tell of a fold.
 pub(crate) struct Upserted {
     /// Requests whose winner this batch is, and was not before.
     pub(crate) changed: std::collections::HashSet<String>,
     /// Where the winners of the others lie.
-    pub(crate) others: Winners,
+    pub(crate) others: winner::Winners,
 }
 
 impl Upserted {

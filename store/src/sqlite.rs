@@ -196,7 +196,7 @@ async fn upsert(writing: &mut SqliteConnection, candidates: &[&Stored]) -> Resul
     });
     let mut upserted = Upserted {
         changed: std::collections::HashSet::with_capacity(candidates.len()),
-        others: query::Winners::new(),
+        others: winner::Winners::new(),
     };
     for (statement, candidates) in in_sizes(&STATEMENTS, candidates) {
         let mut query = sqlx::query(AssertSqlSafe(statement));

@@ -9,7 +9,10 @@ use std::collections::{HashMap, HashSet};
 use crate::{Folded, Stored};
 
 /// Where a record lies: partition and offset.
-pub(crate) type Place = (i64, i64);
+pub type Place = (i64, i64);
+
+/// Where each request's winner lies.
+pub type Winners = HashMap<String, Place>;
 
 pub(crate) fn place(stored: &Stored) -> Place {
     (i64::from(stored.partition), stored.offset)
@@ -53,6 +56,23 @@ pub(crate) fn judge(
     batch.iter().map(judge_one).collect()
 }
 
+/// Folds `batch` into where each request's winner lies, in memory, as the databases do in their tables.
+pub fn fold(winners: &mut Winners, batch: &[Stored]) -> Vec<Folded> {
+    let mut changed = HashSet::new();
+    for candidate in candidates(batch) {
+        let id = candidate.outcome.request_id.as_str();
+        let here = place(candidate);
+        let wins = winners
+            .get(id)
+            .is_none_or(|there| there.0 == here.0 && there.1 > here.1);
+        if wins {
+            winners.insert(id.to_owned(), here);
+            changed.insert(id.to_owned());
+        }
+    }
+    judge(batch, winners, &changed)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -80,23 +100,6 @@ mod tests {
             partition,
             offset,
         }
-    }
-
-    /// What the databases do with the candidates, in memory.
-    fn fold(memory: &mut HashMap<String, Place>, batch: &[Stored]) -> Vec<Folded> {
-        let mut changed = HashSet::new();
-        for candidate in candidates(batch) {
-            let id = candidate.outcome.request_id.as_str().to_owned();
-            let here = place(candidate);
-            let wins = memory
-                .get(&id)
-                .is_none_or(|there| there.0 == here.0 && there.1 > here.1);
-            if wins {
-                memory.insert(id.clone(), here);
-                changed.insert(id);
-            }
-        }
-        judge(batch, memory, &changed)
     }
 
     #[test]

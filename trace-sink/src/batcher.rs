@@ -73,23 +73,22 @@ impl Batcher {
 
     /// Takes a record in. Called in the order of its partition.
     pub(crate) fn enqueue(&self, record: Record) {
+        let position = record.position.clone();
+        let result = self.enter(record);
+        self.results.lock().insert(position, result);
+    }
+
+    fn enter(&self, record: Record) -> oneshot::Receiver<Result<()>> {
         let (told, result) = oneshot::channel();
-        self.results.lock().insert(record.position.clone(), result);
         // Where the task has ended, the caller learns it by its result.
         let _ = self.queue.send(Waiting { record, told });
+        result
     }
 
     /// Waits until the record is folded. One that is tried again takes its place anew.
     pub(crate) async fn folded(&self, record: &Record) -> Result<()> {
         let waiting = self.results.lock().remove(&record.position);
-        let result = match waiting {
-            Some(result) => result,
-            None => {
-                self.enqueue(record.clone());
-                let again = self.results.lock().remove(&record.position);
-                again.ok_or_else(|| StageError::Retry("the record is folded elsewhere".to_owned()))?
-            }
-        };
+        let result = waiting.unwrap_or_else(|| self.enter(record.clone()));
         result
             .await
             .map_err(|_| StageError::Fatal("the batcher has ended".to_owned()))?

@@ -91,16 +91,6 @@ fn models(document: &Document) -> Result<(), Mistake> {
             }
         }
     }
-    let names = || document.models.iter().map(|(model, _)| model.as_str());
-    if !names().any(|model| model == document.default_model) {
-        return Err(unknown(
-            "model",
-            path!["default_model"],
-            &document.default_model,
-            "models",
-            names(),
-        ));
-    }
     Ok(())
 }
 

@@ -20,8 +20,6 @@ pub struct Document {
     /// Public model name to candidates, in order of preference.
     #[serde(deserialize_with = "unique")]
     pub models: Vec<(String, Vec<CandidateSpec>)>,
-    /// The model of a request that names none.
-    pub default_model: String,
     /// Decoding profiles by name.
     #[serde(deserialize_with = "unique")]
     pub profiles: Vec<(String, Profile)>,

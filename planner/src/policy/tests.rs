@@ -10,7 +10,6 @@ models:
     - { pool: default, model: m }
   n:
     - { pool: gpu, model: n }
-default_model: m
 profiles:
   chat:
     max_tokens: { min: 1, max: 100, default: 50 }
@@ -58,27 +57,22 @@ fn a_mistake_is_named_by_line_and_key_and_how_to_mend_it() {
         (
             "tier: gold",
             "pool: gpus",
-            "line 24, rules[0].set.pool: there is no pool `gpus`; declare it under `pools` or use one of: default, gpu",
+            "line 23, rules[0].set.pool: there is no pool `gpus`; declare it under `pools` or use one of: default, gpu",
         ),
         (
             "tier: gold",
             "profile: code",
-            "line 24, rules[0].set.profile: there is no profile `code`; declare it under `profiles` or use one of: chat",
+            "line 23, rules[0].set.profile: there is no profile `code`; declare it under `profiles` or use one of: chat",
         ),
         (
             "  profile: chat",
             "  profile: chatty",
-            "line 15, defaults.profile: there is no profile `chatty`; declare it under `profiles` or use one of: chat",
+            "line 14, defaults.profile: there is no profile `chatty`; declare it under `profiles` or use one of: chat",
         ),
         (
             "{ tenant: acme }",
             "{ model: [m, x] }",
-            "line 22, rules[0].match.model: there is no model `x`; declare it under `models` or use one of: m, n",
-        ),
-        (
-            "default_model: m",
-            "default_model: z",
-            "line 8, default_model: there is no model `z`; declare it under `models` or use one of: m, n",
+            "line 21, rules[0].match.model: there is no model `x`; declare it under `models` or use one of: m, n",
         ),
         (
             "{ pool: gpu, model: n }",
@@ -88,42 +82,42 @@ fn a_mistake_is_named_by_line_and_key_and_how_to_mend_it() {
         (
             "tier: gold",
             "max_tokens: { min: 200 }",
-            "line 24, rules[0].set.max_tokens: leaves no value together with profile `chat` (at least 200, at most 100); widen one of them, or set another profile",
+            "line 23, rules[0].set.max_tokens: leaves no value together with profile `chat` (at least 200, at most 100); widen one of them, or set another profile",
         ),
         (
             "tier: gold",
             "temperature: { max: 3 }",
-            "line 24, rules[0].set.temperature.max: 3 is out of range; use 0 to 2",
+            "line 23, rules[0].set.temperature.max: 3 is out of range; use 0 to 2",
         ),
         (
             "temperature: { max: 1 }",
             "temperature: { max: .nan }",
-            "line 12, profiles.chat.temperature.max: NaN is out of range; use 0 to 2",
+            "line 11, profiles.chat.temperature.max: NaN is out of range; use 0 to 2",
         ),
         (
             "default: 50",
             "default: 500",
-            "line 11, profiles.chat.max_tokens.default: `default` lies outside of `min` and `max`; move it inside",
+            "line 10, profiles.chat.max_tokens.default: `default` lies outside of `min` and `max`; move it inside",
         ),
         (
             "max: 100, ",
             "",
-            "line 11, profiles.chat.max_tokens: has no `max`; say how long an answer may become",
+            "line 10, profiles.chat.max_tokens: has no `max`; say how long an answer may become",
         ),
         (
             "{ tenant: acme }",
             "{ prompt_tokens: { min: 9, max: 3 } }",
-            "line 22, rules[0].match.prompt_tokens: `min` is above `max`, so the rule can never match; exchange them",
+            "line 21, rules[0].match.prompt_tokens: `min` is above `max`, so the rule can never match; exchange them",
         ),
         (
             "{ tenant: acme }",
             "{ tenant: [] }",
-            "line 22, rules[0].match.tenant: is empty, so the rule can never match; name one, or leave it out",
+            "line 21, rules[0].match.tenant: is empty, so the rule can never match; name one, or leave it out",
         ),
         (
             "deadline_ms: 1000",
             "deadline_ms: 0",
-            "line 18, defaults.deadline_ms: 0 is not above 0; give milliseconds",
+            "line 17, defaults.deadline_ms: 0 is not above 0; give milliseconds",
         ),
         (
             "name: small",
@@ -154,7 +148,7 @@ fn a_rule_whose_model_is_not_in_its_pool_is_refused() {
     );
     assert_eq!(
         said,
-        "line 24, rules[0].set.pool: model `m` has no candidate in pool `gpu`; add {pool: gpu, model: …} under models.m"
+        "line 23, rules[0].set.pool: model `m` has no candidate in pool `gpu`; add {pool: gpu, model: …} under models.m"
     );
 }
 
@@ -164,7 +158,7 @@ fn two_rules_of_one_name_are_refused() {
     let said = Policy::parse(&body).expect_err("twice").to_string();
     assert_eq!(
         said,
-        "line 25, rules[0].name: two rules are called `one`; give each its own name".replace("[0]", "[1]")
+        "line 24, rules[0].name: two rules are called `one`; give each its own name".replace("[0]", "[1]")
     );
 }
 
@@ -174,34 +168,29 @@ fn what_the_grammar_refuses_carries_line_and_key_too() {
         (
             "tier: gold",
             "tire: gold",
-            "line 24, rules[0].set",
+            "line 23, rules[0].set",
             "unknown field `tire`",
         ),
         (
             "min: 1, ",
             "min: -1, ",
-            "line 11, profiles.chat.max_tokens.min",
+            "line 10, profiles.chat.max_tokens.min",
             "integer `-1`, expected u32",
         ),
         (
             "{ tenant: acme }",
             "{ class: urgent }",
-            "line 22, rules[0].match.class",
+            "line 21, rules[0].match.class",
             "unknown variant `urgent`",
         ),
         (
             "{ tenant: acme }",
             "{ tenant: { a: b } }",
-            "line 22, rules[0].match.tenant",
+            "line 21, rules[0].match.tenant",
             "expected a text or a list of texts",
         ),
         ("  n:\n", "  m:\n", "line 4, models", "`m` is defined twice"),
-        (
-            "default_model: m\n",
-            "",
-            "line 1",
-            "missing field `default_model`",
-        ),
+        ("name: small\n", "", "line 1", "missing field `name`"),
         ("name: small", "name: \"small", "line", "found unexpected end"),
     ] {
         let said = error(from, to);

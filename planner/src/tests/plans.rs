@@ -14,7 +14,6 @@ pools: [default, gpu, remote]
 models:
   small: [{ pool: default, model: small }]
   big: [{ pool: gpu, model: big-v2 }, { pool: remote, model: big-v2 }, { pool: default, model: small }]
-default_model: small
 profiles:
   chat:
     max_tokens: { min: 8, max: 1000, default: 100 }
@@ -116,11 +115,6 @@ fn an_unknown_model_is_not_found() {
         refused(&house(), &request("nope", "acme")).code,
         "model_not_found"
     );
-}
-
-#[test]
-fn a_request_that_names_no_model_gets_the_default_one() {
-    assert_eq!(planned(&request("", "acme")).plan.candidates[0].model, "small");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn policy(bounds: (u32, u32, u32), heat: (f64, f64), deadline_ms: i64) -> Policy
     let (low, span, rule_max) = bounds;
     let high = low + span;
     let body = format!(
-        "name: p\npools: [a, b]\nmodels:\n  m: [{{pool: a, model: m1}}, {{pool: b, model: m2}}]\ndefault_model: m\n\
+        "name: p\npools: [a, b]\nmodels:\n  m: [{{pool: a, model: m1}}, {{pool: b, model: m2}}]\n\
          profiles:\n  chat:\n    max_tokens: {{min: {low}, max: {high}}}\n    temperature: {{min: {}, max: {}}}\n    \
          top_p: {{max: 0.9}}\n    top_k: {{min: 2, max: 40}}\n\
          defaults: {{tier: t, profile: chat, lane_threshold_tokens: 9, slo_ttft_ms: 1, deadline_ms: {deadline_ms}, \
