@@ -105,7 +105,8 @@ impl Waiter {
         if ready.ended {
             return self.end();
         }
-        if let Some(left) = self.left.take() {
+        // Under a key others may wait for the same request, here or elsewhere, and for longer.
+        if let Some(left) = self.left.take().filter(|left| !left.keyed) {
             gone::cancel_once(&self.gateway, &self.slot.request_id, &left.tenant, "deadline").await;
         }
         self.gateway.routes.remove(&self.slot);

@@ -32,8 +32,8 @@ pub enum Way {
 }
 
 impl Way {
-    /// How soon the standby must dispatch.
-    fn most(self) -> Duration {
+    /// How soon the standby dispatches, as is promised of a machine that has nothing else to do.
+    pub fn promised(self) -> Duration {
         match self {
             Self::Killed => Duration::from_secs(5),
             Self::Stopped => Duration::from_secs(1),
@@ -54,14 +54,19 @@ pub struct Report {
     pub charged: charged::Tokens,
 }
 
-/// Ends the leader with `waiting` requests queued, and judges the log once all have ended.
-pub async fn scheduler_ends(program: &str, waiting: u64, way: Way) -> anyhow::Result<Report> {
+/// Ends the leader with `waiting` requests queued, and judges the log once all have ended. The standby must dispatch within `soon`.
+pub async fn scheduler_ends(program: &str, waiting: u64, way: Way, soon: Duration) -> anyhow::Result<Report> {
     let mut deployment = Production::start(program, 2, &MOCK).await?;
-    let proof = take_over(&mut deployment, waiting, way).await;
+    let proof = take_over(&mut deployment, waiting, way, soon).await;
     kept(proof, &mut deployment.folder)
 }
 
-async fn take_over(deployment: &mut Production, waiting: u64, way: Way) -> anyhow::Result<Report> {
+async fn take_over(
+    deployment: &mut Production,
+    waiting: u64,
+    way: Way,
+    soon: Duration,
+) -> anyhow::Result<Report> {
     let bus = ledger::kafka()?;
     let began = TimestampMs::now();
     let idle = executions(deployment.backend()).await?;
@@ -87,9 +92,8 @@ async fn take_over(deployment: &mut Production, waiting: u64, way: Way) -> anyho
         "{queued} waiting, {running} leased, {way:?}: first dispatch after {first_dispatch:?}; now all shall end"
     ));
     ensure!(
-        first_dispatch < way.most(),
-        "{way:?} with {queued} waiting and {running} leased: the standby dispatched after {first_dispatch:?}, later than {:?}",
-        way.most()
+        first_dispatch < soon,
+        "{way:?} with {queued} waiting and {running} leased: the standby dispatched after {first_dispatch:?}, later than {soon:?}"
     );
     deployment.drained(&leader)?;
     let most = Duration::from_secs(60 + waiting / 20);

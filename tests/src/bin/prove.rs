@@ -189,7 +189,7 @@ async fn power(cuts: u64) -> anyhow::Result<String> {
 }
 
 async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
-    let report = takeover::scheduler_ends(KILLABLE, waiting, way).await?;
+    let report = takeover::scheduler_ends(KILLABLE, waiting, way, way.promised()).await?;
     let (prompt, completion) = report
         .charged
         .values()
