@@ -93,7 +93,7 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
         asked: 0,
         asking: JoinSet::new(),
     };
-    both_work(&mut clients, &mut leases).await?;
+    let mut saw = both_work(&mut clients, &mut leases).await?;
     let (early, shown) = clients.ask(Manner::Streamed);
     until("a token in each stream", || shown.load(Ordering::SeqCst) == EACH).await?;
     let (late, late_shown) = clients.ask(Manner::Streamed);
@@ -112,7 +112,7 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
     let killed = TimestampMs::now();
     deployment.kill(&victim);
     say(&format!("{worker} is killed"));
-    let saw = clients.asking.join_all().await;
+    saw.extend(clients.asking.join_all().await);
     let ledger = settle_running(&*bus, &store()?, &saw, MOST).await?;
     let all = leases::since(&*bus, began).await?;
     let executed = executions(deployment.backend()).await?;
@@ -137,8 +137,9 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
 }
 
 /// Asks until both workers are leased something: one whose partitions still belong to a member that
-/// died before this deployment started gets them after a session timeout.
-async fn both_work(clients: &mut Clients, leases: &mut Leases) -> anyhow::Result<()> {
+/// died before this deployment started gets them after a session timeout. Then waits for all that was asked, so that nothing
+/// but what is judged is in the way of the survivor.
+async fn both_work(clients: &mut Clients, leases: &mut Leases) -> anyhow::Result<Vec<Saw>> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut workers = std::collections::BTreeSet::new();
     while workers.len() < 2 {
@@ -148,7 +149,7 @@ async fn both_work(clients: &mut Clients, leases: &mut Leases) -> anyhow::Result
             workers.insert(work.lease.worker);
         }
     }
-    Ok(())
+    Ok(std::mem::take(&mut clients.asking).join_all().await)
 }
 
 async fn until(what: &str, met: impl Fn() -> bool) -> anyhow::Result<()> {
