@@ -7,15 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use relay_bus::{Identity, Runtime};
 use relay_control::Control;
-use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::Config;
 use crate::heard::Heard;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refused::Refused;
 use crate::routes::Routes;
-use crate::{Config, Deps};
 
 /// One ingress. Always behind an `Arc`.
 pub struct Gateway {
@@ -62,38 +61,42 @@ pub mod dependency {
 }
 
 impl Gateway {
-    /// An ingress that is not ready yet, as nothing has answered so far; and where its clients connect.
+    /// An ingress that is not ready yet: nothing has answered so far.
     ///
     /// # Errors
     /// If its metrics are registered already.
-    pub fn new(config: Config, deps: Deps) -> Result<(Arc<Self>, TcpListener), prometheus::Error> {
-        let metrics = Metrics::new(&deps.runtime.metrics)?;
+    pub fn new(
+        config: Config,
+        runtime: Runtime,
+        identity: Identity,
+        control: Arc<dyn Control>,
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let metrics = Metrics::new(&runtime.metrics)?;
         for name in [
             dependency::BUS,
             dependency::CONTROL,
             dependency::REPLIES,
             dependency::OUTCOMES,
         ] {
-            deps.runtime.health.down(name, "not reached yet");
+            runtime.health.down(name, "not reached yet");
         }
         let refused = Refused::new(config.refused_per_second);
-        let gateway = Self {
+        Ok(Arc::new(Self {
             limits: Limits::new(config.max_in_flight, config.max_in_flight_per_tenant),
             routes: Routes::default(),
             heard: Mutex::new(Heard::new(config.worker_stale_ms, &config.batch)),
             refused,
             metrics,
-            runtime: deps.runtime,
-            identity: deps.identity,
-            control: deps.control,
+            runtime,
+            identity,
+            control,
             tasks: TaskTracker::new(),
             listening: AtomicBool::new(false),
             following: AtomicBool::new(false),
             bus_answers: AtomicBool::new(false),
             control_answers: AtomicBool::new(false),
             config,
-        };
-        Ok((Arc::new(gateway), deps.listener))
+        }))
     }
 
     /// Longest wait for an answer over the control seam.

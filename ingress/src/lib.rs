@@ -60,7 +60,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// # Errors
 /// If the batch half fails for good.
 pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
-    let (gateway, listener) = Gateway::new(config, deps)?;
+    let Deps {
+        runtime,
+        identity,
+        control,
+        listener,
+    } = deps;
+    let gateway = Gateway::new(config, runtime, identity, control)?;
     let result = tokio::select! {
         result = serve(&gateway, listener) => result,
         () = background(&gateway) => unreachable!("the background tasks never return"),

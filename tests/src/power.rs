@@ -9,10 +9,10 @@ use relay_bus::embedded::cut_to_last_sync;
 use crate::ask::Saw;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
+use crate::ledger;
 use crate::load::{self, Load, seed_batch};
 use crate::proofs::{MOST, say};
-use crate::settle::settle;
-use crate::{charged, ledger};
+use crate::settle::settle_after_restart;
 
 /// What was seen.
 #[derive(Debug)]
@@ -52,11 +52,7 @@ async fn cut_power(gateway: &mut Gateway, cuts: u64) -> anyhow::Result<Report> {
         bytes += taken;
         saw.extend(storm.await?);
     }
-    gateway.run(None)?;
-    gateway.ready().await?;
-    let ledger = settle(gateway, &saw, MOST).await?;
-    let bus = ledger::embedded(&gateway.data())?;
-    charged::agree(&*bus, &ledger, Duration::ZERO).await?;
+    settle_after_restart(gateway, &saw, MOST).await?;
     // That the log holds each of them was judged with all else.
     let told = saw.iter().filter(|saw| saw.accepted());
     let acknowledged: BTreeSet<_> = told.filter_map(|saw| saw.request_id.as_deref()).collect();

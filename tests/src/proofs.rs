@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, KILLABLE, server};
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load, seed_batch};
 use crate::production::{Instance, Production, SERVICES};
-use crate::settle::{settle, settle_running};
+use crate::settle::{settle, settle_after_restart, settle_running};
 use crate::shares::Shares;
 
 /// Longest wait for everything accepted to end.
@@ -104,11 +104,7 @@ async fn embedded_kills(
         say(&format!("kill {} of {kills}, after {lasting:.1?}", kill + 1));
         saw.extend(storm.await?);
     }
-    gateway.run(None)?;
-    gateway.ready().await?;
-    let ledger = settle(gateway, &saw, MOST).await?;
-    let bus = ledger::embedded(&gateway.data())?;
-    charged::agree(&*bus, &ledger, Duration::ZERO).await?;
+    let ledger = settle_after_restart(gateway, &saw, MOST).await?;
     Ok(Storm {
         shares: Shares::of(&ledger, TimestampMs(0)),
         ledger,

@@ -8,9 +8,27 @@ use relay_schemas::{OutcomeStatus, RequestId};
 use relay_store::{SqliteStore, Store, TraceFilter};
 
 use crate::ask::Saw;
+use crate::charged;
 use crate::gateway::Gateway;
 use crate::ledger::{self, Ledger};
 use crate::verdict::violations;
+
+/// Starts a gateway that died once more, settles it, and holds what its tenants were charged against its log.
+///
+/// # Errors
+/// As [`settle`], and if the charges differ.
+pub async fn settle_after_restart(
+    gateway: &mut Gateway,
+    saw: &[Saw],
+    most: Duration,
+) -> anyhow::Result<Ledger> {
+    gateway.run(None)?;
+    gateway.ready().await?;
+    let ledger = settle(gateway, saw, most).await?;
+    let bus = ledger::embedded(&gateway.data())?;
+    charged::agree(&*bus, &ledger, Duration::ZERO).await?;
+    Ok(ledger)
+}
 
 /// Drains the gateway, reads its log, and lets it run on while something is unfinished; at most for `most`.
 ///
