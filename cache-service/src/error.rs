@@ -1,6 +1,6 @@
 //! Why the cache service ends other than by a drain.
 
-use relay_bus::RunnerError;
+use relay_runner::RunnerError;
 
 /// What nothing but a person mends.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Partition, Record, Stage, StageError, Standing, Step, Winners, decode};
+use relay_bus::{Partition, Record, decode};
+use relay_runner::{Stage, StageError, Standing, Step, Winners};
 use relay_schemas::{Outcome, Registry, TimestampMs};
 
 use crate::eligibility::{NotCached, entry_of};

@@ -21,8 +21,8 @@ use std::sync::Arc;
 pub use config::{Config, RedisConfig};
 pub use error::Error;
 use relay_bus::topics::{OUTCOMES, PLANNED};
-use relay_bus::{Health, Identity, Runtime, StageOptions, Winners, run_stage};
 use relay_control::Control;
+use relay_runner::{Health, Identity, Runtime, StageOptions, Winners, run_stage};
 
 use crate::fill::FillStage;
 use crate::levels::{Levels, Lru, RedisLevel};

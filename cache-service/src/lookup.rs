@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, ready};
-use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
+use relay_bus::{Headers, Outgoing, Record, decode};
 use relay_control::Control;
+use relay_runner::{Identity, Stage, StageError, Step, crash_point};
 use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs, encode};
 
 use crate::decide::{answered, expired, looked_up};

@@ -4,7 +4,7 @@ use prometheus::{
     IntCounter, IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
     register_int_gauge_with_registry,
 };
-use relay_bus::superseded_counter;
+use relay_runner::superseded_counter;
 use relay_schemas::Service;
 
 /// Cheap to clone.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use relay_bus::{BusError, Headers, Outgoing, crash_point, header, topics};
+use relay_bus::{BusError, Headers, Outgoing, header, topics};
+use relay_runner::crash_point;
 use relay_schemas::{Request, encode};
 
 use crate::gateway::Gateway;

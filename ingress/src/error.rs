@@ -8,5 +8,5 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
     /// The batch half cannot go on.
     #[error("the batch half failed: {0}")]
-    Batch(#[from] relay_bus::RunnerError),
+    Batch(#[from] relay_runner::RunnerError),
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use relay_bus::{Identity, Runtime};
 use relay_control::Control;
+use relay_runner::{Identity, Runtime};
 use tokio_util::task::TaskTracker;
 
 use crate::Config;

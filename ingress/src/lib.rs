@@ -30,8 +30,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Identity, Runtime};
 use relay_control::Control;
+use relay_runner::{Identity, Runtime};
 use tokio::net::TcpListener;
 
 pub use canonical::{Chat, Defaults, canonical_json, chat};

@@ -6,7 +6,7 @@ use prometheus::{
     register_int_counter_vec_with_registry as counters, register_int_counter_with_registry as counter,
     register_int_gauge_with_registry,
 };
-use relay_bus::superseded_counter;
+use relay_runner::superseded_counter;
 use relay_schemas::Service;
 
 /// Every metric of the ingress. Labels come from closed sets: HTTP statuses, endpoints, reasons.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use house::{completed, eventually, failed, identity, read, runtime};
 use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
-use relay_bus::{
-    EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, Runtime, StartAt, header,
-};
+use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, header};
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
 use relay_ingress::{Config, Deps};
+use relay_runner::Runtime;
 use relay_schemas::{
     BatchRequest, BatchResult, Class, Outcome, OutcomeStatus, PoolStatus, Request, Service, TimestampMs,
     encode,

@@ -1,6 +1,6 @@
 //! Why the planner ends other than by a drain.
 
-use relay_bus::RunnerError;
+use relay_runner::RunnerError;
 
 use crate::LoadError;
 

@@ -34,8 +34,8 @@ pub use plan::{Refusal, plan, replan};
 pub use policy::{Policy, PolicyError};
 pub use recorded::recorded_policies;
 use relay_bus::topics::REQUESTS;
-use relay_bus::{Identity, Runtime, StageOptions, run_stage};
 use relay_control::Control;
+use relay_runner::{Identity, Runtime, StageOptions, run_stage};
 
 use crate::metrics::Metrics;
 use crate::reload::Follower;

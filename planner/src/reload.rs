@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use relay_bus::topics::{POLICIES, ready};
-use relay_bus::{Bus, BusError, Headers, Outgoing, Runtime};
+use relay_bus::{Bus, BusError, Headers, Outgoing};
+use relay_runner::Runtime;
 use relay_schemas::{PolicyBody, TimestampMs, encode};
 
 use crate::config::PolicyFile;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, PLANNED};
-use relay_bus::{Headers, Identity, Outgoing, Record, Stage, StageError, Step, crash_point, decode};
+use relay_bus::{Headers, Outgoing, Record, decode};
 use relay_control::Control;
 use relay_lifecycle::cache_key;
+use relay_runner::{Identity, Stage, StageError, Step, crash_point};
 use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs, encode};
 
 use crate::decide::decide;

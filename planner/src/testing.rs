@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use relay_bus::topics::Manifest;
 use relay_bus::{
-    Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, Runtime, StartAt,
+    Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, StartAt,
 };
+use relay_runner::Runtime;
 use relay_schemas::{Class, Request, RequestId, TenantId, TimestampMs, TokenCount};
 
 use crate::policy::Policy;
@@ -98,11 +99,5 @@ impl Bus for FakeBus {
 
 /// The shared parts of a process on `bus`.
 pub(crate) fn runtime(bus: Arc<FakeBus>) -> Runtime {
-    Runtime {
-        bus,
-        schemas: Arc::default(),
-        health: relay_bus::Health::default(),
-        metrics: prometheus::Registry::new(),
-        shutdown: relay_bus::Shutdown::default(),
-    }
+    Runtime::new(bus)
 }

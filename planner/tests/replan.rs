@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::topics::{Manifest, PLANNED, REQUESTS};
-use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Record, Runtime,
-    Shutdown, StartAt, decode,
-};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt, decode};
 use relay_control::{InProcessControl, InProcessOptions};
 use relay_planner::{Config, Deps, PolicyFile, recorded_policies, replan};
+use relay_runner::{Identity, Runtime, Shutdown};
 use relay_schemas::{
     Class, InstanceId, Planned, Registry, Request, RequestId, Service, TenantId, TimestampMs, TokenCount,
     encode,
@@ -113,11 +111,8 @@ async fn replanning_the_requests_topic_from_offset_0_gives_the_same_plan_hashes(
     );
     let shutdown = Shutdown::default();
     let runtime = Runtime {
-        bus: bus.clone(),
-        schemas: Arc::default(),
-        health: Health::default(),
-        metrics: prometheus::Registry::new(),
         shutdown: shutdown.clone(),
+        ..Runtime::new(bus.clone())
     };
     let deps = Deps {
         runtime,

@@ -6,11 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use relay_bus::topics::{Manifest, PLANNED, REQUESTS, SCHEMAS};
-use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Identity, Outgoing, Partition, Runtime, StartAt,
-};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, StartAt};
 use relay_control::{InProcessControl, InProcessOptions};
 use relay_planner::{Config, Deps, run};
+use relay_runner::{Identity, Runtime};
 use relay_schemas::{
     BatchRef, Class, Codec, Planned, Planning, Record, Registry, Request, RequestId, SchemaBody, Service,
     TenantId, TimestampMs, TokenCount, encode, hex,
@@ -120,14 +119,8 @@ async fn the_planner_of_now_works_between_services_of_the_next_version() {
     let manifest = Manifest::parse(include_str!("../../deploy/topics.yaml")).unwrap();
     let bus: Arc<dyn Bus> =
         Arc::new(EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap());
-    let runtime = Runtime {
-        bus: bus.clone(),
-        schemas: Arc::default(),
-        health: relay_bus::Health::default(),
-        metrics: prometheus::Registry::new(),
-        shutdown: relay_bus::Shutdown::default(),
-    };
-    relay_bus::announce_schemas(&*bus).await.unwrap();
+    let runtime = Runtime::new(bus.clone());
+    relay_runner::announce_schemas(&*bus).await.unwrap();
     let deps = Deps {
         runtime: runtime.clone(),
         identity: Identity {
@@ -158,7 +151,7 @@ async fn the_planner_of_now_works_between_services_of_the_next_version() {
         .unwrap()
         .unwrap();
     let registry = Registry::default();
-    relay_bus::refresh_schemas(&*bus, &registry).await.unwrap();
+    relay_runner::refresh_schemas(&*bus, &registry).await.unwrap();
     let read: NextPlanned = relay_bus::decode(&registry, &records[0]).unwrap();
     let passed_on = NextRequest {
         // Version N does not know the field, so it cannot pass it on.

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use relay_bus::Runtime;
+use relay_runner::Runtime;
 
 use crate::config::Config;
 use crate::seams::BusConfig;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use relay_bus::{Health, Identity, Runtime, Shutdown};
 use relay_control::Control;
+use relay_runner::{Identity, Runtime, Shutdown};
 use relay_schemas::{InstanceId, Registry, TimestampMs};
 use relay_store::Store;
 use tokio::net::TcpListener;
@@ -131,11 +131,8 @@ impl House {
             None
         };
         let runtime = Runtime {
-            bus,
             schemas,
-            health: Health::default(),
-            metrics: prometheus::Registry::new(),
-            shutdown: Shutdown::default(),
+            ..Runtime::new(bus)
         };
         tokio::spawn(follow_schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
@@ -220,7 +217,7 @@ async fn follow_schemas(runtime: Runtime) {
             let error = match announce_and_learn(&runtime).await {
                 Ok(()) => {
                     runtime.health.up("bus");
-                    match relay_bus::follow_schemas(&*runtime.bus, &runtime.schemas).await {
+                    match relay_runner::follow_schemas(&*runtime.bus, &runtime.schemas).await {
                         Ok(never) => match never {},
                         Err(error) => error,
                     }
@@ -239,8 +236,8 @@ async fn follow_schemas(runtime: Runtime) {
 }
 
 async fn announce_and_learn(runtime: &Runtime) -> Result<(), relay_bus::BusError> {
-    relay_bus::announce_schemas(&*runtime.bus).await?;
-    relay_bus::refresh_schemas(&*runtime.bus, &runtime.schemas).await
+    relay_runner::announce_schemas(&*runtime.bus).await?;
+    relay_runner::refresh_schemas(&*runtime.bus, &runtime.schemas).await
 }
 
 /// Says on the health board whether the control seam is there, for ever. An ingress looks for itself: it refuses requests by it.

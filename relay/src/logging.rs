@@ -58,7 +58,7 @@ fn directives(level: &str, format: Format) -> String {
     match level.to_ascii_lowercase().as_str() {
         "warning" | "warn" => "warn".to_owned(),
         "error" => "error".to_owned(),
-        "info" if format == Format::Text => format!("info,{QUIET},relay_bus::runner::host=warn"),
+        "info" if format == Format::Text => format!("info,{QUIET},relay_runner::stage::host=warn"),
         plain @ ("trace" | "debug" | "info") => format!("{plain},{QUIET}"),
         _ => level.to_owned(),
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn people_are_spared_the_partitions() {
-        assert!(directives("INFO", Format::Text).contains("relay_bus::runner::host=warn"));
-        assert!(!directives("INFO", Format::Json).contains("relay_bus::runner"));
+        assert!(directives("INFO", Format::Text).contains("relay_runner::stage::host=warn"));
+        assert!(!directives("INFO", Format::Json).contains("relay_runner::stage"));
     }
 }

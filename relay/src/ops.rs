@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use prometheus::{Encoder, TextEncoder};
-use relay_bus::Runtime;
+use relay_runner::Runtime;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use relay_bus::Shutdown;
+use relay_runner::Shutdown;
 
 /// A second signal ended the drain.
 #[derive(Debug)]

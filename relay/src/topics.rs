@@ -56,7 +56,7 @@ async fn offsets(bus: &dyn Bus, topic: &str) -> anyhow::Result<()> {
 
 async fn print(bus: &dyn Bus, read: &ReadTopic) -> anyhow::Result<()> {
     let registry = Registry::default();
-    relay_bus::refresh_schemas(bus, &registry).await?;
+    relay_runner::refresh_schemas(bus, &registry).await?;
     let mut out = std::io::stdout().lock();
     for partition in 0..bus.partitions(&read.topic).await? {
         let partition = Partition::new(&read.topic, partition);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Health, Partition, Record, StartAt};
+use relay_bus::{Bus, BusError, Partition, Record, StartAt};
+use relay_runner::Health;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 

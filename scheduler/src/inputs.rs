@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use relay_bus::{BusError, Record, decode, header, poisoned, refresh_schemas, stamp};
+use relay_bus::{BusError, Record, decode, header, stamp};
+use relay_runner::{poisoned, refresh_schemas};
 use relay_schemas::{DecodeError, Outcome, Ready, TimestampMs, Work};
 
 use crate::core::{At, Core, Input, Offer};
@@ -135,7 +136,14 @@ pub(crate) fn give_up(shared: &Shared, record: &Record, reason: &str, input: &'s
         "a record cannot be read and becomes a dead letter"
     );
     let keep = shared.config.dead_letter_bytes;
-    let mut records = poisoned(record, reason, "relay.scheduler", keep, &shared.identity);
+    let mut records = poisoned(
+        record,
+        reason,
+        "relay.scheduler",
+        keep,
+        &shared.identity,
+        shared.runtime.clock.now(),
+    );
     if input != name(Input::Ready) {
         records.truncate(1);
     }

@@ -22,8 +22,8 @@ mod recover;
 
 use std::sync::Arc;
 
-use relay_bus::{Identity, Runtime};
 use relay_control::Control;
+use relay_runner::{Identity, Runtime};
 use tokio::task::JoinSet;
 
 pub use config::{Config, Fairness};

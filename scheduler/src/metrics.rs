@@ -5,7 +5,7 @@ use prometheus::{
     register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
     register_int_gauge_vec_with_registry,
 };
-use relay_bus::superseded_counter;
+use relay_runner::superseded_counter;
 use relay_schemas::Service;
 
 use crate::core::Counts;

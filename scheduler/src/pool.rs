@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use relay_bus::{Identity, Outgoing, Partition, Record, Runtime, crash_point, stamp, topics};
+use relay_bus::{Outgoing, Partition, Record, stamp, topics};
 use relay_control::{Control, Heard, listen, subjects};
+use relay_runner::{Identity, Runtime, crash_point};
 use relay_schemas::{
     Cancel, FenceAnswer, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot, Service, TimestampMs,
     WorkerStatus, encode,

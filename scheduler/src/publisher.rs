@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{BusError, Headers, Outgoing, crash_point, header, stamp, topics};
+use relay_bus::{BusError, Headers, Outgoing, header, stamp, topics};
 use relay_control::finish;
+use relay_runner::crash_point;
 use relay_schemas::{Outcome, Service, TimestampMs, encode};
 use tokio::sync::mpsc;
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use relay_bus::{Position, Record, StageError, decode};
+use relay_bus::{Position, Record, decode};
+use relay_runner::StageError;
 use relay_schemas::{Outcome, Registry};
 use relay_store::{Folded, Store, StoreError, Stored};
 use tokio::sync::{mpsc, oneshot};

@@ -5,7 +5,7 @@
 pub enum Error {
     /// The stage or the bus cannot go on.
     #[error(transparent)]
-    Runner(#[from] relay_bus::RunnerError),
+    Runner(#[from] relay_runner::RunnerError),
     /// The control seam refused the subscription.
     #[error(transparent)]
     Control(relay_control::ControlError),

@@ -16,8 +16,9 @@ use std::sync::Arc;
 pub use admin::admin_router;
 pub use config::Config;
 pub use error::Error;
-use relay_bus::{Identity, Runtime, StageOptions, run_stage, topics};
+use relay_bus::topics;
 use relay_control::{Control, serve_some, subjects};
+use relay_runner::{Identity, Runtime, StageOptions, run_stage};
 use relay_store::Store;
 
 use crate::batcher::Batcher;

@@ -5,7 +5,7 @@ use prometheus::{
     register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
     register_int_counter_with_registry as counter,
 };
-use relay_bus::superseded_counter;
+use relay_runner::superseded_counter;
 use relay_schemas::{Outcome, OutcomeStatus, Service};
 use relay_store::Folded;
 

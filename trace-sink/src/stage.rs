@@ -1,7 +1,8 @@
 //! From a record to its place in the store.
 
 use async_trait::async_trait;
-use relay_bus::{Record, Stage, StageError, Step};
+use relay_bus::Record;
+use relay_runner::{Stage, StageError, Step};
 
 use crate::batcher::Batcher;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay_bus::Health;
+use relay_runner::Health;
 use relay_store::Store;
 
 use crate::Config;

@@ -10,12 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::{bare, complete};
 use relay_bus::topics::{DEAD_LETTERS, Manifest, OUTCOMES};
-use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Runtime, Shutdown,
-};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_control::{Control, ControlError, InProcessControl, InProcessOptions, ask, subjects};
+use relay_runner::{Health, Identity, Runtime, Shutdown};
 use relay_schemas::{
-    Outcome, OutcomeStatus, Registry, RequestId, Service, TimestampMs, WinnerAnswer, WinnerQuery, encode,
+    Outcome, OutcomeStatus, RequestId, Service, TimestampMs, WinnerAnswer, WinnerQuery, encode,
 };
 use relay_store::{Folded, SqliteStore, Store, StoreError, Stored, TraceFilter, TraceSummary};
 use relay_trace_sink::{Config, Deps, Error, run};
@@ -149,11 +148,10 @@ impl House {
         let (shutdown, metrics) = (Shutdown::default(), prometheus::Registry::new());
         let deps = Deps {
             runtime: Runtime {
-                bus: Arc::clone(&self.bus),
-                schemas: Arc::new(Registry::default()),
                 health: self.health.clone(),
                 metrics: metrics.clone(),
                 shutdown: shutdown.clone(),
+                ..Runtime::new(Arc::clone(&self.bus))
             },
             identity: Identity {
                 service: Service::TraceSink,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_bus::Health;
+use relay_runner::Health;
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Code, Failure};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use relay_bus::crash_point;
 use relay_control::{Control, split};
+use relay_runner::crash_point;
 use relay_schemas::{Frame, RequestId, Run, TimestampMs, TokenCount, encode};
 
 use crate::replay::ReplayBuffer;

@@ -1,6 +1,6 @@
 //! Why the service ends other than by a drain.
 
-use relay_bus::RunnerError;
+use relay_runner::RunnerError;
 
 use crate::models::ModelsError;
 

@@ -32,8 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use relay_bus::{Identity, Runtime, StageOptions, run_stage, topics};
+use relay_bus::topics;
 use relay_control::Control;
+use relay_runner::{Identity, Runtime, StageOptions, run_stage};
 use relay_schemas::Lane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;

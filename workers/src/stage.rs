@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Outgoing, Partition, Record, Stage, StageError, Step, crash_point, decode, topics};
+use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
 use relay_control::final_frames;
+use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{Frame, Lane, Registry, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
-use relay_bus::{Identity, Shutdown};
 use relay_control::Control;
+use relay_runner::{Identity, Shutdown};
 use relay_schemas::{InFlight, RequestId, TimestampMs};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

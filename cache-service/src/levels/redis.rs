@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
-use relay_bus::Health;
+use relay_runner::Health;
 use relay_schemas::TimestampMs;
 
 use super::link::{Link, NoLink};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use relay_bus::Health;
+use relay_runner::Health;
 use relay_schemas::TimestampMs;
 
 use crate::config::RedisConfig;

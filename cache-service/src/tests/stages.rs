@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
-use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Record, Runtime,
-    Shutdown, Stage, StageError, StartAt, Step, Winners, decode,
-};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt, decode};
 use relay_control::{Heard, InProcessControl, InProcessOptions, listen};
+use relay_runner::{Identity, Runtime, Shutdown, Stage, StageError, Step, Winners};
 use relay_schemas::{
     CacheStatus, Frame, InstanceId, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Registry, Service,
     TimestampMs, encode,
@@ -283,11 +281,8 @@ async fn the_running_service_fills_from_the_log_and_answers_the_next_request_int
     let shutdown = Shutdown::default();
     let deps = crate::Deps {
         runtime: Runtime {
-            bus: house.bus.clone(),
-            schemas: Arc::default(),
-            health: Health::default(),
-            metrics: prometheus::Registry::new(),
             shutdown: shutdown.clone(),
+            ..Runtime::new(house.bus.clone())
         },
         identity: house.lookup.identity.clone(),
         control: house.control.clone(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Outgoing, Record, Stage, StageError, Step, crash_point, decode, header, topics};
+use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
+use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{BatchRef, BatchRequest, BatchResult, Class, Request, RequestId, TimestampMs, encode};
 
 use super::last_word::last_word;

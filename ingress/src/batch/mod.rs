@@ -16,7 +16,8 @@ mod results;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{StageOptions, run_stage, topics};
+use relay_bus::topics;
+use relay_runner::{StageOptions, run_stage};
 
 use crate::Error;
 use crate::gateway::Gateway;

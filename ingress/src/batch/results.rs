@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{
-    Headers, Outgoing, Partition, Record, Stage, StageError, Standing, Step, Winners, decode, topics,
-};
+use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
 use relay_lifecycle::{Broken, final_of, is_success};
+use relay_runner::{Stage, StageError, Standing, Step, Winners};
 use relay_schemas::{BatchResult, Outcome, encode};
 
 use super::name::name_in_headers;

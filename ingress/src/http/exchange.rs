@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Response;
-use relay_bus::crash_point;
+use relay_runner::crash_point;
 use relay_schemas::RequestId;
 
 use super::response;

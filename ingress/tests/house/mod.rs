@@ -14,12 +14,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use relay_bus::topics::Manifest;
 use relay_bus::{
-    Bus, BusError, Commit, Consumer, Headers, Identity, OffsetRange, Outgoing, Partition, Position, Reader,
-    Runtime, StartAt, header, topics,
+    Bus, BusError, Commit, Consumer, Headers, OffsetRange, Outgoing, Partition, Position, Reader, StartAt,
+    header, topics,
 };
 use relay_control::{Control, InProcessControl, InProcessOptions, Listener, send, subjects};
 use relay_ingress::{Config, Deps, Error};
 use relay_lifecycle::{Ending, Known, end, final_of};
+use relay_runner::{Identity, Runtime};
 use relay_schemas::{
     Answer, Cancel, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
     TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
@@ -132,13 +133,7 @@ impl Bus for ScriptedBus {
 
 /// The runtime of a process whose log is `bus`.
 pub fn runtime(bus: Arc<dyn Bus>) -> Runtime {
-    Runtime {
-        bus,
-        schemas: Arc::default(),
-        health: relay_bus::Health::default(),
-        metrics: prometheus::Registry::new(),
-        shutdown: relay_bus::Shutdown::default(),
-    }
+    Runtime::new(bus)
 }
 
 /// An ingress of that name.

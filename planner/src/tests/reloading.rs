@@ -17,7 +17,7 @@ const BODY: &str = include_str!("../../../deploy/policy.yaml");
 struct House {
     folder: tempfile::TempDir,
     bus: Arc<FakeBus>,
-    runtime: relay_bus::Runtime,
+    runtime: relay_runner::Runtime,
 }
 
 impl House {

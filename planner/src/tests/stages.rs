@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use relay_bus::topics::{OUTCOMES, PLANNED, REQUESTS};
-use relay_bus::{Headers, Identity, Partition, Position, Record, Stage, StageError, Step};
+use relay_bus::{Headers, Partition, Position, Record};
 use relay_control::{Control, ControlError, Subscription};
 use relay_lifecycle::cache_key;
+use relay_runner::{Identity, Stage, StageError, Step};
 use relay_schemas::{
     Frame, InstanceId, Outcome, OutcomeStatus, Planned, Registry, Request, Service, TimestampMs, decode,
     encode,

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{
-    Bus, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Reader, Runtime,
-    Shutdown, StartAt, topics,
-};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, topics};
 use relay_control::{Heard, InProcessControl, InProcessOptions, listen, send, subjects};
 use relay_lifecycle::{Ending, Known, end};
+use relay_runner::{Identity, Runtime, Shutdown};
 use relay_scheduler::{Config, Deps};
 use relay_schemas::{
     DeadLetter, Frame, InFlight, Outcome, OutcomeStatus, PoolStatus, SchedulerRecord, Service, TimestampMs,
@@ -57,11 +55,9 @@ impl Stand {
         let (shutdown, metrics) = (Shutdown::default(), prometheus::Registry::new());
         let deps = Deps {
             runtime: Runtime {
-                bus,
-                schemas: Arc::default(),
-                health: Health::default(),
                 metrics: metrics.clone(),
                 shutdown: shutdown.clone(),
+                ..Runtime::new(bus)
             },
             identity: Identity {
                 service: Service::Scheduler,

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::topics::{self, Manifest};
-use relay_bus::{
-    EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, Outgoing, Partition, Reader, Runtime, Shutdown,
-    StartAt,
-};
+use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt};
 use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
+use relay_runner::{Identity, Runtime};
 use relay_schemas::{
-    Cancel, Frame, Lane, Outcome, Registry, Service, TimestampMs, TokenCount, Work, WorkerStatus, encode,
+    Cancel, Frame, Lane, Outcome, Service, TimestampMs, TokenCount, Work, WorkerStatus, encode,
 };
 use relay_workers::{Config, Deps};
 use tokio::task::JoinHandle;
@@ -48,13 +46,7 @@ impl House {
         let folder = tempfile::tempdir()?;
         let manifest = Manifest::parse(MANIFEST).map_err(anyhow::Error::msg)?;
         let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default())?;
-        let runtime = Runtime {
-            bus: Arc::new(bus),
-            schemas: Arc::new(Registry::default()),
-            health: Health::default(),
-            metrics: prometheus::Registry::new(),
-            shutdown: Shutdown::default(),
-        };
+        let runtime = Runtime::new(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;
         let mut config = Config {

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use relay_bus::topics::{DEAD_LETTERS, REQUESTS, SCHEMAS};
-use relay_bus::{Bus, Headers, Outgoing, announce_schemas, follow_schemas, refresh_schemas};
+use relay_bus::{Bus, Headers, Outgoing};
+use relay_runner::{announce_schemas, follow_schemas, refresh_schemas};
 use relay_schemas::{Codec, Record, Registry, Request, SchemaBody, TokenCount, encode, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -119,7 +120,7 @@ async fn both_versions_read_each_other() {
             ..record.clone()
         }))
     });
-    let options = relay_bus::StageOptions {
+    let options = relay_runner::StageOptions {
         group: "relay.next".to_owned(),
         ..Bench::options(&[IN])
     };

@@ -6,7 +6,7 @@ use prometheus::{
 };
 use relay_schemas::Service;
 
-use super::class::{EXHAUSTED, POISON};
+use crate::dead_letter::{EXHAUSTED, POISON};
 
 /// Labels: `service` and `group`, the same for the life of the stage. Taken out of the registry when the stage ends, so that
 /// it can be started again.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{Commit, Partition};
+use relay_bus::{Commit, Partition};
 
 /// The partitions that are owned now.
 #[derive(Debug, Default)]

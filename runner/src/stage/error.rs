@@ -1,6 +1,6 @@
 //! Why a runner ends other than by a drain.
 
-use crate::BusError;
+use relay_bus::BusError;
 
 /// What nothing but a person mends.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,8 @@
 //! publishes them, runs the effects once they are acknowledged, and commits the lowest contiguous finished offset.
 
 use async_trait::async_trait;
-use relay_schemas::{DecodeError, Fingerprint, Registry, hex};
-
-use crate::{Outgoing, Partition, Record};
+use relay_bus::{Outgoing, Partition, Record};
+use relay_schemas::{DecodeError, Fingerprint, hex};
 
 /// A service's step from one topic to the next.
 #[async_trait]
@@ -100,13 +99,4 @@ impl From<DecodeError> for StageError {
             poison => Self::Poison(poison.to_string()),
         }
     }
-}
-
-/// The value of `record` as a `T`; checks the CRC header first where there is one.
-///
-/// # Errors
-/// [`DecodeError`]; the runner looks unknown schemas up and tries again before it calls them poison.
-pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
-    crate::checksum::verify::<T>(record)?;
-    registry.decode(record.value.as_deref())
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use relay_bus::topics::{DEAD_LETTERS, OUTCOMES};
-use relay_bus::{Headers, Outgoing, Partition, StageOptions, Step, header};
+use relay_bus::{Headers, Outgoing, Partition, header};
 use relay_lifecycle::{Ending, Known, end};
+use relay_runner::{StageOptions, Step};
 use relay_schemas::{
     Answer, Outcome, OutcomeStatus, RequestId, Service, TenantId, TimestampMs, decode, encode,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Doubles from `base` with every failed try up to `max`; `random` spreads it over the upper half, so that many do not come
 /// back at once.
-pub(super) fn backoff(base: Duration, max: Duration, failed: u32, random: u32) -> Duration {
+pub fn backoff(base: Duration, max: Duration, failed: u32, random: u32) -> Duration {
     let doubled = base.saturating_mul(1_u32 << failed.saturating_sub(1).min(20));
     let capped = doubled.min(max);
     capped / 2 + (capped / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))

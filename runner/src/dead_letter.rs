@@ -7,9 +7,9 @@ use bytes::Bytes;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{DeadHeader, DeadLetter, Outcome, OutcomeStatus, Run, Service, TimestampMs, encode};
 
-use super::class::Dead;
-use crate::topics::{DEAD_LETTERS, OUTCOMES, PLANNED, REQUESTS};
-use crate::{Headers, Identity, Outgoing, Record, header};
+use crate::Identity;
+use relay_bus::topics::{DEAD_LETTERS, OUTCOMES, PLANNED, REQUESTS};
+use relay_bus::{Headers, Outgoing, Record, header};
 
 /// The code of an outcome that stands for a dead letter.
 const CODE: &str = "dead_letter";
@@ -27,8 +27,42 @@ const CARRIED: [&str; 7] = [
     header::TRACEPARENT,
 ];
 
+/// The class of a record that can never be used.
+pub(crate) const POISON: &str = "poison";
+/// The class of a record that might have worked.
+pub(crate) const EXHAUSTED: &str = "retries_exhausted";
+
+/// Why a record was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dead {
+    /// [`POISON`] or [`EXHAUSTED`].
+    pub(crate) class: &'static str,
+    /// What was wrong with it.
+    pub(crate) reason: String,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+}
+
+/// The records that stand for a poisoned one: its dead letter, and the outcome of its request where there is one to end. For
+/// services that host themselves; a stage's records are handled by [`crate::run_stage`].
+pub fn poisoned(
+    record: &Record,
+    reason: &str,
+    group: &str,
+    keep_bytes: usize,
+    identity: &Identity,
+    now: TimestampMs,
+) -> Vec<Outgoing> {
+    let dead = Dead {
+        class: POISON,
+        reason: reason.to_owned(),
+        attempts: 1,
+    };
+    dead_letter(record, &dead, group, keep_bytes, identity, now)
+}
+
 /// The dead letter of `record`, and the outcome of its request if there is one to end.
-pub(super) fn dead_letter(
+pub(crate) fn dead_letter(
     record: &Record,
     dead: &Dead,
     group: &str,
@@ -111,7 +145,7 @@ mod tests {
     use relay_schemas::decode;
 
     use super::*;
-    use crate::{Partition, Position};
+    use relay_bus::{Partition, Position};
 
     fn record(topic: &str, headers: &[(&str, &'static [u8])]) -> Record {
         Record {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use relay_schemas::{InstanceId, Registry, Run, Service};
 
-use crate::{Bus, Health, Shutdown};
+use crate::{Health, Shutdown};
+use relay_bus::Bus;
+use relay_clock::Clock;
 
 /// The shared parts of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
     /// The log.
     pub bus: Arc<dyn Bus>,
+    /// Time.
+    pub clock: Clock,
     /// Other writers' schemas.
     pub schemas: Arc<Registry>,
     /// Which dependency is missing.
@@ -21,7 +25,21 @@ pub struct Runtime {
     pub shutdown: Shutdown,
 }
 
-/// Who a service instance is.
+impl Runtime {
+    /// A process on `bus` that has reported, counted and learned nothing yet, on the system's clock.
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        Self {
+            bus,
+            clock: Clock::system(),
+            schemas: Arc::default(),
+            health: Health::default(),
+            metrics: prometheus::Registry::new(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}
+
+/// Which instance of which service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The service.

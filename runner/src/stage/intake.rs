@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, pending};
-use tokio::time::Instant;
+use relay_clock::Clock;
 
-use super::backoff::backoff;
 use super::progress::Progress;
 use super::{BUS, RunnerError, StageOptions};
-use crate::{Bus, BusError, Consumer, ConsumerEvent, Health, Partition, Record, Runtime};
+use crate::backoff::backoff;
+use crate::{Health, Runtime};
+use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Record};
 
 /// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,
 /// and the group would miss our answers to its rebalances.
@@ -29,6 +30,7 @@ pub(super) enum Came {
 /// A member of the stage's group.
 pub(super) struct Intake {
     bus: Arc<dyn Bus>,
+    clock: Clock,
     health: Health,
     options: Arc<StageOptions>,
     consumer: Box<dyn Consumer>,
@@ -75,6 +77,7 @@ impl Intake {
     fn with(consumer: Box<dyn Consumer>, runtime: &Runtime, options: Arc<StageOptions>) -> Self {
         Self {
             bus: runtime.bus.clone(),
+            clock: runtime.clock.clone(),
             health: runtime.health.clone(),
             options,
             consumer,
@@ -123,8 +126,8 @@ impl Intake {
                 self.paused = false;
             }
         } else if !self.paused {
-            let since = *self.unwanted_since.get_or_insert_with(Instant::now);
-            tokio::time::sleep_until(since + PAUSE_AFTER).await;
+            let since = *self.unwanted_since.get_or_insert_with(|| self.clock.instant());
+            tokio::time::sleep(PAUSE_AFTER.saturating_sub(self.clock.since(since))).await;
             self.consumer.pause(&self.progress.owned()).await?;
             self.paused = true;
         }
@@ -205,7 +208,7 @@ impl Intake {
     /// Forgets what waits: whoever reads next finds it uncommitted.
     pub(super) fn forget_waiting(&mut self) {
         self.waiting.clear();
-        self.unwanted_since = Instant::now().checked_sub(PAUSE_AFTER);
+        self.unwanted_since = self.clock.instant().checked_sub(PAUSE_AFTER);
     }
 
     /// The partitions, and how far each has come.

@@ -2,7 +2,8 @@
 
 use relay_schemas::Fingerprint;
 
-use crate::StageError;
+use super::contract::StageError;
+use crate::dead_letter::{Dead, EXHAUSTED, POISON};
 
 /// How a try failed.
 #[derive(Debug)]
@@ -41,22 +42,6 @@ pub(super) enum Next {
     /// Stop the service.
     Stop(String),
 }
-
-/// Why a record was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dead {
-    /// `poison` or `retries_exhausted`.
-    pub(super) class: &'static str,
-    /// What was wrong with it.
-    pub(super) reason: String,
-    /// How often it was tried.
-    pub(super) attempts: u32,
-}
-
-/// The class of a record that can never be used.
-pub(super) const POISON: &str = "poison";
-/// The class of a record that might have worked.
-pub(super) const EXHAUSTED: &str = "retries_exhausted";
 
 /// Decides after a failed try; `tries` counts those before it.
 pub(super) fn decide(failure: Failure, tries: Tries, max_attempts: u32) -> Next {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 use relay_bus::topics::{DEAD_LETTERS, OUTCOMES, REQUESTS};
-use relay_bus::{Headers, Outgoing, Partition, Position, Record, StageError, header};
+use relay_bus::{Headers, Outgoing, Partition, Position, Record, header};
+use relay_runner::StageError;
 use relay_schemas::{
     Class, DeadLetter, Outcome, OutcomeStatus, Registry, Request, Service, TimestampMs, TokenCount, decode,
     encode,

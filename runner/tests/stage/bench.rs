@@ -10,11 +10,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use relay_bus::topics::{DEAD_LETTERS, Manifest, OUTCOMES, REQUESTS, SCHEMAS};
 use relay_bus::{
-    Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, Headers, Health, Identity, OffsetRange,
-    Outgoing, Partition, Position, Reader, Record, RunnerError, Runtime, Shutdown, Stage, StageError,
-    StageOptions, StartAt, Step, header, run_stage,
+    Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, Headers, OffsetRange, Outgoing, Partition,
+    Position, Reader, Record, StartAt, header,
 };
-use relay_schemas::{Registry, Service};
+use relay_runner::{Identity, RunnerError, Runtime, Stage, StageError, StageOptions, Step, run_stage};
+use relay_schemas::Service;
 use tokio::task::JoinHandle;
 
 /// Reached only by a test that fails.
@@ -163,13 +163,7 @@ impl Bench {
 }
 
 fn runtime(bus: Arc<Moody>) -> Runtime {
-    Runtime {
-        bus,
-        schemas: Arc::new(Registry::default()),
-        health: Health::default(),
-        metrics: prometheus::Registry::new(),
-        shutdown: Shutdown::default(),
-    }
+    Runtime::new(bus)
 }
 
 /// The headers that the record of a request has.

@@ -1,20 +1,16 @@
 //! Publishing until it is acknowledged: what a stage decided, dead letters, and the commits that go with them.
 
+use relay_clock::Clock;
 use std::sync::Arc;
-use std::time::Instant;
-
-use relay_schemas::TimestampMs;
 
 use super::attempt::{Settled, Verdict};
-use super::backoff::backoff;
-use super::class::{Dead, POISON};
-use super::dead_letter::dead_letter;
 use super::metrics::Metrics;
 use super::shrink::without_text;
 use super::{BUS, RunnerError, StageOptions};
-use crate::{
-    Bus, BusError, Commit, Health, Identity, Outgoing, Position, Record, Stage, crash, crash_point, header,
-};
+use crate::backoff::backoff;
+use crate::dead_letter::{Dead, POISON, dead_letter};
+use crate::{Health, Identity, Stage, crash, crash_point};
+use relay_bus::{Bus, BusError, Commit, Outgoing, Position, Record, header};
 
 /// What one record leads to.
 pub(super) struct Parcel<E> {
@@ -34,6 +30,7 @@ impl<E> Parcel<E> {
 pub(super) struct Publisher<S> {
     pub(super) stage: Arc<S>,
     pub(super) bus: Arc<dyn Bus>,
+    pub(super) clock: Clock,
     pub(super) health: Health,
     pub(super) identity: Identity,
     pub(super) options: Arc<StageOptions>,
@@ -143,7 +140,7 @@ impl<S: Stage> Publisher<S> {
         if records.is_empty() && commits.is_empty() {
             return Ok(());
         }
-        let began = Instant::now();
+        let began = self.clock.instant();
         let mut failed = 0;
         loop {
             match self.bus.publish(records.to_vec(), commits.to_vec()).await {
@@ -170,7 +167,7 @@ impl<S: Stage> Publisher<S> {
         }
         self.metrics
             .publish_seconds
-            .observe(began.elapsed().as_secs_f64());
+            .observe(self.clock.since(began).as_secs_f64());
         self.metrics.records_out.inc_by(records.len() as u64);
         Ok(())
     }
@@ -193,7 +190,7 @@ impl<S: Stage> Publisher<S> {
             dead_letter_bytes,
             ..
         } = &*self.options;
-        let now = TimestampMs::now();
+        let now = self.clock.now();
         let mut letters = dead_letter(record, dead, group, *dead_letter_bytes, &self.identity, now);
         letters.extend(self.stage.last_words(record, &dead.reason));
         letters

@@ -2,16 +2,18 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::FutureExt;
+use relay_clock::Clock;
 
-use super::backoff::backoff;
-use super::class::{Dead, Failure, Next, Tries, decide};
+use super::class::{Failure, Next, Tries, decide};
 use super::lookup::Lookup;
 use super::metrics::Metrics;
 use super::outages::{Outages, Waiting};
-use crate::{Record, Stage, StageOptions, Step};
+use crate::backoff::backoff;
+use crate::dead_letter::Dead;
+use crate::{Stage, StageOptions, Step};
+use relay_bus::Record;
 
 /// What all records of a stage share.
 pub(super) struct Attempts<S> {
@@ -19,6 +21,7 @@ pub(super) struct Attempts<S> {
     pub(super) options: Arc<StageOptions>,
     pub(super) outages: Outages,
     pub(super) lookup: Lookup,
+    pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -79,11 +82,13 @@ impl<S: Stage> Attempts<S> {
     }
 
     async fn once(&self, record: &Record) -> Result<Step<S::Effect>, Failure> {
-        let began = Instant::now();
+        let began = self.clock.instant();
         let answer = AssertUnwindSafe(self.stage.on_record(record))
             .catch_unwind()
             .await;
-        self.metrics.record_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .record_seconds
+            .observe(self.clock.since(began).as_secs_f64());
         match answer {
             Ok(Ok(step)) => Ok(step),
             Ok(Err(error)) => Err(Failure::Error(error)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use relay_bus::topics::{DEAD_LETTERS, REQUESTS};
-use relay_bus::{RunnerError, StageError};
+use relay_runner::{RunnerError, StageError};
 use relay_schemas::{DeadLetter, decode};
 
 use crate::bench::{Bench, OUT, Scripted, ended, onward, text, texts, until};

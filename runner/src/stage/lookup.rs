@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use relay_schemas::{Fingerprint, Registry};
 use tokio::sync::Mutex;
 
-use crate::{Bus, BusError, refresh_schemas};
+use crate::{Runtime, refresh_schemas};
+use relay_bus::{Bus, BusError};
+use relay_clock::Clock;
 
 /// How long a fingerprint that was found nowhere is not looked for again.
 const FORGET_AFTER: Duration = Duration::from_secs(10);
@@ -16,16 +18,18 @@ const MOST: usize = 1_024;
 
 pub(super) struct Lookup {
     bus: Arc<dyn Bus>,
+    clock: Clock,
     registry: Arc<Registry>,
     /// Found nowhere, and when. Its lock lets one look while the others wait for what it finds.
     nowhere: Mutex<HashMap<Fingerprint, Instant>>,
 }
 
 impl Lookup {
-    pub(super) fn new(bus: Arc<dyn Bus>, registry: Arc<Registry>) -> Self {
+    pub(super) fn new(runtime: &Runtime) -> Self {
         Self {
-            bus,
-            registry,
+            bus: runtime.bus.clone(),
+            clock: runtime.clock.clone(),
+            registry: runtime.schemas.clone(),
             nowhere: Mutex::default(),
         }
     }
@@ -33,7 +37,7 @@ impl Lookup {
     /// Reads the schema topic unless `fingerprint` is known by now, or was found missing a moment ago.
     pub(super) async fn look_up(&self, fingerprint: Fingerprint) -> Result<(), BusError> {
         let mut nowhere = self.nowhere.lock().await;
-        let recently = |at: &Instant| at.elapsed() < FORGET_AFTER;
+        let recently = |at: &Instant| self.clock.since(*at) < FORGET_AFTER;
         if self.registry.knows(fingerprint) || nowhere.get(&fingerprint).is_some_and(recently) {
             return Ok(());
         }
@@ -42,7 +46,7 @@ impl Lookup {
             if nowhere.len() >= MOST {
                 nowhere.clear();
             }
-            nowhere.insert(fingerprint, Instant::now());
+            nowhere.insert(fingerprint, self.clock.instant());
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use relay_schemas::{Outcome, decode, encode};
 
-use crate::Outgoing;
-use crate::topics::OUTCOMES;
+use relay_bus::Outgoing;
+use relay_bus::topics::OUTCOMES;
 
 /// `outgoing` without its answer's text, if it is an outcome that has one.
 pub(super) fn without_text(outgoing: &Outgoing) -> Option<Outgoing> {

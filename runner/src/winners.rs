@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use relay_schemas::{DecodeError, Outcome, Registry, RequestId};
 use tokio::sync::OnceCell;
 
-use crate::{Bus, BusError, Partition, Position, StageError, StartAt, decode};
+use crate::StageError;
+use relay_bus::{Bus, BusError, Partition, Position, StartAt, decode};
 
 /// What an outcome is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

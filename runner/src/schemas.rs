@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use relay_schemas::{Codec, DecodeError, Registry, SchemaBody, encode, hex};
 
-use crate::topics::SCHEMAS;
-use crate::{Bus, BusError, Headers, Outgoing, Partition, Record, StartAt};
+use relay_bus::topics::SCHEMAS;
+use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, StartAt};
 
 /// The topic is small and compacted: whoever cannot read it by then has lost the bus.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -72,7 +72,7 @@ async fn read_to_end(bus: &dyn Bus, registry: &Registry, partition: Partition) -
 }
 
 fn learn(registry: &Registry, record: &Record) {
-    let body: Result<SchemaBody, DecodeError> = crate::decode(registry, record);
+    let body: Result<SchemaBody, DecodeError> = relay_bus::decode(registry, record);
     let learned = body.is_ok_and(|body| registry.learn(&body.schema));
     if !learned {
         tracing::warn!(

@@ -3,13 +3,12 @@
 //! It owns publish-then-commit, the four error classes, dead letters, trace context, drain and the standard metrics, so that
 //! a service only decides. Delivery is at least once: what was not committed when the process died is decided again.
 //!
-//! `host` is the loop, `attempt` one record's way to a verdict, `publisher` what happens with verdicts; `progress`, `class`,
-//! `backoff`, `dead_letter` and `shrink` are the pure decisions between them.
+//! `contract` is what a service implements, `host` is the loop, `attempt` one record's way to a verdict, `publisher` what happens with verdicts; `progress`, `class`
+//! and `shrink` are the pure decisions between them.
 
 mod attempt;
-mod backoff;
 mod class;
-mod dead_letter;
+mod contract;
 mod error;
 mod host;
 mod intake;
@@ -23,6 +22,7 @@ mod shrink;
 
 use std::sync::Arc;
 
+pub use contract::{Stage, StageError, Step};
 pub use error::RunnerError;
 pub use options::StageOptions;
 
@@ -33,7 +33,7 @@ use self::lookup::Lookup;
 use self::metrics::Metrics;
 use self::outages::Outages;
 use self::publisher::Publisher;
-use crate::{Identity, Runtime, Stage};
+use crate::{Identity, Runtime};
 
 /// The bus as `/readyz` names it.
 const BUS: &str = "bus";
@@ -58,12 +58,14 @@ pub async fn run_stage<S: Stage>(
         stage: stage.clone(),
         options: options.clone(),
         outages: Outages::new(runtime.health.clone()),
-        lookup: Lookup::new(runtime.bus.clone(), runtime.schemas.clone()),
+        lookup: Lookup::new(runtime),
         metrics: metrics.clone(),
+        clock: runtime.clock.clone(),
     };
     let publisher = Publisher {
         stage,
         bus: runtime.bus.clone(),
+        clock: runtime.clock.clone(),
         health: runtime.health.clone(),
         identity: identity.clone(),
         options,
@@ -72,22 +74,4 @@ pub async fn run_stage<S: Stage>(
     Host::new(intake, attempts, publisher, runtime.shutdown.clone())
         .run()
         .await
-}
-
-/// The records that stand for a poisoned one: its dead letter, and the outcome of its request where there is one to end. For
-/// those who host themselves; a stage's records are handled by [`run_stage`].
-pub fn poisoned(
-    record: &crate::Record,
-    reason: &str,
-    group: &str,
-    keep_bytes: usize,
-    identity: &Identity,
-) -> Vec<crate::Outgoing> {
-    let dead = class::Dead {
-        class: "poison",
-        reason: reason.to_owned(),
-        attempts: 1,
-    };
-    let now = relay_schemas::TimestampMs::now();
-    dead_letter::dead_letter(record, &dead, group, keep_bytes, identity, now)
 }
