@@ -1,31 +1,23 @@
 //! Consumes HTTP requests, `relay.batch.requests.v1` and `relay.outcomes.v1`, produces `relay.requests.v1` and `relay.batch.results.v1`, and
 //! owns the wait for an answer; if it dies, accepted requests run on to their end, and clients ask again by idempotency key.
 //!
-//! The way of a request: [`http`] reads it, `canonical` checks and hashes it, `accept` makes it durable, `slot` follows its
-//! answer, `outcomes` reads how it ended, `http::stream` writes it out. `gone` deals with clients that hang up, [`batch`] with those that do not wait.
+//! The way of a request: `http` reads it, `canonical` checks and hashes it, `admission` makes it durable, `answers` follows its
+//! answer and what the log says of its end, `http` writes it out. `batch` deals with the clients that do not wait, `cluster` with
+//! what is known of the world around. `compose` puts the parts together.
 
-mod accept;
-mod answer;
-pub mod batch;
+mod admission;
+mod answers;
+mod batch;
 mod canonical;
+mod cluster;
+mod compose;
 mod config;
 mod error;
-mod gateway;
-mod gone;
-mod heard;
-pub mod http;
-mod limits;
+mod http;
+mod ids;
 mod metrics;
-mod outcomes;
-mod probes;
-mod questions;
 mod refusal;
-mod refused;
-mod replies;
-mod routes;
-mod slot;
-mod waiter;
-mod wire;
+mod time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +29,9 @@ use tokio::net::TcpListener;
 pub use canonical::{Chat, Defaults, canonical_json, chat};
 pub use config::{BatchConfig, Config};
 pub use error::Error;
-pub use gateway::Gateway;
 pub use refusal::Refusal;
+
+use compose::Ingress;
 
 /// What an ingress needs from the process that hosts it.
 pub struct Deps {
@@ -66,31 +59,29 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         control,
         listener,
     } = deps;
-    let gateway = Gateway::new(config, runtime, identity, control)?;
-    let result = tokio::select! {
-        result = serve(&gateway, listener) => result,
-        () = background(&gateway) => unreachable!("the background tasks never return"),
-    };
-    gateway.tasks.close();
-    // Last cancels and refusals; what they do not reach, the deadline ends.
-    let _ = tokio::time::timeout(LAST_WORDS, gateway.tasks.wait()).await;
-    result
-}
-
-async fn serve(gateway: &Arc<Gateway>, listener: TcpListener) -> Result<(), Error> {
+    let Ingress {
+        app,
+        connections,
+        batch,
+        background,
+        tasks,
+    } = compose::compose(&config, &runtime, &identity, &control)?;
     let http = async {
-        http::serve(Arc::clone(gateway), listener).await;
+        http::server::serve(http::router(app), listener, connections, runtime.shutdown.clone()).await;
         Ok(())
     };
-    tokio::try_join!(http, batch::run(gateway)).map(|_| ())
-}
-
-async fn background(gateway: &Arc<Gateway>) {
-    tokio::join!(
-        replies::listen(Arc::clone(gateway)),
-        replies::answer_fences(Arc::clone(gateway)),
-        outcomes::follow(Arc::clone(gateway)),
-        heard::listen(Arc::clone(gateway)),
-        probes::run(Arc::clone(gateway)),
-    );
+    let lines = async {
+        match batch {
+            Some(batch) => batch.run(&runtime, &identity).await,
+            None => Ok(()),
+        }
+    };
+    let result = tokio::select! {
+        result = async { tokio::try_join!(http, lines) } => result,
+        () = background => unreachable!("the background tasks never return"),
+    };
+    tasks.close();
+    // Last cancels and refusals; what they do not reach, the deadline ends.
+    let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
+    Ok(result.map(|_| ())?)
 }

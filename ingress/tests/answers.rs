@@ -1,9 +1,9 @@
 //! What a client gets: answers in one piece and in pieces, and what goes wrong on the way.
 #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-mod house;
+mod harness;
 
-use house::{House, Log, completed, eventually, failed, worker};
+use harness::{Harness, Log, completed, eventually, failed, worker};
 use relay_bus::topics;
 use relay_control::{Heard, ask, subjects};
 use relay_lifecycle::final_of;
@@ -24,10 +24,10 @@ fn stable(text: &str, request: &Request) -> String {
 
 #[tokio::test]
 async fn an_answer_in_one_piece_is_a_completion_object() {
-    let house = House::new().await;
-    let (response, request) = tokio::join!(house.chat(&[], WHOLE), async {
-        let request = house.accepted().await;
-        house.complete(&request, "Grüße, \"Welt\"\n").await;
+    let harness = Harness::new().await;
+    let (response, request) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
+        harness.complete(&request, "Grüße, \"Welt\"\n").await;
         request
     });
     assert_eq!(response.status, 200);
@@ -39,27 +39,27 @@ async fn an_answer_in_one_piece_is_a_completion_object() {
         "Grüße, \"Welt\"\n"
     );
     assert_eq!(
-        house.metric("llm_gateway_requests_total{status=\"200\"}").await,
+        harness.metric("llm_gateway_requests_total{status=\"200\"}").await,
         Some(1.0)
     );
     assert_eq!(
-        house.metric("llm_gateway_tokens_generated_total").await,
+        harness.metric("llm_gateway_tokens_generated_total").await,
         Some(4.0)
     );
-    assert_eq!(house.metric("llm_gateway_active_requests").await, Some(0.0));
+    assert_eq!(harness.metric("llm_gateway_active_requests").await, Some(0.0));
 }
 
 #[tokio::test]
 async fn a_stream_brings_role_pieces_finish_reason_and_done() {
-    let house = House::new().await;
-    let mut open = house.open(&[("x-tenant-id", "acme")], STREAM).await;
-    let request = house.accepted().await;
+    let harness = Harness::new().await;
+    let mut open = harness.open(&[("x-tenant-id", "acme")], STREAM).await;
+    let request = harness.accepted().await;
     assert_eq!((request.tenant.as_str(), request.stream), ("acme", true));
-    house.frame(&request, 0, "Hel").await;
+    harness.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
-    house.frame(&request, 1, "lo").await;
+    harness.frame(&request, 1, "lo").await;
     open.until("\"lo\"").await;
-    house.end(&request, 2, &completed(&request, "Hello")).await;
+    harness.end(&request, 2, &completed(&request, "Hello")).await;
     let response = open.rest().await;
     assert_eq!(
         response.header("content-type"),
@@ -71,10 +71,10 @@ async fn a_stream_brings_role_pieces_finish_reason_and_done() {
 
 #[tokio::test]
 async fn a_stream_ends_with_the_usage_where_it_was_asked_for() {
-    let house = House::new().await;
-    let (response, request) = tokio::join!(house.chat(&[], USAGE), async {
-        let request = house.accepted().await;
-        house.complete(&request, "Hello").await;
+    let harness = Harness::new().await;
+    let (response, request) = tokio::join!(harness.chat(&[], USAGE), async {
+        let request = harness.accepted().await;
+        harness.complete(&request, "Hello").await;
         request
     });
     insta::assert_snapshot!(stable(&response.text(), &request));
@@ -82,17 +82,17 @@ async fn a_stream_ends_with_the_usage_where_it_was_asked_for() {
 
 #[tokio::test]
 async fn a_failure_before_the_first_token_is_a_plain_status() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     for (body, status, code, http) in [
         (WHOLE, OutcomeStatus::Failed, "model_not_found", 404),
         (STREAM, OutcomeStatus::Failed, "backend_unavailable", 503),
         (STREAM, OutcomeStatus::Expired, "deadline_exceeded", 504),
         (STREAM, OutcomeStatus::Rejected, "queue_full", 429),
     ] {
-        let (response, ()) = tokio::join!(house.chat(&[], body), async {
-            let request = house.accepted().await;
+        let (response, ()) = tokio::join!(harness.chat(&[], body), async {
+            let request = harness.accepted().await;
             let outcome = failed(&request, Service::Scheduler, status, code);
-            house.end(&request, 0, &outcome).await;
+            harness.end(&request, 0, &outcome).await;
         });
         assert_eq!((response.status, response.code().as_str()), (http, code));
         let rejected = status == OutcomeStatus::Rejected;
@@ -107,14 +107,14 @@ async fn a_failure_before_the_first_token_is_a_plain_status() {
 
 #[tokio::test]
 async fn a_failure_after_the_first_token_is_an_event_without_done() {
-    let house = House::new().await;
-    let (response, request) = tokio::join!(house.chat(&[], STREAM), async {
-        let request = house.accepted().await;
+    let harness = Harness::new().await;
+    let (response, request) = tokio::join!(harness.chat(&[], STREAM), async {
+        let request = harness.accepted().await;
         let outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
-        house.frame(&request, 0, "Hel").await;
+        harness.frame(&request, 0, "Hel").await;
         // The log may be faster than the frame.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        house.end(&request, 1, &outcome).await;
+        harness.end(&request, 1, &outcome).await;
         request
     });
     assert_eq!(response.status, 200);
@@ -124,12 +124,12 @@ async fn a_failure_after_the_first_token_is_an_event_without_done() {
 
 #[tokio::test]
 async fn a_long_wait_brings_headers_and_comments_and_later_failures_come_in_the_stream() {
-    let house = House::with(|config| config.keep_alive_ms = 30).await;
-    let mut open = house.open(&[], STREAM).await;
-    let request = house.accepted().await;
+    let harness = Harness::with(|config| config.keep_alive_ms = 30).await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
     open.until(": keep-alive\n\n").await;
     let outcome = failed(&request, Service::Scheduler, OutcomeStatus::Failed, "worker_lost");
-    house.end(&request, 0, &outcome).await;
+    harness.end(&request, 0, &outcome).await;
     let response = open.rest().await;
     assert_eq!(response.status, 200);
     assert!(
@@ -142,9 +142,9 @@ async fn a_long_wait_brings_headers_and_comments_and_later_failures_come_in_the_
 
 #[tokio::test]
 async fn a_lost_frame_is_asked_for_again_from_the_worker() {
-    let house = House::new().await;
-    let mut open = house.open(&[], STREAM).await;
-    let request = house.accepted().await;
+    let harness = Harness::new().await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
     let run = worker(1);
     let missing = relay_schemas::Frame {
         request_id: request.request_id.clone(),
@@ -156,7 +156,7 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
     };
     let subject = subjects::replay(&run.instance, run.epoch);
     let serve = relay_control::serve(
-        house.control.clone(),
+        harness.control.clone(),
         &subject,
         None,
         move |query: ReplayQuery| {
@@ -168,8 +168,8 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
     tokio::select! {
         _ = serve => unreachable!("it serves until it is dropped"),
         () = async {
-            house.frame(&request, 0, "Hel").await;
-            house.frame(&request, 2, "o").await;
+            harness.frame(&request, 0, "Hel").await;
+            harness.frame(&request, 2, "o").await;
             open.until("\"content\":\"lo\"").await;
         } => {}
     }
@@ -177,11 +177,11 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
 
 #[tokio::test]
 async fn an_end_that_the_log_does_not_tell_is_found_by_asking_the_sink() {
-    let house = House::with(|config| config.silence_ms = 30).await;
-    house.serve_sink().await;
-    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
-        let request = house.accepted().await;
-        house.record(completed(&request, "from the record"));
+    let harness = Harness::with(|config| config.silence_ms = 30).await;
+    harness.serve_sink().await;
+    let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "from the record"));
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -192,11 +192,11 @@ async fn an_end_that_the_log_does_not_tell_is_found_by_asking_the_sink() {
 /// What no frame can tell: that its run was the first to end.
 #[tokio::test]
 async fn the_first_outcome_in_the_log_is_told_whatever_the_frames_say() {
-    let house = House::new().await;
-    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
-        let request = house.accepted().await;
+    let harness = Harness::new().await;
+    let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
         let lost = completed(&request, "of the run that lost");
-        house
+        harness
             .frame_of(
                 &request,
                 &worker(1),
@@ -207,8 +207,8 @@ async fn the_first_outcome_in_the_log_is_told_whatever_the_frames_say() {
             .await;
         let mut won = completed(&request, "of the run that won");
         won.run = worker(2);
-        house.append(&won);
-        house.append(&lost);
+        harness.append(&won);
+        harness.append(&lost);
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -219,12 +219,12 @@ async fn the_first_outcome_in_the_log_is_told_whatever_the_frames_say() {
 /// An id that a client chose may have ended before this ingress read the log.
 #[tokio::test]
 async fn under_an_idempotency_key_only_the_sink_tells_the_winner() {
-    let house = House::new().await;
-    house.serve_sink().await;
-    let (response, ()) = tokio::join!(house.chat(&[("idempotency-key", "k")], WHOLE), async {
-        let request = house.accepted().await;
-        house.complete(&request, "the second time").await;
-        house.record(completed(&request, "the first time"));
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let (response, ()) = tokio::join!(harness.chat(&[("idempotency-key", "k")], WHOLE), async {
+        let request = harness.accepted().await;
+        harness.complete(&request, "the second time").await;
+        harness.record(completed(&request, "the first time"));
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -234,19 +234,19 @@ async fn under_an_idempotency_key_only_the_sink_tells_the_winner() {
 
 #[tokio::test]
 async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
-    let house = House::with(|config| config.silence_ms = 3_600_000).await;
-    house.serve_sink().await;
-    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
-        let request = house.accepted().await;
-        house.record(completed(&request, "from the sink"));
+    let harness = Harness::with(|config| config.silence_ms = 3_600_000).await;
+    harness.serve_sink().await;
+    let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "from the sink"));
         let mut headers = relay_bus::Headers::default();
         headers.set(
             relay_bus::header::REQUEST_ID,
             request.request_id.as_str().to_owned(),
         );
-        house.append_record(headers, bytes::Bytes::from_static(b"garbage"));
+        harness.append_record(headers, bytes::Bytes::from_static(b"garbage"));
         // What can be read comes second, as far as is known here.
-        house.append(&completed(&request, "from the second"));
+        harness.append(&completed(&request, "from the second"));
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -256,14 +256,14 @@ async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
 
 #[tokio::test]
 async fn another_winner_than_the_run_shown_is_an_error_event() {
-    let house = House::new().await;
-    let mut open = house.open(&[], STREAM).await;
-    let request = house.accepted().await;
-    house.frame(&request, 0, "Hel").await;
+    let harness = Harness::new().await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
+    harness.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
     let mut won = completed(&request, "Other");
     won.run.attempt = 2;
-    house.append(&won);
+    harness.append(&won);
     let response = open.rest().await;
     assert!(response.text().contains("answer_diverged"), "{}", response.text());
     assert!(!response.text().contains("[DONE]"));
@@ -271,31 +271,36 @@ async fn another_winner_than_the_run_shown_is_an_error_event() {
 
 #[tokio::test]
 async fn the_scheduler_learns_whether_the_client_saw_a_token() {
-    let house = House::new().await;
-    let identity = house::identity();
+    let harness = Harness::new().await;
+    let identity = harness::identity();
     let subject = subjects::fence_of(&identity.instance, identity.epoch);
     let fence = async |request: &Request| -> FenceAnswer {
         let query = FenceQuery {
             request_id: request.request_id.clone(),
             attempt: 1,
         };
-        eventually(async || ask(&*house.control, &subject, &query, house::PATIENCE).await.ok()).await
+        eventually(async || {
+            ask(&*harness.control, &subject, &query, harness::PATIENCE)
+                .await
+                .ok()
+        })
+        .await
     };
     let answer = |known, saw_token| FenceAnswer { known, saw_token };
 
-    let mut open = house.open(&[], STREAM).await;
-    let seen = house.accepted().await;
-    house.frame(&seen, 0, "Hel").await;
+    let mut open = harness.open(&[], STREAM).await;
+    let seen = harness.accepted().await;
+    harness.frame(&seen, 0, "Hel").await;
     open.until("Hel").await;
     assert_eq!(fence(&seen).await, answer(true, true));
 
-    let (response, ()) = tokio::join!(house.chat(&[], STREAM), async {
-        let unseen = house.accepted().await;
+    let (response, ()) = tokio::join!(harness.chat(&[], STREAM), async {
+        let unseen = harness.accepted().await;
         assert_eq!(fence(&unseen).await, answer(true, false));
-        house.frame(&unseen, 0, "zombie").await;
+        harness.frame(&unseen, 0, "zombie").await;
         let mut won = completed(&unseen, "second");
         won.run = worker(2);
-        house.end(&unseen, 0, &won).await;
+        harness.end(&unseen, 0, &won).await;
     });
     assert!(response.text().contains("second") && !response.text().contains("zombie"));
 
@@ -307,13 +312,13 @@ async fn the_scheduler_learns_whether_the_client_saw_a_token() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_free_then() {
-    let house = House::with(|config| config.max_in_flight_per_tenant = 1).await;
-    let mut cancels = house.cancels().await;
+    let harness = Harness::with(|config| config.max_in_flight_per_tenant = 1).await;
+    let mut cancels = harness.cancels().await;
     for body in [STREAM, WHOLE] {
-        let mut open = house.open(&[], body).await;
-        let request = house.accepted().await;
+        let mut open = harness.open(&[], body).await;
+        let request = harness.accepted().await;
         if body == STREAM {
-            house.frame(&request, 0, "Hel").await;
+            harness.frame(&request, 0, "Hel").await;
             open.until("Hel").await;
         }
         drop(open);
@@ -328,26 +333,29 @@ async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_
             );
         }
         assert_eq!(
-            house.chat(&[], WHOLE).await.status,
+            harness.chat(&[], WHOLE).await.status,
             429,
             "its request has not ended"
         );
         let outcome = failed(&request, Service::Workers, OutcomeStatus::Cancelled, "cancelled");
-        house.end(&request, u32::from(body == STREAM), &outcome).await;
+        harness.end(&request, u32::from(body == STREAM), &outcome).await;
         eventually(async || {
-            let free = house.chat(&[("x-relay-deadline-ms", "1")], "{}").await.status == 400;
+            let free = harness.chat(&[("x-relay-deadline-ms", "1")], "{}").await.status == 400;
             free.then_some(())
         })
         .await;
     }
-    assert_eq!(house.metric("relay_ingress_clients_gone_total").await, Some(2.0));
+    assert_eq!(
+        harness.metric("relay_ingress_clients_gone_total").await,
+        Some(2.0)
+    );
 }
 
 #[tokio::test]
 async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
-    let house = House::with(|config| config.deadline_grace_ms = 10).await;
-    let mut cancels = house.cancels().await;
-    let response = house.chat(&[("x-relay-deadline-ms", "20")], WHOLE).await;
+    let harness = Harness::with(|config| config.deadline_grace_ms = 10).await;
+    let mut cancels = harness.cancels().await;
+    let response = harness.chat(&[("x-relay-deadline-ms", "20")], WHOLE).await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (504, "deadline_exceeded")
@@ -361,22 +369,22 @@ async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
 
 #[tokio::test]
 async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
-    let house = House::with(|config| {
+    let harness = Harness::with(|config| {
         config.accept_timeout_ms = 20;
         config.deadline_grace_ms = 10;
     })
     .await;
-    house.log(Log::Hangs);
-    let (response, ()) = tokio::join!(house.chat(&[], WHOLE), async {
-        let request = house.accepted().await;
+    harness.log(Log::Hangs);
+    let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
         // It was accepted after all, long after the ingress gave the log up.
         tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-        house.complete(&request, "late").await;
+        harness.complete(&request, "late").await;
     });
     assert_eq!(response.status, 200);
 
-    let mut cancels = house.cancels().await;
-    let response = house.chat(&[("x-relay-deadline-ms", "60")], WHOLE).await;
+    let mut cancels = harness.cancels().await;
+    let response = harness.chat(&[("x-relay-deadline-ms", "60")], WHOLE).await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (503, "unknown_result")
@@ -386,37 +394,37 @@ async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
     assert!(matches!(cancels.next().await, Some(Heard::Message(_))));
 
     let keyed = [("x-relay-deadline-ms", "60"), ("idempotency-key", "k")];
-    let response = house.chat(&keyed, WHOLE).await;
+    let response = harness.chat(&keyed, WHOLE).await;
     assert_eq!((response.status, response.header("x-should-retry")), (503, None));
 }
 
 #[tokio::test]
 async fn a_log_that_surely_did_not_take_it_is_an_error_at_once() {
-    let house = House::new().await;
-    let mut cancels = house.cancels().await;
-    house.log(Log::SaysTooLarge);
-    assert_eq!(house.chat(&[], WHOLE).await.status, 413);
-    house.log(Log::IsBroken);
-    assert_eq!(house.chat(&[], WHOLE).await.code(), "internal_error");
-    house.log(Log::IsAway);
-    let response = house.until_ready(503).await;
+    let harness = Harness::new().await;
+    let mut cancels = harness.cancels().await;
+    harness.log(Log::SaysTooLarge);
+    assert_eq!(harness.chat(&[], WHOLE).await.status, 413);
+    harness.log(Log::IsBroken);
+    assert_eq!(harness.chat(&[], WHOLE).await.code(), "internal_error");
+    harness.log(Log::IsAway);
+    let response = harness.until_ready(503).await;
     assert_eq!(response.json()["missing"]["bus"], "the bus is unavailable: gone");
-    let response = house.chat(&[], WHOLE).await;
+    let response = harness.chat(&[], WHOLE).await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (503, "service_unavailable")
     );
     assert_eq!(response.header("retry-after"), Some("1"));
-    house.log(Log::Acknowledges);
-    house.until_ready(200).await;
+    harness.log(Log::Acknowledges);
+    harness.until_ready(200).await;
     let heard = tokio::time::timeout(std::time::Duration::from_millis(50), cancels.next()).await;
     assert!(heard.is_err(), "nothing was accepted, so nothing is cancelled");
-    assert!(house.nothing_taken(topics::REQUESTS).await);
+    assert!(harness.nothing_taken(topics::REQUESTS).await);
 }
 
 #[tokio::test]
 async fn models_are_those_of_the_workers_that_are_heard() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     let status = WorkerStatus {
         worker: "worker-1".into(),
         epoch: 1_700_000_000_123,
@@ -433,10 +441,10 @@ async fn models_are_those_of_the_workers_that_are_heard() {
     };
     let subject = subjects::worker_status("default");
     let response = eventually(async || {
-        relay_control::send(&*house.control, &subject, &status)
+        relay_control::send(&*harness.control, &subject, &status)
             .await
             .unwrap();
-        let response = house.get("/v1/models").await;
+        let response = harness.get("/v1/models").await;
         response.text().contains("tiny").then_some(response)
     })
     .await;
@@ -445,34 +453,34 @@ async fn models_are_those_of_the_workers_that_are_heard() {
 
 #[tokio::test]
 async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
-    let mut house = House::new().await;
-    let mut open = house.open(&[], STREAM).await;
-    let request = house.accepted().await;
-    house.frame(&request, 0, "Hel").await;
+    let mut harness = Harness::new().await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
+    harness.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
-    house.runtime.shutdown.drain();
+    harness.runtime.shutdown.drain();
     eventually(async || {
-        tokio::net::TcpStream::connect(house.address)
+        tokio::net::TcpStream::connect(harness.address)
             .await
             .is_err()
             .then_some(())
     })
     .await;
-    house.end(&request, 1, &completed(&request, "Hello")).await;
+    harness.end(&request, 1, &completed(&request, "Hello")).await;
     assert!(open.rest().await.text().ends_with("data: [DONE]\n\n"));
-    let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;
+    let ended = tokio::time::timeout(harness::PATIENCE, &mut harness.running).await;
     ended.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_drain_does_not_wait_longer_than_its_grace() {
-    let mut house = House::with(|config| config.grace_ms = 50).await;
-    let mut open = house.open(&[], STREAM).await;
-    let request = house.accepted().await;
-    house.frame(&request, 0, "Hel").await;
+    let mut harness = Harness::with(|config| config.grace_ms = 50).await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
+    harness.frame(&request, 0, "Hel").await;
     open.until("Hel").await;
-    house.runtime.shutdown.drain();
-    let ended = tokio::time::timeout(house::PATIENCE, &mut house.running).await;
+    harness.runtime.shutdown.drain();
+    let ended = tokio::time::timeout(harness::PATIENCE, &mut harness.running).await;
     ended.unwrap().unwrap().unwrap();
     assert!(!open.rest().await.text().contains("[DONE]"));
 }

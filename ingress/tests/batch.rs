@@ -1,11 +1,11 @@
 //! The batch half on the embedded log: lines in, requests out, outcomes in, results out.
 #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-mod house;
+mod harness;
 
 use std::sync::Arc;
 
-use house::{completed, eventually, failed, identity, read, runtime};
+use harness::{completed, eventually, failed, identity, read, runtime};
 use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, header};
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
@@ -166,7 +166,7 @@ impl Drop for Batch {
 }
 
 async fn next(reader: &mut Box<dyn Reader>) -> relay_bus::Record {
-    let next = tokio::time::timeout(house::PATIENCE, reader.next());
+    let next = tokio::time::timeout(harness::PATIENCE, reader.next());
     let mut records = next.await.expect("a record comes").unwrap();
     assert_eq!(records.len(), 1, "one at a time");
     records.remove(0)
@@ -226,7 +226,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     let mut results = batch.reader(BATCH_RESULTS).await;
     let mut found: Vec<BatchResult> = vec![];
     while found.len() < 2 {
-        let records = tokio::time::timeout(house::PATIENCE, results.next())
+        let records = tokio::time::timeout(harness::PATIENCE, results.next())
             .await
             .unwrap()
             .unwrap();
@@ -327,7 +327,7 @@ async fn a_closed_gate_does_not_hold_a_drain_up() {
     batch.line("9", GOOD).await;
     eventually(async || batch.waits_for_room().then_some(())).await;
     batch.runtime.shutdown.drain();
-    let ended = tokio::time::timeout(house::PATIENCE, &mut batch.running).await;
+    let ended = tokio::time::timeout(harness::PATIENCE, &mut batch.running).await;
     ended.expect("the drain ends").unwrap().unwrap();
     assert_eq!(
         batch.held(REQUESTS).await,

@@ -1,9 +1,9 @@
 //! Bad input, limits and idempotency keys: what is refused, how, and what is recorded of it.
 #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-mod house;
+mod harness;
 
-use house::{House, completed, eventually};
+use harness::{Harness, completed, eventually};
 use relay_bus::topics;
 use relay_schemas::{OutcomeStatus, Service};
 
@@ -16,7 +16,7 @@ type Call<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[tokio::test]
 async fn bad_input_gets_an_openai_error_body_and_reaches_no_log_of_requests() {
-    let house = House::new().await;
+    let harness = Harness::new().await;
     let long = format!(
         r#"{{"model":"tiny","messages":[{{"role":"user","content":"{}"}}]}}"#,
         "x".repeat(1_000_000)
@@ -61,7 +61,7 @@ async fn bad_input_gets_an_openai_error_body_and_reaches_no_log_of_requests() {
     ];
     let mut table = Vec::new();
     for (what, path, headers, body) in calls {
-        let response = house::client::send(house.address, "POST", path, headers, body.as_bytes()).await;
+        let response = harness::client::send(harness.address, "POST", path, headers, body.as_bytes()).await;
         assert!(response.header("x-request-id").is_some(), "{what}");
         assert_eq!(
             response.header("content-type"),
@@ -71,16 +71,16 @@ async fn bad_input_gets_an_openai_error_body_and_reaches_no_log_of_requests() {
         table.push(format!("{what}: {} {}", response.status, response.text()));
     }
     insta::assert_snapshot!(table.join("\n"));
-    assert!(house.nothing_taken(topics::REQUESTS).await);
+    assert!(harness.nothing_taken(topics::REQUESTS).await);
 }
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_refused_while_it_arrives() {
-    let house = House::with(|config| config.max_body_bytes = 1_000).await;
+    let harness = Harness::with(|config| config.max_body_bytes = 1_000).await;
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1_000));
     let body = format!("{chunk}{chunk}0\r\n\r\n");
     let chunked = [("transfer-encoding", "chunked")];
-    let response = house::client::send_raw(house.address, "/v1/chat/completions", &chunked, &body).await;
+    let response = harness::client::send_raw(harness.address, "/v1/chat/completions", &chunked, &body).await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (413, "request_too_large")
@@ -89,8 +89,8 @@ async fn a_chunked_body_over_the_limit_is_refused_while_it_arrives() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
-    let house = House::with(|config| config.body_timeout_ms = 30).await;
-    let response = house.chat(&[("content-length", "500")], "{").await;
+    let harness = Harness::with(|config| config.body_timeout_ms = 30).await;
+    let response = harness.chat(&[("content-length", "500")], "{").await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (408, "request_timeout")
@@ -101,24 +101,24 @@ async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
 async fn headers_that_do_not_arrive_are_not_waited_for_for_ever() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let house = House::with(|config| config.header_timeout_ms = 30).await;
-    let mut stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let harness = Harness::with(|config| config.header_timeout_ms = 30).await;
+    let mut stream = tokio::net::TcpStream::connect(harness.address).await.unwrap();
     stream.write_all(b"POST /v1/chat").await.unwrap();
     let mut rest = Vec::new();
-    let read = tokio::time::timeout(house::PATIENCE, stream.read_to_end(&mut rest)).await;
+    let read = tokio::time::timeout(harness::PATIENCE, stream.read_to_end(&mut rest)).await;
     assert!(read.is_ok(), "the connection was closed");
 }
 
 #[tokio::test]
 async fn a_refusal_is_recorded_with_a_fresh_id_and_without_content() {
-    let house = House::new().await;
-    let response = house
+    let harness = Harness::new().await;
+    let response = harness
         .chat(
             &[("x-tenant-id", "acme")],
             r#"{"model":"tiny","messages":"secret"}"#,
         )
         .await;
-    let outcome = house.recorded().await;
+    let outcome = harness.recorded().await;
     assert_eq!(outcome.status, OutcomeStatus::Refused);
     assert_eq!(
         (outcome.tenant.as_str(), outcome.run.service),
@@ -135,12 +135,12 @@ async fn a_refusal_is_recorded_with_a_fresh_id_and_without_content() {
 
 #[tokio::test]
 async fn records_of_refusals_are_bounded_and_the_unnamed_leave_none() {
-    let house = House::with(|config| config.refused_per_second = 0).await;
-    house.chat(&[], "{}").await;
-    house.chat(&[("x-tenant-id", "no/good")], "{}").await;
-    assert!(house.nothing_taken(topics::OUTCOMES).await);
+    let harness = Harness::with(|config| config.refused_per_second = 0).await;
+    harness.chat(&[], "{}").await;
+    harness.chat(&[("x-tenant-id", "no/good")], "{}").await;
+    assert!(harness.nothing_taken(topics::OUTCOMES).await);
     assert_eq!(
-        house
+        harness
             .metric("relay_ingress_refused_total{record=\"dropped\"}")
             .await,
         Some(1.0)
@@ -149,25 +149,25 @@ async fn records_of_refusals_are_bounded_and_the_unnamed_leave_none() {
 
 #[tokio::test]
 async fn one_too_many_is_a_429_that_says_when_to_come_back() {
-    let house = House::with(|config| {
+    let harness = Harness::with(|config| {
         config.max_in_flight = 2;
         config.max_in_flight_per_tenant = 1;
         config.retry_after_ms = 2_500;
     })
     .await;
-    let _first = house.open(&[("x-tenant-id", "a")], WHOLE).await;
-    house.accepted().await;
-    let hog = house.chat(&[("x-tenant-id", "a")], WHOLE).await;
+    let _first = harness.open(&[("x-tenant-id", "a")], WHOLE).await;
+    harness.accepted().await;
+    let hog = harness.chat(&[("x-tenant-id", "a")], WHOLE).await;
     assert_eq!((hog.status, hog.header("retry-after")), (429, Some("3")));
     assert!(hog.text().contains("this tenant"), "{}", hog.text());
-    let _second = house.open(&[("x-tenant-id", "b")], WHOLE).await;
-    house.accepted().await;
-    let third = house.chat(&[("x-tenant-id", "c")], WHOLE).await;
+    let _second = harness.open(&[("x-tenant-id", "b")], WHOLE).await;
+    harness.accepted().await;
+    let third = harness.chat(&[("x-tenant-id", "c")], WHOLE).await;
     assert_eq!(third.status, 429);
     assert!(third.text().contains("the gateway"), "{}", third.text());
     assert_eq!(third.json()["error"]["type"], "rate_limit_error");
     assert_eq!(third.header("x-should-retry"), None, "it may come back by itself");
-    let outcome = house.recorded().await;
+    let outcome = harness.recorded().await;
     assert_eq!(
         (outcome.code.as_deref(), outcome.retry_after_ms),
         (Some("too_many_in_flight"), Some(2_500))
@@ -176,13 +176,13 @@ async fn one_too_many_is_a_429_that_says_when_to_come_back() {
 
 #[tokio::test]
 async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
-    let house = House::new().await;
-    house.serve_sink().await;
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
     let key = [("idempotency-key", "order-66"), ("x-tenant-id", "acme")];
-    let (first, request) = tokio::join!(house.chat(&key, WHOLE), async {
-        let request = house.accepted().await;
-        house.record(completed(&request, "once"));
-        house.complete(&request, "once").await;
+    let (first, request) = tokio::join!(harness.chat(&key, WHOLE), async {
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "once"));
+        harness.complete(&request, "once").await;
         request
     });
     assert_eq!(first.header("x-request-id"), Some(request.request_id.as_str()));
@@ -193,26 +193,26 @@ async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
             .is_some_and(|key| key.len() == 64)
     );
 
-    let again = house.chat(&key, WHOLE).await;
+    let again = harness.chat(&key, WHOLE).await;
     assert_eq!(again.json()["choices"], first.json()["choices"]);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.header("x-request-id"), first.header("x-request-id"));
-    let streamed = house.chat(&key, STREAM).await;
+    let streamed = harness.chat(&key, STREAM).await;
     assert!(streamed.text().contains("\"content\":\"once\"") && streamed.text().contains("[DONE]"));
-    let other_body = house.chat(&key, OTHER).await;
+    let other_body = harness.chat(&key, OTHER).await;
     assert_eq!(
         (other_body.status, other_body.code().as_str()),
         (409, "idempotency_key_reused")
     );
     assert!(
-        house.nothing_taken(topics::REQUESTS).await,
+        harness.nothing_taken(topics::REQUESTS).await,
         "it was accepted once"
     );
 
     let other_tenant = [("idempotency-key", "order-66"), ("x-tenant-id", "umbrella")];
-    let _open = house.open(&other_tenant, OTHER).await;
+    let _open = harness.open(&other_tenant, OTHER).await;
     assert_ne!(
-        house.accepted().await.request_id,
+        harness.accepted().await.request_id,
         request.request_id,
         "a key is its tenant's own"
     );
@@ -220,57 +220,57 @@ async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
 
 #[tokio::test]
 async fn a_repeat_meets_the_request_that_still_runs_here() {
-    let house = House::new().await;
-    house.serve_sink().await;
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
     let key = [("idempotency-key", "k")];
-    let mut first = house.open(&key, STREAM).await;
-    let request = house.accepted().await;
-    house.frame(&request, 0, "Hel").await;
+    let mut first = harness.open(&key, STREAM).await;
+    let request = harness.accepted().await;
+    harness.frame(&request, 0, "Hel").await;
     first.until("Hel").await;
     assert_eq!(
-        house.chat(&key, OTHER).await.status,
+        harness.chat(&key, OTHER).await.status,
         409,
         "another body under a running key"
     );
-    let (again, ()) = tokio::join!(house.chat(&key, WHOLE), async {
+    let (again, ()) = tokio::join!(harness.chat(&key, WHOLE), async {
         eventually(async || {
-            let waiting = house.metric("llm_gateway_active_requests").await;
+            let waiting = harness.metric("llm_gateway_active_requests").await;
             (waiting == Some(2.0)).then_some(())
         })
         .await;
-        house.record(completed(&request, "Hello"));
-        house.end(&request, 1, &completed(&request, "Hello")).await;
+        harness.record(completed(&request, "Hello"));
+        harness.end(&request, 1, &completed(&request, "Hello")).await;
     });
     assert_eq!(again.json()["choices"][0]["message"]["content"], "Hello");
     assert!(first.rest().await.text().contains("[DONE]"));
     assert!(
-        house.nothing_taken(topics::REQUESTS).await,
+        harness.nothing_taken(topics::REQUESTS).await,
         "it was accepted once"
     );
 }
 
 #[tokio::test]
 async fn a_repeat_of_what_runs_elsewhere_is_published_again_and_answered_from_the_record() {
-    let house = House::with(|config| config.keyed_silence_ms = 20).await;
-    house.serve_sink().await;
+    let harness = Harness::with(|config| config.keyed_silence_ms = 20).await;
+    harness.serve_sink().await;
     let key = [("idempotency-key", "k")];
-    let (response, ()) = tokio::join!(house.chat(&key, WHOLE), async {
+    let (response, ()) = tokio::join!(harness.chat(&key, WHOLE), async {
         // The frames go to the ingress that accepted it first; this one hears nothing.
-        let request = house.accepted().await;
-        house.record(completed(&request, "elsewhere"));
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "elsewhere"));
     });
     assert_eq!(response.json()["choices"][0]["message"]["content"], "elsewhere");
 }
 
 #[tokio::test]
 async fn a_client_with_a_key_that_goes_away_leaves_its_request_running() {
-    let house = House::new().await;
-    let mut cancels = house.cancels().await;
-    let open = house.open(&[("idempotency-key", "k")], WHOLE).await;
-    house.accepted().await;
+    let harness = Harness::new().await;
+    let mut cancels = harness.cancels().await;
+    let open = harness.open(&[("idempotency-key", "k")], WHOLE).await;
+    harness.accepted().await;
     drop(open);
     eventually(async || {
-        let gone = house.metric("relay_ingress_clients_gone_total").await;
+        let gone = harness.metric("relay_ingress_clients_gone_total").await;
         (gone == Some(1.0)).then_some(())
     })
     .await;
@@ -280,12 +280,12 @@ async fn a_client_with_a_key_that_goes_away_leaves_its_request_running() {
 
 #[tokio::test]
 async fn probes_and_metrics_answer() {
-    let house = House::new().await;
-    assert_eq!(house.get("/healthz").await.text(), r#"{"status":"ok"}"#);
-    assert_eq!(house.get("/readyz").await.text(), r#"{"status":"ready"}"#);
-    assert_eq!(house.get("/nowhere").await.status, 404);
-    house.chat(&[("x-relay-deadline-ms", "x")], WHOLE).await;
-    let metrics = house.get("/metrics").await.text();
+    let harness = Harness::new().await;
+    assert_eq!(harness.get("/healthz").await.text(), r#"{"status":"ok"}"#);
+    assert_eq!(harness.get("/readyz").await.text(), r#"{"status":"ready"}"#);
+    assert_eq!(harness.get("/nowhere").await.status, 404);
+    harness.chat(&[("x-relay-deadline-ms", "x")], WHOLE).await;
+    let metrics = harness.get("/metrics").await.text();
     let mut names: Vec<&str> = metrics
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))

@@ -1,4 +1,4 @@
-//! What the codes of `ingress/src/refusal.rs` tell a client about its request. Pure.
+//! What the codes of `ingress/src/answers/failure.rs` tell a client about its request. Pure.
 
 /// What is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

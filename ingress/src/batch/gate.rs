@@ -2,7 +2,7 @@
 //!
 //! Schedulers say absolutely what waits; what was admitted a moment ago is on its way to them and counted here until it
 //! must have arrived. Which pool a line will go to is the planner's affair, so the fullest one decides. Where no
-//! scheduler is heard, nobody would count, so the gate is closed: lines lie in the log as well as anywhere.
+//! scheduler is heard, nothing counts the lines, so the gate is closed: they lie in the log as well as anywhere.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -152,7 +152,7 @@ mod tests {
         gate.on_status(&status("default", 1, 0), TimestampMs(999));
         assert!(!gate.admit(TimestampMs(999)), "deposed: its word does not count");
         gate.on_status(&status("default", 1, 0), TimestampMs(1_000));
-        assert!(gate.admit(TimestampMs(1_000)), "nobody else speaks");
+        assert!(gate.admit(TimestampMs(1_000)), "no other scheduler speaks");
         for old in 0..2 * MOST_POOLS {
             gate.on_status(&status(&format!("gone-{old}"), 1, 3), TimestampMs(2_000));
         }

@@ -4,36 +4,62 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
+use prometheus::IntCounterVec;
 use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
+use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Step, crash_point};
-use relay_schemas::{BatchRef, BatchRequest, BatchResult, Class, Request, RequestId, TimestampMs, encode};
+use relay_schemas::{
+    BatchRef, BatchRequest, BatchResult, Class, Registry, Request, RequestId, Service, TimestampMs, encode,
+};
 
-use super::last_word::last_word;
+use super::gate::Gate;
 use super::name::{MOST_NAME_BYTES, is_name, name_of};
-use crate::config::Config;
-use crate::gateway::Gateway;
+use super::verdict::verdict;
+use crate::admission::accept;
+use crate::canonical::{self, Defaults};
+use crate::ids;
 use crate::refusal::Refusal;
-use crate::{accept, canonical, wire};
+use crate::time::millis;
 
 /// Pause between two looks at a closed gate.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// What a line may ask for.
+#[derive(Debug, Clone)]
+pub struct LineRules {
+    /// What a body means that leaves something out.
+    pub defaults: Arc<Defaults>,
+    /// Deadline of lines that set none; also the longest.
+    pub window: Duration,
+}
+
 /// The stage.
 pub struct Intake {
-    gateway: Arc<Gateway>,
+    /// Other writers' schemas.
+    pub schemas: Arc<Registry>,
+    /// What a line may ask for.
+    pub rules: LineRules,
+    /// Whether the batch class has room.
+    pub gate: Arc<Mutex<Gate>>,
+    /// Counts lines, by what became of them.
+    pub lines: IntCounterVec,
+    /// For crash points.
+    pub service: Service,
+    /// When lines are accepted.
+    pub clock: Clock,
 }
 
 impl Intake {
-    /// Takes lines in for `gateway`.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
-    }
-
     /// Waits until the batch class has room; a drain leaves what waits here in the log.
     async fn room(&self) {
-        while !self.gateway.heard.lock().gate.admit(TimestampMs::now()) {
+        while !self.gate.lock().admit(self.clock.now()) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    fn count(&self, result: &str) {
+        self.lines.with_label_values(&[result]).inc();
     }
 }
 
@@ -42,18 +68,17 @@ impl Stage for Intake {
     type Effect = ();
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
-        let line: BatchRequest = decode(&self.gateway.runtime.schemas, record)?;
-        let now = TimestampMs::now();
-        let lines = &self.gateway.metrics.batch_lines;
-        match request(&line, &self.gateway.config, now) {
+        let line: BatchRequest = decode(&self.schemas, record)?;
+        let now = self.clock.now();
+        match request(&line, &self.rules, now) {
             Err(refusal) => {
-                lines.with_label_values(&["invalid"]).inc();
+                self.count("invalid");
                 Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
             }
             Ok(request) => {
                 self.room().await;
-                lines.with_label_values(&["accepted"]).inc();
-                crash_point(self.gateway.identity.service, "before_accept");
+                self.count("accepted");
+                crash_point(self.service, "before_accept");
                 let traceparent = record.headers.text(header::TRACEPARENT);
                 Ok(Step::publish_then(accept::record(&request, traceparent), ()))
             }
@@ -61,42 +86,43 @@ impl Stage for Intake {
     }
 
     fn last_words(&self, record: &Record, reason: &str) -> Vec<Outgoing> {
-        let lines = &self.gateway.metrics.batch_lines;
-        lines.with_label_values(&["given_up"]).inc();
-        let line = decode(&self.gateway.runtime.schemas, record).ok();
-        let last_word = last_word(record, line.as_ref(), reason);
-        let result = |(name, refusal)| result_of(name, &refusal, TimestampMs::now());
-        last_word.map(result).into_iter().collect()
+        self.count("given_up");
+        let line = decode(&self.schemas, record).ok();
+        let result = |(name, refusal)| result_of(name, &refusal, self.clock.now());
+        verdict(record, line.as_ref(), reason)
+            .map(result)
+            .into_iter()
+            .collect()
     }
 
     async fn after_ack(&self, (): ()) {
-        crash_point(self.gateway.identity.service, "after_accept");
+        crash_point(self.service, "after_accept");
     }
 }
 
 /// The request that a line asks for.
-fn request(line: &BatchRequest, config: &Config, now: TimestampMs) -> Result<Request, Refusal> {
+fn request(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Result<Request, Refusal> {
     for (name, text) in [("batch_id", &line.batch_id), ("custom_id", &line.custom_id)] {
         if !is_name(text) {
             let message = format!("`{name}` must be 1 to {MOST_NAME_BYTES} bytes long");
             return Err(Refusal::invalid("invalid_value", Some(name), message));
         }
     }
-    if !wire::is_tenant(line.tenant.as_str()) {
+    if !ids::is_tenant(line.tenant.as_str()) {
         let message =
             "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
-    let chat = canonical::chat(line.body.as_bytes(), &config.defaults())?;
-    let latest = now.plus_ms(config.batch.window_ms);
+    let chat = canonical::chat(line.body.as_bytes(), &rules.defaults)?;
+    let latest = now.plus_ms(millis(rules.window));
     Ok(Request {
-        request_id: wire::batch_id(&line.tenant, &line.batch_id, &line.custom_id),
+        request_id: ids::batch(&line.tenant, &line.batch_id, &line.custom_id),
         tenant: line.tenant.clone(),
         class: Class::Batch,
         model: chat.model,
         canonical: chat.canonical,
         request_hash: chat.request_hash,
-        // Nobody reads along, whatever the body says.
+        // No client reads along, whatever the body says.
         stream: false,
         include_usage: false,
         prompt_tokens: chat.prompt_tokens,
@@ -134,16 +160,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
     use super::*;
-    use crate::canonical::Defaults;
-    use crate::config::BatchConfig;
 
-    fn config() -> Config {
-        Config {
-            batch: BatchConfig {
-                window_ms: 1_000,
-                ..BatchConfig::default()
-            },
-            ..Config::default()
+    fn rules() -> LineRules {
+        LineRules {
+            defaults: Arc::default(),
+            window: Duration::from_secs(1),
         }
     }
 
@@ -161,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
-        let request = request(&line(GOOD), &config(), TimestampMs(5)).unwrap();
+        let request = request(&line(GOOD), &rules(), TimestampMs(5)).unwrap();
         let http = canonical::chat(GOOD.as_bytes(), &Defaults::default()).unwrap();
         assert_eq!(
             (request.canonical, request.request_hash),
@@ -181,7 +202,7 @@ mod tests {
                 custom_id: custom.to_owned(),
                 ..line(GOOD)
             };
-            request(&line, &config(), TimestampMs(5)).unwrap().request_id
+            request(&line, &rules(), TimestampMs(5)).unwrap().request_id
         };
         assert_eq!(id("7"), id("7"));
         assert_ne!(id("7"), id("8"));
@@ -194,14 +215,14 @@ mod tests {
                 deadline: Some(TimestampMs(asked)),
                 ..line(GOOD)
             };
-            request(&line, &config(), TimestampMs(5)).unwrap().deadline.0
+            request(&line, &rules(), TimestampMs(5)).unwrap().deadline.0
         };
         assert_eq!((deadline(900), deadline(9_000)), (900, 1_005));
     }
 
     #[test]
     fn a_bad_line_says_why() {
-        let code = |line: BatchRequest| request(&line, &config(), TimestampMs(5)).unwrap_err().code;
+        let code = |line: BatchRequest| request(&line, &rules(), TimestampMs(5)).unwrap_err().code;
         assert_eq!(code(line("{")), "invalid_json");
         assert_eq!(code(line("{}")), "missing_required_parameter");
         let tenant = BatchRequest {

@@ -7,61 +7,60 @@
 //! A line that cannot be read at all gets a result too, if its sender named it outside of the value: by the headers
 //! `relay-custom-id` and `relay-batch-id` (or, for the batch, the record's key).
 
-mod gate;
-mod intake;
-mod last_word;
+pub mod gate;
+pub mod intake;
 mod name;
-mod results;
+pub mod results;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::topics;
-use relay_runner::{StageOptions, run_stage};
+use relay_runner::{Identity, RunnerError, Runtime, StageOptions, run_stage};
 
-use crate::Error;
-use crate::gateway::Gateway;
-pub use gate::Gate;
-pub use intake::Intake;
-pub use results::Results;
+use intake::Intake;
+use results::Results;
 
 /// Longest drain of the intake: a line in hand either waits for room, and then stays in the log, or is being published.
 const INTAKE_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs both stages until a drain is over; returns at once where the batch half is switched off.
-///
-/// # Errors
-/// What nothing but a person mends.
-pub async fn run(gateway: &Arc<Gateway>) -> Result<(), Error> {
-    if !gateway.config.batch.enabled {
-        return Ok(());
-    }
-    let (runtime, identity) = (&gateway.runtime, &gateway.identity);
-    let options = |group: &str, topic: &str, grace| StageOptions {
-        max_in_flight: gateway.config.batch.max_in_flight,
-        grace,
-        ..StageOptions::new(group, vec![topic.to_owned()])
-    };
-    let grace = Duration::from_millis(gateway.config.grace_ms);
-    let intake = run_stage(
-        Arc::new(Intake::new(Arc::clone(gateway))),
-        runtime,
-        identity,
-        options(
+/// Both stages.
+pub struct Batch {
+    /// Lines in.
+    pub intake: Intake,
+    /// Results out.
+    pub results: Results,
+    /// Most lines, or results, at work at once.
+    pub max_in_flight: usize,
+    /// How long they may take to finish during a drain.
+    pub grace: Duration,
+}
+
+impl Batch {
+    /// Runs both stages until a drain is over.
+    ///
+    /// # Errors
+    /// What nothing but a person mends.
+    pub async fn run(self, runtime: &Runtime, identity: &Identity) -> Result<(), RunnerError> {
+        let options = |group: &str, topic: &str, grace| StageOptions {
+            max_in_flight: self.max_in_flight,
+            grace,
+            ..StageOptions::new(group, vec![topic.to_owned()])
+        };
+        let intake = options(
             "relay.ingress.batch",
             topics::BATCH_REQUESTS,
-            grace.min(INTAKE_GRACE),
-        ),
-    );
-    let results = run_stage(
-        Arc::new(Results::new(Arc::clone(gateway))),
-        runtime,
-        identity,
-        StageOptions {
+            self.grace.min(INTAKE_GRACE),
+        );
+        let results = StageOptions {
             in_order: true,
-            ..options("relay.ingress.batch-results", topics::OUTCOMES, grace)
-        },
-    );
-    tokio::try_join!(intake, results)?;
-    Ok(())
+            ..options("relay.ingress.batch-results", topics::OUTCOMES, self.grace)
+        };
+        tokio::try_join!(
+            run_stage(Arc::new(self.intake), runtime, identity, intake),
+            run_stage(Arc::new(self.results), runtime, identity, results),
+        )?;
+        Ok(())
+    }
 }

@@ -3,30 +3,27 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use prometheus::IntCounter;
 use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
-use relay_lifecycle::{Broken, final_of, is_success};
+use relay_lifecycle::is_success;
 use relay_runner::{Stage, StageError, Standing, Step, Winners};
-use relay_schemas::{BatchResult, Outcome, encode};
+use relay_schemas::{BatchResult, Outcome, Registry, encode};
 
 use super::name::name_in_headers;
-use crate::answer::{self, Facts};
-use crate::gateway::Gateway;
-use crate::refusal;
-use crate::slot::End;
+use crate::answers::completion::{self, Facts};
+use crate::answers::end::End;
+use crate::answers::failure;
 
 /// The stage.
 pub struct Results {
-    gateway: Arc<Gateway>,
-    winners: Winners,
-}
-
-impl Results {
-    /// Hands results out for `gateway`.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        let (bus, schemas) = (gateway.runtime.bus.clone(), gateway.runtime.schemas.clone());
-        let winners = Winners::new(bus, schemas, gateway.config.batch.remembered);
-        Self { gateway, winners }
-    }
+    /// Other writers' schemas.
+    pub schemas: Arc<Registry>,
+    /// Which outcome of a request was its first.
+    pub winners: Winners,
+    /// Counts outcomes that another one had preceded.
+    pub superseded: IntCounter,
+    /// Counts results.
+    pub handed_out: IntCounter,
 }
 
 #[async_trait]
@@ -34,13 +31,13 @@ impl Stage for Results {
     type Effect = ();
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
-        let outcome: Outcome = decode(&self.gateway.runtime.schemas, record)?;
+        let outcome: Outcome = decode(&self.schemas, record)?;
         let standing = self.winners.note(&outcome.request_id, &record.position).await?;
         let Some(result) = result(&outcome, &record.headers) else {
             return Ok(Step::nothing());
         };
         if standing == Standing::Superseded {
-            self.gateway.metrics.superseded.inc();
+            self.superseded.inc();
             return Ok(Step::nothing());
         }
         let key = result.batch_id.clone();
@@ -54,7 +51,7 @@ impl Stage for Results {
     }
 
     async fn after_ack(&self, (): ()) {
-        self.gateway.metrics.batch_results.inc();
+        self.handed_out.inc();
     }
 }
 
@@ -83,22 +80,13 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
 
 /// What the same request would have got over HTTP.
 fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
-    let end = final_of(outcome);
-    let text = match &outcome.answer {
-        Some(answer) if answer.text_dropped => return failure(&End::Broken(Broken::Unavailable)),
-        Some(answer) => answer.text.as_str(),
-        None => "",
-    };
-    if is_success(end.status) {
-        return (200, answer::completion(facts, &end, text));
+    match End::recorded(outcome.clone()) {
+        End::Finished { end, text } if is_success(end.status) => {
+            (200, completion::completion(facts, &end, &text))
+        }
+        end => {
+            let refusal = failure::of(&end, false);
+            (u32::from(refusal.status), refusal.body())
+        }
     }
-    failure(&End::Finished {
-        end,
-        text: String::new(),
-    })
-}
-
-fn failure(end: &End) -> (u32, String) {
-    let refusal = refusal::of(end, false);
-    (u32::from(refusal.status), refusal.body())
 }

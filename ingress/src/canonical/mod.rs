@@ -11,8 +11,8 @@ mod messages;
 use relay_schemas::TokenCount;
 use serde_json::{Map, Value};
 
+use crate::ids::sha256_hex;
 use crate::refusal::Refusal;
-use crate::wire::sha256_hex;
 use fields::Fields;
 pub use json::{canonical_json, write_string};
 

@@ -1,21 +1,21 @@
 //! One request and its response, as the metrics see them.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use axum::http::Response;
 use relay_runner::crash_point;
 use relay_schemas::RequestId;
 
 use super::response;
-use crate::gateway::Gateway;
-use crate::slot::End;
+use super::state::Counted;
+use crate::answers::end::End;
 
 /// Counts from arrival until it is dropped, which is when the response ended or the client went away.
 pub struct Exchange {
-    gateway: Arc<Gateway>,
-    endpoint: &'static str,
+    counted: Counted,
+    endpoint: Option<MatchedPath>,
     began: Instant,
     answered: bool,
     finished: bool,
@@ -23,12 +23,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// A request arrived at `endpoint`.
-    pub fn begin(gateway: &Arc<Gateway>, endpoint: &'static str) -> Self {
-        gateway.metrics.active.inc();
+    pub fn begin(counted: Counted, endpoint: Option<MatchedPath>) -> Self {
+        counted.metrics.active.inc();
         Self {
-            gateway: Arc::clone(gateway),
+            began: counted.clock.instant(),
+            counted,
             endpoint,
-            began: Instant::now(),
             answered: false,
             finished: false,
         }
@@ -38,20 +38,14 @@ impl Exchange {
     pub fn answer(&mut self, mut response: Response<Body>, id: &RequestId) -> Response<Body> {
         response::name(&mut response, id);
         self.answered = true;
-        let requests = &self.gateway.metrics.requests;
+        let requests = &self.counted.metrics.requests;
         requests.with_label_values(&[response.status().as_str()]).inc();
         response
     }
 
     /// The first byte of a stream leaves.
     pub fn first_byte(&self) {
-        let waited = self.began.elapsed().as_secs_f64();
-        self.gateway.metrics.first_byte.observe(waited);
-    }
-
-    /// Silence after which a stream gets a comment.
-    pub fn keep_alive(&self) -> Duration {
-        Duration::from_millis(self.gateway.config.keep_alive_ms.max(1))
+        self.counted.metrics.first_byte.observe(self.seconds());
     }
 
     /// The end of an accepted request's answer leaves.
@@ -59,23 +53,31 @@ impl Exchange {
         self.finished = true;
         if let End::Finished { end, .. } = end {
             let tokens = u64::from(end.usage.completion_tokens.0);
-            self.gateway.metrics.tokens.inc_by(tokens);
+            self.counted.metrics.tokens.inc_by(tokens);
         }
-        crash_point(self.gateway.identity.service, "before_finish");
+        crash_point(self.counted.service, "before_finish");
+    }
+
+    fn seconds(&self) -> f64 {
+        let now = self.counted.clock.instant();
+        now.saturating_duration_since(self.began).as_secs_f64()
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let metrics = &self.gateway.metrics;
+        let metrics = &self.counted.metrics;
         metrics.active.dec();
-        let duration = metrics.duration.with_label_values(&[self.endpoint]);
-        duration.observe(self.began.elapsed().as_secs_f64());
+        let endpoint = self.endpoint.as_ref().map_or("", MatchedPath::as_str);
+        metrics
+            .duration
+            .with_label_values(&[endpoint])
+            .observe(self.seconds());
         if !self.answered {
             metrics.requests.with_label_values(&["499"]).inc();
         }
         if self.finished {
-            crash_point(self.gateway.identity.service, "after_finish");
+            crash_point(self.counted.service, "after_finish");
         }
     }
 }

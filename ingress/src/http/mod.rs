@@ -1,33 +1,34 @@
-//! The HTTP face: addresses, and what they share.
+//! The HTTP face: a file an endpoint, and what the endpoints share.
 
-mod admit;
-mod call;
+mod body;
+mod caller;
 mod chat;
+mod delivery;
 mod exchange;
+mod headers;
+mod models;
 mod ops;
 mod response;
-mod server;
+pub mod server;
+pub mod state;
 mod stream;
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 
-use crate::gateway::Gateway;
-pub use server::serve;
+use state::App;
 
 /// Every address of an ingress.
-pub fn router(gateway: Arc<Gateway>) -> Router {
+pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
-        .route("/v1/models", get(ops::models))
+        .route("/v1/models", get(models::list))
         .route("/healthz", get(ops::alive))
         .route("/readyz", get(ops::ready))
         .route("/metrics", get(ops::metrics))
-        .fallback(ops::unknown_route)
-        .method_not_allowed_fallback(ops::wrong_method)
+        .fallback(response::unknown_route)
+        .method_not_allowed_fallback(response::wrong_method)
         .layer(map_response(response::with_request_id))
-        .with_state(gateway)
+        .with_state(app)
 }

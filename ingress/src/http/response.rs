@@ -5,8 +5,8 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use relay_schemas::RequestId;
 
+use crate::ids;
 use crate::refusal::Refusal;
-use crate::wire;
 
 /// The id of the request that this response answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -68,7 +68,17 @@ pub fn name(response: &mut Response<Body>, id: &RequestId) {
 /// Gives an id to responses that have none yet.
 pub async fn with_request_id(mut response: Response<Body>) -> Response<Body> {
     if !response.headers().contains_key(REQUEST_ID) {
-        name(&mut response, &wire::fresh_id());
+        name(&mut response, &ids::fresh());
     }
     response
+}
+
+/// The response where there is no such address.
+pub async fn unknown_route() -> Response<Body> {
+    error(&Refusal::unknown_route())
+}
+
+/// The response where the address does not take the method.
+pub async fn wrong_method() -> Response<Body> {
+    error(&Refusal::wrong_method())
 }

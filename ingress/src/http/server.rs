@@ -8,26 +8,35 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use relay_runner::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::router;
-use crate::gateway::Gateway;
+/// What bounds the connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most at once; further ones wait in the operating system.
+    pub most_connections: usize,
+    /// Longest time for a request's headers.
+    pub header_timeout: Duration,
+    /// How long responses may take to finish during a drain.
+    pub grace: Duration,
+}
 
 /// Serves until a drain, and then until every response has ended or the grace period is over.
-pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
+pub async fn serve(router: Router, listener: TcpListener, bounds: Bounds, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(
-        gateway.config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+        bounds.most_connections.clamp(1, Semaphore::MAX_PERMITS),
     ));
     let mut connections = Connections {
-        builder: builder(&gateway),
-        router: router(Arc::clone(&gateway)),
+        builder: builder(bounds.header_timeout),
+        router,
         graceful: GracefulShutdown::new(),
         tasks: tokio::task::JoinSet::new(),
     };
     loop {
         let accepted = tokio::select! {
-            () = gateway.runtime.shutdown.draining() => break,
+            () = shutdown.draining() => break,
             accepted = accept(&listener, &places) => accepted,
         };
         // Ended connections are forgotten as new ones come.
@@ -37,10 +46,9 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         }
     }
     drop(listener);
-    let grace = Duration::from_millis(gateway.config.grace_ms);
     tokio::select! {
         () = connections.graceful.shutdown() => {}
-        () = gateway.runtime.shutdown.grace_over(grace) => tracing::warn!("streams were cut off at the end of the grace period"),
+        () = shutdown.grace_over(bounds.grace) => tracing::warn!("streams were cut off at the end of the grace period"),
     }
     connections.tasks.shutdown().await;
 }
@@ -69,12 +77,12 @@ impl Connections {
     }
 }
 
-fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
+fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(gateway.config.header_timeout_ms));
+        .header_read_timeout(header_timeout);
     builder.http2().timer(TokioTimer::new());
     builder
 }

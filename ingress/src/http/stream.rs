@@ -7,11 +7,16 @@ use bytes::Bytes;
 use relay_lifecycle::is_success;
 
 use super::exchange::Exchange;
-use crate::accept::Accepted;
-use crate::answer::{self, Chunks};
-use crate::refusal;
-use crate::slot::End;
-use crate::waiter::{Happened, Waiter};
+use super::state::KeepAlive;
+use crate::admission::accept::Accepted;
+use crate::answers::completion::Chunks;
+use crate::answers::end::End;
+use crate::answers::failure;
+use crate::answers::waiter::{AnswerEvent, Waiter};
+use crate::refusal::Refusal;
+
+/// What keeps proxies from giving up on a silent stream.
+const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
 /// A stream whose headers have left. Dropped by the server as soon as its client is gone.
 pub struct Live {
@@ -23,55 +28,62 @@ pub struct Live {
     pub accepted: Accepted,
     /// Whether it has an idempotency key.
     pub keyed: bool,
+    /// Silence after which a comment leaves.
+    pub keep_alive: KeepAlive,
     /// Writes its chunks.
     pub chunks: Chunks,
 }
 
 /// Where the stream is.
 enum Next {
-    Write(Live, Happened),
+    Write(Live, AnswerEvent),
     Wait(Live),
     /// The last piece was taken over by the server.
     Done(#[expect(dead_code, reason = "dropped after its last piece has left")] Live),
 }
 
 impl Live {
-    /// The body, beginning with what happened first.
-    pub fn into_body(self, first: Happened) -> Body {
+    /// The body, beginning with what came first.
+    pub fn into_body(self, first: AnswerEvent) -> Body {
         self.exchange.first_byte();
         let pieces = futures::stream::unfold(Next::Write(self, first), |next| async move {
-            let (mut live, happened) = match next {
-                Next::Write(live, happened) => (live, happened),
+            let (mut live, event) = match next {
+                Next::Write(live, event) => (live, event),
                 Next::Wait(mut live) => {
-                    let happened = live.waiter.next(live.exchange.keep_alive()).await;
-                    (live, happened)
+                    let event = live.waiter.next(live.keep_alive.0).await;
+                    (live, event)
                 }
                 Next::Done(_) => return None,
             };
-            let (piece, last) = live.write(happened);
+            let (piece, last) = live.write(event);
             let next = if last { Next::Done(live) } else { Next::Wait(live) };
             Some((Ok::<_, Infallible>(Bytes::from(piece)), next))
         });
         Body::from_stream(pieces)
     }
 
-    /// The bytes for what happened, and whether they are the last.
-    fn write(&mut self, happened: Happened) -> (String, bool) {
-        match happened {
-            Happened::Text(text) => (self.chunks.text(&text), false),
-            Happened::Idle => (answer::KEEP_ALIVE.to_owned(), false),
-            Happened::Ended(end) => {
+    /// The bytes for what came, and whether they are the last.
+    fn write(&mut self, event: AnswerEvent) -> (String, bool) {
+        match event {
+            AnswerEvent::Text(text) => (self.chunks.text(&text), false),
+            AnswerEvent::Idle => (KEEP_ALIVE.to_owned(), false),
+            AnswerEvent::Ended(end) => {
                 self.exchange.finish(&end);
                 let piece = match &end {
                     End::Finished { end, .. } if is_success(end.status) => self.chunks.end(end),
-                    failed => answer::error_event(&refusal::of(failed, self.keyed)),
+                    failed => error_event(&failure::of(failed, self.keyed)),
                 };
                 (piece, true)
             }
-            Happened::TimedOut => {
-                let refusal = refusal::timed_out(self.accepted, self.keyed);
-                (answer::error_event(&refusal), true)
+            AnswerEvent::TimedOut => {
+                let refusal = failure::timed_out(self.accepted, self.keyed);
+                (error_event(&refusal), true)
             }
         }
     }
+}
+
+/// A failure after the headers: an event with the error body, and no `[DONE]` behind it.
+fn error_event(refusal: &Refusal) -> String {
+    format!("data: {}\n\n", refusal.body())
 }

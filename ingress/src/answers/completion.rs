@@ -3,10 +3,8 @@
 //! A stream's fixed parts are written once; a piece of text costs one buffer.
 
 use relay_schemas::{Final, Usage};
-use serde_json::json;
 
 use crate::canonical::write_string;
-use crate::refusal::Refusal;
 
 /// Which answer this is.
 #[derive(Debug, Clone, Copy)]
@@ -135,20 +133,4 @@ impl Chunks {
         });
         out.push_str("\n\n");
     }
-}
-
-/// A failure after the headers: an event with the error body, and no `[DONE]` behind it.
-pub fn error_event(refusal: &Refusal) -> String {
-    format!("data: {}\n\n", refusal.body())
-}
-
-/// What keeps proxies from giving up on a silent stream.
-pub const KEEP_ALIVE: &str = ": keep-alive\n\n";
-
-/// The list of models.
-pub fn models(models: impl Iterator<Item = (String, i64)>) -> String {
-    let data: Vec<_> = models
-        .map(|(id, created)| json!({"id": id, "object": "model", "created": created, "owned_by": "relay"}))
-        .collect();
-    json!({"object": "list", "data": data}).to_string()
 }

@@ -1,4 +1,4 @@
-//! Small pure helpers about ids and hashes.
+//! Ids of requests, and which names a tenant may have. Pure.
 
 use std::fmt::Write as _;
 
@@ -19,17 +19,17 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
 }
 
 /// A new id, in order of time.
-pub fn fresh_id() -> RequestId {
+pub fn fresh() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().simple().to_string())
 }
 
 /// The id that every repeat under the same idempotency key meets.
-pub fn keyed_id(tenant: &TenantId, key: &str) -> RequestId {
+pub fn keyed(tenant: &TenantId, key: &str) -> RequestId {
     derived('k', &[tenant.as_str(), key])
 }
 
 /// The id that every repeat of the same batch line meets.
-pub fn batch_id(tenant: &TenantId, batch: &str, custom: &str) -> RequestId {
+pub fn batch(tenant: &TenantId, batch: &str, custom: &str) -> RequestId {
     derived('b', &[tenant.as_str(), batch, custom])
 }
 
@@ -60,14 +60,14 @@ mod tests {
     #[test]
     fn parts_cannot_be_moved_between_the_fields_of_an_id() {
         let tenant = TenantId::new("t");
-        assert_ne!(batch_id(&tenant, "ab", "c"), batch_id(&tenant, "a", "bc"));
-        assert_ne!(keyed_id(&tenant, "ab"), keyed_id(&TenantId::new("ta"), "b"));
-        assert_eq!(keyed_id(&tenant, "ab"), keyed_id(&tenant, "ab"));
+        assert_ne!(batch(&tenant, "ab", "c"), batch(&tenant, "a", "bc"));
+        assert_ne!(keyed(&tenant, "ab"), keyed(&TenantId::new("ta"), "b"));
+        assert_eq!(keyed(&tenant, "ab"), keyed(&tenant, "ab"));
     }
 
     #[test]
     fn ids_are_single_tokens_of_a_subject() {
-        for id in [fresh_id(), keyed_id(&TenantId::new("a.b"), "x.y *>")] {
+        for id in [fresh(), keyed(&TenantId::new("a.b"), "x.y *>")] {
             assert!(
                 id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()),
                 "{id}"

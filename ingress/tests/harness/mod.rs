@@ -54,7 +54,7 @@ struct Outcomes {
 #[async_trait]
 impl Reader for Outcomes {
     async fn next(&mut self) -> Result<Vec<relay_bus::Record>, BusError> {
-        let gone = |_| BusError::Unavailable("the house is gone".to_owned());
+        let gone = |_| BusError::Unavailable("the harness is gone".to_owned());
         let held = self
             .held
             .wait_for(|held| held.len() > self.next)
@@ -146,7 +146,7 @@ pub fn identity() -> Identity {
 }
 
 /// An ingress and the scripted world around it.
-pub struct House {
+pub struct Harness {
     pub address: SocketAddr,
     pub bus: Arc<ScriptedBus>,
     pub control: Arc<dyn Control>,
@@ -157,7 +157,7 @@ pub struct House {
     later: Mutex<Vec<Outgoing>>,
 }
 
-impl House {
+impl Harness {
     /// Starts an ingress with defaults.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
@@ -187,7 +187,7 @@ impl House {
             listener,
         };
         let running = tokio::spawn(relay_ingress::run(config, deps));
-        let house = Self {
+        let harness = Self {
             address,
             bus,
             control,
@@ -197,8 +197,8 @@ impl House {
             taken: tokio::sync::Mutex::new(receiver),
             later: Mutex::default(),
         };
-        house.until_ready(200).await;
-        house
+        harness.until_ready(200).await;
+        harness
     }
 
     /// Waits until `/readyz` answers with `status`.
@@ -383,7 +383,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Harness {
     fn drop(&mut self) {
         self.runtime.shutdown.stop();
     }

@@ -1,4 +1,4 @@
-//! Which answers this ingress waits for: request id to slots.
+//! Which answers this ingress waits for, by request id.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,33 +7,33 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_schemas::{FenceAnswer, FenceQuery, Frame, RequestId, TimestampMs};
 
-use crate::slot::Slot;
+use super::pending::Pending;
 
 const SHARDS: usize = 16;
 
 /// A sharded map. Several clients may wait for one request, under the same idempotency key. Bounded by the in-flight limit.
 #[derive(Debug, Default)]
 pub struct Routes {
-    shards: [Mutex<HashMap<RequestId, Vec<Arc<Slot>>>>; SHARDS],
+    shards: [Mutex<HashMap<RequestId, Vec<Arc<Pending>>>>; SHARDS],
     hasher: RandomState,
 }
 
 impl Routes {
-    /// From now on frames and outcomes of the slot's request reach it.
-    pub fn add(&self, slot: Arc<Slot>) {
-        let mut shard = self.shard(&slot.request_id).lock();
-        shard.entry(slot.request_id.clone()).or_default().push(slot);
+    /// From now on frames and outcomes of its request reach it.
+    pub fn add(&self, pending: Arc<Pending>) {
+        let mut shard = self.shard(&pending.request_id).lock();
+        shard.entry(pending.request_id.clone()).or_default().push(pending);
     }
 
     /// No longer; says whether others still wait for the same request.
-    pub fn remove(&self, slot: &Arc<Slot>) -> bool {
-        let mut shard = self.shard(&slot.request_id).lock();
-        let Some(slots) = shard.get_mut(&slot.request_id) else {
+    pub fn remove(&self, pending: &Arc<Pending>) -> bool {
+        let mut shard = self.shard(&pending.request_id).lock();
+        let Some(waiting) = shard.get_mut(&pending.request_id) else {
             return false;
         };
-        slots.retain(|other| !Arc::ptr_eq(other, slot));
-        if slots.is_empty() {
-            shard.remove(&slot.request_id);
+        waiting.retain(|other| !Arc::ptr_eq(other, pending));
+        if waiting.is_empty() {
+            shard.remove(&pending.request_id);
             return false;
         }
         true
@@ -45,14 +45,14 @@ impl Routes {
         Some(shard.get(request)?.first()?.request_hash.clone())
     }
 
-    /// Hands a frame to whoever waits for it; says whether anybody does.
+    /// Hands a frame to every answer that waits for it; says whether one does.
     pub fn frame(&self, frame: Frame, now: TimestampMs) -> bool {
-        let slots = self.slots(&frame.request_id);
-        let Some((last, others)) = slots.split_last() else {
+        let waiting = self.waiting(&frame.request_id);
+        let Some((last, others)) = waiting.split_last() else {
             return false;
         };
-        for slot in others {
-            slot.on_frame(frame.clone(), now);
+        for pending in others {
+            pending.on_frame(frame.clone(), now);
         }
         last.on_frame(frame, now);
         true
@@ -60,39 +60,39 @@ impl Routes {
 
     /// Frames of one request may have been lost, or of all.
     pub fn lost(&self, request: Option<&RequestId>, now: TimestampMs) {
-        let slots = match request {
-            Some(request) => self.slots(request),
+        let waiting = match request {
+            Some(request) => self.waiting(request),
             None => self
                 .shards
                 .iter()
                 .flat_map(|shard| shard.lock().values().flatten().cloned().collect::<Vec<_>>())
                 .collect(),
         };
-        for slot in slots {
-            slot.on_lost(now);
+        for pending in waiting {
+            pending.on_lost(now);
         }
     }
 
     /// Answers the scheduler.
     pub fn fence(&self, query: &FenceQuery) -> FenceAnswer {
-        let slots = self.slots(&query.request_id);
+        let waiting = self.waiting(&query.request_id);
         let mut saw_token = false;
-        for slot in &slots {
-            saw_token |= slot.fence(query.attempt);
+        for pending in &waiting {
+            saw_token |= pending.fence(query.attempt);
         }
         FenceAnswer {
-            known: !slots.is_empty(),
+            known: !waiting.is_empty(),
             saw_token,
         }
     }
 
-    /// Who waits for this request.
-    pub fn slots(&self, request: &RequestId) -> Vec<Arc<Slot>> {
+    /// The answers that are waited for under this id.
+    pub fn waiting(&self, request: &RequestId) -> Vec<Arc<Pending>> {
         let shard = self.shard(request).lock();
         shard.get(request).cloned().unwrap_or_default()
     }
 
-    fn shard(&self, request: &RequestId) -> &Mutex<HashMap<RequestId, Vec<Arc<Slot>>>> {
+    fn shard(&self, request: &RequestId) -> &Mutex<HashMap<RequestId, Vec<Arc<Pending>>>> {
         let hash = self.hasher.hash_one(request);
         &self.shards[hash as usize % SHARDS]
     }

@@ -6,8 +6,8 @@ use relay_schemas::{BatchRef, BatchRequest};
 use super::name::{name_in, name_of};
 use crate::refusal::Refusal;
 
-/// Whose line it was and why it has no answer; `None` where nobody can be told, because nothing names the line.
-pub fn last_word(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Option<(BatchRef, Refusal)> {
+/// Whose line it was and why it has no answer; `None` where nothing names the line.
+pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Option<(BatchRef, Refusal)> {
     let at = &record.position;
     let place = format!("{}-{}@{}", at.partition.topic, at.partition.partition, at.offset);
     let Some(line) = line else {
@@ -81,15 +81,15 @@ mod tests {
             (b"key", &[batch, (header::CUSTOM_ID, &[b'x'; 257])], None),
         ];
         for (key, headers, expected) in cases {
-            let told = last_word(&record(key, headers), None, "why");
-            assert_eq!(told.map(|(name, _)| name), expected, "{headers:?}");
+            let found = verdict(&record(key, headers), None, "why");
+            assert_eq!(found.map(|(name, _)| name), expected, "{headers:?}");
         }
     }
 
     #[test]
-    fn what_is_told_says_where_and_why() {
+    fn the_verdict_says_where_and_why() {
         let record = record(b"key", &[(header::CUSTOM_ID, b"7")]);
-        let (_, refusal) = last_word(&record, None, "cut short").unwrap();
+        let (_, refusal) = verdict(&record, None, "cut short").unwrap();
         assert_eq!((refusal.status, refusal.code.as_str()), (400, "unreadable_line"));
         assert!(refusal.message.contains("relay.batch.requests.v1-2@7"));
         assert!(refusal.message.contains("cut short"));
@@ -104,7 +104,7 @@ mod tests {
             body: "a secret prompt".to_owned(),
             deadline: None,
         };
-        let (name, refusal) = last_word(&record(b"", &[]), Some(&line), "the stage panicked").unwrap();
+        let (name, refusal) = verdict(&record(b"", &[]), Some(&line), "the stage panicked").unwrap();
         assert_eq!(name, named("b", "c"));
         assert_eq!((refusal.status, refusal.code.as_str()), (500, "dead_letter"));
     }

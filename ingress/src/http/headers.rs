@@ -3,9 +3,10 @@
 use axum::http::HeaderMap;
 use relay_schemas::TenantId;
 
-use crate::Config;
+use super::state::Deadlines;
+use crate::admission::request::Call;
+use crate::ids;
 use crate::refusal::Refusal;
-use crate::wire;
 
 /// Names the tenant, until API keys exist.
 const TENANT: &str = "x-tenant-id";
@@ -19,23 +20,12 @@ const TRACEPARENT: &str = "traceparent";
 /// Longest idempotency key.
 const MOST_KEY_BYTES: usize = 255;
 
-/// What the headers say.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The deadline, milliseconds from now.
-    pub deadline_ms: i64,
-    /// The idempotency key.
-    pub key: Option<String>,
-    /// The trace it belongs to.
-    pub traceparent: Option<String>,
-}
-
-/// Who asks; `default` where nobody says.
+/// The tenant that asks; `default` where the headers do not say.
 pub fn tenant(headers: &HeaderMap) -> Result<TenantId, Refusal> {
     match headers.get(TENANT) {
         None => Ok(TenantId::new("default")),
         Some(value) => match value.to_str() {
-            Ok(name) if wire::is_tenant(name) => Ok(TenantId::new(name)),
+            Ok(name) if ids::is_tenant(name) => Ok(TenantId::new(name)),
             _ => Err(Refusal::invalid(
                 "invalid_tenant",
                 Some("X-Tenant-Id"),
@@ -45,10 +35,11 @@ pub fn tenant(headers: &HeaderMap) -> Result<TenantId, Refusal> {
     }
 }
 
-/// The rest.
-pub fn read(headers: &HeaderMap, config: &Config) -> Result<Call, Refusal> {
+/// The call of `tenant`.
+pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Result<Call, Refusal> {
     Ok(Call {
-        deadline_ms: deadline_ms(headers, config)?,
+        tenant,
+        deadline_ms: deadline_ms(headers, deadlines)?,
         key: key(headers)?,
         traceparent: headers
             .get(TRACEPARENT)
@@ -58,16 +49,16 @@ pub fn read(headers: &HeaderMap, config: &Config) -> Result<Call, Refusal> {
     })
 }
 
-fn deadline_ms(headers: &HeaderMap, config: &Config) -> Result<i64, Refusal> {
+fn deadline_ms(headers: &HeaderMap, deadlines: Deadlines) -> Result<i64, Refusal> {
     let Some(value) = headers.get(DEADLINE) else {
-        return Ok(config.default_deadline_ms.min(config.max_deadline_ms));
+        return Ok(deadlines.default_ms.min(deadlines.longest_ms));
     };
     let asked = value
         .to_str()
         .ok()
         .and_then(|text| text.trim().parse::<i64>().ok());
     match asked {
-        Some(asked) if asked > 0 => Ok(asked.min(config.max_deadline_ms)),
+        Some(asked) if asked > 0 => Ok(asked.min(deadlines.longest_ms)),
         _ => Err(Refusal::invalid(
             "invalid_deadline",
             Some(DEADLINE),
@@ -103,11 +94,18 @@ mod tests {
         HeaderMap::from_iter([(name, HeaderValue::from_bytes(value).unwrap())])
     }
 
+    fn read(headers: &HeaderMap) -> Result<Call, Refusal> {
+        let deadlines = Deadlines {
+            default_ms: 120_000,
+            longest_ms: 600_000,
+        };
+        call(headers, TenantId::new("default"), deadlines)
+    }
+
     #[test]
     fn the_deadline_is_what_was_asked_but_no_more_than_allowed() {
-        let config = Config::default();
-        let asked = |value| read(&headers(DEADLINE, value), &config).map(|call| call.deadline_ms);
-        assert_eq!(read(&HeaderMap::new(), &config).unwrap().deadline_ms, 120_000);
+        let asked = |value| read(&headers(DEADLINE, value)).map(|call| call.deadline_ms);
+        assert_eq!(read(&HeaderMap::new()).unwrap().deadline_ms, 120_000);
         assert_eq!(asked(b"1500").unwrap(), 1_500);
         assert_eq!(asked(b"999999999").unwrap(), 600_000);
         for bad in [
@@ -142,8 +140,7 @@ mod tests {
 
     #[test]
     fn an_idempotency_key_is_short_and_visible() {
-        let config = Config::default();
-        let key = |value| read(&headers(IDEMPOTENCY_KEY, value), &config).map(|call| call.key);
+        let key = |value| read(&headers(IDEMPOTENCY_KEY, value)).map(|call| call.key);
         assert_eq!(key(b"order 66").unwrap().as_deref(), Some("order 66"));
         assert!(key(b"").is_err());
         assert!(key(&[b'x'; 256]).is_err());

@@ -1,0 +1,77 @@
+//! Durable accept: a request counts from the moment the log acknowledged it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Histogram;
+use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
+use relay_runner::crash_point;
+use relay_schemas::{Request, Service, encode};
+
+use crate::refusal::Refusal;
+
+/// What the log said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It has the request.
+    Yes,
+    /// It did not answer in time, or lost contact: the request may run.
+    Unknown,
+}
+
+/// The record that makes `request` accepted.
+pub fn record(request: &Request, traceparent: Option<&str>) -> Outgoing {
+    let mut headers = Headers::of(request);
+    if let Some(traceparent) = traceparent {
+        headers.set(header::TRACEPARENT, traceparent.to_owned());
+    }
+    let key = request.request_id.as_str().to_owned();
+    Outgoing::keyed(topics::REQUESTS, key, headers, encode(request))
+}
+
+/// Hands requests to the log.
+pub struct Acceptor {
+    /// The log.
+    pub bus: Arc<dyn Bus>,
+    /// Longest wait for its acknowledgement; then the result is unknown.
+    pub timeout: Duration,
+    /// How long it took.
+    pub waited: Histogram,
+    /// For crash points.
+    pub service: Service,
+}
+
+impl Acceptor {
+    /// Publishes `request` and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// Only where it is certain that the log did not take it.
+    pub async fn accept(&self, request: &Request, traceparent: Option<&str>) -> Result<Accepted, Refusal> {
+        crash_point(self.service, "before_accept");
+        let timer = self.waited.start_timer();
+        let mut record = record(request, traceparent);
+        relay_bus::stamp(&mut record.headers, record.value.as_deref().unwrap_or_default());
+        let publish = self.bus.publish(vec![record], Vec::new());
+        let result = tokio::time::timeout(self.timeout, publish).await;
+        timer.observe_duration();
+        match result {
+            Ok(Ok(_)) => {
+                crash_point(self.service, "after_accept");
+                Ok(Accepted::Yes)
+            }
+            Err(_) => {
+                tracing::warn!(request.id = %request.request_id, "the log does not acknowledge; the result is unknown");
+                Ok(Accepted::Unknown)
+            }
+            Ok(Err(BusError::Unavailable(reason))) => {
+                tracing::warn!(request.id = %request.request_id, reason, "the log is unavailable; the result is unknown");
+                Ok(Accepted::Unknown)
+            }
+            Ok(Err(BusError::TooLarge { limit, .. })) => Err(Refusal::too_large(limit)),
+            Ok(Err(error @ (BusError::UnknownTopic(_) | BusError::Fatal(_)))) => {
+                tracing::error!(request.id = %request.request_id, %error, "the log refuses requests");
+                Err(Refusal::internal())
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From a checked call to a request that the client waits for, or to a refusal.
+
+use std::sync::Arc;
+
+use relay_clock::Clock;
+use relay_lifecycle::Patience;
+use relay_runner::{Identity, Shutdown};
+use relay_schemas::{Outcome, Request, RequestId, TenantId};
+
+use super::accept::{Accepted, Acceptor};
+use super::limits::{Full, Limits, Permit};
+use super::request::{self, Call};
+use crate::answers::pending::Pending;
+use crate::answers::waiter::{Waiter, Waiting};
+use crate::canonical::Chat;
+use crate::cluster::readiness::{Dependency, Readiness};
+use crate::refusal::Refusal;
+
+/// A request that the client now waits for.
+pub struct Admitted {
+    /// Its id.
+    pub id: RequestId,
+    /// The model asked for.
+    pub model: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Whether the answer leaves as events.
+    pub stream: bool,
+    /// Whether they end with the usage.
+    pub include_usage: bool,
+    /// Whether it has an idempotency key.
+    pub keyed: bool,
+    /// Where its answer comes from.
+    pub source: Source,
+}
+
+/// Where an answer comes from.
+pub enum Source {
+    /// It runs, or will.
+    Running {
+        /// Waits for it.
+        waiter: Waiter,
+        /// Whether the log has it.
+        accepted: Accepted,
+    },
+    /// It ended before, under the same idempotency key.
+    Recorded(Box<Outcome>),
+}
+
+/// How answers are followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Following {
+    /// Without an idempotency key.
+    pub patience: Patience,
+    /// With one: the frames may go to another ingress.
+    pub keyed_patience: Patience,
+    /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
+    pub most_unread: usize,
+}
+
+/// The way in, for every operation.
+pub struct Admission {
+    /// Places in flight.
+    pub limits: Arc<Limits>,
+    /// Whether the request could be accepted and answered at all.
+    pub readiness: Arc<Readiness>,
+    /// Whether this ingress ends.
+    pub shutdown: Shutdown,
+    /// Hands requests to the log.
+    pub acceptor: Acceptor,
+    /// The wait for answers.
+    pub waiting: Arc<Waiting>,
+    /// How they are followed.
+    pub following: Following,
+    /// Where answers are to go.
+    pub identity: Identity,
+    /// What a client that is refused is told to wait, milliseconds.
+    pub retry_after_ms: i64,
+    /// When requests are accepted.
+    pub clock: Clock,
+}
+
+impl Admission {
+    /// A place in flight for `tenant`.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn enter(&self, tenant: &TenantId) -> Result<Permit, Refusal> {
+        self.limits.enter(tenant).map_err(|full| {
+            let message = match full {
+                Full::Tenant => "this tenant has too many requests in flight; wait for some to end",
+                Full::All => "the gateway has too many requests in flight; ask again later",
+            };
+            Refusal::busy(message, self.retry_after_ms)
+        })
+    }
+
+    /// Has the log accept the request, unless it is known under its key already.
+    ///
+    /// # Errors
+    /// Where it was not accepted.
+    pub async fn admit(&self, call: &Call, chat: Chat, permit: Permit) -> Result<Admitted, Refusal> {
+        self.reachable()?;
+        let request = request::of(call, chat, &self.identity, self.clock.now());
+        let keyed = request.idempotency_key.is_some();
+        let running = keyed
+            .then(|| self.waiting.routes.running_hash(&request.request_id))
+            .flatten();
+        if running.as_ref().is_some_and(|hash| *hash != request.request_hash) {
+            return Err(Refusal::key_reused());
+        }
+        let recorded = match (keyed, &running) {
+            (true, None) => self.recorded(&request).await?,
+            _ => None,
+        };
+        let source = if let Some(outcome) = recorded {
+            Source::Recorded(Box::new(outcome))
+        } else {
+            let traceparent = call.traceparent.as_deref();
+            self.run(&request, permit, traceparent, running.is_some()).await?
+        };
+        Ok(Admitted {
+            id: request.request_id,
+            model: request.model,
+            created: request.accepted_at.0 / 1_000,
+            stream: request.stream,
+            include_usage: request.include_usage,
+            keyed,
+            source,
+        })
+    }
+
+    /// Refuses at once what could not be accepted or answered anyway.
+    fn reachable(&self) -> Result<(), Refusal> {
+        let what = if self.shutdown.is_draining() {
+            "this gateway is shutting down"
+        } else if !self.readiness.answers_arrive() {
+            "answers cannot reach this gateway now"
+        } else if !self.readiness.is_up(Dependency::Bus) {
+            "the log cannot be reached now"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::unavailable(what, self.retry_after_ms))
+    }
+
+    /// What the sink recorded under the same key.
+    async fn recorded(&self, request: &Request) -> Result<Option<Outcome>, Refusal> {
+        let Some(outcome) = self.waiting.questions.winner(&request.request_id).await else {
+            return Ok(None);
+        };
+        let other_body = |first: &Request| first.request_hash != request.request_hash;
+        if outcome.request.as_ref().is_some_and(other_body) {
+            return Err(Refusal::key_reused());
+        }
+        Ok(Some(outcome))
+    }
+
+    /// Waits for the request, and publishes it unless this ingress waits for it already. A request that another ingress
+    /// accepted under the same key is published again: the stages behind drop the duplicate, and the sink tells its end.
+    async fn run(
+        &self,
+        request: &Request,
+        permit: Permit,
+        traceparent: Option<&str>,
+        runs_here: bool,
+    ) -> Result<Source, Refusal> {
+        let patience = match request.idempotency_key {
+            Some(_) => self.following.keyed_patience,
+            None => self.following.patience,
+        };
+        let pending = Arc::new(Pending::new(request, patience, self.following.most_unread));
+        // In place before the request is published: its first frame may come before the acknowledgement.
+        let waiter = self.waiting.begin(pending, request, permit);
+        if runs_here {
+            return Ok(Source::Running {
+                waiter,
+                accepted: Accepted::Yes,
+            });
+        }
+        match self.acceptor.accept(request, traceparent).await {
+            Ok(accepted) => Ok(Source::Running { waiter, accepted }),
+            Err(refusal) => {
+                waiter.dismiss();
+                Err(refusal)
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Records refusals of known tenants: a fresh id, no content, and no more of them a second than is configured.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus::IntCounterVec;
+use relay_bus::{Bus, Headers, Outgoing, header, topics};
+use relay_clock::Clock;
+use relay_lifecycle::{Ending, Known, end};
+use relay_schemas::{Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, encode};
+use tokio_util::task::TaskTracker;
+
+use crate::refusal::Refusal;
+
+/// Bounds the records: a window of one second, counted.
+#[derive(Debug)]
+pub struct Budget {
+    per_second: u32,
+    window: Mutex<(i64, u32)>,
+}
+
+impl Budget {
+    /// Allows `per_second` records.
+    pub fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            window: Mutex::new((0, 0)),
+        }
+    }
+
+    /// Whether another record may be written now.
+    fn take(&self, now: TimestampMs) -> bool {
+        let mut window = self.window.lock();
+        let second = now.0.div_euclid(1_000);
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 += 1;
+        window.1 <= self.per_second
+    }
+}
+
+/// Records refusals.
+pub struct Refusals {
+    /// Where.
+    pub bus: Arc<dyn Bus>,
+    /// How many.
+    pub budget: Budget,
+    /// The run that refuses.
+    pub run: Run,
+    /// Records under way.
+    pub tasks: TaskTracker,
+    /// Counts them.
+    pub count: IntCounterVec,
+    /// When.
+    pub clock: Clock,
+}
+
+impl Refusals {
+    /// Records that `tenant` was refused, in the background; the client does not wait for it.
+    pub fn record(&self, request: &RequestId, tenant: &TenantId, refusal: &Refusal) {
+        let now = self.clock.now();
+        if !self.budget.take(now) {
+            self.count.with_label_values(&["dropped"]).inc();
+            return;
+        }
+        self.count.with_label_values(&["written"]).inc();
+        let ending = Ending {
+            retry_after_ms: refusal.retry_after_ms,
+            ..Ending::because(OutcomeStatus::Refused, &refusal.code, refusal.message.clone())
+        };
+        let outcome = end(Known::Headers(request, tenant), self.run.clone(), ending, now);
+        let bus = Arc::clone(&self.bus);
+        self.tasks.spawn(async move {
+            if let Err(error) = bus.publish(vec![outgoing(&outcome)], Vec::new()).await {
+                tracing::warn!(request.id = %outcome.request_id, %error, "a refusal could not be recorded");
+            }
+        });
+    }
+}
+
+fn outgoing(outcome: &Outcome) -> Outgoing {
+    let mut headers = Headers::default();
+    headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+    headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
+    let key = outcome.request_id.as_str().to_owned();
+    let value = encode(outcome);
+    relay_bus::stamp(&mut headers, &value);
+    Outgoing::keyed(topics::OUTCOMES, key, headers, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_records_a_second_than_configured() {
+        let budget = Budget::new(2);
+        let allowed = |ms| budget.take(TimestampMs(ms));
+        assert_eq!(
+            [allowed(0), allowed(1), allowed(999), allowed(1_000)],
+            [true, true, false, true]
+        );
+    }
+}

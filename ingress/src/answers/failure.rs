@@ -1,0 +1,172 @@
+//! What a client is told of an answer that is no success; the HTTP status is chosen here and nowhere else. Pure.
+
+use relay_lifecycle::Broken;
+use relay_schemas::{Final, OutcomeStatus};
+
+use super::end::End;
+use crate::admission::accept::Accepted;
+use crate::refusal::Refusal;
+
+/// What a client is told of a request that was accepted and did not succeed.
+///
+/// A repeat could run twice, so it is discouraged; not so after a rejection, which never ran. Under an idempotency key a
+/// repeat would be safe, but the end is recorded and would only be told again.
+fn of_end(end: &Final, keyed: bool) -> Refusal {
+    let code = end.code.as_deref().unwrap_or(default_code(end.status));
+    let message = end
+        .message
+        .clone()
+        .unwrap_or_else(|| default_message(end.status).to_owned());
+    let rejected = end.status == OutcomeStatus::Rejected;
+    Refusal {
+        retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
+        never_retry: keyed || !rejected,
+        ..Refusal::new(http_status(end.status, code), code, message)
+    }
+}
+
+/// What a client is told of an end that is no success.
+pub fn of(end: &End, keyed: bool) -> Refusal {
+    match end {
+        End::Finished { end, .. } => of_end(end, keyed),
+        End::Broken(broken) => of_broken(*broken),
+    }
+}
+
+/// What a client is told when no end was heard of.
+pub fn timed_out(accepted: Accepted, keyed: bool) -> Refusal {
+    match accepted {
+        Accepted::Yes => Refusal::no_answer(keyed),
+        Accepted::Unknown => Refusal::unknown_result(keyed),
+    }
+}
+
+/// What a client is told of an answer that cannot be finished truthfully.
+fn of_broken(broken: Broken) -> Refusal {
+    let (code, message) = match broken {
+        Broken::Diverged => (
+            "answer_diverged",
+            "another run of this request was recorded than the one shown; what was shown is void",
+        ),
+        Broken::Unavailable => (
+            "answer_unavailable",
+            "the request ended, but its text was too large to be recorded and is no longer held",
+        ),
+    };
+    Refusal {
+        never_retry: true,
+        ..Refusal::new(500, code, message)
+    }
+}
+
+/// The HTTP status of an end that is no success.
+fn http_status(status: OutcomeStatus, code: &str) -> u16 {
+    match code {
+        "model_not_found" => 404,
+        "no_plan" | "invalid_request" | "context_length_exceeded" => 400,
+        "deadline_exceeded" => 504,
+        "queue_full" | "tenant_queue_full" => 429,
+        "worker_lost" | "backend_unavailable" => 503,
+        "unknown_pool" | "dead_letter" => 500,
+        "backend_error" => 502,
+        "cancelled" => 499,
+        _ => match status {
+            OutcomeStatus::Rejected => 429,
+            OutcomeStatus::Expired => 504,
+            OutcomeStatus::Cancelled => 499,
+            OutcomeStatus::Refused => 400,
+            OutcomeStatus::Failed | OutcomeStatus::Completed | OutcomeStatus::Cached => 500,
+        },
+    }
+}
+
+const fn default_code(status: OutcomeStatus) -> &'static str {
+    match status {
+        OutcomeStatus::Rejected => "queue_full",
+        OutcomeStatus::Expired => "deadline_exceeded",
+        OutcomeStatus::Cancelled => "cancelled",
+        OutcomeStatus::Refused => "invalid_request",
+        OutcomeStatus::Failed | OutcomeStatus::Completed | OutcomeStatus::Cached => "internal_error",
+    }
+}
+
+const fn default_message(status: OutcomeStatus) -> &'static str {
+    match status {
+        OutcomeStatus::Rejected => "too many requests are waiting",
+        OutcomeStatus::Expired => "the deadline passed",
+        OutcomeStatus::Cancelled => "the request was cancelled",
+        OutcomeStatus::Refused => "the request was refused",
+        OutcomeStatus::Failed | OutcomeStatus::Completed | OutcomeStatus::Cached => "the request failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::Usage;
+
+    use super::*;
+
+    fn ended(status: OutcomeStatus, code: Option<&str>) -> Final {
+        Final {
+            status,
+            code: code.map(str::to_owned),
+            message: None,
+            finish_reason: None,
+            model: String::new(),
+            usage: Usage::default(),
+            retry_after_ms: None,
+        }
+    }
+
+    #[test]
+    fn every_code_has_its_status() {
+        use OutcomeStatus as O;
+        let table = [
+            (O::Failed, Some("model_not_found"), 404, "invalid_request_error"),
+            (O::Failed, Some("no_plan"), 400, "invalid_request_error"),
+            (O::Failed, Some("invalid_request"), 400, "invalid_request_error"),
+            (
+                O::Failed,
+                Some("context_length_exceeded"),
+                400,
+                "invalid_request_error",
+            ),
+            (O::Expired, Some("deadline_exceeded"), 504, "server_error"),
+            (O::Rejected, Some("queue_full"), 429, "rate_limit_error"),
+            (O::Rejected, Some("tenant_queue_full"), 429, "rate_limit_error"),
+            (O::Failed, Some("worker_lost"), 503, "server_error"),
+            (O::Failed, Some("unknown_pool"), 500, "server_error"),
+            (O::Failed, Some("backend_error"), 502, "server_error"),
+            (O::Failed, Some("backend_unavailable"), 503, "server_error"),
+            (O::Failed, Some("dead_letter"), 500, "server_error"),
+            (O::Cancelled, Some("cancelled"), 499, "server_error"),
+            (O::Failed, Some("a_code_of_a_later_version"), 500, "server_error"),
+            (O::Rejected, None, 429, "rate_limit_error"),
+            (O::Expired, None, 504, "server_error"),
+            (O::Cancelled, None, 499, "server_error"),
+            (O::Failed, None, 500, "server_error"),
+        ];
+        for (status, code, http, kind) in table {
+            let refusal = of_end(&ended(status, code), false);
+            assert_eq!(
+                (refusal.status, refusal.kind),
+                (http, kind),
+                "{status:?} {code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_never_ran_may_be_repeated_by_itself() {
+        let rejected = ended(OutcomeStatus::Rejected, Some("queue_full"));
+        assert!(!of_end(&rejected, false).never_retry);
+        assert_eq!(of_end(&rejected, false).retry_after_s(), Some(1));
+        assert!(
+            of_end(&rejected, true).never_retry,
+            "the rejection is recorded under the key"
+        );
+        assert!(of_end(&ended(OutcomeStatus::Failed, None), false).never_retry);
+        assert!(Refusal::unknown_result(false).never_retry);
+        assert!(!Refusal::unknown_result(true).never_retry);
+    }
+}

@@ -1,0 +1,15 @@
+//! The wait for answers: reply frames and outcomes come in, pieces of text and the end go out.
+//!
+//! [`routes`] finds the [`pending`] answers of a request, [`replies`] and [`outcomes`] feed them, [`questions`] fills what
+//! these two leave open. A [`waiter`] stands for one client; what it leaves behind, [`abandoned`] sees to its end.
+
+pub mod abandoned;
+pub mod completion;
+pub mod end;
+pub mod failure;
+pub mod outcomes;
+pub mod pending;
+pub mod questions;
+pub mod replies;
+pub mod routes;
+pub mod waiter;

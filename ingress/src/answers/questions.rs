@@ -1,0 +1,78 @@
+//! Asks the sink and workers on behalf of a pending answer, and gives it what they say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntCounterVec;
+use relay_clock::Clock;
+use relay_control::{Control, ask, subjects};
+use relay_schemas::{Outcome, ReplayAnswer, ReplayQuery, RequestId, Run, WinnerAnswer, WinnerQuery};
+
+use super::pending::{Pending, Question};
+
+/// Asks questions over the control seam. Cheap to clone.
+#[derive(Clone)]
+pub struct Questions {
+    /// Where they are asked.
+    pub control: Arc<dyn Control>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Counts them.
+    pub asked: IntCounterVec,
+    /// When an answer came.
+    pub clock: Clock,
+}
+
+impl Questions {
+    /// Asks in the background. The follower's pauses bound how many are under way.
+    pub fn put(&self, pending: &Arc<Pending>, questions: Vec<Question>) {
+        for question in questions {
+            let (asking, pending) = (self.clone(), Arc::clone(pending));
+            tokio::spawn(async move { asking.put_one(&pending, question).await });
+        }
+    }
+
+    async fn put_one(&self, pending: &Pending, question: Question) {
+        match question {
+            Question::Winner => {
+                if let Some(outcome) = self.winner(&pending.request_id).await {
+                    pending.on_winner(&outcome, self.clock.now());
+                }
+            }
+            Question::Replay { run, from_seq } => self.replay(pending, run, from_seq).await,
+        }
+    }
+
+    async fn replay(&self, pending: &Pending, run: Run, from_seq: u32) {
+        self.asked.with_label_values(&["worker"]).inc();
+        let subject = subjects::replay(&run.instance, run.epoch);
+        let query = ReplayQuery {
+            request_id: pending.request_id.clone(),
+            run,
+            from_seq,
+        };
+        match ask::<_, ReplayAnswer>(&*self.control, &subject, &query, self.timeout).await {
+            Ok(answer) => {
+                for frame in answer.frames {
+                    pending.on_frame(frame, self.clock.now());
+                }
+            }
+            Err(error) => tracing::debug!(request.id = %pending.request_id, %error, "no replay"),
+        }
+    }
+
+    /// How the request ended, if the sink answers and knows.
+    pub async fn winner(&self, request: &RequestId) -> Option<Outcome> {
+        self.asked.with_label_values(&["sink"]).inc();
+        let query = WinnerQuery {
+            request_id: request.clone(),
+        };
+        match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, self.timeout).await {
+            Ok(answer) => answer.outcome,
+            Err(error) => {
+                tracing::debug!(request.id = %request, %error, "the sink does not say how it ended");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Waits for one answer on behalf of a client; what happens when the client goes away is in [`super::abandoned`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_clock::Clock;
+use relay_schemas::{Request, TimestampMs};
+
+use super::abandoned::{Abandoned, Claim};
+use super::end::End;
+use super::pending::Pending;
+use super::questions::Questions;
+use super::routes::Routes;
+use crate::admission::limits::Permit;
+use crate::time::millis;
+
+/// What came next of an answer.
+#[derive(Debug)]
+pub enum AnswerEvent {
+    /// Text for the client.
+    Text(String),
+    /// It ended.
+    Ended(End),
+    /// Nothing for as long as was asked.
+    Idle,
+    /// No end was heard of, and the deadline and its grace are over.
+    TimedOut,
+}
+
+/// What every wait uses.
+pub struct Waiting {
+    /// Where the answers are routed.
+    pub routes: Arc<Routes>,
+    /// What fills their gaps.
+    pub questions: Questions,
+    /// What takes over when the client goes away.
+    pub abandoned: Abandoned,
+    /// How long after its deadline an end is still waited for.
+    pub grace: Duration,
+    /// Against the deadline.
+    pub clock: Clock,
+}
+
+impl Waiting {
+    /// Waits for `request`, whose frames and outcomes reach `pending` from now on.
+    pub fn begin(self: &Arc<Self>, pending: Arc<Pending>, request: &Request, permit: Permit) -> Waiter {
+        self.routes.add(Arc::clone(&pending));
+        Waiter {
+            waiting: Arc::clone(self),
+            pending,
+            give_up_at: request.deadline.plus_ms(millis(self.grace)),
+            claim: Some(Claim {
+                tenant: request.tenant.clone(),
+                deadline: request.deadline,
+                keyed: request.idempotency_key.is_some(),
+                permit,
+            }),
+        }
+    }
+}
+
+/// One client's wait for one answer. Dropped before the end, it has the request cancelled.
+pub struct Waiter {
+    waiting: Arc<Waiting>,
+    pending: Arc<Pending>,
+    claim: Option<Claim>,
+    /// Deadline and grace.
+    give_up_at: TimestampMs,
+}
+
+impl Waiter {
+    /// What comes next; `Idle` if that is nothing for `patience`. Safe to drop while waiting.
+    pub async fn next(&mut self, patience: Duration) -> AnswerEvent {
+        let idle_at = tokio::time::Instant::now() + patience;
+        loop {
+            let now = self.waiting.clock.now();
+            let taken = self.pending.take(now);
+            self.waiting.questions.put(&self.pending, taken.questions);
+            if !taken.text.is_empty() {
+                return AnswerEvent::Text(taken.text);
+            }
+            if taken.ended {
+                return self.end();
+            }
+            if now >= self.give_up_at {
+                return self.time_out().await;
+            }
+            let look_at = taken
+                .next_wakeup
+                .map_or(self.give_up_at, |at| at.min(self.give_up_at));
+            let pause = Duration::from_millis(u64::try_from(look_at.since_ms(now)).unwrap_or(0).max(1));
+            tokio::select! {
+                () = self.pending.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(idle_at) => return AnswerEvent::Idle,
+            }
+        }
+    }
+
+    /// It will never run, so nothing needs to be cancelled.
+    pub fn dismiss(mut self) {
+        self.claim = None;
+        self.waiting.routes.remove(&self.pending);
+    }
+
+    fn end(&mut self) -> AnswerEvent {
+        self.claim = None;
+        self.waiting.routes.remove(&self.pending);
+        match self.pending.take_end() {
+            Some(end) => AnswerEvent::Ended(end),
+            None => AnswerEvent::TimedOut,
+        }
+    }
+
+    /// The sink may know what the log did not tell in time; the service that still holds the request is told that it is too late.
+    async fn time_out(&mut self) -> AnswerEvent {
+        let Waiting {
+            questions,
+            abandoned,
+            clock,
+            ..
+        } = &*self.waiting;
+        if let Some(outcome) = questions.winner(&self.pending.request_id).await {
+            self.pending.on_winner(&outcome, clock.now());
+        }
+        let taken = self.pending.take(clock.now());
+        if !taken.text.is_empty() {
+            return AnswerEvent::Text(taken.text);
+        }
+        if taken.ended {
+            return self.end();
+        }
+        // Under a key other clients may wait for the same request, here or elsewhere, and for longer.
+        if let Some(claim) = self.claim.take().filter(|claim| !claim.keyed) {
+            abandoned
+                .cancel(&self.pending.request_id, &claim.tenant, "deadline")
+                .await;
+        }
+        self.waiting.routes.remove(&self.pending);
+        AnswerEvent::TimedOut
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.waiting.abandoned.take_over(Arc::clone(&self.pending), claim);
+        }
+    }
+}

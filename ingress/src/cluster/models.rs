@@ -1,0 +1,119 @@
+//! Which models the workers that are heard run. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use relay_schemas::{InstanceId, TimestampMs, WorkerStatus};
+
+use crate::time::millis;
+
+/// Most workers remembered; far above any cluster, so that a flood cannot fill the memory.
+const MOST_WORKERS: usize = 4_096;
+
+/// The newest status of every worker.
+#[derive(Debug)]
+pub struct Models {
+    stale_ms: i64,
+    workers: HashMap<InstanceId, WorkerModels>,
+}
+
+#[derive(Debug)]
+struct WorkerModels {
+    epoch: i64,
+    models: Vec<String>,
+    heard_at: TimestampMs,
+}
+
+impl Models {
+    /// No worker is known yet; a status counts until it is `stale_after` old.
+    pub fn new(stale_after: Duration) -> Self {
+        Self {
+            stale_ms: millis(stale_after),
+            workers: HashMap::new(),
+        }
+    }
+
+    /// A worker's status arrived.
+    pub fn on_status(&mut self, status: WorkerStatus, now: TimestampMs) {
+        let stale_ms = self.stale_ms;
+        if self.workers.len() >= MOST_WORKERS {
+            self.workers
+                .retain(|_, worker| now.since_ms(worker.heard_at) < stale_ms);
+        }
+        let known = self.workers.get(&status.worker);
+        let outdated = known.is_some_and(|worker| worker.epoch > status.epoch);
+        let room = known.is_some() || self.workers.len() < MOST_WORKERS;
+        if room && !outdated {
+            let worker = WorkerModels {
+                epoch: status.epoch,
+                models: status.models,
+                heard_at: now,
+            };
+            self.workers.insert(status.worker, worker);
+        }
+    }
+
+    /// Every model that a live worker runs, with the start of the oldest such worker, seconds since 1970.
+    pub fn live(&self, now: TimestampMs) -> BTreeMap<String, i64> {
+        let mut models = BTreeMap::new();
+        for worker in self.workers.values() {
+            if now.since_ms(worker.heard_at) >= self.stale_ms {
+                continue;
+            }
+            for model in &worker.models {
+                let created = worker.epoch / 1_000;
+                models
+                    .entry(model.clone())
+                    .and_modify(|first: &mut i64| *first = created.min(*first))
+                    .or_insert(created);
+            }
+        }
+        models
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(worker: &str, epoch: i64, models: &[&str]) -> WorkerStatus {
+        WorkerStatus {
+            worker: worker.into(),
+            epoch,
+            pool: "default".to_owned(),
+            models: models.iter().map(|model| (*model).to_owned()).collect(),
+            seq: 0,
+            short_partitions: Vec::new(),
+            long_partitions: Vec::new(),
+            short_slots: 1,
+            long_slots: 1,
+            in_flight: Vec::new(),
+            draining: false,
+            sent_at: TimestampMs(0),
+        }
+    }
+
+    #[test]
+    fn models_come_from_live_workers_and_go_with_them() {
+        let mut models = Models::new(Duration::from_secs(5));
+        models.on_status(status("a", 7_000, &["tiny", "big"]), TimestampMs(0));
+        models.on_status(status("b", 3_000, &["tiny"]), TimestampMs(2_000));
+        let names = |models: &Models, at| models.live(TimestampMs(at)).into_iter().collect::<Vec<_>>();
+        assert_eq!(
+            names(&models, 4_999),
+            [("big".to_owned(), 7), ("tiny".to_owned(), 3)]
+        );
+        assert_eq!(names(&models, 5_000), [("tiny".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn a_late_status_of_a_worker_s_predecessor_is_passed_over() {
+        let mut models = Models::new(Duration::from_secs(5));
+        models.on_status(status("a", 2_000, &["new"]), TimestampMs(0));
+        models.on_status(status("a", 1_000, &["old"]), TimestampMs(1));
+        assert_eq!(
+            models.live(TimestampMs(2)).into_keys().collect::<Vec<_>>(),
+            ["new"]
+        );
+    }
+}

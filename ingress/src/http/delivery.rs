@@ -1,0 +1,116 @@
+//! From an admitted request to its response: in one piece, or as events.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use relay_lifecycle::is_success;
+
+use super::exchange::Exchange;
+use super::response;
+use super::state::KeepAlive;
+use super::stream::Live;
+use crate::admission::admit::{Admitted, Source};
+use crate::answers::completion::{self, Chunks, Facts};
+use crate::answers::end::End;
+use crate::answers::failure;
+use crate::answers::waiter::{AnswerEvent, Waiter};
+
+/// Tells that an answer was recorded before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Longer than any deadline.
+const LONG: Duration = Duration::from_hours(24);
+
+/// The response to `admitted`.
+pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAlive) -> Response<Body> {
+    let id = admitted.id.clone();
+    let facts = Facts {
+        request_id: id.as_str(),
+        model: &admitted.model,
+        created: admitted.created,
+    };
+    let chunks = admitted
+        .stream
+        .then(|| Chunks::new(facts, admitted.include_usage));
+    match (admitted.source, chunks) {
+        (Source::Recorded(outcome), chunks) => {
+            let end = End::recorded(*outcome);
+            let mut response = whole(&mut exchange, facts, chunks, admitted.keyed, end);
+            response
+                .headers_mut()
+                .insert(REPLAYED, HeaderValue::from_static("true"));
+            exchange.answer(response, &id)
+        }
+        (Source::Running { mut waiter, accepted }, None) => {
+            let response = match last(&mut waiter).await {
+                Some(end) => whole(&mut exchange, facts, None, admitted.keyed, end),
+                None => response::error(&failure::timed_out(accepted, admitted.keyed)),
+            };
+            exchange.answer(response, &id)
+        }
+        (Source::Running { mut waiter, accepted }, Some(chunks)) => {
+            // No headers before the first token or the decision, unless that takes too long for proxies to bear.
+            match waiter.next(keep_alive.0).await {
+                AnswerEvent::Ended(end) => {
+                    let response = whole(&mut exchange, facts, Some(chunks), admitted.keyed, end);
+                    exchange.answer(response, &id)
+                }
+                AnswerEvent::TimedOut => {
+                    let refusal = failure::timed_out(accepted, admitted.keyed);
+                    exchange.answer(response::error(&refusal), &id)
+                }
+                first @ (AnswerEvent::Text(_) | AnswerEvent::Idle) => {
+                    let head = exchange.answer(response::events(), &id);
+                    let live = Live {
+                        exchange,
+                        waiter,
+                        accepted,
+                        keyed: admitted.keyed,
+                        keep_alive,
+                        chunks,
+                    };
+                    head.map(|_| live.into_body(first))
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the end of an answer that leaves in one piece.
+async fn last(waiter: &mut Waiter) -> Option<End> {
+    loop {
+        match waiter.next(LONG).await {
+            AnswerEvent::Ended(end) => return Some(end),
+            AnswerEvent::TimedOut => return None,
+            // Such an answer has no pieces, and nothing can be said while it is waited for.
+            AnswerEvent::Text(_) | AnswerEvent::Idle => {}
+        }
+    }
+}
+
+/// An answer whose end is known before its headers leave.
+fn whole(
+    exchange: &mut Exchange,
+    facts: Facts<'_>,
+    chunks: Option<Chunks>,
+    keyed: bool,
+    end: End,
+) -> Response<Body> {
+    exchange.finish(&end);
+    match (end, chunks) {
+        (End::Finished { end, text }, None) if is_success(end.status) => {
+            response::json(StatusCode::OK, completion::completion(facts, &end, &text))
+        }
+        (End::Finished { end, text }, Some(mut chunks)) if is_success(end.status) => {
+            let mut events = if text.is_empty() {
+                String::new()
+            } else {
+                chunks.text(&text)
+            };
+            events.push_str(&chunks.end(&end));
+            response::events().map(|_| Body::from(events))
+        }
+        (end, _) => response::error(&failure::of(&end, keyed)),
+    }
+}

@@ -1,0 +1,92 @@
+//! What the handlers share; each takes the parts that it uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use parking_lot::Mutex;
+use relay_clock::Clock;
+use relay_runner::{Health, Shutdown};
+use relay_schemas::Service;
+
+use crate::admission::admit::Admission;
+use crate::admission::refusals::Refusals;
+use crate::canonical::Defaults;
+use crate::cluster::models::Models;
+use crate::metrics::Metrics;
+
+/// The parts of all handlers.
+#[derive(Clone, FromRef)]
+pub struct App {
+    /// The way in.
+    pub admission: Arc<Admission>,
+    /// Records of refusals.
+    pub refusals: Arc<Refusals>,
+    /// What a body means that leaves something out.
+    pub defaults: Arc<Defaults>,
+    /// Bounds of a body.
+    pub bodies: Bodies,
+    /// Bounds of a deadline.
+    pub deadlines: Deadlines,
+    /// Bounds of a silence.
+    pub keep_alive: KeepAlive,
+    /// What is counted of exchanges.
+    pub counted: Counted,
+    /// The models that are there.
+    pub catalogue: Catalogue,
+    /// What probes ask for.
+    pub probed: Probed,
+}
+
+/// How large a body may be, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies {
+    /// Largest body, bytes.
+    pub most_bytes: usize,
+    /// Longest time for it.
+    pub timeout: Duration,
+}
+
+/// The deadlines that a call may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Of a call that sets none, milliseconds.
+    pub default_ms: i64,
+    /// The longest, milliseconds.
+    pub longest_ms: i64,
+}
+
+/// Silence after which a stream gets a comment.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepAlive(pub Duration);
+
+/// What exchanges are counted by.
+#[derive(Clone)]
+pub struct Counted {
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// For crash points.
+    pub service: Service,
+    /// For durations.
+    pub clock: Clock,
+}
+
+/// The models that are there now.
+#[derive(Clone)]
+pub struct Catalogue {
+    /// As the workers tell.
+    pub models: Arc<Mutex<Models>>,
+    /// Which workers are live.
+    pub clock: Clock,
+}
+
+/// What probes and operators ask for.
+#[derive(Clone)]
+pub struct Probed {
+    /// What is missing.
+    pub health: Health,
+    /// Whether the process ends.
+    pub shutdown: Shutdown,
+    /// The metrics of the process, unless they are switched off.
+    pub metrics: Option<prometheus::Registry>,
+}
