@@ -11,6 +11,16 @@ pub enum Prompt {
     Text(String),
 }
 
+impl Prompt {
+    /// Everything in it that a client wrote.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Chat(messages) => messages.iter().flat_map(Message::texts).collect(),
+            Self::Text(text) => vec![text],
+        }
+    }
+}
+
 /// One message of a conversation; several text parts are one text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
@@ -21,6 +31,14 @@ pub struct Message {
     /// Who said it, where several share a role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl Message {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [self.role.as_str(), self.content.as_str()]
+            .into_iter()
+            .chain(self.name.as_deref())
+    }
 }
 
 #[derive(Deserialize)]

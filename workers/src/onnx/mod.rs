@@ -1,17 +1,17 @@
 //! Models that run here, on ONNX Runtime.
 //!
 //! `files`, `text` and `session` read a model's folder; `engine` is the thread that runs it, `sequence` one answer on its way;
-//! `sampling`, `stop`, `detokenize`, `template` and `strftime` are pure.
+//! `sampling`, `stop`, `detokenize`, `template` and `plain` are pure.
 
 mod detokenize;
 mod engine;
 mod files;
 mod library;
+mod plain;
 mod sampling;
 mod sequence;
 mod session;
 mod stop;
-mod strftime;
 mod template;
 mod text;
 

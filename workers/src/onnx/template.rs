@@ -1,11 +1,14 @@
 //! Chat templates as `transformers` renders them: Jinja, with the functions, methods and whitespace rules they rely on.
 
+use jiff::Timestamp;
+use jiff::fmt::strtime::{BrokenDownTime, Config};
+use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, State, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use relay_schemas::TimestampMs;
 
-use super::strftime::strftime;
 use crate::prompt::Message;
 
 /// A model's compiled template.
@@ -130,121 +133,33 @@ impl serde_json::ser::Formatter for PythonStyle {
     }
 }
 
-/// The methods of Python's `str` and `dict` that templates call.
-fn python_method(_: &mut State<'_, '_>, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    let unknown = || Error::from(ErrorKind::UnknownMethod);
-    if let Some(text) = value.as_str() {
-        return text_method(text, method, args).ok_or_else(unknown);
-    }
-    if value.kind() == ValueKind::Map {
-        return map_method(value, method, args)?.ok_or_else(unknown);
-    }
-    Err(unknown())
-}
-
-fn text_method(text: &str, method: &str, args: &[Value]) -> Option<Value> {
-    let text_arg = |at: usize| args.get(at).and_then(Value::as_str);
-    let set = text_arg(0).map(|set| set.chars().collect::<Vec<char>>());
-    let strips = |c: char| set.as_ref().map_or(c.is_whitespace(), |set| set.contains(&c));
-    Some(match method {
-        "strip" => text.trim_matches(strips).into(),
-        "lstrip" => text.trim_start_matches(strips).into(),
-        "rstrip" => text.trim_end_matches(strips).into(),
-        "upper" => text.to_uppercase().into(),
-        "lower" => text.to_lowercase().into(),
-        "title" => title(text).into(),
-        "capitalize" => {
-            let mut chars = text.chars();
-            let first: String = chars
-                .next()
-                .map(|c| c.to_uppercase().collect())
-                .unwrap_or_default();
-            (first + &chars.as_str().to_lowercase()).into()
-        }
-        "startswith" => any_of(args, |prefix| text.starts_with(prefix))?.into(),
-        "endswith" => any_of(args, |suffix| text.ends_with(suffix))?.into(),
-        "replace" => {
-            let most = args.get(2).and_then(Value::as_usize).unwrap_or(usize::MAX);
-            text.replacen(text_arg(0)?, text_arg(1)?, most).into()
-        }
-        "split" => {
-            let most = args
-                .get(1)
-                .and_then(Value::as_usize)
-                .map_or(usize::MAX, |most| most.saturating_add(1));
-            let parts: Vec<Value> = match text_arg(0) {
-                Some(separator) => text.splitn(most, separator).map(Value::from).collect(),
-                None => text.split_whitespace().map(Value::from).collect(),
-            };
-            parts.into()
-        }
-        "splitlines" => text.lines().map(Value::from).collect::<Vec<_>>().into(),
-        "find" => {
-            let found = text.find(text_arg(0)?).map(|at| text[..at].chars().count());
-            found.map_or(-1, |at| at as i64).into()
-        }
-        "count" => text.matches(text_arg(0)?).count().into(),
-        "removeprefix" => text.strip_prefix(text_arg(0)?).unwrap_or(text).into(),
-        "removesuffix" => text.strip_suffix(text_arg(0)?).unwrap_or(text).into(),
-        "isdigit" => (!text.is_empty() && text.chars().all(char::is_numeric)).into(),
-        "isspace" => (!text.is_empty() && text.chars().all(char::is_whitespace)).into(),
-        _ => return None,
-    })
-}
-
-/// Python takes one text, or a tuple of them.
-fn any_of(args: &[Value], holds: impl Fn(&str) -> bool) -> Option<bool> {
-    let first = args.first()?;
-    if let Some(text) = first.as_str() {
-        return Some(holds(text));
-    }
-    Some(
-        first
-            .try_iter()
-            .ok()?
-            .any(|item| item.as_str().is_some_and(&holds)),
-    )
-}
-
-fn title(text: &str) -> String {
-    let mut start = true;
-    let mut titled = String::with_capacity(text.len());
-    for c in text.chars() {
-        if start {
-            titled.extend(c.to_uppercase());
+/// The methods of Python's types that templates call: the library's, and the two that it lacks.
+fn python_method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    let affix = || args.first().and_then(Value::as_str);
+    if let (Some(text), "removeprefix" | "removesuffix", Some(affix)) = (value.as_str(), method, affix()) {
+        let rest = if method == "removeprefix" {
+            text.strip_prefix(affix)
         } else {
-            titled.extend(c.to_lowercase());
-        }
-        start = !c.is_alphabetic();
+            text.strip_suffix(affix)
+        };
+        return Ok(rest.unwrap_or(text).into());
     }
-    titled
+    unknown_method_callback(state, value, method, args)
 }
 
-fn map_method(map: &Value, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
-    let keys = || map.try_iter().map(Iterator::collect::<Vec<Value>>);
-    Ok(Some(match method {
-        "keys" => keys()?.into(),
-        "values" => keys()?
-            .iter()
-            .map(|key| map.get_item(key))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
-        "items" => {
-            let pair = |key: Value| Ok(Value::from(vec![key.clone(), map.get_item(&key)?]));
-            keys()?
-                .into_iter()
-                .map(pair)
-                .collect::<Result<Vec<_>, Error>>()?
-                .into()
-        }
-        "get" => {
-            let Some(key) = args.first() else { return Ok(None) };
-            let found = map.get_item(key)?;
-            let default = || args.get(1).cloned().unwrap_or_else(|| ().into());
-            if found.is_undefined() { default() } else { found }
-        }
-        _ => return Ok(None),
-    }))
+/// What `datetime.now().strftime(format)` gives, in UTC. What a format asks for and no calendar has stays as it stands.
+fn strftime(format: &str, now: TimestampMs) -> String {
+    let Ok(now) = Timestamp::from_millisecond(now.0) else {
+        return format.to_owned();
+    };
+    let now = BrokenDownTime::from(&now.to_zoned_datetime(TimeZone::UTC));
+    now.to_string_with_config(&Config::new().lenient(true), format)
+        .unwrap_or_else(|_| format.to_owned())
 }
 
 #[cfg(test)]
@@ -305,6 +220,24 @@ mod tests {
             ),
             ("{{ messages[1:] | length }}{{ messages[0] is mapping }}", "0True"),
             ("{{ 'hello world'.title() }}{{ 'a-b'.find('b') }}", "Hello World2"),
+            (
+                "{{ 'a b  c'.split() | join('|') }}{{ 'a.b.c'.split('.', 1)[1] }}",
+                "a|b|cb.c",
+            ),
+            (
+                "{{ 'aBC'.capitalize() }}{{ 'a\nb'.splitlines() | length }}",
+                "Abc2",
+            ),
+            ("{{ 'x1'.removeprefix('x') }}{{ 'x1'.removesuffix('1') }}", "1x"),
+            (
+                "{{ 'aXa'.lower().count('a') }}{{ '12'.isdigit() }}{{ ' '.isspace() }}",
+                "2TrueTrue",
+            ),
+            ("{{ 'x' if 'ab'.endswith(('c', 'b')) else 'y' }}", "x"),
+            (
+                "{% for key in messages[0].keys() %}{{ key }};{% endfor %}{{ messages[0].values() | length }}",
+                "role;content;2",
+            ),
         ];
         for (source, expected) in cases {
             assert_eq!(
@@ -312,6 +245,24 @@ mod tests {
                 Ok(expected),
                 "{source}"
             );
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (0, "%Y-%m-%d %H:%M:%S %a", "1970-01-01 00:00:00 Thu"),
+            (951_782_400_000, "%d %B %Y", "29 February 2000"),
+            (
+                1_795_250_743_999,
+                "%A, %e %b %y %I:%M %p",
+                "Saturday, 21 Nov 26 08:45 AM",
+            ),
+            (-1, "%Y-%m-%d %H:%M:%S", "1969-12-31 23:59:59"),
+            (43_200_000, "%I %p 100%% %! %-d %", "12 PM 100% %! 1 %"),
+        ];
+        for (ms, format, expected) in cases {
+            assert_eq!(strftime(format, TimestampMs(ms)), expected);
         }
     }
 

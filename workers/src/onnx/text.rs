@@ -7,13 +7,15 @@ use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use super::files::{LoadError, ModelConfig, TokenIds, read_json};
+use super::plain::{Author, ControlTokens, Pen};
 use super::template::ChatTemplate;
-use crate::prompt::{Prompt, TRANSCRIPT_STOP, transcript};
+use crate::prompt::{Message, Prompt, TRANSCRIPT_STOP, transcript};
 
 /// Everything about a model but its weights.
 pub struct TextSide {
-    tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
+    pub(super) tokenizer: Tokenizer,
+    controls: ControlTokens,
+    pub(super) template: Option<ChatTemplate>,
     /// Tokens that end an answer.
     pub ends: Vec<u32>,
     /// Most tokens of prompt and answer together.
@@ -95,13 +97,16 @@ impl TextSide {
         ends.sort_unstable();
         ends.dedup();
 
-        let template = match template_source(folder, tokenizer_config.chat_template)? {
-            Some(source) => Some(
-                ChatTemplate::compile(&source, &bos, &eos)
-                    .map_err(|error| LoadError::file(folder, format!("the chat template: {error}")))?,
-            ),
-            None => None,
-        };
+        let source = template_source(folder, tokenizer_config.chat_template)?;
+        let template = source
+            .as_ref()
+            .map(|source| ChatTemplate::compile(source, &bos, &eos))
+            .transpose()
+            .map_err(|error| LoadError::file(folder, format!("the chat template: {error}")))?;
+        let named = ends.iter().filter_map(|id| tokenizer.id_to_token(*id));
+        let named: Vec<String> = named.chain([bos, eos]).collect();
+        let controls = ControlTokens::of(&tokenizer, &named, source.as_deref())
+            .map_err(|error| LoadError::file(&path, error))?;
         // `model_max_length` is 1e30 where nobody set it.
         let from_tokenizer = tokenizer_config
             .model_max_length
@@ -110,6 +115,7 @@ impl TextSide {
         let context = max_context.or(context).unwrap_or(DEFAULT_CONTEXT);
         Ok(Self {
             tokenizer,
+            controls,
             template,
             ends,
             context,
@@ -118,24 +124,42 @@ impl TextSide {
 
     /// The prompt's tokens. Errors say nothing of the prompt.
     pub fn encode(&self, prompt: &Prompt, now: TimestampMs) -> Result<Encoded, String> {
+        let mut pen = self.controls.pen(&self.tokenizer, &prompt.texts())?;
         // A rendered conversation holds its special tokens already, as `transformers` has it.
         let (text, add_special, stop) = match (prompt, &self.template) {
-            (Prompt::Chat(messages), Some(template)) => (template.render(messages, now)?, false, None),
-            (Prompt::Chat(messages), None) => (transcript(messages), true, Some(TRANSCRIPT_STOP)),
-            (Prompt::Text(text), _) => (text.clone(), true, None),
+            (Prompt::Chat(messages), Some(template)) => {
+                let messages: Vec<Message> =
+                    messages.iter().map(|message| write(message, &mut pen)).collect();
+                (template.render(&messages, now)?, false, None)
+            }
+            (Prompt::Chat(messages), None) => {
+                let transcript = transcript(messages);
+                (pen.write(&transcript, Author::Other), true, Some(TRANSCRIPT_STOP))
+            }
+            (Prompt::Text(text), _) => (pen.write(text, Author::Other), true, None),
         };
-        let encoding = self.tokenizer.encode_fast(text, add_special);
-        let encoding = encoding.map_err(|_| "the prompt cannot be tokenized".to_owned())?;
-        Ok(Encoded {
-            tokens: encoding.get_ids().to_vec(),
-            stop,
-        })
+        let tokens = pen.tokenize(&text, add_special);
+        let tokens = tokens.map_err(|_| "the prompt cannot be tokenized".to_owned())?;
+        Ok(Encoded { tokens, stop })
     }
 
     /// The text of `tokens`, without special tokens.
     pub fn decode(&self, tokens: &[u32]) -> String {
         // The decoders that `tokenizers` ships fail on nothing but ids outside the vocabulary, which have no text.
         self.tokenizer.decode(tokens, true).unwrap_or_default()
+    }
+}
+
+fn write(message: &Message, pen: &mut Pen<'_>) -> Message {
+    let author = if message.role == "assistant" {
+        Author::Assistant
+    } else {
+        Author::Other
+    };
+    Message {
+        role: pen.write(&message.role, Author::Other),
+        content: pen.write(&message.content, author),
+        name: message.name.as_ref().map(|name| pen.write(name, Author::Other)),
     }
 }
 

@@ -67,8 +67,7 @@ impl RemoteModel {
     pub fn new(spec: RemoteSpec) -> Result<Self, String> {
         // reqwest wants a provider for the process; whoever came first has set the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = format!("{}/chat/completions", spec.base_url.expose());
-        let url = Url::parse(&url).map_err(|error| format!("base_url: {error}"))?;
+        let url = endpoint(spec.base_url.expose(), "chat/completions")?;
         let mut client = Client::builder()
             .default_headers(headers(&spec)?)
             .connect_timeout(spec.connect_timeout)
@@ -201,6 +200,16 @@ impl Backend for RemoteModel {
     }
 }
 
+/// Where `path` is served under `base`; a query of `base` stays behind it.
+fn endpoint(base: &str, path: &str) -> Result<Url, String> {
+    let mut url = Url::parse(base).map_err(|error| format!("base_url: {error}"))?;
+    url.path_segments_mut()
+        .map_err(|()| "base_url: is not an http or https address".to_owned())?
+        .pop_if_empty()
+        .extend(path.split('/'));
+    Ok(url)
+}
+
 fn headers(spec: &RemoteSpec) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -302,6 +311,26 @@ fn finished(answer: Answer) -> Result<Finished, Failed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_of_the_base_url_stays_behind_the_path() {
+        let cases = [
+            ("http://h/v1", "http://h/v1/chat/completions"),
+            ("http://h/v1/", "http://h/v1/chat/completions"),
+            ("http://h", "http://h/chat/completions"),
+            (
+                "https://h/deployments/x?api-version=2024-10-21&b=c%20d",
+                "https://h/deployments/x/chat/completions?api-version=2024-10-21&b=c%20d",
+            ),
+            ("https://h/v1/?k=/", "https://h/v1/chat/completions?k=/"),
+        ];
+        for (base, expected) in cases {
+            assert_eq!(
+                endpoint(base, "chat/completions").map(String::from).as_deref(),
+                Ok(expected)
+            );
+        }
+    }
 
     #[test]
     fn statuses_become_codes_and_only_passing_ones_are_tried_again() {
