@@ -1,6 +1,6 @@
 //! One configuration shape, composed of the services' own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use relay_bus::topics::Manifest;
@@ -77,7 +77,7 @@ impl Default for Config {
 /// Defaults, then the file, then the environment, then the flags.
 pub fn load(settings: &Settings) -> anyhow::Result<Config> {
     let mut config = match &settings.config {
-        Some(path) => parse(path)?,
+        Some(path) => relay_settings::read_file::<Option<Config>>(path)?.unwrap_or_default(),
         None => Config::default(),
     };
     environment::apply(&mut config, |name| std::env::var(name).ok())?;
@@ -85,15 +85,13 @@ pub fn load(settings: &Settings) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn parse(path: &Path) -> anyhow::Result<Config> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse_text(&text, |name| std::env::var(name).ok()).with_context(|| path.display().to_string())
-}
-
 /// A file's text; an empty one means the defaults.
-pub(crate) fn parse_text(text: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
-    let text = environment::expand(text, var)?;
-    let config: Option<Config> = serde_yaml_ng::from_str(&text)?;
+#[cfg(test)]
+pub(crate) fn parse_text(
+    text: &str,
+    var: impl Fn(&str) -> Option<String>,
+) -> Result<Config, relay_settings::Mistake> {
+    let config: Option<Config> = relay_settings::Document::parse(text)?.expanded(var)?.read()?;
     Ok(config.unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! Settings from the environment, under the names that older gateways use, and `${NAME}` in configuration files.
+//! Settings from the environment, under the names that older gateways use.
 
 use anyhow::{Context, bail};
 
@@ -44,42 +44,6 @@ fn flag(name: &str, text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Replaces `${NAME}` by the variable, so that secrets and addresses stay out of files. `${NAME:-default}` has a default.
-pub fn expand(text: &str, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<String> {
-    let mut expanded = String::with_capacity(text.len());
-    for (number, line) in text.lines().enumerate() {
-        // Comments may show ${NAME} without meaning it.
-        let (code, comment) = comment(line).map_or((line, ""), |at| line.split_at(at));
-        let mut rest = code;
-        while let Some(start) = rest.find("${") {
-            let end = rest[start..]
-                .find('}')
-                .with_context(|| format!("line {}: `${{` without `}}`", number + 1))?;
-            let inside = &rest[start + 2..start + end];
-            let (name, default) = inside
-                .split_once(":-")
-                .map_or((inside, None), |(name, value)| (name, Some(value)));
-            let value = var(name).or(default.map(str::to_owned)).with_context(|| {
-                format!("line {}: the environment variable {name} is not set", number + 1)
-            })?;
-            expanded.push_str(&rest[..start]);
-            expanded.push_str(&value);
-            rest = &rest[start + end + 1..];
-        }
-        expanded.push_str(rest);
-        expanded.push_str(comment);
-        expanded.push('\n');
-    }
-    Ok(expanded)
-}
-
-/// Where a line's comment begins: at a `#` that opens the line or follows a blank, as YAML has it. Passwords may hold a `#`.
-fn comment(line: &str) -> Option<usize> {
-    line.match_indices('#')
-        .map(|(at, _)| at)
-        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace))
-}
-
 #[cfg(test)]
 mod tests {
     use relay_workers::models::Device;
@@ -89,29 +53,6 @@ mod tests {
 
     fn only(name: &'static str, value: &'static str) -> impl Fn(&str) -> Option<String> {
         move |asked| (asked == name).then(|| value.to_owned())
-    }
-
-    #[test]
-    fn variables_are_replaced_outside_comments() {
-        let expanded = expand("url: ${URL} # like ${OTHER}\n", only("URL", "nats://x")).expect("URL is set");
-        assert_eq!(expanded, "url: nats://x # like ${OTHER}\n");
-        assert_eq!(
-            expand("url: a#b${URL}", only("URL", "c")).expect("URL is set"),
-            "url: a#bc\n"
-        );
-        assert_eq!(
-            expand("a: ${A:-1}\n", only("B", "")).expect("it has a default"),
-            "a: 1\n"
-        );
-    }
-
-    #[test]
-    fn a_missing_variable_is_named_with_its_line() {
-        let error = expand("a: 1\nb: ${MISSING}\n", only("X", "")).expect_err("MISSING is not set");
-        assert_eq!(
-            error.to_string(),
-            "line 2: the environment variable MISSING is not set"
-        );
     }
 
     /// What the file says stands where the environment says nothing.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 /// The log seam.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename = "kind", rename_all = "snake_case")]
 pub enum BusConfig {
     /// In this process, under the data folder.
     Embedded(EmbeddedOptions),
@@ -23,7 +23,7 @@ pub enum BusConfig {
 
 /// The reply and control seam.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename = "kind", rename_all = "snake_case")]
 pub enum ControlConfig {
     /// In this process.
     InProcess(InProcessOptions),
@@ -33,7 +33,7 @@ pub enum ControlConfig {
 
 /// The table seam.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename = "kind", rename_all = "snake_case")]
 pub enum StoreConfig {
     /// A file under the data folder.
     #[default]

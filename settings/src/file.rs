@@ -1,0 +1,60 @@
+//! Files on disk.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::mistake::Mistake;
+use crate::parse::Document;
+
+/// Why a file is not used. Reads `relay.yaml:12:5: ingress.port: …`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// It says what it must not.
+    #[error("{path}:{mistake}")]
+    Wrong {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        mistake: Box<Mistake>,
+    },
+}
+
+impl FileError {
+    /// A mistake of the file at `path`.
+    pub fn wrong(path: &Path, mistake: Mistake) -> Self {
+        Self::Wrong {
+            path: path.display().to_string(),
+            mistake: Box::new(mistake),
+        }
+    }
+}
+
+/// The text of the file at `path`, without its byte order mark.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let text = std::fs::read_to_string(path).map_err(|error| FileError::Unreadable {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// What the file at `path` says, with its variables taken from the environment.
+pub fn read_file<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let text = read_text(path)?;
+    Document::parse(&text)
+        .and_then(|document| document.expanded(|name| std::env::var(name).ok()))
+        .and_then(|document| document.read())
+        .map_err(|mistake| FileError::wrong(path, mistake))
+}

@@ -1,0 +1,77 @@
+//! What to say of a key that is not known: its new spelling, or the nearest one that is.
+
+use crate::node::Node;
+use crate::size::ByteSize;
+
+/// Problem and remedy.
+pub(crate) fn unknown(key: &str, value: &Node, known: &[&str]) -> (String, String) {
+    if let Some((spelt, value)) = respelt(key, value, known) {
+        let value = value.unwrap_or_else(|| "…".to_owned());
+        let now = match spelt {
+            Respelt::Key(name) => format!("{name}: {value}"),
+            Respelt::Group(group, name) => format!("{group}: {{{name}: {value}}}"),
+        };
+        return (format!("`{key}` is spelled `{now}` now"), String::new());
+    }
+    let problem = "is not a key here".to_owned();
+    if let Some(near) = nearest(key, known) {
+        return (problem, format!("did you mean `{near}`?"));
+    }
+    match known {
+        [] => (problem, "there are none".to_owned()),
+        known => (problem, format!("use one of: {}", known.join(", "))),
+    }
+}
+
+/// The known word that is nearest, if it is near.
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let far = (word.chars().count() / 3).clamp(1, 4);
+    let distances = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate));
+    let (distance, near) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= far).then_some(near)
+}
+
+enum Respelt<'k> {
+    Key(&'k str),
+    /// Inside of a group that is known.
+    Group(&'k str, &'k str),
+}
+
+/// Units used to stand in the key (`grace_ms: 20000`); now they stand in the value (`grace: 20s`).
+fn respelt<'k>(key: &'k str, value: &Node, known: &[&'k str]) -> Option<(Respelt<'k>, Option<String>)> {
+    type Spell = fn(u64) -> String;
+    let suffixes: [(&str, Spell); 5] = [
+        ("_ms", duration),
+        ("_seconds", |seconds| duration(seconds.saturating_mul(1_000))),
+        ("_hours", |hours| duration(hours.saturating_mul(3_600_000))),
+        ("_days", |days| duration(days.saturating_mul(86_400_000))),
+        ("_bytes", |bytes| ByteSize::b(bytes).to_string()),
+    ];
+    let (base, spell) = suffixes
+        .into_iter()
+        .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))?;
+    let find = |name: &str| known.iter().find(|candidate| **candidate == name).copied();
+    let group = || {
+        let mut cuts = base
+            .rmatch_indices('_')
+            .map(|(at, _)| (&base[..at], &base[at + 1..]));
+        cuts.find_map(|(group, name)| Some(Respelt::Group(find(group)?, name)))
+    };
+    let now = find(base).map(Respelt::Key).or_else(group)?;
+    let number = value.scalar().filter(|scalar| scalar.written.is_none());
+    Some((now, number.and_then(|scalar| scalar.text.parse().ok()).map(spell)))
+}
+
+/// In the largest unit that divides it.
+fn duration(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let exact = units
+        .into_iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    match exact {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}

@@ -1,0 +1,209 @@
+//! From YAML to the tree.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde::de::DeserializeOwned;
+
+use crate::expand;
+use crate::mistake::{Mark, Mistake};
+use crate::node::{Node, Path, Scalar, Value};
+use crate::read;
+
+/// Most values of a file, those that aliases repeat included: a few lines of aliases could name billions.
+const MOST_NODES: usize = 200_000;
+
+/// A file's tree.
+#[derive(Debug, Clone)]
+pub struct Document {
+    root: Node,
+}
+
+impl Document {
+    /// Parses `text`, which may begin with a byte order mark.
+    ///
+    /// # Errors
+    /// What is no YAML, a key that stands twice, and what such files have no use for: tags, a second document.
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut builder = Builder::default();
+        for event in Parser::new_from_str(text) {
+            let (event, span) = event.map_err(|error| {
+                let at = *error.marker();
+                Mistake::new(mark(at), "", error.info(), "")
+            })?;
+            builder.take(event, &span)?;
+        }
+        let root = builder.root.unwrap_or(Node {
+            mark: Mark { line: 1, column: 1 },
+            value: Value::Scalar(Scalar {
+                text: String::new(),
+                plain: true,
+                written: None,
+            }),
+        });
+        Ok(Self { root })
+    }
+
+    /// Replaces `${NAME}` and `${NAME:-default}` in every value by what `var` gives; `$${` stands for `${`.
+    ///
+    /// # Errors
+    /// A variable that is not set and has no default, and what is no reference.
+    pub fn expanded(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, Mistake> {
+        expand::node(&mut self.root, &Path::Root, &var)?;
+        Ok(self)
+    }
+
+    /// What the file says, as a `T`.
+    ///
+    /// # Errors
+    /// The first thing that `T` refuses.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+        read::read(&self.root)
+    }
+}
+
+fn mark(marker: granit_parser::Marker) -> Mark {
+    Mark {
+        line: marker.line().max(1),
+        column: marker.col() + 1,
+    }
+}
+
+/// A list or mapping that is not yet at its end.
+struct Open {
+    mark: Mark,
+    anchor: usize,
+    inside: Inside,
+}
+
+enum Inside {
+    List(Vec<Node>),
+    /// With the key whose value comes next.
+    Map(Vec<(Node, Node)>, Option<Node>),
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Mistake> {
+        let mark = mark(span.start);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                untagged(tag.is_some(), mark)?;
+                let plain = style == ScalarStyle::Plain;
+                // The parser hands out `~` where nothing was written.
+                let nothing = plain && span.start == span.end;
+                let text = if nothing { String::new() } else { text.into_owned() };
+                let written = None;
+                let value = Value::Scalar(Scalar { text, plain, written });
+                self.put(Node { mark, value }, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                untagged(tag.is_some(), mark)?;
+                let inside = Inside::List(Vec::new());
+                self.open.push(Open { mark, anchor, inside });
+                Ok(())
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                untagged(tag.is_some(), mark)?;
+                let inside = Inside::Map(Vec::new(), None);
+                self.open.push(Open { mark, anchor, inside });
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(open) = self.open.pop() else {
+                    return Ok(());
+                };
+                let value = match open.inside {
+                    Inside::List(items) => Value::List(items),
+                    Inside::Map(entries, _) => Value::Map(entries),
+                };
+                let mark = open.mark;
+                self.put(Node { mark, value }, open.anchor)
+            }
+            Event::Alias(anchor) => {
+                let node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
+                    Mistake::new(
+                        mark,
+                        "",
+                        "an alias stands inside of what it repeats",
+                        "write it out",
+                    )
+                })?;
+                self.put(node, 0)
+            }
+            Event::DocumentStart(..) if self.root.is_some() => {
+                Err(Mistake::new(mark, "", "a second document begins", "keep one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&mut self, node: Node, anchor: usize) -> Result<(), Mistake> {
+        self.nodes += size(&node);
+        if self.nodes > MOST_NODES {
+            return Err(Mistake::new(
+                node.mark,
+                "",
+                "the file holds too much",
+                "repeat less by aliases",
+            ));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.open.last_mut().map(|open| &mut open.inside) {
+            None => self.root = Some(node),
+            Some(Inside::List(items)) => items.push(node),
+            Some(Inside::Map(entries, key @ None)) => *key = Some(checked_key(entries, node)?),
+            Some(Inside::Map(entries, key)) => entries.extend(key.take().map(|key| (key, node))),
+        }
+        Ok(())
+    }
+}
+
+/// Aliases are counted by what they repeat; what is put into something is counted with it once more, which is no matter.
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar(_) => 1,
+        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Map(entries) => 1 + entries.iter().map(|(_, value)| 1 + size(value)).sum::<usize>(),
+    }
+}
+
+fn untagged(tagged: bool, mark: Mark) -> Result<(), Mistake> {
+    if tagged {
+        return Err(Mistake::new(
+            mark,
+            "",
+            "a tag stands here",
+            "leave it out; quotes make a value text",
+        ));
+    }
+    Ok(())
+}
+
+/// YAML readers keep the last of two equal keys in silence; ours does not.
+fn checked_key(entries: &[(Node, Node)], key: Node) -> Result<Node, Mistake> {
+    let Some(scalar) = key.scalar() else {
+        return Err(Mistake::new(
+            key.mark,
+            "",
+            format!("{} stands where a key is needed", key.kind()),
+            "",
+        ));
+    };
+    let name = &scalar.text;
+    if let Some((first, _)) = entries.iter().find(|(known, _)| known.name() == name) {
+        let remedy = format!("the first is in line {}; keep one of them", first.mark.line);
+        return Err(Mistake::new(key.mark, name, "stands twice", remedy));
+    }
+    Ok(key)
+}

@@ -1,0 +1,122 @@
+//! A refusal on its way up, until the place of what was refused is known.
+
+use std::fmt;
+
+use serde::de::{self, Expected, Unexpected};
+
+use super::Reader;
+use crate::keys;
+use crate::mistake::Mistake;
+use crate::node::{Node, Path};
+
+/// A refusal.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// With its place.
+    Placed(Box<Mistake>),
+    /// A problem of the value that is being read, and how to mend it.
+    Value(String, &'static str),
+    /// A key that its mapping does not know, and those that it knows.
+    Key(String, &'static [&'static str]),
+}
+
+impl From<Mistake> for Fault {
+    fn from(mistake: Mistake) -> Self {
+        Self::Placed(Box::new(mistake))
+    }
+}
+
+impl Fault {
+    /// The refusal of the value at `reader`, unless it has a place already.
+    pub(super) fn placed(self, reader: Reader<'_, '_>) -> Mistake {
+        let (problem, remedy) = match self {
+            Self::Placed(mistake) => return *mistake,
+            Self::Value(problem, remedy) => (problem, remedy),
+            Self::Key(key, _) => (format!("`{key}` is not a key here"), ""),
+        };
+        // A refusal may quote what it refuses; what a variable holds may be a secret.
+        let problem = match reader.node.scalar() {
+            Some(scalar) if scalar.written.is_some() && !scalar.text.is_empty() => {
+                problem.replace(&scalar.text, scalar.shown())
+            }
+            _ => problem,
+        };
+        Mistake::new(reader.node.mark, reader.path.to_string(), problem, remedy)
+    }
+
+    /// The refusal of `key`, which stands before `value` in the mapping at `path`.
+    pub(super) fn of_key(self, key: &Node, value: &Node, path: &Path<'_>) -> Self {
+        let Self::Key(name, known) = self else { return self };
+        let (problem, remedy) = keys::unknown(&name, value, known);
+        let at = Path::Key(path, &name).to_string();
+        Self::from(Mistake {
+            known,
+            ..Mistake::new(key.mark, at, problem, remedy)
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Placed(mistake) => mistake.fmt(f),
+            Self::Value(problem, _) => f.write_str(problem),
+            Self::Key(key, _) => write!(f, "`{key}` is not a key here"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::Value(problem.to_string(), "")
+    }
+
+    fn invalid_type(given: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Value(
+            format!("is {given}, where {expected} is needed"),
+            remedy(expected),
+        )
+    }
+
+    fn invalid_value(given: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let given = match given {
+            Unexpected::Str(text) => format!("`{text}`"),
+            given => given.to_string(),
+        };
+        Self::Value(format!("{given} is not {expected}"), remedy(expected))
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::Value(format!("has {length} values, where {expected} is needed"), "")
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        let remedy = keys::nearest(variant, known).map_or_else(
+            || format!("use {}", super::one_of(known)),
+            |near| format!("did you mean `{near}`?"),
+        );
+        Self::Value(format!("`{variant}` is not known here; {remedy}"), "")
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Self::Key(key.to_owned(), known)
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self::Value(format!("`{key}` is missing"), "")
+    }
+
+    fn duplicate_field(key: &'static str) -> Self {
+        Self::Value(format!("`{key}` stands twice"), "keep one of them")
+    }
+}
+
+/// `humantime-serde` says what it wants, but not how to write it.
+fn remedy(expected: &dyn Expected) -> &'static str {
+    match expected.to_string().as_str() {
+        "a duration" => "write for example 250ms, 5s, 2m, 1h or 7d",
+        _ => "",
+    }
+}
