@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use relay_bus::topics::POLICIES;
-use relay_bus::{Bus, BusError, Partition, StartAt, decode};
+use relay_bus::{Bus, BusError, Partition, decode};
+use relay_runner::Stretch;
 use relay_schemas::{PolicyBody, Registry};
 
 use crate::policy::Policy;
@@ -15,19 +16,10 @@ pub async fn recorded_policies(
 ) -> Result<BTreeMap<String, Policy>, BusError> {
     let mut policies = BTreeMap::new();
     for number in 0..bus.partitions(POLICIES).await? {
-        let partition = Partition::new(POLICIES, number);
-        let range = bus.range(&partition).await?;
-        if range.low >= range.high {
-            continue;
-        }
-        let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
-        let mut next = range.low;
-        while next < range.high {
-            for record in reader.next().await? {
-                next = record.position.offset + 1;
-                if let Some(policy) = policy_in(schemas, &record) {
-                    policies.insert(policy.version().to_owned(), policy);
-                }
+        let mut recorded = Stretch::whole(bus, Partition::new(POLICIES, number)).await?;
+        while let Some(record) = recorded.next().await? {
+            if let Some(policy) = policy_in(schemas, &record) {
+                policies.insert(policy.version().to_owned(), policy);
             }
         }
     }

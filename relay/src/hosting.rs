@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use relay_control::Control;
-use relay_runner::{Identity, Runtime, Shutdown};
-use relay_schemas::{InstanceId, Registry, TimestampMs};
+use relay_runner::{Backoff, Identity, Runtime, Shutdown};
+use relay_schemas::{InstanceId, Registry};
 use relay_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -143,7 +143,7 @@ impl House {
                     .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
             "instance `{instance}`: use letters, digits, - and _ only"
         );
-        let epoch = TimestampMs::now().0;
+        let epoch = runtime.clock.now().0;
         Ok(Self {
             config,
             runtime,
@@ -210,13 +210,13 @@ impl House {
 
 /// Publishes this build's schemas and learns everybody's, as soon as the bus is there and for as long as it is.
 async fn follow_schemas(runtime: Runtime) {
-    const LONGEST: Duration = Duration::from_secs(2);
-    let mut pause = Duration::from_millis(100);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let learning = async {
         loop {
             let error = match announce_and_learn(&runtime).await {
                 Ok(()) => {
                     runtime.health.up("bus");
+                    backoff.reset();
                     match relay_runner::follow_schemas(&*runtime.bus, &runtime.schemas).await {
                         Ok(never) => match never {},
                         Err(error) => error,
@@ -225,8 +225,7 @@ async fn follow_schemas(runtime: Runtime) {
                 Err(error) => error,
             };
             runtime.health.down("bus", error.to_string());
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
+            backoff.wait().await;
         }
     };
     tokio::select! {

@@ -4,12 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
-use prometheus::{Encoder, TextEncoder};
-use relay_runner::Runtime;
+use relay_runner::{Runtime, ops_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -48,15 +43,7 @@ impl Ops {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("the operators' listener on {address} (`ops.port`, --admin-port)"))?;
-        let mut router = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz));
-        if config.metrics {
-            router = router.route("/metrics", get(metrics));
-        }
-        let router = router
-            .with_state(runtime.clone())
-            .merge(admin.unwrap_or_default());
+        let router = ops_router(runtime.clone(), config.metrics).merge(admin.unwrap_or_default());
         Ok(Self { listener, router })
     }
 
@@ -70,30 +57,5 @@ impl Ops {
         if let Err(error) = axum::serve(self.listener, self.router).await {
             tracing::error!(%error, "the operators' listener has ended");
         }
-    }
-}
-
-async fn readyz(State(runtime): State<Runtime>) -> Response {
-    let draining = runtime.shutdown.is_draining();
-    let ready = runtime.health.is_ready() && !draining;
-    let dependencies = runtime.health.told();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(serde_json::json!({ "ready": ready, "draining": draining, "dependencies": dependencies })),
-    )
-        .into_response()
-}
-
-async fn metrics(State(runtime): State<Runtime>) -> Response {
-    let encoder = TextEncoder::new();
-    let mut text = Vec::new();
-    match encoder.encode(&runtime.metrics.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

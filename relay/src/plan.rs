@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use relay_schemas::{Class, Request, RequestId, TenantId, TimestampMs};
+use relay_schemas::{Class, Request, RequestId, TenantId};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -14,7 +14,7 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let body = std::fs::read(&asked.request).with_context(|| format!("cannot read {path}"))?;
     let chat = relay_ingress::chat(&body, &config.ingress.defaults());
     let chat = chat.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.message))?;
-    let now = TimestampMs::now();
+    let now = relay_clock::Clock::system().now();
     let request = Request {
         request_id: RequestId::from("plan"),
         tenant: TenantId::new(&asked.tenant),

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use anyhow::Context;
 use relay_bus::topics::Manifest;
-use relay_bus::{Bus, Partition, Record, StartAt};
+use relay_bus::{Bus, Partition, Record};
+use relay_runner::{Stretch, refresh_schemas};
 use relay_schemas::{Outcome, Planned, Ready, Registry, Request, Work};
 
 use crate::cli::{ReadTopic, Topics};
@@ -56,21 +57,12 @@ async fn offsets(bus: &dyn Bus, topic: &str) -> anyhow::Result<()> {
 
 async fn print(bus: &dyn Bus, read: &ReadTopic) -> anyhow::Result<()> {
     let registry = Registry::default();
-    relay_runner::refresh_schemas(bus, &registry).await?;
+    refresh_schemas(bus, &registry).await?;
     let mut out = std::io::stdout().lock();
     for partition in 0..bus.partitions(&read.topic).await? {
-        let partition = Partition::new(&read.topic, partition);
-        let end = bus.range(&partition).await?;
-        if end.low == end.high {
-            continue;
-        }
-        let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
-        let mut next = end.low;
-        while next < end.high {
-            for record in reader.next().await? {
-                next = record.position.offset + 1;
-                writeln!(out, "{}", line(&record, &registry, read.content)).context("standard output")?;
-            }
+        let mut records = Stretch::whole(bus, Partition::new(&read.topic, partition)).await?;
+        while let Some(record) = records.next().await? {
+            writeln!(out, "{}", line(&record, &registry, read.content)).context("standard output")?;
         }
     }
     Ok(())

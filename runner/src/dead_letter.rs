@@ -5,10 +5,11 @@
 
 use bytes::Bytes;
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{DeadHeader, DeadLetter, Outcome, OutcomeStatus, Run, Service, TimestampMs, encode};
+use relay_schemas::{DeadHeader, DeadLetter, OutcomeStatus, Run, Service, TimestampMs, encode};
 
-use crate::Identity;
-use relay_bus::topics::{DEAD_LETTERS, OUTCOMES, PLANNED, REQUESTS};
+use crate::outcome::outcome_record;
+use crate::runtime::Identity;
+use relay_bus::topics::{DEAD_LETTERS, PLANNED, REQUESTS};
 use relay_bus::{Headers, Outgoing, Record, header};
 
 /// The code of an outcome that stands for a dead letter.
@@ -120,9 +121,7 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
     );
     let ending = Ending::because(OutcomeStatus::Failed, CODE, message);
     let outcome = end(Known::Headers(&request_id, &tenant), run, ending, now);
-    let value = encode::<Outcome>(&outcome);
-    let key = request_id.as_str().to_owned();
-    Some(Outgoing::keyed(OUTCOMES, key, carried(&record.headers), value))
+    Some(outcome_record(&outcome, carried(&record.headers)))
 }
 
 /// Whether a record of `topic` is one request on its way. (An outcome has ended already, a batch line has a result of its own: its stage's last words.)
@@ -142,7 +141,8 @@ fn carried(headers: &Headers) -> Headers {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::decode;
+    use relay_bus::topics::OUTCOMES;
+    use relay_schemas::{Outcome, decode};
 
     use super::*;
     use relay_bus::{Partition, Position};

@@ -5,6 +5,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+/// Names of what every service depends on, as `/readyz` shows them.
+pub mod dependency {
+    /// The log.
+    pub const BUS: &str = "bus";
+    /// The control seam.
+    pub const CONTROL: &str = "control";
+}
+
 /// A board on which each user of a dependency says how it finds it. Cheap to clone; keys are fixed names, so it is bounded.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<RwLock<BTreeMap<&'static str, Condition>>>);

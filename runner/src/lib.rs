@@ -1,25 +1,52 @@
 //! What hosts a service: the stage runner, and the small tools that every service shares and that exist once.
 //!
-//! Stands on the log (`relay-bus`) and on the rules of a request's life (`relay-lifecycle`); knows no service.
+//! Stands on the log (`relay-bus`), on the control seam (`relay-control`) and on the rules of a request's life
+//! (`relay-lifecycle`); knows no service.
+//!
+//! | to do | tool |
+//! |---|---|
+//! | decide about each record of a topic | [`Stage`], [`run_stage`] |
+//! | follow a topic from given offsets on | [`Tail`] |
+//! | read what a partition holds now | [`Stretch`] |
+//! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
+//! | ask the log until it answers | [`retry_forever`] |
+//! | wait between two tries | [`Backoff`] |
+//! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
+//! | end a request | [`outcome_record`], [`poisoned`] |
+//! | answer probes and Prometheus | [`ops_router`] |
 
 mod backoff;
 mod crash;
 mod dead_letter;
 mod health;
+mod listen;
+mod ops;
+mod outcome;
+mod recent;
+mod retry;
 mod runtime;
 mod schemas;
 mod shutdown;
 mod stage;
+mod stretch;
 mod superseded;
+mod tail;
 mod winners;
 
-pub use backoff::backoff;
+pub use backoff::{Backoff, backoff};
 pub use crash::crash_point;
 pub use dead_letter::poisoned;
-pub use health::Health;
+pub use health::{Health, dependency};
+pub use listen::{listen_forever, serve_forever};
+pub use ops::ops_router;
+pub use outcome::outcome_record;
+pub use recent::Recent;
+pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
+pub use stretch::Stretch;
 pub use superseded::superseded_counter;
+pub use tail::{Report, Tail, ends};
 pub use winners::{Standing, Winners};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use relay_schemas::{InstanceId, Registry, Run, Service};
 
-use crate::{Health, Shutdown};
+use crate::health::Health;
+use crate::shutdown::Shutdown;
 use relay_bus::Bus;
 use relay_clock::Clock;
 

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use relay_schemas::{Codec, DecodeError, Registry, SchemaBody, encode, hex};
-
 use relay_bus::topics::SCHEMAS;
 use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, StartAt};
+use relay_schemas::{Codec, DecodeError, Registry, SchemaBody, encode, hex};
+
+use crate::stretch::Stretch;
 
 /// The topic is small and compacted: whoever cannot read it by then has lost the bus.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -31,7 +32,10 @@ pub async fn announce_schemas(bus: &dyn Bus) -> Result<usize, BusError> {
 pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<(), BusError> {
     let read = async {
         for number in 0..bus.partitions(SCHEMAS).await? {
-            read_to_end(bus, registry, Partition::new(SCHEMAS, number)).await?;
+            let mut announced = Stretch::whole(bus, Partition::new(SCHEMAS, number)).await?;
+            while let Some(record) = announced.next().await? {
+                learn(registry, &record);
+            }
         }
         Ok(())
     };
@@ -53,22 +57,6 @@ pub async fn follow_schemas(bus: &dyn Bus, registry: &Registry) -> Result<Infall
             learn(registry, &record);
         }
     }
-}
-
-async fn read_to_end(bus: &dyn Bus, registry: &Registry, partition: Partition) -> Result<(), BusError> {
-    let range = bus.range(&partition).await?;
-    if range.low >= range.high {
-        return Ok(());
-    }
-    let mut reader = bus.read(vec![(partition, StartAt::Start)]).await?;
-    let mut next = range.low;
-    while next < range.high {
-        for record in reader.next().await? {
-            next = record.position.offset + 1;
-            learn(registry, &record);
-        }
-    }
-    Ok(())
 }
 
 fn learn(registry: &Registry, record: &Record) {

@@ -3,15 +3,18 @@
 //! Outcomes of one request lie in one partition. After a start or a takeover the memory is read back from the log, because
 //! restarts are just when second outcomes appear.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_schemas::{DecodeError, Outcome, Registry, RequestId};
+use relay_bus::{Bus, BusError, Partition, Position, decode};
+use relay_schemas::{DecodeError, Outcome, Registry, RequestId, TimestampMs};
 use tokio::sync::OnceCell;
 
-use crate::StageError;
-use relay_bus::{Bus, BusError, Partition, Position, StartAt, decode};
+use crate::recent::Recent;
+use crate::schemas::refresh_schemas;
+use crate::stage::StageError;
+use crate::stretch::Stretch;
 
 /// What an outcome is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,39 +25,22 @@ pub enum Standing {
     Superseded,
 }
 
-/// The newest winners of one partition, bounded.
+/// The newest winners of one partition, with the offset of each.
 #[derive(Debug)]
-struct Memory {
-    offsets: HashMap<RequestId, i64>,
-    order: VecDeque<RequestId>,
-    most: usize,
-}
+struct Memory(Recent<RequestId, i64>);
 
 impl Memory {
-    fn new(most: usize) -> Self {
-        Self {
-            offsets: HashMap::new(),
-            order: VecDeque::new(),
-            most: most.max(1),
-        }
-    }
-
     fn note(&mut self, request: &RequestId, offset: i64) -> Standing {
-        if let Some(winner) = self.offsets.get(request) {
-            return if *winner == offset {
+        // Kept by number alone: offsets serve as the time.
+        let now = TimestampMs(offset);
+        match self.0.get(request, now) {
+            Some(winner) if *winner != offset => Standing::Superseded,
+            Some(_) => Standing::Winner,
+            None => {
+                self.0.insert(request.clone(), offset, now);
                 Standing::Winner
-            } else {
-                Standing::Superseded
-            };
+            }
         }
-        if self.order.len() >= self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.offsets.remove(&oldest);
-        }
-        self.order.push_back(request.clone());
-        self.offsets.insert(request.clone(), offset);
-        Standing::Winner
     }
 }
 
@@ -114,33 +100,23 @@ impl Winners {
 
     /// What won just before `position`.
     async fn read_back(&self, position: &Position) -> Result<Mutex<Memory>, BusError> {
-        let mut memory = Memory::new(self.most);
+        let mut memory = Memory(Recent::new(self.most));
         let low = self.bus.range(&position.partition).await?.low;
         let window = i64::try_from(self.most).unwrap_or(i64::MAX);
-        let mut next = position.offset.saturating_sub(window).max(low);
-        if next >= position.offset {
-            return Ok(Mutex::new(memory));
-        }
-        let from = vec![(position.partition.clone(), StartAt::Offset(next))];
-        let mut reader = self.bus.read(from).await?;
+        let from = position.offset.saturating_sub(window).max(low);
+        let mut before =
+            Stretch::between(&*self.bus, position.partition.clone(), from, position.offset).await?;
         let mut refreshed = false;
-        while next < position.offset {
-            for record in reader.next().await? {
-                next = record.position.offset + 1;
-                // The record at `position` itself ends the reading, also where offsets have gaps.
-                if record.position.offset >= position.offset {
-                    break;
-                }
-                let mut outcome = decode::<Outcome>(&self.schemas, &record);
-                if matches!(outcome, Err(DecodeError::UnknownSchema(_))) && !refreshed {
-                    refreshed = true;
-                    crate::refresh_schemas(&*self.bus, &self.schemas).await?;
-                    outcome = decode(&self.schemas, &record);
-                }
-                // What cannot be decoded is no outcome.
-                if let Ok(outcome) = outcome {
-                    memory.note(&outcome.request_id, record.position.offset);
-                }
+        while let Some(record) = before.next().await? {
+            let mut outcome = decode::<Outcome>(&self.schemas, &record);
+            if matches!(outcome, Err(DecodeError::UnknownSchema(_))) && !refreshed {
+                refreshed = true;
+                refresh_schemas(&*self.bus, &self.schemas).await?;
+                outcome = decode(&self.schemas, &record);
+            }
+            // What cannot be decoded is no outcome.
+            if let Ok(outcome) = outcome {
+                memory.note(&outcome.request_id, record.position.offset);
             }
         }
         Ok(Mutex::new(memory))
@@ -163,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_first_outcome_wins_and_redelivery_does_not_change_it() {
-        let mut memory = Memory::new(10);
+        let mut memory = Memory(Recent::new(10));
         let request = RequestId::new("r");
         assert_eq!(memory.note(&request, 5), Standing::Winner);
         assert_eq!(memory.note(&request, 9), Standing::Superseded);
@@ -172,11 +148,11 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded_and_forgets_the_oldest() {
-        let mut memory = Memory::new(2);
+        let mut memory = Memory(Recent::new(2));
         for (offset, id) in ["a", "b", "c"].into_iter().enumerate() {
             memory.note(&RequestId::new(id), offset as i64);
         }
-        assert_eq!((memory.offsets.len(), memory.order.len()), (2, 2));
+        assert_eq!(memory.0.len(), 2);
         assert_eq!(memory.note(&RequestId::new("c"), 9), Standing::Superseded);
         assert_eq!(
             memory.note(&RequestId::new("a"), 10),

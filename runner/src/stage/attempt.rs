@@ -7,12 +7,15 @@ use futures::FutureExt;
 use relay_clock::Clock;
 
 use super::class::{Failure, Next, Tries, decide};
+use super::contract::Stage;
+use super::contract::Step;
 use super::lookup::Lookup;
 use super::metrics::Metrics;
+use super::options::StageOptions;
 use super::outages::{Outages, Waiting};
 use crate::backoff::backoff;
 use crate::dead_letter::Dead;
-use crate::{Stage, StageOptions, Step};
+use crate::health::dependency::BUS;
 use relay_bus::Record;
 
 /// What all records of a stage share.
@@ -104,7 +107,7 @@ impl<S: Stage> Attempts<S> {
         match self.lookup.look_up(fingerprint).await {
             Ok(()) => next,
             Err(error) => Next::Wait {
-                dependency: super::BUS,
+                dependency: BUS,
                 reason: error.to_string(),
             },
         }

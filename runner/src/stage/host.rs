@@ -13,11 +13,12 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, pending};
 use tokio::task::JoinSet;
 
-use super::RunnerError;
 use super::attempt::{Attempts, Settled};
+use super::contract::Stage;
+use super::error::RunnerError;
 use super::intake::{Came, Intake};
 use super::publisher::{Parcel, Publisher};
-use crate::{Shutdown, Stage};
+use crate::shutdown::Shutdown;
 
 /// A stage at work.
 pub(super) struct Host<S: Stage> {

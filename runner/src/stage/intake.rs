@@ -8,10 +8,13 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, pending};
 use relay_clock::Clock;
 
+use super::error::RunnerError;
+use super::options::StageOptions;
 use super::progress::Progress;
-use super::{BUS, RunnerError, StageOptions};
 use crate::backoff::backoff;
-use crate::{Health, Runtime};
+use crate::health::Health;
+use crate::health::dependency::BUS;
+use crate::runtime::Runtime;
 use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Record};
 
 /// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,

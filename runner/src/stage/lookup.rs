@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use relay_schemas::{Fingerprint, Registry};
 use tokio::sync::Mutex;
 
-use crate::{Runtime, refresh_schemas};
+use crate::runtime::Runtime;
+use crate::schemas::refresh_schemas;
 use relay_bus::{Bus, BusError};
 use relay_clock::Clock;
 

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::Health;
+use crate::health::Health;
 
 /// How many records wait for a dependency now.
 #[derive(Debug, Clone)]

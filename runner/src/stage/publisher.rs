@@ -4,12 +4,18 @@ use relay_clock::Clock;
 use std::sync::Arc;
 
 use super::attempt::{Settled, Verdict};
+use super::contract::Stage;
+use super::error::RunnerError;
 use super::metrics::Metrics;
+use super::options::StageOptions;
 use super::shrink::without_text;
-use super::{BUS, RunnerError, StageOptions};
 use crate::backoff::backoff;
+use crate::crash;
+use crate::crash::crash_point;
 use crate::dead_letter::{Dead, POISON, dead_letter};
-use crate::{Health, Identity, Stage, crash, crash_point};
+use crate::health::Health;
+use crate::health::dependency::BUS;
+use crate::runtime::Identity;
 use relay_bus::{Bus, BusError, Commit, Outgoing, Position, Record, header};
 
 /// What one record leads to.

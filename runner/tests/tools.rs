@@ -1,0 +1,193 @@
+//! The small tools, on the embedded log and the in-process control seam.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use relay_bus::topics::Manifest;
+use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
+use relay_control::{Control, InProcessControl, InProcessOptions, ask, send};
+use relay_runner::{
+    Backoff, Health, Runtime, Stretch, Tail, ends, listen_forever, ops_router, retry_forever, serve_forever,
+};
+use relay_schemas::{Cancel, WinnerAnswer, WinnerQuery};
+use tower::ServiceExt;
+
+const TOPIC: &str = "test.topic";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn log(folder: &std::path::Path) -> Arc<dyn Bus> {
+    let topics = format!("pools: [default]\ntopics: [{{ name: {TOPIC}, partitions: 2 }}]");
+    let manifest = Manifest::parse(&topics).unwrap();
+    Arc::new(EmbeddedBus::open(folder, &manifest, EmbeddedOptions::default()).unwrap())
+}
+
+async fn append(bus: &dyn Bus, partition: i32, texts: &[&'static str]) {
+    let record = |text: &&'static str| {
+        let partition = Partition::new(TOPIC, partition);
+        Outgoing::to_partition(&partition, Headers::default(), (*text).into())
+    };
+    bus.publish(texts.iter().map(record).collect(), Vec::new())
+        .await
+        .unwrap();
+}
+
+fn text(record: &relay_bus::Record) -> String {
+    String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap()
+}
+
+fn brief() -> Backoff {
+    Backoff::new(Duration::from_millis(1), Duration::from_millis(5))
+}
+
+#[tokio::test]
+async fn a_stretch_ends_where_the_partition_ended_when_it_was_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = log(folder.path());
+    append(&*bus, 0, &["a", "b", "c"]).await;
+    let mut whole = Stretch::whole(&*bus, Partition::new(TOPIC, 0)).await.unwrap();
+    append(&*bus, 0, &["later"]).await;
+    let mut texts = Vec::new();
+    while let Some(record) = whole.next().await.unwrap() {
+        texts.push(text(&record));
+    }
+    assert_eq!(texts, ["a", "b", "c"]);
+    let partition = Partition::new(TOPIC, 0);
+    let mut part = Stretch::between(&*bus, partition, 1, 2).await.unwrap();
+    assert_eq!(text(&part.next().await.unwrap().unwrap()), "b");
+    assert!(part.next().await.unwrap().is_none());
+    let mut empty = Stretch::whole(&*bus, Partition::new(TOPIC, 1)).await.unwrap();
+    assert!(empty.next().await.unwrap().is_none(), "nothing is waited for");
+}
+
+#[tokio::test]
+async fn a_tail_begins_at_the_ends_brings_what_comes_later_and_says_that_the_log_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = log(folder.path());
+    append(&*bus, 0, &["old"]).await;
+    let from = ends(&*bus, TOPIC).await.unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = reports.clone();
+    let report = Box::new(move |state: Result<(), &str>| told.lock().push(state.is_ok()));
+    let mut tail = Tail::open(bus.clone(), from, 4, brief(), report);
+    append(&*bus, 0, &["new"]).await;
+    append(&*bus, 1, &["other"]).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let records = tokio::time::timeout(PATIENCE, tail.next())
+            .await
+            .unwrap()
+            .unwrap();
+        seen.extend(records.iter().map(text));
+    }
+    seen.sort();
+    assert_eq!(seen, ["new", "other"]);
+    assert!(reports.lock().iter().all(|answers| *answers));
+    assert!(!reports.lock().is_empty());
+}
+
+#[tokio::test]
+async fn the_log_is_asked_until_it_answers_and_what_waiting_does_not_mend_ends_it() {
+    let health = Health::default();
+    let mut asked = 0;
+    let answer = retry_forever(&health, "bus", brief(), || {
+        asked += 1;
+        let answer = match asked {
+            1 => Err(BusError::Unavailable("away".to_owned())),
+            2 => Err(BusError::UnknownTopic("test".to_owned())),
+            _ => Ok(7),
+        };
+        async { answer }
+    });
+    assert_eq!(answer.await.unwrap(), 7);
+    assert!(health.is_ready());
+    let fatal = retry_forever(&health, "bus", brief(), || async {
+        Err::<(), _>(BusError::Fatal("broken".to_owned()))
+    });
+    assert!(matches!(fatal.await, Err(BusError::Fatal(_))));
+}
+
+#[tokio::test]
+async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() {
+    let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let taken = heard.clone();
+    let listening = tokio::spawn(listen_forever(
+        control.clone(),
+        "cancel".to_owned(),
+        move |cancel: Cancel| taken.lock().push(cancel.request_id.to_string()),
+    ));
+    let serving = tokio::spawn({
+        let control = control.clone();
+        async move {
+            let nothing = |_: WinnerQuery| async { Some(WinnerAnswer { outcome: None }) };
+            serve_forever(control, "who".to_owned(), None, nothing).await;
+        }
+    });
+    let cancel = Cancel {
+        request_id: "r".into(),
+        tenant: "acme".into(),
+        reason: "left".to_owned(),
+    };
+    let question = WinnerQuery {
+        request_id: "r".into(),
+    };
+    let reached = async {
+        while heard.lock().is_empty() {
+            send(&*control, "cancel", &cancel).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        loop {
+            let answer =
+                ask::<_, WinnerAnswer>(&*control, "who", &question, Duration::from_millis(200)).await;
+            if let Ok(answer) = answer {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    assert_eq!(answer.outcome, None);
+    assert_eq!(heard.lock()[0], "r");
+    listening.abort();
+    serving.abort();
+}
+
+#[tokio::test]
+async fn probes_are_told_what_is_missing_and_metrics_only_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new(log(folder.path()));
+    let get = |metrics: bool, path: &'static str| {
+        let router = ops_router(runtime.clone(), metrics);
+        async move {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = router.oneshot(request).await.unwrap();
+            let status = response.status();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+    };
+    runtime.health.down("bus", "no broker");
+    runtime.health.bypassed("redis", "refused");
+    let (status, body) = get(true, "/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains(r#""missing":{"bus":"no broker"}"#), "{body}");
+    runtime.health.up("bus");
+    let (status, body) = get(true, "/readyz").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        body.contains(r#""status":"ready""#) && body.contains("bypassed: refused"),
+        "{body}"
+    );
+    runtime.shutdown.drain();
+    let (status, body) = get(true, "/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains(r#""draining":true"#), "{body}");
+    assert_eq!(get(true, "/healthz").await.0, StatusCode::OK);
+    assert_eq!(get(true, "/metrics").await.0, StatusCode::OK);
+    assert_eq!(get(false, "/metrics").await.0, StatusCode::NOT_FOUND);
+}
