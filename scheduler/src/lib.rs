@@ -1,62 +1,43 @@
 //! Consumes `ready`, produces work and outcomes, owns who runs what and when; if it dies, a standby rebuilds the queues from the log and goes on.
 //!
-//! `core` decides and does nothing else. `pool` stands by and `lead` leads, as `leadership` reads it in the log; `recover`
-//! opens a core on a snapshot and the log's tail, `feed` and `inputs` bring the log in, `outbox` and `publisher` bring
-//! decisions out, and `doubt` asks before a lease is revoked.
+//! `core` decides and does nothing else; `leadership` reads in the log which instance leads; `shell` brings the log in and
+//! decisions out.
 
 pub mod core;
 
-mod backlog;
 mod config;
-mod doubt;
+mod deps;
 mod error;
-mod feed;
-mod inputs;
-mod lead;
 pub mod leadership;
-mod metrics;
-mod outbox;
-mod pool;
-mod publisher;
-mod recover;
+mod shell;
+
+/// The records that the tests of this crate share, as its test suite has them.
+#[cfg(test)]
+#[path = "../tests/suite/records.rs"]
+mod records;
+#[cfg(test)]
+extern crate self as relay_scheduler;
 
 use std::sync::Arc;
 
-use relay_control::Control;
-use relay_runner::{Identity, Runtime};
 use tokio::task::JoinSet;
 
 pub use config::{Config, Fairness};
+pub use deps::Deps;
 pub use error::Error;
-
-/// What the process that hosts the scheduler hands to it.
-pub struct Deps {
-    /// Bus, schemas, health, metrics, shutdown.
-    pub runtime: Runtime,
-    /// Who this instance is.
-    pub identity: Identity,
-    /// Statuses, cancels, questions and final frames.
-    pub control: Arc<dyn Control>,
-}
 
 /// Leads or stands by for the configured pools until a drain is over.
 ///
 /// # Errors
 /// [`Error`]: what nothing but a person mends. A dependency that is down is waited for.
 pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
-    let metrics = Arc::new(metrics::Metrics::register(&deps.runtime.metrics)?);
+    let metrics = Arc::new(shell::Metrics::register(&deps.runtime.metrics)?);
     let (config, deps) = (Arc::new(config), Arc::new(deps));
     let mut pools = JoinSet::new();
     for name in config.pools.clone() {
         let (config, deps) = (config.clone(), deps.clone());
-        let metrics = metrics::PoolMetrics::new(metrics.clone(), &name);
-        pools.spawn(async move {
-            let opened = pool::Pool::open(config, &deps, &name, metrics);
-            tokio::select! {
-                () = deps.runtime.shutdown.draining() => Ok(()),
-                opened = opened => opened?.run().await,
-            }
-        });
+        let metrics = shell::PoolMetrics::new(metrics.clone(), &name);
+        pools.spawn(async move { shell::run(config, &deps, &name, metrics).await });
     }
     while let Some(ended) = pools.join_next().await {
         ended.map_err(|error| Error::Task(error.to_string()))??;

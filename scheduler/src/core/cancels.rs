@@ -3,9 +3,9 @@
 use relay_lifecycle::Ending;
 use relay_schemas::{Cancel, OutcomeStatus, TimestampMs};
 
-use super::Core;
-use super::place::Ticket;
-use super::request::State;
+use super::queues::Ticket;
+use super::requests::Phase;
+use super::scheduler::Core;
 
 impl Core {
     /// Somebody wants a request stopped. Its worker ends it if it runs; here it ends if it waits.
@@ -15,35 +15,30 @@ impl Core {
             return;
         }
         self.cancelled.insert(id, cancel.tenant.clone());
-        let Some(ticket) = self.ids.get(id).copied() else {
+        let Some(ticket) = self.requests.ticket(id) else {
             return;
         };
-        let Some(held) = self.held.get_mut(&ticket) else {
+        let pending = self.requests.get(ticket);
+        let Some(pending) = pending.filter(|pending| pending.ready.request.tenant == cancel.tenant) else {
             return;
         };
-        if held.ready.request.tenant != cancel.tenant {
-            return;
-        }
-        match &mut held.state {
-            State::Leased(leased) => {
-                self.counts.changes += u64::from(!leased.cancelled);
-                leased.cancelled = true;
-            }
-            State::Waiting if self.leading => self.end(ticket, cancelled(), now),
-            State::Waiting | State::Ending => {}
+        match &pending.phase {
+            Phase::Leased(_) => self.requests.cancel(ticket),
+            Phase::Queued if self.recovery.leads() => self.end(ticket, cancelled(), now),
+            Phase::Queued | Phase::Moving | Phase::Ending => {}
         }
     }
 
     /// Ends what was cancelled while nobody led.
     pub(super) fn cancel_waiting(&mut self, now: TimestampMs) {
-        let held = self.held.iter();
-        let waiting = held.filter(|(_, held)| matches!(held.state, State::Waiting));
-        let gone = waiting.filter(|(_, held)| {
-            let request = &held.ready.request;
+        let pending = self.requests.iter();
+        let queued = pending.filter(|(_, pending)| matches!(pending.phase, Phase::Queued));
+        let abandoned = queued.filter(|(_, pending)| {
+            let request = &pending.ready.request;
             self.cancelled.get(&request.request_id) == Some(&request.tenant)
         });
-        let gone: Vec<Ticket> = gone.map(|(ticket, _)| *ticket).collect();
-        for ticket in gone {
+        let abandoned: Vec<Ticket> = abandoned.map(|(ticket, _)| ticket).collect();
+        for ticket in abandoned {
             self.end(ticket, cancelled(), now);
         }
     }

@@ -2,87 +2,68 @@
 
 use relay_schemas::{Outcome, Service};
 
-use super::counter::cost;
-use super::place::Ticket;
-use super::request::{At, flow};
-use super::snapshot::Expected;
-use super::{Core, Input};
+use super::moves;
+use super::queues::{Queues, cost};
+use super::recovery::{At, Input};
+use super::requests::{Phase, flow};
+use super::scheduler::Core;
 
 impl Core {
     /// A request has ended, by whomever. The first outcome in partition order wins; others change nothing.
     pub fn outcome(&mut self, outcome: &Outcome, at: At) {
         let id = &outcome.request_id;
-        let new = self.offsets.fold(Input::Outcomes, at);
+        let new = self.recovery.fold(Input::Outcomes, at);
         let first = self.ended.insert(id, ());
-        let ticket = self.ids.remove(id);
+        let ticket = self.requests.ticket(id);
+        // Where it was offered again since then, its end lies before the snapshot and was charged there.
+        let actual = if new { cost_of(outcome) } else { 0 };
+        let left = ticket.and_then(|ticket| {
+            let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
+            let left = moves::leave(requests, queues, workers, ticket, actual);
+            requests.remove(ticket);
+            left
+        });
         if !new {
-            // Offered again since then: its end lies before the snapshot and was charged there.
-            if let Some(ticket) = ticket {
-                self.leave(ticket);
-                self.drop_body(ticket);
-                self.counts.duplicates += 1;
-            }
+            self.tally.duplicates += u64::from(ticket.is_some());
             return;
         }
         if outcome.run.service == Service::Workers {
             self.workers.ended(&outcome.run.instance, id);
         }
         if !first && ticket.is_none() {
-            self.counts.superseded += 1;
+            self.tally.superseded += 1;
             return;
         }
-        let settled = ticket.is_some_and(|ticket| self.forget(ticket, outcome));
-        self.charge(outcome, settled);
-        // A snapshot must not hand its lease on once this outcome is too old to be read again.
-        let ended =
-            |expected: &Expected| matches!(expected, Expected::Leased(entry) if entry.request_id == *id);
-        self.expected.retain(|_, expected| !ended(expected));
+        let settled = matches!(left, Some(Phase::Leased(_)));
+        charge(&mut self.queues, outcome, &self.pool, settled);
+        self.recovery.forget_lease_of(id);
     }
+}
 
-    /// Lets a held request go; true if it was leased, for then its tenant's counters are settled.
-    fn forget(&mut self, ticket: Ticket, outcome: &Outcome) -> bool {
-        let was_leased = self.held.get(&ticket).is_some_and(|held| held.leased().is_some());
-        if was_leased {
-            self.release(ticket, Some(cost_of(outcome)));
-            self.counts.changes += 1;
-        } else {
-            self.leave(ticket);
-        }
-        self.drop_body(ticket);
-        was_leased
+/// Charges what a winner used by what it says itself: its request may not be pending, as its offer or its lease may not be
+/// read yet (a leader whose memory is full reads `ready` no further), and no other record will ever charge it.
+fn charge(queues: &mut Queues, outcome: &Outcome, pool: &str, settled: bool) {
+    let Outcome {
+        queueing,
+        request,
+        usage,
+        ..
+    } = outcome;
+    let (Some(queueing), Some(request)) = (queueing, request) else {
+        return;
+    };
+    if outcome.lease.is_none() || queueing.pool != pool {
+        return;
     }
-
-    fn drop_body(&mut self, ticket: Ticket) {
-        let dropped = self.held.remove(&ticket);
-        let bytes = dropped.map_or(0, |held| held.bytes);
-        self.counts.body_bytes = self.counts.body_bytes.saturating_sub(bytes);
-    }
-
-    /// Charges what a winner used by what it says itself: its request may not be held, as its offer or its lease may not be
-    /// read yet (a leader whose memory is full reads `ready` no further), and no other record will ever charge it.
-    fn charge(&mut self, outcome: &Outcome, settled: bool) {
-        let Outcome {
-            queueing,
-            request,
-            usage,
-            ..
-        } = outcome;
-        let (Some(queueing), Some(request)) = (queueing, request) else {
-            return;
-        };
-        if outcome.lease.is_none() || queueing.pool != self.pool {
-            return;
-        }
-        let (prompt, completion) = (usage.prompt_tokens.0.into(), usage.completion_tokens.0.into());
-        let ix = self.queues.tenant(&outcome.tenant);
-        self.queues.book(ix, prompt, completion);
-        self.counts.prompt_tokens += prompt;
-        self.counts.completion_tokens += completion;
-        if !settled {
-            self.counts.changes += 1;
-            let flow = flow(request.class, queueing.lane);
-            self.queues.settle(ix, flow, 0, cost_of(outcome));
-        }
+    let tenant = queues.tenant(&outcome.tenant);
+    queues.book(
+        tenant,
+        usage.prompt_tokens.0.into(),
+        usage.completion_tokens.0.into(),
+    );
+    if !settled {
+        let flow = flow(request.class, queueing.lane);
+        queues.charge(tenant, flow, cost_of(outcome));
     }
 }
 

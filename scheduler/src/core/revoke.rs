@@ -7,9 +7,10 @@ use relay_lifecycle::Ending;
 use relay_schemas::{FenceAnswer, OutcomeStatus, TimestampMs};
 
 use super::cancels::cancelled;
-use super::place::{Arrival, Ticket};
-use super::request::{Doubt, Held};
-use super::{Attempt, Core, Effect};
+use super::effects::Effect;
+use super::queues::{Arrival, Ticket};
+use super::requests::{Attempt, Doubt, Leased, Pending};
+use super::scheduler::Core;
 
 /// What is known of the client of a lost run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,65 +22,32 @@ enum Client {
 }
 
 impl Core {
-    /// Looks all leases over: who was not shown for too long is doubted.
+    /// Looks all leases over: what was not shown for too long is doubted.
     pub(super) fn look_over_leases(&mut self, now: TimestampMs) {
-        let lost_after = self.config.lost_after_ms as i64;
-        let lost = self.leased.iter().filter(|ticket| {
-            let leased = self.held.get(ticket).and_then(Held::leased);
-            leased.is_some_and(|leased| leased.published && now.since_ms(leased.seen_at) >= lost_after)
-        });
-        let lost: Vec<Ticket> = lost.copied().collect();
-        for ticket in lost {
+        for ticket in self.requests.lost(now, self.config.lost_after_ms as i64) {
             self.doubt(ticket);
         }
-        self.settle_doubts();
+        self.effects.settle_doubts();
     }
 
     /// Begins to doubt a lease.
     pub(super) fn doubt(&mut self, ticket: Ticket) {
-        if !self.leading {
-            return;
-        }
-        let Some(held) = self.held.get_mut(&ticket) else {
-            return;
-        };
-        let request_id = held.ready.request.request_id.clone();
-        let Some(leased) = held.leased_mut() else { return };
-        if leased.doubt == Doubt::None && leased.published {
-            leased.doubt = Doubt::Folding;
-            self.doubts.push(Attempt {
-                request_id,
-                attempt: leased.lease.attempt,
-            });
-        }
-    }
-
-    /// One effect for all that came into doubt together.
-    pub(super) fn settle_doubts(&mut self) {
-        if !self.doubts.is_empty() {
-            let doubts = std::mem::take(&mut self.doubts);
-            self.effects.push(Effect::Settle(doubts));
+        if self.recovery.leads()
+            && let Some(attempt) = self.requests.doubt(ticket)
+        {
+            self.effects.doubt(attempt);
         }
     }
 
     /// Outcomes are folded to where they ended after the doubt, and the control seam works: what is still in doubt is lost.
     pub fn settled(&mut self, doubts: &[Attempt], now: TimestampMs) {
         for attempt in doubts {
-            let Some(leased) = self.leased_as(attempt) else {
+            let Some(ticket) = self.requests.give_up(attempt) else {
                 continue;
             };
-            if leased.doubt != Doubt::Folding {
-                continue;
-            }
-            leased.doubt = Doubt::Fencing;
-            self.counts.revoked += 1;
-            let Some(ticket) = self.ids.get(&attempt.request_id).copied() else {
-                continue;
-            };
-            let Some(held) = self.held.get(&ticket) else {
-                continue;
-            };
-            match held.ready.request.reply_to.clone() {
+            self.tally.revoked += 1;
+            let pending = self.requests.get(ticket);
+            match pending.and_then(|pending| pending.ready.request.reply_to.clone()) {
                 Some(reply_to) => self.effects.push(Effect::AskFence {
                     attempt: attempt.clone(),
                     reply_to,
@@ -91,22 +59,18 @@ impl Core {
 
     /// The ingress has answered, or nobody did.
     pub fn fence_answer(&mut self, attempt: &Attempt, answer: Option<FenceAnswer>, now: TimestampMs) {
-        let Some(leased) = self.leased_as(attempt) else {
+        let Some(ticket) = self.requests.leased_as(attempt) else {
             return;
         };
-        if leased.doubt != Doubt::Fencing {
+        let Some(pending) = self.requests.get(ticket) else {
+            return;
+        };
+        if pending.leased().map(|leased| leased.doubt) != Some(Doubt::Fencing) {
             return;
         }
-        let Some(ticket) = self.ids.get(&attempt.request_id).copied() else {
-            return;
-        };
-        let streamed = self
-            .held
-            .get(&ticket)
-            .is_some_and(|held| held.ready.request.stream);
         let client = match answer {
             Some(answer) if answer.known && !answer.saw_token => Client::SawNothing,
-            _ if !streamed => Client::SawNothing,
+            _ if !pending.ready.request.stream => Client::SawNothing,
             _ => Client::MaySee,
         };
         self.take_back(ticket, client, now);
@@ -114,34 +78,41 @@ impl Core {
 
     /// Takes a lost lease back: the next attempt, or the end.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
-        let Some(held) = self.held.get(&ticket) else {
+        let Some(pending) = self.requests.get(ticket) else {
             return;
         };
-        let Some(leased) = held.leased() else { return };
-        let failed = |message: &str| Ending::because(OutcomeStatus::Failed, "worker_lost", message);
-        let ending = if leased.cancelled {
-            Some(cancelled())
-        } else if held.deadline() <= now {
-            let message = "its worker was lost and its deadline has passed";
-            Some(Ending::because(
-                OutcomeStatus::Expired,
-                "deadline_exceeded",
-                message,
-            ))
-        } else if client == Client::MaySee {
-            Some(failed("its worker was lost after the answer had begun"))
-        } else if leased.lease.attempt >= self.config.max_attempts {
-            Some(failed("its workers were lost in every attempt"))
-        } else {
-            None
-        };
-        if let Some(ending) = ending {
+        let Some(leased) = pending.leased() else { return };
+        if let Some(ending) = end_of_lost(pending, leased, client, self.config.max_attempts, now) {
             return self.end(ticket, ending, now);
         }
         self.leave(ticket);
-        if let Some(held) = self.held.get_mut(&ticket) {
-            held.since = now;
-        }
-        self.enqueue(ticket, Arrival::New);
+        self.requests.waits_since(ticket, now);
+        self.queue(ticket, Arrival::New);
+    }
+}
+
+/// How a request ends whose worker was lost; `None` if it gets another attempt.
+fn end_of_lost(
+    pending: &Pending,
+    leased: &Leased,
+    client: Client,
+    max_attempts: u32,
+    now: TimestampMs,
+) -> Option<Ending> {
+    let failed = |message: &str| Ending::because(OutcomeStatus::Failed, "worker_lost", message);
+    if leased.cancelled {
+        Some(cancelled())
+    } else if pending.deadline() <= now {
+        Some(Ending::because(
+            OutcomeStatus::Expired,
+            "deadline_exceeded",
+            "its worker was lost and its deadline has passed",
+        ))
+    } else if client == Client::MaySee {
+        Some(failed("its worker was lost after the answer had begun"))
+    } else if leased.lease.attempt >= max_attempts {
+        Some(failed("its workers were lost in every attempt"))
+    } else {
+        None
     }
 }

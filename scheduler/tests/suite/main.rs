@@ -9,4 +9,5 @@ mod recovery;
 mod rules;
 mod shell;
 mod unread;
+mod view;
 mod world;

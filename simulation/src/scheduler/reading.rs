@@ -47,7 +47,7 @@ impl Scheduler {
             Input::Outcomes => self
                 .ends
                 .as_ref()
-                .is_none_or(|ends| ends.work_is_folded(&self.core)),
+                .is_none_or(|ends| self.core.has_folded_work(ends)),
             Input::Ready => !self.core.is_full(),
             Input::WorkShort | Input::WorkLong => true,
         }
@@ -136,7 +136,7 @@ impl World {
         let (Some(ends), Some(epoch)) = (&scheduler.ends, scheduler.led) else {
             return;
         };
-        if ends.are_folded(&scheduler.core) {
+        if scheduler.core.has_folded(ends) {
             scheduler.ends = None;
             scheduler.core.lead(epoch, now);
             self.note(|| format!("scheduler-{number} has recovered"));

@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::publisher::Ending;
+use super::records::Conclusion;
 
 /// Roughly what a record weighs besides its body.
 const ENVELOPE: usize = 1_024;
 
-/// What endings weigh in memory.
+/// What conclusions weigh in memory.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Weight {
+pub(super) struct Weight {
     bytes: usize,
     letters: usize,
 }
 
 /// See the module.
-pub(crate) struct Backlog {
+pub(super) struct Backlog {
     most_bytes: usize,
     bytes: AtomicUsize,
     letters: AtomicUsize,
@@ -27,17 +27,17 @@ pub(crate) struct Backlog {
 }
 
 impl Weight {
-    /// Of one ending, roughly.
-    pub(crate) fn of(ending: &Ending) -> Self {
-        match ending {
-            Ending::Outcome(outcome, _) => {
+    /// Of one of them, roughly.
+    pub(super) fn of(conclusion: &Conclusion) -> Self {
+        match conclusion {
+            Conclusion::Outcome(outcome, _) => {
                 let request = outcome.request.as_ref();
                 Self {
                     bytes: ENVELOPE + request.map_or(0, |request| request.canonical.len()),
                     letters: 0,
                 }
             }
-            Ending::Garbage(records) => {
+            Conclusion::DeadLetter(records) => {
                 let value = |record: &relay_bus::Outgoing| record.value.as_ref().map_or(0, bytes::Bytes::len);
                 Self {
                     bytes: records.iter().map(|record| ENVELOPE + value(record)).sum(),
@@ -58,7 +58,7 @@ impl Sum for Weight {
 }
 
 impl Backlog {
-    pub(crate) fn new(most_bytes: usize) -> Self {
+    pub(super) fn new(most_bytes: usize) -> Self {
         Self {
             most_bytes,
             bytes: AtomicUsize::new(0),
@@ -68,35 +68,64 @@ impl Backlog {
     }
 
     /// So much more waits.
-    pub(crate) fn queued(&self, weight: Weight) {
+    pub(super) fn queued(&self, weight: Weight) {
         self.bytes.fetch_add(weight.bytes, Ordering::SeqCst);
         self.letters.fetch_add(weight.letters, Ordering::SeqCst);
     }
 
     /// So much is in the log; it must have been queued.
-    pub(crate) fn published(&self, weight: Weight) {
+    pub(super) fn published(&self, weight: Weight) {
         self.bytes.fetch_sub(weight.bytes, Ordering::SeqCst);
         self.letters.fetch_sub(weight.letters, Ordering::SeqCst);
         self.shrunk.notify_one();
     }
 
     /// Bytes that wait, roughly.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::SeqCst)
     }
 
     /// Whether so much waits that nothing more should be read.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.bytes() >= self.most_bytes
     }
 
     /// Returns once something was published. Safe to drop while waiting.
-    pub(crate) async fn shrinks(&self) {
+    pub(super) async fn shrinks(&self) {
         self.shrunk.notified().await;
     }
 
     /// Whether every dead letter is in the log.
-    pub(crate) fn letters_are_published(&self) -> bool {
+    pub(super) fn letters_are_published(&self) -> bool {
         self.letters.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(bytes: usize) -> Weight {
+        let record = relay_bus::Outgoing::keyed(
+            relay_bus::topics::DEAD_LETTERS,
+            "k",
+            relay_bus::Headers::default(),
+            vec![0; bytes].into(),
+        );
+        Weight::of(&Conclusion::DeadLetter(vec![record]))
+    }
+
+    #[test]
+    fn it_is_full_from_its_bound_on_until_something_is_published() {
+        let backlog = Backlog::new(ENVELOPE + 11);
+        backlog.queued(letter(10));
+        assert!(!backlog.is_full());
+        assert!(!backlog.letters_are_published());
+        backlog.queued(letter(0));
+        assert!(backlog.is_full());
+        assert_eq!(backlog.bytes(), 2 * ENVELOPE + 10);
+        backlog.published([letter(10), letter(0)].into_iter().sum());
+        assert!(!backlog.is_full());
+        assert!(backlog.letters_are_published());
     }
 }

@@ -46,13 +46,13 @@ pub(crate) struct Metrics {
 pub(crate) struct PoolMetrics {
     all: std::sync::Arc<Metrics>,
     pool: String,
-    told: Counts,
+    reported: Counts,
     dispatches: [IntCounter; 2],
     queue_wait: [Histogram; 2],
-    pub decision: Histogram,
-    pub leader: IntGauge,
-    pub takeovers: IntCounter,
-    pub takeover_seconds: Histogram,
+    pub(super) decision: Histogram,
+    pub(super) leader: IntGauge,
+    pub(super) takeovers: IntCounter,
+    pub(super) takeover_seconds: Histogram,
 }
 
 impl Metrics {
@@ -149,18 +149,18 @@ impl PoolMetrics {
             takeovers: all.takeovers.with_label_values(&[pool]),
             takeover_seconds: all.takeover_seconds.with_label_values(&[pool]),
             pool: pool.to_owned(),
-            told: Counts::default(),
+            reported: Counts::default(),
             all,
         }
     }
 
-    pub(crate) fn dispatched(&self, queueing: &relay_schemas::Queueing) {
+    pub(super) fn dispatched(&self, queueing: &relay_schemas::Queueing) {
         let lane = queueing.lane as usize;
         self.dispatches[lane].inc();
         self.queue_wait[lane].observe(queueing.queue_wait_ms as f64 / 1_000.0);
     }
 
-    pub(crate) fn ended(&self, code: Option<&str>) {
+    pub(super) fn ended(&self, code: Option<&str>) {
         self.all
             .endings
             .with_label_values(&[self.pool.as_str(), code.unwrap_or("none")])
@@ -168,7 +168,7 @@ impl PoolMetrics {
     }
 
     /// `input` is one of a few fixed words.
-    pub(crate) fn garbage(&self, input: &'static str) {
+    pub(super) fn garbage(&self, input: &'static str) {
         self.all
             .garbage
             .with_label_values(&[self.pool.as_str(), input])
@@ -176,12 +176,12 @@ impl PoolMetrics {
     }
 
     /// A new core counts from nothing.
-    pub(crate) fn start_over(&mut self) {
-        self.told = Counts::default();
+    pub(super) fn start_over(&mut self) {
+        self.reported = Counts::default();
     }
 
     /// Shows what the core counts.
-    pub(crate) fn show(&mut self, core: &crate::core::Core, unpublished_bytes: usize) {
+    pub(super) fn show(&mut self, core: &crate::core::Core, unpublished_bytes: usize) {
         let counts = core.counts();
         let pool = &[self.pool.as_str()];
         let waiting = [
@@ -215,15 +215,15 @@ impl PoolMetrics {
         self.all.fairness_gap.with_label_values(pool).set(gap as i64);
         self.all.fairness_bound.with_label_values(pool).set(bound as i64);
         let grown = [
-            (&self.all.retries, counts.retried, self.told.retried),
-            (&self.all.revocations, counts.revoked, self.told.revoked),
-            (&self.all.duplicates, counts.duplicates, self.told.duplicates),
+            (&self.all.retries, counts.retried, self.reported.retried),
+            (&self.all.revocations, counts.revoked, self.reported.revoked),
+            (&self.all.duplicates, counts.duplicates, self.reported.duplicates),
         ];
         for (counter, now, before) in grown {
             counter.with_label_values(pool).inc_by(now.saturating_sub(before));
         }
-        let superseded = counts.superseded.saturating_sub(self.told.superseded);
+        let superseded = counts.superseded.saturating_sub(self.reported.superseded);
         self.all.superseded.inc_by(superseded);
-        self.told = counts;
+        self.reported = counts;
     }
 }

@@ -4,63 +4,61 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use relay_bus::{Bus, BusError, Partition, Record, StartAt};
 use relay_runner::Health;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::context::BUS;
+use super::retry::Wait;
 use crate::config::Config;
 
-/// The bus as `/readyz` names it.
-pub(crate) const BUS: &str = "bus";
-
 /// Records of some partitions, each in order; ends when dropped.
-pub(crate) struct Feed {
+pub(super) struct Feed {
     records: mpsc::Receiver<Result<Vec<Record>, BusError>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Feed {
     /// Reads `from` there on, for ever.
-    pub(crate) fn open(
+    pub(super) fn open(
         bus: Arc<dyn Bus>,
         health: Health,
         config: &Config,
         from: Vec<(Partition, i64)>,
     ) -> Self {
         let (sender, records) = mpsc::channel(config.feed_batches.max(1));
-        let pump = Pump {
+        let follower = Follower {
             bus,
             health,
             next: from.into_iter().collect(),
             wait: Wait::new(config),
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(pump.run(sender)));
+        let task = AbortOnDropHandle::new(tokio::spawn(follower.run(sender)));
         Self { records, _task: task }
     }
 
     /// The next records. Safe to drop while waiting.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Record>, BusError> {
+    pub(super) async fn next(&mut self) -> Result<Vec<Record>, BusError> {
         let ended = || BusError::Fatal("a feed ended".to_owned());
         self.records.recv().await.unwrap_or_else(|| Err(ended()))
     }
 
     /// The next records, if there are any now.
-    pub(crate) fn try_next(&mut self) -> Option<Result<Vec<Record>, BusError>> {
+    pub(super) fn try_next(&mut self) -> Option<Result<Vec<Record>, BusError>> {
         self.records.try_recv().ok()
     }
 }
 
-struct Pump {
+struct Follower {
     bus: Arc<dyn Bus>,
     health: Health,
     next: BTreeMap<Partition, i64>,
     wait: Wait,
 }
 
-impl Pump {
+impl Follower {
     async fn run(mut self, sender: mpsc::Sender<Result<Vec<Record>, BusError>>) {
         loop {
             let Err(error) = self.read(&sender).await else {
@@ -75,7 +73,7 @@ impl Pump {
         }
     }
 
-    /// Reads until the bus fails, or nobody listens any more.
+    /// Reads until the bus fails, or the feed is dropped.
     async fn read(&mut self, sender: &mpsc::Sender<Result<Vec<Record>, BusError>>) -> Result<(), BusError> {
         let at = |(partition, next): (&Partition, &i64)| (partition.clone(), StartAt::Offset(*next));
         let mut reader = self.bus.read(self.next.iter().map(at).collect()).await?;
@@ -90,56 +88,6 @@ impl Pump {
             if sender.send(Ok(records)).await.is_err() {
                 return Ok(());
             }
-        }
-    }
-}
-
-/// A wait that doubles up to a bound.
-#[derive(Debug, Clone)]
-pub(crate) struct Wait {
-    base: Duration,
-    most: Duration,
-    next: Duration,
-}
-
-impl Wait {
-    pub(crate) fn new(config: &Config) -> Self {
-        let base = Duration::from_millis(config.retry_base_ms.max(1));
-        Self {
-            base,
-            most: Duration::from_millis(config.retry_max_ms).max(base),
-            next: base,
-        }
-    }
-
-    pub(crate) async fn once(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(self.most);
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.next = self.base;
-    }
-}
-
-/// Asks the bus until it answers; a topic that is not there yet is waited for as well.
-pub(crate) async fn insist<T, F: Future<Output = Result<T, BusError>>>(
-    health: &Health,
-    config: &Config,
-    mut ask: impl FnMut() -> F,
-) -> Result<T, BusError> {
-    let mut wait = Wait::new(config);
-    loop {
-        match ask().await {
-            Ok(answer) => {
-                health.up(BUS);
-                return Ok(answer);
-            }
-            Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
-                health.down(BUS, error.to_string());
-                wait.once().await;
-            }
-            Err(error) => return Err(error),
         }
     }
 }

@@ -3,15 +3,26 @@
 //! Between tenants the counters are charged with actual tokens, so a wrong prediction can cost latency, never fairness.
 //! Inside a tenant its short lane, its long lane and its batch class share likewise, each with a counter of its own.
 //! A tenant that had nothing waiting is lifted to the least counter that waits: being away earns no claim.
+//!
+//! Invariant: `order` holds exactly the tenants of which something waits, each under its present counter, and `routes` counts
+//! every ticket that waits under its route.
+
+mod counter;
+mod key;
+mod tenant;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use relay_schemas::TenantId;
+use relay_schemas::{SchedulerSnapshot, TenantId};
 
-use super::counter::{Counter, units};
-use super::place::{Arrival, Flow, Place, Route, TenantIx, Ticket};
-use super::tenant::{Restored, Tenant};
+pub use counter::{MILLI, W_IN, W_OUT, cost};
+pub use key::{Arrival, Flow, QueueKey, Route, TenantIx, Ticket};
+pub use tenant::Tenant;
+
 use crate::config::{Config, Fairness};
+use counter::{Counter, units};
 
 /// All that waits, in order of who comes next.
 #[derive(Debug)]
@@ -27,7 +38,11 @@ pub struct Queues {
     turns: u64,
     next_ix: TenantIx,
     /// Counter of the tenant that last had nothing left to wait for.
-    pub last_left: u64,
+    last_left: u64,
+    /// Input and output tokens settled, ever, forgotten tenants' too.
+    settled: (u64, u64),
+    /// Charges that no held request shows.
+    charges: u64,
 }
 
 impl Queues {
@@ -45,6 +60,8 @@ impl Queues {
             turns: 0,
             next_ix: 0,
             last_left: 0,
+            settled: (0, 0),
+            charges: 0,
         }
     }
 
@@ -58,16 +75,8 @@ impl Queues {
         }
         let ix = self.next_ix;
         self.next_ix += 1;
-        let tenant = Tenant {
-            id: id.clone(),
-            weight: self.weights.get(id.as_str()).copied().unwrap_or(100),
-            settled: (0, 0),
-            waiting: 0,
-            running: 0,
-            counter: Counter::default(),
-            flows: Default::default(),
-            last_left: 0,
-        };
+        let weight = self.weights.get(id.as_str()).copied().unwrap_or(100);
+        let tenant = Tenant::new(id.clone(), weight);
         self.tenants.insert(ix, tenant);
         self.index.insert(id.clone(), ix);
         ix
@@ -103,7 +112,7 @@ impl Queues {
         self.tenants.values()
     }
 
-    fn key(fairness: Fairness, counter: &Counter) -> u64 {
+    fn rank(fairness: Fairness, counter: &Counter) -> u64 {
         match fairness {
             Fairness::Vtc => counter.value(),
             Fairness::RoundRobin => counter.turn,
@@ -111,30 +120,25 @@ impl Queues {
     }
 
     /// Puts a request in its place; older tickets come first.
-    pub fn push(&mut self, place: &Place, ticket: Ticket, arrival: Arrival) {
+    pub fn push(&mut self, key: &QueueKey, ticket: Ticket, arrival: Arrival) {
         let lifts = arrival == Arrival::New;
         let floor = if lifts { self.floor() } else { 0 };
         let fairness = self.fairness;
-        let tenant = self.get_mut(place.tenant);
+        let tenant = self.get_mut(key.tenant);
         if tenant.waiting == 0 {
             tenant.counter.lift(floor);
-            let key = Self::key(fairness, &tenant.counter);
-            self.order.insert((key, place.tenant));
+            let rank = Self::rank(fairness, &tenant.counter);
+            self.order.insert((rank, key.tenant));
         }
-        let tenant = self.get_mut(place.tenant);
-        if lifts && tenant.flows[place.flow as usize].waiting.is_empty() {
+        let tenant = self.get_mut(key.tenant);
+        if lifts && tenant.flows[key.flow as usize].waiting.is_empty() {
             let floor = tenant.flow_floor();
-            tenant.flows[place.flow as usize].counter.lift(floor);
+            tenant.flows[key.flow as usize].counter.lift(floor);
         }
-        let flow = &mut tenant.flows[place.flow as usize];
-        if flow
-            .waiting
-            .entry(place.route.clone())
-            .or_default()
-            .insert(ticket)
-        {
+        let flow = &mut tenant.flows[key.flow as usize];
+        if flow.waiting.entry(key.route.clone()).or_default().insert(ticket) {
             tenant.waiting += 1;
-            *self.routes.entry(place.route.clone()).or_default() += 1;
+            *self.routes.entry(key.route.clone()).or_default() += 1;
         }
     }
 
@@ -149,36 +153,36 @@ impl Queues {
     }
 
     /// Takes a request out, wherever it stands.
-    pub fn remove(&mut self, place: &Place, ticket: Ticket) {
+    pub fn remove(&mut self, key: &QueueKey, ticket: Ticket) {
         let fairness = self.fairness;
-        let tenant = self.get_mut(place.tenant);
-        let flow = &mut tenant.flows[place.flow as usize];
-        let Some(tickets) = flow.waiting.get_mut(&place.route) else {
+        let tenant = self.get_mut(key.tenant);
+        let flow = &mut tenant.flows[key.flow as usize];
+        let Some(tickets) = flow.waiting.get_mut(&key.route) else {
             return;
         };
         if !tickets.remove(&ticket) {
             return;
         }
         if tickets.is_empty() {
-            flow.waiting.remove(&place.route);
+            flow.waiting.remove(&key.route);
         }
         if flow.waiting.is_empty() {
             tenant.last_left = flow.counter.value();
         }
         tenant.waiting -= 1;
-        let (left, value, key) = (
+        let (left, value, rank) = (
             tenant.waiting == 0,
             tenant.counter.value(),
-            Self::key(fairness, &tenant.counter),
+            Self::rank(fairness, &tenant.counter),
         );
         if left {
             self.last_left = value;
-            self.order.remove(&(key, place.tenant));
+            self.order.remove(&(rank, key.tenant));
         }
-        if let Some(count) = self.routes.get_mut(&place.route) {
+        if let Some(count) = self.routes.get_mut(&key.route) {
             *count -= 1;
             if *count == 0 {
-                self.routes.remove(&place.route);
+                self.routes.remove(&key.route);
             }
         }
     }
@@ -189,12 +193,12 @@ impl Queues {
     }
 
     /// The next request for which `can` holds: least tenant, then its least flow, then the oldest.
-    pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(Place, Ticket)> {
+    pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
         self.order.iter().find_map(|(_, ix)| {
             let tenant = &self.tenants[ix];
             let mut flows = Flow::ALL.map(|flow| {
                 (
-                    Self::key(self.fairness, &tenant.flows[flow as usize].counter),
+                    Self::rank(self.fairness, &tenant.flows[flow as usize].counter),
                     flow,
                 )
             });
@@ -205,12 +209,12 @@ impl Queues {
                 let (ticket, route) = heads
                     .filter(|(_, route)| can(route))
                     .min_by_key(|(ticket, _)| *ticket)?;
-                let place = Place {
+                let key = QueueKey {
                     tenant: *ix,
                     flow,
                     route: route.clone(),
                 };
-                Some((place, ticket))
+                Some((key, ticket))
             })
         })
     }
@@ -246,11 +250,29 @@ impl Queues {
         });
     }
 
+    /// Charges the cost of a request that is not held, for good.
+    pub fn charge(&mut self, ix: TenantIx, flow: Flow, cost: u64) {
+        self.charges += 1;
+        self.settle(ix, flow, 0, cost);
+    }
+
+    /// How often that was done.
+    pub fn charges(&self) -> u64 {
+        self.charges
+    }
+
     /// Adds to the tokens settled, ever.
     pub fn book(&mut self, ix: TenantIx, prompt_tokens: u64, completion_tokens: u64) {
-        let settled = &mut self.get_mut(ix).settled;
-        settled.0 += prompt_tokens;
-        settled.1 += completion_tokens;
+        let tenant = self.get_mut(ix);
+        tenant.settled.0 += prompt_tokens;
+        tenant.settled.1 += completion_tokens;
+        self.settled.0 += prompt_tokens;
+        self.settled.1 += completion_tokens;
+    }
+
+    /// Input and output tokens settled, ever, all tenants together.
+    pub fn settled(&self) -> (u64, u64) {
+        self.settled
     }
 
     /// One request more or less is leased.
@@ -267,9 +289,9 @@ impl Queues {
     fn change(&mut self, ix: TenantIx, change: impl FnOnce(&mut Tenant)) {
         let fairness = self.fairness;
         let tenant = self.get_mut(ix);
-        let before = Self::key(fairness, &tenant.counter);
+        let before = Self::rank(fairness, &tenant.counter);
         change(tenant);
-        let after = Self::key(fairness, &tenant.counter);
+        let after = Self::rank(fairness, &tenant.counter);
         let waits = tenant.waiting > 0;
         if waits && before != after {
             self.order.remove(&(before, ix));
@@ -291,16 +313,19 @@ impl Queues {
         self.order.len()
     }
 
-    /// Takes a tenant in from a snapshot.
-    pub fn restore(&mut self, id: &TenantId, restored: Restored) {
-        let ix = self.tenant(id);
-        self.turns = self.turns.max(restored.turn);
-        let tenant = self.get_mut(ix);
-        tenant.counter = Counter::restored(restored.counter, restored.turn);
-        tenant.settled = restored.settled;
-        tenant.last_left = restored.last_left;
-        for (flow, value) in tenant.flows.iter_mut().zip(restored.flows) {
-            flow.counter = Counter::restored(value, 0);
+    /// Counter of the tenant that last had nothing left to wait for.
+    pub fn last_left(&self) -> u64 {
+        self.last_left
+    }
+
+    /// Takes the counters of a snapshot in.
+    pub fn restore(&mut self, snapshot: &SchedulerSnapshot) {
+        for counter in &snapshot.tenants {
+            let ix = self.tenant(&counter.tenant);
+            self.turns = self.turns.max(counter.turn as u64);
+            self.get_mut(ix).restore(counter);
         }
+        self.last_left = snapshot.last_left as u64;
+        self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
     }
 }

@@ -6,28 +6,29 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, OffsetRange, Partition};
-use relay_schemas::{Run, SchedulerSnapshot};
+use relay_schemas::SchedulerSnapshot;
 
+use super::context::Context;
+use super::feed::Feed;
+use super::retry::retry_forever;
 use crate::core::{Core, Ends, Input};
-use crate::feed::{Feed, insist};
-use crate::pool::Shared;
 
 /// The inputs, opened where a core needs them.
-pub(crate) struct Inputs {
+pub(super) struct Inputs {
     /// What is offered.
-    pub(crate) ready: Feed,
+    pub(super) ready: Feed,
     /// Both work topics.
-    pub(crate) work: Feed,
+    pub(super) work: Feed,
     /// What ended.
-    pub(crate) outcomes: Feed,
+    pub(super) outcomes: Feed,
 }
 
 /// Opens a core on the newest snapshot, with its inputs and where they end now.
-pub(crate) async fn open(
-    shared: &Arc<Shared>,
+pub(super) async fn open(
+    context: &Arc<Context>,
     snapshot: Option<&SchedulerSnapshot>,
 ) -> Result<(Core, Inputs, Ends), BusError> {
-    let mut core = Core::new((*shared.config).clone(), &shared.pool, run(shared));
+    let mut core = Core::new((*context.config).clone(), &context.pool, context.identity.run(0));
     if let Some(snapshot) = snapshot {
         core.restore(snapshot);
     }
@@ -35,12 +36,12 @@ pub(crate) async fn open(
     let mut ends = Ends::default();
     let mut from: [Vec<(Partition, i64)>; 4] = Default::default();
     for input in [Input::Outcomes, Input::WorkShort, Input::WorkLong, Input::Ready] {
-        for (partition, range) in ranges(shared, &input.topic(&shared.pool)).await? {
+        for (partition, range) in ranges(context, &input.topic(&context.pool)).await? {
             let number = partition.partition;
             core.bound(input, number, range.low, range.high);
             let start = match input {
                 Input::Ready => core.ready_from(number),
-                Input::Outcomes => core.offsets().next(input, number) - shared.config.ended_overlap,
+                Input::Outcomes => core.offsets().next(input, number) - context.config.ended_overlap,
                 Input::WorkShort | Input::WorkLong => core.offsets().next(input, number),
             };
             from[input as usize].push((partition, start.max(range.low)));
@@ -52,9 +53,9 @@ pub(crate) async fn open(
     let [ready, short, long, outcomes] = from;
     let feed = |from| {
         Feed::open(
-            shared.runtime.bus.clone(),
-            shared.runtime.health.clone(),
-            &shared.config,
+            context.runtime.bus.clone(),
+            context.runtime.health.clone(),
+            &context.config,
             from,
         )
     };
@@ -66,16 +67,12 @@ pub(crate) async fn open(
     Ok((core, inputs, ends))
 }
 
-fn run(shared: &Shared) -> Run {
-    shared.identity.run(0)
-}
-
-async fn ranges(shared: &Shared, topic: &str) -> Result<Vec<(Partition, OffsetRange)>, BusError> {
-    let (bus, health, config) = (&shared.runtime.bus, &shared.runtime.health, &*shared.config);
-    let count = insist(health, config, || bus.partitions(topic)).await?;
+async fn ranges(context: &Context, topic: &str) -> Result<Vec<(Partition, OffsetRange)>, BusError> {
+    let (bus, health, config) = (&context.runtime.bus, &context.runtime.health, &*context.config);
+    let count = retry_forever(health, config, || bus.partitions(topic)).await?;
     let ask = |number| async move {
         let partition = Partition::new(topic, number);
-        let range = insist(health, config, || bus.range(&partition)).await?;
+        let range = retry_forever(health, config, || bus.range(&partition)).await?;
         Ok((partition, range))
     };
     futures::future::try_join_all((0..count).map(ask)).await

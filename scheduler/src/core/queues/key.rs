@@ -1,8 +1,8 @@
-//! Where a held request stands, and in what order.
+//! Which queue a request stands in, and in what order.
 
 use relay_schemas::Lane;
 
-/// Names a request that is held; ascends with its age.
+/// Names a request; ascends with its age.
 pub type Ticket = u64;
 /// Names a tenant inside these queues.
 pub type TenantIx = u32;
@@ -41,9 +41,9 @@ pub struct Route {
     pub models: Vec<String>,
 }
 
-/// A place in the queues.
-#[derive(Debug, Clone)]
-pub struct Place {
+/// One queue of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueKey {
     /// Whose.
     pub tenant: TenantIx,
     /// Of which flow.

@@ -1,0 +1,70 @@
+//! A request moves between the queues and the workers.
+//!
+//! Invariant across the parts: a queued request stands in exactly the queue that its key names. A leased one is counted once at its
+//! worker and once as running in its tenant, and its tenant and its flow are charged what the lease says.
+
+use super::queues::{Arrival, QueueKey, Queues, Ticket};
+use super::requests::{Arrived, Leased, Phase, Requests, flow, lane, route};
+use super::workers::Workers;
+
+/// Takes a request of `pool` in; it is moving.
+pub(super) fn insert(requests: &mut Requests, queues: &mut Queues, arrived: Arrived, pool: &str) -> Ticket {
+    let ready = &arrived.ready;
+    let key = QueueKey {
+        tenant: queues.tenant(&ready.request.tenant),
+        flow: flow(ready.request.class, lane(ready)),
+        route: route(ready, pool),
+    };
+    requests.insert(arrived, key)
+}
+
+/// Puts a moving request into its queue.
+pub(super) fn queue(requests: &mut Requests, queues: &mut Queues, ticket: Ticket, arrival: Arrival) {
+    requests.queue(ticket);
+    if let Some(pending) = requests.get(ticket) {
+        queues.push(&pending.key, ticket, arrival);
+    }
+}
+
+/// Leases a moving request.
+pub(super) fn lease(
+    requests: &mut Requests,
+    queues: &mut Queues,
+    workers: &mut Workers,
+    ticket: Ticket,
+    leased: Leased,
+) {
+    requests.lease(ticket, leased);
+    let Some(pending) = requests.get(ticket) else {
+        return;
+    };
+    let Some(leased) = pending.leased() else { return };
+    let (lease, key) = (&leased.lease, &pending.key);
+    let id = &pending.ready.request.request_id;
+    workers.lease(&lease.worker, lease.worker_epoch, key.route.lane, id);
+    queues.running(key.tenant, true);
+    queues.hold(key.tenant, key.flow, 0, leased.charged);
+}
+
+/// Takes a request out of whatever it stands in; it is moving. A lease's charge becomes `actual`, the rest is given back as prepaid.
+pub(super) fn leave(
+    requests: &mut Requests,
+    queues: &mut Queues,
+    workers: &mut Workers,
+    ticket: Ticket,
+    actual: u64,
+) -> Option<Phase> {
+    let left = requests.leave(ticket)?;
+    let key = &requests.get(ticket)?.key;
+    match &left {
+        Phase::Queued => queues.remove(key, ticket),
+        Phase::Leased(leased) => {
+            let lease = &leased.lease;
+            queues.settle(key.tenant, key.flow, leased.charged, actual);
+            queues.running(key.tenant, false);
+            workers.release(&lease.worker, lease.worker_epoch, key.route.lane);
+        }
+        Phase::Moving | Phase::Ending => {}
+    }
+    Some(left)
+}

@@ -1,0 +1,185 @@
+use relay_schemas::Lane;
+
+use super::*;
+
+fn queues(fairness: Fairness) -> Queues {
+    Queues::new(&Config {
+        fairness,
+        tenants_remembered: 2,
+        ..Config::default()
+    })
+}
+
+fn route(model: &str) -> Route {
+    Route {
+        lane: Lane::Short,
+        models: vec![model.to_owned()],
+    }
+}
+
+/// A request of `tenant` waits under `ticket`.
+fn wait(queues: &mut Queues, tenant: &str, flow: Flow, ticket: Ticket) -> QueueKey {
+    let key = QueueKey {
+        tenant: queues.tenant(&tenant.into()),
+        flow,
+        route: route("m"),
+    };
+    queues.push(&key, ticket, Arrival::New);
+    key
+}
+
+fn next(queues: &Queues) -> Option<Ticket> {
+    queues.pick(|_| true).map(|(_, ticket)| ticket)
+}
+
+#[test]
+fn the_tenant_charged_least_comes_first_and_in_it_the_oldest() {
+    let mut queues = queues(Fairness::Vtc);
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    wait(&mut queues, "b", Flow::Short, 3);
+    wait(&mut queues, "b", Flow::Short, 2);
+    queues.hold(a.tenant, a.flow, 0, 5);
+    assert_eq!(next(&queues), Some(2));
+    queues.settle(a.tenant, a.flow, 5, 0);
+    assert_eq!(next(&queues), Some(2), "a counter never falls");
+}
+
+#[test]
+fn what_no_worker_can_take_is_passed_over() {
+    let mut queues = queues(Fairness::Vtc);
+    let key = wait(&mut queues, "a", Flow::Short, 1);
+    let other = QueueKey {
+        route: route("n"),
+        ..key.clone()
+    };
+    queues.push(&other, 2, Arrival::New);
+    let picked = queues.pick(|route| *route == other.route);
+    assert_eq!(picked, Some((other.clone(), 2)));
+    assert!(queues.any(|route| *route == other.route));
+    queues.remove(&other, 2);
+    assert!(
+        !queues.any(|route| *route == other.route),
+        "its route is gone with it"
+    );
+    assert!(queues.any(|route| *route == key.route));
+}
+
+#[test]
+fn a_tenant_waits_from_its_first_request_to_its_last() {
+    let mut queues = queues(Fairness::Vtc);
+    let key = wait(&mut queues, "a", Flow::Short, 1);
+    queues.push(&key, 1, Arrival::New);
+    queues.push(&key, 2, Arrival::New);
+    assert_eq!(
+        (queues.get(key.tenant).waiting(), queues.tenants_waiting()),
+        (2, 1)
+    );
+    for ticket in [1, 1, 2] {
+        queues.remove(&key, ticket);
+    }
+    assert_eq!(
+        (queues.get(key.tenant).waiting(), queues.tenants_waiting()),
+        (0, 0)
+    );
+    assert_eq!(next(&queues), None);
+}
+
+#[test]
+fn who_comes_back_is_lifted_to_the_least_that_waits_and_who_was_restored_is_not() {
+    let mut queues = queues(Fairness::Vtc);
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    queues.hold(a.tenant, a.flow, 0, 7);
+    let b = wait(&mut queues, "b", Flow::Short, 2);
+    assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
+    assert_eq!(queues.gap(), 0);
+
+    let mut queues = Queues::new(&Config::default());
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    queues.hold(a.tenant, a.flow, 0, 7);
+    let b = QueueKey {
+        tenant: queues.tenant(&"b".into()),
+        ..a
+    };
+    queues.push(&b, 2, Arrival::Restored);
+    assert_eq!(queues.get(b.tenant).value(), 0);
+    assert_eq!(queues.gap(), 7 * MILLI, "the greatest less the least");
+}
+
+#[test]
+fn who_comes_into_empty_queues_is_lifted_to_who_left_last() {
+    let mut queues = queues(Fairness::Vtc);
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    queues.hold(a.tenant, a.flow, 0, 7);
+    queues.remove(&a, 1);
+    assert_eq!(queues.last_left(), 7 * MILLI);
+    let b = wait(&mut queues, "b", Flow::Short, 2);
+    assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
+}
+
+#[test]
+fn inside_a_tenant_the_flow_charged_least_comes_first() {
+    let mut queues = queues(Fairness::Vtc);
+    let short = wait(&mut queues, "a", Flow::Short, 1);
+    wait(&mut queues, "a", Flow::Long, 2);
+    assert_eq!(next(&queues), Some(1));
+    queues.hold(short.tenant, short.flow, 0, 1);
+    assert_eq!(next(&queues), Some(2));
+}
+
+#[test]
+fn in_turn_means_in_turn_whatever_it_costs() {
+    let mut queues = queues(Fairness::RoundRobin);
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    let b = wait(&mut queues, "b", Flow::Short, 2);
+    queues.hold(b.tenant, b.flow, 0, 1_000);
+    queues.served(a.tenant, a.flow);
+    assert_eq!(next(&queues), Some(2));
+    queues.served(b.tenant, b.flow);
+    assert_eq!(next(&queues), Some(1));
+}
+
+#[test]
+fn the_idle_tenant_charged_least_is_forgotten_and_none_that_waits_or_runs() {
+    let mut queues = queues(Fairness::Vtc);
+    let [a, b] = ["a", "b"].map(|id| queues.tenant(&id.into()));
+    queues.charge(a, Flow::Short, 3);
+    queues.charge(b, Flow::Short, 1);
+    queues.running(b, true);
+    queues.tenant(&"c".into());
+    let known: Vec<&str> = queues.tenants().map(|tenant| tenant.id().as_str()).collect();
+    assert_eq!(known, ["b", "c"]);
+    queues.running(b, false);
+    queues.tenant(&"d".into());
+    let known: Vec<&str> = queues.tenants().map(|tenant| tenant.id().as_str()).collect();
+    assert_eq!(known, ["b", "d"], "c was charged nothing");
+    assert_eq!(queues.charges(), 2);
+}
+
+#[test]
+fn counters_come_back_from_a_snapshot_as_they_went_in() {
+    let mut queues = queues(Fairness::Vtc);
+    let a = wait(&mut queues, "a", Flow::Long, 1);
+    queues.settle(a.tenant, a.flow, 0, 9);
+    queues.book(a.tenant, 3, 4);
+    queues.served(a.tenant, a.flow);
+    queues.remove(&a, 1);
+    let snapshot = SchedulerSnapshot {
+        folded: Vec::new(),
+        waiting: Vec::new(),
+        requeued: Vec::new(),
+        leases: Vec::new(),
+        tenants: queues.tenants().map(Tenant::to_snapshot).collect(),
+        last_left: queues.last_left() as i64,
+        prompt_tokens: 3,
+        completion_tokens: 4,
+    };
+    let mut again = self::queues(Fairness::Vtc);
+    again.restore(&snapshot);
+    let tenants: Vec<_> = again.tenants().map(Tenant::to_snapshot).collect();
+    assert_eq!(tenants, snapshot.tenants);
+    assert_eq!((again.last_left(), again.settled()), (9 * MILLI, (3, 4)));
+    assert_eq!((tenants[0].turn, tenants[0].last_left), (1, 9_000));
+    again.served(0, Flow::Short);
+    let turn = again.tenants().next().map(|tenant| tenant.to_snapshot().turn);
+    assert_eq!(turn, Some(2), "turns go on where they were");
+}

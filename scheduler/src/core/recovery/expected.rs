@@ -1,0 +1,128 @@
+//! Positions in `ready` whose state a snapshot gives.
+
+use std::collections::{BTreeMap, HashMap};
+
+use relay_schemas::{LeaseEntry, RequestId, RequeuedPosition, SchedulerSnapshot, WaitingPositions};
+
+use super::offsets::At;
+
+/// What a position in `ready` is expected to be, by a snapshot.
+#[derive(Debug, Clone)]
+pub enum Expected {
+    /// It waits.
+    Waiting {
+        /// Attempts so far.
+        attempt: u32,
+        /// Time waited over them, milliseconds.
+        waited_ms: i64,
+    },
+    /// It is leased.
+    Leased(Box<LeaseEntry>),
+}
+
+/// The positions, and the leases whose position the log no longer holds.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    at: HashMap<At, Expected>,
+    orphans: Vec<LeaseEntry>,
+}
+
+impl Positions {
+    pub(super) fn restore(&mut self, snapshot: &SchedulerSnapshot) {
+        let waiting = |attempt, waited_ms| Expected::Waiting { attempt, waited_ms };
+        for positions in &snapshot.waiting {
+            let partition = positions.partition;
+            let mut offset = positions.first;
+            self.at.insert(At { partition, offset }, waiting(0, 0));
+            for step in &positions.steps {
+                offset += step;
+                self.at.insert(At { partition, offset }, waiting(0, 0));
+            }
+        }
+        for position in &snapshot.requeued {
+            let RequeuedPosition {
+                partition,
+                offset,
+                attempt,
+                waited_ms,
+            } = *position;
+            self.at
+                .insert(At { partition, offset }, waiting(attempt, waited_ms));
+        }
+        for lease in &snapshot.leases {
+            match (lease.ready_partition, lease.ready_offset) {
+                (Some(partition), Some(offset)) => {
+                    let expected = Expected::Leased(Box::new(lease.clone()));
+                    self.at.insert(At { partition, offset }, expected);
+                }
+                _ => self.orphans.push(lease.clone()),
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, at: At) -> bool {
+        self.at.contains_key(&at)
+    }
+
+    pub(super) fn take(&mut self, at: At) -> Option<Expected> {
+        self.at.remove(&at)
+    }
+
+    /// The lowest one of a partition.
+    pub(super) fn lowest(&self, partition: i32) -> Option<i64> {
+        let own = self.at.keys().filter(|at| at.partition == partition);
+        own.map(|at| at.offset).min()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (At, &Expected)> {
+        self.at.iter().map(|(at, expected)| (*at, expected))
+    }
+
+    /// The log holds a partition from `low` to before `high` only: what lies elsewhere cannot be read; leases among it are orphans.
+    pub(super) fn give_up_outside(&mut self, partition: i32, low: i64, high: i64) {
+        let gone = |at: &At| at.partition == partition && !(low..high).contains(&at.offset);
+        let lost: Vec<At> = self.at.keys().filter(|at| gone(at)).copied().collect();
+        for at in lost {
+            if let Some(Expected::Leased(entry)) = self.at.remove(&at) {
+                self.orphans.push(*entry);
+            }
+        }
+    }
+
+    /// A request has ended: its lease is expected no longer.
+    pub(super) fn forget_lease_of(&mut self, id: &RequestId) {
+        let ended =
+            |expected: &Expected| matches!(expected, Expected::Leased(entry) if entry.request_id == *id);
+        self.at.retain(|_, expected| !ended(expected));
+    }
+
+    pub(super) fn take_orphans(&mut self) -> Vec<LeaseEntry> {
+        std::mem::take(&mut self.orphans)
+    }
+}
+
+/// Waiting positions as a snapshot writes them: a first offset a partition, then the steps to the next.
+#[derive(Debug, Default)]
+pub struct WaitingSteps(BTreeMap<i32, Vec<i64>>);
+
+impl WaitingSteps {
+    /// One more, in any order.
+    pub fn add(&mut self, at: At) {
+        self.0.entry(at.partition).or_default().push(at.offset);
+    }
+
+    /// As they are written.
+    pub fn into_positions(self) -> Vec<WaitingPositions> {
+        self.0.into_iter().filter_map(positions).collect()
+    }
+}
+
+fn positions((partition, mut offsets): (i32, Vec<i64>)) -> Option<WaitingPositions> {
+    offsets.sort_unstable();
+    let steps = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    Some(WaitingPositions {
+        partition,
+        first: *offsets.first()?,
+        steps,
+    })
+}

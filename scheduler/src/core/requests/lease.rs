@@ -1,0 +1,78 @@
+//! A lease and what is known of its run.
+
+use relay_schemas::{InFlight, Lease, Queueing, RequestId, TimestampMs, WorkerStatus};
+
+/// One attempt of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which request.
+    pub request_id: RequestId,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// A lease and what is known of its run.
+#[derive(Debug)]
+pub struct Leased {
+    /// The lease.
+    pub lease: Lease,
+    /// Queue facts, as in the work record.
+    pub queueing: Queueing,
+    /// When its worker last showed it (or when it was published).
+    pub seen_at: TimestampMs,
+    /// Output tokens as last reported.
+    pub tokens: u32,
+    /// Weighted tokens charged for the time being.
+    pub charged: u64,
+    /// Whether the bus has acknowledged the work record.
+    pub published: bool,
+    /// Whether the work record was read back; only then it is part of a snapshot.
+    pub read_back: bool,
+    /// How far its revocation is.
+    pub doubt: Doubt,
+    /// Whether it was cancelled: then it does not run again.
+    pub cancelled: bool,
+}
+
+/// How far a revocation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Its worker has it, as far as is known.
+    None,
+    /// Its worker does not show it; outcomes are being folded to their end.
+    Folding,
+    /// The ingress is being asked to fence the run. No way back from here.
+    Fencing,
+}
+
+impl Leased {
+    /// A lease that is granted now; the log does not know it yet.
+    pub fn granted(lease: Lease, queueing: Queueing, now: TimestampMs) -> Self {
+        Self {
+            lease,
+            queueing,
+            seen_at: now,
+            tokens: 0,
+            charged: 0,
+            published: false,
+            read_back: false,
+            doubt: Doubt::None,
+            cancelled: false,
+        }
+    }
+
+    /// A lease that was read from the log.
+    pub fn read(lease: Lease, queueing: Queueing, now: TimestampMs) -> Self {
+        Self {
+            published: true,
+            read_back: true,
+            ..Self::granted(lease, queueing, now)
+        }
+    }
+
+    /// Whether this is what a worker's status shows.
+    pub(super) fn is_shown(&self, status: &WorkerStatus, shown: &InFlight) -> bool {
+        let lease = &self.lease;
+        lease.worker == status.worker && lease.worker_epoch == status.epoch && lease.attempt == shown.attempt
+    }
+}

@@ -1,0 +1,339 @@
+//! The requests that have not ended, from the offer to the outcome that is read back.
+//!
+//! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting
+//! and have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
+//! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
+
+mod lease;
+mod pending;
+mod plan;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use relay_schemas::{InFlight, InstanceId, RequestId, TimestampMs, WorkerStatus};
+
+pub use lease::{Attempt, Doubt, Leased};
+pub use pending::{Arrived, Offer, Pending, Phase};
+pub use plan::{flow, lane, route};
+
+use super::queues::{Flow, QueueKey, Ticket, cost};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Requests {
+    pending: BTreeMap<Ticket, Pending>,
+    ids: HashMap<RequestId, Ticket>,
+    leased: BTreeSet<Ticket>,
+    by_worker: BTreeMap<InstanceId, BTreeSet<Ticket>>,
+    deadlines: BTreeSet<(TimestampMs, Ticket)>,
+    next_ticket: Ticket,
+    waiting: [usize; 3],
+    body_bytes: usize,
+    longest: (u64, u64),
+    changes: u64,
+}
+
+/// Weighted tokens that a run is charged more: before, and how many.
+pub type Charge = (u64, u64);
+
+impl Requests {
+    /// Takes a request in, which must not be known. It is moving.
+    pub fn insert(&mut self, arrived: Arrived, key: QueueKey) -> Ticket {
+        let Arrived {
+            ready,
+            at,
+            bytes,
+            queued_at,
+            trace,
+        } = arrived;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.body_bytes += bytes;
+        let output = ready.planning.plan.decoding.max_tokens.0;
+        self.longest.0 = self.longest.0.max(ready.request.prompt_tokens.0.into());
+        self.longest.1 = self.longest.1.max(output.into());
+        self.ids.insert(ready.request.request_id.clone(), ticket);
+        let pending = Pending {
+            ready: Arc::new(ready),
+            at,
+            bytes,
+            key,
+            queued_at,
+            since: queued_at,
+            waited_ms: 0,
+            waiting_ahead: self.waiting.iter().sum::<usize>() as u32,
+            attempt: 0,
+            trace,
+            phase: Phase::Moving,
+        };
+        self.pending.insert(ticket, pending);
+        ticket
+    }
+
+    /// The ticket of a request.
+    pub fn ticket(&self, id: &RequestId) -> Option<Ticket> {
+        self.ids.get(id).copied()
+    }
+
+    /// A request by ticket.
+    pub fn get(&self, ticket: Ticket) -> Option<&Pending> {
+        self.pending.get(&ticket)
+    }
+
+    /// A request by id.
+    pub fn find(&self, id: &RequestId) -> Option<&Pending> {
+        self.get(self.ticket(id)?)
+    }
+
+    /// The ticket of a request that is leased under this very attempt.
+    pub fn leased_as(&self, attempt: &Attempt) -> Option<Ticket> {
+        let ticket = self.ticket(&attempt.request_id)?;
+        let leased = self.get(ticket)?.leased()?;
+        (leased.lease.attempt == attempt.attempt).then_some(ticket)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Ticket, &Pending)> {
+        self.pending.iter().map(|(ticket, pending)| (*ticket, pending))
+    }
+
+    /// What is leased to a worker.
+    pub fn leased_to(&self, worker: &InstanceId) -> Vec<Ticket> {
+        self.by_worker
+            .get(worker)
+            .map_or_else(Vec::new, |tickets| tickets.iter().copied().collect())
+    }
+
+    /// It was offered again: from now on it lies there, and answers go where that offer says.
+    pub fn offered_again(&mut self, ticket: Ticket, offer: Offer) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        pending.at = Some(offer.at);
+        let reply_to = offer.ready.request.reply_to;
+        if reply_to.is_some() && pending.ready.request.reply_to != reply_to {
+            Arc::make_mut(&mut pending.ready).request.reply_to = reply_to;
+        }
+        self.changes += 1;
+    }
+
+    /// What a snapshot says of earlier attempts.
+    pub fn resume(&mut self, ticket: Ticket, attempt: u32, waited_ms: i64) {
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            (pending.attempt, pending.waited_ms) = (attempt, waited_ms);
+        }
+    }
+
+    /// A moving request waits again, and from `now` on.
+    pub fn waits_since(&mut self, ticket: Ticket, now: TimestampMs) {
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.since = now;
+        }
+    }
+
+    /// A moving request is queued.
+    pub fn queue(&mut self, ticket: Ticket) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        pending.phase = Phase::Queued;
+        self.waiting[pending.key.flow as usize] += 1;
+        self.deadlines.insert((pending.deadline(), ticket));
+        self.changes += 1;
+    }
+
+    /// A moving request is leased; it is charged its prompt and what it has produced.
+    pub fn lease(&mut self, ticket: Ticket, mut leased: Leased) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        let prompt = pending.ready.request.prompt_tokens.0;
+        leased.charged = cost(prompt.into(), leased.tokens.into());
+        pending.attempt = leased.lease.attempt;
+        pending.waited_ms = leased.queueing.queue_wait_ms;
+        let worker = leased.lease.worker.clone();
+        self.by_worker.entry(worker).or_default().insert(ticket);
+        self.leased.insert(ticket);
+        pending.phase = Phase::Leased(Box::new(leased));
+        self.changes += 1;
+    }
+
+    /// Takes it out of whatever it stands in, which is returned; it is moving.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<Phase> {
+        let pending = self.pending.get_mut(&ticket)?;
+        let left = std::mem::replace(&mut pending.phase, Phase::Moving);
+        match &left {
+            Phase::Queued => {
+                self.waiting[pending.key.flow as usize] -= 1;
+                self.deadlines.remove(&(pending.deadline(), ticket));
+            }
+            Phase::Leased(leased) => {
+                self.leased.remove(&ticket);
+                let worker = &leased.lease.worker;
+                if let Some(tickets) = self.by_worker.get_mut(worker) {
+                    tickets.remove(&ticket);
+                    if tickets.is_empty() {
+                        self.by_worker.remove(worker);
+                    }
+                }
+            }
+            Phase::Moving | Phase::Ending => {}
+        }
+        self.changes += 1;
+        Some(left)
+    }
+
+    /// The outcome of a moving request is on its way.
+    pub fn end(&mut self, ticket: Ticket) {
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.phase = Phase::Ending;
+        }
+    }
+
+    /// Lets a request go that stands in nothing.
+    pub fn remove(&mut self, ticket: Ticket) {
+        if let Some(pending) = self.pending.remove(&ticket) {
+            self.ids.remove(&pending.ready.request.request_id);
+            self.body_bytes -= pending.bytes;
+        }
+    }
+
+    /// The bus has acknowledged a work record. Only now its worker can be expected to show it.
+    pub fn published(&mut self, attempt: &Attempt, now: TimestampMs) {
+        if let Some(leased) = self.leased_as(attempt).and_then(|ticket| self.leased_mut(ticket)) {
+            leased.published = true;
+            leased.seen_at = leased.seen_at.max(now);
+        }
+    }
+
+    /// A work record of ours was read back; false if this lease is not ours.
+    pub fn read_back(&mut self, attempt: &Attempt, epoch: i64) -> bool {
+        let leased = self.leased_as(attempt).and_then(|ticket| self.leased_mut(ticket));
+        let Some(leased) = leased.filter(|leased| leased.lease.scheduler_epoch == epoch) else {
+            return false;
+        };
+        (leased.published, leased.read_back) = (true, true);
+        true
+    }
+
+    /// Every lease gets a full term to be shown by its worker.
+    pub fn renew(&mut self, now: TimestampMs) {
+        for ticket in &self.leased {
+            if let Some(leased) = self.pending.get_mut(ticket).and_then(Pending::leased_mut) {
+                (leased.published, leased.seen_at) = (true, now);
+            }
+        }
+    }
+
+    /// A worker shows a run. What it costs by now beyond what was charged; `None` if it is no lease of ours.
+    pub fn show(
+        &mut self,
+        status: &WorkerStatus,
+        shown: &InFlight,
+        now: TimestampMs,
+    ) -> Option<(Ticket, Charge)> {
+        let ticket = self.ticket(&shown.request_id)?;
+        let pending = self.pending.get_mut(&ticket)?;
+        let prompt = pending.ready.request.prompt_tokens.0;
+        let leased = pending
+            .leased_mut()
+            .filter(|leased| leased.is_shown(status, shown))?;
+        leased.seen_at = now;
+        if leased.doubt == Doubt::Folding {
+            leased.doubt = Doubt::None;
+        }
+        leased.tokens = leased.tokens.max(shown.tokens.0);
+        let before = leased.charged;
+        let due = cost(prompt.into(), leased.tokens.into());
+        leased.charged = due.max(before);
+        Some((ticket, (before, leased.charged - before)))
+    }
+
+    /// A leased request does not run again if its worker is lost.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        if let Some(leased) = self.leased_mut(ticket)
+            && !leased.cancelled
+        {
+            leased.cancelled = true;
+            self.changes += 1;
+        }
+    }
+
+    /// Begins to doubt a lease; `None` if it is in doubt already, or its worker cannot know it yet.
+    pub fn doubt(&mut self, ticket: Ticket) -> Option<Attempt> {
+        let pending = self.pending.get_mut(&ticket)?;
+        let request_id = pending.ready.request.request_id.clone();
+        let leased = pending.leased_mut()?;
+        if leased.doubt != Doubt::None || !leased.published {
+            return None;
+        }
+        leased.doubt = Doubt::Folding;
+        Some(Attempt {
+            request_id,
+            attempt: leased.lease.attempt,
+        })
+    }
+
+    /// An attempt that is still in doubt is given up; `None` if it is not.
+    pub fn give_up(&mut self, attempt: &Attempt) -> Option<Ticket> {
+        let ticket = self.leased_as(attempt)?;
+        let leased = self.leased_mut(ticket)?;
+        if leased.doubt != Doubt::Folding {
+            return None;
+        }
+        leased.doubt = Doubt::Fencing;
+        Some(ticket)
+    }
+
+    fn leased_mut(&mut self, ticket: Ticket) -> Option<&mut Leased> {
+        self.pending.get_mut(&ticket)?.leased_mut()
+    }
+
+    /// Leases that no worker has shown for `lost_after_ms`.
+    pub fn lost(&self, now: TimestampMs, lost_after_ms: i64) -> Vec<Ticket> {
+        let lost = self.leased.iter().filter(|ticket| {
+            let leased = self.get(**ticket).and_then(Pending::leased);
+            leased.is_some_and(|leased| leased.published && now.since_ms(leased.seen_at) >= lost_after_ms)
+        });
+        lost.copied().collect()
+    }
+
+    /// The earliest deadline of what is queued.
+    pub fn next_deadline(&self) -> Option<(TimestampMs, Ticket)> {
+        self.deadlines.first().copied()
+    }
+
+    /// How many are queued in a flow.
+    pub fn waiting(&self, flow: Flow) -> usize {
+        self.waiting[flow as usize]
+    }
+
+    /// How many interactive ones are queued.
+    pub fn waiting_interactive(&self) -> usize {
+        self.waiting(Flow::Short) + self.waiting(Flow::Long)
+    }
+
+    /// How many are leased.
+    pub fn running(&self) -> usize {
+        self.leased.len()
+    }
+
+    /// Bytes of all bodies.
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// Longest input and longest output allowance seen, tokens.
+    pub fn longest(&self) -> (u64, u64) {
+        self.longest
+    }
+
+    /// How often something changed that a snapshot would show.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+}

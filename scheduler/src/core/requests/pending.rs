@@ -1,0 +1,138 @@
+//! A request that has not ended, as far as was read.
+
+use std::sync::Arc;
+
+use relay_schemas::{Ready, TimestampMs, Work};
+
+use super::lease::Leased;
+use super::plan::deadline;
+use crate::core::queues::QueueKey;
+use crate::core::recovery::At;
+
+/// A record of `ready`, as it was read.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The request, planned and looked up.
+    pub ready: Ready,
+    /// Where it lies.
+    pub at: At,
+    /// Its size, for the bound on memory.
+    pub bytes: usize,
+    /// When it was appended.
+    pub queued_at: TimestampMs,
+    /// Its W3C trace context, handed on as it is.
+    pub trace: Option<Arc<str>>,
+}
+
+/// A request on its way into the table: an [`Offer`], or the body of a predecessor's work record.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The request, planned and looked up.
+    pub ready: Ready,
+    /// Where its `ready` record lies, if that is known.
+    pub at: Option<At>,
+    /// Size of its body.
+    pub bytes: usize,
+    /// When it was first queued.
+    pub queued_at: TimestampMs,
+    /// Its W3C trace context.
+    pub trace: Option<Arc<str>>,
+}
+
+/// A request that has not ended.
+#[derive(Debug)]
+pub struct Pending {
+    /// The request, planned and looked up.
+    pub ready: Arc<Ready>,
+    /// Where its `ready` record lies, if it was seen.
+    pub at: Option<At>,
+    /// Size of its body.
+    pub bytes: usize,
+    /// Its queue, while it waits.
+    pub key: QueueKey,
+    /// When it was first queued.
+    pub queued_at: TimestampMs,
+    /// Since when it waits now.
+    pub since: TimestampMs,
+    /// Time waited over earlier attempts, milliseconds.
+    pub waited_ms: i64,
+    /// How many waited when it was queued.
+    pub waiting_ahead: u32,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Its W3C trace context.
+    pub trace: Option<Arc<str>>,
+    /// What is happening to it.
+    pub phase: Phase,
+}
+
+/// What is happening to a pending request.
+#[derive(Debug)]
+pub enum Phase {
+    /// Nothing yet: it is between two of these, inside one decision.
+    Moving,
+    /// It stands in the queues.
+    Queued,
+    /// A worker may run it.
+    Leased(Box<Leased>),
+    /// Its outcome is on its way into the log.
+    Ending,
+}
+
+impl From<Offer> for Arrived {
+    fn from(offer: Offer) -> Self {
+        Self {
+            ready: offer.ready,
+            at: Some(offer.at),
+            bytes: offer.bytes,
+            queued_at: offer.queued_at,
+            trace: offer.trace,
+        }
+    }
+}
+
+impl Pending {
+    /// The request with the lease's facts, as a worker or an outcome shows it.
+    pub fn work(&self, leased: &Leased) -> Work {
+        let Ready {
+            request,
+            planning,
+            caching,
+        } = (*self.ready).clone();
+        Work {
+            request,
+            planning,
+            caching,
+            queueing: leased.queueing.clone(),
+            lease: leased.lease.clone(),
+        }
+    }
+
+    /// The lease, if there is one.
+    pub fn leased(&self) -> Option<&Leased> {
+        match &self.phase {
+            Phase::Leased(leased) => Some(leased),
+            Phase::Moving | Phase::Queued | Phase::Ending => None,
+        }
+    }
+
+    pub(super) fn leased_mut(&mut self) -> Option<&mut Leased> {
+        match &mut self.phase {
+            Phase::Leased(leased) => Some(leased),
+            Phase::Moving | Phase::Queued | Phase::Ending => None,
+        }
+    }
+
+    /// After this instant it is worth nothing.
+    pub fn deadline(&self) -> TimestampMs {
+        deadline(&self.ready)
+    }
+
+    /// Attempts that the log knows of: one whose work record was not read back may not be in it.
+    pub fn attempts_in_log(&self) -> u32 {
+        match self.leased() {
+            Some(leased) if !leased.read_back => self.attempt.saturating_sub(1),
+            _ => self.attempt,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What a request's plan says of its queue.
+
+use relay_schemas::{Class, Lane, Ready, TimestampMs};
+
+use crate::core::queues::{Flow, Route};
+
+/// The earlier of the request's deadline and the plan's.
+pub fn deadline(ready: &Ready) -> TimestampMs {
+    ready.request.deadline.min(ready.planning.plan.deadline)
+}
+
+/// The lane that the plan chose by predicted length.
+pub fn lane(ready: &Ready) -> Lane {
+    let plan = &ready.planning.plan;
+    if plan.predicted_tokens <= plan.lane_threshold_tokens {
+        Lane::Short
+    } else {
+        Lane::Long
+    }
+}
+
+/// The flow inside its tenant.
+pub fn flow(class: Class, lane: Lane) -> Flow {
+    match (class, lane) {
+        (Class::Batch, _) => Flow::Batch,
+        (Class::Interactive, Lane::Short) => Flow::Short,
+        (Class::Interactive, Lane::Long) => Flow::Long,
+    }
+}
+
+/// Which workers of `pool` can take it.
+pub fn route(ready: &Ready, pool: &str) -> Route {
+    let candidates = ready.planning.plan.candidates.iter();
+    Route {
+        lane: lane(ready),
+        models: candidates
+            .filter(|candidate| candidate.pool == pool)
+            .map(|candidate| candidate.model.clone())
+            .collect(),
+    }
+}

@@ -1,0 +1,94 @@
+//! The scheduler of one pool: its parts.
+
+use relay_lifecycle::{Ending, Known};
+use relay_schemas::{Run, TenantId, TimestampMs, TokenCount, Usage};
+
+use super::counts::Tally;
+use super::effects::{Effect, Effects};
+use super::moves;
+use super::queues::{Queues, Ticket};
+use super::rate::Rate;
+use super::recent::Memory;
+use super::recovery::Recovery;
+use super::requests::{Phase, Requests};
+use super::workers::Workers;
+use crate::config::Config;
+
+/// The scheduler of one pool. What it does with an input stands in the file of that input.
+pub struct Core {
+    pub(super) config: Config,
+    pub(super) pool: String,
+    pub(super) requests: Requests,
+    pub(super) queues: Queues,
+    pub(super) workers: Workers,
+    pub(super) recovery: Recovery,
+    pub(super) ended: Memory<()>,
+    pub(super) cancelled: Memory<TenantId>,
+    pub(super) rate: Rate,
+    pub(super) tally: Tally,
+    pub(super) effects: Effects,
+    pub(super) done_at: DoneAt,
+}
+
+/// When what is done from time to time was done last.
+#[derive(Debug, Default)]
+pub(super) struct DoneAt {
+    pub(super) look_over: TimestampMs,
+    pub(super) pool_status: TimestampMs,
+}
+
+impl Core {
+    /// A core that holds nothing. `run` says who ends what it ends (attempt 0).
+    pub fn new(config: Config, pool: impl Into<String>, run: Run) -> Self {
+        Self {
+            requests: Requests::default(),
+            queues: Queues::new(&config),
+            workers: Workers::new(config.fresh_ms as i64),
+            recovery: Recovery::default(),
+            ended: Memory::new(config.ended_remembered),
+            cancelled: Memory::new(config.cancelled_remembered),
+            rate: Rate::default(),
+            tally: Tally::default(),
+            effects: Effects::new(run),
+            done_at: DoneAt::default(),
+            pool: pool.into(),
+            config,
+        }
+    }
+
+    /// What is to be done; to be called after each input.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        self.effects.take()
+    }
+
+    /// Ends a pending request: out of the queues or off its lease, and its outcome on its way.
+    pub(super) fn end(&mut self, ticket: Ticket, mut ending: Ending, now: TimestampMs) {
+        let Some(left) = self.leave(ticket) else {
+            return;
+        };
+        self.requests.end(ticket);
+        let Some(pending) = self.requests.get(ticket) else {
+            return;
+        };
+        let (ready, attempt, trace) = (&pending.ready, pending.attempt, pending.trace.clone());
+        match left {
+            Phase::Leased(leased) => {
+                ending.usage = Usage {
+                    prompt_tokens: ready.request.prompt_tokens,
+                    completion_tokens: TokenCount(leased.tokens),
+                };
+                let work = pending.work(&leased);
+                self.effects.end(Known::Work(&work), attempt, ending, trace, now);
+            }
+            Phase::Moving | Phase::Queued | Phase::Ending => {
+                self.effects.end(Known::Ready(ready), attempt, ending, trace, now);
+            }
+        }
+    }
+
+    /// Takes a request out of whatever it stands in, and gives back what it was charged.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Phase> {
+        let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
+        moves::leave(requests, queues, workers, ticket, 0)
+    }
+}

@@ -1,0 +1,61 @@
+//! Time passes: the lead begins, deadlines pass, leases are looked over, the pool's status is sent.
+
+use relay_lifecycle::Ending;
+use relay_schemas::{OutcomeStatus, TimestampMs};
+
+use super::effects::Effect;
+use super::scheduler::Core;
+
+/// How often leases are looked over, milliseconds.
+const LOOK_OVER_MS: i64 = 100;
+
+impl Core {
+    /// From now on decides, under `epoch`. Leases of predecessors get a full term to be shown by their workers.
+    pub fn lead(&mut self, epoch: i64, now: TimestampMs) {
+        self.done_at.look_over = now;
+        self.requests.renew(now);
+        let orphans = self.recovery.lead(epoch);
+        self.end_orphans(orphans, now);
+        self.cancel_waiting(now);
+        self.tick(now);
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: TimestampMs) {
+        if !self.recovery.leads() {
+            return;
+        }
+        while let Some((_, ticket)) = self.requests.next_deadline().filter(|(due, _)| *due <= now) {
+            let late = Ending::because(
+                OutcomeStatus::Expired,
+                "deadline_exceeded",
+                "its deadline passed while it waited in the queue",
+            );
+            self.end(ticket, late, now);
+        }
+        if now.since_ms(self.done_at.look_over) >= LOOK_OVER_MS {
+            self.done_at.look_over = now;
+            self.look_over_leases(now);
+            let silent = 10 * self.config.lost_after_ms as i64;
+            self.workers.forget_silent(now.plus_ms(-silent));
+        }
+        if now.since_ms(self.done_at.pool_status) >= self.config.pool_status_ms as i64 {
+            self.done_at.pool_status = now;
+            let status = self.pool_status(now);
+            self.effects.push(Effect::PoolStatus(status));
+        }
+    }
+
+    /// When [`Core::tick`] is due next.
+    pub fn next_wakeup(&self) -> Option<TimestampMs> {
+        if !self.recovery.leads() {
+            return None;
+        }
+        let every = self.config.pool_status_ms as i64;
+        let status = self.done_at.pool_status.plus_ms(every);
+        let look_over = self.done_at.look_over.plus_ms(LOOK_OVER_MS);
+        let leases = (self.requests.running() > 0).then_some(look_over);
+        let deadline = self.requests.next_deadline().map(|(deadline, _)| deadline);
+        [Some(status), leases, deadline].into_iter().flatten().min()
+    }
+}

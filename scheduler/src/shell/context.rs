@@ -1,0 +1,76 @@
+//! What the tasks of one pool have in common, and what they signal to its loop.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use relay_control::Control;
+use relay_runner::{Identity, Runtime};
+use relay_schemas::{Cancel, FenceAnswer, WorkerStatus};
+use tokio::sync::mpsc;
+
+use super::metrics::PoolMetrics;
+use crate::config::Config;
+use crate::core::Attempt;
+use crate::deps::Deps;
+use crate::error::Error;
+
+/// The bus as `/readyz` names it.
+pub(super) const BUS: &str = "bus";
+/// Signals that may wait for the loop.
+const SIGNALS: usize = 4_096;
+
+/// See the module.
+pub(super) struct Context {
+    pub(super) config: Arc<Config>,
+    pub(super) pool: String,
+    pub(super) runtime: Runtime,
+    pub(super) identity: Identity,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) metrics: Mutex<PoolMetrics>,
+    signals: mpsc::Sender<Signal>,
+}
+
+/// Something that a task signals to the loop.
+pub(super) enum Signal {
+    /// A worker's status.
+    Status(WorkerStatus),
+    /// A cancel.
+    Cancel(Cancel),
+    /// Work records are acknowledged.
+    Dispatched(Vec<Attempt>),
+    /// A work record never will be.
+    Undispatchable(Attempt, String),
+    /// Where outcomes ended after these leases came into doubt.
+    OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
+    /// An ingress answered a fence question, or none did.
+    Fenced(Attempt, Option<FenceAnswer>),
+    /// Something that waiting does not mend.
+    Failed(Error),
+}
+
+impl Context {
+    /// A context, and the signals for its loop.
+    pub(super) fn new(
+        config: Arc<Config>,
+        deps: &Deps,
+        pool: &str,
+        metrics: PoolMetrics,
+    ) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        let (signals, receiver) = mpsc::channel(SIGNALS);
+        let context = Self {
+            config,
+            pool: pool.to_owned(),
+            runtime: deps.runtime.clone(),
+            identity: deps.identity.clone(),
+            control: deps.control.clone(),
+            metrics: Mutex::new(metrics),
+            signals,
+        };
+        (Arc::new(context), receiver)
+    }
+
+    /// Signals the loop; one that has ended needs to know nothing.
+    pub(super) async fn signal(&self, signal: Signal) {
+        let _ = self.signals.send(signal).await;
+    }
+}

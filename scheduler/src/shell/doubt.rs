@@ -1,0 +1,109 @@
+//! The questions that stand before a revocation: has it ended after all, and did the client see any of it?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::{Partition, topics};
+use relay_control::{ControlError, ask, subjects};
+use relay_schemas::{FenceAnswer, FenceQuery};
+
+use super::context::{Context, Signal};
+use super::retry::{Wait, retry_forever};
+use crate::core::{Attempt, Input, Offsets};
+
+/// How long workers get to show themselves once the control seam is back.
+const GRACE: Duration = Duration::from_millis(500);
+/// How often an ingress is asked, over a seam that works.
+const QUESTIONS: u32 = 2;
+
+/// Ends of partitions of outcomes: number, offset.
+pub(super) type OutcomesEnd = Vec<(i32, i64)>;
+
+/// Leases in doubt, and where outcomes must be folded to before they count as lost.
+#[derive(Debug, Default)]
+pub(super) struct Doubts(Vec<(Vec<Attempt>, OutcomesEnd)>);
+
+impl Doubts {
+    /// These are lost once each of these partitions is folded to there.
+    pub(super) fn add(&mut self, attempts: Vec<Attempt>, ends: OutcomesEnd) {
+        self.0.push((attempts, ends));
+    }
+
+    /// Those whose outcomes are folded by now.
+    pub(super) fn take_folded(&mut self, offsets: &Offsets) -> Vec<Attempt> {
+        let is_folded = |(_, ends): &mut (_, OutcomesEnd)| {
+            ends.iter()
+                .all(|(partition, end)| offsets.next(Input::Outcomes, *partition) >= *end)
+        };
+        let folded = self.0.extract_if(.., is_folded);
+        folded.flat_map(|(attempts, _)| attempts).collect()
+    }
+}
+
+/// Waits for a working control seam (a seam that is down makes every worker look lost), then says where outcomes end now.
+pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Attempt>) {
+    let mut wait = Wait::new(&context.config);
+    let mut was_down = false;
+    while context.control.probe().await.is_err() {
+        was_down = true;
+        wait.once().await;
+    }
+    if was_down {
+        tokio::time::sleep(GRACE).await;
+    }
+    let signal = match outcomes_end(&context).await {
+        Ok(ends) => Signal::OutcomesEnd(doubts, ends),
+        Err(error) => Signal::Failed(error.into()),
+    };
+    context.signal(signal).await;
+}
+
+async fn outcomes_end(context: &Context) -> Result<OutcomesEnd, relay_bus::BusError> {
+    let bus = &context.runtime.bus;
+    let (health, config) = (&context.runtime.health, &*context.config);
+    let count = retry_forever(health, config, || bus.partitions(topics::OUTCOMES)).await?;
+    let mut ends = Vec::new();
+    for number in 0..count {
+        let partition = Partition::new(topics::OUTCOMES, number);
+        let range = retry_forever(health, config, || bus.range(&partition)).await?;
+        if range.low < range.high {
+            ends.push((number, range.high));
+        }
+    }
+    Ok(ends)
+}
+
+/// Asks the ingress behind `reply_to` to fence an attempt.
+pub(super) async fn fence(context: Arc<Context>, attempt: Attempt, reply_to: String) {
+    let answer = match subjects::fence(&reply_to) {
+        Some(subject) => ask_twice(&context, &subject, &attempt).await,
+        None => None,
+    };
+    context.signal(Signal::Fenced(attempt, answer)).await;
+}
+
+async fn ask_twice(context: &Context, subject: &str, attempt: &Attempt) -> Option<FenceAnswer> {
+    let timeout = Duration::from_millis(context.config.fence_timeout_ms);
+    let question = FenceQuery {
+        request_id: attempt.request_id.clone(),
+        attempt: attempt.attempt,
+    };
+    let mut wait = Wait::new(&context.config);
+    let mut asked = 0;
+    while asked < QUESTIONS {
+        let answer: Result<FenceAnswer, ControlError> =
+            ask(&*context.control, subject, &question, timeout).await;
+        match answer {
+            Ok(answer) => return Some(answer),
+            Err(error) => {
+                tracing::debug!(request.id = %attempt.request_id, %error, "an ingress did not answer a fence question");
+            }
+        }
+        // What was lost on our own side of the seam was never asked, and nothing tells the ingress that it missed it.
+        match context.control.probe().await {
+            Ok(()) => asked += 1,
+            Err(_) => wait.once().await,
+        }
+    }
+    None
+}

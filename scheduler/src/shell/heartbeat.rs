@@ -1,0 +1,44 @@
+//! When a leader writes into the scheduler's topic, and what.
+
+use relay_schemas::{SchedulerRecordKind as Kind, TimestampMs};
+
+use crate::config::Config;
+use crate::core::Core;
+
+/// When it was written last.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeat {
+    next: TimestampMs,
+    snapshot_at: TimestampMs,
+    /// Changes of the core that the last snapshot holds.
+    snapshot_changes: u64,
+}
+
+impl Heartbeat {
+    /// When the next one is due.
+    pub(super) fn due(&self) -> TimestampMs {
+        self.next
+    }
+
+    /// Whether one is due, which then counts as written.
+    pub(super) fn beats(&mut self, now: TimestampMs, config: &Config) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.next = now.plus_ms(config.heartbeat_ms as i64);
+        true
+    }
+
+    /// Whether a snapshot is due in the place of a heartbeat, which then counts as written.
+    pub(super) fn takes_snapshot(&mut self, core: &Core, now: TimestampMs, config: &Config) -> Kind {
+        let changes = core.counts().changes;
+        let since = changes - self.snapshot_changes;
+        let first = self.snapshot_at == TimestampMs(0);
+        let old = now.since_ms(self.snapshot_at) >= config.snapshot_every_ms as i64;
+        if !first && since < config.snapshot_every_changes && !(since > 0 && old) {
+            return Kind::Heartbeat;
+        }
+        (self.snapshot_at, self.snapshot_changes) = (now, changes);
+        Kind::Snapshot
+    }
+}

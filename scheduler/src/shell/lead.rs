@@ -1,0 +1,340 @@
+//! Leading: reads the log and the control seam into the core, and does what the core wants done.
+//!
+//! Nothing is decided before what a predecessor dispatched is known, and nothing while this leader cannot read its own
+//! heartbeats. The loop waits for events only; publishing, asking and reading are tasks of their own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relay_bus::{BusError, Record};
+use relay_schemas::{SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs};
+use tokio::sync::mpsc;
+
+use super::context::{Context, Signal};
+use super::doubt::Doubts;
+use super::election::Election;
+use super::heartbeat::Heartbeat;
+use super::outbox::Outbox;
+use super::perform::perform;
+use super::reader::RecordReader;
+use super::records::leadership_record;
+use super::recover::{self, Inputs};
+use super::sleep::sleep_until;
+use crate::core::{Core, Effect, Ends, Input};
+use crate::error::Error;
+
+/// Most batches taken in before what follows from them is done.
+const ROUND: usize = 16;
+
+/// How a tenure ended.
+pub(super) enum Tenure {
+    /// Another instance leads.
+    Deposed,
+    /// By a drain.
+    Drained,
+}
+
+/// Leads until deposed or drained.
+pub(super) async fn lead(
+    context: &Arc<Context>,
+    election: &mut Election,
+    signals: &mut mpsc::Receiver<Signal>,
+    epoch: i64,
+    snapshot: Option<SchedulerSnapshot>,
+) -> Result<Tenure, Error> {
+    context.metrics.lock().start_over();
+    let began = context.runtime.clock.instant();
+    let mut outbox = Outbox::start(context);
+    let (core, inputs, ends) = recover::open(context, snapshot.as_ref()).await?;
+    let mut leader = Leader {
+        reader: RecordReader::new(context.clone()),
+        context: context.clone(),
+        core,
+        inputs,
+        ends: Some(ends),
+        epoch,
+        doubts: Doubts::default(),
+        heartbeat: Heartbeat::default(),
+        busy: false,
+        began,
+    };
+    loop {
+        match leader.turn(election, signals, &mut outbox).await? {
+            None => {}
+            Some(Tenure::Deposed) => return Ok(Tenure::Deposed),
+            Some(Tenure::Drained) => {
+                leader.resign(election, outbox).await;
+                return Ok(Tenure::Drained);
+            }
+        }
+    }
+}
+
+struct Leader {
+    context: Arc<Context>,
+    core: Core,
+    inputs: Inputs,
+    reader: RecordReader,
+    /// While it recovers: where the inputs ended at the election.
+    ends: Option<Ends>,
+    epoch: i64,
+    doubts: Doubts,
+    heartbeat: Heartbeat,
+    /// More could be dispatched than one round takes.
+    busy: bool,
+    began: Instant,
+}
+
+/// Which inputs may be read now.
+#[derive(Clone, Copy)]
+struct Open {
+    work: bool,
+    outcomes: bool,
+}
+
+impl Leader {
+    /// Waits for something to happen, and does what follows from it.
+    async fn turn(
+        &mut self,
+        election: &mut Election,
+        signals: &mut mpsc::Receiver<Signal>,
+        outbox: &mut Outbox,
+    ) -> Result<Option<Tenure>, Error> {
+        self.beat(outbox);
+        outbox.reap();
+        let now = self.context.runtime.clock.now();
+        let wake = self.wake(election, now);
+        let backlog = outbox.backlog();
+        let open = self.open(!backlog.is_full());
+        let context = self.context.clone();
+        tokio::select! {
+            biased;
+            () = context.runtime.shutdown.draining() => return Ok(Some(Tenure::Drained)),
+            records = election.next() => election.observe(&records?),
+            Some(signal) = signals.recv() => self.take_signal(signal)?,
+            records = self.inputs.outcomes.next(), if open.outcomes => self.fold(Input::Outcomes, &records?).await?,
+            records = self.inputs.work.next(), if open.work => self.fold(Input::WorkShort, &records?).await?,
+            records = self.inputs.ready.next(), if open.work && !self.core.is_full() => self.fold(Input::Ready, &records?).await?,
+            () = backlog.shrinks(), if !open.work => {}
+            failed = outbox.failed() => return Err(failed),
+            () = sleep_until(Some(wake), now) => {}
+        }
+        self.take_in_the_rest(election, signals, open).await?;
+        let leadership = election.leadership();
+        if !leadership.leads() || leadership.epoch() != self.epoch {
+            return Ok(Some(Tenure::Deposed));
+        }
+        self.recovered();
+        self.decide(election, outbox);
+        Ok(None)
+    }
+
+    /// When something is due. A leader that may not act has nothing to do in time but to beat.
+    fn wake(&self, election: &Election, now: TimestampMs) -> TimestampMs {
+        let acting = self.ends.is_none() && election.leadership().may_act(now);
+        let due = [self.core.next_wakeup(), self.busy.then_some(now)];
+        let due = due.into_iter().flatten().min().filter(|_| acting);
+        let beat = self.heartbeat.due();
+        due.map_or(beat, |due| due.min(beat))
+    }
+
+    /// While it recovers, outcomes are read after the work that they end.
+    fn open(&self, reads: bool) -> Open {
+        let outcomes_next = |ends: &Ends| self.core.has_folded_work(ends);
+        Open {
+            work: reads,
+            outcomes: reads && self.ends.as_ref().is_none_or(outcomes_next),
+        }
+    }
+
+    /// Takes in what came meanwhile, so that one publish carries many.
+    async fn take_in_the_rest(
+        &mut self,
+        election: &mut Election,
+        signals: &mut mpsc::Receiver<Signal>,
+        open: Open,
+    ) -> Result<(), Error> {
+        for _ in 0..ROUND {
+            let mut idle = true;
+            if let Some(records) = election.try_next() {
+                election.observe(&records?);
+                idle = false;
+            }
+            while let Ok(signal) = signals.try_recv() {
+                self.take_signal(signal)?;
+                idle = false;
+            }
+            if open.outcomes
+                && let Some(records) = self.inputs.outcomes.try_next()
+            {
+                self.fold(Input::Outcomes, &records?).await?;
+                idle = false;
+            }
+            if open.work
+                && let Some(records) = self.inputs.work.try_next()
+            {
+                self.fold(Input::WorkShort, &records?).await?;
+                idle = false;
+            }
+            if open.work
+                && !self.core.is_full()
+                && let Some(records) = self.inputs.ready.try_next()
+            {
+                self.fold(Input::Ready, &records?).await?;
+                idle = false;
+            }
+            if idle {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fold(&mut self, input: Input, records: &[Record]) -> Result<(), BusError> {
+        for record in records {
+            match input {
+                Input::Ready => self.reader.ready(&mut self.core, record).await?,
+                Input::WorkShort | Input::WorkLong => self.reader.work(&mut self.core, record).await?,
+                Input::Outcomes => self.reader.outcome(&mut self.core, record).await?,
+            }
+        }
+        if input == Input::Outcomes {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    fn take_signal(&mut self, signal: Signal) -> Result<(), Error> {
+        let now = self.context.runtime.clock.now();
+        match signal {
+            Signal::Status(status) => self.core.status(&status, now),
+            Signal::Cancel(cancel) => self.core.cancel(&cancel, now),
+            Signal::Dispatched(attempts) => attempts
+                .iter()
+                .for_each(|attempt| self.core.dispatched(attempt, now)),
+            Signal::Undispatchable(attempt, reason) => {
+                tracing::error!(request.id = %attempt.request_id, reason, "work does not fit into its topic; its request fails");
+                self.core
+                    .undispatchable(&attempt, "the request is too large for its pool", now);
+            }
+            Signal::OutcomesEnd(doubts, ends) => {
+                self.doubts.add(doubts, ends);
+                self.settle();
+            }
+            Signal::Fenced(attempt, answer) => self.core.fence_answer(&attempt, answer, now),
+            Signal::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Tells the core of doubts whose outcomes are folded to their end.
+    fn settle(&mut self) {
+        let folded = self.doubts.take_folded(self.core.offsets());
+        self.core.settled(&folded, self.context.runtime.clock.now());
+    }
+
+    /// Begins to decide once all that a predecessor did is known.
+    fn recovered(&mut self) {
+        let known = |ends: &Ends| self.core.has_folded(ends);
+        if !self.ends.as_ref().is_some_and(known) {
+            return;
+        }
+        self.ends = None;
+        self.core.lead(self.epoch, self.context.runtime.clock.now());
+        let took = self.context.runtime.clock.since(self.began);
+        let counts = self.core.counts();
+        let metrics = self.context.metrics.lock();
+        metrics.takeovers.inc();
+        metrics.takeover_seconds.observe(took.as_secs_f64());
+        tracing::info!(
+            pool = self.context.pool,
+            scheduler.epoch = self.epoch,
+            queue.waiting = counts.waiting_short + counts.waiting_long + counts.waiting_batch,
+            queue.running = counts.running,
+            takeover_ms = took.as_millis() as u64,
+            "the queues are rebuilt"
+        );
+    }
+
+    /// Lets the core decide and does what it wants, if this leader may act now.
+    fn decide(&mut self, election: &mut Election, outbox: &mut Outbox) {
+        let now = self.context.runtime.clock.now();
+        self.busy = false;
+        if self.ends.is_some() || !election.leadership().may_act(now) {
+            return;
+        }
+        let unread = self.reader.take_garbage().into_iter();
+        for letter in unread.chain(election.take_garbage()) {
+            outbox.conclude(letter);
+        }
+        self.core.tick(now);
+        let clock = &self.context.runtime.clock;
+        let began = clock.instant();
+        self.busy = self.core.dispatch(now);
+        let took = clock.since(began);
+        let effects = self.core.effects();
+        let is_dispatch = |effect: &&Effect| matches!(effect, Effect::Dispatch(_));
+        let dispatched = effects.iter().filter(is_dispatch).count();
+        if dispatched > 0 {
+            let metrics = self.context.metrics.lock();
+            metrics.decision.observe(took.as_secs_f64() / dispatched as f64);
+        }
+        for effect in effects {
+            perform(&self.context, &self.core, outbox, effect);
+        }
+    }
+
+    /// Appends a heartbeat when one is due, or a snapshot in its place.
+    fn beat(&mut self, outbox: &Outbox) {
+        let now = self.context.runtime.clock.now();
+        let config = &self.context.config;
+        if !self.heartbeat.beats(now, config) || !outbox.can_write() {
+            return;
+        }
+        let kind = if self.may_write_snapshot(outbox) {
+            self.heartbeat.takes_snapshot(&self.core, now, config)
+        } else {
+            Kind::Heartbeat
+        };
+        outbox.write(self.record(kind, now));
+    }
+
+    /// A snapshot must not be ahead of what is published: dead letters are in no topic that recovery folds.
+    fn may_write_snapshot(&self, outbox: &Outbox) -> bool {
+        self.ends.is_none() && !self.reader.has_garbage() && outbox.backlog().letters_are_published()
+    }
+
+    fn record(&self, kind: Kind, now: TimestampMs) -> relay_bus::Outgoing {
+        let snapshot = (kind == Kind::Snapshot).then(|| self.core.snapshot());
+        let Context { pool, identity, .. } = &*self.context;
+        leadership_record(pool, identity, kind, self.epoch, snapshot, now)
+    }
+
+    /// A clean stop: lets what is on its way arrive, writes down what there is, and makes room for a standby.
+    async fn resign(self, election: &Election, mut outbox: Outbox) {
+        let patience = Duration::from_millis(self.context.config.drain_ms);
+        let pool = &self.context.pool;
+        if tokio::time::timeout(patience, outbox.drained()).await.is_err() {
+            tracing::warn!(pool, "what was being published is left to the successor");
+        }
+        let now = self.context.runtime.clock.now();
+        let mut records = Vec::new();
+        if self.may_write_snapshot(&outbox) && election.leadership().may_act(now) {
+            records.push(self.record(Kind::Snapshot, now));
+        }
+        records.push(self.record(Kind::Resignation, now));
+        let publish = self.context.runtime.bus.publish(records, Vec::new());
+        match tokio::time::timeout(patience, publish).await {
+            Ok(Ok(_)) => {
+                tracing::info!(pool, scheduler.epoch = self.epoch, "the lead is given up");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(pool, %error, "the resignation is not in the log; a standby takes over in its time");
+            }
+            Err(_) => tracing::warn!(
+                pool,
+                "the resignation is not acknowledged; a standby takes over in its time"
+            ),
+        }
+    }
+}

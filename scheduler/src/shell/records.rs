@@ -1,0 +1,154 @@
+//! Records as the scheduler writes them, and the headers that it reads back.
+
+use std::sync::Arc;
+
+use relay_bus::{Headers, Outgoing, Record, header, stamp, topics};
+use relay_runner::Identity;
+use relay_schemas::{
+    Lane, Outcome, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs,
+    encode,
+};
+
+use crate::core::{At, Dispatch};
+
+/// Names the place of the request's `ready` record in a work record, `partition:offset`.
+const READY_AT: &str = "relay-ready-at";
+/// Names the epoch of a work record's lease, decimal.
+const EPOCH: &str = "relay-scheduler-epoch";
+
+/// What concludes a request or a record that cannot be read.
+pub(super) enum Conclusion {
+    /// An outcome and its trace context.
+    Outcome(Box<Outcome>, Option<Arc<str>>),
+    /// A dead letter, with or without an outcome.
+    DeadLetter(Vec<Outgoing>),
+}
+
+impl Conclusion {
+    /// As they are published.
+    pub(super) fn records(&self) -> Vec<Outgoing> {
+        match self {
+            Self::Outcome(outcome, trace) => {
+                vec![outcome_record(
+                    outcome,
+                    outcome_headers(outcome, trace.as_deref()),
+                )]
+            }
+            Self::DeadLetter(records) => records.clone(),
+        }
+    }
+
+    /// Leaves out what makes an outcome large; the headers still say whose it was.
+    pub(super) fn shorten(&mut self) {
+        if let Self::Outcome(outcome, trace) = self {
+            let headers = outcome_headers(outcome, trace.as_deref());
+            (outcome.request, outcome.planning) = (None, None);
+            *self = Self::DeadLetter(vec![outcome_record(outcome, headers)]);
+        }
+    }
+}
+
+/// The work record of a dispatch.
+pub(super) fn work_record(dispatch: &Dispatch) -> Outgoing {
+    let work = &dispatch.work;
+    let mut headers = Headers::of(&work.request);
+    headers.set(header::ATTEMPT, work.lease.attempt.to_string());
+    headers.set(EPOCH, work.lease.scheduler_epoch.to_string());
+    if let Some(At { partition, offset }) = dispatch.ready_at {
+        headers.set(READY_AT, format!("{partition}:{offset}"));
+    }
+    set_trace(&mut headers, dispatch.trace.as_deref());
+    let value = encode(work);
+    stamp(&mut headers, &value);
+    let pool = &work.queueing.pool;
+    let topic = match dispatch.lane {
+        Lane::Short => topics::work_short(pool),
+        Lane::Long => topics::work_long(pool),
+    };
+    Outgoing {
+        topic,
+        partition: Some(dispatch.partition),
+        key: None,
+        headers,
+        value: Some(value),
+    }
+}
+
+/// Whose lease a work record is: request, attempt, epoch.
+pub(super) fn lease_of(record: &Record) -> Option<(RequestId, u32, i64)> {
+    let headers = &record.headers;
+    let attempt = headers.text(header::ATTEMPT)?.parse().ok()?;
+    let epoch = headers.text(EPOCH)?.parse().ok()?;
+    Some((headers.request_id()?, attempt, epoch))
+}
+
+/// Where the `ready` record of a work record lies.
+pub(super) fn ready_at(record: &Record) -> Option<At> {
+    let (partition, offset) = record.headers.text(READY_AT)?.split_once(':')?;
+    Some(At {
+        partition: partition.parse().ok()?,
+        offset: offset.parse().ok()?,
+    })
+}
+
+/// A record of the scheduler's topic.
+pub(super) fn leadership_record(
+    pool: &str,
+    writer: &Identity,
+    kind: Kind,
+    epoch: i64,
+    snapshot: Option<SchedulerSnapshot>,
+    now: TimestampMs,
+) -> Outgoing {
+    let record = SchedulerRecord {
+        pool: pool.to_owned(),
+        scheduler: writer.instance.clone(),
+        scheduler_start: writer.epoch,
+        kind,
+        epoch,
+        sent_at: now,
+        snapshot,
+    };
+    let key = match kind {
+        // Of its own, so that compaction keeps every claim: who won follows from all of them.
+        Kind::Claim => format!(
+            "claim/{}/{}/{epoch}/{}",
+            record.scheduler, record.scheduler_start, now.0
+        ),
+        Kind::Heartbeat | Kind::Resignation => "heartbeat".to_owned(),
+        Kind::Snapshot => SNAPSHOT_KEY.to_owned(),
+    };
+    let value = encode(&record);
+    let mut headers = Headers::default();
+    stamp(&mut headers, &value);
+    Outgoing::keyed(topics::scheduler(pool), key, headers, value)
+}
+
+/// The key of a snapshot: compaction keeps the newest.
+const SNAPSHOT_KEY: &str = "snapshot";
+
+/// Whether a record of the scheduler's topic is a snapshot.
+pub(super) fn is_snapshot(record: &Outgoing) -> bool {
+    record.key.as_deref() == Some(SNAPSHOT_KEY.as_bytes())
+}
+
+fn outcome_headers(outcome: &Outcome, trace: Option<&str>) -> Headers {
+    let mut headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
+    headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+    headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
+    set_trace(&mut headers, trace);
+    headers
+}
+
+fn outcome_record(outcome: &Outcome, mut headers: Headers) -> Outgoing {
+    let value = encode(outcome);
+    stamp(&mut headers, &value);
+    let key = outcome.request_id.as_str().to_owned();
+    Outgoing::keyed(topics::OUTCOMES, key, headers, value)
+}
+
+fn set_trace(headers: &mut Headers, trace: Option<&str>) {
+    if let Some(trace) = trace {
+        headers.set(header::TRACEPARENT, trace.to_owned());
+    }
+}
