@@ -69,8 +69,8 @@ pub fn compose(
         readiness: Arc::new(Readiness::new(runtime.health.clone())),
         tasks: TaskTracker::new(),
     };
-    let defaults = Arc::new(config.defaults());
-    let models = Arc::new(Mutex::new(Models::new(ms(config.worker_stale_ms))));
+    let defaults = Arc::new(Defaults::from(&config.defaults));
+    let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
     let gate = Arc::new(Mutex::new(Gate::new(&config.batch)));
     let waiting = ground.waiting();
     let background = ground.background(&waiting.routes, &models, &gate);
@@ -103,7 +103,7 @@ impl Ground<'_> {
         let routes = Arc::new(Routes::default());
         let questions = Questions {
             control: Arc::clone(self.control),
-            timeout: ms(self.config.ask_timeout_ms),
+            timeout: self.config.timeouts.ask,
             asked: self.metrics.questions.clone(),
             clock: self.clock(),
         };
@@ -113,7 +113,7 @@ impl Ground<'_> {
             questions: questions.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.runtime.shutdown.clone(),
-            pause: ms(self.config.cancel_every_ms.max(1)),
+            pause: at_least(self.config.answers.cancel_every, 1),
             gone: self.metrics.gone.clone(),
             clock: self.clock(),
         };
@@ -121,7 +121,7 @@ impl Ground<'_> {
             routes,
             questions,
             abandoned,
-            grace: ms(self.config.deadline_grace_ms),
+            grace: self.config.deadlines.grace,
             clock: self.clock(),
         })
     }
@@ -153,7 +153,7 @@ impl Ground<'_> {
             clock: self.clock(),
         };
         let (routes, models, gate) = (Arc::clone(routes), Arc::clone(models), Arc::clone(gate));
-        let period = ms(self.config.probe_every_ms.max(10));
+        let period = at_least(self.config.cluster.probe_every, 10);
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
         let clock = self.clock();
         async move {
@@ -174,25 +174,26 @@ impl Ground<'_> {
     }
 
     fn admission(&self, waiting: Arc<Waiting>) -> Admission {
-        let config = self.config;
+        let (config, limits) = (self.config, &self.config.limits);
+        let [patience, keyed_patience] = config.answers.patience();
         Admission {
-            limits: Limits::new(config.max_in_flight, config.max_in_flight_per_tenant),
+            limits: Limits::new(limits.max_in_flight, limits.max_in_flight_per_tenant),
             readiness: Arc::clone(&self.readiness),
             shutdown: self.runtime.shutdown.clone(),
             acceptor: Acceptor {
                 bus: Arc::clone(&self.runtime.bus),
-                timeout: ms(config.accept_timeout_ms),
+                timeout: config.timeouts.accept,
                 waited: self.metrics.accept.clone(),
                 service: self.identity.service,
             },
             waiting,
             following: Following {
-                patience: config.patience(false),
-                keyed_patience: config.patience(true),
-                most_unread: config.max_unread_bytes,
+                patience,
+                keyed_patience,
+                most_unread: limits.max_unread.as_usize(),
             },
             identity: self.identity.clone(),
-            retry_after_ms: config.retry_after_ms,
+            retry_after: limits.retry_after,
             clock: self.clock(),
         }
     }
@@ -203,7 +204,7 @@ impl Ground<'_> {
             admission: Arc::new(self.admission(waiting)),
             refusals: Arc::new(Refusals {
                 bus: Arc::clone(&runtime.bus),
-                budget: Budget::new(config.refused_per_second),
+                budget: Budget::new(config.limits.refusals_per_second),
                 run: self.identity.run(0),
                 tasks: self.tasks.clone(),
                 count: self.metrics.refused.clone(),
@@ -211,14 +212,14 @@ impl Ground<'_> {
             }),
             defaults: Arc::clone(defaults),
             bodies: Bodies {
-                most_bytes: config.max_body_bytes,
-                timeout: ms(config.body_timeout_ms),
+                most_bytes: config.limits.max_body.as_usize(),
+                timeout: config.timeouts.body,
             },
             deadlines: Deadlines {
-                default_ms: config.default_deadline_ms,
-                longest_ms: config.max_deadline_ms,
+                default: config.deadlines.default,
+                longest: config.deadlines.longest,
             },
-            keep_alive: KeepAlive(ms(config.keep_alive_ms.max(1))),
+            keep_alive: KeepAlive(at_least(config.timeouts.keep_alive, 1)),
             counted: Counted {
                 metrics: Arc::clone(&self.metrics),
                 service: self.identity.service,
@@ -238,9 +239,9 @@ impl Ground<'_> {
 
     fn connections(&self) -> Bounds {
         Bounds {
-            most_connections: self.config.max_connections,
-            header_timeout: ms(self.config.header_timeout_ms),
-            grace: ms(self.config.grace_ms),
+            most_connections: self.config.limits.max_connections,
+            header_timeout: self.config.timeouts.headers,
+            grace: self.config.grace,
         }
     }
 
@@ -252,7 +253,7 @@ impl Ground<'_> {
                 schemas: Arc::clone(&schemas),
                 rules: LineRules {
                     defaults,
-                    window: ms(config.window_ms),
+                    window: config.window,
                 },
                 gate,
                 lines: metrics.batch_lines.clone(),
@@ -266,11 +267,12 @@ impl Ground<'_> {
                 handed_out: metrics.batch_results.clone(),
             },
             max_in_flight: config.max_in_flight,
-            grace: ms(self.config.grace_ms),
+            grace: self.config.grace,
         }
     }
 }
 
-fn ms(milliseconds: impl TryInto<u64>) -> Duration {
-    Duration::from_millis(milliseconds.try_into().unwrap_or_default())
+/// A pause that lets others work, whatever was configured.
+fn at_least(pause: Duration, milliseconds: u64) -> Duration {
+    pause.max(Duration::from_millis(milliseconds))
 }

@@ -1,9 +1,13 @@
 //! Settings of the ingress.
 
+use std::time::Duration;
+
 use relay_lifecycle::Patience;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 use crate::canonical::Defaults;
+use crate::time::millis;
 
 /// Settings of the ingress. Every limit is one.
 #[derive(Debug, Clone, Deserialize)]
@@ -13,60 +17,229 @@ pub struct Config {
     pub host: String,
     /// Port; 0 takes a free one.
     pub port: u16,
-    /// Model of a request that names none: the project's own. Without one the field is required. `MODEL_NAME` goes before it.
-    pub default_model: Option<String>,
-    /// Most new tokens of a request that sets no limit; without it the policy's profile decides. `MAX_LENGTH` goes before it.
-    pub default_max_tokens: Option<u32>,
-    /// Temperature of a request that sets none; without it the policy's profile decides. `TEMPERATURE` goes before it.
-    pub default_temperature: Option<f64>,
     /// Whether `/metrics` answers.
     pub metrics_enabled: bool,
-    /// Largest request body; leaves room in a record of 1 MiB for what Relay adds.
-    pub max_body_bytes: usize,
+    /// How long streams in flight may take to finish during a drain.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// What a body means that leaves something out.
+    pub defaults: DefaultsConfig,
+    /// How much is let in.
+    pub limits: LimitsConfig,
+    /// How long is waited for what.
+    pub timeouts: TimeoutsConfig,
+    /// When requests expire.
+    pub deadlines: DeadlinesConfig,
+    /// How answers are followed.
+    pub answers: AnswersConfig,
+    /// What is known of the world around.
+    pub cluster: ClusterConfig,
+    /// The batch half.
+    pub batch: BatchConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 8_000,
+            metrics_enabled: true,
+            grace: Duration::from_secs(20),
+            defaults: DefaultsConfig::default(),
+            limits: LimitsConfig::default(),
+            timeouts: TimeoutsConfig::default(),
+            deadlines: DeadlinesConfig::default(),
+            answers: AnswersConfig::default(),
+            cluster: ClusterConfig::default(),
+            batch: BatchConfig::default(),
+        }
+    }
+}
+
+/// What a body means that leaves something out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DefaultsConfig {
+    /// Model of a request that names none: the project's own. Without one the field is required. `MODEL_NAME` goes before it.
+    pub model: Option<String>,
+    /// Most new tokens of a request that sets no limit; without it the policy's profile decides. `MAX_LENGTH` goes before it.
+    pub max_tokens: Option<u32>,
+    /// Temperature of a request that sets none; without it the policy's profile decides. `TEMPERATURE` goes before it.
+    pub temperature: Option<f64>,
+}
+
+impl Default for DefaultsConfig {
+    fn default() -> Self {
+        Self {
+            model: Some("relay-chat".to_owned()),
+            max_tokens: None,
+            temperature: None,
+        }
+    }
+}
+
+impl From<&DefaultsConfig> for Defaults {
+    fn from(config: &DefaultsConfig) -> Self {
+        Self {
+            model: config.model.clone(),
+            max_tokens: config.max_tokens,
+            temperature: config.temperature,
+        }
+    }
+}
+
+/// How much is let in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
     /// Most connections at once; further ones wait in the operating system.
     pub max_connections: usize,
-    /// Longest time for a request's headers, milliseconds.
-    pub header_timeout_ms: u64,
-    /// Longest time for a request's body, milliseconds.
-    pub body_timeout_ms: u64,
     /// Most requests of all tenants between arrival and end.
     pub max_in_flight: usize,
     /// Most requests of one tenant between arrival and end: a hog cannot fill the stages behind.
     pub max_in_flight_per_tenant: usize,
-    /// What a client that is refused for being one too many is told to wait, milliseconds.
-    pub retry_after_ms: i64,
-    /// Longest wait for the log to acknowledge a request, milliseconds; then its result is unknown.
-    pub accept_timeout_ms: u64,
-    /// Deadline of requests that set none, milliseconds.
-    pub default_deadline_ms: i64,
-    /// Longest deadline a client may ask for, milliseconds.
-    pub max_deadline_ms: i64,
-    /// How long after its deadline an end is still waited for: whoever holds the request must say that it expired.
-    pub deadline_grace_ms: i64,
-    /// Silence after which a stream gets its headers and a comment, milliseconds.
-    pub keep_alive_ms: u64,
-    /// Pause between two cancels of the same request, milliseconds.
-    pub cancel_every_ms: u64,
-    /// Longest wait for an answer over the control seam, milliseconds.
-    pub ask_timeout_ms: u64,
-    /// From a gap in an answer, or its last frame, to the first question, milliseconds.
-    pub gap_ms: i64,
-    /// Silence after which the sink is asked whether a request has ended, milliseconds.
-    pub silence_ms: i64,
-    /// The same for requests with an idempotency key, whose frames may go to another ingress.
-    pub keyed_silence_ms: i64,
+    /// What a client that is refused for being one too many is told to wait.
+    #[serde(with = "humantime_serde")]
+    pub retry_after: Duration,
+    /// Largest request body; leaves room in a record of 1 MiB for what Relay adds.
+    pub max_body: ByteSize,
     /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
-    pub max_unread_bytes: usize,
+    pub max_unread: ByteSize,
     /// Most `refused` records a second.
-    pub refused_per_second: u32,
-    /// Pause between two looks at the dependencies, milliseconds.
-    pub probe_every_ms: u64,
-    /// Age at which a worker's status no longer counts, milliseconds.
-    pub worker_stale_ms: i64,
-    /// How long streams in flight may take to finish during a drain, milliseconds.
-    pub grace_ms: u64,
-    /// The batch half.
-    pub batch: BatchConfig,
+    pub refusals_per_second: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_in_flight: 10_000,
+            max_in_flight_per_tenant: 2_000,
+            retry_after: Duration::from_secs(1),
+            max_body: ByteSize::kib(960),
+            max_unread: ByteSize::mib(2),
+            refusals_per_second: 20,
+        }
+    }
+}
+
+/// How long is waited for what.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// Longest time for a request's headers.
+    #[serde(with = "humantime_serde")]
+    pub headers: Duration,
+    /// Longest time for a request's body.
+    #[serde(with = "humantime_serde")]
+    pub body: Duration,
+    /// Longest wait for the log to acknowledge a request; then its result is unknown.
+    #[serde(with = "humantime_serde")]
+    pub accept: Duration,
+    /// Longest wait for an answer over the control seam.
+    #[serde(with = "humantime_serde")]
+    pub ask: Duration,
+    /// Silence after which a stream gets its headers and a comment.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            accept: Duration::from_secs(5),
+            ask: Duration::from_millis(500),
+            keep_alive: Duration::from_secs(10),
+        }
+    }
+}
+
+/// When requests expire.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadlinesConfig {
+    /// Deadline of requests that set none.
+    #[serde(with = "humantime_serde")]
+    pub default: Duration,
+    /// Longest deadline a client may ask for.
+    #[serde(with = "humantime_serde")]
+    pub longest: Duration,
+    /// How long after its deadline an end is still waited for: the service that holds the request must say that it expired.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for DeadlinesConfig {
+    fn default() -> Self {
+        Self {
+            default: Duration::from_mins(2),
+            longest: Duration::from_mins(10),
+            grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How answers are followed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnswersConfig {
+    /// From a gap in an answer, or its last frame, to the first question.
+    #[serde(with = "humantime_serde")]
+    pub gap: Duration,
+    /// Silence after which the sink is asked whether a request has ended.
+    #[serde(with = "humantime_serde")]
+    pub silence: Duration,
+    /// The same for requests with an idempotency key, whose frames may go to another ingress.
+    #[serde(with = "humantime_serde")]
+    pub keyed_silence: Duration,
+    /// Pause between two cancels of the same request.
+    #[serde(with = "humantime_serde")]
+    pub cancel_every: Duration,
+}
+
+impl Default for AnswersConfig {
+    fn default() -> Self {
+        Self {
+            gap: Duration::from_millis(50),
+            silence: Duration::from_secs(1),
+            keyed_silence: Duration::from_millis(250),
+            cancel_every: Duration::from_millis(250),
+        }
+    }
+}
+
+impl AnswersConfig {
+    /// How patiently an answer without a key is followed, and one with a key.
+    pub fn patience(&self) -> [Patience; 2] {
+        [self.silence, self.keyed_silence].map(|silence| Patience {
+            gap_ms: millis(self.gap),
+            silence_ms: millis(silence),
+            ..Patience::default()
+        })
+    }
+}
+
+/// What is known of the world around.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Pause between two looks at the dependencies.
+    #[serde(with = "humantime_serde")]
+    pub probe_every: Duration,
+    /// Age at which a worker's status no longer counts.
+    #[serde(with = "humantime_serde")]
+    pub worker_stale: Duration,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            probe_every: Duration::from_secs(1),
+            worker_stale: Duration::from_secs(5),
+        }
+    }
 }
 
 /// Settings of the batch half.
@@ -79,51 +252,18 @@ pub struct BatchConfig {
     pub max_in_flight: usize,
     /// Batch requests waiting in a pool from which on the intake pauses. Keep it well below the scheduler's own bound.
     pub waiting_limit: u32,
-    /// For how long an admitted line counts as on its way to the queue, milliseconds.
-    pub in_transit_ms: i64,
-    /// Age at which a pool's status no longer counts, milliseconds; without any the intake pauses.
-    pub status_stale_ms: i64,
-    /// Deadline of lines that set none, milliseconds; also the longest allowed.
-    pub window_ms: i64,
+    /// For how long an admitted line counts as on its way to the queue.
+    #[serde(with = "humantime_serde")]
+    pub in_transit: Duration,
+    /// Age at which a pool's status no longer counts; without any the intake pauses.
+    #[serde(with = "humantime_serde")]
+    pub status_stale: Duration,
+    /// Deadline of lines that set none; also the longest allowed.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
     /// The newest outcomes of each partition that are remembered, and read back from the log after a restart: a second outcome of a
     /// line that comes later than this after the first gives a second result.
     pub remembered: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            host: "127.0.0.1".to_owned(),
-            port: 8_000,
-            default_model: Some("relay-chat".to_owned()),
-            default_max_tokens: None,
-            default_temperature: None,
-            metrics_enabled: true,
-            max_body_bytes: 1_048_576 - 65_536,
-            max_connections: 16_384,
-            header_timeout_ms: 10_000,
-            body_timeout_ms: 30_000,
-            max_in_flight: 10_000,
-            max_in_flight_per_tenant: 2_000,
-            retry_after_ms: 1_000,
-            accept_timeout_ms: 5_000,
-            default_deadline_ms: 120_000,
-            max_deadline_ms: 600_000,
-            deadline_grace_ms: 2_000,
-            keep_alive_ms: 10_000,
-            cancel_every_ms: 250,
-            ask_timeout_ms: 500,
-            gap_ms: 50,
-            silence_ms: 1_000,
-            keyed_silence_ms: 250,
-            max_unread_bytes: 2 * 1_048_576,
-            refused_per_second: 20,
-            probe_every_ms: 1_000,
-            worker_stale_ms: 5_000,
-            grace_ms: 20_000,
-            batch: BatchConfig::default(),
-        }
-    }
 }
 
 impl Default for BatchConfig {
@@ -132,34 +272,10 @@ impl Default for BatchConfig {
             enabled: true,
             max_in_flight: 64,
             waiting_limit: 1_000,
-            in_transit_ms: 2_000,
-            status_stale_ms: 5_000,
-            window_ms: 24 * 3_600_000,
+            in_transit: Duration::from_secs(2),
+            status_stale: Duration::from_secs(5),
+            window: Duration::from_hours(24),
             remembered: 4_096,
-        }
-    }
-}
-
-impl Config {
-    /// What a body means that leaves it out.
-    pub fn defaults(&self) -> Defaults {
-        Defaults {
-            model: self.default_model.clone(),
-            max_tokens: self.default_max_tokens,
-            temperature: self.default_temperature,
-        }
-    }
-
-    /// How patiently answers are followed.
-    pub fn patience(&self, keyed: bool) -> Patience {
-        Patience {
-            gap_ms: self.gap_ms,
-            silence_ms: if keyed {
-                self.keyed_silence_ms
-            } else {
-                self.silence_ms
-            },
-            ..Patience::default()
         }
     }
 }

@@ -27,7 +27,7 @@ use relay_runner::{Identity, Runtime};
 use tokio::net::TcpListener;
 
 pub use canonical::{Chat, Defaults, canonical_json, chat};
-pub use config::{BatchConfig, Config};
+pub use config::Config;
 pub use error::Error;
 pub use refusal::Refusal;
 

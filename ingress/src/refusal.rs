@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::time::millis;
+
 /// An error on its way to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -112,17 +114,17 @@ impl Refusal {
     }
 
     /// 429: too many at once.
-    pub fn busy(message: &str, retry_after_ms: i64) -> Self {
+    pub fn busy(message: &str, retry_after: Duration) -> Self {
         Self {
-            retry_after_ms: Some(retry_after_ms),
+            retry_after_ms: Some(millis(retry_after)),
             ..Self::new(429, "too_many_in_flight", message)
         }
     }
 
     /// 503: nothing was accepted, so asking again is safe.
-    pub fn unavailable(what: &str, retry_after_ms: i64) -> Self {
+    pub fn unavailable(what: &str, retry_after: Duration) -> Self {
         Self {
-            retry_after_ms: Some(retry_after_ms),
+            retry_after_ms: Some(millis(retry_after)),
             ..Self::new(
                 503,
                 "service_unavailable",
@@ -189,7 +191,11 @@ mod tests {
     #[test]
     fn retry_after_is_rounded_up_to_whole_seconds() {
         for (ms, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (2_500, 3)] {
-            assert_eq!(Refusal::busy("", ms).retry_after_s(), Some(seconds), "{ms} ms");
+            assert_eq!(
+                Refusal::busy("", Duration::from_millis(ms)).retry_after_s(),
+                Some(seconds),
+                "{ms} ms"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Harness, Log, completed, eventually, failed, worker};
+use harness::{Harness, Log, completed, eventually, failed, ms, worker};
 use relay_bus::topics;
 use relay_control::{Heard, ask, subjects};
 use relay_lifecycle::final_of;
@@ -124,7 +124,7 @@ async fn a_failure_after_the_first_token_is_an_event_without_done() {
 
 #[tokio::test]
 async fn a_long_wait_brings_headers_and_comments_and_later_failures_come_in_the_stream() {
-    let harness = Harness::with(|config| config.keep_alive_ms = 30).await;
+    let harness = Harness::with(|config| config.timeouts.keep_alive = ms(30)).await;
     let mut open = harness.open(&[], STREAM).await;
     let request = harness.accepted().await;
     open.until(": keep-alive\n\n").await;
@@ -177,7 +177,7 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
 
 #[tokio::test]
 async fn an_end_that_the_log_does_not_tell_is_found_by_asking_the_sink() {
-    let harness = Harness::with(|config| config.silence_ms = 30).await;
+    let harness = Harness::with(|config| config.answers.silence = ms(30)).await;
     harness.serve_sink().await;
     let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
         let request = harness.accepted().await;
@@ -234,7 +234,7 @@ async fn under_an_idempotency_key_only_the_sink_tells_the_winner() {
 
 #[tokio::test]
 async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
-    let harness = Harness::with(|config| config.silence_ms = 3_600_000).await;
+    let harness = Harness::with(|config| config.answers.silence = ms(3_600_000)).await;
     harness.serve_sink().await;
     let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
         let request = harness.accepted().await;
@@ -312,7 +312,7 @@ async fn the_scheduler_learns_whether_the_client_saw_a_token() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_free_then() {
-    let harness = Harness::with(|config| config.max_in_flight_per_tenant = 1).await;
+    let harness = Harness::with(|config| config.limits.max_in_flight_per_tenant = 1).await;
     let mut cancels = harness.cancels().await;
     for body in [STREAM, WHOLE] {
         let mut open = harness.open(&[], body).await;
@@ -353,7 +353,7 @@ async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_
 
 #[tokio::test]
 async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
-    let harness = Harness::with(|config| config.deadline_grace_ms = 10).await;
+    let harness = Harness::with(|config| config.deadlines.grace = ms(10)).await;
     let mut cancels = harness.cancels().await;
     let response = harness.chat(&[("x-relay-deadline-ms", "20")], WHOLE).await;
     assert_eq!(
@@ -370,8 +370,8 @@ async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
 #[tokio::test]
 async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
     let harness = Harness::with(|config| {
-        config.accept_timeout_ms = 20;
-        config.deadline_grace_ms = 10;
+        config.timeouts.accept = ms(20);
+        config.deadlines.grace = ms(10);
     })
     .await;
     harness.log(Log::Hangs);
@@ -474,7 +474,7 @@ async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn a_drain_does_not_wait_longer_than_its_grace() {
-    let mut harness = Harness::with(|config| config.grace_ms = 50).await;
+    let mut harness = Harness::with(|config| config.grace = ms(50)).await;
     let mut open = harness.open(&[], STREAM).await;
     let request = harness.accepted().await;
     harness.frame(&request, 0, "Hel").await;

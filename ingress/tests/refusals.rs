@@ -3,9 +3,10 @@
 
 mod harness;
 
-use harness::{Harness, completed, eventually};
+use harness::{Harness, completed, eventually, ms};
 use relay_bus::topics;
 use relay_schemas::{OutcomeStatus, Service};
+use relay_settings::ByteSize;
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const OTHER: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Bye"}]}"#;
@@ -76,7 +77,7 @@ async fn bad_input_gets_an_openai_error_body_and_reaches_no_log_of_requests() {
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_refused_while_it_arrives() {
-    let harness = Harness::with(|config| config.max_body_bytes = 1_000).await;
+    let harness = Harness::with(|config| config.limits.max_body = ByteSize::b(1_000)).await;
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1_000));
     let body = format!("{chunk}{chunk}0\r\n\r\n");
     let chunked = [("transfer-encoding", "chunked")];
@@ -89,7 +90,7 @@ async fn a_chunked_body_over_the_limit_is_refused_while_it_arrives() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
-    let harness = Harness::with(|config| config.body_timeout_ms = 30).await;
+    let harness = Harness::with(|config| config.timeouts.body = ms(30)).await;
     let response = harness.chat(&[("content-length", "500")], "{").await;
     assert_eq!(
         (response.status, response.code().as_str()),
@@ -101,7 +102,7 @@ async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
 async fn headers_that_do_not_arrive_are_not_waited_for_for_ever() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let harness = Harness::with(|config| config.header_timeout_ms = 30).await;
+    let harness = Harness::with(|config| config.timeouts.headers = ms(30)).await;
     let mut stream = tokio::net::TcpStream::connect(harness.address).await.unwrap();
     stream.write_all(b"POST /v1/chat").await.unwrap();
     let mut rest = Vec::new();
@@ -135,7 +136,7 @@ async fn a_refusal_is_recorded_with_a_fresh_id_and_without_content() {
 
 #[tokio::test]
 async fn records_of_refusals_are_bounded_and_the_unnamed_leave_none() {
-    let harness = Harness::with(|config| config.refused_per_second = 0).await;
+    let harness = Harness::with(|config| config.limits.refusals_per_second = 0).await;
     harness.chat(&[], "{}").await;
     harness.chat(&[("x-tenant-id", "no/good")], "{}").await;
     assert!(harness.nothing_taken(topics::OUTCOMES).await);
@@ -150,9 +151,9 @@ async fn records_of_refusals_are_bounded_and_the_unnamed_leave_none() {
 #[tokio::test]
 async fn one_too_many_is_a_429_that_says_when_to_come_back() {
     let harness = Harness::with(|config| {
-        config.max_in_flight = 2;
-        config.max_in_flight_per_tenant = 1;
-        config.retry_after_ms = 2_500;
+        config.limits.max_in_flight = 2;
+        config.limits.max_in_flight_per_tenant = 1;
+        config.limits.retry_after = ms(2_500);
     })
     .await;
     let _first = harness.open(&[("x-tenant-id", "a")], WHOLE).await;
@@ -251,7 +252,7 @@ async fn a_repeat_meets_the_request_that_still_runs_here() {
 
 #[tokio::test]
 async fn a_repeat_of_what_runs_elsewhere_is_published_again_and_answered_from_the_record() {
-    let harness = Harness::with(|config| config.keyed_silence_ms = 20).await;
+    let harness = Harness::with(|config| config.answers.keyed_silence = ms(20)).await;
     harness.serve_sink().await;
     let key = [("idempotency-key", "k")];
     let (response, ()) = tokio::join!(harness.chat(&key, WHOLE), async {

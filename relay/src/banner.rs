@@ -62,6 +62,6 @@ fn text(config: &Config, places: Places) -> String {
          curl http://{api}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
          Ctrl-C drains and ends it; a second one stops at once.\n\n",
-        model = config.ingress.default_model.as_deref().unwrap_or("relay-chat"),
+        model = config.ingress.defaults.model.as_deref().unwrap_or("relay-chat"),
     )
 }

@@ -160,7 +160,7 @@ impl Config {
                 .find(|topic| topic.name == name)
                 .map_or(0, |topic| topic.max_record_bytes)
         };
-        let body = self.ingress.max_body_bytes;
+        let body = self.ingress.limits.max_body.as_usize();
         for (topic, needed) in [
             (relay_bus::topics::REQUESTS, body + PROVENANCE),
             (
@@ -171,7 +171,7 @@ impl Config {
             let allowed = limit(topic);
             if allowed < needed {
                 bail!(
-                    "topic {topic} allows {allowed} bytes a record, but `ingress.max_body_bytes` and \
+                    "topic {topic} allows {allowed} bytes a record, but `ingress.limits.max_body` and \
                      `workers.max_answer_bytes` need {needed}: raise `max_record_bytes` in the manifest or lower them"
                 );
             }

@@ -7,16 +7,16 @@ use crate::config::Config;
 /// Puts environment variables over the file. `HOST`, `PORT` and `LOG_LEVEL` are flags too: see `cli.rs`.
 pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
     if let Some(model) = var("MODEL_NAME") {
-        config.ingress.default_model = Some(model);
+        config.ingress.defaults.model = Some(model);
     }
     if let Some(device) = var("DEVICE") {
         config.workers.device = device.parse().map_err(anyhow::Error::msg).context("DEVICE")?;
     }
     if let Some(length) = parsed(&var, "MAX_LENGTH")? {
-        config.ingress.default_max_tokens = Some(length);
+        config.ingress.defaults.max_tokens = Some(length);
     }
     if let Some(temperature) = parsed(&var, "TEMPERATURE")? {
-        config.ingress.default_temperature = Some(temperature);
+        config.ingress.defaults.temperature = Some(temperature);
     }
     if let Some(enabled) = var("METRICS_ENABLED") {
         config.ops.metrics = flag("METRICS_ENABLED", &enabled)?;
@@ -58,7 +58,7 @@ mod tests {
     /// What the file says stands where the environment says nothing.
     #[test]
     fn the_old_names_go_before_the_file() {
-        let file = "ingress: { default_model: file, default_max_tokens: 1, default_temperature: 1.0 }\n\
+        let file = "ingress: { defaults: { model: file, max_tokens: 1, temperature: 1.0 } }\n\
                     workers: { device: cuda }\nops: { metrics: true }\n";
         let with = |name, value| {
             let mut config = parse_text(file, |_| None).expect("it parses");
@@ -66,9 +66,9 @@ mod tests {
         };
         let settings = |config: &Config| {
             (
-                config.ingress.default_model.clone().unwrap_or_default(),
-                config.ingress.default_max_tokens,
-                config.ingress.default_temperature,
+                config.ingress.defaults.model.clone().unwrap_or_default(),
+                config.ingress.defaults.max_tokens,
+                config.ingress.defaults.temperature,
                 config.workers.device,
                 (config.ops.metrics, config.ingress.metrics_enabled),
             )

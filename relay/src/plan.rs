@@ -12,7 +12,7 @@ use crate::config::Config;
 pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let path = asked.request.display().to_string();
     let body = std::fs::read(&asked.request).with_context(|| format!("cannot read {path}"))?;
-    let chat = relay_ingress::chat(&body, &config.ingress.defaults());
+    let chat = relay_ingress::chat(&body, &(&config.ingress.defaults).into());
     let chat = chat.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.message))?;
     let now = relay_clock::Clock::system().now();
     let request = Request {
@@ -28,7 +28,7 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
         requested_tokens: chat.requested_tokens,
         temperature: chat.temperature,
         accepted_at: now,
-        deadline: now.plus_ms(config.ingress.default_deadline_ms),
+        deadline: now.plus_ms(i64::try_from(config.ingress.deadlines.default.as_millis())?),
         reply_to: None,
         idempotency_key: None,
         batch: None,

@@ -189,7 +189,7 @@ pub(crate) const POLICY: &str = include_str!("policy.yaml");
 fn configuration(folder: &Path, port: u16, ops: u16) -> String {
     let folder = folder.display();
     format!(
-        "data: {folder}/data\ninstance: proof\ningress: {{ port: {port}, default_model: mock, deadline_grace_ms: {DEADLINE_GRACE_MS} }}\nops: {{ port: {ops} }}\n\
+        "data: {folder}/data\ninstance: proof\ningress: {{ port: {port}, defaults: {{ model: mock }}, deadlines: {{ grace: {DEADLINE_GRACE_MS}ms }} }}\nops: {{ port: {ops} }}\n\
          planner: {{ policy: {folder}/policy.yaml }}\nworkers: {{ models: {folder}/models.yaml, short_slots: 64, long_slots: 16 }}\n"
     )
 }

@@ -274,7 +274,7 @@ fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<Stri
          control: {{ kind: nats, url: \"{}\" }}\n\
          store: {{ kind: postgres, url: \"{}\" }}\n\
          cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
-         ingress: {{ default_model: {model}, default_deadline_ms: 45000, deadline_grace_ms: {DEADLINE_GRACE_MS}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
+         ingress: {{ defaults: {{ model: {model} }}, deadlines: {{ default: 45s, grace: {DEADLINE_GRACE_MS}ms }}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
          planner: {{ policy: {policy} }}\n\
          workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
         kafka.context("the production column")?,

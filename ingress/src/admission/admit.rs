@@ -1,6 +1,7 @@
 //! From a checked call to a request that the client waits for, or to a refusal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use relay_clock::Clock;
 use relay_lifecycle::Patience;
@@ -74,8 +75,8 @@ pub struct Admission {
     pub following: Following,
     /// Where answers are to go.
     pub identity: Identity,
-    /// What a client that is refused is told to wait, milliseconds.
-    pub retry_after_ms: i64,
+    /// What a client that is refused is told to wait.
+    pub retry_after: Duration,
     /// When requests are accepted.
     pub clock: Clock,
 }
@@ -91,7 +92,7 @@ impl Admission {
                 Full::Tenant => "this tenant has too many requests in flight; wait for some to end",
                 Full::All => "the gateway has too many requests in flight; ask again later",
             };
-            Refusal::busy(message, self.retry_after_ms)
+            Refusal::busy(message, self.retry_after)
         })
     }
 
@@ -141,7 +142,7 @@ impl Admission {
         } else {
             return Ok(());
         };
-        Err(Refusal::unavailable(what, self.retry_after_ms))
+        Err(Refusal::unavailable(what, self.retry_after))
     }
 
     /// What the sink recorded under the same key.

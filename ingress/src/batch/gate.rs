@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use relay_schemas::{PoolStatus, TimestampMs};
 
 use crate::config::BatchConfig;
+use crate::time::millis;
 
 /// Most pools remembered.
 const MOST_POOLS: usize = 256;
@@ -41,8 +42,8 @@ impl Gate {
     pub fn new(config: &BatchConfig) -> Self {
         Self {
             limit: config.waiting_limit as usize,
-            in_transit_ms: config.in_transit_ms,
-            stale_ms: config.status_stale_ms,
+            in_transit_ms: millis(config.in_transit),
+            stale_ms: millis(config.status_stale),
             pools: HashMap::new(),
             admitted: VecDeque::new(),
         }
@@ -91,13 +92,15 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn gate() -> Gate {
         Gate::new(&BatchConfig {
             waiting_limit: 3,
-            in_transit_ms: 100,
-            status_stale_ms: 1_000,
+            in_transit: Duration::from_millis(100),
+            status_stale: Duration::from_secs(1),
             ..BatchConfig::default()
         })
     }

@@ -7,6 +7,7 @@ use super::state::Deadlines;
 use crate::admission::request::Call;
 use crate::ids;
 use crate::refusal::Refusal;
+use crate::time::millis;
 
 /// Names the tenant, until API keys exist.
 const TENANT: &str = "x-tenant-id";
@@ -41,8 +42,7 @@ pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Resu
         tenant,
         deadline_ms: deadline_ms(headers, deadlines)?,
         key: key(headers)?,
-        traceparent: headers
-            .get(TRACEPARENT)
+        traceparent: headers.get(TRACEPARENT)
             .and_then(|value| value.to_str().ok())
             .filter(|text| text.len() == 55)
             .map(str::to_owned),
@@ -51,14 +51,14 @@ pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Resu
 
 fn deadline_ms(headers: &HeaderMap, deadlines: Deadlines) -> Result<i64, Refusal> {
     let Some(value) = headers.get(DEADLINE) else {
-        return Ok(deadlines.default_ms.min(deadlines.longest_ms));
+        return Ok(millis(deadlines.default.min(deadlines.longest)));
     };
     let asked = value
         .to_str()
         .ok()
         .and_then(|text| text.trim().parse::<i64>().ok());
     match asked {
-        Some(asked) if asked > 0 => Ok(asked.min(deadlines.longest_ms)),
+        Some(asked) if asked > 0 => Ok(asked.min(millis(deadlines.longest))),
         _ => Err(Refusal::invalid(
             "invalid_deadline",
             Some(DEADLINE),
@@ -85,6 +85,8 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
+    use std::time::Duration;
+
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
@@ -96,8 +98,8 @@ mod tests {
 
     fn read(headers: &HeaderMap) -> Result<Call, Refusal> {
         let deadlines = Deadlines {
-            default_ms: 120_000,
-            longest_ms: 600_000,
+            default: Duration::from_mins(2),
+            longest: Duration::from_mins(10),
         };
         call(headers, TenantId::new("default"), deadlines)
     }

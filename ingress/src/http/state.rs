@@ -50,10 +50,10 @@ pub struct Bodies {
 /// The deadlines that a call may have.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// Of a call that sets none, milliseconds.
-    pub default_ms: i64,
-    /// The longest, milliseconds.
-    pub longest_ms: i64,
+    /// Of a call that sets none.
+    pub default: Duration,
+    /// The longest.
+    pub longest: Duration,
 }
 
 /// Silence after which a stream gets a comment.

@@ -167,8 +167,8 @@ impl Harness {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.batch.enabled = false;
-        config.probe_every_ms = 20;
-        config.cancel_every_ms = 20;
+        config.cluster.probe_every = ms(20);
+        config.answers.cancel_every = ms(20);
         change(&mut config);
         let (taken, receiver) = mpsc::unbounded_channel();
         let bus = Arc::new(ScriptedBus {
@@ -391,6 +391,11 @@ impl Drop for Harness {
 
 /// Longest wait for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// That many milliseconds.
+pub const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
 
 /// Looks again and again until there is something.
 pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
