@@ -111,6 +111,23 @@ async fn headers_that_do_not_arrive_are_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
+async fn two_tenants_or_two_idempotency_keys_are_a_400() {
+    let harness = Harness::new().await;
+    for name in ["x-tenant-id", "idempotency-key"] {
+        for second in ["a", "b"] {
+            let response = harness.chat(&[(name, "a"), (name, second)], WHOLE).await;
+            assert_eq!(
+                (response.status, response.code().as_str()),
+                (400, "repeated_header"),
+                "{name}"
+            );
+            assert_eq!(response.json()["error"]["param"], name);
+        }
+    }
+    assert!(harness.nothing_taken(topics::REQUESTS).await);
+}
+
+#[tokio::test]
 async fn a_refusal_is_recorded_with_a_fresh_id_and_without_content() {
     let harness = Harness::new().await;
     let response = harness

@@ -9,21 +9,30 @@ use crate::refusal::Refusal;
 
 /// What a client is told of a request that was accepted and did not succeed.
 ///
-/// A repeat could run twice, so it is discouraged; not so after a rejection, which never ran. Under an idempotency key a
-/// repeat would be safe, but the end is recorded and would only be told again.
+/// A repeat could run twice, so it is discouraged; not so after a rejection, or where an endpoint said when to come back:
+/// those never ran. Under an idempotency key a repeat would be safe, but the end is recorded and would only be told again.
+///
+/// What was recorded of a fault of the gateway's own speaks of its inside, to its operator: the client is told that there was one.
 fn of_end(end: &Final, keyed: bool) -> Refusal {
     let code = end.code.as_deref().unwrap_or(default_code(end.status));
-    let message = end
-        .message
-        .clone()
-        .unwrap_or_else(|| default_message(end.status).to_owned());
+    let status = http_status(end.status, code);
+    let message = match &end.message {
+        _ if status == 500 => OWN_FAULT,
+        Some(message) => message,
+        None => default_message(end.status),
+    };
     let rejected = end.status == OutcomeStatus::Rejected;
+    let never_ran = rejected || (end.retry_after_ms.is_some() && matches!(status, 429 | 503));
     Refusal {
         retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
-        never_retry: keyed || !rejected,
-        ..Refusal::new(http_status(end.status, code), code, message)
+        never_retry: keyed || !never_ran,
+        ..Refusal::new(status, code, message)
     }
 }
+
+/// What a client is told of a fault of the gateway's own.
+const OWN_FAULT: &str =
+    "the request failed by a fault of this gateway; the trace of its `x-request-id` tells the operator why";
 
 /// What a client is told of an end that is no success.
 pub fn of(end: &End, keyed: bool) -> Refusal {
@@ -153,6 +162,41 @@ mod tests {
                 (http, kind),
                 "{status:?} {code:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_says_when_to_come_back_is_told_and_may_be_asked_again() {
+        let mut end = ended(OutcomeStatus::Failed, Some("backend_unavailable"));
+        assert!(of_end(&end, false).never_retry, "it may have run");
+        end.retry_after_ms = Some(7_001);
+        let refusal = of_end(&end, false);
+        assert_eq!(
+            (refusal.status, refusal.retry_after_s(), refusal.never_retry),
+            (503, Some(8), false)
+        );
+        assert!(
+            of_end(&end, true).never_retry,
+            "its end is recorded under the key"
+        );
+    }
+
+    #[test]
+    fn an_error_never_names_a_topic_to_a_client() {
+        let message = "the request's record at relay.ready.default.v1-3@17 could not be processed";
+        for code in [
+            Some("dead_letter"),
+            Some("unknown_pool"),
+            Some("a_later_code"),
+            None,
+        ] {
+            let end = Final {
+                message: Some(message.to_owned()),
+                ..ended(OutcomeStatus::Failed, code)
+            };
+            let refusal = of_end(&end, false);
+            assert_eq!(refusal.status, 500, "{code:?}");
+            assert!(!refusal.body().contains("relay."), "{}", refusal.body());
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the sender of a line is told when the line became a dead letter. Pure.
 
-use relay_bus::{Record, topics};
+use relay_bus::Record;
 use relay_schemas::{BatchRef, BatchRequest};
 
 use super::name::{name_in, name_of};
@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 /// Whose line it was and why it has no answer; `None` where nothing names the line.
 pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Option<(BatchRef, Refusal)> {
     let at = &record.position;
-    let place = format!("{}-{}@{}", at.partition.topic, at.partition.partition, at.offset);
+    let place = format!("partition {}, offset {}", at.partition.partition, at.offset);
     let Some(line) = line else {
         let message = format!(
             "the line at {place} is no `BatchRequest` in Avro single-object encoding: {reason}. Write it with \
@@ -23,8 +23,7 @@ pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Op
     let refusal = Refusal {
         code: "dead_letter".to_owned(),
         message: format!(
-            "the line at {place} could not be processed; {} says why",
-            topics::DEAD_LETTERS
+            "the line at {place} could not be processed by a fault of this gateway; its dead letter tells the operator why"
         ),
         ..Refusal::internal()
     };
@@ -35,7 +34,7 @@ pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Op
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-    use relay_bus::{Headers, Partition, Position, header};
+    use relay_bus::{Headers, Partition, Position, header, topics};
     use relay_schemas::TimestampMs;
 
     use super::*;
@@ -91,7 +90,7 @@ mod tests {
         let record = record(b"key", &[(header::CUSTOM_ID, b"7")]);
         let (_, refusal) = verdict(&record, None, "cut short").unwrap();
         assert_eq!((refusal.status, refusal.code.as_str()), (400, "unreadable_line"));
-        assert!(refusal.message.contains("relay.batch.requests.v1-2@7"));
+        assert!(refusal.message.contains("partition 2, offset 7"));
         assert!(refusal.message.contains("cut short"));
     }
 

@@ -1,6 +1,6 @@
 //! What the headers of a call say.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use relay_schemas::TenantId;
 
 use super::state::Deadlines;
@@ -21,9 +21,23 @@ const TRACEPARENT: &str = "traceparent";
 /// Longest idempotency key.
 const MOST_KEY_BYTES: usize = 255;
 
+/// The one value of a header; `None` where it is not sent. Two are a mistake, also where they agree: proxies and
+/// libraries differ in whether they take the first or the last.
+fn one<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first),
+        _ => Err(Refusal::invalid(
+            "repeated_header",
+            Some(name),
+            format!("`{name}` stands more than once; send it once"),
+        )),
+    }
+}
+
 /// The tenant that asks; `default` where the headers do not say.
 pub fn tenant(headers: &HeaderMap) -> Result<TenantId, Refusal> {
-    match headers.get(TENANT) {
+    match one(headers, TENANT)? {
         None => Ok(TenantId::new("default")),
         Some(value) => match value.to_str() {
             Ok(name) if ids::is_tenant(name) => Ok(TenantId::new(name)),
@@ -42,7 +56,7 @@ pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Resu
         tenant,
         deadline_ms: deadline_ms(headers, deadlines)?,
         key: key(headers)?,
-        traceparent: headers.get(TRACEPARENT)
+        traceparent: one(headers, TRACEPARENT)?
             .and_then(|value| value.to_str().ok())
             .filter(|text| text.len() == 55)
             .map(str::to_owned),
@@ -50,7 +64,7 @@ pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Resu
 }
 
 fn deadline_ms(headers: &HeaderMap, deadlines: Deadlines) -> Result<i64, Refusal> {
-    let Some(value) = headers.get(DEADLINE) else {
+    let Some(value) = one(headers, DEADLINE)? else {
         return Ok(millis(deadlines.default.min(deadlines.longest)));
     };
     let asked = value
@@ -68,7 +82,7 @@ fn deadline_ms(headers: &HeaderMap, deadlines: Deadlines) -> Result<i64, Refusal
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+    let Some(value) = one(headers, IDEMPOTENCY_KEY)? else {
         return Ok(None);
     };
     match value.to_str() {
@@ -147,5 +161,18 @@ mod tests {
         assert!(key(b"").is_err());
         assert!(key(&[b'x'; 256]).is_err());
         assert!(key(b"\xf0\x9f").is_err());
+    }
+
+    #[test]
+    fn a_header_that_is_read_once_must_not_stand_twice() {
+        for name in [TENANT, DEADLINE, IDEMPOTENCY_KEY, TRACEPARENT] {
+            let mut twice = headers(name, b"1");
+            twice.append(name, HeaderValue::from_static("1"));
+            let refusal = tenant(&twice).and_then(|_| read(&twice)).unwrap_err();
+            assert_eq!(
+                (refusal.status, refusal.code.as_str(), refusal.param.as_deref()),
+                (400, "repeated_header", Some(name))
+            );
+        }
     }
 }
