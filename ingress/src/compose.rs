@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::{Control, subjects};
-use relay_runner::{Identity, Runtime, Winners};
+use relay_runner::{Identity, Runtime, Winners, listen_forever};
 use relay_schemas::{PoolStatus, WorkerStatus};
 use tokio_util::task::TaskTracker;
 
@@ -28,12 +28,12 @@ use crate::batch::intake::{Intake, LineRules};
 use crate::batch::results::Results;
 use crate::canonical::Defaults;
 use crate::cluster::models::Models;
+use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
-use crate::cluster::{probes, statuses};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::server::Bounds;
-use crate::http::state::{App, Bodies, Catalogue, Counted, Deadlines, KeepAlive, Probed};
+use crate::http::state::{App, Bodies, Catalogue, Counted, Deadlines, KeepAlive};
 use crate::metrics::Metrics;
 
 /// The parts of an ingress.
@@ -159,12 +159,12 @@ impl Ground<'_> {
         async move {
             tokio::join!(
                 replies.listen(),
-                answer_fences(Arc::clone(&control), identity, routes),
+                answer_fences(Arc::clone(&control), &identity, routes),
                 outcomes.follow(),
-                statuses::listen(Arc::clone(&control), workers, |status: WorkerStatus| {
+                listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
                     models.lock().on_status(status, clock.now());
                 }),
-                statuses::listen(Arc::clone(&control), pools, |status: PoolStatus| {
+                listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
                     gate.lock().on_status(&status, clock.now());
                 }),
                 probes::run(bus, Arc::clone(&control), readiness, period),
@@ -228,11 +228,6 @@ impl Ground<'_> {
             catalogue: Catalogue {
                 models,
                 clock: self.clock(),
-            },
-            probed: Probed {
-                health: runtime.health.clone(),
-                shutdown: runtime.shutdown.clone(),
-                metrics: config.metrics_enabled.then(|| runtime.metrics.clone()),
             },
         }
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_control::Control;
-use relay_runner::{Identity, Runtime};
+use relay_runner::{Identity, Runtime, ops_router};
 use tokio::net::TcpListener;
 
 pub use canonical::{Chat, Defaults, canonical_json, chat};
@@ -67,7 +67,9 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         tasks,
     } = compose::compose(&config, &runtime, &identity, &control)?;
     let http = async {
-        http::server::serve(http::router(app), listener, connections, runtime.shutdown.clone()).await;
+        let ops = ops_router(runtime.clone(), config.metrics_enabled);
+        let router = http::router(app, ops);
+        http::server::serve(router, listener, connections, runtime.shutdown.clone()).await;
         Ok(())
     };
     let lines = async {

@@ -49,8 +49,7 @@ impl Acceptor {
     pub async fn accept(&self, request: &Request, traceparent: Option<&str>) -> Result<Accepted, Refusal> {
         crash_point(self.service, "before_accept");
         let timer = self.waited.start_timer();
-        let mut record = record(request, traceparent);
-        relay_bus::stamp(&mut record.headers, record.value.as_deref().unwrap_or_default());
+        let record = record(request, traceparent).sealed();
         let publish = self.bus.publish(vec![record], Vec::new());
         let result = tokio::time::timeout(self.timeout, publish).await;
         timer.observe_duration();

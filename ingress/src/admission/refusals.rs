@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
-use relay_bus::{Bus, Headers, Outgoing, header, topics};
+use relay_bus::{Bus, Headers, header};
 use relay_clock::Clock;
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, encode};
+use relay_runner::outcome_record;
+use relay_schemas::{OutcomeStatus, RequestId, Run, TenantId, TimestampMs};
 use tokio_util::task::TaskTracker;
 
 use crate::refusal::Refusal;
@@ -70,23 +71,19 @@ impl Refusals {
             ..Ending::because(OutcomeStatus::Refused, &refusal.code, refusal.message.clone())
         };
         let outcome = end(Known::Headers(request, tenant), self.run.clone(), ending, now);
+        let mut headers = Headers::default();
+        headers.set(header::REQUEST_ID, request.as_str().to_owned());
+        headers.set(header::TENANT, tenant.as_str().to_owned());
         let bus = Arc::clone(&self.bus);
         self.tasks.spawn(async move {
-            if let Err(error) = bus.publish(vec![outgoing(&outcome)], Vec::new()).await {
+            if let Err(error) = bus
+                .publish(vec![outcome_record(&outcome, headers).sealed()], Vec::new())
+                .await
+            {
                 tracing::warn!(request.id = %outcome.request_id, %error, "a refusal could not be recorded");
             }
         });
     }
-}
-
-fn outgoing(outcome: &Outcome) -> Outgoing {
-    let mut headers = Headers::default();
-    headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
-    headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
-    let key = outcome.request_id.as_str().to_owned();
-    let value = encode(outcome);
-    relay_bus::stamp(&mut headers, &value);
-    Outgoing::keyed(topics::OUTCOMES, key, headers, value)
 }
 
 #[cfg(test)]

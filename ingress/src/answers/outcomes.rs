@@ -2,21 +2,23 @@
 //! it was the first: so every ingress reads on in all of `relay.outcomes.v1`, and decodes what a client here waits for.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Partition, Record, StartAt, decode, topics};
+use relay_bus::{Bus, BusError, Partition, Record, decode, topics};
 use relay_clock::Clock;
+use relay_runner::{Backoff, Tail, ends};
 use relay_schemas::{Outcome, Registry};
 
 use super::routes::Routes;
 use crate::cluster::readiness::{Dependency, Readiness};
 
-const AGAIN: Duration = Duration::from_millis(500);
+/// Pauses between two tries to reach the log.
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
 
-/// The next offset to read, by partition.
-type Places = BTreeMap<Partition, i64>;
+/// Most reads that wait to be taken.
+const BATCHES: usize = 16;
 
 /// Reads outcomes for the answers that are waited for.
 pub struct Outcomes {
@@ -33,63 +35,41 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Reads on from where the outcomes end when it is called, whatever interrupts it. Never returns; dropped at the end.
+    /// Reads on from where the outcomes end when it is called, whatever interrupts it: no outcome after that is passed over,
+    /// as the first one read is believed to be the first. Never returns; dropped at the end.
     pub async fn follow(self) {
-        let mut places = Places::new();
+        let mut next = BTreeMap::new();
+        let mut backoff = Backoff::new(FIRST, LONGEST);
         loop {
-            let Err(error) = self.read(&mut places).await;
-            self.readiness
-                .report(Dependency::Outcomes, Err(error.to_string()));
-            tokio::time::sleep(AGAIN).await;
+            if let Err(error) = self.read(&mut next).await {
+                self.readiness
+                    .report(Dependency::Outcomes, Err(error.to_string()));
+            }
+            backoff.wait().await;
         }
     }
 
-    async fn read(&self, places: &mut Places) -> Result<Infallible, BusError> {
-        if places.is_empty() {
-            *places = self.ends().await?;
+    async fn read(&self, next: &mut BTreeMap<Partition, i64>) -> Result<(), BusError> {
+        if next.is_empty() {
+            *next = ends(&*self.bus, topics::OUTCOMES).await?.into_iter().collect();
         }
-        let from = places
-            .iter()
-            .map(|(partition, next)| (partition.clone(), StartAt::Offset(*next)));
-        let mut outcomes = self.bus.read(from.collect()).await?;
+        let readiness = Arc::clone(&self.readiness);
+        let report = move |result: Result<(), &str>| {
+            readiness.report(Dependency::Outcomes, result.map_err(str::to_owned));
+        };
+        let mut tail = Tail::open(
+            Arc::clone(&self.bus),
+            next.clone(),
+            BATCHES,
+            Backoff::new(FIRST, LONGEST),
+            Box::new(report),
+        );
         loop {
-            self.readiness.report(Dependency::Outcomes, Ok(()));
-            let records = match outcomes.next().await {
-                // The reader finds back by itself.
-                Err(BusError::Unavailable(reason)) => {
-                    self.wait(reason).await;
-                    continue;
-                }
-                records => records?,
-            };
-            for record in records {
-                if let Some(next) = places.get_mut(&record.position.partition) {
-                    *next = record.position.offset + 1;
-                }
+            for record in tail.next().await? {
+                next.insert(record.position.partition.clone(), record.position.offset + 1);
                 self.on_record(&record);
             }
         }
-    }
-
-    /// Until the log answers again.
-    async fn wait(&self, reason: String) {
-        self.readiness.report(Dependency::Outcomes, Err(reason));
-        loop {
-            tokio::time::sleep(AGAIN).await;
-            if self.bus.probe().await.is_ok() {
-                return;
-            }
-        }
-    }
-
-    async fn ends(&self) -> Result<Places, BusError> {
-        let mut places = Places::new();
-        for partition in 0..self.bus.partitions(topics::OUTCOMES).await? {
-            let partition = Partition::new(topics::OUTCOMES, partition);
-            let end = self.bus.range(&partition).await?.high;
-            places.insert(partition, end);
-        }
-        Ok(places)
     }
 
     fn on_record(&self, record: &Record) {

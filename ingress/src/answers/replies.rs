@@ -6,13 +6,15 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use relay_clock::Clock;
 use relay_control::{Control, Event, Message, Subscription, subjects};
-use relay_runner::Identity;
+use relay_runner::{Backoff, Identity, serve_forever};
 use relay_schemas::{FenceAnswer, FenceQuery, Frame, Registry, RequestId};
 
 use super::routes::Routes;
 use crate::cluster::readiness::{Dependency, Readiness};
 
-const AGAIN: Duration = Duration::from_millis(500);
+/// Pauses between two tries to listen.
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Takes reply frames in for the answers that are waited for.
 pub struct Replies {
@@ -35,9 +37,11 @@ pub struct Replies {
 impl Replies {
     /// Keeps the one reply subscription of this ingress in place. Never returns; dropped at the end.
     pub async fn listen(self) {
+        let mut backoff = Backoff::new(FIRST, LONGEST);
         loop {
             match self.control.subscribe(&self.subject, None).await {
                 Ok(mut frames) => {
+                    backoff.reset();
                     self.report(Ok(()));
                     // What was sent before is lost.
                     self.routes.lost(None, self.clock.now());
@@ -49,7 +53,7 @@ impl Replies {
                     self.report(Err(error.to_string()));
                 }
             }
-            tokio::time::sleep(AGAIN).await;
+            backoff.wait().await;
         }
     }
 
@@ -87,13 +91,8 @@ impl Replies {
 }
 
 /// Answers questions to fence runs. Never returns; dropped at the end.
-pub async fn answer_fences(control: Arc<dyn Control>, identity: Identity, routes: Arc<Routes>) {
+pub async fn answer_fences(control: Arc<dyn Control>, identity: &Identity, routes: Arc<Routes>) {
     let subject = subjects::fence_of(&identity.instance, identity.epoch);
-    loop {
-        let answer = |query: FenceQuery| std::future::ready::<FenceAnswer>(routes.fence(&query));
-        if let Err(error) = relay_control::serve(Arc::clone(&control), &subject, None, answer).await {
-            tracing::warn!(%error, "cannot listen for questions to fence; trying again");
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
+    let answer = |query: FenceQuery| std::future::ready(Some(routes.fence(&query)));
+    serve_forever::<_, FenceAnswer, _, _>(control, subject, None, answer).await;
 }

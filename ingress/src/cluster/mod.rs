@@ -3,4 +3,3 @@
 pub mod models;
 pub mod probes;
 pub mod readiness;
-pub mod statuses;

@@ -7,7 +7,6 @@ mod delivery;
 mod exchange;
 mod headers;
 mod models;
-mod ops;
 mod response;
 pub mod server;
 pub mod state;
@@ -19,16 +18,14 @@ use axum::routing::{get, post};
 
 use state::App;
 
-/// Every address of an ingress.
-pub fn router(app: App) -> Router {
+/// Every address of an ingress; `ops` answers probes.
+pub fn router(app: App, ops: Router) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(models::list))
-        .route("/healthz", get(ops::alive))
-        .route("/readyz", get(ops::ready))
-        .route("/metrics", get(ops::metrics))
+        .with_state(app)
+        .merge(ops)
         .fallback(response::unknown_route)
         .method_not_allowed_fallback(response::wrong_method)
         .layer(map_response(response::with_request_id))
-        .with_state(app)
 }

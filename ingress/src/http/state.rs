@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use parking_lot::Mutex;
 use relay_clock::Clock;
-use relay_runner::{Health, Shutdown};
 use relay_schemas::Service;
 
 use crate::admission::admit::Admission;
@@ -34,8 +33,6 @@ pub struct App {
     pub counted: Counted,
     /// The models that are there.
     pub catalogue: Catalogue,
-    /// What probes ask for.
-    pub probed: Probed,
 }
 
 /// How large a body may be, and how long it may take.
@@ -78,15 +75,4 @@ pub struct Catalogue {
     pub models: Arc<Mutex<Models>>,
     /// Which workers are live.
     pub clock: Clock,
-}
-
-/// What probes and operators ask for.
-#[derive(Clone)]
-pub struct Probed {
-    /// What is missing.
-    pub health: Health,
-    /// Whether the process ends.
-    pub shutdown: Shutdown,
-    /// The metrics of the process, unless they are switched off.
-    pub metrics: Option<prometheus::Registry>,
 }
