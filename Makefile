@@ -70,6 +70,7 @@ fmt: ## Formats the Rust code
 .PHONY: lint
 lint: ## Formatting, clippy, licences and sources of all crates
 	@cargo fmt --all --check
+	@python3 deploy/local/circles.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi
 

@@ -1,38 +1,21 @@
-//! Reads a record's value. A checksum lies over it, because Avro would read many flipped bits as another valid record.
+//! A checksum over a record's value, because Avro would read many flipped bits as another valid record.
 
 use bytes::Bytes;
-use relay_schemas::{DecodeError, Registry};
 
-use crate::record::header;
-use crate::{Headers, Record};
-
-/// The value of `record` as a `T`; checks the CRC header first where there is one.
-///
-/// # Errors
-/// [`DecodeError`]; a schema that is unknown may be looked up, all else is poison.
-pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
-    verify::<T>(record)?;
-    registry.decode(record.value.as_deref())
-}
+use crate::headers::{Headers, header};
 
 /// Adds the checksum of `value`; the stage runner does it for what a stage publishes.
 pub fn stamp(headers: &mut Headers, value: &[u8]) {
-    headers.set(
-        header::CRC32,
-        Bytes::from(format!("{:08x}", crc32fast::hash(value))),
-    );
+    headers.set(header::CRC32, Bytes::from(of(value)));
 }
 
-/// Holds the value against its checksum; a record without one (batch lines from other languages) passes.
-fn verify<T: relay_schemas::Record>(record: &Record) -> Result<(), DecodeError> {
-    let (Some(expected), Some(value)) = (record.headers.get(header::CRC32), &record.value) else {
-        return Ok(());
-    };
-    if expected[..] == *format!("{:08x}", crc32fast::hash(value)).as_bytes() {
-        return Ok(());
-    }
-    Err(DecodeError::Malformed {
-        record: T::NAME,
-        reason: "its checksum does not match".to_owned(),
-    })
+/// Whether `value` is what the checksum in `headers` was made from. Without one (batch lines from other languages) it passes.
+pub(crate) fn matches(headers: &Headers, value: &[u8]) -> bool {
+    headers
+        .get(header::CRC32)
+        .is_none_or(|expected| expected[..] == *of(value).as_bytes())
+}
+
+fn of(value: &[u8]) -> String {
+    format!("{:08x}", crc32fast::hash(value))
 }

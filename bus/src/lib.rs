@@ -5,12 +5,14 @@
 mod api;
 mod checksum;
 pub mod embedded;
+mod headers;
 mod kafka;
 mod record;
 pub mod topics;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
-pub use checksum::{decode, stamp};
+pub use checksum::stamp;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
+pub use headers::{Headers, header};
 pub use kafka::{KafkaBus, KafkaOptions};
-pub use record::{Headers, Outgoing, Partition, Position, Record, header};
+pub use record::{Outgoing, Partition, Position, Record, decode};

@@ -22,7 +22,7 @@ async fn apply(bus: &KafkaBus, topic: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn applying_says_what_it_made_changed_and_left() {
-    let bus = KafkaBus::connect(KafkaOptions::new(brokers())).unwrap();
+    let bus = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
     let name = name("apply");
     let made = apply(&bus, &format!("name: {name}, partitions: 2, retention_hours: 1")).await;
     assert_eq!(made, format!("{name}: created, 2 partitions"));
@@ -53,7 +53,7 @@ async fn a_broker_that_is_not_there_is_unavailable_and_a_bad_property_is_fatal()
     let mut options = KafkaOptions::new("127.0.0.1:1");
     options.request_timeout_ms = 300;
     options.publish_timeout_ms = 300;
-    let bus = KafkaBus::connect(options.clone()).unwrap();
+    let bus = KafkaBus::connect(options.clone(), &relay_clock::Clock::system()).unwrap();
     let record = Outgoing::keyed("t", "k", Headers::default(), "v".into());
     let from = vec![(Partition::new("t", 0), StartAt::Start)];
     let answers = [
@@ -70,7 +70,7 @@ async fn a_broker_that_is_not_there_is_unavailable_and_a_bad_property_is_fatal()
         .properties
         .insert("no.such.property".to_owned(), "1".into());
     assert!(matches!(
-        KafkaBus::connect(options).err(),
+        KafkaBus::connect(options, &relay_clock::Clock::system()).err(),
         Some(BusError::Fatal(_))
     ));
 }

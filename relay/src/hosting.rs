@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Backoff, Identity, Runtime, Shutdown};
 use relay_schemas::{InstanceId, Registry};
@@ -122,7 +123,8 @@ async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -
 impl House {
     async fn open(config: Config, services: &[Only], api: Option<TcpListener>) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
-        let bus = config.bus.open(&config.data, &manifest)?;
+        let clock = Clock::system();
+        let bus = config.bus.open(&config.data, &manifest, &clock)?;
         let schemas = Arc::new(Registry::default());
         let control = config.control.open(schemas.clone()).await?;
         let store = if services.contains(&Only::TraceSink) {
@@ -131,6 +133,7 @@ impl House {
             None
         };
         let runtime = Runtime {
+            clock,
             schemas,
             ..Runtime::new(bus)
         };

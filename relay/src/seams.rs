@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions};
+use relay_clock::Clock;
 use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, NatsOptions};
 use relay_schemas::Registry;
 use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
@@ -56,13 +57,13 @@ impl Default for ControlConfig {
 
 impl BusConfig {
     /// Opens or connects the bus. A broker that is away is no error here: it is waited for.
-    pub fn open(&self, data: &Path, manifest: &Manifest) -> anyhow::Result<Arc<dyn Bus>> {
+    pub fn open(&self, data: &Path, manifest: &Manifest, clock: &Clock) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Embedded(options) => {
                 Arc::new(EmbeddedBus::open(data.join("log"), manifest, options.clone())?)
             }
             Self::Kafka(options) => {
-                Arc::new(KafkaBus::connect(options.clone()).context("the Kafka clients")?)
+                Arc::new(KafkaBus::connect(options.clone(), clock).context("the Kafka clients")?)
             }
         })
     }

@@ -80,7 +80,9 @@ async fn what_cannot_be_connected_says_so_without_the_secret() {
     kafka
         .properties
         .insert("security.protocol".to_owned(), SECRET.into());
-    let kafka = KafkaBus::connect(kafka).err().expect("no such protocol");
+    let kafka = KafkaBus::connect(kafka, &relay_clock::Clock::system())
+        .err()
+        .expect("no such protocol");
     let model = MODELS.replace("@m/v1", "@m:no-port/v1");
     let model = Models::parse(&model, Path::new("models.yaml")).expect_err("no port");
     for (what, shown) in [

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, Partition, Record};
+use relay_clock::Clock;
 use relay_runner::{Stretch, refresh_schemas};
 use relay_schemas::{Outcome, Planned, Ready, Registry, Request, Work};
 
@@ -15,7 +16,7 @@ use crate::seams::BusConfig;
 /// Runs one of the commands.
 pub async fn run(config: &Config, command: Topics) -> anyhow::Result<()> {
     let manifest = config.manifest()?;
-    let bus = config.bus.open(&config.data, &manifest)?;
+    let bus = config.bus.open(&config.data, &manifest, &Clock::system())?;
     let done = on(&*bus, &manifest, command).await;
     match &config.bus {
         BusConfig::Embedded(_) => done,

@@ -72,7 +72,9 @@ struct Process {
 }
 
 fn process(from: &str, to: &str) -> Process {
-    let runtime = Runtime::new(Arc::new(KafkaBus::connect(KafkaOptions::new(brokers())).unwrap()));
+    let runtime = Runtime::new(Arc::new(
+        KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap(),
+    ));
     let identity = Identity {
         service: Service::Planner,
         instance: "planner-1".into(),
@@ -132,7 +134,7 @@ async fn committed(bus: &KafkaBus, topic: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stages_share_a_topic_and_go_on_where_they_were_left() {
-    let bus = KafkaBus::connect(KafkaOptions::new(brokers())).unwrap();
+    let bus = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
     let (from, to) = (name("from"), name("to"));
     apply(&bus, &format!("name: {from}, partitions: 4")).await;
     apply(&bus, &format!("name: {to}, partitions: 1")).await;

@@ -44,7 +44,10 @@ pub fn embedded(data: &Path) -> anyhow::Result<Arc<dyn Bus>> {
 /// Connects to the brokers that the harness started.
 pub fn kafka() -> anyhow::Result<Arc<dyn Bus>> {
     let brokers = crate::gateway::server("RELAY_KAFKA_BROKERS")?;
-    Ok(Arc::new(KafkaBus::connect(KafkaOptions::new(&brokers))?))
+    Ok(Arc::new(KafkaBus::connect(
+        KafkaOptions::new(&brokers),
+        &relay_clock::Clock::system(),
+    )?))
 }
 
 /// Reads the whole log.

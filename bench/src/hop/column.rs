@@ -68,7 +68,7 @@ impl Column {
                 (Arc::new(bus), Some(folder))
             }
             Self::Kafka { brokers, .. } => {
-                let bus = KafkaBus::connect(KafkaOptions::new(brokers))?;
+                let bus = KafkaBus::connect(KafkaOptions::new(brokers), &relay_clock::Clock::system())?;
                 bus.apply(&manifest).await.context("making the topics")?;
                 (Arc::new(bus), None)
             }

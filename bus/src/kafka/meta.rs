@@ -1,11 +1,12 @@
 //! Questions about topics: partitions, offsets, instants. All of it waits for a broker, hence [`Meta::ask`].
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
+use relay_clock::Clock;
 use relay_schemas::TimestampMs;
 
 use super::blocking::blocking;
@@ -22,15 +23,17 @@ pub(super) struct Meta {
     client: BaseConsumer<Quiet>,
     options: KafkaOptions,
     timeout: Duration,
+    clock: Clock,
 }
 
 impl Meta {
-    pub(super) fn new(options: &KafkaOptions) -> Result<Self, BusError> {
+    pub(super) fn new(options: &KafkaOptions, clock: Clock) -> Result<Self, BusError> {
         let client = config::reader(options).create_with_context(Quiet);
         Ok(Self {
             client: client.map_err(|error| error::of(&error, ""))?,
             options: options.clone(),
             timeout: Duration::from_millis(options.request_timeout_ms),
+            clock,
         })
     }
 
@@ -76,7 +79,7 @@ impl Meta {
 
     /// Waits until every one of `topic`'s partitions answers, as they do a moment after they were made.
     pub(super) fn wait_for(&self, topic: &str, partitions: i32) -> Result<(), BusError> {
-        let began = Instant::now();
+        let began = self.clock.instant();
         loop {
             // The number comes first: asking for it makes the client hear of new partitions.
             let found = self.partitions(topic).and_then(|found| {
@@ -85,8 +88,8 @@ impl Meta {
             });
             match found {
                 Ok(found) if found >= partitions => return Ok(()),
-                Err(error) if began.elapsed() > self.timeout => return Err(error),
-                _ if began.elapsed() > self.timeout => {
+                Err(error) if self.clock.since(began) > self.timeout => return Err(error),
+                _ if self.clock.since(began) > self.timeout => {
                     return Err(BusError::Unavailable(format!("{topic} is not ready yet")));
                 }
                 _ => std::thread::sleep(LOOK_AGAIN),

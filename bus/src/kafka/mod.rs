@@ -25,6 +25,7 @@ use async_trait::async_trait;
 pub use options::KafkaOptions;
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::Consumer as _;
+use relay_clock::Clock;
 
 use self::admin::Admin;
 use self::consumer::KafkaConsumer;
@@ -52,12 +53,12 @@ impl KafkaBus {
     ///
     /// # Errors
     /// [`BusError::Fatal`] where librdkafka refuses a property.
-    pub fn connect(options: KafkaOptions) -> Result<Self, BusError> {
+    pub fn connect(options: KafkaOptions, clock: &Clock) -> Result<Self, BusError> {
         let admin = config::admin(&options).create_with_context(Quiet);
         Ok(Self {
-            producer: Producer::new(options.clone())?,
+            producer: Producer::new(options.clone(), clock.clone())?,
             admin: admin.map_err(|error| error::of(&error, ""))?,
-            meta: Arc::new(Meta::new(&options)?),
+            meta: Arc::new(Meta::new(&options, clock.clone())?),
             groups: Groups::default(),
             limits: Limits::default(),
             options,

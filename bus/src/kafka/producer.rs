@@ -1,10 +1,11 @@
 //! Publishing: everything is sent at once, then every acknowledgement is awaited.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use relay_clock::Clock;
 
 use super::blocking::blocking;
 use super::context::Quiet;
@@ -17,13 +18,18 @@ const QUEUE_WAIT: Duration = Duration::from_millis(5);
 /// The one producer that all of a process shares, so that what arrives together travels together.
 pub(super) struct Producer {
     options: KafkaOptions,
+    clock: Clock,
     current: RwLock<FutureProducer<Quiet>>,
 }
 
 impl Producer {
-    pub(super) fn new(options: KafkaOptions) -> Result<Self, BusError> {
+    pub(super) fn new(options: KafkaOptions, clock: Clock) -> Result<Self, BusError> {
         let current = RwLock::new(create(&options)?);
-        Ok(Self { options, current })
+        Ok(Self {
+            options,
+            clock,
+            current,
+        })
     }
 
     /// Publishes in order and returns where the records lie, once all replicas have them.
@@ -53,7 +59,7 @@ impl Producer {
         producer: &FutureProducer<Quiet>,
         outgoing: &Outgoing,
     ) -> Result<DeliveryFuture, BusError> {
-        let began = Instant::now();
+        let began = self.clock.instant();
         let mut refreshed = false;
         let mut record = FutureRecord::to(&outgoing.topic).headers(convert::headers(&outgoing.headers));
         record.key = outgoing.key.as_deref();
@@ -63,7 +69,7 @@ impl Producer {
             match producer.send_result(record) {
                 Ok(delivery) => return Ok(delivery),
                 Err((KafkaError::MessageProduction(Code::QueueFull), returned)) => {
-                    if began.elapsed() > Duration::from_millis(self.options.publish_timeout_ms) {
+                    if self.clock.since(began) > Duration::from_millis(self.options.publish_timeout_ms) {
                         return Err(BusError::Unavailable(
                             "the queue to the brokers is full".to_owned(),
                         ));

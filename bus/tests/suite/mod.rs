@@ -45,7 +45,9 @@ impl Column {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let short: String = test.chars().take(40).collect();
         Self {
-            bus: Arc::new(KafkaBus::connect(KafkaOptions::new(brokers)).unwrap()),
+            bus: Arc::new(
+                KafkaBus::connect(KafkaOptions::new(brokers), &relay_clock::Clock::system()).unwrap(),
+            ),
             name: format!("{short}-{since}"),
             _folder: None,
         }

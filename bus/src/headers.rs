@@ -1,0 +1,99 @@
+//! The headers of a record, which must be readable even when its body is not.
+
+use bytes::Bytes;
+use relay_schemas::{Request, RequestId, TenantId, TimestampMs};
+
+/// Record headers, in order: what every stage must be able to read when the body cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Bytes)>);
+
+/// Names of the headers that Relay writes.
+pub mod header {
+    /// Whose life this record belongs to.
+    pub const REQUEST_ID: &str = "relay-request-id";
+    /// The tenant.
+    pub const TENANT: &str = "relay-tenant";
+    /// Control-seam subject of the ingress that waits.
+    pub const REPLY_TO: &str = "relay-reply-to";
+    /// The lease's attempt, decimal.
+    pub const ATTEMPT: &str = "relay-attempt";
+    /// Milliseconds since 1970, decimal.
+    pub const DEADLINE: &str = "relay-deadline";
+    /// The batch that a line belongs to; on `relay.batch.requests.v1`, without it, the record's key.
+    pub const BATCH_ID: &str = "relay-batch-id";
+    /// The line within its batch.
+    pub const CUSTOM_ID: &str = "relay-custom-id";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// CRC-32 (IEEE) of the value, eight hexadecimal digits; a value that does not match it is poison.
+    pub const CRC32: &str = "relay-crc32";
+}
+
+impl Headers {
+    /// The headers that every record of this request carries.
+    pub fn of(request: &Request) -> Self {
+        let mut headers = Self::default();
+        headers.set(header::REQUEST_ID, request.request_id.as_str().to_owned());
+        headers.set(header::TENANT, request.tenant.as_str().to_owned());
+        headers.set(header::DEADLINE, request.deadline.0.to_string());
+        if let Some(reply_to) = &request.reply_to {
+            headers.set(header::REPLY_TO, reply_to.clone());
+        }
+        if let Some(line) = &request.batch {
+            headers.set(header::BATCH_ID, line.batch_id.clone());
+            headers.set(header::CUSTOM_ID, line.custom_id.clone());
+        }
+        headers
+    }
+
+    /// Sets `name`, replacing an earlier value.
+    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.0.retain(|(existing, _)| existing != name);
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0
+            .iter()
+            .find(|(existing, _)| existing == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of `name` as text; `None` also where it is not UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The request this record belongs to, if the header is readable and not absurd.
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.text(header::REQUEST_ID)
+            .filter(|id| !id.is_empty() && id.len() <= 128)
+            .map(RequestId::new)
+    }
+
+    /// The tenant, likewise.
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.text(header::TENANT)
+            .filter(|id| !id.is_empty() && id.len() <= 128)
+            .map(TenantId::new)
+    }
+
+    /// The deadline, likewise.
+    pub fn deadline(&self) -> Option<TimestampMs> {
+        self.text(header::DEADLINE)
+            .and_then(|text| text.parse().ok())
+            .map(TimestampMs)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl FromIterator<(String, Bytes)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
