@@ -1,10 +1,10 @@
 //! What may be cached. When in doubt, nothing: a miss costs a run, a wrong hit costs trust.
 //!
-//! Only whole answers (`stop`) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
+//! Only whole answers (`stop`, or calls of tools) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
 //! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`).
 
 use relay_bus::Position;
-use relay_schemas::{Outcome, OutcomeStatus, Provenance, TimestampMs};
+use relay_schemas::{Answer, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs};
 
 use crate::entry::{Entry, Owner};
 
@@ -15,12 +15,12 @@ pub enum NotCached {
     NotCompleted,
     /// The plan does not allow it.
     Off,
-    /// The answer is cut short, filtered, or calls tools.
+    /// The answer is cut short or filtered.
     NotWhole,
     /// Another model than the plan's first ran.
     Fallback,
     /// It was too large for its own record.
-    TextDropped,
+    ContentDropped,
     /// It was produced too long ago.
     Stale,
     /// It is larger than an entry may be.
@@ -36,7 +36,7 @@ impl NotCached {
             Self::Off => "off",
             Self::NotWhole => "not_whole",
             Self::Fallback => "fallback",
-            Self::TextDropped => "text_dropped",
+            Self::ContentDropped => "content_dropped",
             Self::Stale => "stale",
             Self::TooLarge => "too_large",
             Self::Incomplete => "incomplete",
@@ -61,10 +61,10 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
     if !plan.cache.exact {
         return Err(NotCached::Off);
     }
-    if answer.text_dropped {
-        return Err(NotCached::TextDropped);
+    if answer.content_dropped {
+        return Err(NotCached::ContentDropped);
     }
-    if answer.finish_reason != "stop" {
+    if !is_whole(answer) {
         return Err(NotCached::NotWhole);
     }
     let wanted = plan.candidates.first().ok_or(NotCached::Incomplete)?;
@@ -93,4 +93,16 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
         provenance,
         life,
     ))
+}
+
+/// Whether every choice says all that the model had to say.
+fn is_whole(answer: &Answer) -> bool {
+    let whole = |reason| {
+        matches!(
+            reason,
+            Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall)
+        )
+    };
+    let nothing = answer.choices.is_empty() && answer.embeddings.is_empty();
+    !nothing && answer.choices.iter().all(|choice| whole(choice.finish_reason))
 }

@@ -1,15 +1,15 @@
 //! One cached answer, with where it came from and whom it belongs to.
 
-use relay_lifecycle::cache_key;
+use relay_lifecycle::{Transcript, cache_key};
 use relay_schemas::{Answer, Plan, Provenance, Request, TenantId, TimestampMs, Usage};
 use serde::{Deserialize, Serialize};
 
 /// Version of the entries that this build writes and reads; another version is a miss.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A cached answer. Tenant, request hash and signature stand in it once more, so that whatever mixes keys up (a colliding hash,
 /// a restored backup, a shared Redis) can never hand an answer to somebody else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     version: u32,
@@ -116,13 +116,14 @@ impl Entry {
             self.owner.tenant.as_str(),
             &self.owner.request_hash,
             &self.owner.signature,
-            &self.answer.text,
             &self.answer.model,
             &self.answer.model_version,
             &self.provenance.source_topic,
             &self.provenance.policy_version,
         ];
         let texts: usize = texts.iter().map(|text| text.len()).sum();
-        size_of::<Self>() + texts
+        let answer = [&self.answer.usage_details, &self.answer.extra];
+        let answer: usize = answer.into_iter().flatten().map(String::len).sum();
+        size_of::<Self>() + texts + answer + Transcript::of(&self.answer).bytes()
     }
 }

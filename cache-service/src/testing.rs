@@ -17,7 +17,8 @@ pub(crate) fn planned(tenant: &str, hash: &str) -> Planned {
         tenant: TenantId::new(tenant),
         class: Class::Interactive,
         model: "m".to_owned(),
-        canonical: "{}".to_owned(),
+        operation: relay_schemas::Operation::Chat,
+        body: "{}".to_owned(),
         request_hash: hash.to_owned(),
         stream: false,
         include_usage: false,
@@ -91,11 +92,9 @@ pub(crate) fn completed(planned: &Planned, text: &str) -> Outcome {
         queueing: None,
         lease: None,
         answer: Some(Answer {
-            text: text.to_owned(),
-            finish_reason: "stop".to_owned(),
             model: "m".to_owned(),
             model_version: "v1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(text)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(3),
@@ -118,11 +117,9 @@ pub(crate) fn position(topic: &str, offset: i64) -> Position {
 /// An entry of `owner`, produced at `produced_at`.
 pub(crate) fn entry(owner: Owner, text: &str, produced_at: TimestampMs, ttl_ms: i64) -> Entry {
     let answer = Answer {
-        text: text.to_owned(),
-        finish_reason: "stop".to_owned(),
         model: "m".to_owned(),
         model_version: "v1".to_owned(),
-        text_dropped: false,
+        ..relay_schemas::samples::answer(text)
     };
     let provenance = Provenance {
         level: String::new(),

@@ -1,75 +1,84 @@
 //! Answers on their way to the ingress that waits: cut into frames that fit, the last one with the end.
 
-use relay_lifecycle::final_of;
-use relay_schemas::{Final, Frame, Outcome, TokenCount, encode};
+use relay_lifecycle::last_frame;
+use relay_lifecycle::transcript::{embedding_pieces, embedding_weight, pieces, weight};
+use relay_schemas::{Delta, Embedding, Final, Frame, Outcome, encode};
 
 use crate::{Control, send};
 
 /// What the numbers inside a frame can grow by when it is cut: lengths and sequence number are variable-length integers.
 const NUMBERS_GROW_BY: usize = 24;
 
-/// Cuts a frame whose text is too long for one message into consecutive ones, at character boundaries; `end` stays on the
-/// last. Each piece says the whole count of tokens: all of them were there when the frame was made.
+/// Cuts a frame that is too long for one message into consecutive ones: texts and arguments at character boundaries, lists
+/// between entries, vectors between values; `end` stays on the last. Each piece says the whole count of tokens: all of them
+/// were there when the frame was made. What cannot be cut (names, fields that nobody here knows) goes as it is.
 pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
-    let whole = encode(&frame).len();
-    if whole <= max_payload {
+    if encode(&frame).len() <= max_payload {
         return vec![frame];
     }
-    let overhead = whole - frame.text.len() + NUMBERS_GROW_BY;
-    let room = max_payload.saturating_sub(overhead);
     let Frame {
-        request_id,
-        run,
-        seq,
-        text,
-        tokens,
+        deltas,
+        embeddings,
         end,
+        ..
     } = frame;
-    let pieces = cut(&text, room);
-    let last = pieces.len() - 1;
-    let mut end = Some(end);
-    let piece = |(index, text): (usize, &str)| Frame {
-        request_id: request_id.clone(),
-        run: run.clone(),
-        seq: seq.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
-        text: text.to_owned(),
-        tokens,
+    let frame = Frame {
+        deltas: Vec::new(),
+        embeddings: Vec::new(),
+        end,
+        ..frame
+    };
+    let overhead = encode(&frame).len() + NUMBERS_GROW_BY;
+    let room = max_payload.saturating_sub(overhead);
+    let mut packed = vec![Load::default()];
+    for delta in deltas.into_iter().flat_map(|delta| pieces(delta, room)) {
+        let load = place(&mut packed, weight(&delta), room);
+        load.deltas.push(delta);
+    }
+    for vector in embeddings
+        .iter()
+        .flat_map(|vector| embedding_pieces(vector, room))
+    {
+        let load = place(&mut packed, embedding_weight(&vector), room);
+        load.embeddings.push(vector);
+    }
+    let last = packed.len() - 1;
+    let mut end = Some(frame.end);
+    let piece = |(index, load): (usize, Load)| Frame {
+        request_id: frame.request_id.clone(),
+        run: frame.run.clone(),
+        seq: frame.seq.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)),
+        deltas: load.deltas,
+        embeddings: load.embeddings,
+        tokens: frame.tokens,
         end: if index == last { end.take().flatten() } else { None },
     };
-    pieces.into_iter().enumerate().map(piece).collect()
+    packed.into_iter().enumerate().map(piece).collect()
 }
 
-/// At least one piece; each at most `room` bytes, but never less than one character.
-fn cut(text: &str, room: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while rest.len() > room {
-        let first = rest.chars().next().map_or(0, char::len_utf8);
-        let at = rest.floor_char_boundary(room).max(first);
-        let (piece, after) = rest.split_at(at);
-        pieces.push(piece);
-        rest = after;
-    }
-    if !rest.is_empty() || pieces.is_empty() {
-        pieces.push(rest);
-    }
-    pieces
+/// What one frame carries.
+#[derive(Default)]
+struct Load {
+    deltas: Vec<Delta>,
+    embeddings: Vec<Embedding>,
+    bytes: usize,
 }
 
-/// The frames that end a run whose earlier frames went up to `first_seq - 1`; `with_text` where the client has seen none of it.
-pub fn final_frames(outcome: &Outcome, first_seq: u32, with_text: bool, max_payload: usize) -> Vec<Frame> {
-    let text = match &outcome.answer {
-        Some(answer) if with_text => answer.text.clone(),
-        _ => String::new(),
-    };
-    let frame = Frame {
-        request_id: outcome.request_id.clone(),
-        run: outcome.run.clone(),
-        seq: first_seq,
-        text,
-        tokens: TokenCount(outcome.usage.completion_tokens.0),
-        end: Some(within(final_of(outcome), max_payload)),
-    };
+/// Where `bytes` more go: into the last frame if there is room, or if it carries nothing yet.
+fn place(packed: &mut Vec<Load>, bytes: usize, room: usize) -> &mut Load {
+    let full = |load: &Load| load.bytes > 0 && load.bytes + bytes > room;
+    if packed.last().is_none_or(full) {
+        packed.push(Load::default());
+    }
+    let load = packed.last_mut().expect("one was pushed where there was none");
+    load.bytes += bytes;
+    load
+}
+
+/// [`last_frame`], in as many frames as it takes.
+pub fn final_frames(outcome: &Outcome, first_seq: u32, with_content: bool, max_payload: usize) -> Vec<Frame> {
+    let mut frame = last_frame(outcome, first_seq, with_content);
+    frame.end = frame.end.map(|end| within(end, max_payload));
     split(frame, max_payload)
 }
 
@@ -83,12 +92,12 @@ fn within(mut end: Final, max_payload: usize) -> Final {
 
 /// Sends the end of `outcome`'s run to the ingress that waits for it, if one does. What fails is logged and given up:
 /// the log tells ingress how it ended.
-pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, with_text: bool) {
+pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, with_content: bool) {
     let request = outcome.request.as_ref();
     let Some(reply_to) = request.and_then(|request| request.reply_to.as_deref()) else {
         return;
     };
-    for frame in final_frames(outcome, first_seq, with_text, control.max_payload()) {
+    for frame in final_frames(outcome, first_seq, with_content, control.max_payload()) {
         if let Err(error) = send(control, reply_to, &frame).await {
             tracing::warn!(request_id = %outcome.request_id, %error, "the final frame could not be sent; the log will tell");
             return;
@@ -99,74 +108,106 @@ pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, wi
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use relay_schemas::{OutcomeStatus, Run, Service, Usage};
+    use relay_lifecycle::Transcript;
+    use relay_schemas::{FinishReason, TokenCount, ToolCallDelta, samples};
 
     use super::*;
 
-    fn frame(text: String, seq: u32, ends: bool) -> Frame {
+    fn frame(text: &str, seq: u32, ends: bool) -> Frame {
         Frame {
-            request_id: "request".into(),
-            run: Run {
-                service: Service::Workers,
-                instance: "worker".into(),
-                epoch: 1_700_000_000_000,
-                attempt: 1,
-            },
-            seq,
-            text,
             tokens: TokenCount(12),
-            end: ends.then(|| Final {
-                status: OutcomeStatus::Completed,
-                code: None,
-                message: None,
-                finish_reason: Some("stop".to_owned()),
-                model: "tiny".to_owned(),
-                usage: Usage::default(),
-                retry_after_ms: None,
-            }),
+            end: ends.then(samples::last),
+            ..samples::frame(seq, text)
         }
-    }
-
-    /// Room for everything but the text, and `text` bytes of it.
-    fn limit_with(text: usize) -> usize {
-        encode(&frame(String::new(), 0, true)).len() + NUMBERS_GROW_BY + text
     }
 
     #[test]
     fn a_frame_that_fits_stays_whole() {
-        let whole = frame("short".to_owned(), 3, true);
+        let whole = frame("short", 3, true);
         assert_eq!(split(whole.clone(), encode(&whole).len()), [whole]);
     }
 
     #[test]
     fn a_frame_without_room_for_text_still_moves_a_character_at_a_time() {
-        let pieces = split(frame("aé😀".to_owned(), 0, true), 1);
-        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let pieces = split(frame("aé😀", 0, true), 1);
+        let texts: Vec<&str> = pieces.iter().map(|piece| piece.deltas[0].text.as_str()).collect();
         assert_eq!(texts, ["a", "é", "😀"]);
     }
 
     #[test]
     fn a_reason_too_long_for_a_message_is_cut_and_not_the_end_with_it() {
-        let end = frame(String::new(), 0, true).end.map(|end| Final {
+        let end = Final {
             message: Some("€".repeat(1_000)),
-            ..end
-        });
-        let end = within(end.expect("it was just made"), 1_000);
+            ..samples::last()
+        };
+        let end = within(end, 1_000);
         assert_eq!(end.message.map(|message| message.len()), Some(249));
+    }
+
+    #[test]
+    fn the_last_frames_of_a_streamed_answer_say_only_why_it_ended() {
+        let outcome = samples::outcome();
+        let [last] = &final_frames(&outcome, 7, false, 10_000)[..] else {
+            panic!("it is small");
+        };
+        assert_eq!(
+            (last.seq, &last.deltas[..]),
+            (7, &[Delta::finish(0, FinishReason::Stop)][..])
+        );
+        let [whole] = &final_frames(&outcome, 0, true, 10_000)[..] else {
+            panic!("it is small");
+        };
+        let mut read = Transcript::default();
+        read.apply(whole);
+        assert_eq!(Some(read), outcome.answer.as_ref().map(Transcript::of));
+    }
+
+    fn any_delta() -> impl Strategy<Value = Delta> {
+        let text = "\\PC{0,120}";
+        let entries = || proptest::collection::vec("[a-z]{0,9}", 0..5);
+        (0_u32..3, text, text, text, entries(), 0_u32..3, text).prop_map(
+            |(index, text, reasoning, refusal, logprobs, call, arguments)| Delta {
+                index,
+                text,
+                reasoning,
+                refusal,
+                tool_calls: vec![ToolCallDelta {
+                    index: call,
+                    id: Some("id".to_owned()),
+                    arguments,
+                    ..ToolCallDelta::default()
+                }],
+                refusal_logprobs: logprobs.clone(),
+                logprobs,
+                extra: Some("{}".to_owned()),
+                ..Delta::default()
+            },
+        )
     }
 
     proptest! {
         #[test]
         fn splitting_loses_nothing(
-            text in "\\PC{0,400}",
+            deltas in proptest::collection::vec(any_delta(), 0..4),
+            vector in proptest::collection::vec(-1_000_i16..1_000, 0..200),
             seq in 0_u32..1_000_000,
-            room in 4_usize..120,
+            room in 128_usize..400,
             ends: bool,
         ) {
-            let limit = limit_with(room);
-            let pieces = split(frame(text.clone(), seq, ends), limit);
-            let together: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
-            prop_assert_eq!(together, text);
+            let values = vector.into_iter().map(f32::from).collect();
+            let whole = Frame {
+                deltas,
+                embeddings: vec![Embedding { index: 1, values }],
+                ..frame("", seq, ends)
+            };
+            let bare = Frame { deltas: Vec::new(), embeddings: Vec::new(), ..whole.clone() };
+            let limit = encode(&bare).len() + NUMBERS_GROW_BY + room;
+            let pieces = split(whole.clone(), limit);
+            let (mut together, mut expected) = (Transcript::default(), Transcript::default());
+            expected.apply(&whole);
+            for piece in &pieces { together.apply(piece); }
+            prop_assert_eq!(together.choices(), expected.choices());
+            prop_assert_eq!(together.embeddings(), expected.embeddings());
             for (index, piece) in pieces.iter().enumerate() {
                 prop_assert_eq!(piece.seq, seq + u32::try_from(index).expect("few pieces"));
                 prop_assert!(encode(piece).len() <= limit);

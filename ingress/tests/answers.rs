@@ -150,7 +150,8 @@ async fn a_lost_frame_is_asked_for_again_from_the_worker() {
         request_id: request.request_id.clone(),
         run: run.clone(),
         seq: 1,
-        text: "l".to_owned(),
+        deltas: relay_schemas::samples::deltas("l"),
+        embeddings: Vec::new(),
         tokens: relay_schemas::TokenCount(2),
         end: None,
     };

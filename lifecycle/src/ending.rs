@@ -1,11 +1,12 @@
 //! The one place where outcomes are made.
 
 use relay_schemas::{
-    Answer, Final, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request, RequestId, Run, TenantId,
-    TimestampMs, Timings, Usage, Work,
+    Answer, Choice, Delta, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request,
+    RequestId, Run, TenantId, TimestampMs, Timings, Usage, Work,
 };
 
 use crate::life::Event;
+use crate::transcript::deltas_of;
 
 /// All that is known of a request at the stage that ends it.
 #[derive(Debug, Clone, Copy)]
@@ -129,47 +130,50 @@ pub fn final_of(outcome: &Outcome) -> Final {
         status: outcome.status,
         code: outcome.code.clone(),
         message: outcome.message.clone(),
-        finish_reason: answer.map(|answer| answer.finish_reason.clone()),
         model: answer.map(|answer| answer.model.clone()).unwrap_or_default(),
         usage: outcome.usage,
+        usage_details: answer.and_then(|answer| answer.usage_details.clone()),
+        extra: answer.and_then(|answer| answer.extra.clone()),
         retry_after_ms: outcome.retry_after_ms,
+    }
+}
+
+/// The last frame of `outcome`'s run, whose earlier frames went up to `seq - 1`. With `with_content`, where the client has
+/// seen nothing of it, it brings all of the answer; else only why each choice ended.
+pub fn last_frame(outcome: &Outcome, seq: u32, with_content: bool) -> Frame {
+    let end_of = |choice: &Choice| Some(Delta::finish(choice.index, choice.finish_reason?));
+    let (deltas, embeddings) = match &outcome.answer {
+        Some(answer) if with_content => (deltas_of(&answer.choices), answer.embeddings.clone()),
+        Some(answer) => (answer.choices.iter().filter_map(end_of).collect(), Vec::new()),
+        None => (Vec::new(), Vec::new()),
+    };
+    Frame {
+        request_id: outcome.request_id.clone(),
+        run: outcome.run.clone(),
+        seq,
+        deltas,
+        embeddings,
+        tokens: outcome.usage.completion_tokens,
+        end: Some(final_of(outcome)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::{Class, Service, TokenCount};
+    use relay_schemas::samples;
 
     use super::*;
 
     #[test]
     #[should_panic(expected = "is not theirs to say")]
     fn an_end_by_someone_who_does_not_have_the_request_is_a_bug() {
-        let request = Request {
-            request_id: "r".into(),
-            tenant: "t".into(),
-            class: Class::Interactive,
-            model: "m".to_owned(),
-            canonical: "{}".to_owned(),
-            request_hash: "hash".to_owned(),
-            stream: false,
-            include_usage: false,
-            prompt_tokens: TokenCount(1),
-            requested_tokens: None,
-            temperature: None,
-            accepted_at: TimestampMs(1),
-            deadline: TimestampMs(9),
-            reply_to: None,
-            idempotency_key: None,
-            batch: None,
-        };
-        let worker = Run {
-            service: Service::Workers,
-            instance: "i".into(),
-            epoch: 1,
-            attempt: 1,
-        };
+        let request = samples::request();
         let completed = Ending::of(OutcomeStatus::Completed);
-        end(Known::Request(&request), worker, completed, TimestampMs(1));
+        end(
+            Known::Request(&request),
+            samples::run(),
+            completed,
+            TimestampMs(1),
+        );
     }
 }

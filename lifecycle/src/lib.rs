@@ -5,8 +5,10 @@ mod digest;
 mod ending;
 mod follower;
 pub mod life;
+pub mod transcript;
 
 pub use cache_key::cache_key;
 pub use digest::Digest;
-pub use ending::{Ending, Known, end, final_of};
+pub use ending::{Ending, Known, end, final_of, last_frame};
 pub use follower::{Broken, Follower, Patience, Step, is_success};
+pub use transcript::Transcript;

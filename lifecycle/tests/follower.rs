@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
 use proptest::prelude::*;
-use relay_lifecycle::{Broken, Follower, Patience, Step, final_of};
+use relay_lifecycle::{Broken, Follower, Patience, Step, Transcript, final_of};
 use relay_schemas::{
-    Answer, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Run, Service, TimestampMs, Timings, TokenCount,
-    Usage,
+    Answer, Delta, Final, FinishReason, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs, TokenCount,
+    ToolCallDelta, Usage, samples,
 };
 
 const START: TimestampMs = TimestampMs(1_000);
@@ -22,37 +22,23 @@ fn run(attempt: u32) -> Run {
 fn outcome(run: &Run, text: &str) -> Outcome {
     Outcome {
         request_id: "r".into(),
-        tenant: "t".into(),
-        status: OutcomeStatus::Completed,
-        code: None,
-        message: None,
-        retry_after_ms: None,
         run: run.clone(),
-        request: None,
-        planning: None,
-        caching: None,
-        queueing: None,
-        lease: None,
         answer: Some(Answer {
-            text: text.to_owned(),
-            finish_reason: "stop".to_owned(),
             model: format!("model-{}", run.attempt),
-            model_version: "1".to_owned(),
-            text_dropped: false,
+            ..samples::answer(text)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(3),
             completion_tokens: TokenCount(run.attempt),
         },
-        cost_micro_usd: MicroUsd(0),
-        timings: Timings::default(),
-        ended_at: TimestampMs(9),
+        request: None,
+        ..samples::outcome()
     }
 }
 
 fn without_text(run: &Run) -> Outcome {
     let mut outcome = outcome(run, "");
-    outcome.answer.as_mut().unwrap().text_dropped = true;
+    outcome.answer.as_mut().unwrap().drop_content();
     outcome
 }
 
@@ -76,7 +62,8 @@ fn frame(run: &Run, seq: u32, text: &str, end: Option<Final>) -> Frame {
         request_id: "r".into(),
         run: run.clone(),
         seq,
-        text: text.to_owned(),
+        deltas: samples::deltas(text),
+        embeddings: Vec::new(),
         tokens: TokenCount(seq),
         end,
     }
@@ -89,7 +76,10 @@ fn piece(attempt: u32, seq: u32, text: &str) -> Frame {
 fn last(attempt: u32, seq: u32, whole: &str) -> Frame {
     let run = run(attempt);
     let end = final_of(&outcome(&run, whole));
-    frame(&run, seq, "", Some(end))
+    Frame {
+        deltas: vec![ended()],
+        ..frame(&run, seq, "", Some(end))
+    }
 }
 
 fn streamed() -> Follower {
@@ -100,14 +90,42 @@ fn whole() -> Follower {
     Follower::new(Patience::default(), false, START)
 }
 
-fn show(text: &str) -> Vec<Step> {
-    vec![Step::Show(text.to_owned())]
+/// Why the choice ended.
+fn ended() -> Delta {
+    Delta::finish(0, FinishReason::Stop)
 }
 
+/// `text` and the end behind it.
+fn content(text: &str) -> Transcript {
+    Transcript::of(&samples::answer(text))
+}
+
+fn show(text: &str) -> Vec<Step> {
+    vec![Step::Show(samples::deltas(text))]
+}
+
+/// The client gets `rest` and the end behind it.
+fn show_end(rest: &str) -> Step {
+    let delta = Delta {
+        text: rest.to_owned(),
+        ..ended()
+    };
+    Step::Show(vec![delta])
+}
+
+/// A streamed answer is over.
+fn over(outcome: &Outcome) -> Step {
+    Step::Finish {
+        end: final_of(outcome),
+        content: Transcript::default(),
+    }
+}
+
+/// The whole of an answer that was not streamed.
 fn finish(outcome: &Outcome, text: &str) -> Step {
     Step::Finish {
         end: final_of(outcome),
-        text: text.to_owned(),
+        content: content(text),
     }
 }
 
@@ -124,7 +142,7 @@ fn frames_in_order_are_shown_as_they_come_and_only_the_winner_ends_it() {
     assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"));
     assert_eq!(follower.on_frame(last(1, 2, "ab"), START), []);
     let won = outcome(&run(1), "ab");
-    assert_eq!(follower.on_winner(&won, START), [finish(&won, "")]);
+    assert_eq!(follower.on_winner(&won, START), [show_end(""), over(&won)]);
     assert!(follower.has_ended());
     assert_eq!(follower.next_wakeup(), None);
     assert_eq!(follower.on_frame(last(1, 2, "ab"), START), []);
@@ -146,10 +164,7 @@ fn a_winner_that_comes_before_the_last_frames_brings_their_text() {
     let mut follower = streamed();
     follower.on_frame(piece(1, 0, "a"), START);
     let won = outcome(&run(1), "abc");
-    assert_eq!(
-        follower.on_winner(&won, START),
-        [Step::Show("bc".to_owned()), finish(&won, "")]
-    );
+    assert_eq!(follower.on_winner(&won, START), [show_end("bc"), over(&won)]);
 }
 
 #[test]
@@ -240,10 +255,7 @@ fn a_lost_end_is_found_by_asking_the_sink_after_a_silence() {
     assert_eq!(follower.next_wakeup(), Some(START.plus_ms(1_000)));
     assert_eq!(wake(&mut follower), [Step::AskWinner]);
     let won = outcome(&run(1), "abc");
-    assert_eq!(
-        follower.on_winner(&won, START),
-        [Step::Show("bc".to_owned()), finish(&won, "")]
-    );
+    assert_eq!(follower.on_winner(&won, START), [show_end("bc"), over(&won)]);
 }
 
 #[test]
@@ -265,7 +277,7 @@ fn a_second_run_is_not_shown_and_only_the_winner_tells_which_one_counts() {
     assert_eq!(follower.on_frame(last(2, 1, "x"), START), []);
     assert_eq!(follower.on_frame(piece(1, 1, "b"), START), show("b"));
     let won = outcome(&run(1), "ab");
-    assert_eq!(follower.on_winner(&won, START), [finish(&won, "")]);
+    assert_eq!(follower.on_winner(&won, START), [show_end(""), over(&won)]);
 }
 
 #[test]
@@ -292,10 +304,7 @@ fn the_winner_is_shown_whole_where_nothing_was_shown() {
     let won = outcome(&run(2), "xyz");
     let mut follower = streamed();
     follower.on_frame(piece(1, 1, "lost its beginning"), START);
-    assert_eq!(
-        follower.on_winner(&won, START),
-        [Step::Show("xyz".to_owned()), finish(&won, "")]
-    );
+    assert_eq!(follower.on_winner(&won, START), [show_end("xyz"), over(&won)]);
     let mut follower = whole();
     follower.on_frame(piece(1, 0, "kept, not shown"), START);
     assert_eq!(follower.on_winner(&won, START), [finish(&won, "xyz")]);
@@ -443,8 +452,8 @@ struct World {
     winner: Outcome,
     sink_knows: bool,
     replays: Vec<(Run, Vec<Frame>)>,
-    shown: String,
-    end: Option<Result<(Final, String), Broken>>,
+    shown: Transcript,
+    end: Option<Result<(Final, Transcript), Broken>>,
 }
 
 impl World {
@@ -452,11 +461,13 @@ impl World {
         for step in steps {
             assert!(self.end.is_none(), "something followed the end");
             match step {
-                Step::Show(text) => {
+                Step::Show(deltas) => {
                     assert!(self.streamed, "a piece of an answer that leaves as a whole");
-                    self.shown.push_str(&text);
+                    for delta in &deltas {
+                        self.shown.apply_delta(delta);
+                    }
                 }
-                Step::Finish { end, text } => self.end = Some(Ok((end, text))),
+                Step::Finish { end, content } => self.end = Some(Ok((end, content))),
                 Step::Break(broken) => self.end = Some(Err(broken)),
                 Step::AskWinner => {
                     if self.sink_knows {
@@ -531,7 +542,7 @@ proptest! {
             winner,
             sink_knows: false,
             replays,
-            shown: String::new(),
+            shown: Transcript::default(),
             end: None,
         };
         let mut network = [first, second].concat();
@@ -566,10 +577,60 @@ proptest! {
             Ok((end, rest)) => {
                 prop_assert_eq!(end, final_of(&world.winner));
                 let seen = if streamed { &world.shown } else { &rest };
-                prop_assert_eq!(seen, &text);
+                prop_assert_eq!(seen, &content(&text));
             }
             Err(Broken::Diverged) => prop_assert!(!world.shown.is_empty(), "only what was shown can diverge"),
             Err(Broken::Unavailable) => prop_assert!(text_dropped, "a recorded text is always there"),
         }
     }
+}
+
+#[test]
+fn calls_of_tools_are_shown_as_they_come_and_what_was_missed_comes_from_the_record() {
+    let call = |name: Option<&str>, arguments: &str| Delta {
+        tool_calls: vec![ToolCallDelta {
+            name: name.map(str::to_owned),
+            arguments: arguments.to_owned(),
+            ..ToolCallDelta::default()
+        }],
+        ..Delta::default()
+    };
+    let mut follower = streamed();
+    let first = Frame {
+        deltas: vec![call(Some("f"), "{\"a\"")],
+        ..piece(1, 0, "")
+    };
+    assert_eq!(
+        follower.on_frame(first, START),
+        [Step::Show(vec![call(Some("f"), "{\"a\"")])]
+    );
+    assert!(follower.saw_token());
+    let mut won = outcome(&run(1), "");
+    let message = &mut won.answer.as_mut().unwrap().choices[0].message;
+    message.tool_calls.push(relay_schemas::ToolCall {
+        name: "f".to_owned(),
+        arguments: "{\"a\":1}".to_owned(),
+        ..relay_schemas::ToolCall::default()
+    });
+    let rest = Delta {
+        finish_reason: Some(FinishReason::Stop),
+        ..call(None, ":1}")
+    };
+    assert_eq!(
+        follower.on_winner(&won, START),
+        [Step::Show(vec![rest]), over(&won)]
+    );
+}
+
+#[test]
+fn why_an_answer_ended_is_not_shown_before_its_record() {
+    let mut follower = streamed();
+    follower.on_frame(piece(1, 0, "a"), START);
+    let early = Frame {
+        deltas: vec![ended()],
+        ..piece(1, 1, "b")
+    };
+    assert_eq!(follower.on_frame(early, START), []);
+    let won = outcome(&run(1), "a");
+    assert_eq!(follower.on_winner(&won, START), [show_end(""), over(&won)]);
 }

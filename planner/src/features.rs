@@ -33,7 +33,7 @@ impl Features {
     /// # Errors
     /// `invalid_request`, where the canonical request holds what no planner can use; ingress refuses most of it before.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let canonical: Value = serde_json::from_str(&request.canonical).map_err(|error| {
+        let canonical: Value = serde_json::from_str(&request.body).map_err(|error| {
             Refusal::invalid(format!(
                 "the canonical request is no JSON (line {})",
                 error.line()

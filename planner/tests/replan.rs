@@ -34,7 +34,8 @@ fn request(number: u32) -> Request {
             "relay-gpt2"
         }
         .to_owned(),
-        canonical: format!(r#"{{"messages":[],"seed":{number},"stop":["x"]}}"#),
+        operation: relay_schemas::Operation::Chat,
+        body: format!(r#"{{"messages":[],"seed":{number},"stop":["x"]}}"#),
         request_hash: format!("{number:064x}"),
         stream: number.is_multiple_of(7),
         include_usage: false,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use relay_schemas::{Class, Request, RequestId, TenantId};
+use relay_schemas::{Class, Operation, Request, RequestId, TenantId};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -20,7 +20,8 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
         tenant: TenantId::new(&asked.tenant),
         class: Class::Interactive,
         model: chat.model,
-        canonical: chat.canonical,
+        operation: Operation::Chat,
+        body: chat.canonical,
         request_hash: chat.request_hash,
         stream: chat.stream,
         include_usage: chat.include_usage,

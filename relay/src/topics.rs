@@ -108,7 +108,19 @@ fn line(record: &Record, registry: &Registry, content: bool) -> serde_json::Valu
 }
 
 fn without_content(body: &mut serde_json::Value) {
-    const CONTENT: [&str; 4] = ["canonical", "text", "body", "value"];
+    const CONTENT: [&str; 11] = [
+        "body",
+        "text",
+        "reasoning",
+        "refusal",
+        "arguments",
+        "logprobs",
+        "refusal_logprobs",
+        "extra",
+        "choice_extra",
+        "values",
+        "value",
+    ];
     match body {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {

@@ -3,25 +3,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, TokenCount, Usage};
+use crate::{
+    Delta, Embedding, InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, TokenCount,
+    Usage,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Final {
     pub status: OutcomeStatus,
     pub code: Option<String>,
     pub message: Option<String>,
-    pub finish_reason: Option<String>,
     pub model: String,
     pub usage: Usage,
+    pub usage_details: Option<String>,
+    pub extra: Option<String>,
     pub retry_after_ms: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
     pub request_id: RequestId,
     pub run: Run,
     pub seq: u32,
-    pub text: String,
+    pub deltas: Vec<Delta>,
+    pub embeddings: Vec<Embedding>,
     pub tokens: TokenCount,
     #[serde(rename = "final")]
     pub end: Option<Final>,
@@ -86,7 +91,7 @@ pub struct ReplayQuery {
     pub from_seq: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplayAnswer {
     pub frames: Vec<Frame>,
 }

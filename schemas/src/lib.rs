@@ -3,6 +3,7 @@
 //! A leaf: it knows no service and does no I/O. `avsc/` documents each record field by field, `golden/` holds
 //! samples of every version ever written, which a test reads for ever.
 
+mod answer;
 mod batch;
 mod catalogue;
 mod codec;
@@ -11,11 +12,14 @@ mod house;
 mod outcome;
 mod plan;
 mod request;
+#[cfg(feature = "samples")]
+pub mod samples;
 mod scheduler;
 mod secret;
 mod units;
 mod work;
 
+pub use answer::{Answer, Choice, Delta, Embedding, FinishReason, Message, ToolCall, ToolCallDelta};
 pub use batch::{BatchRequest, BatchResult};
 pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
 pub use control::{
@@ -23,11 +27,11 @@ pub use control::{
     WinnerAnswer, WinnerQuery, WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
-pub use outcome::{Answer, Outcome, OutcomeStatus, Timings, Usage};
+pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
 pub use plan::{
     CacheFlags, Candidate, ConditionTrace, Decoding, Plan, Planned, Planning, RuleTrace, Verifier,
 };
-pub use request::{BatchRef, Class, Request, Run, Service};
+pub use request::{BatchRef, Class, Operation, Request, Run, Service};
 pub use scheduler::{
     FoldedOffset, LeaseEntry, RequeuedPosition, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot,
     TenantCounter, WaitingPositions,

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Caching, Lease, MicroUsd, Planning, Queueing, Request, RequestId, Run, TenantId, TimestampMs, TokenCount,
+    Answer, Caching, Lease, MicroUsd, Planning, Queueing, Request, RequestId, Run, TenantId, TimestampMs,
+    TokenCount,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,15 +44,6 @@ impl OutcomeStatus {
             Self::Refused => "refused",
         }
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    pub text: String,
-    pub finish_reason: String,
-    pub model: String,
-    pub model_version: String,
-    pub text_dropped: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

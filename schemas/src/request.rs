@@ -44,6 +44,29 @@ impl Service {
     }
 }
 
+/// Which operation of the HTTP API was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completion,
+    /// `/v1/embeddings`.
+    Embedding,
+}
+
+impl Operation {
+    /// The word that records and metrics have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completion => "completion",
+            Self::Embedding => "embedding",
+        }
+    }
+}
+
 /// One run of one request by one instance; a client follows only one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Run {
@@ -74,7 +97,8 @@ pub struct Request {
     pub tenant: TenantId,
     pub class: Class,
     pub model: String,
-    pub canonical: String,
+    pub operation: Operation,
+    pub body: String,
     pub request_hash: String,
     pub stream: bool,
     pub include_usage: bool,

@@ -9,9 +9,9 @@ use relay_bus::{Partition, Position};
 use relay_cache_service::decide::{answered, expired, looked_up};
 use relay_cache_service::eligibility::entry_of;
 use relay_cache_service::entry::{Entry, Owner};
+use relay_lifecycle::last_frame;
 use relay_schemas::{CacheStatus, Planned, RequestId, Run, Service, TimestampMs};
 
-use crate::frames::final_frames;
 use crate::log::Append;
 use crate::schedule::Actor;
 use crate::stage::Consumer;
@@ -119,7 +119,7 @@ impl World {
                 .request
                 .as_ref()
                 .and_then(|request| request.reply_to.clone());
-            let frames = final_frames(&outcome, 0, true);
+            let frames = vec![last_frame(&outcome, 0, true)];
             self.send_frames(Actor::CacheService, reply_to.as_deref(), frames);
         }
         if self.cache_service.consumer.busy {

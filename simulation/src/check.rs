@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relay_schemas::{Outcome, OutcomeStatus, RequestId, TenantId};
+use relay_schemas::{FinishReason, Outcome, OutcomeStatus, RequestId, TenantId};
 
 use crate::client::Saw;
 use crate::world::World;
@@ -56,11 +56,11 @@ fn winners(world: &World) -> BTreeMap<RequestId, &Outcome> {
 /// What a client saw finish is what the record says; and every client is told an end.
 fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &Outcome>) -> Option<String> {
     let id = &client.asked.id;
-    let reason = match &client.end {
+    match &client.end {
         None => return Some(format!("the client of {id} still waits, long after its deadline")),
         Some(Saw::Error | Saw::Left) => return None,
-        Some(Saw::Finished(reason)) => reason,
-    };
+        Some(Saw::Finished) => {}
+    }
     let Some(winner) = winners.get(id) else {
         return Some(format!("the client of {id} saw a finish that no record holds"));
     };
@@ -68,12 +68,13 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
     let same = winner
         .answer
         .as_ref()
-        .is_some_and(|answer| answer.text == client.text && answer.finish_reason == *reason);
+        .is_some_and(|answer| answer.choices == client.seen.choices());
     (!good || !same).then(|| {
-        let answer = winner.answer.as_ref().map(|answer| answer.text.as_str());
+        let answer = winner.answer.as_ref().map(|answer| &answer.choices);
         format!(
             "the client of {id} saw {:?} finish, the record says {:?} {answer:?}",
-            client.text, winner.status
+            client.seen.choices(),
+            winner.status
         )
     })
 }
@@ -129,16 +130,17 @@ fn is_answered_by_a_winner(world: &World, winners: &BTreeMap<RequestId, &Outcome
         .as_ref()
         .and_then(|caching| caching.provenance.as_ref());
     let source = provenance.and_then(|provenance| world.log.outcomes.get(provenance.source_offset));
-    let text = |outcome: &Outcome| outcome.request.as_ref().map(|request| request.canonical.clone());
+    let text = |outcome: &Outcome| outcome.request.as_ref().map(|request| request.body.clone());
     source.is_some_and(|source| {
         winners
             .get(&source.request_id)
             .is_some_and(|winner| std::ptr::eq(*winner, source))
             && source.status == OutcomeStatus::Completed
-            && source
-                .answer
-                .as_ref()
-                .is_some_and(|answer| answer.finish_reason == "stop")
+            && source.answer.as_ref().is_some_and(|answer| {
+                answer.choices[..]
+                    .iter()
+                    .all(|choice| choice.finish_reason == Some(FinishReason::Stop))
+            })
             && source.answer == hit.answer
             && source.tenant == hit.tenant
             && text(source) == text(hit)

@@ -1,5 +1,6 @@
 //! Clients: what they asked, and what they saw.
 
+use relay_lifecycle::Transcript;
 use relay_schemas::{RequestId, TimestampMs};
 
 /// One client with one request.
@@ -7,8 +8,8 @@ use relay_schemas::{RequestId, TimestampMs};
 pub(crate) struct Client {
     /// What it asked.
     pub asked: Asked,
-    /// Text shown so far.
-    pub text: String,
+    /// Shown so far.
+    pub seen: Transcript,
     /// How it ended for the client.
     pub end: Option<Saw>,
     /// Its deadline.
@@ -31,8 +32,8 @@ pub(crate) struct Asked {
 /// How it ended for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Saw {
-    /// With a finish reason.
-    Finished(String),
+    /// As an answer.
+    Finished,
     /// With an error, or not at all.
     Error,
     /// It went away.

@@ -9,7 +9,6 @@ mod cache_service;
 mod check;
 mod client;
 mod faults;
-mod frames;
 mod happening;
 mod ingress;
 mod landing;

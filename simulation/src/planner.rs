@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use rand::Rng;
+use relay_lifecycle::last_frame;
 use relay_planner::{Policy, decide};
 use relay_schemas::{Planned, Run, Service};
 
-use crate::frames::final_frames;
 use crate::log::Append;
 use crate::schedule::Actor;
 use crate::stage::Consumer;
@@ -65,7 +65,7 @@ impl World {
             self.send_frames(
                 Actor::Planner,
                 reply_to.as_deref(),
-                final_frames(&outcome, 0, false),
+                vec![last_frame(&outcome, 0, false)],
             );
         }
         if self.planner.consumer.busy {

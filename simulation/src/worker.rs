@@ -5,14 +5,13 @@ use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::life::Event;
-use relay_lifecycle::{Ending, Known, end};
+use relay_lifecycle::{Ending, Known, Transcript, end, last_frame};
 use relay_schemas::{
-    Answer, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service, TimestampMs,
-    TokenCount, Usage, Work, WorkerStatus,
+    Answer, Choice, Delta, FinishReason, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run,
+    Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
 
-use crate::frames::final_frames;
 use crate::log::{Append, Log};
 use crate::network::Message;
 use crate::schedule::Actor;
@@ -38,7 +37,7 @@ pub(crate) struct Worker {
 struct Running {
     work: Work,
     produced: u32,
-    text: String,
+    said: Transcript,
     frames: Vec<Frame>,
     due: TimestampMs,
     ended: bool,
@@ -160,7 +159,7 @@ impl World {
                         let running = Running {
                             work: work.clone(),
                             produced: 0,
-                            text: String::new(),
+                            said: Transcript::default(),
                             frames: Vec::new(),
                             due: self.now.plus_ms(first),
                             ended: false,
@@ -219,7 +218,8 @@ impl World {
                 return;
             };
             let piece = format!("{number}/{}/{} ", key.1, running.produced);
-            running.text.push_str(&piece);
+            let piece = Delta::text(piece);
+            running.said.apply_delta(&piece);
             running.due = now.plus_ms(pause);
             if !running.work.request.stream {
                 return;
@@ -228,7 +228,8 @@ impl World {
                 request_id: key.0.clone(),
                 run: run_of,
                 seq: running.frames.len() as u32,
-                text: piece,
+                deltas: vec![piece],
+                embeddings: Vec::new(),
                 tokens: TokenCount(running.produced),
                 end: None,
             };
@@ -259,7 +260,7 @@ impl World {
         };
         let streamed = running.work.request.stream;
         let sent = if streamed { running.produced } else { 0 };
-        let last = final_frames(outcome, sent, !streamed);
+        let last = vec![last_frame(outcome, sent, !streamed)];
         running.frames.truncate(sent as usize);
         running.frames.extend(last.clone());
         let reply_to = running.work.request.reply_to.clone();
@@ -291,16 +292,22 @@ impl World {
 fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
     let wished = running.work.request.requested_tokens;
     let finish_reason = match ending.status {
-        OutcomeStatus::Completed if wished.is_some_and(|wished| running.produced < wished.0) => "length",
-        OutcomeStatus::Completed => "stop",
-        _ => "cancelled",
+        OutcomeStatus::Completed if wished.is_some_and(|wished| running.produced < wished.0) => {
+            Some(FinishReason::Length)
+        }
+        OutcomeStatus::Completed => Some(FinishReason::Stop),
+        _ => None,
     };
+    let (mut choices, _) = running.said.clone().into_parts();
+    if choices.is_empty() {
+        choices.push(Choice::default());
+    }
+    choices[0].finish_reason = finish_reason;
     let answer = Answer {
-        text: running.text.clone(),
-        finish_reason: finish_reason.to_owned(),
+        choices,
         model: "model".to_owned(),
         model_version: "1".to_owned(),
-        text_dropped: false,
+        ..Answer::default()
     };
     let usage = Usage {
         prompt_tokens: running.work.request.prompt_tokens,

@@ -94,13 +94,13 @@ fn differs(reason: &str, text: &str, outcome: &Outcome) -> Option<String> {
     let Some(answer) = &outcome.answer else {
         return Some("a finish, but its record has no answer".to_owned());
     };
-    if answer.finish_reason != reason {
-        return Some(format!(
-            "the finish {reason}, its record says {}",
-            answer.finish_reason
-        ));
+    let recorded = answer.choices.first().and_then(|choice| choice.finish_reason);
+    let recorded = recorded.map_or("nothing", relay_schemas::FinishReason::name);
+    if recorded != reason {
+        return Some(format!("the finish {reason}, its record says {recorded}"));
     }
-    (!answer.text_dropped && answer.text != text).then(|| "another text than its record".to_owned())
+    (!answer.content_dropped && answer.first_text() != text)
+        .then(|| "another text than its record".to_owned())
 }
 
 /// Trace rows = winners.
@@ -168,7 +168,8 @@ mod tests {
             tenant: "t".into(),
             class: Class::Interactive,
             model: "mock".to_owned(),
-            canonical: String::new(),
+            operation: relay_schemas::Operation::Chat,
+            body: String::new(),
             request_hash: String::new(),
             stream: true,
             include_usage: false,
@@ -185,11 +186,9 @@ mod tests {
 
     fn outcome(status: OutcomeStatus, code: Option<&str>) -> Outcome {
         let answer = || Answer {
-            text: "a b".to_owned(),
-            finish_reason: "stop".to_owned(),
             model: "mock".to_owned(),
             model_version: String::new(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer("a b")
         };
         Outcome {
             request_id: "r".into(),

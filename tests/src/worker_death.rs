@@ -162,7 +162,7 @@ async fn until(what: &str, met: impl Fn() -> bool) -> anyhow::Result<()> {
 }
 
 fn is_of(work: &Work, group: &str) -> bool {
-    work.request.canonical.contains(group)
+    work.request.body.contains(group)
 }
 
 /// A worker that runs some of `group`.

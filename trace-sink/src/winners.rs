@@ -21,14 +21,13 @@ const LEAVE_OUT: [fn(&mut Outcome); 4] = [
     // The request's hash stays: it tells a repeat from another request under the same key.
     |outcome| {
         if let Some(request) = &mut outcome.request {
-            request.canonical.clear();
+            request.body.clear();
         }
     },
     |outcome| outcome.planning = None,
     |outcome| {
         if let Some(answer) = &mut outcome.answer {
-            answer.text.clear();
-            answer.text_dropped = true;
+            answer.drop_content();
         }
     },
     // Names and reasons of absurd length are all that can be left.
@@ -71,7 +70,8 @@ mod tests {
                 tenant: "acme".into(),
                 class: Class::Interactive,
                 model: "tiny".to_owned(),
-                canonical: "c".repeat(canonical),
+                operation: relay_schemas::Operation::Chat,
+                body: "c".repeat(canonical),
                 request_hash: "hash".to_owned(),
                 stream: false,
                 include_usage: false,
@@ -94,11 +94,9 @@ mod tests {
         };
         let ending = Ending {
             answer: Some(Answer {
-                text: "t".repeat(text),
-                finish_reason: "stop".to_owned(),
                 model: "tiny".to_owned(),
                 model_version: "1".to_owned(),
-                text_dropped: false,
+                ..relay_schemas::samples::answer(&"t".repeat(text))
             }),
             ..Ending::because(OutcomeStatus::Failed, "no_plan", "m".repeat(reason))
         };
@@ -116,16 +114,16 @@ mod tests {
             (OutcomeStatus::Failed, Some("no_plan"))
         );
         let answer = outcome.answer.expect("nor the answer's facts");
-        assert_eq!(answer.text_dropped, answer.text.is_empty());
+        assert_eq!(answer.content_dropped, answer.first_text().is_empty());
         let request = outcome.request;
         let hash_stays = request
             .as_ref()
             .is_none_or(|request| request.request_hash == "hash");
         assert!(hash_stays);
         (
-            request.is_some_and(|request| !request.canonical.is_empty()),
+            request.is_some_and(|request| !request.body.is_empty()),
             outcome.planning.is_some(),
-            !answer.text.is_empty(),
+            !answer.first_text().is_empty(),
             outcome.message.is_some(),
         )
     }

@@ -1,7 +1,7 @@
 //! What runs a model: a session here, or an endpoint elsewhere.
 
 use async_trait::async_trait;
-use relay_schemas::{TokenCount, Usage, Work};
+use relay_schemas::{FinishReason, TokenCount, Usage, Work};
 
 use crate::emitter::Emitter;
 
@@ -18,20 +18,26 @@ pub trait Backend: Send + Sync {
 /// A run that came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// `stop`, `length`, or what the endpoint said.
-    pub finish_reason: String,
+    /// Why those choices ended that have not said so themselves, among their deltas.
+    pub finish_reason: Option<FinishReason>,
     /// Usage as the backend counts it; without it, what was counted on the way.
     pub usage: Option<Usage>,
+    /// What the endpoint counted beside; a JSON object.
+    pub usage_details: Option<String>,
+    /// What the endpoint said at the answer's top beside what is known; a JSON object.
+    pub extra: Option<String>,
     /// What the endpoint calls what it ran.
     pub model_version: Option<String>,
 }
 
 impl Finished {
     /// An end with usage as counted on the way.
-    pub fn with(finish_reason: &str) -> Self {
+    pub fn with(finish_reason: FinishReason) -> Self {
         Self {
-            finish_reason: finish_reason.to_owned(),
+            finish_reason: Some(finish_reason),
             usage: None,
+            usage_details: None,
+            extra: None,
             model_version: None,
         }
     }

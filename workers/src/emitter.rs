@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use relay_control::{Control, split};
+use relay_lifecycle::Transcript;
+use relay_lifecycle::transcript::{pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{Frame, RequestId, Run, TimestampMs, TokenCount, encode};
+use relay_schemas::{Delta, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode};
 
 use crate::replay::ReplayBuffer;
 
@@ -53,13 +55,22 @@ impl Stream {
         self.seq
     }
 
-    /// Sends a piece of text.
-    pub async fn piece(&mut self, text: String, tokens: u32) {
+    /// Sends the next pieces of the answer, but for the ends of its choices: they leave with the end of the run, once that
+    /// is recorded.
+    pub async fn pieces(&mut self, mut deltas: Vec<Delta>, tokens: u32) {
+        for delta in &mut deltas {
+            delta.finish_reason = None;
+        }
+        deltas.retain(|delta| !delta.is_empty());
+        if deltas.is_empty() {
+            return;
+        }
         let frame = Frame {
             request_id: self.request_id.clone(),
             run: self.run.clone(),
             seq: self.seq,
-            text,
+            deltas,
+            embeddings: Vec::new(),
             tokens: TokenCount(tokens),
             end: None,
         };
@@ -93,8 +104,9 @@ pub enum Room {
 
 /// Takes an answer in, piece by piece. What it has is there also when the run is dropped.
 pub struct Emitter {
-    text: String,
+    transcript: Transcript,
     most_bytes: usize,
+    bytes: usize,
     tokens: u32,
     shown: Arc<AtomicU32>,
     prompt_tokens: Option<u32>,
@@ -108,8 +120,9 @@ impl Emitter {
     /// An emitter that sends pieces to `stream`, if there is one, and tells the status of `shown` tokens.
     pub fn new(most_bytes: usize, shown: Arc<AtomicU32>, stream: Option<Stream>) -> Self {
         Self {
-            text: String::new(),
+            transcript: Transcript::default(),
             most_bytes,
+            bytes: 0,
             tokens: 0,
             shown,
             prompt_tokens: None,
@@ -120,24 +133,44 @@ impl Emitter {
         }
     }
 
-    /// Takes the next piece, made of `tokens` new tokens; either may be nothing.
-    pub async fn piece(&mut self, text: &str, tokens: u32) -> Room {
-        if tokens > 0 || !text.is_empty() {
+    /// Takes the next piece of text, made of `tokens` new tokens; either may be nothing.
+    pub async fn text(&mut self, text: &str, tokens: u32) -> Room {
+        self.deltas(vec![Delta::text(text)], tokens).await
+    }
+
+    /// Takes the next pieces, made of `tokens` new tokens; either may be nothing. What is too large is cut where it may be.
+    pub async fn deltas(&mut self, deltas: Vec<Delta>, tokens: u32) -> Room {
+        let deltas: Vec<Delta> = deltas.into_iter().filter(|delta| !delta.is_empty()).collect();
+        if tokens > 0 || !deltas.is_empty() {
             self.count(tokens);
         }
-        let room = self.most_bytes - self.text.len();
-        let fits = &text[..text.floor_char_boundary(room)];
-        self.text.push_str(fits);
-        if let Some(stream) = &mut self.stream
-            && !fits.is_empty()
-        {
-            stream.piece(fits.to_owned(), self.tokens).await;
+        let mut room = Room::Left;
+        let mut taken = Vec::with_capacity(deltas.len());
+        for delta in deltas {
+            let left = self.most_bytes.saturating_sub(self.bytes);
+            let size = content(&delta);
+            if size <= left {
+                self.bytes += size;
+                taken.push(delta);
+                continue;
+            }
+            room = Room::Full;
+            // What a piece weighs beside its content does not count here.
+            let beside = weight(&delta) - size;
+            let first = pieces(delta, left + beside).into_iter().next();
+            if let Some(first) = first.filter(|first| content(first) <= left && content(first) > 0) {
+                self.bytes += content(&first);
+                taken.push(first);
+            }
+            break;
         }
-        if fits.len() < text.len() {
-            Room::Full
-        } else {
-            Room::Left
+        for delta in &taken {
+            self.transcript.apply_delta(delta);
         }
+        if let Some(stream) = &mut self.stream {
+            stream.pieces(taken, self.tokens).await;
+        }
+        room
     }
 
     fn count(&mut self, tokens: u32) {
@@ -172,7 +205,7 @@ impl Emitter {
     /// Everything that was taken in.
     pub fn into_parts(self) -> Taken {
         Taken {
-            text: self.text,
+            transcript: self.transcript,
             tokens: self.tokens,
             prompt_tokens: self.prompt_tokens,
             compute_us: self.compute_us,
@@ -183,10 +216,21 @@ impl Emitter {
     }
 }
 
+/// Bytes of everything that a delta says.
+fn content(delta: &Delta) -> usize {
+    let nothing = Delta {
+        tool_calls: vec![ToolCallDelta::default(); delta.tool_calls.len()],
+        logprobs: vec![String::new(); delta.logprobs.len()],
+        refusal_logprobs: vec![String::new(); delta.refusal_logprobs.len()],
+        ..Delta::default()
+    };
+    weight(delta) - weight(&nothing)
+}
+
 /// What an [`Emitter`] has taken in.
 pub struct Taken {
-    /// The text so far.
-    pub text: String,
+    /// The answer so far.
+    pub transcript: Transcript,
     /// Its tokens.
     pub tokens: u32,
     /// The prompt's tokens, once they are known.
@@ -210,13 +254,13 @@ mod tests {
         let shown = Arc::new(AtomicU32::new(0));
         let mut emitter = Emitter::new(5, shown.clone(), None);
         assert!(!emitter.has_begun());
-        assert_eq!(emitter.piece("", 0).await, Room::Left);
+        assert_eq!(emitter.text("", 0).await, Room::Left);
         assert!(!emitter.has_begun(), "nothing came");
-        assert_eq!(emitter.piece("abc", 1).await, Room::Left);
-        assert_eq!(emitter.piece("d€", 2).await, Room::Full);
-        assert_eq!(emitter.piece("f", 1).await, Room::Left);
+        assert_eq!(emitter.text("abc", 1).await, Room::Left);
+        assert_eq!(emitter.text("d€", 2).await, Room::Full);
+        assert_eq!(emitter.text("f", 1).await, Room::Left);
         assert!(emitter.has_begun());
         assert_eq!(shown.load(Ordering::Relaxed), 4);
-        assert_eq!(emitter.into_parts().text, "abcdf");
+        assert_eq!(emitter.into_parts().transcript.first_text(), "abcdf");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use relay_lifecycle::transcript::{embedding_weight, weight};
 use relay_schemas::{Frame, RequestId, TimestampMs};
 
-/// Bytes that a frame takes on the wire beside its text; generously.
+/// Bytes that a frame takes on the wire beside its content; generously.
 const FRAME_OVERHEAD: usize = 512;
 
 /// Limits of a [`ReplayBuffer`].
@@ -95,44 +96,28 @@ impl ReplayBuffer {
 }
 
 fn cost(frame: &Frame) -> usize {
-    frame.text.len() + FRAME_OVERHEAD
+    let deltas: usize = frame.deltas.iter().map(weight).sum();
+    let vectors: usize = frame.embeddings.iter().map(embedding_weight).sum();
+    deltas + vectors + FRAME_OVERHEAD
 }
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::{Final, OutcomeStatus, Run, Service, TokenCount, Usage};
+    use relay_schemas::samples;
 
     use super::*;
 
     const LIMITS: ReplayLimits = ReplayLimits {
         runs: 2,
-        bytes: 3 * (FRAME_OVERHEAD + 1),
+        bytes: 3 * (FRAME_OVERHEAD + 65),
         keep_ms: 100,
     };
 
     fn frame(request: &str, seq: u32, end: bool) -> Frame {
-        let end = end.then(|| Final {
-            status: OutcomeStatus::Completed,
-            code: None,
-            message: None,
-            finish_reason: None,
-            model: String::new(),
-            usage: Usage::default(),
-            retry_after_ms: None,
-        });
-        let run = Run {
-            service: Service::Workers,
-            instance: "w".into(),
-            epoch: 1,
-            attempt: 1,
-        };
         Frame {
             request_id: request.into(),
-            run,
-            seq,
-            text: "x".to_owned(),
-            tokens: TokenCount(seq),
-            end,
+            end: end.then(samples::last),
+            ..samples::frame(seq, "x")
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{Answer, Outcome, OutcomeStatus, Run, TimestampMs, Work};
+use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, TimestampMs, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Code, Failure, Finished, usage};
@@ -156,12 +156,12 @@ fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, too
             "the deadline passed while it ran",
         ),
     };
-    let (finish_reason, counted, said_version) = match ended {
-        Ended::Finished(finished) => (finished.finish_reason, finished.usage, finished.model_version),
-        Ended::Cancelled => ("cancelled".to_owned(), None, None),
-        Ended::Failed(_) | Ended::Expired => ("error".to_owned(), None, None),
+    let finished = match ended {
+        Ended::Finished(finished) => Some(finished),
+        Ended::Cancelled | Ended::Failed(_) | Ended::Expired => None,
     };
     // What was emitted counts, whatever the end.
+    let counted = finished.as_ref().and_then(|finished| finished.usage);
     let counted = counted.unwrap_or_else(|| usage(taken.prompt_tokens.unwrap_or(0), taken.tokens));
     ending.usage = counted;
     ending.compute_ms = i64::try_from(taken.compute_us.div_ceil(1_000)).unwrap_or(i64::MAX);
@@ -172,13 +172,32 @@ fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, too
     ending.backend_latency_ms = Some(took_ms);
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);
     if ending.status == OutcomeStatus::Completed || taken.first_token_at.is_some() {
-        ending.answer = Some(Answer {
-            text: taken.text.clone(),
-            finish_reason,
-            model: chosen.name.clone(),
-            model_version: said_version.unwrap_or_else(|| chosen.backend.version().to_owned()),
-            text_dropped: false,
-        });
+        ending.answer = Some(answer(taken, finished, chosen));
     }
     ending
+}
+
+/// What was produced; `finished` where it came to its end.
+fn answer(taken: &Taken, finished: Option<Finished>, chosen: &Chosen) -> Answer {
+    let (mut choices, embeddings) = taken.transcript.clone().into_parts();
+    let reason = finished.as_ref().and_then(|finished| finished.finish_reason);
+    if choices.is_empty() && reason.is_some() {
+        choices.push(Choice::default());
+    }
+    for choice in &mut choices {
+        choice.finish_reason = choice.finish_reason.or(reason);
+    }
+    let (usage_details, extra, said_version) = match finished {
+        Some(finished) => (finished.usage_details, finished.extra, finished.model_version),
+        None => (None, None, None),
+    };
+    Answer {
+        choices,
+        embeddings,
+        model: chosen.name.clone(),
+        model_version: said_version.unwrap_or_else(|| chosen.backend.version().to_owned()),
+        usage_details,
+        extra,
+        content_dropped: false,
+    }
 }

@@ -6,8 +6,10 @@ mod support;
 use std::time::Duration;
 
 use relay_control::{ask, subjects};
+use relay_lifecycle::Transcript;
 use relay_schemas::{
-    Candidate, Lane, MicroUsd, OutcomeStatus, ReplayAnswer, ReplayQuery, TokenCount, Work, encode,
+    Candidate, Delta, FinishReason, Frame, Lane, MicroUsd, OutcomeStatus, ReplayAnswer, ReplayQuery,
+    TokenCount, Work, encode,
 };
 use support::House;
 use support::mock::{Mock, Settings};
@@ -22,6 +24,15 @@ fn models(url: &str) -> String {
         "models:\n  mock:\n    backend: openai\n    base_url: {url}/v1\n    upstream_model: upstream\n    \
          price: {{prompt: 1000000, completion: 2000000}}\n"
     )
+}
+
+/// What frames say together.
+fn said(frames: &[Frame]) -> Transcript {
+    let mut transcript = Transcript::default();
+    for frame in frames {
+        transcript.apply(frame);
+    }
+    transcript
 }
 
 #[tokio::test]
@@ -40,20 +51,19 @@ async fn a_request_that_is_not_streamed_becomes_an_outcome_and_then_one_frame() 
     let outcome = house.outcome().await.unwrap();
     assert_eq!(frames.len(), 1);
     assert_eq!(
-        (frames[0].seq, frames[0].text.as_str()),
+        (frames[0].seq, said(&frames).first_text()),
         (0, "alpha beta alpha beta")
     );
     let end = frames[0].end.clone().unwrap();
-    assert_eq!(
-        (end.status, end.finish_reason.as_deref()),
-        (OutcomeStatus::Completed, Some("stop"))
-    );
+    assert_eq!(end.status, OutcomeStatus::Completed);
 
     let answer = outcome.answer.unwrap();
     assert_eq!(
-        (answer.text.as_str(), answer.model.as_str()),
+        (answer.first_text(), answer.model.as_str()),
         ("alpha beta alpha beta", "mock")
     );
+    assert_eq!(answer.choices[0].finish_reason, Some(FinishReason::Stop));
+    assert_eq!(said(&frames).choices(), answer.choices);
     assert_eq!(answer.model_version, "upstream");
     assert_eq!(outcome.run, frames[0].run);
     assert_eq!(
@@ -82,8 +92,7 @@ async fn a_stream_leaves_piece_by_piece_and_missed_frames_are_given_again() {
     house.dispatch(&work).await.unwrap();
 
     let frames = listener.all().await.unwrap();
-    let texts: String = frames.iter().map(|frame| frame.text.as_str()).collect();
-    assert_eq!(texts, "a b c");
+    assert_eq!(said(&frames).first_text(), "a b c");
     assert!(
         frames.len() >= 3,
         "tokens that come apart leave apart: {}",
@@ -92,8 +101,13 @@ async fn a_stream_leaves_piece_by_piece_and_missed_frames_are_given_again() {
     assert!(frames.iter().zip(0..).all(|(frame, seq)| frame.seq == seq));
     assert!(frames.iter().rev().skip(1).all(|frame| frame.end.is_none()));
     let last = frames.last().unwrap();
-    assert_eq!(last.text, "", "the text has left already");
-    assert_eq!(house.outcome().await.unwrap().answer.unwrap().text, "a b c");
+    assert_eq!(
+        last.deltas,
+        [Delta::finish(0, FinishReason::Stop)],
+        "the text has left already, the reason not before the record"
+    );
+    let answer = house.outcome().await.unwrap().answer.unwrap();
+    assert_eq!(answer.first_text(), "a b c");
 
     let query = |run| ReplayQuery {
         request_id: "r-1".into(),
@@ -172,20 +186,22 @@ async fn a_cancel_ends_a_run_with_what_it_has_and_one_that_comes_first_still_hol
     house.cancel("running").await.unwrap();
 
     let end = frames.all().await.unwrap().pop().unwrap().end.unwrap();
-    assert_eq!(
-        (end.status, end.finish_reason.as_deref()),
-        (OutcomeStatus::Cancelled, Some("cancelled"))
-    );
+    assert_eq!(end.status, OutcomeStatus::Cancelled);
     let outcome = house.outcome().await.unwrap();
     assert_eq!(
         (outcome.status, outcome.code.as_deref()),
         (OutcomeStatus::Cancelled, Some("cancelled"))
     );
     let answer = outcome.answer.unwrap();
-    assert!(answer.text.starts_with("word word"), "{}", answer.text);
+    assert!(
+        answer.first_text().starts_with("word word"),
+        "{}",
+        answer.first_text()
+    );
+    assert_eq!(answer.choices[0].finish_reason, None);
     assert_eq!(
         outcome.usage.completion_tokens.0 as usize,
-        answer.text.split(' ').count()
+        answer.first_text().split(' ').count()
     );
     assert!(outcome.cost_micro_usd > MicroUsd(0), "usage so far counts");
     assert_eq!(mock.finished(), 0);
@@ -276,7 +292,7 @@ async fn the_next_candidate_of_this_pool_steps_in_before_the_first_token_only() 
         (outcome.status, outcome.code.as_deref()),
         (OutcomeStatus::Failed, Some("backend_error"))
     );
-    assert_eq!(outcome.answer.unwrap().text, "break-off break-off");
+    assert_eq!(outcome.answer.unwrap().first_text(), "break-off break-off");
     assert_eq!(broken.requests(), 1);
 }
 
@@ -381,8 +397,8 @@ async fn an_answer_is_cut_at_its_largest_size() {
     house.dispatch(&house.work("r-1", "mock", "words")).await.unwrap();
     let answer = house.outcome().await.unwrap().answer.unwrap();
     assert_eq!(
-        (answer.text.len(), answer.finish_reason.as_str()),
-        (100, "length")
+        (answer.first_text().len(), answer.choices[0].finish_reason),
+        (100, Some(FinishReason::Length))
     );
 }
 
@@ -453,15 +469,9 @@ async fn the_committed_model_streams_through_the_service() {
         outcome.message
     );
     let answer = outcome.answer.unwrap();
-    let text: String = frames
-        .all()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|frame| frame.text)
-        .collect();
-    assert_eq!(text, answer.text);
-    assert!(!text.is_empty());
+    let frames = frames.all().await.unwrap();
+    assert_eq!(said(&frames).choices(), answer.choices);
+    assert!(!answer.first_text().is_empty());
     assert_eq!(answer.model_version.len(), 64);
     assert!(outcome.usage.prompt_tokens.0 > 0 && outcome.usage.completion_tokens.0 > 0);
     assert_eq!(house.runtime.health.all()["models"], None);

@@ -1,6 +1,6 @@
 //! What may be cached, case by case.
 
-use relay_schemas::{Outcome, OutcomeStatus};
+use relay_schemas::{Choice, FinishReason, Outcome, OutcomeStatus};
 
 use crate::eligibility::{NotCached, entry_of};
 use crate::testing::{completed, planned, position};
@@ -41,13 +41,26 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
             "{status:?}"
         );
     }
-    for reason in ["length", "cancelled", "content_filter", "tool_calls", ""] {
+    for reason in [
+        Some(FinishReason::Length),
+        Some(FinishReason::ContentFilter),
+        None,
+    ] {
         assert_eq!(
-            of(|outcome| reason.clone_into(&mut answer(outcome).finish_reason)),
+            of(|outcome| answer(outcome).choices[0].finish_reason = reason),
             Err(NotCached::NotWhole),
-            "{reason}"
+            "{reason:?}"
         );
     }
+    assert_eq!(
+        of(|outcome| answer(outcome).choices.clear()),
+        Err(NotCached::NotWhole)
+    );
+    assert_eq!(
+        of(|outcome| answer(outcome).choices.push(Choice::default())),
+        Err(NotCached::NotWhole),
+        "one of two choices is cut"
+    );
     assert_eq!(
         of(|outcome| plan(outcome).cache.exact = false),
         Err(NotCached::Off)
@@ -57,8 +70,8 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
         Err(NotCached::Fallback)
     );
     assert_eq!(
-        of(|outcome| answer(outcome).text_dropped = true),
-        Err(NotCached::TextDropped)
+        of(|outcome| answer(outcome).content_dropped = true),
+        Err(NotCached::ContentDropped)
     );
     assert_eq!(
         of(|outcome| plan(outcome).cache.ttl_ms = 10),

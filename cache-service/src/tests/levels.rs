@@ -25,7 +25,7 @@ async fn fill(levels: &Levels, entry: Entry, now: TimestampMs) -> Filled {
 
 fn text(found: &Found) -> &str {
     match found {
-        Found::Hit(entry, _) => &entry.answer.text,
+        Found::Hit(entry, _) => entry.answer.first_text(),
         other => panic!("no hit: {other:?}"),
     }
 }

@@ -55,7 +55,7 @@ async fn raw() -> redis::aio::MultiplexedConnection {
 
 fn text_and_level(found: Found) -> Option<(String, &'static str)> {
     match found {
-        Found::Hit(entry, level) => Some((entry.answer.text.clone(), level)),
+        Found::Hit(entry, level) => Some((entry.answer.first_text().to_owned(), level)),
         _ => None,
     }
 }

@@ -167,7 +167,7 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
     let Some(Heard::Message(frame)) = frames.next().await else {
         panic!("no frame")
     };
-    assert_eq!((frame.seq, frame.text.as_str()), (0, "Paris"));
+    assert_eq!((frame.seq, frame.deltas[0].text.as_str()), (0, "Paris"));
     assert_eq!(frame.end.expect("the end").status, OutcomeStatus::Cached);
 }
 

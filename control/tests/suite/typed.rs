@@ -117,7 +117,8 @@ fn request(reply_to: Option<String>) -> Request {
         tenant: TenantId::new("acme"),
         class: Class::Interactive,
         model: "tiny".to_owned(),
-        canonical: "{}".to_owned(),
+        operation: relay_schemas::Operation::Chat,
+        body: "{}".to_owned(),
         request_hash: "hash".to_owned(),
         stream: false,
         include_usage: false,
@@ -161,11 +162,9 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
     let text = "ä€😀".repeat(control.max_payload() / 4);
     let ending = Ending {
         answer: Some(Answer {
-            text: text.clone(),
-            finish_reason: "stop".to_owned(),
             model: "tiny".to_owned(),
             model_version: "1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(&text)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(1),
@@ -179,7 +178,7 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
     finish(&*control, &nobody_waits, 0, true).await;
     finish(&*control, &outcome, 7, true).await;
 
-    let (mut seq, mut seen) = (7, String::new());
+    let (mut seq, mut seen) = (7, relay_lifecycle::Transcript::default());
     loop {
         let heard = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
         let Some(Heard::Message(frame)) = heard else {
@@ -187,13 +186,16 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
         };
         assert_eq!(frame.seq, seq);
         seq += 1;
-        seen.push_str(&frame.text);
-        if let Some(end) = frame.end {
-            assert_eq!(end.finish_reason.as_deref(), Some("stop"));
+        seen.apply(&frame);
+        if frame.end.is_some() {
             break;
         }
     }
     assert!(seq > 8, "it did not fit into one frame");
-    assert_eq!(seen.len(), text.len());
-    assert!(seen == text, "nothing of the text is lost");
+    assert_eq!(seen.first_text().len(), text.len());
+    let whole = outcome.answer.as_ref().map(relay_lifecycle::Transcript::of);
+    assert!(
+        whole.is_some_and(|whole| whole.choices() == seen.choices()),
+        "nothing of the answer is lost"
+    );
 }

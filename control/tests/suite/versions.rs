@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use relay_control::{Control, ControlError, Heard, ask, listen, send, serve};
-use relay_schemas::{Codec, FenceAnswer, FenceQuery, Frame, Record, RequestId, Run, Service, TokenCount};
+use relay_schemas::{
+    Codec, Delta, Embedding, FenceAnswer, FenceQuery, Frame, Record, RequestId, Run, Service, TokenCount,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,7 +19,8 @@ struct NextFrame {
     request_id: RequestId,
     run: Run,
     seq: u32,
-    text: String,
+    deltas: Vec<Delta>,
+    embeddings: Vec<Embedding>,
     tokens: TokenCount,
     priority: i64,
 }
@@ -76,7 +79,11 @@ fn frame() -> Frame {
             attempt: 1,
         },
         seq: 3,
-        text: "Hello".to_owned(),
+        deltas: vec![Delta::text("Hello")],
+        embeddings: vec![Embedding {
+            index: 1,
+            values: vec![0.5],
+        }],
         tokens: TokenCount(2),
         end: None,
     }
@@ -88,7 +95,8 @@ fn next_frame(priority: i64) -> NextFrame {
         request_id: now.request_id,
         run: now.run,
         seq: now.seq,
-        text: now.text,
+        deltas: now.deltas,
+        embeddings: now.embeddings,
         tokens: now.tokens,
         priority,
     }

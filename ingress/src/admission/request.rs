@@ -2,7 +2,7 @@
 
 use relay_control::subjects;
 use relay_runner::Identity;
-use relay_schemas::{Class, Request, TenantId, TimestampMs};
+use relay_schemas::{Class, Operation, Request, TenantId, TimestampMs};
 
 use crate::canonical::Chat;
 use crate::ids;
@@ -32,7 +32,8 @@ pub fn of(call: &Call, chat: Chat, identity: &Identity, now: TimestampMs) -> Req
         tenant: call.tenant.clone(),
         class: Class::Interactive,
         model: chat.model,
-        canonical: chat.canonical,
+        operation: Operation::Chat,
+        body: chat.canonical,
         request_hash: chat.request_hash,
         stream: chat.stream,
         include_usage: chat.include_usage,

@@ -2,7 +2,7 @@
 //!
 //! A stream's fixed parts are written once; a piece of text costs one buffer.
 
-use relay_schemas::{Final, Usage};
+use relay_schemas::{Choice, Delta, Final, FinishReason, Usage};
 
 use crate::canonical::write_string;
 
@@ -18,7 +18,12 @@ pub struct Facts<'a> {
 }
 
 /// The `chat.completion` object.
-pub fn completion(facts: Facts<'_>, end: &Final, text: &str) -> String {
+pub fn completion(facts: Facts<'_>, end: &Final, choices: &[Choice]) -> String {
+    let first = choices.first();
+    let text = first
+        .and_then(|choice| choice.message.text.as_deref())
+        .unwrap_or_default();
+    let reason = first.and_then(|choice| choice.finish_reason);
     let model = if end.model.is_empty() {
         facts.model
     } else {
@@ -34,15 +39,11 @@ pub fn completion(facts: Facts<'_>, end: &Final, text: &str) -> String {
     out.push_str(r#","choices":[{"index":0,"message":{"role":"assistant","content":"#);
     write_string(&mut out, text);
     out.push_str(r#","refusal":null},"logprobs":null,"finish_reason":"#);
-    write_string(&mut out, finish_reason(end));
+    write_string(&mut out, reason.unwrap_or(FinishReason::Stop).name());
     out.push_str(r#"}],"usage":"#);
     out.push_str(&usage(end.usage));
     out.push('}');
     out
-}
-
-fn finish_reason(end: &Final) -> &str {
-    end.finish_reason.as_deref().unwrap_or("stop")
 }
 
 fn usage(usage: Usage) -> String {
@@ -58,6 +59,8 @@ pub struct Chunks {
     head: String,
     include_usage: bool,
     began: bool,
+    /// Whether the client was told why the answer ended.
+    finished: bool,
 }
 
 impl Chunks {
@@ -74,28 +77,44 @@ impl Chunks {
             head,
             include_usage,
             began: false,
+            finished: false,
         }
     }
 
-    /// A piece of text; the first one brings the role chunk with it.
-    pub fn text(&mut self, text: &str) -> String {
-        let mut out = String::with_capacity(2 * self.head.len() + text.len() + 192);
-        self.begin(&mut out);
-        self.open(&mut out);
-        out.push_str(r#"{"content":"#);
-        write_string(&mut out, text);
-        out.push('}');
-        self.close(&mut out, None);
+    /// The next pieces; the first one brings the role chunk with it.
+    pub fn deltas(&mut self, deltas: &[Delta]) -> String {
+        let text: usize = deltas.iter().map(|delta| delta.text.len()).sum();
+        let mut out = String::with_capacity(3 * self.head.len() + text + 256);
+        for delta in deltas {
+            if !delta.text.is_empty() {
+                self.begin(&mut out);
+                self.open(&mut out);
+                out.push_str(r#"{"content":"#);
+                write_string(&mut out, &delta.text);
+                out.push('}');
+                self.close(&mut out, None);
+            }
+            if let Some(reason) = delta.finish_reason {
+                self.finish(&mut out, reason);
+            }
+        }
         out
     }
 
-    /// The end of a success: finish reason, usage if wanted, `[DONE]`.
+    fn finish(&mut self, out: &mut String, reason: FinishReason) {
+        self.begin(out);
+        self.open(out);
+        out.push_str("{}");
+        self.close(out, Some(reason.name()));
+        self.finished = true;
+    }
+
+    /// The end of a success: finish reason if none was told, usage if wanted, `[DONE]`.
     pub fn end(&mut self, end: &Final) -> String {
         let mut out = String::with_capacity(3 * self.head.len() + 320);
-        self.begin(&mut out);
-        self.open(&mut out);
-        out.push_str("{}");
-        self.close(&mut out, Some(finish_reason(end)));
+        if !self.finished {
+            self.finish(&mut out, FinishReason::Stop);
+        }
         if self.include_usage {
             out.push_str(&self.head);
             out.push_str(r#","choices":[],"usage":"#);

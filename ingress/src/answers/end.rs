@@ -1,17 +1,17 @@
 //! How an answer ended.
 
-use relay_lifecycle::{Broken, final_of};
+use relay_lifecycle::{Broken, Transcript, final_of};
 use relay_schemas::{Final, Outcome};
 
 /// How an answer ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum End {
-    /// As the record says; with the whole text where none was streamed.
+    /// As the record says; with the whole content where none was streamed.
     Finished {
         /// How.
-        end: Final,
-        /// The whole text of an answer that was not streamed.
-        text: String,
+        end: Box<Final>,
+        /// The whole content of an answer that was not streamed.
+        content: Transcript,
     },
     /// Not truthfully.
     Broken(Broken),
@@ -19,13 +19,13 @@ pub enum End {
 
 impl End {
     /// What `outcome` records.
-    pub fn recorded(outcome: Outcome) -> Self {
-        let end = final_of(&outcome);
-        match outcome.answer {
-            Some(answer) if answer.text_dropped => Self::Broken(Broken::Unavailable),
+    pub fn recorded(outcome: &Outcome) -> Self {
+        let end = Box::new(final_of(outcome));
+        match &outcome.answer {
+            Some(answer) if answer.content_dropped => Self::Broken(Broken::Unavailable),
             answer => Self::Finished {
                 end,
-                text: answer.map(|answer| answer.text).unwrap_or_default(),
+                content: answer.as_ref().map(Transcript::of).unwrap_or_default(),
             },
         }
     }

@@ -120,9 +120,10 @@ mod tests {
             status,
             code: code.map(str::to_owned),
             message: None,
-            finish_reason: None,
             model: String::new(),
             usage: Usage::default(),
+            usage_details: None,
+            extra: None,
             retry_after_ms: None,
         }
     }

@@ -4,8 +4,9 @@
 //! answered at once and pieces that arrive while the client is being written to leave together.
 
 use parking_lot::Mutex;
+use relay_lifecycle::transcript::{join, weight};
 use relay_lifecycle::{Follower, Patience, Step};
-use relay_schemas::{Frame, Outcome, Request, RequestId, Run, TimestampMs};
+use relay_schemas::{Delta, Frame, Outcome, Request, RequestId, Run, TimestampMs};
 use tokio::sync::Notify;
 
 use super::end::End;
@@ -27,11 +28,11 @@ pub enum Question {
 /// What was there to take.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Text for the client.
-    pub text: String,
+    /// Pieces for the client.
+    pub deltas: Vec<Delta>,
     /// Questions to ask.
     pub questions: Vec<Question>,
-    /// Whether the end is known; all text before it is in `text` or was taken earlier.
+    /// Whether the end is known; everything before it is in `deltas` or was taken earlier.
     pub ended: bool,
     /// When to look again.
     pub next_wakeup: Option<TimestampMs>,
@@ -52,7 +53,8 @@ pub struct Pending {
 #[derive(Debug)]
 struct Progress {
     follower: Follower,
-    unread: String,
+    unread: Vec<Delta>,
+    unread_bytes: usize,
     questions: Vec<Question>,
     end: Option<End>,
     /// Whether only the sink can tell the winner: the client chose the id, by an idempotency key, and the log may hold an end from
@@ -71,7 +73,8 @@ impl Pending {
             most_unread,
             progress: Mutex::new(Progress {
                 follower: Follower::new(patience, request.stream, request.accepted_at),
-                unread: String::new(),
+                unread: Vec::new(),
+                unread_bytes: 0,
                 questions: Vec::new(),
                 end: None,
                 sink_decides: request.idempotency_key.is_some(),
@@ -84,7 +87,7 @@ impl Pending {
     /// A frame arrived. Where the client reads too slowly it is left lying: the gap is seen and asked for later.
     pub fn on_frame(&self, frame: Frame, now: TimestampMs) {
         let mut progress = self.progress.lock();
-        if progress.unread.len() < self.most_unread {
+        if progress.unread_bytes < self.most_unread {
             let steps = progress.follower.on_frame(frame, now);
             self.apply(&mut progress, steps);
         }
@@ -132,7 +135,7 @@ impl Pending {
     pub fn abandon(&self) {
         let mut progress = self.progress.lock();
         progress.abandoned = true;
-        progress.unread = String::new();
+        progress.unread = Vec::new();
     }
 
     /// What is ready now, and what the passing of time asks for.
@@ -142,8 +145,9 @@ impl Pending {
             let steps = progress.follower.on_wakeup(now);
             self.apply(&mut progress, steps);
         }
+        progress.unread_bytes = 0;
         Taken {
-            text: std::mem::take(&mut progress.unread),
+            deltas: std::mem::take(&mut progress.unread),
             questions: std::mem::take(&mut progress.questions),
             ended: progress.end.is_some(),
             next_wakeup: progress.follower.next_wakeup(),
@@ -155,9 +159,9 @@ impl Pending {
         let mut progress = self.progress.lock();
         let end = progress.end.as_mut()?;
         let taken = match end {
-            End::Finished { end, text } => End::Finished {
+            End::Finished { end, content } => End::Finished {
                 end: end.clone(),
-                text: std::mem::take(text),
+                content: std::mem::take(content),
             },
             End::Broken(broken) => End::Broken(*broken),
         };
@@ -172,10 +176,15 @@ impl Pending {
     fn apply(&self, progress: &mut Progress, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Show(text) if progress.abandoned => drop(text),
-                Step::Show(text) if progress.unread.is_empty() => progress.unread = text,
-                Step::Show(text) => progress.unread.push_str(&text),
-                Step::Finish { end, text } => progress.end = Some(End::Finished { end, text }),
+                Step::Show(deltas) if progress.abandoned => drop(deltas),
+                Step::Show(deltas) => {
+                    progress.unread_bytes += deltas.iter().map(weight).sum::<usize>();
+                    join(&mut progress.unread, deltas);
+                }
+                Step::Finish { end, content } => {
+                    let end = Box::new(end);
+                    progress.end = Some(End::Finished { end, content });
+                }
                 Step::Break(broken) => progress.end = Some(End::Broken(broken)),
                 Step::AskReplay { run, from_seq } => {
                     progress.questions.push(Question::Replay { run, from_seq });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_clock::Clock;
-use relay_schemas::{Request, TimestampMs};
+use relay_schemas::{Delta, Request, TimestampMs};
 
 use super::abandoned::{Abandoned, Claim};
 use super::end::End;
@@ -17,8 +17,8 @@ use crate::time::millis;
 /// What came next of an answer.
 #[derive(Debug)]
 pub enum AnswerEvent {
-    /// Text for the client.
-    Text(String),
+    /// Pieces for the client.
+    Deltas(Vec<Delta>),
     /// It ended.
     Ended(End),
     /// Nothing for as long as was asked.
@@ -76,8 +76,8 @@ impl Waiter {
             let now = self.waiting.clock.now();
             let taken = self.pending.take(now);
             self.waiting.questions.put(&self.pending, taken.questions);
-            if !taken.text.is_empty() {
-                return AnswerEvent::Text(taken.text);
+            if !taken.deltas.is_empty() {
+                return AnswerEvent::Deltas(taken.deltas);
             }
             if taken.ended {
                 return self.end();
@@ -124,8 +124,8 @@ impl Waiter {
             self.pending.on_winner(&outcome, clock.now());
         }
         let taken = self.pending.take(clock.now());
-        if !taken.text.is_empty() {
-            return AnswerEvent::Text(taken.text);
+        if !taken.deltas.is_empty() {
+            return AnswerEvent::Deltas(taken.deltas);
         }
         if taken.ended {
             return self.end();

@@ -10,7 +10,8 @@ use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
 use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{
-    BatchRef, BatchRequest, BatchResult, Class, Registry, Request, RequestId, Service, TimestampMs, encode,
+    BatchRef, BatchRequest, BatchResult, Class, Operation, Registry, Request, RequestId, Service,
+    TimestampMs, encode,
 };
 
 use super::gate::Gate;
@@ -120,7 +121,8 @@ fn request(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Result<R
         tenant: line.tenant.clone(),
         class: Class::Batch,
         model: chat.model,
-        canonical: chat.canonical,
+        operation: Operation::Chat,
+        body: chat.canonical,
         request_hash: chat.request_hash,
         // No client reads along, whatever the body says.
         stream: false,
@@ -185,7 +187,7 @@ mod tests {
         let request = request(&line(GOOD), &rules(), TimestampMs(5)).unwrap();
         let http = canonical::chat(GOOD.as_bytes(), &Defaults::default()).unwrap();
         assert_eq!(
-            (request.canonical, request.request_hash),
+            (request.body, request.request_hash),
             (http.canonical, http.request_hash)
         );
         assert_eq!(

@@ -80,9 +80,9 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
 
 /// What the same request would have got over HTTP.
 fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
-    match End::recorded(outcome.clone()) {
-        End::Finished { end, text } if is_success(end.status) => {
-            (200, completion::completion(facts, &end, &text))
+    match End::recorded(outcome) {
+        End::Finished { end, content } if is_success(end.status) => {
+            (200, completion::completion(facts, &end, content.choices()))
         }
         end => {
             let refusal = failure::of(&end, false);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use relay_lifecycle::is_success;
+use relay_lifecycle::transcript::deltas_of;
 
 use super::exchange::Exchange;
 use super::response;
@@ -35,7 +36,7 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         .then(|| Chunks::new(facts, admitted.include_usage));
     match (admitted.source, chunks) {
         (Source::Recorded(outcome), chunks) => {
-            let end = End::recorded(*outcome);
+            let end = End::recorded(&outcome);
             let mut response = whole(&mut exchange, facts, chunks, admitted.keyed, end);
             response
                 .headers_mut()
@@ -60,7 +61,7 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
                     let refusal = failure::timed_out(accepted, admitted.keyed);
                     exchange.answer(response::error(&refusal), &id)
                 }
-                first @ (AnswerEvent::Text(_) | AnswerEvent::Idle) => {
+                first @ (AnswerEvent::Deltas(_) | AnswerEvent::Idle) => {
                     let head = exchange.answer(response::events(), &id);
                     let live = Live {
                         exchange,
@@ -84,7 +85,7 @@ async fn last(waiter: &mut Waiter) -> Option<End> {
             AnswerEvent::Ended(end) => return Some(end),
             AnswerEvent::TimedOut => return None,
             // Such an answer has no pieces, and nothing can be said while it is waited for.
-            AnswerEvent::Text(_) | AnswerEvent::Idle => {}
+            AnswerEvent::Deltas(_) | AnswerEvent::Idle => {}
         }
     }
 }
@@ -99,15 +100,12 @@ fn whole(
 ) -> Response<Body> {
     exchange.finish(&end);
     match (end, chunks) {
-        (End::Finished { end, text }, None) if is_success(end.status) => {
-            response::json(StatusCode::OK, completion::completion(facts, &end, &text))
-        }
-        (End::Finished { end, text }, Some(mut chunks)) if is_success(end.status) => {
-            let mut events = if text.is_empty() {
-                String::new()
-            } else {
-                chunks.text(&text)
-            };
+        (End::Finished { end, content }, None) if is_success(end.status) => response::json(
+            StatusCode::OK,
+            completion::completion(facts, &end, content.choices()),
+        ),
+        (End::Finished { end, content }, Some(mut chunks)) if is_success(end.status) => {
+            let mut events = chunks.deltas(&deltas_of(content.choices()));
             events.push_str(&chunks.end(&end));
             response::events().map(|_| Body::from(events))
         }

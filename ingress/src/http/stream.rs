@@ -65,7 +65,7 @@ impl Live {
     /// The bytes for what came, and whether they are the last.
     fn write(&mut self, event: AnswerEvent) -> (String, bool) {
         match event {
-            AnswerEvent::Text(text) => (self.chunks.text(&text), false),
+            AnswerEvent::Deltas(deltas) => (self.chunks.deltas(&deltas), false),
             AnswerEvent::Idle => (KEEP_ALIVE.to_owned(), false),
             AnswerEvent::Ended(end) => {
                 self.exchange.finish(&end);

@@ -265,7 +265,8 @@ impl Harness {
             request_id: request.request_id.clone(),
             run: run.clone(),
             seq,
-            text: text.to_owned(),
+            deltas: relay_schemas::samples::deltas(text),
+            embeddings: Vec::new(),
             tokens: TokenCount(seq + 1),
             end,
         };
@@ -426,11 +427,9 @@ pub fn worker(attempt: u32) -> Run {
 pub fn completed(request: &Request, text: &str) -> Outcome {
     let ending = Ending {
         answer: Some(Answer {
-            text: text.to_owned(),
-            finish_reason: "stop".to_owned(),
             model: "tiny-v2".to_owned(),
             model_version: "1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(text)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(9),

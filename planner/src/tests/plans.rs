@@ -69,7 +69,7 @@ fn the_first_rule_that_matches_applies_and_the_trace_tells_of_all() {
     gold.requested_tokens = Some(TokenCount(4_000));
     gold.prompt_tokens = TokenCount(2_000);
     gold.temperature = Some(1.0);
-    gold.canonical = r#"{"seed":7,"stop":["END"],"top_p":0.95}"#.to_owned();
+    gold.body = r#"{"seed":7,"stop":["END"],"top_p":0.95}"#.to_owned();
     insta::assert_json_snapshot!("trace_gold", planned(&gold));
     insta::assert_snapshot!("explained_gold", explain(&house(), &gold, false));
 }

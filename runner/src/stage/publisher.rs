@@ -8,7 +8,7 @@ use super::contract::Stage;
 use super::error::RunnerError;
 use super::metrics::Metrics;
 use super::options::StageOptions;
-use super::shrink::without_text;
+use super::shrink::without_content;
 use crate::backoff::backoff;
 use crate::crash;
 use crate::crash::crash_point;
@@ -113,7 +113,7 @@ impl<S: Stage> Publisher<S> {
 
     /// First without texts, then as a dead letter.
     async fn deliver_smaller<E>(&self, parcel: Parcel<E>) -> Result<Vec<E>, RunnerError> {
-        let shrink = |out: &Outgoing| without_text(out).unwrap_or_else(|| out.clone());
+        let shrink = |out: &Outgoing| without_content(out).unwrap_or_else(|| out.clone());
         let smaller: Vec<Outgoing> = parcel.outgoing.iter().map(shrink).collect();
         let too_large = match self.persist(&smaller, &[]).await {
             Ok(()) => {

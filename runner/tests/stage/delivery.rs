@@ -190,11 +190,9 @@ fn outcome(bench: &Bench, id: &str, size: usize) -> Outgoing {
     run.service = Service::Workers;
     let ending = Ending {
         answer: Some(Answer {
-            text: "x".repeat(size),
-            finish_reason: "stop".to_owned(),
             model: "m".to_owned(),
             model_version: "1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(&"x".repeat(size))
         }),
         ..Ending::of(OutcomeStatus::Completed)
     };
@@ -221,7 +219,10 @@ async fn an_outcome_that_is_too_large_loses_its_text_and_nothing_else() {
         let outcome: Outcome = decode(record.value.as_ref().unwrap()).unwrap();
         let answer = outcome.answer.unwrap();
         let large = outcome.request_id.as_str() == "large";
-        assert_eq!((answer.text_dropped, answer.text.is_empty()), (large, large));
+        assert_eq!(
+            (answer.content_dropped, answer.first_text().is_empty()),
+            (large, large)
+        );
         assert_eq!(outcome.status, OutcomeStatus::Completed);
     }
     until(|| async { stage.effects.lock().len() == 3 }).await;

@@ -27,7 +27,7 @@ impl Core {
         let known = self.requests.ticket(&request.request_id);
         let ticket = known.unwrap_or_else(|| {
             let arrived = Arrived {
-                bytes: request.canonical.len() + ENVELOPE_BYTES,
+                bytes: request.body.len() + ENVELOPE_BYTES,
                 ready: Ready {
                     request,
                     planning,

@@ -33,7 +33,7 @@ impl Weight {
             Conclusion::Outcome(outcome, _) => {
                 let request = outcome.request.as_ref();
                 Self {
-                    bytes: ENVELOPE + request.map_or(0, |request| request.canonical.len()),
+                    bytes: ENVELOPE + request.map_or(0, |request| request.body.len()),
                     letters: 0,
                 }
             }

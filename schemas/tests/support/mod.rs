@@ -88,6 +88,7 @@ impl Maker {
             Schema::Boolean => Value::Boolean(self.counter % 2 == 0),
             Schema::Int => Value::Int(self.counter as i32),
             Schema::Long => Value::Long(self.counter),
+            Schema::Float => Value::Float(self.counter as f32 / 4.0),
             Schema::Double => Value::Double(self.counter as f64 / 4.0),
             Schema::Bytes => Value::Bytes(vec![0, 255, self.counter as u8]),
             Schema::String => Value::String(format!("{field} {} äß漢", self.counter)),

@@ -1,8 +1,8 @@
 //! Clients ask. Under an idempotency key the sink is asked first, as the real ingress does it.
 
 use rand::Rng;
-use relay_lifecycle::{Follower, Patience};
-use relay_schemas::{Class, Outcome, Request, RequestId, TimestampMs, TokenCount};
+use relay_lifecycle::{Follower, Patience, Transcript};
+use relay_schemas::{Class, Operation, Outcome, Request, RequestId, TimestampMs, TokenCount};
 
 use super::{DEADLINE_GRACE_MS, Waiting, tenant_of};
 use crate::client::{Asked, Client, Saw};
@@ -56,7 +56,7 @@ impl World {
         let client = self.clients.len();
         self.clients.push(Client {
             asked,
-            text: String::new(),
+            seen: Transcript::default(),
             end: dead.then_some(Saw::Error),
             deadline,
         });
@@ -137,7 +137,7 @@ impl World {
     }
 }
 
-/// The question decides the canonical text; the number of tokens is part of it, so equal texts have equal answers.
+/// The question decides the body; the number of tokens is part of it, so equal texts have equal answers.
 fn request(asked: &Asked, ingress: u8, streamed: bool, deadline: TimestampMs, now: TimestampMs) -> Request {
     let Asked {
         id,
@@ -156,7 +156,7 @@ fn request(asked: &Asked, ingress: u8, streamed: bool, deadline: TimestampMs, no
     } else {
         "model"
     };
-    let canonical = format!(
+    let body = format!(
         r#"{{"max_tokens":{tokens},"messages":[{{"content":"{content}","role":"user"}}],"model":"{model}","temperature":0}}"#
     );
     Request {
@@ -168,9 +168,10 @@ fn request(asked: &Asked, ingress: u8, streamed: bool, deadline: TimestampMs, no
             Class::Interactive
         },
         model: model.to_owned(),
+        operation: Operation::Chat,
         // Each text stands for its own hash.
-        request_hash: canonical.clone(),
-        canonical,
+        request_hash: body.clone(),
+        body,
         stream: streamed,
         include_usage: false,
         prompt_tokens: TokenCount(4),

@@ -6,7 +6,7 @@ mod hearing;
 
 use std::collections::BTreeMap;
 
-use relay_lifecycle::{Follower, Step, final_of, is_success};
+use relay_lifecycle::{Follower, Step, Transcript, final_of, is_success};
 use relay_schemas::{Cancel, Final, Outcome, RequestId, TenantId, TimestampMs};
 
 use self::admit::Admitting;
@@ -204,13 +204,18 @@ impl World {
             };
             let (id, streamed) = (waiting.id.clone(), waiting.streamed);
             match step {
-                Step::Show(text) => self.clients[client].text.push_str(&text),
-                Step::Finish { end, text } => {
+                Step::Show(deltas) => {
+                    let seen = &mut self.clients[client].seen;
+                    for delta in &deltas {
+                        seen.apply_delta(delta);
+                    }
+                }
+                Step::Finish { end, content } => {
                     if !streamed {
-                        self.clients[client].text = text;
+                        self.clients[client].seen = content;
                     }
                     self.ingresses[usize::from(number)].waiting.remove(&client);
-                    self.sees(client, end);
+                    self.sees(client, &end);
                 }
                 Step::Break(why) => {
                     self.note(|| format!("client {client} of {id} sees {why:?}"));
@@ -234,9 +239,9 @@ impl World {
     }
 
     /// A client is told how its request ended.
-    fn sees(&mut self, client: usize, end: Final) {
+    fn sees(&mut self, client: usize, end: &Final) {
         let saw = if is_success(end.status) {
-            Saw::Finished(end.finish_reason.unwrap_or_default())
+            Saw::Finished
         } else {
             Saw::Error
         };
@@ -247,9 +252,9 @@ impl World {
     /// A client is told what was recorded before it asked.
     fn sees_recorded(&mut self, client: usize, outcome: &Outcome) {
         if let Some(answer) = &outcome.answer {
-            self.clients[client].text.clone_from(&answer.text);
+            self.clients[client].seen = Transcript::of(answer);
         }
-        self.sees(client, final_of(outcome));
+        self.sees(client, &final_of(outcome));
     }
 }
 

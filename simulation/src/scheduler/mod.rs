@@ -6,6 +6,7 @@ mod reading;
 use std::collections::BTreeMap;
 
 use rand::Rng;
+use relay_lifecycle::last_frame;
 use relay_scheduler::Config;
 use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
 use relay_scheduler::leadership::Leadership;
@@ -14,7 +15,6 @@ use relay_schemas::{
 };
 
 use self::doubt::Fencing;
-use crate::frames::final_frames;
 use crate::log::Append;
 use crate::network::Message;
 use crate::schedule::Actor;
@@ -236,7 +236,7 @@ impl World {
                 self.send_frames(
                     Actor::Scheduler(number),
                     reply_to.as_deref(),
-                    final_frames(&outcome, 0, false),
+                    vec![last_frame(&outcome, 0, false)],
                 );
             }
             _ => {}

@@ -14,7 +14,8 @@ pub fn request(id: &str, tenant: &str) -> Request {
         tenant: tenant.into(),
         class: Class::Batch,
         model: "tiny".to_owned(),
-        canonical: r#"{"messages":[{"content":"Grüße, \"Welt\" 😀"}]}"#.to_owned(),
+        operation: relay_schemas::Operation::Chat,
+        body: r#"{"messages":[{"content":"Grüße, \"Welt\" 😀"}]}"#.to_owned(),
         request_hash: "0123abcd".to_owned(),
         stream: true,
         include_usage: true,
@@ -130,11 +131,9 @@ fn run(service: Service) -> Run {
 pub fn complete(id: &str, answer: &str) -> Outcome {
     let ending = Ending {
         answer: Some(Answer {
-            text: answer.to_owned(),
-            finish_reason: "stop".to_owned(),
             model: "tiny".to_owned(),
             model_version: "v1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(answer)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(17),

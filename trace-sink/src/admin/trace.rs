@@ -80,10 +80,7 @@ fn page(stored: &Stored) -> Response {
         adjustments: planning.map_or(&[], |planning| &planning.adjustments),
         cache: cache_facts(outcome),
         queue: queue_facts(outcome),
-        asked: outcome
-            .request
-            .as_ref()
-            .map(|request| readable(&request.canonical)),
+        asked: outcome.request.as_ref().map(|request| readable(&request.body)),
         answer: outcome.answer.as_ref(),
     };
     pages::render("trace.html", &view).into_response()

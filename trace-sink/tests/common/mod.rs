@@ -17,7 +17,8 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
             tenant: tenant.into(),
             class: Class::Interactive,
             model: text.to_owned(),
-            canonical: serde_json::json!({ "messages": [{ "role": "user", "content": text }] }).to_string(),
+            operation: relay_schemas::Operation::Chat,
+            body: serde_json::json!({ "messages": [{ "role": "user", "content": text }] }).to_string(),
             request_hash: "9f86d081884c7d65".to_owned(),
             stream: true,
             include_usage: false,
@@ -55,11 +56,9 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
     };
     let ending = Ending {
         answer: Some(Answer {
-            text: text.to_owned(),
-            finish_reason: "stop".to_owned(),
             model: text.to_owned(),
             model_version: "v1".to_owned(),
-            text_dropped: false,
+            ..relay_schemas::samples::answer(text)
         }),
         usage: Usage {
             prompt_tokens: TokenCount(21),

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_schemas::{TimestampMs, Work};
+use relay_schemas::{FinishReason, TimestampMs, Work};
 use tokio::sync::mpsc::{self, Receiver};
 
 use self::engine::{Engine, EngineLimits};
@@ -73,10 +73,10 @@ impl OnnxModel {
 
     async fn encode(&self, work: &Work) -> Result<Encoded, Failure> {
         let text = self.text.clone();
-        let canonical = work.request.canonical.clone();
+        let body = work.request.body.clone();
         let now = TimestampMs::now();
         // A long prompt takes milliseconds to tokenize: not on a thread that others wait for.
-        let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&canonical)?, now)).await;
+        let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&body)?, now)).await;
         encoded
             .map_err(|error| Failure::new(Code::BackendError, format!("tokenizing stopped: {error}")))?
             .map_err(|reason| Failure::new(Code::InvalidRequest, reason))
@@ -132,7 +132,7 @@ impl Backend for OnnxModel {
         let encoded = self.encode(work).await?;
         let (generation, mut events) = self.generation(work, encoded, out)?;
         if generation.max_tokens == 0 {
-            return Ok(Finished::with("length"));
+            return Ok(Finished::with(FinishReason::Length));
         }
         if !self.engine.submit(generation) {
             return Err(Failure::new(Code::BackendError, "the model's engine has stopped"));
@@ -168,8 +168,8 @@ impl Backend for OnnxModel {
                     Err(_) => break None,
                 }
             };
-            if out.piece(&std::mem::take(&mut text), tokens).await == Room::Full {
-                return Ok(Finished::with("length"));
+            if out.text(&std::mem::take(&mut text), tokens).await == Room::Full {
+                return Ok(Finished::with(FinishReason::Length));
             }
             if let Some(finish_reason) = ended {
                 return Ok(Finished::with(finish_reason));

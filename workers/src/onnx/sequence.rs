@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use relay_schemas::Decoding;
+use relay_schemas::{Decoding, FinishReason};
 use tokio::sync::mpsc::Sender;
 
 use super::detokenize::Detokenizer;
@@ -52,8 +52,8 @@ pub enum Event {
     Ended {
         /// What was still held back.
         text: String,
-        /// `stop` or `length`.
-        finish_reason: &'static str,
+        /// Why.
+        finish_reason: FinishReason,
         /// Time computed since the last event.
         compute_us: u64,
     },
@@ -131,7 +131,7 @@ impl Sequence {
 
     fn take(&mut self, token: u32, text: &TextSide, compute_us: u64) -> Turn {
         if text.ends.contains(&token) {
-            return self.end(text, "stop", compute_us);
+            return self.end(text, FinishReason::Stop, compute_us);
         }
         self.left -= 1;
         let piece = self.detokenizer.push(token, |tokens| text.decode(tokens));
@@ -144,7 +144,7 @@ impl Sequence {
                 },
                 Turn::Over,
             );
-            return self.end(text, "stop", 0);
+            return self.end(text, FinishReason::Stop, 0);
         }
         self.tokens.push(token);
         let turn = self.send(
@@ -155,12 +155,12 @@ impl Sequence {
             Turn::Again,
         );
         if self.left == 0 {
-            return self.end(text, "length", 0);
+            return self.end(text, FinishReason::Length, 0);
         }
         turn
     }
 
-    fn end(&mut self, text: &TextSide, finish_reason: &'static str, compute_us: u64) -> Turn {
+    fn end(&mut self, text: &TextSide, finish_reason: FinishReason, compute_us: u64) -> Turn {
         let mut rest = String::new();
         if !self.stops.stopped() {
             let piece = self.detokenizer.finish(|tokens| text.decode(tokens));

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::*;
 use crate::models::GraphKind;
 use crate::testing::{self, work};
+use relay_schemas::FinishReason;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -47,11 +48,12 @@ fn emitter() -> Emitter {
 }
 
 /// Runs a request; gives text, finish reason and tokens.
-async fn answer(model: &OnnxModel, work: &Work) -> (String, String, u32) {
+async fn answer(model: &OnnxModel, work: &Work) -> (String, FinishReason, u32) {
     let mut out = emitter();
     let finished = model.run(work, &mut out).await.unwrap();
     let taken = out.into_parts();
-    (taken.text, finished.finish_reason, taken.tokens)
+    let text = taken.transcript.first_text().to_owned();
+    (text, finished.finish_reason.unwrap(), taken.tokens)
 }
 
 fn chat(content: &str) -> Work {
@@ -126,7 +128,7 @@ async fn the_engine_waits_for_nobody_who_reads_slowly() {
         matches!(
             events.last(),
             Some(Event::Ended {
-                finish_reason: "length",
+                finish_reason: FinishReason::Length,
                 ..
             })
         ),
@@ -212,9 +214,9 @@ async fn a_seed_repeats_a_sampled_answer_and_a_drawn_seed_is_told() {
     let drawn = out.into_parts();
     work.planning.plan.decoding.seed = drawn.seed;
     assert!(drawn.seed.is_some());
-    assert_eq!(answer(&model, &work).await.0, drawn.text);
+    assert_eq!(answer(&model, &work).await.0, drawn.transcript.first_text());
     work.planning.plan.decoding.seed = drawn.seed.map(|seed| seed ^ 1);
-    assert_ne!(answer(&model, &work).await.0, drawn.text);
+    assert_ne!(answer(&model, &work).await.0, drawn.transcript.first_text());
 }
 
 #[tokio::test]
@@ -243,13 +245,13 @@ async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
     let model = load(&spec("relay-chat", GraphKind::Auto));
     let mut work = chat("What is the capital of France?");
     let (whole, reason, tokens) = answer(&model, &work).await;
-    assert_eq!(reason, "stop");
+    assert_eq!(reason, FinishReason::Stop);
     // Two characters out of the middle: probably across tokens, certainly inside the text.
     let middle: String = whole.chars().skip(whole.chars().count() / 2).take(2).collect();
     work.planning.plan.decoding.stop = vec![middle.clone()];
     let (cut, reason, fewer) = answer(&model, &work).await;
     assert_eq!(
-        (cut.as_str(), reason.as_str()),
+        (cut.as_str(), reason.name()),
         (whole.split(&middle).next().unwrap(), "stop")
     );
     assert!(fewer < tokens);
@@ -261,11 +263,11 @@ async fn the_limit_of_new_tokens_ends_the_answer_with_length() {
     let mut work = chat("What is the capital of France?");
     work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(3);
     let (_, reason, tokens) = answer(&model, &work).await;
-    assert_eq!((reason.as_str(), tokens), ("length", 3));
+    assert_eq!((reason.name(), tokens), ("length", 3));
     work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(0);
     assert_eq!(
         answer(&model, &work).await,
-        (String::new(), "length".to_owned(), 0)
+        (String::new(), FinishReason::Length, 0)
     );
 }
 
@@ -287,7 +289,7 @@ async fn what_does_not_fit_into_the_context_is_refused_and_what_just_fits_is_cut
         .await
         .unwrap();
     let taken = out.into_parts();
-    assert_eq!(finished.finish_reason, "length");
+    assert_eq!(finished.finish_reason, Some(FinishReason::Length));
     assert_eq!(taken.prompt_tokens.unwrap() + taken.tokens, 24);
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use relay_schemas::Work;
+use relay_schemas::{FinishReason, Work};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
@@ -130,14 +130,14 @@ impl RemoteModel {
             }
             // Text that came before an error was produced, and is shown.
             if out
-                .piece(
+                .text(
                     &std::mem::take(&mut answer.text),
                     std::mem::take(&mut answer.pieces),
                 )
                 .await
                 == Room::Full
             {
-                return Ok(Finished::with("length"));
+                return Ok(Finished::with(FinishReason::Length));
             }
             if let Some(wrong) = answer.error.take() {
                 return Err(went_wrong(&wrong));
@@ -162,7 +162,7 @@ impl RemoteModel {
 impl Backend for RemoteModel {
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
         let decoding = &work.planning.plan.decoding;
-        let body = body::request(&work.request.canonical, &self.spec.upstream_model, decoding)
+        let body = body::request(&work.request.body, &self.spec.upstream_model, decoding)
             .map_err(|_| Failure::new(Code::InvalidRequest, "the request is no JSON object"))?;
         let body = bytes::Bytes::from(body);
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
@@ -302,8 +302,10 @@ fn finished(answer: Answer) -> Result<Finished, Failed> {
         return Err(broken_off());
     };
     Ok(Finished {
-        finish_reason,
+        finish_reason: Some(FinishReason::named(&finish_reason).unwrap_or(FinishReason::Stop)),
         usage: answer.usage,
+        usage_details: None,
+        extra: None,
         model_version: answer.model,
     })
 }

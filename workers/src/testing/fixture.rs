@@ -6,7 +6,7 @@ use relay_schemas::{
 };
 
 /// Work for `model` in the pool `default`: greedy, 64 tokens at most, leased to the instance `w` of epoch 7.
-pub fn work(model: &str, canonical: &str) -> Work {
+pub fn work(model: &str, body: &str) -> Work {
     let now = TimestampMs::now();
     let deadline = now.plus_ms(60_000);
     let decoding = Decoding {
@@ -45,7 +45,8 @@ pub fn work(model: &str, canonical: &str) -> Work {
             tenant: "t-1".into(),
             class: Class::Interactive,
             model: model.to_owned(),
-            canonical: canonical.to_owned(),
+            operation: relay_schemas::Operation::Chat,
+            body: body.to_owned(),
             request_hash: String::new(),
             stream: false,
             include_usage: false,

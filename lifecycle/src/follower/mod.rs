@@ -5,54 +5,32 @@
 //! first outcome of the request in the log, ends an answer, so that what a client sees finish is what the record says.
 //! Where the log does not bring the winner in time, the sink is asked. Time comes in as an argument; what is to be done
 //! comes back as [`Step`]s.
+//!
+//! Why a choice ended is shown with the end of the whole answer and not before: a client that has read `stop` takes what it
+//! has for the answer.
+
+mod asking;
 
 use std::collections::BTreeMap;
 
-use relay_schemas::{Final, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs};
+use relay_schemas::{Delta, Final, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs};
 
-use crate::final_of;
-
-/// How long the follower waits before it asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// From a gap, or a last frame, to the first question: most frames and winners come by themselves.
-    pub gap_ms: i64,
-    /// From an outcome in the log that need not be the winner to the first question: the sink has it to fold meanwhile.
-    pub fold_ms: i64,
-    /// From the last frame to the question whether the request has ended; doubles while nothing is heard.
-    pub silence_ms: i64,
-    /// Longest pause between two questions.
-    pub most_ms: i64,
-    /// Questions for the text of a finished answer before it counts as lost.
-    pub replays: u32,
-    /// Most frames held while an earlier one is missing; later ones are dropped and asked for again.
-    pub ahead: usize,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            gap_ms: 50,
-            fold_ms: 10,
-            silence_ms: 1_000,
-            most_ms: 8_000,
-            replays: 6,
-            ahead: 1_024,
-        }
-    }
-}
+use self::asking::Asking;
+pub use self::asking::Patience;
+use crate::ending::final_of;
+use crate::transcript::{Transcript, join};
 
 /// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// The client gets this piece of text. Only for streamed answers.
-    Show(String),
+    /// The client gets these pieces. Only for streamed answers.
+    Show(Vec<Delta>),
     /// The answer ended as the record says; nothing follows.
     Finish {
         /// How it ended.
         end: Final,
-        /// The whole text, where nothing was shown before; empty for streamed answers.
-        text: String,
+        /// The whole content, where nothing was shown before; empty for streamed answers.
+        content: Transcript,
     },
     /// The answer cannot be finished truthfully; nothing follows.
     Break(Broken),
@@ -70,9 +48,9 @@ pub enum Step {
 /// Why an answer cannot be finished truthfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
-    /// The client was shown text of one run, and another one won.
+    /// The client was shown something of one run, and another one won.
     Diverged,
-    /// The answer was recorded without its text, and nobody holds the frames any more.
+    /// The answer was recorded without its content, and nobody holds the frames any more.
     Unavailable,
 }
 
@@ -84,27 +62,20 @@ pub struct Follower {
     following: Option<Run>,
     next_seq: u32,
     ahead: BTreeMap<u32, Frame>,
-    /// Read and not shown, for answers that leave in one piece.
-    kept: String,
-    /// Bytes shown.
-    shown: usize,
+    /// What was read, but for the ends of its choices. Of a streamed answer the client was shown it.
+    read: Transcript,
+    /// The ends that were read: why choices ended.
+    ends: Vec<Delta>,
     /// Whether all frames of the followed run were read.
     whole: bool,
-    /// The winner's end, while its text is still missing.
+    /// The winner's end, while its content is still missing.
     decided: Option<Final>,
-    /// What the log holds of a run that need not be the winner: its text, where the record has it.
-    recorded: Option<(Run, String)>,
+    /// What the log holds of a run that need not be the winner: its content, where the record has it.
+    recorded: Option<(Run, Transcript)>,
     /// Attempts of workers up to this one are ignored.
     fenced: u32,
     ended: bool,
-    quiet_at: TimestampMs,
-    quiet_ms: i64,
-    /// When something missing is asked for.
-    mend_at: Option<TimestampMs>,
-    mends: u32,
-    /// When the sink is asked who won, because it should be known by then.
-    ask_at: Option<TimestampMs>,
-    asks: u32,
+    asking: Asking,
 }
 
 impl Follower {
@@ -116,25 +87,20 @@ impl Follower {
             following: None,
             next_seq: 0,
             ahead: BTreeMap::new(),
-            kept: String::new(),
-            shown: 0,
+            read: Transcript::default(),
+            ends: Vec::new(),
             whole: false,
             decided: None,
             recorded: None,
             fenced: 0,
             ended: false,
-            quiet_at: now.plus_ms(patience.silence_ms),
-            quiet_ms: patience.silence_ms,
-            mend_at: None,
-            mends: 0,
-            ask_at: None,
-            asks: 0,
+            asking: Asking::new(patience, now),
         }
     }
 
-    /// Whether the client was sent text.
+    /// Whether the client was sent something of an answer.
     pub fn saw_token(&self) -> bool {
-        self.shown > 0
+        self.streamed && !self.read.is_empty()
     }
 
     /// Whether a [`Step::Finish`] or [`Step::Break`] was given out.
@@ -144,11 +110,10 @@ impl Follower {
 
     /// When [`Follower::on_wakeup`] wants to be called, at the latest; `None` once it has ended.
     pub fn next_wakeup(&self) -> Option<TimestampMs> {
-        let sooner = self.mend_at.into_iter().chain(self.ask_at).min();
-        (!self.ended).then(|| sooner.map_or(self.quiet_at, |at| at.min(self.quiet_at)))
+        (!self.ended).then(|| self.asking.next_wakeup())
     }
 
-    /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw text (then it must not run again).
+    /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw some of one (then it must not run again).
     pub fn fence(&mut self, attempt: u32) -> bool {
         if self.decided.is_some() {
             // The record names the run already: its frames are wanted, whoever fears that it is a zombie.
@@ -173,8 +138,7 @@ impl Follower {
             // Which of the two counts, the winner says.
             Some(_) => return Vec::new(),
         }
-        self.quiet_ms = self.patience.silence_ms;
-        self.quiet_at = now.plus_ms(self.quiet_ms);
+        self.asking.note_frame(now);
         if frame.seq < self.next_seq || self.whole {
             return Vec::new();
         }
@@ -182,7 +146,7 @@ impl Follower {
             if self.ahead.len() < self.patience.ahead {
                 self.ahead.insert(frame.seq, frame);
             }
-            self.mend_at.get_or_insert(now.plus_ms(self.patience.gap_ms));
+            self.asking.miss_frames(now);
             return Vec::new();
         }
         self.read_on(frame, now)
@@ -191,27 +155,26 @@ impl Follower {
     /// Frames may have been lost here.
     pub fn on_lost(&mut self, now: TimestampMs) {
         if self.following.is_some() {
-            self.mend_at.get_or_insert(now.plus_ms(self.patience.gap_ms));
+            self.asking.miss_frames(now);
         }
     }
 
     /// The log holds an outcome of this request (`None`: one that cannot be read here), and only the sink can tell whether it
     /// is the winner: it is asked until it does.
     pub fn on_recorded(&mut self, outcome: Option<&Outcome>, now: TimestampMs) {
-        let read =
-            outcome.and_then(|outcome| Some((outcome.run.clone(), recorded_text(outcome)?.to_owned())));
+        let read = outcome.and_then(|outcome| Some((outcome.run.clone(), recorded_content(outcome)?)));
         self.recorded = self.recorded.take().or(read);
-        self.ask(now.plus_ms(self.patience.fold_ms));
+        self.expect_winner(now.plus_ms(self.patience.fold_ms));
     }
 
     /// The winner is known: from the log, or from the sink. Whatever is said later is not the first; but the same record may
-    /// come again with a text that the sink's answer had no room for.
+    /// come again with content that the sink's answer had no room for.
     pub fn on_winner(&mut self, outcome: &Outcome, now: TimestampMs) -> Vec<Step> {
         let known = self.decided.is_some() && self.following.as_ref() != Some(&outcome.run);
         if self.ended || known {
             return Vec::new();
         }
-        self.ask_at = None;
+        self.asking.note_winner();
         let end = final_of(outcome);
         let same_run = self.following.as_ref() == Some(&outcome.run);
         if !is_success(end.status) {
@@ -220,11 +183,11 @@ impl Follower {
         if self.saw_token() && !same_run {
             return self.give_up(Broken::Diverged);
         }
-        if let Some(text) = recorded_text(outcome) {
-            return self.finish_with(end, text);
+        if let Some(content) = recorded_content(outcome) {
+            return self.finish_with(end, content);
         }
         match self.recorded.take_if(|(run, _)| *run == outcome.run) {
-            Some((_, text)) => self.finish_with(end, &text),
+            Some((_, content)) => self.finish_with(end, content),
             None if same_run && self.whole => self.finish(end),
             None => self.collect(outcome.run.clone(), end, now),
         }
@@ -235,27 +198,16 @@ impl Follower {
         if self.ended {
             return Vec::new();
         }
-        if self.decided.is_some() && self.mends >= self.patience.replays {
+        if self.decided.is_some() && self.asking.is_tired() {
             return self.give_up(Broken::Unavailable);
         }
-        let mut steps = Vec::new();
-        if self.mend_at.is_some_and(|at| at <= now) {
-            steps.extend(self.mend());
-            self.mend_at = Some(now.plus_ms(self.pause(self.mends)));
-            self.mends += 1;
-        }
-        let mut ask = false;
-        if self.ask_at.is_some_and(|at| at <= now) {
-            ask = true;
-            self.ask_at = Some(now.plus_ms(self.pause(self.asks)));
-            self.asks += 1;
-        }
-        if self.quiet_at <= now {
-            ask = true;
-            self.quiet_ms = (self.quiet_ms * 2).min(self.patience.most_ms);
-            self.quiet_at = now.plus_ms(self.quiet_ms);
-        }
-        if ask && self.decided.is_none() && !steps.contains(&Step::AskWinner) {
+        let due = self.asking.due(now);
+        let mut steps: Vec<Step> = due
+            .frames
+            .and_then(|asked| self.mend(asked))
+            .into_iter()
+            .collect();
+        if due.winner && self.decided.is_none() && !steps.contains(&Step::AskWinner) {
             steps.push(Step::AskWinner);
         }
         steps
@@ -270,44 +222,47 @@ impl Follower {
         self.following = run;
         self.next_seq = 0;
         self.ahead.clear();
-        self.kept.clear();
+        self.read = Transcript::default();
+        self.ends.clear();
         self.whole = false;
-        self.mends = 0;
-        self.mend_at = None;
+        self.asking.miss_nothing();
     }
 
     /// Takes `frame`, which is the next one, and all held ones that follow it without a gap.
     fn read_on(&mut self, frame: Frame, now: TimestampMs) -> Vec<Step> {
-        let mut text = frame.text;
-        let mut whole = frame.end.is_some();
-        self.next_seq = frame.seq.saturating_add(1);
-        while let Some(next) = self.ahead.remove(&self.next_seq) {
-            text.push_str(&next.text);
-            whole |= next.end.is_some();
-            self.next_seq = self.next_seq.saturating_add(1);
+        let mut deltas = Vec::new();
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            self.next_seq = frame.seq.saturating_add(1);
+            self.whole |= frame.end.is_some();
+            for piece in &frame.embeddings {
+                self.read.apply_embedding(piece);
+            }
+            join(&mut deltas, frame.deltas);
+            next = self.ahead.remove(&self.next_seq);
         }
         // What was held before the gap closed may be a duplicate of what a replay just brought.
         self.ahead = self.ahead.split_off(&self.next_seq);
-        self.whole = whole;
-        let mut steps = self.take(text);
+        let mut steps = self.take(deltas);
         self.settle(now, &mut steps);
         steps
     }
 
-    fn take(&mut self, text: String) -> Vec<Step> {
-        if text.is_empty() {
-            return Vec::new();
-        }
-        if !self.streamed {
-            if self.kept.is_empty() {
-                self.kept = text;
-            } else {
-                self.kept.push_str(&text);
+    /// Reads the next pieces, and shows them, the ends of choices aside.
+    fn take(&mut self, mut deltas: Vec<Delta>) -> Vec<Step> {
+        for delta in &mut deltas {
+            if let Some(reason) = delta.finish_reason.take() {
+                self.ends.push(Delta::finish(delta.index, reason));
             }
-            return Vec::new();
+            self.read.apply_delta(delta);
         }
-        self.shown += text.len();
-        vec![Step::Show(text)]
+        deltas.retain(|delta| !delta.is_empty());
+        self.show(deltas)
+    }
+
+    fn show(&self, deltas: Vec<Delta>) -> Vec<Step> {
+        let shows = self.streamed && !deltas.is_empty();
+        shows.then_some(Step::Show(deltas)).into_iter().collect()
     }
 
     /// After reading: ends if the winner is known and nothing is missing, else looks when to ask.
@@ -317,18 +272,17 @@ impl Follower {
             None if self.decided.is_some() => {}
             None => {
                 if self.ahead.is_empty() {
-                    self.mends = 0;
-                    self.mend_at = None;
+                    self.asking.miss_nothing();
                 }
                 if self.whole {
-                    self.ask(now.plus_ms(self.patience.gap_ms));
+                    self.expect_winner(now.plus_ms(self.patience.gap_ms));
                 }
             }
         }
     }
 
-    /// The next question while something is missing: the worker and the sink in turn.
-    fn mend(&self) -> Option<Step> {
+    /// The next question while something is missing, after `asked` others: the worker and the sink in turn.
+    fn mend(&self, asked: u32) -> Option<Step> {
         let run = self
             .following
             .as_ref()
@@ -342,22 +296,17 @@ impl Follower {
         }
         let gap = !self.ahead.is_empty();
         replay
-            .filter(|_| gap && self.mends.is_multiple_of(2) || !gap && !self.mends.is_multiple_of(2))
+            .filter(|_| gap == asked.is_multiple_of(2))
             .or(Some(Step::AskWinner))
     }
 
-    /// Has the sink asked at `at`, if it is not to be asked sooner.
-    fn ask(&mut self, at: TimestampMs) {
+    fn expect_winner(&mut self, at: TimestampMs) {
         if self.decided.is_none() && !self.ended {
-            self.ask_at = Some(self.ask_at.map_or(at, |sooner| sooner.min(at)));
+            self.asking.expect_winner(at);
         }
     }
 
-    fn pause(&self, questions: u32) -> i64 {
-        (self.patience.gap_ms << questions.min(16)).clamp(1, self.patience.most_ms.max(1))
-    }
-
-    /// The record, as far as it was told, holds no text: the run's own frames do, and perhaps the log.
+    /// The record, as far as it was told, holds no content: the run's own frames do, and perhaps the log.
     fn collect(&mut self, run: Run, end: Final, now: TimestampMs) -> Vec<Step> {
         if self.following.as_ref() != Some(&run) {
             self.follow(Some(run));
@@ -365,29 +314,44 @@ impl Follower {
         // The record names this run, so a fence on it no longer matters.
         self.fenced = 0;
         self.decided = Some(end);
-        self.mends = 0;
-        self.mend_at = Some(now);
+        self.asking.collect(now);
         Vec::new()
     }
 
-    /// The record's text replaces what is missing behind what was shown.
-    fn finish_with(&mut self, end: Final, text: &str) -> Vec<Step> {
+    /// The record's content replaces what is missing behind what was shown.
+    fn finish_with(&mut self, end: Final, content: Transcript) -> Vec<Step> {
         if !self.streamed {
-            text.clone_into(&mut self.kept);
-            return self.finish(end);
+            self.ended = true;
+            return vec![Step::Finish { end, content }];
         }
-        let Some(rest) = text.get(self.shown..) else {
+        let Some(rest) = content.remainder_after(&self.read) else {
             return self.give_up(Broken::Diverged);
         };
-        let mut steps = self.take(rest.to_owned());
+        self.ends.clear();
+        let mut steps = self.show(rest);
         steps.extend(self.finish(end));
         steps
     }
 
+    /// What was read is the whole.
     fn finish(&mut self, end: Final) -> Vec<Step> {
         self.ended = true;
-        let text = std::mem::take(&mut self.kept);
-        vec![Step::Finish { end, text }]
+        let ends = std::mem::take(&mut self.ends);
+        let mut content = std::mem::take(&mut self.read);
+        for delta in &ends {
+            content.apply_delta(delta);
+        }
+        if !self.streamed {
+            return vec![Step::Finish { end, content }];
+        }
+        let mut steps = if is_success(end.status) {
+            self.show(ends)
+        } else {
+            Vec::new()
+        };
+        let content = Transcript::default();
+        steps.push(Step::Finish { end, content });
+        steps
     }
 
     fn give_up(&mut self, broken: Broken) -> Vec<Step> {
@@ -396,10 +360,10 @@ impl Follower {
     }
 }
 
-/// The answer's text, where the record has it.
-fn recorded_text(outcome: &Outcome) -> Option<&str> {
+/// The answer's content, where the record has it.
+fn recorded_content(outcome: &Outcome) -> Option<Transcript> {
     let answer = outcome.answer.as_ref()?;
-    (!answer.text_dropped).then_some(answer.text.as_str())
+    (!answer.content_dropped).then(|| Transcript::of(answer))
 }
 
 /// Whether a client is told that it worked.

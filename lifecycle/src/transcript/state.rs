@@ -1,0 +1,192 @@
+//! An answer taken in piece by piece.
+
+use relay_schemas::{Answer, Choice, Delta, Embedding, Frame, Message, ToolCall, ToolCallDelta};
+
+use super::extra;
+use super::pieces::{embedding_weight, weight};
+use super::rest::{deltas_of, rest_of_choice};
+
+/// An answer as far as it has come.
+#[derive(Debug, Clone, Default)]
+pub struct Transcript {
+    /// By index.
+    choices: Vec<Choice>,
+    /// For each choice, the index under which each of its tool calls came; their order is the order of appearance.
+    calls: Vec<Vec<u32>>,
+    /// By index.
+    embeddings: Vec<Embedding>,
+    bytes: usize,
+}
+
+/// Two are equal that say the same, in whatever pieces it came.
+impl PartialEq for Transcript {
+    fn eq(&self, other: &Self) -> bool {
+        self.choices == other.choices && self.embeddings == other.embeddings
+    }
+}
+
+impl Transcript {
+    /// The content of an answer.
+    pub fn of(answer: &Answer) -> Self {
+        let mut transcript = Self::default();
+        for delta in deltas_of(&answer.choices) {
+            transcript.apply_delta(&delta);
+        }
+        for vector in &answer.embeddings {
+            transcript.apply_embedding(vector);
+        }
+        transcript
+    }
+
+    /// Takes in what a frame brings.
+    pub fn apply(&mut self, frame: &Frame) {
+        for delta in &frame.deltas {
+            self.apply_delta(delta);
+        }
+        for piece in &frame.embeddings {
+            self.apply_embedding(piece);
+        }
+    }
+
+    /// Takes in the next piece of a choice.
+    pub fn apply_delta(&mut self, delta: &Delta) {
+        if delta.is_empty() {
+            return;
+        }
+        self.bytes += weight(delta);
+        let at = self.choice_at(delta.index);
+        let (choice, calls) = (&mut self.choices[at], &mut self.calls[at]);
+        choice.finish_reason = choice.finish_reason.or(delta.finish_reason);
+        if let Some(more) = &delta.choice_extra {
+            extra::join(&mut choice.extra, more);
+        }
+        let message = &mut choice.message;
+        append(&mut message.text, &delta.text);
+        append(&mut message.reasoning, &delta.reasoning);
+        append(&mut message.refusal, &delta.refusal);
+        message.logprobs.extend_from_slice(&delta.logprobs);
+        message
+            .refusal_logprobs
+            .extend_from_slice(&delta.refusal_logprobs);
+        if let Some(more) = &delta.extra {
+            extra::join(&mut message.extra, more);
+        }
+        for piece in &delta.tool_calls {
+            apply_call(message, calls, piece);
+        }
+    }
+
+    /// Takes in the next values of a vector.
+    pub fn apply_embedding(&mut self, piece: &Embedding) {
+        self.bytes += embedding_weight(piece);
+        match self
+            .embeddings
+            .binary_search_by_key(&piece.index, |known| known.index)
+        {
+            Ok(at) => self.embeddings[at].values.extend_from_slice(&piece.values),
+            Err(at) => self.embeddings.insert(at, piece.clone()),
+        }
+    }
+
+    /// Its choices, by index.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// Its vectors, by index.
+    pub fn embeddings(&self) -> &[Embedding] {
+        &self.embeddings
+    }
+
+    /// Choices and vectors.
+    pub fn into_parts(self) -> (Vec<Choice>, Vec<Embedding>) {
+        (self.choices, self.embeddings)
+    }
+
+    /// The text of the first choice.
+    pub fn first_text(&self) -> &str {
+        let first = self.choices.first();
+        first
+            .and_then(|choice| choice.message.text.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Whether nothing has come.
+    pub fn is_empty(&self) -> bool {
+        self.choices.is_empty() && self.embeddings.is_empty()
+    }
+
+    /// About what it takes in memory and on the wire.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What a client that saw `shown` has still to get, a delta a choice; nothing where the two are not of one answer.
+    /// Vectors are never shown in part, and stand aside.
+    pub fn remainder_after(&self, shown: &Self) -> Option<Vec<Delta>> {
+        let known = |had: &Choice| self.choices.iter().any(|all| all.index == had.index);
+        if !shown.choices.iter().all(known) {
+            return None;
+        }
+        let nothing = Choice::default();
+        let rest = |all: &Choice| {
+            let at = shown
+                .choices
+                .binary_search_by_key(&all.index, |had| had.index)
+                .ok();
+            let had = at.map_or(&nothing, |at| &shown.choices[at]);
+            let calls = at.map_or(&[][..], |at| &shown.calls[at]);
+            rest_of_choice(all, had, calls)
+        };
+        let rests: Result<Vec<Delta>, _> = self.choices.iter().map(rest).collect();
+        let mut rests = rests.ok()?;
+        rests.retain(|delta| !delta.is_empty());
+        Some(rests)
+    }
+
+    /// The choice of that index, made if need be.
+    fn choice_at(&mut self, index: u32) -> usize {
+        match self.choices.binary_search_by_key(&index, |choice| choice.index) {
+            Ok(at) => at,
+            Err(at) => {
+                let choice = Choice {
+                    index,
+                    ..Choice::default()
+                };
+                self.choices.insert(at, choice);
+                self.calls.insert(at, Vec::new());
+                at
+            }
+        }
+    }
+}
+
+fn append(whole: &mut Option<String>, piece: &str) {
+    if !piece.is_empty() {
+        whole.get_or_insert_default().push_str(piece);
+    }
+}
+
+fn apply_call(message: &mut Message, calls: &mut Vec<u32>, piece: &ToolCallDelta) {
+    let known = calls.iter().position(|index| *index == piece.index);
+    let at = known.unwrap_or_else(|| {
+        calls.push(piece.index);
+        message.tool_calls.push(ToolCall::default());
+        calls.len() - 1
+    });
+    let call = &mut message.tool_calls[at];
+    // Some endpoints say these with every piece: the first word counts.
+    name_once(&mut call.id, piece.id.as_deref());
+    name_once(&mut call.kind, piece.kind.as_deref());
+    name_once(&mut call.name, piece.name.as_deref());
+    call.arguments.push_str(&piece.arguments);
+    if let Some(more) = &piece.extra {
+        extra::join(&mut call.extra, more);
+    }
+}
+
+fn name_once(name: &mut String, said: Option<&str>) {
+    if let (true, Some(said)) = (name.is_empty(), said) {
+        said.clone_into(name);
+    }
+}
