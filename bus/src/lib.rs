@@ -8,6 +8,8 @@ pub mod embedded;
 mod headers;
 mod kafka;
 mod record;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod topics;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};

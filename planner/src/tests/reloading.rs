@@ -1,34 +1,33 @@
 //! A good file is published and then in force; a bad one changes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use relay_bus::testing::{FaultyBus, Mood};
 use relay_bus::topics::POLICIES;
+use relay_runner::Runtime;
 use relay_schemas::{PolicyBody, Registry};
 
 use crate::metrics::Metrics;
 use crate::reload::{Follower, InForce, first};
-use crate::testing::{FakeBus, runtime};
 use crate::{LoadError, PolicyFile};
 
 const BODY: &str = include_str!("../../../deploy/policy.yaml");
 
 struct House {
     folder: tempfile::TempDir,
-    bus: Arc<FakeBus>,
-    runtime: relay_runner::Runtime,
+    bus: Arc<FaultyBus>,
+    runtime: Runtime,
 }
 
 impl House {
     fn new() -> Self {
-        let bus = Arc::new(FakeBus {
-            topics: vec!["relay.ready.default.v1".to_owned()],
-            ..FakeBus::default()
-        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let topics = ["relay.ready.default.v1", POLICIES];
+        let bus = Arc::new(FaultyBus::with_topics(&folder.path().join("log"), &topics));
         let house = Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            runtime: runtime(bus.clone()),
+            folder,
+            runtime: Runtime::new(bus.clone()),
             bus,
         };
         house.write(BODY);
@@ -60,7 +59,7 @@ impl House {
 
     fn versions(&self) -> Vec<String> {
         let registry = Registry::default();
-        let published = self.bus.published.lock();
+        let published = self.bus.published();
         let body = |record: &relay_bus::Outgoing| -> PolicyBody {
             assert_eq!(record.topic, POLICIES);
             registry.decode(record.value.as_deref()).expect("a policy body")
@@ -139,10 +138,10 @@ async fn while_the_bus_is_away_a_new_policy_waits() {
     let (in_force, follower) = house.started().await;
     let seen: Result<String, LoadError> = Ok(BODY.to_owned());
     house.write(&BODY.replace("name: default", "name: second"));
-    house.bus.away.store(true, Ordering::SeqCst);
+    house.bus.be(Mood::Away);
     let seen = follower.look(seen).await;
     assert!(in_force.get().version().starts_with("default@"));
-    house.bus.away.store(false, Ordering::SeqCst);
+    house.bus.be(Mood::Works);
     follower.look(seen).await.expect("readable");
     assert!(in_force.get().version().starts_with("second@"));
 }
@@ -165,7 +164,7 @@ async fn a_bad_file_at_the_start_says_where_and_what() {
 #[tokio::test(start_paused = true)]
 async fn at_the_start_it_waits_for_the_bus_and_for_its_topics() {
     let house = House::new();
-    house.bus.away.store(true, Ordering::SeqCst);
+    house.bus.be(Mood::Away);
     let runtime = house.runtime.clone();
     let file = house.file();
     let starting = tokio::spawn(async move { first(&file, &runtime).await });
@@ -176,7 +175,7 @@ async fn at_the_start_it_waits_for_the_bus_and_for_its_topics() {
         }
     }
     assert!(house.runtime.health.all()["bus"].is_some());
-    house.bus.away.store(false, Ordering::SeqCst);
+    house.bus.be(Mood::Works);
     let in_force = starting
         .await
         .expect("no panic")

@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use relay_bus::testing::FaultyBus;
 use relay_bus::topics::{DEAD_LETTERS, Manifest, OUTCOMES, REQUESTS, SCHEMAS};
 use relay_bus::{
-    Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, Headers, OffsetRange, Outgoing, Partition,
-    Position, Reader, Record, StartAt, header,
+    EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Position, Record, StartAt, header,
 };
 use relay_runner::{Identity, RunnerError, Runtime, Stage, StageError, StageOptions, Step, run_stage};
 use relay_schemas::Service;
@@ -26,7 +25,7 @@ pub const GROUP: &str = "relay.test";
 pub const OUTCOME_LIMIT: usize = 32 * 1024;
 
 pub struct Bench {
-    pub bus: Arc<Moody>,
+    pub bus: Arc<FaultyBus>,
     pub runtime: Runtime,
     pub identity: Identity,
     folder: tempfile::TempDir,
@@ -44,11 +43,7 @@ impl Bench {
         let yaml = format!("pools: [default]\ntopics:\n{}\n{outcomes}\n", topics.join("\n"));
         let manifest = Manifest::parse(&yaml).unwrap();
         let log = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
-        let bus = Arc::new(Moody {
-            log: Arc::new(log),
-            away: AtomicBool::new(false),
-            refused: AtomicUsize::new(0),
-        });
+        let bus = Arc::new(FaultyBus::over(Arc::new(log)));
         let runtime = runtime(bus.clone());
         let identity = Identity {
             service: Service::Planner,
@@ -162,7 +157,7 @@ impl Bench {
     }
 }
 
-fn runtime(bus: Arc<Moody>) -> Runtime {
+fn runtime(bus: Arc<FaultyBus>) -> Runtime {
     Runtime::new(bus)
 }
 
@@ -274,64 +269,5 @@ impl Stage for Scripted {
     async fn after_ack(&self, effect: String) {
         assert_ne!(effect, "panic in the effect");
         self.effects.lock().push(effect);
-    }
-}
-
-/// The embedded log, which can be told to be away.
-pub struct Moody {
-    pub log: Arc<dyn Bus>,
-    pub away: AtomicBool,
-    /// Publishes refused while it was away.
-    pub refused: AtomicUsize,
-}
-
-impl Moody {
-    fn mood(&self) -> Result<(), BusError> {
-        if self.away.load(Ordering::SeqCst) {
-            return Err(BusError::Unavailable("it is away".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Bus for Moody {
-    async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        if let Err(away) = self.mood() {
-            self.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(away);
-        }
-        self.log.publish(records, commits).await
-    }
-
-    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>, BusError> {
-        self.mood()?;
-        self.log.subscribe(group, topics).await
-    }
-
-    async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
-        self.mood()?;
-        self.log.read(from).await
-    }
-
-    async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
-        self.mood()?;
-        self.log.partitions(topic).await
-    }
-
-    async fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
-        self.log.range(partition).await
-    }
-
-    async fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
-        self.log.committed(group, partition).await
-    }
-
-    async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
-        self.log.apply(manifest).await
-    }
-
-    async fn probe(&self) -> Result<(), BusError> {
-        self.mood()
     }
 }

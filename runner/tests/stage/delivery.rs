@@ -1,9 +1,9 @@
 //! Nothing is lost: outages of the bus, crashes, drains, and partitions that move.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use relay_bus::testing::Mood;
 use relay_bus::topics::{DEAD_LETTERS, OUTCOMES};
 use relay_bus::{Headers, Outgoing, Partition, header};
 use relay_lifecycle::{Ending, Known, end};
@@ -59,12 +59,12 @@ async fn a_bus_that_is_away_is_waited_for_and_effects_wait_with_it() {
     let stage = Scripted::echo();
     let running = bench.start(&stage);
     until(|| async { stage.began() == 1 }).await;
-    bench.bus.away.store(true, Ordering::SeqCst);
+    bench.bus.be(Mood::Away);
     stage.gate.add_permits(1);
-    until(|| async { bench.bus.refused.load(Ordering::SeqCst) >= 3 }).await;
+    until(|| async { bench.bus.refused() >= 3 }).await;
     assert!(!bench.runtime.health.is_ready());
     assert!(stage.effects.lock().is_empty(), "nothing was acknowledged yet");
-    bench.bus.away.store(false, Ordering::SeqCst);
+    bench.bus.be(Mood::Works);
     assert_eq!(texts(&bench.read(OUT, 1).await), ["slow one"]);
     until(|| async { *stage.effects.lock() == ["slow one"] && bench.runtime.health.is_ready() }).await;
     bench.drain(running).await;
