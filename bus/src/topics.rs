@@ -1,6 +1,10 @@
 //! Topic names, and the manifest that says what each topic is. Nothing is ever auto-created.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use relay_settings::{ByteSize, Mistake};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Accepted requests, by request id.
 pub const REQUESTS: &str = "relay.requests.v1";
@@ -44,9 +48,10 @@ pub fn scheduler(pool: &str) -> String {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Worker pools.
+    #[serde(deserialize_with = "some_pools")]
     pub pools: Vec<String>,
     /// Copies of each partition (Kafka).
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "at_least_one")]
     pub replication: i32,
     /// The topics.
     pub topics: Vec<Topic>,
@@ -59,19 +64,20 @@ pub struct Topic {
     /// Its name; may hold `<pool>`.
     pub name: String,
     /// Its partitions.
+    #[serde(deserialize_with = "at_least_one")]
     pub partitions: i32,
-    /// How long records are kept, hours; without it they are kept for ever (compacted topics).
-    #[serde(default)]
-    pub retention_hours: Option<u32>,
+    /// How long records are kept; without it they are kept for ever (compacted topics).
+    #[serde(default, with = "humantime_serde")]
+    pub retention: Option<Duration>,
     /// Most bytes kept a partition.
     #[serde(default)]
-    pub retention_bytes: Option<u64>,
+    pub retention_size: Option<ByteSize>,
     /// Whether only the newest record of a key is kept.
     #[serde(default)]
     pub compacted: bool,
-    /// Largest record, bytes, key and headers included.
+    /// Largest record, key and headers included.
     #[serde(default = "one_mebibyte")]
-    pub max_record_bytes: usize,
+    pub max_record: ByteSize,
     /// Embedded bus: whether a publish is acknowledged only once it is on disk (else: once it is in the operating system).
     #[serde(default)]
     pub on_disk: bool,
@@ -81,29 +87,35 @@ fn one() -> i32 {
     1
 }
 
-fn one_mebibyte() -> usize {
-    1_048_576
+fn some_pools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let pools = Vec::deserialize(deserializer)?;
+    if pools.is_empty() {
+        return Err(D::Error::custom(
+            "names no pool; at least one is needed, for example [default]",
+        ));
+    }
+    Ok(pools)
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    let number = i32::deserialize(deserializer)?;
+    if number < 1 {
+        return Err(D::Error::custom(format!("is {number}; at least 1 is needed")));
+    }
+    Ok(number)
+}
+
+fn one_mebibyte() -> ByteSize {
+    ByteSize::mib(1)
 }
 
 impl Manifest {
     /// Parses and checks a manifest.
     ///
     /// # Errors
-    /// The YAML error with line and column, or what is wrong with which topic.
-    pub fn parse(yaml: &str) -> Result<Self, String> {
-        let manifest: Self = serde_yaml_ng::from_str(yaml).map_err(|error| error.to_string())?;
-        if manifest.pools.is_empty() {
-            return Err("`pools` names no pool; at least one is needed".to_owned());
-        }
-        for topic in &manifest.topics {
-            if topic.partitions < 1 {
-                return Err(format!(
-                    "topic {}: `partitions` is {}, at least 1 is needed",
-                    topic.name, topic.partitions
-                ));
-            }
-        }
-        Ok(manifest)
+    /// The first mistake, with its place.
+    pub fn parse(yaml: &str) -> Result<Self, Mistake> {
+        relay_settings::from_str(yaml)
     }
 
     /// Every topic with `<pool>` replaced by each pool.
@@ -120,5 +132,38 @@ impl Manifest {
             }
         };
         self.topics.iter().flat_map(expand).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_manifest_is_named_with_its_place() {
+        for (text, said) in [
+            (
+                "pools: []\ntopics: []",
+                "1:8: pools: names no pool; at least one is needed, for example [default]",
+            ),
+            (
+                "pools: [a]\ntopics:\n- { name: t, partitions: 0 }",
+                "3:26: topics[0].partitions: is 0; at least 1 is needed",
+            ),
+            (
+                "pools: [a]\ntopics:\n- { name: t, partitions: 1, retention_hours: 72 }",
+                "3:29: topics[0].retention_hours: `retention_hours` is spelled `retention: 3d` now",
+            ),
+            (
+                "pools: [a]\ntopics:\n- { name: t, partitions: 1, max_record_bytes: 1114112 }",
+                "3:29: topics[0].max_record_bytes: `max_record_bytes` is spelled `max_record: 1088KiB` now",
+            ),
+            (
+                "pools: [a]\ntopics:\n- { name: t }",
+                "3:3: topics[0]: `partitions` is missing",
+            ),
+        ] {
+            assert_eq!(Manifest::parse(text).expect_err(text).to_string(), said);
+        }
     }
 }

@@ -16,14 +16,15 @@ use relay_bus::topics::Manifest;
 use relay_bus::{
     Bus, BusError, Commit, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt,
 };
+use relay_settings::ByteSize;
 
 const TOPICS: &str = "
 pools: [default]
 topics:
   - { name: safe, partitions: 2, on_disk: true }
   - { name: fast, partitions: 2 }
-  - { name: small, partitions: 1, retention_bytes: 200000 }
-  - { name: brief, partitions: 1, retention_hours: 0 }
+  - { name: small, partitions: 1, retention_size: 200000B }
+  - { name: brief, partitions: 1, retention: 0s }
   - { name: newest, partitions: 1, compacted: true }
 ";
 
@@ -75,11 +76,11 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// Short epochs and eager housekeeping.
 fn eager() -> EmbeddedOptions {
     EmbeddedOptions {
-        epoch_bytes: 64 << 10,
-        epoch_age_ms: 10,
-        tidy_interval_ms: 10,
-        compaction_lag_ms: 0,
-        tail_bytes: 0,
+        epoch_size: ByteSize::kib(64),
+        epoch_age: Duration::from_millis(10),
+        tidy_interval: Duration::from_millis(10),
+        compaction_lag: Duration::ZERO,
+        tail_size: ByteSize::b(0),
         ..EmbeddedOptions::default()
     }
 }
@@ -325,11 +326,11 @@ async fn a_compacted_topic_keeps_the_newest_of_each_key_and_forgets_old_tombston
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_takes_what_was_not_synced_and_nothing_else() {
-    for epoch_bytes in [2 << 20, 64 << 10] {
+    for epoch_size in [ByteSize::mib(2), ByteSize::kib(64)] {
         let folder = tempfile::tempdir().unwrap();
         let options = EmbeddedOptions {
             record_syncs: true,
-            epoch_bytes,
+            epoch_size,
             ..EmbeddedOptions::default()
         };
         let bus = open(folder.path(), options.clone());
@@ -374,7 +375,7 @@ async fn child_that_publishes_until_it_is_killed() {
     };
     let options = EmbeddedOptions {
         record_syncs: true,
-        epoch_bytes: 128 << 10,
+        epoch_size: ByteSize::kib(128),
         ..EmbeddedOptions::default()
     };
     let bus = Arc::new(open(Path::new(&folder), options));

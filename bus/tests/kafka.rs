@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::time::Duration;
+
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, BusError, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, StartAt};
 
@@ -24,11 +26,11 @@ async fn apply(bus: &KafkaBus, topic: &str) -> String {
 async fn applying_says_what_it_made_changed_and_left() {
     let bus = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
     let name = name("apply");
-    let made = apply(&bus, &format!("name: {name}, partitions: 2, retention_hours: 1")).await;
+    let made = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;
     assert_eq!(made, format!("{name}: created, 2 partitions"));
-    let left = apply(&bus, &format!("name: {name}, partitions: 2, retention_hours: 1")).await;
+    let left = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;
     assert_eq!(left, format!("{name}: as it should be"));
-    let changed = apply(&bus, &format!("name: {name}, partitions: 3, retention_hours: 2")).await;
+    let changed = apply(&bus, &format!("name: {name}, partitions: 3, retention: 2h")).await;
     assert_eq!(
         changed,
         format!("{name}: 3 partitions instead of 2, retention.ms=7200000")
@@ -36,13 +38,13 @@ async fn applying_says_what_it_made_changed_and_left() {
     // What the first change set is still set after the second.
     let changed = apply(
         &bus,
-        &format!("name: {name}, partitions: 3, retention_hours: 2, compacted: true"),
+        &format!("name: {name}, partitions: 3, retention: 2h, compacted: true"),
     )
     .await;
     assert_eq!(changed, format!("{name}: cleanup.policy=compact"));
     let left = apply(
         &bus,
-        &format!("name: {name}, partitions: 1, retention_hours: 2, compacted: true"),
+        &format!("name: {name}, partitions: 1, retention: 2h, compacted: true"),
     )
     .await;
     assert!(left.contains("keeps its 3 partitions"), "{left}");
@@ -51,8 +53,8 @@ async fn applying_says_what_it_made_changed_and_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_not_there_is_unavailable_and_a_bad_property_is_fatal() {
     let mut options = KafkaOptions::new("127.0.0.1:1");
-    options.request_timeout_ms = 300;
-    options.publish_timeout_ms = 300;
+    options.request_timeout = Duration::from_millis(300);
+    options.publish_timeout = Duration::from_millis(300);
     let bus = KafkaBus::connect(options.clone(), &relay_clock::Clock::system()).unwrap();
     let record = Outgoing::keyed("t", "k", Headers::default(), "v".into());
     let from = vec![(Partition::new("t", 0), StartAt::Start)];

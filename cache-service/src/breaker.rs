@@ -2,6 +2,8 @@
 //!
 //! Pure: time is an argument. A dead Redis then costs one timeout a pause instead of one a request.
 
+use std::time::Duration;
+
 use relay_schemas::TimestampMs;
 
 /// See the module.
@@ -15,10 +17,10 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    pub(crate) fn new(failures_allowed: u32, pause_ms: u64) -> Self {
+    pub(crate) fn new(failures_allowed: u32, pause: Duration) -> Self {
         Self {
             failures_allowed: failures_allowed.max(1),
-            pause_ms: i64::try_from(pause_ms).unwrap_or(i64::MAX),
+            pause_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
             failures: 0,
             closed_until: None,
         }
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn it_bypasses_after_failures_in_a_row_and_lets_one_trial_through_a_pause() {
-        let mut breaker = Breaker::new(3, 1_000);
+        let mut breaker = Breaker::new(3, Duration::from_secs(1));
         let at = TimestampMs;
         assert!(!breaker.failed(at(0)) && !breaker.failed(at(1)));
         assert!(breaker.allows(at(2)), "two failures are too few");
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_success_forgives_the_failures_before_it() {
-        let mut breaker = Breaker::new(2, 1_000);
+        let mut breaker = Breaker::new(2, Duration::from_secs(1));
         breaker.failed(TimestampMs(0));
         assert!(!breaker.succeeded());
         breaker.failed(TimestampMs(1));

@@ -1,6 +1,9 @@
 //! Settings of the cache service.
 
+use std::time::Duration;
+
 use relay_schemas::Secret;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 /// The section `cache_service` of the configuration file.
@@ -10,9 +13,9 @@ pub struct Config {
     /// Most lookups under way, and most outcomes read and not yet filled from.
     pub max_in_flight: usize,
     /// Most bytes that the in-process cache holds.
-    pub lru_bytes: u64,
-    /// Largest entry, bytes; a larger answer is not cached.
-    pub max_entry_bytes: usize,
+    pub lru_size: ByteSize,
+    /// Largest entry; a larger answer is not cached.
+    pub max_entry: ByteSize,
     /// Outcomes per partition whose winner is remembered, so that a second outcome fills nothing.
     pub remembered_outcomes: usize,
     /// Redis behind the in-process cache; without it each instance caches for itself.
@@ -23,8 +26,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_in_flight: 256,
-            lru_bytes: 64 * 1024 * 1024,
-            max_entry_bytes: 256 * 1024,
+            lru_size: ByteSize::mib(64),
+            max_entry: ByteSize::kib(256),
             remembered_outcomes: 1_024,
             redis: None,
         }
@@ -40,15 +43,32 @@ pub struct RedisConfig {
     /// Begins every key.
     #[serde(default = "prefix")]
     pub prefix: String,
-    /// Longest wait for an answer, milliseconds; then the lookup goes on without Redis.
-    #[serde(default = "timeout_ms")]
-    pub timeout_ms: u64,
+    /// Longest wait for an answer; then the lookup goes on without Redis.
+    #[serde(default = "timeout", with = "humantime_serde")]
+    pub timeout: Duration,
+    /// When Redis is bypassed.
+    #[serde(default)]
+    pub breaker: BreakerConfig,
+}
+
+/// The section `cache_service.redis.breaker`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerConfig {
     /// Failures in a row after which Redis is bypassed.
-    #[serde(default = "failures")]
-    pub breaker_failures: u32,
-    /// How long it is bypassed before one operation tries again, milliseconds.
-    #[serde(default = "pause_ms")]
-    pub breaker_pause_ms: u64,
+    pub failures: u32,
+    /// How long it is bypassed before one operation tries again.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            pause: Duration::from_secs(1),
+        }
+    }
 }
 
 impl RedisConfig {
@@ -57,9 +77,8 @@ impl RedisConfig {
         Self {
             url: url.into(),
             prefix: prefix(),
-            timeout_ms: timeout_ms(),
-            breaker_failures: failures(),
-            breaker_pause_ms: pause_ms(),
+            timeout: timeout(),
+            breaker: BreakerConfig::default(),
         }
     }
 }
@@ -68,14 +87,6 @@ fn prefix() -> String {
     "relay:cache:".to_owned()
 }
 
-fn timeout_ms() -> u64 {
-    50
-}
-
-fn failures() -> u32 {
-    3
-}
-
-fn pause_ms() -> u64 {
-    1_000
+fn timeout() -> Duration {
+    Duration::from_millis(50)
 }

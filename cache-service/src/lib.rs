@@ -72,7 +72,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         ),
         schemas: runtime.schemas.clone(),
         metrics,
-        max_entry_bytes: config.max_entry_bytes,
+        max_entry_bytes: config.max_entry.as_usize(),
     };
     let looking_up = StageOptions {
         max_in_flight: config.max_in_flight,
@@ -91,10 +91,17 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
 }
 
 fn levels(config: &Config, metrics: &Metrics, health: &Health) -> Result<Levels, Error> {
-    let connect = |redis| RedisLevel::new(redis, config.max_entry_bytes, metrics.clone(), health.clone());
+    let connect = |redis| {
+        RedisLevel::new(
+            redis,
+            config.max_entry.as_usize(),
+            metrics.clone(),
+            health.clone(),
+        )
+    };
     let redis = config.redis.as_ref().map(connect).transpose();
     Ok(Levels {
-        lru: Lru::new(config.lru_bytes),
+        lru: Lru::new(config.lru_size.as_u64()),
         redis: redis.map_err(|error| Error::RedisUrl(error.category().to_owned()))?,
         metrics: metrics.clone(),
     })

@@ -45,8 +45,8 @@ impl Proxy {
 
     async fn connect(&self) -> Arc<dyn Control> {
         let options = NatsOptions {
-            reconnect_max_ms: 20,
-            probe_timeout_ms: 200,
+            reconnect_max: Duration::from_millis(20),
+            probe_timeout: Duration::from_millis(200),
             ..NatsOptions::new(format!("nats://127.0.0.1:{}", self.port))
         };
         Arc::new(NatsControl::connect(options).await.unwrap())

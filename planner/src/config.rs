@@ -1,6 +1,7 @@
 //! Settings of the planner.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -10,8 +11,9 @@ use serde::Deserialize;
 pub struct Config {
     /// The policy file; without one, the policy this build was made with (`deploy/policy.yaml`).
     pub policy: PolicyFile,
-    /// How often the file is looked at, milliseconds.
-    pub reload_ms: u64,
+    /// How often the file is looked at.
+    #[serde(with = "humantime_serde")]
+    pub reload: Duration,
     /// Most records that are taken and not yet finished.
     pub max_in_flight: usize,
 }
@@ -20,7 +22,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             policy: PolicyFile::default(),
-            reload_ms: 1_000,
+            reload: Duration::from_secs(1),
             max_in_flight: 256,
         }
     }

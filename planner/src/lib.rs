@@ -70,7 +70,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     };
     let follower = Follower {
         file: config.policy.clone(),
-        every: Duration::from_millis(config.reload_ms.max(1)),
+        every: config.reload.max(Duration::from_millis(1)),
         runtime: runtime.clone(),
         in_force: policy.clone(),
         metrics: metrics.clone(),

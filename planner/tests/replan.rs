@@ -126,7 +126,7 @@ async fn replanning_the_requests_topic_from_offset_0_gives_the_same_plan_hashes(
     };
     let config = Config {
         policy: PolicyFile::at(&file),
-        reload_ms: 5,
+        reload: Duration::from_millis(5),
         ..Config::default()
     };
     let service = tokio::spawn(relay_planner::run(config, deps));

@@ -73,7 +73,7 @@ pub struct Settings {
 pub enum Command {
     /// Run all six services in this process
     #[command(
-        after_help = "Ctrl-C drains: streams in flight may finish within `grace_ms`. A second Ctrl-C stops at once, with exit code 1."
+        after_help = "Ctrl-C drains: streams in flight may finish within `grace`. A second Ctrl-C stops at once, with exit code 1."
     )]
     Up,
     /// Run the ingress alone: HTTP and batch in, answers out

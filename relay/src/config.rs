@@ -1,9 +1,11 @@
 //! One configuration shape, composed of the services' own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use relay_bus::topics::Manifest;
+use relay_settings::FileError;
 use serde::Deserialize;
 
 use crate::cli::Settings;
@@ -26,8 +28,9 @@ pub struct Config {
     pub instance: Option<String>,
     /// Topic manifest; without one, the manifest this build was made with.
     pub topics: Option<PathBuf>,
-    /// How long streams in flight may go on after Ctrl-C, milliseconds.
-    pub grace_ms: u64,
+    /// How long streams in flight may go on after Ctrl-C.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
     /// Logs.
     pub log: LogConfig,
     /// The operators' listener.
@@ -58,7 +61,7 @@ impl Default for Config {
             data: PathBuf::from("relay-data"),
             instance: None,
             topics: None,
-            grace_ms: 20_000,
+            grace: Duration::from_secs(20),
             log: LogConfig::default(),
             ops: OpsConfig::default(),
             bus: BusConfig::default(),
@@ -118,15 +121,11 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
 impl Config {
     /// The topic manifest.
     pub fn manifest(&self) -> anyhow::Result<Manifest> {
-        let (name, text) = match &self.topics {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                (path.display().to_string(), text)
-            }
-            None => ("the built-in topic manifest".to_owned(), TOPICS.to_owned()),
+        let Some(path) = &self.topics else {
+            return Manifest::parse(TOPICS).context("the built-in topic manifest");
         };
-        Manifest::parse(&text).map_err(anyhow::Error::msg).context(name)
+        let manifest = Manifest::parse(&relay_settings::read_text(path)?);
+        Ok(manifest.map_err(|mistake| FileError::wrong(path, mistake))?)
     }
 
     /// Refuses what cannot work before anything is opened.
@@ -158,21 +157,21 @@ impl Config {
             topics
                 .iter()
                 .find(|topic| topic.name == name)
-                .map_or(0, |topic| topic.max_record_bytes)
+                .map_or(0, |topic| topic.max_record.as_usize())
         };
         let body = self.ingress.limits.max_body.as_usize();
         for (topic, needed) in [
             (relay_bus::topics::REQUESTS, body + PROVENANCE),
             (
                 relay_bus::topics::OUTCOMES,
-                body + self.workers.max_answer_bytes + PROVENANCE,
+                body + self.workers.max_answer.as_usize() + PROVENANCE,
             ),
         ] {
             let allowed = limit(topic);
             if allowed < needed {
                 bail!(
                     "topic {topic} allows {allowed} bytes a record, but `ingress.limits.max_body` and \
-                     `workers.max_answer_bytes` need {needed}: raise `max_record_bytes` in the manifest or lower them"
+                     `workers.max_answer` need {needed}: raise `max_record` in the manifest or lower them"
                 );
             }
         }

@@ -77,7 +77,7 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
             places,
         ));
     }
-    let grace = Duration::from_millis(house.config.grace_ms);
+    let grace = house.config.grace;
     let interrupted = tokio::spawn(drain_and_stop(shutdown.clone(), grace));
     let result = finish(running, &shutdown).await;
     ops.abort();

@@ -97,6 +97,7 @@ fn the_embedded_sample_names_every_key() {
             &["cache_service"],
             &["scheduler"],
             &["workers"],
+            &["workers", "status"],
             &["trace_sink"],
         ],
     );
@@ -127,7 +128,13 @@ fn its_production_half_holds_the_defaults_and_names_every_key() {
     assert_eq!(urls(&production), urls(&expected));
     names_every_key_of(
         &production_half(),
-        &[&["bus"], &["control"], &["store"], &["cache_service", "redis"]],
+        &[
+            &["bus"],
+            &["control"],
+            &["store"],
+            &["cache_service", "redis"],
+            &["cache_service", "redis", "breaker"],
+        ],
     );
 }
 
@@ -194,4 +201,43 @@ fn the_policy_and_the_models_that_come_along_are_read() {
     relay_planner::load(&relay_planner::PolicyFile::at(path("deploy/policy.yaml")))
         .expect("the policy parses");
     relay_workers::models::Models::load(&path("models/models.yaml")).expect("the models file parses");
+}
+
+/// `a.b: {kind: k, rest}` as it nests; the `redis` section needs its URL.
+fn nested(path: &[&str], kind: Option<&str>, entry: &str) -> String {
+    path.iter()
+        .rev()
+        .enumerate()
+        .fold(entry.to_owned(), |inside, (depth, section)| {
+            let kind = kind
+                .filter(|_| depth == 0)
+                .map(|kind| format!("kind: {kind}, "))
+                .unwrap_or_default();
+            let url = if *section == "redis" { "url: r, " } else { "" };
+            format!("{section}: {{ {kind}{url}{inside} }}")
+        })
+}
+
+/// The keys of files that were written before values had units.
+#[test]
+fn an_old_key_is_refused_with_its_new_spelling_which_is_read() {
+    for line in include_str!("old_keys.txt").lines() {
+        let (key, value) = line.split_once(" = ").expect("key = value");
+        let (key, kind) = key
+            .split_once(" of ")
+            .map_or((key, None), |(key, kind)| (key, Some(kind)));
+        let path: Vec<&str> = key.split('.').collect();
+        let (key, path) = path.split_last().expect("a key");
+        let refusal = parse_text(&nested(path, kind, &format!("{key}: {value}")), |_| None);
+        let problem = refusal.expect_err(line).problem;
+        let now = problem.strip_prefix(&format!("`{key}` is spelled `"));
+        let now = now
+            .and_then(|rest| rest.strip_suffix("` now"))
+            .unwrap_or_else(|| panic!("{line}: {problem}"));
+        assert!(
+            now.ends_with(|c: char| c.is_ascii_alphabetic() || c == '}'),
+            "{line}: {now}"
+        );
+        parse_text(&nested(path, kind, now), |_| None).unwrap_or_else(|mistake| panic!("{now}: {mistake}"));
+    }
 }

@@ -42,11 +42,12 @@ enum Respelt<'k> {
 /// Units used to stand in the key (`grace_ms: 20000`); now they stand in the value (`grace: 20s`).
 fn respelt<'k>(key: &'k str, value: &Node, known: &[&'k str]) -> Option<(Respelt<'k>, Option<String>)> {
     type Spell = fn(u64) -> String;
-    let suffixes: [(&str, Spell); 5] = [
+    let suffixes: [(&str, Spell); 6] = [
         ("_ms", duration),
         ("_seconds", |seconds| duration(seconds.saturating_mul(1_000))),
         ("_hours", |hours| duration(hours.saturating_mul(3_600_000))),
         ("_days", |days| duration(days.saturating_mul(86_400_000))),
+        ("_kbytes", |kibibytes| ByteSize::kib(kibibytes).to_string()),
         ("_bytes", |bytes| ByteSize::b(bytes).to_string()),
     ];
     let (base, spell) = suffixes
@@ -59,7 +60,13 @@ fn respelt<'k>(key: &'k str, value: &Node, known: &[&'k str]) -> Option<(Respelt
             .map(|(at, _)| (&base[..at], &base[at + 1..]));
         cuts.find_map(|(group, name)| Some(Respelt::Group(find(group)?, name)))
     };
-    let now = find(base).map(Respelt::Key).or_else(group)?;
+    let sized = || {
+        known
+            .iter()
+            .find(|candidate| candidate.strip_suffix("_size") == Some(base))
+            .copied()
+    };
+    let now = find(base).or_else(sized).map(Respelt::Key).or_else(group)?;
     let number = value.scalar().filter(|scalar| scalar.written.is_none());
     Some((now, number.and_then(|scalar| scalar.text.parse().ok()).map(spell)))
 }

@@ -144,7 +144,7 @@ fn bad(topic: &Topic, kind: &str, real: &Record) -> Outgoing {
             flipped[at] ^= 1;
             Some(flipped)
         }
-        "largest" => Some(vec![0xc3; topic.max_record_bytes - AROUND]),
+        "largest" => Some(vec![0xc3; topic.max_record.as_usize() - AROUND]),
         _ => None,
     };
     let mut headers = Headers::default();
@@ -189,7 +189,7 @@ async fn append_bad(bus: &dyn Bus) {
             taken.unwrap_or_else(|error| panic!("{kind} on {}: {error}", topic.name));
         }
         let mut oversized = bad(&topic, "largest", &real);
-        oversized.value = Some(vec![0; topic.max_record_bytes + 1].into());
+        oversized.value = Some(vec![0; topic.max_record.as_usize() + 1].into());
         let refused = bus.publish(vec![oversized], Vec::new()).await;
         assert!(
             matches!(refused, Err(BusError::TooLarge { .. })),

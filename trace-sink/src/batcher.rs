@@ -62,8 +62,8 @@ impl Batcher {
             schemas,
             metrics,
             most: config.batch_records.max(1),
-            most_bytes: config.batch_bytes,
-            wait: Duration::from_millis(config.batch_wait_ms),
+            most_bytes: config.batch_size.as_usize(),
+            wait: config.batch_wait,
         };
         let batcher = Self {
             queue: sender,

@@ -1,7 +1,5 @@
 //! Deletes what is too old. Every instance does; what one has deleted, the others do not find.
 
-use std::time::Duration;
-
 use relay_schemas::TimestampMs;
 use relay_store::Store;
 
@@ -25,6 +23,6 @@ pub(crate) async fn run(config: &Config, store: &dyn Store, metrics: &Metrics) {
             }
             Err(error) => tracing::warn!(%error, "retention waits for its next turn"),
         }
-        tokio::time::sleep(Duration::from_millis(config.retention_interval_ms)).await;
+        tokio::time::sleep(config.retention_interval).await;
     }
 }

@@ -1,7 +1,5 @@
 //! Says on the health board whether the store is there, also while nothing is folded.
 
-use std::time::Duration;
-
 use relay_runner::Health;
 use relay_store::Store;
 
@@ -23,6 +21,6 @@ pub(crate) async fn watch(config: &Config, store: &dyn Store, health: &Health) {
             }
             known = Some(missing);
         }
-        tokio::time::sleep(Duration::from_millis(config.probe_interval_ms)).await;
+        tokio::time::sleep(config.probe_interval).await;
     }
 }

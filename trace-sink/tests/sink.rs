@@ -162,7 +162,7 @@ impl House {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
         };
         let config = Config {
-            probe_interval_ms: 10,
+            probe_interval: Duration::from_millis(10),
             ..Config::default()
         };
         Running {

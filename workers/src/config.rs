@@ -1,7 +1,9 @@
 //! What can be set about a worker. The models themselves are declared in a file of their own: see [`crate::models`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 use crate::models::Device;
@@ -22,26 +24,27 @@ pub struct Config {
     pub short_slots: u32,
     /// Likewise for the long lane.
     pub long_slots: u32,
-    /// How often the status is sent where nothing changes, milliseconds. The scheduler calls a worker silent after 2 s.
-    pub status_every_ms: u64,
-    /// Least time between two statuses, milliseconds: changes that come closer together travel together.
-    pub status_least_ms: u64,
-    /// Largest answer, bytes; a longer one is cut and ends with `length`.
-    pub max_answer_bytes: usize,
+    /// When the status is sent.
+    pub status: StatusConfig,
+    /// Largest answer; a longer one is cut and ends with `length`.
+    pub max_answer: ByteSize,
     /// Most runs whose frames are kept for asking again.
     pub replay_runs: usize,
     /// Most bytes of text kept of one run.
-    pub replay_bytes: usize,
-    /// How long they are kept after the run has ended, milliseconds.
-    pub replay_keep_ms: i64,
+    pub replay_size: ByteSize,
+    /// How long they are kept after the run has ended.
+    #[serde(with = "humantime_serde")]
+    pub replay_keep: Duration,
     /// Most cancelled request ids remembered, for cancels that overtake their requests.
     pub remembered_cancels: usize,
-    /// How long they are remembered, milliseconds.
-    pub cancel_keep_ms: i64,
+    /// How long they are remembered.
+    #[serde(with = "humantime_serde")]
+    pub cancel_keep: Duration,
     /// Most runs remembered as done, so that a record delivered again is not run again.
     pub remembered_runs: usize,
-    /// How long a drain waits for what runs, milliseconds.
-    pub grace_ms: u64,
+    /// How long a drain waits for what runs.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
 }
 
 impl Default for Config {
@@ -53,16 +56,36 @@ impl Default for Config {
             device: Device::Cpu,
             short_slots: 64,
             long_slots: 32,
-            status_every_ms: 100,
-            status_least_ms: 5,
-            max_answer_bytes: 1_048_576,
+            status: StatusConfig::default(),
+            max_answer: ByteSize::mib(1),
             replay_runs: 1_024,
-            replay_bytes: 256 * 1024,
-            replay_keep_ms: 5_000,
+            replay_size: ByteSize::kib(256),
+            replay_keep: Duration::from_secs(5),
             remembered_cancels: 16_384,
-            cancel_keep_ms: 600_000,
+            cancel_keep: Duration::from_mins(10),
             remembered_runs: 65_536,
-            grace_ms: 20_000,
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The section `workers.status`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusConfig {
+    /// How often it is sent where nothing changes. The scheduler calls a worker silent after 2 s.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// Least time between two: changes that come closer together travel together.
+    #[serde(with = "humantime_serde")]
+    pub least: Duration,
+}
+
+impl Default for StatusConfig {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_millis(100),
+            least: Duration::from_millis(5),
         }
     }
 }

@@ -29,7 +29,6 @@ mod testing;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use relay_bus::topics;
@@ -77,15 +76,14 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     } = deps;
     let worker = Arc::new(worker(config, &runtime, &identity, control)?);
     let config = &worker.config;
-    let ms = Duration::from_millis;
 
     let mut voices = JoinSet::new();
     voices.spawn(listen::cancels(worker.clone()));
     voices.spawn(listen::replays(worker.clone()));
     voices.spawn(status::broadcast(
         worker.clone(),
-        ms(config.status_every_ms),
-        ms(config.status_least_ms),
+        config.status.every,
+        config.status.least,
     ));
     voices.spawn(tell_of_drain(worker.clone()));
 
@@ -95,7 +93,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         let name = if lane == Lane::Short { "short" } else { "long" };
         let options = StageOptions {
             max_in_flight: slots as usize + MARGIN,
-            grace: ms(config.grace_ms),
+            grace: config.grace,
             ..StageOptions::new(format!("relay.workers.{}.{name}", config.pool), vec![topic])
         };
         let stage = WorkerStage {
@@ -142,8 +140,8 @@ fn assemble(
 ) -> Worker {
     let replays = ReplayBuffer::new(ReplayLimits {
         runs: config.replay_runs,
-        bytes: config.replay_bytes,
-        keep_ms: config.replay_keep_ms,
+        bytes: config.replay_size.as_usize(),
+        keep_ms: config.replay_keep.as_millis() as i64,
     });
     let Identity { instance, epoch, .. } = identity.clone();
     Worker {
@@ -151,9 +149,12 @@ fn assemble(
             instance,
             epoch,
             config.remembered_runs,
-            config.cancel_keep_ms,
+            config.cancel_keep.as_millis() as i64,
         )),
-        cancelled: Mutex::new(Recent::new(config.remembered_cancels, config.cancel_keep_ms)),
+        cancelled: Mutex::new(Recent::new(
+            config.remembered_cancels,
+            config.cancel_keep.as_millis() as i64,
+        )),
         replays: Arc::new(Mutex::new(replays)),
         partitions: Mutex::default(),
         changed: Notify::new(),

@@ -109,7 +109,7 @@ impl WorkerStage {
             )
         });
         let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
-        let out = Emitter::new(worker.config.max_answer_bytes, handle.tokens.clone(), pieces);
+        let out = Emitter::new(worker.config.max_answer.as_usize(), handle.tokens.clone(), pieces);
         let (outcome, pieces) = worker.runner.run(work, run, out, &handle.cancel).await;
         let last = pieces.or(whole).map(|stream| {
             let most = worker.control.max_payload();

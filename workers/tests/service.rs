@@ -391,9 +391,11 @@ async fn an_answer_is_cut_at_its_largest_size() {
         ..Settings::default()
     })
     .await;
-    let mut house = House::start(&models(&mock.url()), |config| config.max_answer_bytes = 100)
-        .await
-        .unwrap();
+    let mut house = House::start(&models(&mock.url()), |config| {
+        config.max_answer = relay_settings::ByteSize::b(100);
+    })
+    .await
+    .unwrap();
     house.dispatch(&house.work("r-1", "mock", "words")).await.unwrap();
     let answer = house.outcome().await.unwrap().answer.unwrap();
     assert_eq!(

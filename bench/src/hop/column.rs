@@ -92,7 +92,7 @@ fn manifest(topics: &[String]) -> Result<Manifest> {
         let on_disk = hop == 0;
         writeln!(
             yaml,
-            "  - {{ name: {name}, partitions: {PARTITIONS}, retention_hours: 24, on_disk: {on_disk} }}"
+            "  - {{ name: {name}, partitions: {PARTITIONS}, retention: 1d, on_disk: {on_disk} }}"
         )?;
     }
     Manifest::parse(&yaml).map_err(|error| anyhow!(error))

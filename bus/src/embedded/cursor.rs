@@ -66,7 +66,7 @@ impl Cursors {
     /// What can be read now without waiting for records; empty if there is nothing. Safe to cancel: a cursor moves only when
     /// its records are returned.
     pub(super) async fn read(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
-        let (most, bytes) = (shared.options.fetch_records, shared.options.fetch_bytes);
+        let (most, bytes) = (shared.options.fetch_records, shared.options.fetch_size.as_usize());
         let mut records: Vec<Record> = Vec::new();
         let count = self.list.len();
         for step in 0..count {
@@ -106,7 +106,12 @@ impl Cursors {
         let cursor = &mut self.list[index];
         let (log, from, end) = (Arc::clone(&cursor.log), Arc::clone(shared), cold.end);
         let read = tokio::task::spawn_blocking(move || {
-            from.read_cold(&log, &cold, from.options.fetch_records, from.options.fetch_bytes)
+            from.read_cold(
+                &log,
+                &cold,
+                from.options.fetch_records,
+                from.options.fetch_size.as_usize(),
+            )
         });
         let found = read
             .await

@@ -65,7 +65,7 @@ impl EmbeddedBus {
         options: EmbeddedOptions,
     ) -> Result<Self, BusError> {
         let path = path.as_ref();
-        let tail = Arc::new(TailBudget::new(options.tail_bytes));
+        let tail = Arc::new(TailBudget::new(options.tail_size.as_usize()));
         let (db, logs, kept) = open_database(path, &options)?;
         holder::write(path).map_err(|error| BusError::Fatal(format!("{}: {error}", path.display())))?;
         let (jobs, waiting) = mpsc::channel();
@@ -120,9 +120,9 @@ fn open_database(
     options: &EmbeddedOptions,
 ) -> Result<(Database, [fjall::Keyspace; 2], fjall::Keyspace), BusError> {
     let opened = Database::builder(path)
-        .cache_size(options.cache_bytes)
+        .cache_size(options.cache_size.as_u64())
         .worker_threads(1)
-        .max_journaling_size(options.journal_bytes.max(64 << 20))
+        .max_journaling_size(options.journal_size.as_u64().max(64 << 20))
         .open();
     let db = match opened {
         Err(fjall::Error::Locked) => return Err(BusError::Unavailable(holder::complaint(path))),

@@ -52,7 +52,7 @@ const ROOM_UNIT: usize = 1024;
 
 impl Shared {
     pub(super) fn new(opened: Opened, jobs: mpsc::Sender<Job>) -> Self {
-        let room = Semaphore::new((opened.options.queue_bytes / ROOM_UNIT).max(1));
+        let room = Semaphore::new((opened.options.queue_size.as_usize() / ROOM_UNIT).max(1));
         Self {
             path: opened.path,
             db: opened.db,
@@ -112,7 +112,7 @@ impl Shared {
         let bytes: usize = prepared.iter().map(|record| record.body.len()).sum();
         let units = bytes
             .div_ceil(ROOM_UNIT)
-            .clamp(1, (self.options.queue_bytes / ROOM_UNIT).max(1));
+            .clamp(1, (self.options.queue_size.as_usize() / ROOM_UNIT).max(1));
         let room = Arc::clone(&self.room).acquire_many_owned(units as u32).await;
         let Ok(room) = room else {
             return Err(self.why_failed());

@@ -19,7 +19,7 @@ const MOST_REMOVED: usize = 1000;
 
 /// Runs until `stop` is dropped.
 pub(super) fn run(shared: &Shared, stop: &mpsc::Receiver<()>) {
-    let interval = Duration::from_millis(shared.options.tidy_interval_ms.max(1));
+    let interval = shared.options.tidy_interval.max(Duration::from_millis(1));
     let mut first_epochs = [0; LOGS];
     while stop.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
         if let Err(error) = round(shared, &mut first_epochs) {
@@ -90,7 +90,7 @@ fn oldest_live(shared: &Shared, topics: &[Arc<TopicLog>], number: usize) -> u32 
 
 /// Removes what a newer record of the same key has replaced, and tombstones whose time is over.
 fn compact(shared: &Shared, topic: &TopicLog, now: i64, tidy: &mut Tidy) -> Result<(), BusError> {
-    let due = now - shared.options.compaction_lag_ms;
+    let due = now - shared.options.compaction_lag.as_millis() as i64;
     for log in topic.partitions() {
         let replaced = take_replaced(&log, due, MOST_REMOVED.saturating_sub(tidy.removes.len()));
         tidy.removes.extend(

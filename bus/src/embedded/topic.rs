@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use parking_lot::RwLock;
+use relay_settings::ByteSize;
 
 use super::keys;
 use super::murmur2;
@@ -14,7 +16,7 @@ use crate::topics::Topic;
 use crate::{BusError, Outgoing, Partition};
 
 /// Topics kept this long or shorter share the first log keyspace.
-const SHORT_HOURS: u32 = 24;
+const SHORT: Duration = Duration::from_hours(24);
 
 pub(super) struct TopicLog {
     pub id: u16,
@@ -27,9 +29,9 @@ pub(super) struct TopicLog {
 impl TopicLog {
     /// A topic that is new to this log; its keyspace never changes afterwards.
     pub(super) fn create(id: u16, settings: Topic, tail: &Arc<TailBudget>) -> Self {
-        let space = match settings.retention_hours {
+        let space = match settings.retention {
             _ if settings.compacted => Space::Kept,
-            Some(hours) if hours <= SHORT_HOURS => Space::Log(0),
+            Some(retention) if retention <= SHORT => Space::Log(0),
             _ => Space::Log(1),
         };
         Self::with(id, space, settings, tail)
@@ -95,14 +97,14 @@ impl TopicLog {
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.settings.read().max_record_bytes
+        self.settings.read().max_record.as_usize()
     }
 
     pub(super) fn retention(&self) -> Retention {
         let settings = self.settings.read();
         Retention {
-            age_ms: settings.retention_hours.map(|hours| i64::from(hours) * 3_600_000),
-            bytes: settings.retention_bytes,
+            age_ms: settings.retention.map(|retention| retention.as_millis() as i64),
+            bytes: settings.retention_size.map(ByteSize::as_u64),
         }
     }
 
@@ -142,9 +144,9 @@ impl TopicLog {
             Space::Log(number) => number,
             Space::Kept => u8::MAX,
         });
-        let settings = serde_yaml_ng::to_string(&*self.settings.read())
+        let settings = serde_json::to_vec(&*self.settings.read())
             .map_err(|error| BusError::Fatal(format!("a topic's settings cannot be written: {error}")))?;
-        bytes.extend_from_slice(settings.as_bytes());
+        bytes.extend_from_slice(&settings);
         Ok(bytes)
     }
 
@@ -156,7 +158,7 @@ impl TopicLog {
             number if number < 2 => Space::Log(number),
             _ => return Err(damaged()),
         };
-        let settings = serde_yaml_ng::from_slice(bytes).map_err(|_| damaged())?;
+        let settings = serde_json::from_slice(bytes).map_err(|_| damaged())?;
         Ok(Self::with(id, space, settings, tail))
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fjall::{OwnedWriteBatch, PersistMode};
 use relay_schemas::TimestampMs;
@@ -286,12 +286,12 @@ impl Writer {
     /// Closes the epochs that are full (or old), together with their memtables.
     fn close_epochs(&mut self, close_old: bool) -> Result<(), BusError> {
         let all = self.since_rotation >= ROTATE_ALL_BYTES;
-        let age = Duration::from_millis(self.shared.options.epoch_age_ms);
+        let age = self.shared.options.epoch_age;
         let mut closed = false;
         for number in 0..LOGS {
             let epoch = &self.epochs[number];
             let old = close_old && epoch.since.elapsed() >= age;
-            let full = epoch.bytes >= self.shared.options.epoch_bytes;
+            let full = epoch.bytes >= self.shared.options.epoch_size.as_u64();
             if epoch.bytes > 0 && (full || old || all) {
                 self.close_epoch(number)?;
                 closed = true;

@@ -19,10 +19,22 @@ pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
         "max.in.flight.requests.per.connection",
         options.producer_in_flight,
     );
-    set(&mut config, "message.timeout.ms", options.publish_timeout_ms);
-    set(&mut config, "request.timeout.ms", options.publish_timeout_ms);
-    set(&mut config, "message.max.bytes", options.largest_record_bytes);
-    set(&mut config, "queue.buffering.max.kbytes", options.queue_kbytes);
+    set(
+        &mut config,
+        "message.timeout.ms",
+        options.publish_timeout.as_millis(),
+    );
+    set(
+        &mut config,
+        "request.timeout.ms",
+        options.publish_timeout.as_millis(),
+    );
+    set(&mut config, "message.max.bytes", options.largest_record.as_u64());
+    set(
+        &mut config,
+        "queue.buffering.max.kbytes",
+        options.queue_size.as_u64() / 1024,
+    );
     set(&mut config, "retry.backoff.ms", 20);
     // Kafka's own clients' choice, so that records of one key meet whoever writes them.
     set(&mut config, "partitioner", "murmur2_random");
@@ -36,15 +48,23 @@ pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
 pub(super) fn member(options: &KafkaOptions, group: &str) -> ClientConfig {
     let mut config = consumer(options, group);
     set(&mut config, "partition.assignment.strategy", "cooperative-sticky");
-    set(&mut config, "session.timeout.ms", options.session_timeout_ms);
+    set(
+        &mut config,
+        "session.timeout.ms",
+        options.session_timeout.as_millis(),
+    );
     // A member hears of a rebalance with the answer to its next heartbeat, so this is how long a split takes.
     set(
         &mut config,
         "heartbeat.interval.ms",
-        options.session_timeout_ms / 12,
+        options.session_timeout.as_millis() / 12,
     );
     set(&mut config, "enable.auto.commit", true);
-    set(&mut config, "auto.commit.interval.ms", options.commit_interval_ms);
+    set(
+        &mut config,
+        "auto.commit.interval.ms",
+        options.commit_interval.as_millis(),
+    );
     pass_through(&mut config, options, "consumer.");
     config
 }
@@ -79,7 +99,11 @@ fn consumer(options: &KafkaOptions, group: &str) -> ClientConfig {
     set(&mut config, "fetch.wait.max.ms", 500);
     set(&mut config, "fetch.error.backoff.ms", 100);
     set(&mut config, "fetch.queue.backoff.ms", 10);
-    set(&mut config, "queued.max.messages.kbytes", options.fetch_kbytes);
+    set(
+        &mut config,
+        "queued.max.messages.kbytes",
+        options.fetch_size.as_u64() / 1024,
+    );
     config
 }
 

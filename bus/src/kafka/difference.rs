@@ -8,9 +8,7 @@ use crate::topics::{OUTCOMES, Topic};
 /// The broker's settings that the manifest decides about.
 pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str, String> {
     let unlimited = || "-1".to_owned();
-    let retention_ms = topic
-        .retention_hours
-        .map(|hours| (u64::from(hours) * 3_600_000).to_string());
+    let retention_ms = topic.retention.map(|retention| retention.as_millis().to_string());
     BTreeMap::from([
         (
             "cleanup.policy",
@@ -20,12 +18,12 @@ pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str
         (
             "retention.bytes",
             topic
-                .retention_bytes
-                .map_or_else(unlimited, |bytes| bytes.to_string()),
+                .retention_size
+                .map_or_else(unlimited, |size| size.as_u64().to_string()),
         ),
         (
             "max.message.bytes",
-            (topic.max_record_bytes + OVERHEAD).to_string(),
+            (topic.max_record.as_usize() + OVERHEAD).to_string(),
         ),
         (
             "min.insync.replicas",
@@ -73,16 +71,20 @@ pub(super) fn partitions(topic: &Topic, found: i32) -> Partitions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use relay_settings::ByteSize;
+
     use super::*;
 
     fn topic(name: &str, partitions: i32) -> Topic {
         Topic {
             name: name.to_owned(),
             partitions,
-            retention_hours: Some(2),
-            retention_bytes: None,
+            retention: Some(Duration::from_hours(2)),
+            retention_size: None,
             compacted: false,
-            max_record_bytes: 1_000,
+            max_record: ByteSize::b(1_000),
             on_disk: false,
         }
     }

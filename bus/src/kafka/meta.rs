@@ -32,7 +32,7 @@ impl Meta {
         Ok(Self {
             client: client.map_err(|error| error::of(&error, ""))?,
             options: options.clone(),
-            timeout: Duration::from_millis(options.request_timeout_ms),
+            timeout: options.request_timeout,
             clock,
         })
     }

@@ -1,8 +1,10 @@
 //! What can be set about the Kafka clients.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use relay_schemas::Secret;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 /// Defaults for all but the brokers; anything else librdkafka knows goes through `properties`.
@@ -19,19 +21,23 @@ pub struct KafkaOptions {
     /// partitions a broker, or a far one, it is too few.
     pub producer_in_flight: u32,
     /// How long a publish may take before its result counts as unknown.
-    pub publish_timeout_ms: u64,
+    #[serde(with = "humantime_serde")]
+    pub publish_timeout: Duration,
     /// Most bytes on their way to the brokers; publishers wait beyond it.
-    pub queue_kbytes: u32,
+    pub queue_size: ByteSize,
     /// Most bytes read ahead by one consumer.
-    pub fetch_kbytes: u32,
+    pub fetch_size: ByteSize,
     /// Finished offsets are committed this often; a crash repeats at most what was finished in between.
-    pub commit_interval_ms: u32,
+    #[serde(with = "humantime_serde")]
+    pub commit_interval: Duration,
     /// After how long a silent member is thrown out of its group; brokers allow 6 s at least by default.
-    pub session_timeout_ms: u32,
+    #[serde(with = "humantime_serde")]
+    pub session_timeout: Duration,
     /// How long to wait for answers about topics, offsets and groups.
-    pub request_timeout_ms: u64,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
     /// The largest record any topic allows; topics have their own, smaller limits.
-    pub largest_record_bytes: usize,
+    pub largest_record: ByteSize,
 }
 
 impl KafkaOptions {
@@ -41,13 +47,13 @@ impl KafkaOptions {
             brokers: brokers.into(),
             properties: BTreeMap::new(),
             producer_in_flight: 1,
-            publish_timeout_ms: 5_000,
-            queue_kbytes: 64 * 1024,
-            fetch_kbytes: 16 * 1024,
-            commit_interval_ms: 100,
-            session_timeout_ms: 6_000,
-            request_timeout_ms: 5_000,
-            largest_record_bytes: 16 * 1024 * 1024,
+            publish_timeout: Duration::from_secs(5),
+            queue_size: ByteSize::mib(64),
+            fetch_size: ByteSize::mib(16),
+            commit_interval: Duration::from_millis(100),
+            session_timeout: Duration::from_secs(6),
+            request_timeout: Duration::from_secs(5),
+            largest_record: ByteSize::mib(16),
         }
     }
 }

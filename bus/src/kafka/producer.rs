@@ -69,7 +69,7 @@ impl Producer {
             match producer.send_result(record) {
                 Ok(delivery) => return Ok(delivery),
                 Err((KafkaError::MessageProduction(Code::QueueFull), returned)) => {
-                    if self.clock.since(began) > Duration::from_millis(self.options.publish_timeout_ms) {
+                    if self.clock.since(began) > self.options.publish_timeout {
                         return Err(BusError::Unavailable(
                             "the queue to the brokers is full".to_owned(),
                         ));
@@ -90,7 +90,7 @@ impl Producer {
     /// Lets the client hear of partitions that were added to `topic`.
     async fn refresh(&self, producer: &FutureProducer<Quiet>, topic: &str) -> Result<(), BusError> {
         let (producer, topic) = (producer.clone(), topic.to_owned());
-        let timeout = Duration::from_millis(self.options.request_timeout_ms);
+        let timeout = self.options.request_timeout;
         blocking(move || {
             let asked = producer.client().fetch_metadata(Some(&topic), timeout);
             asked.map(drop).map_err(|error| error::of(&error, &topic))
@@ -100,7 +100,7 @@ impl Producer {
 
     fn on_error(&self, producer: &FutureProducer<Quiet>, error: &KafkaError, record: &Outgoing) -> BusError {
         // Seen after 20 s without brokers (librdkafka 2.12): no record is sent any more, each times out, and no error is fatal.
-        // What timed out had the whole of `publish_timeout_ms`, so this makes one producer in that time at most.
+        // What timed out had the whole of `publish_timeout`, so this makes one producer in that time at most.
         let timed_out = error.rdkafka_error_code() == Some(Code::MessageTimedOut);
         if timed_out || producer.client().fatal_error().is_some() {
             self.replace(producer);
@@ -109,7 +109,7 @@ impl Producer {
             return BusError::TooLarge {
                 topic: record.topic.clone(),
                 size: convert::size(record),
-                limit: self.options.largest_record_bytes,
+                limit: self.options.largest_record.as_usize(),
             };
         }
         error::of(error, &record.topic)

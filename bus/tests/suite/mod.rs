@@ -65,7 +65,7 @@ impl Column {
     /// Makes one topic and returns its name.
     pub async fn make(&self, name: &str, partitions: i32) -> String {
         let topic = self.topic(name);
-        let yaml = format!("[{{ name: {topic}, partitions: {partitions}, max_record_bytes: 65536 }}]");
+        let yaml = format!("[{{ name: {topic}, partitions: {partitions}, max_record: 64KiB }}]");
         self.bus.apply(&manifest(&yaml)).await.unwrap();
         topic
     }

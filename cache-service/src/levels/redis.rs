@@ -52,13 +52,13 @@ impl RedisLevel {
         metrics: Metrics,
         health: Health,
     ) -> RedisResult<Self> {
-        let timeout = Duration::from_millis(config.timeout_ms.max(1));
+        let timeout = config.timeout.max(Duration::from_millis(1));
         Ok(Self {
             link: Link::new(config.url.expose(), timeout * CONNECT)?,
             prefix: config.prefix.clone(),
             timeout,
             most_bytes,
-            breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_pause_ms)),
+            breaker: Mutex::new(Breaker::new(config.breaker.failures, config.breaker.pause)),
             metrics,
             health,
         })

@@ -6,7 +6,7 @@ use redis::AsyncCommands;
 use relay_runner::Health;
 use relay_schemas::TimestampMs;
 
-use crate::config::RedisConfig;
+use crate::config::{BreakerConfig, RedisConfig};
 use crate::entry::{Entry, Owner};
 use crate::levels::{Away, Filled, Found, Levels, Lru, RedisLevel};
 use crate::metrics::Metrics;
@@ -22,8 +22,15 @@ fn config(test: &str) -> RedisConfig {
     RedisConfig {
         prefix: format!("relay-test:{}:{test}:", TimestampMs::now().0),
         // The machine may be busy; what is shown here is not speed.
-        timeout_ms: 5_000,
+        timeout: Duration::from_secs(5),
         ..RedisConfig::at(url())
+    }
+}
+
+fn breaker(pause: Duration) -> BreakerConfig {
+    BreakerConfig {
+        pause,
+        ..BreakerConfig::default()
     }
 }
 
@@ -174,8 +181,8 @@ async fn a_dead_redis_is_bypassed_in_bounded_time_and_the_first_level_goes_on() 
     let (silent_url, _listener) = silent().await;
     for url in [silent_url.as_str(), "redis://127.0.0.1:1"] {
         let levels = levels(&RedisConfig {
-            timeout_ms: 50,
-            breaker_pause_ms: 600_000,
+            timeout: Duration::from_millis(50),
+            breaker: breaker(Duration::from_mins(10)),
             ..RedisConfig::at(url)
         });
         let began = Instant::now();
@@ -209,7 +216,7 @@ async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
     let config = RedisConfig {
         url: format!("redis://{address}").into(),
-        breaker_pause_ms: 1,
+        breaker: breaker(Duration::from_millis(1)),
         ..config("back")
     };
     let health = Health::default();

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use relay_schemas::Registry;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 use self::subjects::{Place, Tree};
@@ -22,15 +23,15 @@ use crate::{Control, ControlError, Event, Message, Subscription};
 pub struct InProcessOptions {
     /// Most messages that wait for one listener; the next ones are lost, and the listener is told.
     pub capacity: usize,
-    /// Largest payload, bytes. NATS's own default, so that what works here works there.
-    pub max_payload: usize,
+    /// Largest payload. NATS's own default, so that what works here works there.
+    pub max_payload: ByteSize,
 }
 
 impl Default for InProcessOptions {
     fn default() -> Self {
         Self {
             capacity: 65_536,
-            max_payload: 1024 * 1024,
+            max_payload: ByteSize::mib(1),
         }
     }
 }
@@ -80,7 +81,7 @@ impl InProcessControl {
     }
 
     fn check_size(&self, payload: &Bytes) -> Result<(), ControlError> {
-        let (size, limit) = (payload.len(), self.options.max_payload);
+        let (size, limit) = (payload.len(), self.options.max_payload.as_usize());
         if size > limit {
             return Err(ControlError::TooLarge { size, limit });
         }
@@ -164,7 +165,7 @@ impl Control for InProcessControl {
     }
 
     fn max_payload(&self) -> usize {
-        self.options.max_payload
+        self.options.max_payload.as_usize()
     }
 
     async fn probe(&self) -> Result<(), ControlError> {

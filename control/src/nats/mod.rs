@@ -97,14 +97,14 @@ impl NatsControl {
 }
 
 async fn connect_options(options: &NatsOptions) -> Result<ConnectOptions, ControlError> {
-    let longest = options.reconnect_max_ms;
+    let longest = options.reconnect_max;
     let mut connect = ConnectOptions::new()
         .name(&options.name)
         .retry_on_initial_connect()
         .max_reconnects(None)
         .reconnect_delay_callback(move |attempt| pause(attempt, longest))
-        .ping_interval(Duration::from_millis(options.ping_interval_ms))
-        .connection_timeout(Duration::from_millis(options.connection_timeout_ms))
+        .ping_interval(options.ping_interval)
+        .connection_timeout(options.connection_timeout)
         .client_capacity(options.send_capacity)
         .require_tls(options.tls_required);
     if options.tls_first {
@@ -131,13 +131,13 @@ async fn connect_options(options: &NatsOptions) -> Result<ConnectOptions, Contro
 }
 
 /// No wait before the first try, then 20 ms, doubling.
-fn pause(attempt: usize, longest_ms: u64) -> Duration {
+fn pause(attempt: usize, longest: Duration) -> Duration {
     let doublings = u32::try_from(attempt)
         .unwrap_or(u32::MAX)
         .saturating_sub(2)
         .min(16);
     let pause_ms = if attempt <= 1 { 0 } else { 20 << doublings };
-    Duration::from_millis(pause_ms.min(longest_ms))
+    Duration::from_millis(pause_ms).min(longest)
 }
 
 fn on_event(event: &async_nats::Event, shared: Option<Arc<Shared>>) {
@@ -199,7 +199,7 @@ impl Shared {
     ) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.check_connected()?;
-        let room = Duration::from_millis(self.options.publish_timeout_ms);
+        let room = self.options.publish_timeout;
         let subject = subject.to_owned();
         let sent = match answer_to {
             None => timeout(room, self.client.publish(subject, payload)).await,
@@ -237,7 +237,7 @@ impl Shared {
 
     /// Completes once the server has read everything that we sent before.
     async fn round_trip(&self) -> Result<(), ControlError> {
-        let wait = Duration::from_millis(self.options.probe_timeout_ms);
+        let wait = self.options.probe_timeout;
         match self.ask(NOBODY, Bytes::new(), wait).await {
             Err(ControlError::NoResponder(_)) | Ok(_) => Ok(()),
             Err(ControlError::Timeout { waited_ms, .. }) => Err(ControlError::Unavailable(format!(
@@ -347,7 +347,8 @@ mod tests {
 
     #[test]
     fn tries_to_connect_slow_down_and_never_stop() {
-        let pauses = [1, 2, 3, 4, 8, 9, 1_000_000].map(|attempt| pause(attempt, 1_000).as_millis());
+        let pauses =
+            [1, 2, 3, 4, 8, 9, 1_000_000].map(|attempt| pause(attempt, Duration::from_secs(1)).as_millis());
         assert_eq!(pauses, [0, 20, 40, 80, 1_000, 1_000, 1_000]);
     }
 }

@@ -1,6 +1,7 @@
 //! How NATS is reached.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use relay_schemas::Secret;
 use serde::Deserialize;
@@ -31,16 +32,21 @@ pub struct NatsOptions {
     pub client_key: Option<PathBuf>,
     /// The connection's name in NATS's own monitoring.
     pub name: String,
-    /// How often the connection is tested, milliseconds; it counts as dead after two tests without an answer.
-    pub ping_interval_ms: u64,
-    /// The longest one try to connect may take, milliseconds.
-    pub connection_timeout_ms: u64,
-    /// The longest pause between two tries, milliseconds. Tries go on for ever.
-    pub reconnect_max_ms: u64,
-    /// The longest a publish waits for room in the client, milliseconds.
-    pub publish_timeout_ms: u64,
-    /// The longest a probe, or the confirmation of a subscription, takes, milliseconds.
-    pub probe_timeout_ms: u64,
+    /// How often the connection is tested; it counts as dead after two tests without an answer.
+    #[serde(with = "humantime_serde")]
+    pub ping_interval: Duration,
+    /// The longest one try to connect may take.
+    #[serde(with = "humantime_serde")]
+    pub connection_timeout: Duration,
+    /// The longest pause between two tries. Tries go on for ever.
+    #[serde(with = "humantime_serde")]
+    pub reconnect_max: Duration,
+    /// The longest a publish waits for room in the client.
+    #[serde(with = "humantime_serde")]
+    pub publish_timeout: Duration,
+    /// The longest a probe, or the confirmation of a subscription, takes.
+    #[serde(with = "humantime_serde")]
+    pub probe_timeout: Duration,
     /// Most messages that wait for one listener; the next ones are lost, and the listener is told.
     pub capacity: usize,
     /// Most messages that wait in the client to be sent.
@@ -61,11 +67,11 @@ impl Default for NatsOptions {
             client_certificate: None,
             client_key: None,
             name: "relay".to_owned(),
-            ping_interval_ms: 2_000,
-            connection_timeout_ms: 2_000,
-            reconnect_max_ms: 1_000,
-            publish_timeout_ms: 500,
-            probe_timeout_ms: 1_000,
+            ping_interval: Duration::from_secs(2),
+            connection_timeout: Duration::from_secs(2),
+            reconnect_max: Duration::from_secs(1),
+            publish_timeout: Duration::from_millis(500),
+            probe_timeout: Duration::from_secs(1),
             capacity: 65_536,
             send_capacity: 8_192,
         }

@@ -38,8 +38,7 @@ impl Bench {
             let partitions = if name == IN { 2 } else { 1 };
             format!("  - {{ name: {name}, partitions: {partitions} }}")
         });
-        let outcomes =
-            format!("  - {{ name: {OUTCOMES}, partitions: 1, max_record_bytes: {OUTCOME_LIMIT} }}");
+        let outcomes = format!("  - {{ name: {OUTCOMES}, partitions: 1, max_record: {OUTCOME_LIMIT}B }}");
         let yaml = format!("pools: [default]\ntopics:\n{}\n{outcomes}\n", topics.join("\n"));
         let manifest = Manifest::parse(&yaml).unwrap();
         let log = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
