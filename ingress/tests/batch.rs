@@ -31,16 +31,17 @@ impl Batch {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let one = |name: &str| format!("  - {{ name: {name}, partitions: 1 }}\n");
+        let results = format!("  - {{ name: {BATCH_RESULTS}, partitions: 1, max_record_bytes: 4096 }}\n");
         let topics: String = [
             REQUESTS,
             BATCH_REQUESTS,
-            BATCH_RESULTS,
             OUTCOMES,
             relay_bus::topics::DEAD_LETTERS,
         ]
         .map(one)
         .concat();
-        let manifest = Manifest::parse(&format!("pools: [default]\ntopics:\n{topics}")).unwrap();
+        let manifest = format!("pools: [default]\ntopics:\n{topics}{results}");
+        let manifest = Manifest::parse(&manifest).unwrap();
         let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
         let runtime = runtime(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
@@ -279,6 +280,17 @@ async fn a_second_outcome_gives_no_second_result_after_a_restart_either() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_for_its_topic_is_told_to_its_sender() {
+    let batch = Batch::new().await;
+    let request = batch.request("7").await;
+    batch.outcome(&completed(&request, &"\"".repeat(4_000))).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    let result: BatchResult = read(&next(&mut results).await);
+    assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 500));
+    assert!(result.body.contains("answer_unavailable"), "{}", result.body);
 }
 
 #[tokio::test]

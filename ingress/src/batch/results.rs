@@ -1,11 +1,11 @@
-//! Results out: of every batch request the first outcome becomes one record for whoever sent the batch.
+//! Results out: of every batch request the first outcome becomes one record for the sender of the batch.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prometheus::IntCounter;
 use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
-use relay_lifecycle::is_success;
+use relay_lifecycle::{Broken, is_success};
 use relay_runner::{Stage, StageError, Standing, Step, Winners};
 use relay_schemas::{BatchResult, Outcome, Registry, encode};
 
@@ -40,10 +40,28 @@ impl Stage for Results {
             self.superseded.inc();
             return Ok(Step::nothing());
         }
-        let key = result.batch_id.clone();
-        let headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
-        let record = Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(&result));
-        Ok(Step::publish_then(record, ()))
+        Ok(Step::publish_then(outgoing(&outcome, &result), ()))
+    }
+
+    /// A result that the log does not take, because JSON made it too large, leaves its sender without the answer but not
+    /// without a result. An outcome that cannot be read is none: another one may follow.
+    fn last_words(&self, record: &Record, _reason: &str) -> Vec<Outgoing> {
+        let Ok(outcome) = decode::<Outcome>(&self.schemas, record) else {
+            return Vec::new();
+        };
+        let result = result(&outcome, &record.headers).map(|result| {
+            let (status_code, body) = failed(&End::Broken(Broken::Unavailable));
+            BatchResult {
+                status_code,
+                body,
+                ..result
+            }
+        });
+        let result = result.as_ref();
+        result
+            .map(|result| outgoing(&outcome, result))
+            .into_iter()
+            .collect()
     }
 
     async fn on_partitions(&self, owned: &[Partition]) {
@@ -78,15 +96,27 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
     })
 }
 
+fn outgoing(outcome: &Outcome, result: &BatchResult) -> Outgoing {
+    let headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
+    Outgoing::keyed(
+        topics::BATCH_RESULTS,
+        result.batch_id.clone(),
+        headers,
+        encode(result),
+    )
+}
+
 /// What the same request would have got over HTTP.
 fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
     match End::recorded(outcome) {
         End::Finished { end, content } if is_success(end.status) => {
             (200, completion::completion(facts, &end, content.choices()))
         }
-        end => {
-            let refusal = failure::of(&end, false);
-            (u32::from(refusal.status), refusal.body())
-        }
+        end => failed(&end),
     }
+}
+
+fn failed(end: &End) -> (u32, String) {
+    let refusal = failure::of(end, false);
+    (u32::from(refusal.status), refusal.body())
 }
