@@ -108,12 +108,13 @@ fn line(record: &Record, registry: &Registry, content: bool) -> serde_json::Valu
 }
 
 fn without_content(body: &mut serde_json::Value) {
-    const CONTENT: [&str; 11] = [
+    const CONTENT: [&str; 12] = [
         "body",
+        "stop",
         "text",
         "reasoning",
         "refusal",
-        "arguments",
+        "tool_calls",
         "logprobs",
         "refusal_logprobs",
         "extra",
@@ -133,5 +134,80 @@ fn without_content(body: &mut serde_json::Value) {
         }
         serde_json::Value::Array(items) => items.iter_mut().for_each(without_content),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_bus::{Outgoing, Position, topics::OUTCOMES};
+    use relay_schemas::{Choice, Embedding, FinishReason, Message, TimestampMs, ToolCall, encode, samples};
+
+    use super::*;
+
+    const CONTENT: &str = "a tenant's words";
+
+    /// An outcome that says [`CONTENT`] wherever a tenant's or a model's words may stand.
+    fn talkative() -> Outcome {
+        let said = || Some(CONTENT.to_owned());
+        let mut outcome = samples::outcome();
+        if let Some(request) = &mut outcome.request {
+            request.body = CONTENT.to_owned();
+        }
+        if let Some(planning) = &mut outcome.planning {
+            planning.plan.decoding.stop = vec![CONTENT.to_owned()];
+        }
+        let call = ToolCall {
+            id: CONTENT.to_owned(),
+            kind: "function".to_owned(),
+            name: CONTENT.to_owned(),
+            arguments: CONTENT.to_owned(),
+            extra: said(),
+        };
+        let message = Message {
+            text: said(),
+            reasoning: said(),
+            refusal: said(),
+            tool_calls: vec![call],
+            logprobs: vec![CONTENT.to_owned()],
+            refusal_logprobs: vec![CONTENT.to_owned()],
+            extra: said(),
+        };
+        if let Some(answer) = &mut outcome.answer {
+            answer.extra = said();
+            answer.embeddings = vec![Embedding {
+                index: 0,
+                values: vec![0.123_456],
+            }];
+            answer.choices = vec![Choice {
+                index: 0,
+                message,
+                finish_reason: Some(FinishReason::Stop),
+                extra: said(),
+            }];
+        }
+        outcome
+    }
+
+    #[test]
+    fn content_is_left_out_unless_it_is_asked_for() {
+        let outgoing = Outgoing::keyed(OUTCOMES, "key", Default::default(), encode(&talkative()));
+        let record = Record {
+            position: Position {
+                partition: Partition::new(OUTCOMES, 0),
+                offset: 7,
+            },
+            timestamp: TimestampMs(1),
+            key: outgoing.key,
+            headers: outgoing.headers,
+            value: outgoing.value,
+        };
+        let shown = |content| line(&record, &Registry::default(), content).to_string();
+        assert!(!shown(false).contains(CONTENT), "{}", shown(false));
+        assert!(
+            !shown(false).contains("0.12345"),
+            "vectors can be turned back into text"
+        );
+        assert!(shown(false).contains("request-1") && shown(false).contains("completed"));
+        assert_eq!(shown(true).matches(CONTENT).count(), 14);
     }
 }
