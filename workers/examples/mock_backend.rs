@@ -3,7 +3,7 @@
 //! It answers every chat with the words of the last message, over and over, so that an answer follows from its prompt alone.
 //! Written on bare TCP: what is measured is Relay, so the mock must cost next to nothing.
 
-#[path = "../tests/support/mock.rs"]
+#[path = "../src/testing/mock.rs"]
 mod mock;
 
 use std::time::Duration;

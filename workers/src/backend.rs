@@ -1,5 +1,7 @@
 //! What runs a model: a session here, or an endpoint elsewhere.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use relay_schemas::{FinishReason, TokenCount, Usage, Work};
 
@@ -48,8 +50,10 @@ impl Finished {
 pub struct Failure {
     /// For machines.
     pub code: Code,
-    /// For people; never holds a prompt, an answer, or a key.
+    /// For the client's people; never holds a key or an address.
     pub message: String,
+    /// How long the endpoint wants to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 /// Why a run failed.
@@ -94,6 +98,7 @@ impl Failure {
         Self {
             code,
             message: message.into(),
+            retry_after: None,
         }
     }
 }

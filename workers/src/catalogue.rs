@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use prometheus::IntCounterVec;
+use relay_clock::Clock;
 use relay_runner::Health;
 use tokio::sync::watch;
 
@@ -43,12 +45,16 @@ pub struct Ready {
 }
 
 /// What loading needs to know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loading {
     /// ONNX Runtime's library, as configured.
     pub library: PathBuf,
     /// Where models run that do not say it themselves.
     pub device: Device,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Counts chunks of endpoints that were not understood.
+    pub chunks_not_understood: IntCounterVec,
 }
 
 impl Catalogue {
@@ -65,7 +71,13 @@ impl Catalogue {
             let price = model.price;
             match model.backend {
                 BackendSpec::Remote(spec) => {
-                    let remote = RemoteModel::new(spec).map(|remote| Arc::new(remote) as Arc<dyn Backend>);
+                    let Loading {
+                        clock,
+                        chunks_not_understood,
+                        ..
+                    } = &loading;
+                    let remote = RemoteModel::new(spec, clock.clone(), chunks_not_understood.clone());
+                    let remote = remote.map(|remote| Arc::new(remote) as Arc<dyn Backend>);
                     sender.send_replace(board.settle(&name, remote));
                 }
                 BackendSpec::Onnx(spec) => to_load.push((name.clone(), spec, sender)),

@@ -7,7 +7,9 @@ use relay_control::{Control, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{Delta, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode};
+use relay_schemas::{
+    Delta, Embedding, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode,
+};
 
 use crate::replay::ReplayBuffer;
 
@@ -171,6 +173,20 @@ impl Emitter {
             stream.pieces(taken, self.tokens).await;
         }
         room
+    }
+
+    /// Takes vectors, which are only ever shown as a whole.
+    pub fn embeddings(&mut self, vectors: &[Embedding]) -> Room {
+        self.count(0);
+        let bytes = |vector: &Embedding| vector.values.len() * size_of::<f32>();
+        self.bytes += vectors.iter().map(bytes).sum::<usize>();
+        if self.bytes > self.most_bytes {
+            return Room::Full;
+        }
+        for vector in vectors {
+            self.transcript.apply_embedding(vector);
+        }
+        Room::Left
     }
 
     fn count(&mut self, tokens: u32) {

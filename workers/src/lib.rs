@@ -24,8 +24,8 @@ mod replay;
 mod run;
 mod stage;
 mod status;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod worker;
 
 use std::sync::Arc;
@@ -119,14 +119,17 @@ fn worker(
     let models = Models::load(&config.models)?;
     config.short_slots = models.slots.short.unwrap_or(config.short_slots);
     config.long_slots = models.slots.long.unwrap_or(config.long_slots);
+    let metrics = Metrics::register(&runtime.metrics)?;
     let loading = Loading {
         library: config.onnxruntime.clone(),
         device: config.device,
+        clock: runtime.clock.clone(),
+        chunks_not_understood: metrics.chunks_not_understood.clone(),
     };
     let runner = Runner {
         catalogue: Catalogue::start(models, loading, &runtime.health),
         pool: config.pool.clone(),
-        metrics: Metrics::register(&runtime.metrics)?,
+        metrics,
     };
     Ok(assemble(config, runtime, identity, control, runner))
 }

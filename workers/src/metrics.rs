@@ -24,6 +24,8 @@ pub struct Metrics {
     pub completion_tokens: IntCounter,
     /// Runs that went on to another candidate.
     pub fallbacks: IntCounter,
+    /// Chunks of endpoints that were not understood, by what came of it.
+    pub chunks_not_understood: IntCounterVec,
 }
 
 impl Metrics {
@@ -75,6 +77,12 @@ impl Metrics {
             fallbacks: counter!(
                 "relay_workers_fallbacks_total",
                 "Runs that went on to another candidate.",
+                registry
+            )?,
+            chunks_not_understood: counters!(
+                "relay_workers_chunks_not_understood_total",
+                "Chunks of endpoints that were not understood, by what came of it: skipped, or the run failed.",
+                &["effect"],
                 registry
             )?,
         })

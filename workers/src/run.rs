@@ -144,11 +144,16 @@ impl Runner {
 fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
     let mut ending = match &ended {
         Ended::Finished(_) => Ending::of(OutcomeStatus::Completed),
-        Ended::Failed(failure) => Ending::because(
-            OutcomeStatus::Failed,
-            failure.code.name(),
-            failure.message.clone(),
-        ),
+        Ended::Failed(failure) => Ending {
+            retry_after_ms: failure
+                .retry_after
+                .map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
+            ..Ending::because(
+                OutcomeStatus::Failed,
+                failure.code.name(),
+                failure.message.clone(),
+            )
+        },
         Ended::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
         Ended::Expired => Ending::because(
             OutcomeStatus::Expired,

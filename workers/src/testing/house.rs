@@ -1,8 +1,4 @@
-//! A worker on the embedded bus, the control seam in this process, and a mock endpoint; and a scheduler's side of it.
-
-#[path = "../../src/testing/fixture.rs"]
-mod fixture;
-pub mod mock;
+//! A worker on the embedded log and a control seam in this process, and a scheduler's side of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +10,10 @@ use relay_runner::{Identity, Runtime};
 use relay_schemas::{
     Cancel, Frame, Lane, Outcome, Service, TimestampMs, TokenCount, Work, WorkerStatus, encode,
 };
-use relay_workers::{Config, Deps};
 use tokio::task::JoinHandle;
+
+use super::work::work;
+use crate::{Config, Deps, Error};
 
 const MANIFEST: &str = "pools: [default]
 topics:
@@ -31,10 +29,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running worker, called `w`.
 pub struct House {
+    /// What the worker got.
     pub runtime: Runtime,
+    /// The seam between the two sides.
     pub control: Arc<dyn Control>,
+    /// The worker's.
     pub epoch: i64,
-    pub worker: JoinHandle<Result<(), relay_workers::Error>>,
+    /// The service.
+    pub worker: JoinHandle<Result<(), Error>>,
     statuses: Listener<WorkerStatus>,
     outcomes: Box<dyn Reader>,
     _folder: tempfile::TempDir,
@@ -70,7 +72,7 @@ impl House {
             identity,
             control: control.clone(),
         };
-        let worker = tokio::spawn(relay_workers::run(config, deps));
+        let worker = tokio::spawn(crate::run(config, deps));
         let mut house = Self {
             runtime,
             control,
@@ -104,7 +106,7 @@ impl House {
     pub fn work(&self, id: &str, model: &str, content: &str) -> Work {
         let messages =
             serde_json::json!({"messages": [{"content": content, "role": "user"}], "model": model});
-        let mut work = fixture::work(model, &messages.to_string());
+        let mut work = work(model, &messages.to_string());
         work.request.request_id = id.into();
         work.planning.plan.decoding.max_tokens = TokenCount(1_000);
         work.lease.worker_epoch = self.epoch;

@@ -1,0 +1,248 @@
+//! What is known of an answer while it comes in. Pure.
+
+use std::collections::BTreeMap;
+
+use relay_api::raw::{Object, value};
+use relay_schemas::{Delta, Embedding, Usage};
+
+use super::choice::{End, Said, number, present, rest, string, text_of};
+use crate::backend::{Finished, usage};
+
+/// Top-level members that are understood, and `obfuscation`, which is padding.
+const KNOWN: [&str; 10] = [
+    "id",
+    "object",
+    "created",
+    "choices",
+    "data",
+    "usage",
+    "model",
+    "error",
+    "timings",
+    "obfuscation",
+];
+
+/// Bytes of a token, about.
+const BYTES_A_TOKEN: usize = 4;
+
+/// An answer, as far as it has come.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// What came since it was last taken.
+    pub deltas: Vec<Delta>,
+    /// Vectors that came since they were last taken.
+    pub vectors: Vec<Embedding>,
+    /// Tokens that came since then; a piece is one, as far as anybody can tell from here.
+    pub tokens: u32,
+    choices: BTreeMap<u32, Choice>,
+    has_vectors: bool,
+    /// A choice was given up by the endpoint.
+    failed: bool,
+    usage: Option<Usage>,
+    usage_details: Option<String>,
+    extra: Object<'static>,
+    model: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    /// Something of it has come.
+    begun: bool,
+    ended: bool,
+    /// The ids of its tool calls, by the index under which they go on.
+    calls: BTreeMap<u32, Option<String>>,
+    /// The index of the call that a piece without an id continues, by the endpoint's index.
+    current: BTreeMap<u32, u32>,
+}
+
+impl Answer {
+    /// Takes the top level of a chunk, or of a whole body: all but its choices.
+    pub fn take_top(&mut self, top: &Object<'_>) {
+        if let Some(counted) = present(top, "usage").and_then(|raw| Object::parse(raw).ok()) {
+            self.take_usage(&counted);
+        }
+        if self.model.is_none() {
+            let model = present(top, "model").and_then(string);
+            self.model = model.map(|model| model.chars().take(200).collect());
+        }
+        for (name, raw) in rest(top, &KNOWN).iter() {
+            if let Ok(raw) = value(raw.to_owned()) {
+                self.extra.set(name.to_owned(), raw);
+            }
+        }
+    }
+
+    fn take_usage(&mut self, counted: &Object<'_>) {
+        const PROMPT: [&str; 2] = ["prompt_tokens", "input_tokens"];
+        const COMPLETION: [&str; 2] = ["completion_tokens", "output_tokens"];
+        let count = |names: [&str; 2]| names.iter().find_map(|name| number(present(counted, name)?));
+        let (prompt, completion) = (count(PROMPT), count(COMPLETION));
+        // Some count nothing in every chunk but the last.
+        let nothing = prompt.unwrap_or(0) == 0 && completion.unwrap_or(0) == 0;
+        let (Some(prompt), false) = (prompt, nothing) else {
+            return;
+        };
+        self.usage = Some(usage(prompt, completion.unwrap_or(0)));
+        let known = [PROMPT[0], PROMPT[1], COMPLETION[0], COMPLETION[1], "total_tokens"];
+        self.usage_details = text_of(&rest(counted, &known));
+    }
+
+    /// Takes vectors.
+    pub fn take_vectors(&mut self, vectors: Vec<Embedding>) {
+        self.has_vectors = true;
+        self.vectors.extend(vectors);
+    }
+
+    /// Text that came as a whole is more than one token, and where the endpoint did not count, that is estimated.
+    pub fn estimate(&mut self) {
+        let text = |delta: &Delta| delta.text.len() + delta.reasoning.len() + delta.refusal.len();
+        let calls = |delta: &Delta| {
+            delta
+                .tool_calls
+                .iter()
+                .map(|call| call.arguments.len())
+                .sum::<usize>()
+        };
+        let bytes: usize = self.deltas.iter().map(|delta| text(delta) + calls(delta)).sum();
+        self.tokens = self
+            .tokens
+            .max(u32::try_from(bytes / BYTES_A_TOKEN).unwrap_or(u32::MAX));
+    }
+
+    /// Takes what a choice says.
+    pub fn take_choice(&mut self, said: Said) {
+        let Said { mut delta, end } = said;
+        let choice = self.choices.entry(delta.index).or_default();
+        for call in &mut delta.tool_calls {
+            call.index = choice.call(call.index, call.id.as_deref());
+        }
+        let speaks = !(delta.text.is_empty()
+            && delta.reasoning.is_empty()
+            && delta.refusal.is_empty()
+            && delta.tool_calls.is_empty());
+        if speaks {
+            choice.begun = true;
+            self.tokens += 1;
+        }
+        match end {
+            Some(End::Because(reason)) => {
+                choice.ended = true;
+                delta.finish_reason = Some(reason);
+            }
+            Some(End::Failed) => self.failed = true,
+            None => {}
+        }
+        if !delta.is_empty() {
+            self.deltas.push(delta);
+        }
+    }
+
+    /// Whether anything of that choice's content has come.
+    pub fn has_begun(&self, index: u32) -> bool {
+        self.choices.get(&index).is_some_and(|choice| choice.begun)
+    }
+
+    /// Whether the endpoint gave a choice up.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether every choice that began has said its end.
+    pub fn is_complete(&self) -> bool {
+        self.has_vectors || !self.choices.is_empty() && self.choices.values().all(|choice| choice.ended)
+    }
+
+    /// Whether it is complete, and nothing of the `choices` that were asked for is to come.
+    pub fn has_all(&self, choices: u32) -> bool {
+        self.is_complete() && (self.has_vectors || self.choices.len() >= choices as usize)
+    }
+
+    /// The end of the run; choices have said theirs.
+    pub fn finished(self) -> Finished {
+        Finished {
+            finish_reason: None,
+            usage: self.usage,
+            usage_details: self.usage_details,
+            extra: text_of(&self.extra),
+            model_version: self.model,
+        }
+    }
+}
+
+impl Choice {
+    /// The index under which a piece of a call goes on. Some endpoints say the same index, or none, for several calls: a new
+    /// id under a known index is a new call.
+    fn call(&mut self, index: u32, id: Option<&str>) -> u32 {
+        let id = id.filter(|id| !id.is_empty());
+        if let Some(current) = self.current.get(&index).copied() {
+            let known = self.calls.get(&current).and_then(Option::as_deref);
+            if id.is_none() || known.is_none() || known == id {
+                if let (None, Some(id)) = (known, id) {
+                    self.calls.insert(current, Some(id.to_owned()));
+                }
+                return current;
+            }
+        }
+        let free = self
+            .calls
+            .keys()
+            .next_back()
+            .map_or(0, |most| most.saturating_add(1));
+        let next = if self.calls.contains_key(&index) {
+            free
+        } else {
+            index
+        };
+        self.calls.insert(next, id.map(str::to_owned));
+        self.current.insert(index, next);
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_under_one_index_are_told_apart_by_their_ids() {
+        let mut choice = Choice::default();
+        let pieces = [
+            (0, Some("a"), 0),
+            (0, None, 0),
+            (0, Some(""), 0),
+            (0, Some("b"), 1),
+            (0, None, 1),
+            (3, Some("c"), 3),
+            (0, Some("d"), 4),
+            (3, None, 3),
+        ];
+        for (index, id, expected) in pieces {
+            assert_eq!(choice.call(index, id), expected, "{index} {id:?}");
+        }
+    }
+
+    #[test]
+    fn usage_counts_where_it_says_counts() {
+        let cases = [
+            (r#"{"usage":null}"#, None),
+            (r#"{"usage":{}}"#, None),
+            (r#"{"usage":"none"}"#, None),
+            (r#"{"usage":{"prompt_tokens":0,"completion_tokens":0}}"#, None),
+            (
+                r#"{"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+                Some(usage(3, 2)),
+            ),
+            (
+                r#"{"usage":{"input_tokens":3.0,"output_tokens":null}}"#,
+                Some(usage(3, 0)),
+            ),
+        ];
+        for (text, expected) in cases {
+            let mut answer = Answer::default();
+            if let Ok(top) = Object::parse(text) {
+                answer.take_top(&top);
+            }
+            assert_eq!(answer.usage, expected, "{text}");
+        }
+    }
+}

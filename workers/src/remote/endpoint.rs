@@ -1,0 +1,181 @@
+//! The way to an endpoint: its address, its key, its connections. Redirects are not followed: the configuration says where the
+//! server connects, and nothing else does.
+
+use bytes::Bytes;
+use relay_clock::Clock;
+use relay_schemas::Operation;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::time::timeout;
+
+use super::error::{Failed, Hidden, UpstreamError, unreachable};
+use super::request::path;
+use super::retry_after::retry_after;
+use crate::models::RemoteSpec;
+
+/// Bytes of an error body that are read, to find what the error says.
+const ERROR_BODY_BYTES: usize = 16 * 1_024;
+
+/// An endpoint, with its connections.
+pub struct Endpoint {
+    base: Url,
+    client: Client,
+    hidden: Hidden,
+    clock: Clock,
+}
+
+impl Endpoint {
+    /// Prepares the connections; opens none.
+    ///
+    /// # Errors
+    /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can.
+    pub fn new(spec: &RemoteSpec, clock: Clock) -> Result<Self, String> {
+        // reqwest wants a provider for the process; the first one to come has set the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = Url::parse(spec.base_url.expose()).map_err(|error| format!("base_url: {error}"))?;
+        if base.cannot_be_a_base() {
+            return Err("base_url: is not an http or https address".to_owned());
+        }
+        let key = key(spec)?;
+        let mut client = Client::builder()
+            .default_headers(headers(key.as_deref(), spec)?)
+            .connect_timeout(spec.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(spec.max_concurrent)
+            .tcp_nodelay(true);
+        if base.scheme() == "http" {
+            // No certificates to load where none will be looked at.
+            client = client.tls_certs_only([]);
+        }
+        Ok(Self {
+            hidden: hidden(key, spec, &base),
+            client: client.build().map_err(|error| error.without_url().to_string())?,
+            base,
+            clock,
+        })
+    }
+
+    /// Sends a request, and gives the answer's beginning.
+    pub async fn send(
+        &self,
+        operation: Operation,
+        body: Bytes,
+        spec: &RemoteSpec,
+    ) -> Result<Response, Failed> {
+        let url = url(&self.base, path(operation));
+        let sent = self.client.post(url).body(body).send();
+        let response = match timeout(spec.first_byte_timeout, sent).await {
+            Err(_) => return Err(Failed::silent("answered", spec.first_byte_timeout)),
+            Ok(Err(error)) => return Err(unreachable(&error)),
+            Ok(Ok(response)) => response,
+        };
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = timeout(spec.idle_timeout, beginning(response))
+            .await
+            .unwrap_or_default();
+        let mut failed = UpstreamError::parse(&body).meaning(Some(status), &self.hidden);
+        if matches!(status, 429 | 503 | 529) {
+            failed.failure.retry_after = retry_after(&headers, self.clock.now());
+        }
+        Err(failed)
+    }
+
+    /// What an error that came inside an answer means.
+    pub fn meaning(&self, error: &UpstreamError) -> Failed {
+        error.meaning(None, &self.hidden)
+    }
+}
+
+/// Where `path` is served under `base`; a query of `base` stays behind it.
+fn url(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/'));
+    }
+    url
+}
+
+fn key(spec: &RemoteSpec) -> Result<Option<String>, String> {
+    let Some(variable) = &spec.api_key_env else {
+        return Ok(None);
+    };
+    let key =
+        std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))?;
+    Ok(Some(key.trim().to_owned()))
+}
+
+fn headers(key: Option<&str>, spec: &RemoteSpec) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static("text/event-stream, application/json"),
+    );
+    if let Some(key) = key {
+        let variable = spec.api_key_env.as_deref().unwrap_or_default();
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
+            .map_err(|_| format!("the environment variable {variable} holds what no header can"))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn hidden(key: Option<String>, spec: &RemoteSpec, base: &Url) -> Hidden {
+    let host = base.host_str().map(str::to_owned);
+    let with_port = host
+        .as_ref()
+        .zip(base.port())
+        .map(|(host, port)| format!("{host}:{port}"));
+    let parts = [
+        key,
+        host,
+        with_port,
+        base.password().map(str::to_owned),
+        base.query().map(str::to_owned),
+    ];
+    let whole = [
+        spec.base_url.expose().to_owned(),
+        base.to_string(),
+        base.username().to_owned(),
+    ];
+    Hidden::new(parts.into_iter().flatten().chain(whole))
+}
+
+/// The first bytes of a body; what fails is left out.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_BYTES - body.len())]);
+        if body.len() == ERROR_BODY_BYTES {
+            break;
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_of_the_base_url_stays_behind_the_path() {
+        let cases = [
+            ("http://h/v1", "http://h/v1/chat/completions"),
+            ("http://h/v1/", "http://h/v1/chat/completions"),
+            ("http://h", "http://h/chat/completions"),
+            (
+                "https://h/deployments/x?api-version=2024-10-21&b=c%20d",
+                "https://h/deployments/x/chat/completions?api-version=2024-10-21&b=c%20d",
+            ),
+            ("https://h/v1/?k=/", "https://h/v1/chat/completions?k=/"),
+        ];
+        for (base, expected) in cases {
+            let base = Url::parse(base).expect("an address");
+            assert_eq!(url(&base, "chat/completions").as_str(), expected);
+        }
+    }
+}

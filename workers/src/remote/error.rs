@@ -1,0 +1,363 @@
+//! What an endpoint's errors say, and what that means for the client, who knows nothing of this endpoint. Pure.
+
+use std::time::Duration;
+
+use relay_api::raw::Object;
+use serde_json::value::RawValue;
+
+use super::choice::{number, present, string};
+use crate::backend::{Code, Failure};
+
+/// Characters of an endpoint's message that a client is told.
+const MESSAGE_CHARS: usize = 500;
+
+/// A try that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What the client is told, if it stays so.
+    pub failure: Failure,
+    /// Whether the same request may succeed in a moment.
+    pub passing: bool,
+}
+
+impl Failed {
+    /// The same request would fail again.
+    pub fn for_good(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            failure: Failure::new(code, message),
+            passing: false,
+        }
+    }
+
+    /// The same request may succeed in a moment.
+    pub fn for_now(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            failure: Failure::new(code, message),
+            passing: true,
+        }
+    }
+
+    /// Nothing has come for `waited`.
+    pub fn silent(what: &str, waited: Duration) -> Self {
+        let message = format!("the endpoint has not {what} for {} ms", waited.as_millis());
+        Self::for_now(Code::BackendUnavailable, message)
+    }
+
+    /// The connection ended before the answer did.
+    pub fn broken_off() -> Self {
+        Self::for_now(Code::BackendError, "the connection to the endpoint broke off")
+    }
+}
+
+/// An error of reqwest's names the URL, which may hold credentials: only its kind is passed on.
+pub fn unreachable(error: &reqwest::Error) -> Failed {
+    if error.is_connect() {
+        Failed::for_now(Code::BackendUnavailable, "the endpoint cannot be reached")
+    } else {
+        Failed::broken_off()
+    }
+}
+
+/// What nobody but us may read: the key, the address, and what stands in it.
+#[derive(Clone, Default)]
+pub struct Hidden(Vec<String>);
+
+impl Hidden {
+    /// These texts; short ones are no secrets, and would black out words.
+    pub fn new(texts: impl IntoIterator<Item = String>) -> Self {
+        let mut texts: Vec<String> = texts.into_iter().filter(|text| text.len() > 3).collect();
+        // The longest first: one may be a part of another.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        Self(texts)
+    }
+
+    fn blacken(&self, text: &str) -> String {
+        let blacken = |text: String, secret: &String| text.replace(secret.as_str(), "[…]");
+        self.0.iter().fold(text.to_owned(), blacken)
+    }
+}
+
+/// What an endpoint's error says.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct UpstreamError {
+    code: Option<String>,
+    kind: Option<String>,
+    param: Option<String>,
+    message: Option<String>,
+    /// The status that it names, where it came without one.
+    status: Option<u16>,
+}
+
+impl UpstreamError {
+    /// Out of the body of a refusal: `{"error": …}`, the error itself, or a list of one; empty where it is none of them.
+    pub fn parse(body: &[u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(body) else {
+            return Self::default();
+        };
+        let list: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+        let text = list.first().map_or(text, |first| first.get());
+        match Object::parse(text) {
+            Ok(object) => present(&object, "error").map_or_else(|| Self::of(&object), Self::read),
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// Out of what stands under `error`: an object, or a text.
+    pub fn read(raw: &str) -> Self {
+        match Object::parse(raw) {
+            Ok(object) => Self::of(&object),
+            Err(_) => Self {
+                message: string(raw),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Out of the error itself.
+    pub fn of(object: &Object<'_>) -> Self {
+        let text = |name: &str| present(object, name).and_then(string);
+        let status = ["code", "status", "status_code"]
+            .into_iter()
+            .find_map(|name| number(present(object, name)?));
+        Self {
+            code: text("code").or_else(|| text("status")),
+            kind: text("type"),
+            param: text("param"),
+            message: text("message").or_else(|| text("detail")),
+            status: status
+                .and_then(|status| u16::try_from(status).ok())
+                .filter(|status| (400..600).contains(status)),
+        }
+    }
+
+    /// What it means, with the status with which it came, if it came with one.
+    pub fn meaning(&self, status: Option<u16>, hidden: &Hidden) -> Failed {
+        let words = self.words();
+        if self.is_context_length() {
+            let told = "prompt and answer do not fit into the endpoint's model";
+            return Failed::for_good(Code::ContextLengthExceeded, self.told(told.to_owned(), hidden));
+        }
+        let named = status.or(self.status).or_else(|| self.status_by_name());
+        let message = match status {
+            Some(status) => format!("the endpoint answered with status {status}{words}"),
+            None => format!("the endpoint failed while it answered{words}"),
+        };
+        match named {
+            // No money and no quota come back in a moment.
+            Some(402 | 429) if self.says(&["insufficient_quota", "billing", "payment"]) => {
+                Failed::for_good(Code::BackendUnavailable, message)
+            }
+            Some(408 | 429 | 503 | 529) => Failed::for_now(Code::BackendUnavailable, message),
+            // The key, the path, the model's name and the bill are ours, not the client's.
+            Some(401..=405) => Failed::for_good(Code::BackendError, message),
+            Some(400..=499) => Failed::for_good(Code::InvalidRequest, self.told(message, hidden)),
+            Some(500..=599) | None => Failed::for_now(Code::BackendError, message),
+            Some(_) => Failed::for_good(Code::BackendError, message),
+        }
+    }
+
+    /// `message`, and what the endpoint says: it is about the client's own request.
+    fn told(&self, message: String, hidden: &Hidden) -> String {
+        let Some(said) = &self.message else {
+            return message;
+        };
+        let said = hidden.blacken(said);
+        let shown = |c: char| if c.is_control() { ' ' } else { c };
+        let mut told: String = said.chars().map(shown).take(MESSAGE_CHARS).collect();
+        if said.chars().nth(MESSAGE_CHARS).is_some() {
+            told.push('…');
+        }
+        format!("{message}: {told}")
+    }
+
+    /// The status that its words stand for.
+    fn status_by_name(&self) -> Option<u16> {
+        const NAMES: [(u16, &[&str]); 8] = [
+            (
+                429,
+                &[
+                    "rate_limit",
+                    "too_many_requests",
+                    "resource_exhausted",
+                    "insufficient_quota",
+                ],
+            ),
+            (401, &["authentication", "invalid_api_key", "unauthorized"]),
+            (403, &["permission", "forbidden"]),
+            (404, &["not_found"]),
+            (408, &["timeout"]),
+            (503, &["overloaded", "unavailable", "capacity"]),
+            (500, &["server_error", "internal", "api_error"]),
+            (
+                400,
+                &[
+                    "invalid_request",
+                    "bad_request",
+                    "badrequest",
+                    "invalid_argument",
+                    "unsupported",
+                    "content_policy",
+                    "content_filter",
+                ],
+            ),
+        ];
+        let named = NAMES.iter().find(|(_, names)| self.says(names));
+        named.map(|(status, _)| *status)
+    }
+
+    /// Whether its code or its type holds one of `names`.
+    fn says(&self, names: &[&str]) -> bool {
+        let texts = [&self.code, &self.kind];
+        let mut texts = texts.into_iter().flatten().map(|text| text.to_ascii_lowercase());
+        texts.any(|text| names.iter().any(|name| text.contains(name)))
+    }
+
+    fn is_context_length(&self) -> bool {
+        let says = |text: &str| text.contains("context_length") || text.contains("maximum context");
+        let message = self.message.as_deref();
+        [&self.code, &self.kind]
+            .into_iter()
+            .flatten()
+            .any(|text| says(text))
+            || message.is_some_and(|message| says(message) || message.contains("context length"))
+    }
+
+    /// Its words for machines, as far as they look like such.
+    fn words(&self) -> String {
+        let named = [("code", &self.code), ("type", &self.kind), ("param", &self.param)];
+        let word = |text: &&String| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+            !text.is_empty() && text.len() <= 64 && text.chars().all(plain)
+        };
+        let words = named
+            .iter()
+            .filter_map(|(name, text)| text.as_ref().filter(word).map(|text| format!(", {name} {text}")));
+        words.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(body: &str, status: Option<u16>) -> Failed {
+        UpstreamError::parse(body.as_bytes()).meaning(status, &Hidden::default())
+    }
+
+    #[test]
+    fn statuses_become_codes_and_only_passing_ones_are_tried_again() {
+        let cases = [
+            (400, Code::InvalidRequest, false),
+            (401, Code::BackendError, false),
+            (404, Code::BackendError, false),
+            (408, Code::BackendUnavailable, true),
+            (413, Code::InvalidRequest, false),
+            (422, Code::InvalidRequest, false),
+            (429, Code::BackendUnavailable, true),
+            (500, Code::BackendError, true),
+            (503, Code::BackendUnavailable, true),
+            (302, Code::BackendError, false),
+            (204, Code::BackendError, false),
+        ];
+        for (status, code, passing) in cases {
+            let failed = meaning("", Some(status));
+            assert_eq!((failed.failure.code, failed.passing), (code, passing), "{status}");
+        }
+    }
+
+    #[test]
+    fn errors_without_a_status_are_what_their_words_say() {
+        let cases = [
+            (
+                r#"{"error":{"code":400,"message":"m"}}"#,
+                Code::InvalidRequest,
+                false,
+            ),
+            (
+                r#"{"error":{"type":"invalid_request_error"}}"#,
+                Code::InvalidRequest,
+                false,
+            ),
+            (
+                r#"{"type":"BadRequestError","message":"m"}"#,
+                Code::InvalidRequest,
+                false,
+            ),
+            (
+                r#"{"error":{"type":"authentication_error"}}"#,
+                Code::BackendError,
+                false,
+            ),
+            (
+                r#"{"error":{"code":"rate_limit_exceeded"}}"#,
+                Code::BackendUnavailable,
+                true,
+            ),
+            (
+                r#"{"error":{"code":"insufficient_quota"}}"#,
+                Code::BackendUnavailable,
+                false,
+            ),
+            (
+                r#"{"error":{"type":"overloaded_error"}}"#,
+                Code::BackendUnavailable,
+                true,
+            ),
+            (r#"{"error":{"type":"server_error"}}"#, Code::BackendError, true),
+            (r#"{"error":"something"}"#, Code::BackendError, true),
+            (
+                r#"[{"error":{"code":503,"status":"UNAVAILABLE"}}]"#,
+                Code::BackendUnavailable,
+                true,
+            ),
+        ];
+        for (body, code, passing) in cases {
+            let failed = meaning(body, None);
+            assert_eq!((failed.failure.code, failed.passing), (code, passing), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_does_not_fit_is_one_however_it_is_said() {
+        for body in [
+            r#"{"error":{"code":"context_length_exceeded"}}"#,
+            r#"{"object":"error","message":"This model's maximum context length is 10 tokens"}"#,
+        ] {
+            let failed = meaning(body, Some(400));
+            assert_eq!(
+                (failed.failure.code, failed.passing),
+                (Code::ContextLengthExceeded, false)
+            );
+        }
+    }
+
+    #[test]
+    fn the_message_is_told_where_it_is_about_the_clients_request_and_nowhere_else() {
+        let body = r#"{"error":{"message":"the words","type":"t y p e","code":"c","param":"messages[0]"}}"#;
+        let told = |status| meaning(body, Some(status)).failure.message;
+        assert_eq!(
+            told(400),
+            "the endpoint answered with status 400, code c, param messages[0]: the words"
+        );
+        for status in [401, 403, 404, 429, 500, 503] {
+            assert!(!told(status).contains("the words"), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_bounded_and_holds_no_secret() {
+        let hidden = Hidden::new(["sk-key", "http://host:1/v1", "host:1", "", "a"].map(str::to_owned));
+        let message = format!("sk-key\n at http://host:1/v1 on host:1 {}", "€".repeat(1_000));
+        let error = UpstreamError {
+            message: Some(message),
+            ..UpstreamError::default()
+        };
+        let told = error.meaning(Some(400), &hidden).failure.message;
+        assert!(told.contains("400: […]  at […] on […] €"), "{told}");
+        assert!(
+            told.ends_with('…') && told.chars().count() < MESSAGE_CHARS + 60,
+            "{told}"
+        );
+        assert_eq!(UpstreamError::parse(b"<html>"), UpstreamError::default());
+    }
+}

@@ -1,0 +1,234 @@
+//! What one event of a stream, or one whole body, says. Pure.
+
+use relay_api::raw::Object;
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+use super::choice::{self, present, string};
+use super::error::UpstreamError;
+use super::vectors;
+
+/// What an event turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A part of the answer.
+    Taken,
+    /// The end of the stream: `[DONE]`.
+    Done,
+    /// Nothing that is known here, and nothing that could be text.
+    Foreign,
+    /// It cannot be understood, and may have been text.
+    Unreadable,
+    /// The endpoint says that it failed.
+    Failed(UpstreamError),
+}
+
+/// Takes the data of one event.
+pub fn event(data: &str, answer: &mut Answer) -> Event {
+    match data.trim() {
+        "[DONE]" => Event::Done,
+        "" => Event::Taken,
+        data => take(data, answer, true),
+    }
+}
+
+/// Takes a whole body: an answer that does not come as a stream.
+pub fn whole(body: &[u8], answer: &mut Answer) -> Event {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Event::Unreadable;
+    };
+    let said = take(text.trim_start_matches('\u{FEFF}'), answer, false);
+    answer.estimate();
+    match said {
+        Event::Foreign => Event::Unreadable,
+        said => said,
+    }
+}
+
+fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Event {
+    let Ok(top) = Object::parse(text) else {
+        // An error may come in a list of one.
+        let list: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+        let first = list.and_then(|list| list.first().copied());
+        return match first.and_then(|first| UpstreamError::said(&Object::parse(first.get()).ok()?)) {
+            Some(error) => Event::Failed(error),
+            None => Event::Unreadable,
+        };
+    };
+    if let Some(error) = UpstreamError::said(&top) {
+        return Event::Failed(error);
+    }
+    let known = ["choices", "data", "usage"]
+        .iter()
+        .any(|name| top.get(name).is_some());
+    if !known {
+        return Event::Foreign;
+    }
+    answer.take_top(&top);
+    if let (None, Some(data)) = (top.get("choices"), present(&top, "data")) {
+        return match vectors::read(data) {
+            Some(vectors) => {
+                answer.take_vectors(vectors);
+                Event::Taken
+            }
+            None => Event::Unreadable,
+        };
+    }
+    let Some(choices) = present(&top, "choices") else {
+        return Event::Taken;
+    };
+    let Ok(choices) = serde_json::from_str::<Vec<Object<'_>>>(choices) else {
+        return Event::Unreadable;
+    };
+    for choice in &choices {
+        match choice::read(choice, content(choice, answer, in_pieces)) {
+            Ok(said) => answer.take_choice(said),
+            Err(choice::Unreadable) => return Event::Unreadable,
+        }
+    }
+    Event::Taken
+}
+
+/// Where the content of a choice stands. A stream may end with the whole message: it counts where no piece of it came.
+fn content(choice: &Object<'_>, answer: &Answer, in_pieces: bool) -> &'static str {
+    let index = present(choice, "index").and_then(choice::number).unwrap_or(0);
+    let pieces = in_pieces && (present(choice, "delta").is_some() || answer.has_begun(index));
+    if pieces { "delta" } else { "message" }
+}
+
+impl UpstreamError {
+    /// The error that an object tells, if it tells one: `{"error": …}`, or an error without that wrapper.
+    fn said(object: &Object<'_>) -> Option<Self> {
+        if let Some(error) = present(object, "error") {
+            return Some(Self::read(error));
+        }
+        if object.get("choices").is_some() || object.get("data").is_some() {
+            return None;
+        }
+        let says = |name: &str| present(object, name).is_some();
+        let named = present(object, "object").and_then(string);
+        let named = named.or_else(|| present(object, "type").and_then(string));
+        let is_error = named.is_some_and(|named| named == "error")
+            || says("detail")
+            || (says("message") && ["code", "type", "status", "status_code"].into_iter().any(says));
+        is_error.then(|| Self::of(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::FinishReason;
+
+    use super::*;
+    use crate::backend::usage;
+
+    fn taken(events: &[&str]) -> (Answer, Vec<Event>) {
+        let mut answer = Answer::default();
+        let said = events.iter().map(|data| event(data, &mut answer)).collect();
+        (answer, said)
+    }
+
+    fn text(answer: &Answer) -> String {
+        answer.deltas.iter().map(|delta| delta.text.as_str()).collect()
+    }
+
+    #[test]
+    fn chunks_make_an_answer() {
+        let (answer, said) = taken(&[
+            r#"{"id":"x","model":"m-1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a\n"}}],"usage":null,"system_fingerprint":"fp"}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}},"error":null}"#,
+            "[DONE]",
+        ]);
+        assert_eq!(
+            said,
+            [
+                Event::Taken,
+                Event::Taken,
+                Event::Taken,
+                Event::Taken,
+                Event::Done
+            ]
+        );
+        assert_eq!((text(&answer).as_str(), answer.tokens), ("a\nb", 2));
+        assert_eq!(
+            answer.deltas.last().and_then(|delta| delta.finish_reason),
+            Some(FinishReason::Stop)
+        );
+        assert!(answer.has_all(1) && !answer.has_all(2));
+        let finished = answer.finished();
+        assert_eq!(finished.usage, Some(usage(3, 2)));
+        assert_eq!(
+            finished.usage_details.as_deref(),
+            Some(r#"{"prompt_tokens_details":{"cached_tokens":1}}"#)
+        );
+        assert_eq!(finished.extra.as_deref(), Some(r#"{"system_fingerprint":"fp"}"#));
+        assert_eq!(finished.model_version.as_deref(), Some("m-1"));
+    }
+
+    #[test]
+    fn loose_chunks_lose_nothing() {
+        let (answer, said) = taken(&[
+            "",
+            r#"{"choices":null,"usage":{}}"#,
+            r#"{"choices":[{"delta":null,"finish_reason":""}]}"#,
+            r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"}]},"finish_reason":"null"}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"ab"},"finish_reason":"stop"}]}"#,
+        ]);
+        assert!(said.iter().all(|event| *event == Event::Taken), "{said:?}");
+        assert_eq!(
+            text(&answer),
+            "ab",
+            "a message behind its pieces is no further piece"
+        );
+        assert!(answer.is_complete());
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_passed_over_only_where_it_cannot_be_text() {
+        let cases = [
+            (r#"{"type":"ping"}"#, Event::Foreign),
+            ("{}", Event::Foreign),
+            ("<html>", Event::Unreadable),
+            (r#"{"choices":[{"delta":{"content":"cut"#, Event::Unreadable),
+            (r#"{"choices":"none"}"#, Event::Unreadable),
+            (r#"{"choices":[{"delta":{"content":5}}]}"#, Event::Unreadable),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(event(data, &mut Answer::default()), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn errors_are_seen_with_and_without_their_wrapper() {
+        for data in [
+            r#"{"error":{"message":"m","type":"server_error"}}"#,
+            r#"{"error":"m"}"#,
+            r#"{"message":"m","type":"server_error","code":500}"#,
+            r#"{"object":"error","message":"m"}"#,
+            r#"{"detail":"m"}"#,
+            r#"[{"error":{"message":"m"}}]"#,
+            r#"{"choices":[],"error":{"message":"m"}}"#,
+        ] {
+            let said = event(data, &mut Answer::default());
+            assert!(matches!(said, Event::Failed(_)), "{data}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_body_is_an_answer_too() {
+        let mut answer = Answer::default();
+        let body = r#"{"id":"x","object":"chat.completion","model":"m","choices":[
+            {"index":0,"message":{"role":"assistant","content":"hi","refusal":null},"finish_reason":"stop","logprobs":null},
+            {"index":1,"message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}
+        ],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        assert_eq!(whole(body.as_bytes(), &mut answer), Event::Taken);
+        assert!(answer.has_all(2));
+        assert_eq!(text(&answer), "hi");
+        assert_eq!(answer.deltas[1].tool_calls[0].name.as_deref(), Some("f"));
+        assert_eq!(whole(b"{}", &mut Answer::default()), Event::Unreadable);
+        assert_eq!(whole(b"\xff", &mut Answer::default()), Event::Unreadable);
+    }
+}

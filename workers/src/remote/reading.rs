@@ -1,0 +1,200 @@
+//! An answer read to its end, as a stream of events or as one body, whatever the endpoint makes of `stream: true`.
+//!
+//! An answer is complete once every choice has said why it ended. What comes behind (usage, `[DONE]`, the connection's end) is
+//! waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything. Without an end nothing is
+//! complete, and pings are not an answer: the request's deadline ends them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::IntCounterVec;
+use relay_schemas::FinishReason;
+use reqwest::Response;
+use tokio::time::{Instant, timeout};
+
+use super::answer::Answer;
+use super::endpoint::Endpoint;
+use super::error::Failed;
+use super::events::{Event, event, whole};
+use super::sse::{SseParser, TooLarge};
+use crate::backend::{Code, Finished};
+use crate::emitter::{Emitter, Room};
+use crate::models::RemoteSpec;
+
+/// How long is waited for usage and `[DONE]` once every choice has ended.
+const AFTER_THE_END: Duration = Duration::from_secs(1);
+
+/// What reading needs.
+pub struct Reading<'a> {
+    /// Whose answer it is.
+    pub endpoint: &'a Endpoint,
+    /// Its limits.
+    pub spec: &'a RemoteSpec,
+    /// How many choices were asked for.
+    pub choices: u32,
+    /// Counts what could not be understood, by what came of it.
+    pub not_understood: &'a IntCounterVec,
+}
+
+/// The bytes so far: not yet known as what, a stream of events, or one body.
+enum Body {
+    Unknown(Vec<u8>),
+    Events(SseParser),
+    Whole(Vec<u8>),
+}
+
+/// An answer in the course of being read.
+#[derive(Default)]
+struct State {
+    answer: Answer,
+    /// `[DONE]` has come.
+    done: bool,
+    wrong: Option<Failed>,
+}
+
+/// What came next.
+enum Next {
+    Bytes(Bytes),
+    End,
+    Cut,
+    Silence(Duration),
+}
+
+impl Reading<'_> {
+    /// Reads the answer, and sends on what it says as it comes.
+    pub async fn read(&self, mut response: Response, out: &mut Emitter) -> Result<Finished, Failed> {
+        let mut body = Body::Unknown(Vec::new());
+        let mut state = State::default();
+        let mut bytes = 0;
+        let mut patience = self.spec.first_byte_timeout;
+        let mut complete_since = None;
+        loop {
+            let next = next(&mut response, patience, complete_since).await;
+            patience = self.spec.idle_timeout;
+            match &next {
+                Next::Bytes(chunk) => {
+                    bytes += chunk.len();
+                    let taken = self.take(&mut body, chunk, &mut state);
+                    if bytes > self.spec.max_body_bytes || taken.is_err() {
+                        return Err(too_large());
+                    }
+                }
+                Next::End => self.end(&mut body, &mut state),
+                Next::Cut | Next::Silence(_) => {}
+            }
+            let spoke = !state.answer.deltas.is_empty();
+            // Text that came before an error was produced, and is shown.
+            if send_on(&mut state.answer, out).await? == Room::Full {
+                return Ok(Finished::with(FinishReason::Length));
+            }
+            let complete = state.answer.is_complete();
+            match (next, state.wrong.take()) {
+                (_, Some(wrong)) => return Err(wrong),
+                (Next::Bytes(_), _) if !state.done => {}
+                _ if complete => return Ok(state.answer.finished()),
+                // An end without a reason is a connection that was cut where it happened to look like an end.
+                (Next::Bytes(_) | Next::End | Next::Cut, _) => return Err(Failed::broken_off()),
+                (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited)),
+            }
+            // An endpoint that gives a reason with every chunk may go on all the same.
+            if state.answer.has_all(self.choices) && (spoke || complete_since.is_none()) {
+                complete_since = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Takes bytes in.
+    fn take(&self, body: &mut Body, chunk: &[u8], state: &mut State) -> Result<(), TooLarge> {
+        match body {
+            Body::Events(parser) => return parser.push(chunk, |data| self.hear(data, state)),
+            Body::Whole(bytes) => bytes.extend_from_slice(chunk),
+            Body::Unknown(bytes) => {
+                bytes.extend_from_slice(chunk);
+                // No event begins like JSON.
+                let blank = |byte: &u8| byte.is_ascii_whitespace() || "\u{FEFF}".as_bytes().contains(byte);
+                let Some(first) = bytes.iter().find(|byte| !blank(byte)) else {
+                    return Ok(());
+                };
+                if matches!(first, b'{' | b'[') {
+                    *body = Body::Whole(std::mem::take(bytes));
+                } else {
+                    let begun = std::mem::take(bytes);
+                    *body = Body::Events(SseParser::default());
+                    return self.take(body, &begun, state);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing follows.
+    fn end(&self, body: &mut Body, state: &mut State) {
+        match body {
+            Body::Unknown(_) => {}
+            Body::Events(parser) => parser.finish(|data| self.hear(data, state)),
+            Body::Whole(bytes) => {
+                let said = whole(bytes, &mut state.answer);
+                self.heard(said, state);
+            }
+        }
+    }
+
+    fn hear(&self, data: &str, state: &mut State) {
+        let said = event(data, &mut state.answer);
+        self.heard(said, state);
+    }
+
+    fn heard(&self, said: Event, state: &mut State) {
+        // Behind the end nothing can be lost, and nothing go wrong.
+        let complete = state.answer.is_complete();
+        let wrong = match said {
+            Event::Taken => None,
+            Event::Done => {
+                state.done = true;
+                None
+            }
+            Event::Failed(error) => (!complete).then(|| self.endpoint.meaning(&error)),
+            Event::Foreign => self.not_understood("skipped"),
+            Event::Unreadable if complete => self.not_understood("skipped"),
+            Event::Unreadable => self.not_understood("failed"),
+        };
+        if state.wrong.is_none() {
+            let gave_up = || Failed::for_now(Code::BackendError, "the endpoint gave the answer up");
+            state.wrong = wrong.or_else(|| state.answer.has_failed().then(gave_up));
+        }
+    }
+
+    /// Counts it; a failure, where it is one.
+    fn not_understood(&self, effect: &str) -> Option<Failed> {
+        self.not_understood.with_label_values(&[effect]).inc();
+        let message = "the endpoint sent what is no part of an answer";
+        (effect == "failed").then(|| Failed::for_good(Code::BackendError, message))
+    }
+}
+
+/// The next bytes, for which is waited `patience` at most; and [`AFTER_THE_END`] in all once the answer is complete.
+async fn next(response: &mut Response, patience: Duration, complete_since: Option<Instant>) -> Next {
+    let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(since.elapsed()));
+    let patience = left.map_or(patience, |left| patience.min(left));
+    match timeout(patience, response.chunk()).await {
+        Err(_) => Next::Silence(patience),
+        Ok(Err(_)) => Next::Cut,
+        Ok(Ok(None)) => Next::End,
+        Ok(Ok(Some(chunk))) => Next::Bytes(chunk),
+    }
+}
+
+async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Room, Failed> {
+    let vectors = std::mem::take(&mut answer.vectors);
+    if !vectors.is_empty() && out.embeddings(&vectors) == Room::Full {
+        // Half a vector is none: the client can ask for fewer at once.
+        let message = "the vectors are larger together than an answer may be; ask for fewer at once";
+        return Err(Failed::for_good(Code::InvalidRequest, message));
+    }
+    let tokens = std::mem::take(&mut answer.tokens);
+    Ok(out.deltas(std::mem::take(&mut answer.deltas), tokens).await)
+}
+
+fn too_large() -> Failed {
+    Failed::for_good(Code::BackendError, "the endpoint's answer is too large")
+}

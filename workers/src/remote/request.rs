@@ -1,0 +1,211 @@
+//! What an endpoint is asked: what the client sent, changed only where the plan says so. Pure.
+
+use relay_api::raw::Object;
+use relay_schemas::{Decoding, Operation, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Where `operation` is served, behind the base URL.
+pub const fn path(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Chat => "chat/completions",
+        Operation::Completion => "completions",
+        Operation::Embedding => "embeddings",
+    }
+}
+
+/// The body for an endpoint that calls the model `upstream_model`. Text is asked for as a stream, with its usage. What says
+/// the same as the plan stays as the client wrote it, as does everything that the plan does not speak of.
+///
+/// # Errors
+/// If the body is no JSON object, or a number cannot be written.
+pub fn body(
+    request: &Request,
+    upstream_model: &str,
+    decoding: &Decoding,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = Object::parse(&request.body)?;
+    body.put("model", upstream_model)?;
+    if request.operation != Operation::Embedding {
+        decode(&mut body, request.operation, decoding)?;
+        stream(&mut body)?;
+    }
+    Ok(body.to_json().into_bytes())
+}
+
+/// How many choices were asked for.
+pub fn choices(request: &Request) -> u32 {
+    let asked = Object::parse(&request.body).ok();
+    let asked = asked.and_then(|body| serde_json::from_str(body.get("n")?).ok());
+    asked.unwrap_or(1)
+}
+
+fn decode(body: &mut Object<'_>, operation: Operation, decoding: &Decoding) -> Result<(), serde_json::Error> {
+    // The newer name where the client used it: models that know only one of the two know that one.
+    let limit = if operation == Operation::Chat && body.get("max_completion_tokens").is_some() {
+        body.remove("max_tokens");
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    };
+    set(body, limit, &u64::from(decoding.max_tokens.0))?;
+    set(body, "temperature", &decoding.temperature)?;
+    if let Some(top_p) = decoding.top_p {
+        set(body, "top_p", &top_p)?;
+    }
+    if let Some(top_k) = decoding.top_k {
+        set(body, "top_k", &top_k)?;
+    }
+    if let Some(seed) = decoding.seed {
+        set(body, "seed", &seed)?;
+    }
+    let stop = body.get("stop").and_then(|stop| serde_json::from_str(stop).ok());
+    let one_stop = stop.is_some_and(|stop: String| decoding.stop == [stop]);
+    if !decoding.stop.is_empty() && !one_stop {
+        set(body, "stop", &decoding.stop)?;
+    }
+    Ok(())
+}
+
+fn stream(body: &mut Object<'_>) -> Result<(), serde_json::Error> {
+    body.put("stream", &true)?;
+    let options = body.get("stream_options").unwrap_or("{}").to_owned();
+    let mut options = Object::parse(&options).unwrap_or_default();
+    options.put("include_usage", &true)?;
+    body.put("stream_options", &options)
+}
+
+/// Sets a member, unless it says the same already.
+fn set<T: Serialize + DeserializeOwned + PartialEq>(
+    body: &mut Object<'_>,
+    name: &'static str,
+    value: &T,
+) -> Result<(), serde_json::Error> {
+    let said = body
+        .get(name)
+        .and_then(|said| serde_json::from_str::<T>(said).ok());
+    if said.as_ref() == Some(value) {
+        return Ok(());
+    }
+    body.put(name, value)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use relay_schemas::{TokenCount, samples};
+
+    use super::*;
+
+    fn sent(operation: Operation, text: &str, decoding: &Decoding) -> String {
+        let request = Request {
+            operation,
+            body: text.to_owned(),
+            ..samples::request()
+        };
+        String::from_utf8(body(&request, "theirs", decoding).unwrap()).unwrap()
+    }
+
+    fn decoding() -> Decoding {
+        Decoding {
+            max_tokens: TokenCount(7),
+            temperature: 0.5,
+            ..samples::decoding()
+        }
+    }
+
+    #[test]
+    fn the_plan_decides_and_everything_else_goes_as_it_came() {
+        let text = r#"{"model":"ours", "messages":[{"content":"\u00e9","role":"user"}],"max_tokens":99,"temperature":2,
+            "seed_of_theirs":9007199254740993,"huge":1e400,"thinking":{"budget":1.0,"b": [ 1 ]}}"#;
+        assert_eq!(
+            sent(Operation::Chat, text, &decoding()),
+            concat!(
+                r#"{"model":"theirs","messages":[{"content":"\u00e9","role":"user"}],"max_tokens":7,"temperature":0.5,"#,
+                r#""seed_of_theirs":9007199254740993,"huge":1e400,"thinking":{"budget":1.0,"b": [ 1 ]},"#,
+                r#""stream":true,"stream_options":{"include_usage":true}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_says_the_same_as_the_plan_stays_as_the_client_wrote_it() {
+        let all = Decoding {
+            top_p: Some(0.9),
+            top_k: Some(5),
+            seed: Some(-1),
+            stop: vec!["x".to_owned()],
+            ..decoding()
+        };
+        let same = r#"{"max_tokens":7,"temperature":5.0e-1,"top_p":0.90,"top_k":5,"seed":-1,"stop":"x","model":"m"}"#;
+        assert_eq!(
+            sent(Operation::Chat, same, &all),
+            same.replace(
+                "\"m\"}",
+                "\"theirs\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}"
+            )
+        );
+        let other = sent(Operation::Chat, r#"{"stop":["a","b"],"top_p":1}"#, &all);
+        assert!(
+            other.starts_with(r#"{"stop":["x"],"top_p":0.9,"model":"theirs","#),
+            "{other}"
+        );
+        assert!(other.contains(r#""top_k":5,"seed":-1"#), "{other}");
+    }
+
+    #[test]
+    fn the_limit_has_the_name_that_the_client_used() {
+        let chat = sent(
+            Operation::Chat,
+            r#"{"max_completion_tokens":99,"max_tokens":98}"#,
+            &decoding(),
+        );
+        assert!(
+            chat.starts_with(r#"{"max_completion_tokens":7,"model""#) && !chat.contains("max_tokens\""),
+            "{chat}"
+        );
+        let neither = sent(Operation::Chat, "{}", &decoding());
+        assert!(neither.contains(r#""max_tokens":7"#), "{neither}");
+        let completion = sent(
+            Operation::Completion,
+            r#"{"prompt":"p","max_tokens":99}"#,
+            &decoding(),
+        );
+        assert!(
+            completion.starts_with(r#"{"prompt":"p","max_tokens":7,"#),
+            "{completion}"
+        );
+    }
+
+    #[test]
+    fn usage_is_asked_for_beside_what_the_client_asks_of_the_stream() {
+        let text = r#"{"stream":false,"stream_options":{"theirs":1,"include_usage":false}}"#;
+        let sent = sent(Operation::Chat, text, &decoding());
+        assert!(
+            sent.starts_with(r#"{"stream":true,"stream_options":{"theirs":1,"include_usage":true}"#),
+            "{sent}"
+        );
+    }
+
+    #[test]
+    fn embeddings_are_asked_for_under_the_endpoints_name_and_else_as_the_client_did() {
+        assert_eq!(
+            sent(
+                Operation::Embedding,
+                r#"{"input":["a"],"model":"ours","dimensions":3}"#,
+                &decoding()
+            ),
+            r#"{"input":["a"],"model":"theirs","dimensions":3}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_cannot_be_sent() {
+        let request = Request {
+            body: "[]".to_owned(),
+            ..samples::request()
+        };
+        assert!(body(&request, "theirs", &decoding()).is_err());
+    }
+}
