@@ -1,0 +1,125 @@
+//! The request of a chat.
+
+use serde::Deserialize;
+
+use super::message::Message;
+use super::tools::{self, Tool};
+use crate::error::Invalid;
+use crate::limits::Limits;
+use crate::raw::Object;
+use crate::read::typed;
+use crate::sampling::{Sampling, most};
+use crate::tokens::{REPLY_PRIMER, estimate};
+use crate::values::{AnyObject, WordOrObject};
+
+/// A chat, as far as Relay knows it. What it does not know stays in the body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chat {
+    /// What it shares with other operations.
+    pub sampling: Sampling,
+    /// What is its own.
+    pub talk: Talk,
+}
+
+/// The fields that only chats have.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the API's own names")]
+pub struct Talk {
+    #[serde(deserialize_with = "crate::members::list")]
+    pub messages: Vec<Message>,
+    #[serde(default, deserialize_with = "crate::members::some")]
+    pub tools: Option<Vec<Tool>>,
+    pub tool_choice: Option<WordOrObject>,
+    pub parallel_tool_calls: Option<bool>,
+    pub functions: Option<Vec<AnyObject>>,
+    pub function_call: Option<WordOrObject>,
+    #[serde(default, deserialize_with = "crate::members::one")]
+    pub response_format: Option<ResponseFormat>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<u32>,
+    pub reasoning_effort: Option<String>,
+    pub verbosity: Option<String>,
+    pub modalities: Option<Vec<String>>,
+    pub audio: Option<AnyObject>,
+    pub prediction: Option<AnyObject>,
+    pub web_search_options: Option<AnyObject>,
+}
+
+/// In which form the answer is wanted. A schema stays in the body.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ResponseFormat {
+    /// `text`, `json_object`, `json_schema`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The schema, where one is given.
+    pub json_schema: Option<AnyObject>,
+}
+
+impl Chat {
+    /// Reads a body, whose bounds are not looked at.
+    ///
+    /// # Errors
+    /// What is missing or of the wrong type.
+    pub fn read(body: &str) -> Result<Self, Invalid> {
+        Ok(Self {
+            sampling: Sampling::read(body)?,
+            talk: typed(body)?,
+        })
+    }
+
+    /// Holds it against its ranges and bounds.
+    ///
+    /// # Errors
+    /// The first that does not keep to them.
+    pub fn check(&self, limits: &Limits) -> Result<(), Invalid> {
+        let talk = &self.talk;
+        if talk.messages.is_empty() {
+            return Err(Invalid::value(
+                "messages",
+                "`messages` is empty; at least one message is needed",
+            ));
+        }
+        if talk.messages.len() > limits.messages {
+            let message = format!(
+                "`messages` may hold at most {}, got {}",
+                limits.messages,
+                talk.messages.len()
+            );
+            return Err(Invalid::value("messages", message));
+        }
+        for (index, message) in talk.messages.iter().enumerate() {
+            message.check(index, limits)?;
+        }
+        self.sampling.check(limits)?;
+        tools::check(talk.tools.as_deref().unwrap_or_default(), limits)?;
+        most(
+            "top_logprobs",
+            talk.top_logprobs.unwrap_or(0),
+            limits.top_logprobs,
+        )?;
+        if talk.top_logprobs.is_some() && talk.logprobs != Some(true) {
+            return Err(Invalid::value(
+                "top_logprobs",
+                "`top_logprobs` needs `logprobs: true`",
+            ));
+        }
+        let format = talk.response_format.as_ref();
+        if format.is_some_and(|format| format.kind == "json_schema" && format.json_schema.is_none()) {
+            return Err(Invalid::missing(
+                "response_format.json_schema",
+                "a format of type `json_schema` needs one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Estimated tokens of the prompt that `body` makes, the descriptions of tools included.
+    pub fn prompt_tokens(&self, body: &Object<'_>) -> u32 {
+        let messages = self.talk.messages.iter().map(Message::tokens);
+        let tools = ["tools", "functions"]
+            .into_iter()
+            .filter_map(|name| body.get(name));
+        let tools = tools.filter(|tools| *tools != "null").map(estimate);
+        messages.chain(tools).fold(REPLY_PRIMER, u32::saturating_add)
+    }
+}

@@ -1,0 +1,177 @@
+//! The `chat.completion` object. A fixed part is written once; a text costs one copy.
+
+use relay_schemas::{Choice, Final, FinishReason, Message, Operation, ToolCall};
+
+use crate::json::write_string;
+use crate::response::{Facts, head, list, members, model, optional, put, usage};
+
+/// The answer as one object.
+pub fn completion(facts: Facts<'_>, end: &Final, choices: &[Choice]) -> String {
+    let texts = choices.iter().filter_map(|choice| choice.message.text.as_deref());
+    let mut out = String::with_capacity(512 + texts.map(str::len).sum::<usize>());
+    head(
+        &mut out,
+        Operation::Chat,
+        "chat.completion",
+        facts,
+        model(facts, end),
+    );
+    out.push_str(r#","choices":["#);
+    list(&mut out, choices, choice);
+    out.push_str(r#"],"usage":"#);
+    usage(&mut out, end);
+    members(
+        &mut out,
+        end.extra.as_deref(),
+        &["id", "object", "created", "model", "choices", "usage"],
+    );
+    out.push('}');
+    out
+}
+
+fn choice(out: &mut String, choice: &Choice) {
+    put(out, format_args!(r#"{{"index":{},"message":"#, choice.index));
+    message(out, &choice.message);
+    out.push_str(r#","logprobs":"#);
+    logprobs(out, &choice.message.logprobs, &choice.message.refusal_logprobs);
+    out.push_str(r#","finish_reason":"#);
+    write_string(out, choice.finish_reason.unwrap_or(FinishReason::Stop).name());
+    members(
+        out,
+        choice.extra.as_deref(),
+        &["index", "message", "logprobs", "finish_reason"],
+    );
+    out.push('}');
+}
+
+/// Nothing that was said reads as an empty text, unless something else was said instead of one.
+fn message(out: &mut String, message: &Message) {
+    let instead = !message.tool_calls.is_empty() || message.refusal.is_some() || message.extra.is_some();
+    let text = message.text.as_deref().or((!instead).then_some(""));
+    out.push_str(r#"{"role":"assistant","content":"#);
+    optional(out, text);
+    if let Some(reasoning) = &message.reasoning {
+        out.push_str(r#","reasoning_content":"#);
+        write_string(out, reasoning);
+    }
+    out.push_str(r#","refusal":"#);
+    optional(out, message.refusal.as_deref());
+    if !message.tool_calls.is_empty() {
+        out.push_str(r#","tool_calls":["#);
+        list(out, &message.tool_calls, tool_call);
+        out.push(']');
+    }
+    members(
+        out,
+        message.extra.as_deref(),
+        &["role", "content", "reasoning_content", "refusal", "tool_calls"],
+    );
+    out.push('}');
+}
+
+fn tool_call(out: &mut String, call: &ToolCall) {
+    out.push_str(r#"{"id":"#);
+    write_string(out, &call.id);
+    out.push_str(r#","type":"#);
+    write_string(out, kind(&call.kind));
+    out.push_str(r#","function":{"name":"#);
+    write_string(out, &call.name);
+    out.push_str(r#","arguments":"#);
+    write_string(out, &call.arguments);
+    out.push('}');
+    members(out, call.extra.as_deref(), &["id", "type", "function"]);
+    out.push('}');
+}
+
+/// An endpoint that names no kind means a function.
+pub(super) fn kind(kind: &str) -> &str {
+    if kind.is_empty() { "function" } else { kind }
+}
+
+/// Writes the log-probabilities of a choice, or null where none are told.
+pub(super) fn logprobs(out: &mut String, content: &[String], refusal: &[String]) {
+    if content.is_empty() && refusal.is_empty() {
+        out.push_str("null");
+        return;
+    }
+    out.push_str(r#"{"content":"#);
+    entries(out, content);
+    out.push_str(r#","refusal":"#);
+    entries(out, refusal);
+    out.push('}');
+}
+
+fn entries(out: &mut String, entries: &[String]) {
+    if entries.is_empty() {
+        out.push_str("null");
+        return;
+    }
+    out.push('[');
+    list(out, entries, |out, entry| out.push_str(entry));
+    out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::samples;
+
+    use super::*;
+
+    const FACTS: Facts<'_> = Facts {
+        request_id: "r",
+        model: "asked",
+        created: 7,
+    };
+
+    #[test]
+    fn a_text_is_one_choice_with_content() {
+        insta::assert_snapshot!(completion(
+            FACTS,
+            &samples::last(),
+            &samples::answer("Hello").choices
+        ));
+    }
+
+    #[test]
+    fn everything_that_a_message_can_hold_is_told_and_content_is_null_beside_calls() {
+        let text = |text: &str| Some(text.to_owned());
+        let message = Message {
+            reasoning: text("so"),
+            tool_calls: vec![ToolCall {
+                id: "call-1".to_owned(),
+                name: "weather".to_owned(),
+                arguments: r#"{"city":"Köln"}"#.to_owned(),
+                extra: text(r#"{"x_index":9007199254740993}"#),
+                ..ToolCall::default()
+            }],
+            logprobs: vec![r#"{"token":"a","logprob":-0.10}"#.to_owned()],
+            extra: text(r#"{"annotations":[],"content":"not this one"}"#),
+            ..Message::default()
+        };
+        let choices = [
+            Choice {
+                index: 0,
+                message,
+                finish_reason: Some(FinishReason::ToolCalls),
+                extra: text(r#"{"stop_reason":null}"#),
+            },
+            Choice {
+                index: 1,
+                message: Message {
+                    refusal: text("no"),
+                    ..Message::default()
+                },
+                finish_reason: Some(FinishReason::ContentFilter),
+                extra: None,
+            },
+        ];
+        let end = Final {
+            usage_details: text(r#"{"prompt_tokens_details":{"cached_tokens":1}}"#),
+            extra: text(r#"{"system_fingerprint":"fp","id":"not this one"}"#),
+            ..samples::last()
+        };
+        let body = completion(FACTS, &end, &choices);
+        assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
+        insta::assert_snapshot!(body);
+    }
+}

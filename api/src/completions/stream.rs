@@ -1,0 +1,138 @@
+//! The `text_completion` events of a stream.
+
+use std::collections::BTreeMap;
+
+use relay_schemas::{Delta, Final, FinishReason, Operation};
+
+use super::logprobs;
+use crate::json::write_string;
+use crate::response::{Facts, head, members, put, usage};
+
+/// Writes the chunks of one stream.
+#[derive(Debug)]
+pub struct Chunks {
+    /// Everything of a chunk before its `choices`.
+    head: String,
+    include_usage: bool,
+    /// Characters of each choice whose log-probabilities were told.
+    offsets: BTreeMap<u32, u64>,
+    /// Why choices ended: told at the end of all.
+    ends: Vec<Delta>,
+}
+
+impl Chunks {
+    /// A stream's writer. `include_usage`: a chunk with the usage comes before `[DONE]`.
+    pub fn new(facts: Facts<'_>, include_usage: bool) -> Self {
+        let mut start = String::with_capacity(160);
+        start.push_str("data: ");
+        head(
+            &mut start,
+            Operation::Completion,
+            "text_completion",
+            facts,
+            facts.model,
+        );
+        Self {
+            head: start,
+            include_usage,
+            offsets: BTreeMap::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// The next pieces.
+    pub fn deltas(&mut self, deltas: &[Delta]) -> String {
+        let mut out = String::with_capacity(512);
+        for delta in deltas {
+            if let Some(reason) = delta.finish_reason {
+                self.ends.push(Delta::finish(delta.index, reason));
+            }
+            if !delta.text.is_empty() || !delta.logprobs.is_empty() {
+                self.chunk(&mut out, delta, None, None);
+            }
+        }
+        out
+    }
+
+    /// The end of a success: why the choices ended, the usage if wanted, `[DONE]`.
+    pub fn end(&mut self, end: &Final) -> String {
+        let mut out = String::with_capacity(512);
+        let mut ends = std::mem::take(&mut self.ends);
+        if ends.is_empty() {
+            ends.push(Delta::finish(0, FinishReason::Stop));
+        }
+        for delta in &ends {
+            self.chunk(&mut out, delta, delta.finish_reason, end.extra.as_deref());
+        }
+        if self.include_usage {
+            out.push_str(&self.head);
+            out.push_str(r#","choices":[],"usage":"#);
+            usage(&mut out, end);
+            extra(&mut out, end.extra.as_deref());
+            out.push_str("}\n\n");
+        }
+        out.push_str("data: [DONE]\n\n");
+        out
+    }
+
+    fn chunk(&mut self, out: &mut String, delta: &Delta, reason: Option<FinishReason>, top: Option<&str>) {
+        out.push_str(&self.head);
+        out.push_str(r#","choices":[{"text":"#);
+        write_string(out, &delta.text);
+        put(out, format_args!(r#","index":{},"logprobs":"#, delta.index));
+        let offset = self.offsets.entry(delta.index).or_default();
+        *offset = logprobs::write(out, &delta.logprobs, *offset);
+        out.push_str(r#","finish_reason":"#);
+        match reason {
+            Some(reason) => write_string(out, reason.name()),
+            None => out.push_str("null"),
+        }
+        for extra in [&delta.choice_extra, &delta.extra] {
+            members(
+                out,
+                extra.as_deref(),
+                &["text", "index", "logprobs", "finish_reason"],
+            );
+        }
+        out.push_str(if self.include_usage {
+            r#"}],"usage":null"#
+        } else {
+            "}]"
+        });
+        extra(out, top);
+        out.push_str("}\n\n");
+    }
+}
+
+fn extra(out: &mut String, top: Option<&str>) {
+    members(
+        out,
+        top,
+        &["id", "object", "created", "model", "choices", "usage"],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::samples;
+
+    use super::*;
+
+    #[test]
+    fn pieces_come_with_their_index_and_the_end_behind_them() {
+        let facts = Facts {
+            request_id: "r",
+            model: "asked",
+            created: 7,
+        };
+        let mut chunks = Chunks::new(facts, true);
+        let piece = |token: &str| Delta {
+            index: 1,
+            logprobs: vec![format!(r#"{{"token":"{token}","logprob":-0.10}}"#)],
+            ..Delta::text(token)
+        };
+        let mut events = chunks.deltas(&[piece("Hel"), piece("lo"), Delta::finish(1, FinishReason::Length)]);
+        events.push_str(&chunks.end(&samples::last()));
+        insta::assert_snapshot!(events);
+    }
+}

@@ -1,0 +1,208 @@
+//! JSON as text: strings written in one way, white space taken out, and what no reader could agree on refused.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Writes `text` as a JSON string, escaping only what must be escaped.
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut clean_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[clean_from..at]);
+        clean_from = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            0x09 => out.push_str("\\t"),
+            0x0A => out.push_str("\\n"),
+            0x0C => out.push_str("\\f"),
+            0x0D => out.push_str("\\r"),
+            control => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(control >> 4)]));
+                out.push(char::from(HEX[usize::from(control & 0xF)]));
+            }
+        }
+    }
+    out.push_str(&text[clean_from..]);
+    out.push('"');
+}
+
+/// Why a JSON text is refused that a parser takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is nested deeper than is allowed.
+    Deep,
+    /// An object names a member twice: readers would disagree on which one counts.
+    Twice(String),
+    /// A string that is no Unicode text.
+    NoText,
+}
+
+/// What an open bracket holds.
+enum Open<'a> {
+    Array,
+    Object(HashSet<Cow<'a, str>>),
+}
+
+/// `text`, which is valid JSON, without white space and with its strings written in one way. Numbers stay as they were written,
+/// members where they stood.
+///
+/// # Errors
+/// [`Fault`].
+pub fn compact(text: &str, depth: usize) -> Result<String, Fault> {
+    let bytes = text.as_bytes();
+    let mut out = String::with_capacity(text.len());
+    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut at = 0;
+    // Whether the next string is a member's name.
+    let mut name_next = false;
+    while at < bytes.len() {
+        let begin = at;
+        at += 1;
+        match bytes[begin] {
+            b' ' | b'\t' | b'\n' | b'\r' => {}
+            b'"' => {
+                at = end_of_string(bytes, begin);
+                let decoded = decode(&text[begin..at])?;
+                write_string(&mut out, &decoded);
+                if let (true, Some(Open::Object(names))) = (name_next, open.last_mut())
+                    && let Some(twice) = names.replace(decoded)
+                {
+                    return Err(Fault::Twice(twice.into_owned()));
+                }
+            }
+            bracket @ (b'{' | b'[') => {
+                if open.len() == depth {
+                    return Err(Fault::Deep);
+                }
+                name_next = bracket == b'{';
+                open.push(if name_next {
+                    Open::Object(HashSet::new())
+                } else {
+                    Open::Array
+                });
+                out.push(char::from(bracket));
+            }
+            mark @ (b'}' | b']' | b':' | b',') => {
+                if matches!(mark, b'}' | b']') {
+                    open.pop();
+                }
+                name_next = mark == b',' && matches!(open.last(), Some(Open::Object(_)));
+                out.push(char::from(mark));
+            }
+            _ => {
+                // A number or a word: up to what ends it.
+                while bytes.get(at).is_some_and(|byte| !b" \t\n\r,]}".contains(byte)) {
+                    at += 1;
+                }
+                out.push_str(&text[begin..at]);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Behind the closing quote of the string that begins at `begin`.
+fn end_of_string(bytes: &[u8], begin: usize) -> usize {
+    let mut at = begin + 1;
+    while let Some(byte) = bytes.get(at) {
+        at += match byte {
+            b'"' => return at + 1,
+            b'\\' => 2,
+            _ => 1,
+        };
+    }
+    bytes.len()
+}
+
+fn decode(quoted: &str) -> Result<Cow<'_, str>, Fault> {
+    if quoted.contains('\\') {
+        serde_json::from_str(quoted)
+            .map(Cow::Owned)
+            .map_err(|_| Fault::NoText)
+    } else {
+        Ok(Cow::Borrowed(&quoted[1..quoted.len() - 1]))
+    }
+}
+
+/// What a raw value is, in words; never its content.
+pub fn kind(raw: &str) -> &'static str {
+    match raw.as_bytes().first() {
+        Some(b'n') | None => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') if raw.len() == 2 => "an empty string",
+        Some(b'"') => "a string",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        Some(_) => "a number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn white_space_goes_strings_are_written_in_one_way_and_numbers_stay() {
+        let text =
+            "{ \"b\\u0041\\/\" : [ 1e400 , -0.0,\t9007199254740993 ],\n\"a\":\"\\u00e9\\ud83d\\ude00\\n\" }";
+        let expected = r#"{"bA/":[1e400,-0.0,9007199254740993],"a":"é😀\n"}"#;
+        assert_eq!(compact(text, 9).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn what_readers_would_disagree_on_is_refused() {
+        let cases = [
+            (r#"{"a":1,"\u0061":2}"#, Fault::Twice("a".to_owned())),
+            (r#"{"x":[{"b":"b","c":{},"b":1}]}"#, Fault::Twice("b".to_owned())),
+            (r#"["\ud800"]"#, Fault::NoText),
+            ("[[[[[]]]]]", Fault::Deep),
+        ];
+        for (text, fault) in cases {
+            assert_eq!(compact(text, 4), Err(fault), "{text}");
+        }
+        assert!(compact(r#"{"a":{"a":["a","a"]},"b":"a"}"#, 3).is_ok());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(".{0,5}", inner, 0..5)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_value_is_spaced_it_is_compacted_to_one_text(value in any_json()) {
+            let tight = compact(&value.to_string(), 99).expect("it has no fault");
+            let wide = serde_json::to_string_pretty(&value).expect("JSON");
+            prop_assert_eq!(compact(&wide, 99), Ok(tight.clone()));
+            prop_assert_eq!(serde_json::from_str::<Value>(&tight).expect("JSON"), value);
+        }
+
+        #[test]
+        fn a_string_is_written_as_json(text in any::<String>()) {
+            let mut out = String::new();
+            write_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).expect("JSON"), text);
+        }
+    }
+}

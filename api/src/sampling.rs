@@ -1,0 +1,197 @@
+//! What chats and completions share: how tokens are chosen, how the answer travels, and who asks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::error::Invalid;
+use crate::limits::Limits;
+use crate::read::typed;
+use crate::values::{Count, Texts};
+
+/// The fields that every text operation has. Null means "not set", as `OpenAI`'s own clients send it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the API's own names")]
+pub struct Sampling {
+    pub model: Option<String>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub top_k: Option<u32>,
+    pub presence_penalty: Option<f64>,
+    pub frequency_penalty: Option<f64>,
+    pub max_tokens: Option<Count>,
+    pub max_completion_tokens: Option<Count>,
+    pub n: Option<Count>,
+    pub seed: Option<i64>,
+    pub stop: Option<Texts>,
+    pub logit_bias: Option<BTreeMap<String, f64>>,
+    pub stream: Option<bool>,
+    #[serde(default, deserialize_with = "crate::members::one")]
+    pub stream_options: Option<StreamOptions>,
+    pub user: Option<String>,
+    pub metadata: Option<BTreeMap<String, String>>,
+    pub store: Option<bool>,
+    pub service_tier: Option<String>,
+}
+
+/// How a stream is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct StreamOptions {
+    /// Whether a chunk with the usage comes before `[DONE]`.
+    pub include_usage: Option<bool>,
+}
+
+impl Sampling {
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// What is of the wrong type.
+    pub fn read(body: &str) -> Result<Self, Invalid> {
+        typed(body)
+    }
+
+    /// Whether the answer leaves as server-sent events.
+    pub fn streams(&self) -> bool {
+        self.stream == Some(true)
+    }
+
+    /// Whether a stream ends with the usage.
+    pub fn includes_usage(&self) -> bool {
+        let options = self.stream_options.as_ref();
+        options.and_then(|options| options.include_usage) == Some(true)
+    }
+
+    /// The client's limit on new tokens.
+    pub fn token_limit(&self) -> Option<u32> {
+        self.max_completion_tokens
+            .or(self.max_tokens)
+            .map(|count| count.0)
+    }
+
+    /// The stop strings.
+    pub fn stops(&self) -> &[String] {
+        self.stop.as_ref().map_or(&[], |stop| &stop.texts)
+    }
+
+    /// Holds the fields against their ranges and bounds.
+    ///
+    /// # Errors
+    /// The first that does not keep to them.
+    pub fn check(&self, limits: &Limits) -> Result<(), Invalid> {
+        model(self.model.as_deref(), limits)?;
+        range("temperature", self.temperature, 0.0, 2.0)?;
+        range("top_p", self.top_p, 0.0, 1.0)?;
+        range("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
+        range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
+        self.one_limit()?;
+        most("n", self.n.map_or(1, |n| n.0), limits.choices)?;
+        self.stops_fit(limits)?;
+        self.metadata_fits(limits)?;
+        length("user", self.user.as_deref(), limits.name_length)?;
+        for bias in self.logit_bias.iter().flat_map(BTreeMap::values) {
+            range("logit_bias", Some(*bias), -100.0, 100.0)?;
+        }
+        if self.stream_options.is_some() && !self.streams() {
+            return Err(Invalid::value(
+                "stream_options",
+                "`stream_options` needs `stream: true`; leave it out or set `stream`",
+            ));
+        }
+        Ok(())
+    }
+
+    fn one_limit(&self) -> Result<(), Invalid> {
+        match (self.max_tokens, self.max_completion_tokens) {
+            (Some(old), Some(new)) if old != new => Err(Invalid::value(
+                "max_completion_tokens",
+                "`max_tokens` and `max_completion_tokens` mean the same and differ; send one of them",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn stops_fit(&self, limits: &Limits) -> Result<(), Invalid> {
+        let Some(stop) = &self.stop else { return Ok(()) };
+        if stop.texts.len() > limits.stops {
+            let message = format!(
+                "`stop` may hold at most {} strings, got {}",
+                limits.stops,
+                stop.texts.len()
+            );
+            return Err(Invalid::value("stop", message));
+        }
+        for (index, text) in stop.texts.iter().enumerate() {
+            let path = if stop.listed {
+                format!("stop[{index}]")
+            } else {
+                "stop".to_owned()
+            };
+            if text.is_empty() {
+                return Err(Invalid::kind(&path, "a non-empty string", "an empty string"));
+            }
+            length(&path, Some(text), limits.stop_length)?;
+        }
+        Ok(())
+    }
+
+    fn metadata_fits(&self, limits: &Limits) -> Result<(), Invalid> {
+        let Some(metadata) = &self.metadata else {
+            return Ok(());
+        };
+        if metadata.len() > limits.metadata_keys {
+            let message = format!("`metadata` may hold at most {} keys", limits.metadata_keys);
+            return Err(Invalid::value("metadata", message));
+        }
+        for (key, value) in metadata {
+            length("metadata", Some(key), limits.metadata_key_length)?;
+            length("metadata", Some(value), limits.metadata_value_length)?;
+        }
+        Ok(())
+    }
+}
+
+/// Holds a model's name against its bounds.
+///
+/// # Errors
+/// If it is empty or too long.
+pub fn model(name: Option<&str>, limits: &Limits) -> Result<(), Invalid> {
+    if name == Some("") {
+        return Err(Invalid::kind("model", "a non-empty string", "an empty string"));
+    }
+    length("model", name, limits.model_length)
+}
+
+/// # Errors
+/// If the text is longer than `most` bytes.
+pub(crate) fn length(path: &str, text: Option<&str>, most: usize) -> Result<(), Invalid> {
+    match text {
+        Some(text) if text.len() > most => {
+            let message = format!("`{path}` may be at most {most} bytes long, got {}", text.len());
+            Err(Invalid::value(path, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// If the number lies outside.
+pub(crate) fn range(path: &str, number: Option<f64>, least: f64, most: f64) -> Result<(), Invalid> {
+    match number {
+        Some(number) if !(least..=most).contains(&number) => Err(Invalid::value(
+            path,
+            format!("`{path}` must lie between {least} and {most}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// If there are more.
+pub(crate) fn most(path: &str, number: u32, most: u32) -> Result<(), Invalid> {
+    if number > most {
+        return Err(Invalid::value(path, format!("`{path}` may be at most {most}")));
+    }
+    Ok(())
+}
