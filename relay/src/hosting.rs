@@ -8,7 +8,7 @@ use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Backoff, Identity, Runtime, Shutdown};
 use relay_schemas::{InstanceId, Registry};
-use relay_store::Store;
+use relay_store::Tables;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ struct House {
     config: Config,
     runtime: Runtime,
     control: Arc<dyn Control>,
-    store: Option<Arc<dyn Store>>,
+    tables: Option<Tables>,
     api: Option<TcpListener>,
     instance: InstanceId,
     epoch: i64,
@@ -53,9 +53,12 @@ async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
         .with_context(|| format!("the data folder {}", config.data.display()))?;
     let mut house = House::open(config, services, api).await?;
     let shutdown = house.runtime.shutdown.clone();
-    let admin = house.store.clone().map(relay_trace_sink::admin_router);
+    let admin = house
+        .tables
+        .as_ref()
+        .map(|tables| relay_trace_sink::admin_router(tables.traces.clone()));
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
-    let admin_pages = house.store.is_some().then(|| ops.address()).transpose()?;
+    let admin_pages = house.tables.is_some().then(|| ops.address()).transpose()?;
 
     house.expect_dependencies(services);
     if !services.contains(&Only::Ingress) {
@@ -127,7 +130,7 @@ impl House {
         let bus = config.bus.open(&config.data, &manifest, &clock)?;
         let schemas = Arc::new(Registry::default());
         let control = config.control.open(schemas.clone()).await?;
-        let store = if services.contains(&Only::TraceSink) {
+        let tables = if services.contains(&Only::TraceSink) {
             Some(config.store.open(&config.data).await?)
         } else {
             None
@@ -151,7 +154,7 @@ impl House {
             config,
             runtime,
             control,
-            store,
+            tables,
             api,
             instance: InstanceId::new(instance),
             epoch,
@@ -201,11 +204,11 @@ impl House {
             Only::Scheduler => serve!(relay_scheduler, scheduler),
             Only::Workers => serve!(relay_workers, workers),
             Only::TraceSink => {
-                let store = self
-                    .store
+                let tables = self
+                    .tables
                     .clone()
                     .expect("the store is opened wherever the trace sink runs");
-                serve!(relay_trace_sink, trace_sink, store)
+                serve!(relay_trace_sink, trace_sink, tables)
             }
         };
     }

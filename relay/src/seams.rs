@@ -9,7 +9,7 @@ use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions};
 use relay_clock::Clock;
 use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, NatsOptions};
 use relay_schemas::Registry;
-use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
+use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Tables};
 use serde::Deserialize;
 
 /// The log seam.
@@ -88,18 +88,15 @@ impl ControlConfig {
 
 impl StoreConfig {
     /// Opens the store; Postgres being away is no error here.
-    pub async fn open(&self, data: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    pub async fn open(&self, data: &Path) -> anyhow::Result<Tables> {
         Ok(match self {
             Self::Sqlite => {
                 let file: PathBuf = data.join("relay.sqlite");
-                Arc::new(
-                    SqliteStore::open(&file)
-                        .await
-                        .with_context(|| file.display().to_string())?,
-                )
+                let store = SqliteStore::open(&file).await;
+                Arc::new(store.with_context(|| file.display().to_string())?).into()
             }
             Self::Postgres(options) => {
-                Arc::new(PostgresStore::connect(options.clone()).context("the Postgres client")?)
+                Arc::new(PostgresStore::connect(options.clone()).context("the Postgres client")?).into()
             }
         })
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use relay_schemas::{Outcome, RequestId};
-use relay_store::winner::{Winners, fold};
-use relay_store::{Folded, Stored};
+use relay_store::outcomes::{Winners, fold};
+use relay_store::{LoggedOutcome, Verdict};
 
 use crate::network::Message;
 use crate::schedule::Actor;
@@ -14,7 +14,7 @@ use crate::world::{Sabotage, World};
 #[derive(Default)]
 pub(crate) struct TraceSink {
     next: i64,
-    places: Winners,
+    winners: Winners,
     /// The winner of each request.
     pub traces: BTreeMap<RequestId, Outcome>,
 }
@@ -31,18 +31,18 @@ impl World {
         let sink = &mut self.sink;
         let mut batch = Vec::new();
         while let Some(outcome) = self.log.outcomes.get(sink.next) {
-            batch.push(Stored {
+            batch.push(LoggedOutcome {
                 outcome: outcome.clone(),
                 partition: 0,
                 offset: sink.next,
             });
             sink.next += 1;
         }
-        let folded = fold(&mut sink.places, &batch);
-        for (stored, folded) in batch.into_iter().zip(folded) {
-            if folded == Folded::Won || self.sabotage == Sabotage::LastOutcomeWins {
-                let id = stored.outcome.request_id.clone();
-                sink.traces.insert(id, stored.outcome);
+        let verdicts = fold(&mut sink.winners, &batch);
+        for (logged, verdict) in batch.into_iter().zip(verdicts) {
+            if verdict == Verdict::Won || self.sabotage == Sabotage::LastOutcomeWins {
+                let id = logged.outcome.request_id.clone();
+                sink.traces.insert(id, logged.outcome);
             }
         }
     }

@@ -2,7 +2,19 @@
 
 use sqlx::migrate::MigrateError;
 
-use crate::StoreError;
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached: wait.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// It cannot hold this data, and never will: nothing of the call was stored.
+    #[error("the store refuses the data: {0}")]
+    Refused(String),
+    /// Nothing that waiting mends.
+    #[error("the store failed: {0}")]
+    Fatal(String),
+}
 
 enum Class {
     Unavailable,
@@ -45,6 +57,11 @@ pub(crate) fn classify_migration(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => classify(error),
         other => StoreError::Fatal(format!("migration: {other}")),
     }
+}
+
+/// What a row means that is not what this build wrote; no waiting mends it.
+pub(crate) fn unreadable(reason: impl std::fmt::Display) -> StoreError {
+    StoreError::Fatal(format!("an unreadable row: {reason}"))
 }
 
 /// Postgres has five characters (SQLSTATE), `SQLite` a number.

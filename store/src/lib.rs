@@ -1,14 +1,41 @@
-//! The table seam: traces and winners in `SQLite` or Postgres. Only this crate knows SQL.
+//! The table seam: `SQLite` or Postgres, a folder a subject. Only this crate knows SQL.
+//!
+//! Each subject is one small trait that both databases implement, and one contract suite (`tests/suite/`) that both pass.
 
-mod api;
-mod columns;
+pub mod database;
 mod error;
+mod logged;
 mod migrations;
-mod postgres;
-mod query;
-mod sqlite;
-pub mod winner;
+pub mod outcomes;
+pub mod traces;
 
-pub use api::{Folded, Store, StoreError, Stored, TraceFilter, TraceSummary};
-pub use postgres::{PostgresOptions, PostgresStore};
-pub use sqlite::{SqliteOptions, SqliteStore};
+use std::sync::Arc;
+
+pub use database::Database;
+pub use database::postgres::{PostgresOptions, PostgresStore};
+pub use database::sqlite::{SqliteOptions, SqliteStore};
+pub use error::StoreError;
+pub use logged::LoggedOutcome;
+pub use outcomes::{Outcomes, Verdict};
+pub use traces::{TraceFilter, TraceSummary, Traces};
+
+/// The subjects of one opened database, for the process that hands each service those that it uses.
+#[derive(Clone)]
+pub struct Tables {
+    /// Which record ended each request.
+    pub outcomes: Arc<dyn Outcomes>,
+    /// Each request's story.
+    pub traces: Arc<dyn Traces>,
+    /// The database itself.
+    pub database: Arc<dyn Database>,
+}
+
+impl<S: Outcomes + Traces + Database> From<Arc<S>> for Tables {
+    fn from(store: Arc<S>) -> Self {
+        Self {
+            outcomes: store.clone(),
+            traces: store.clone(),
+            database: store,
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use relay_schemas::{OutcomeStatus, RequestId};
-use relay_store::{SqliteStore, Store, TraceFilter};
+use relay_store::{SqliteStore, TraceFilter, Traces};
 
 use crate::ask::Saw;
 use crate::charged;
@@ -54,14 +54,14 @@ pub async fn settle(gateway: &mut Gateway, saw: &[Saw], most: Duration) -> anyho
 }
 
 /// Every trace row, by request, page by page.
-pub async fn traces(store: &dyn Store) -> anyhow::Result<BTreeMap<RequestId, OutcomeStatus>> {
+pub async fn traces(store: &dyn Traces) -> anyhow::Result<BTreeMap<RequestId, OutcomeStatus>> {
     let mut all = BTreeMap::new();
     let mut filter = TraceFilter {
         limit: TraceFilter::MOST,
         ..TraceFilter::default()
     };
     loop {
-        let page = store.traces(&filter).await?;
+        let page = store.list(&filter).await?;
         let Some(last) = page.last() else { return Ok(all) };
         (filter.before, filter.before_id) = (Some(last.ended_at), Some(last.request_id.clone()));
         all.extend(page.into_iter().map(|row| (row.request_id, row.status)));
@@ -74,7 +74,7 @@ pub async fn traces(store: &dyn Store) -> anyhow::Result<BTreeMap<RequestId, Out
 /// With every violation that is left after `most`.
 pub async fn settle_running(
     bus: &dyn relay_bus::Bus,
-    store: &dyn Store,
+    store: &dyn Traces,
     saw: &[Saw],
     most: Duration,
 ) -> anyhow::Result<Ledger> {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use relay_bus::{Position, Record, decode};
 use relay_runner::StageError;
 use relay_schemas::{Outcome, Registry};
-use relay_store::{Folded, Store, StoreError, Stored};
+use relay_store::{LoggedOutcome, Outcomes, StoreError, Verdict};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -40,7 +40,7 @@ pub(crate) struct Batcher {
 /// The task.
 pub(crate) struct Folding {
     queue: mpsc::UnboundedReceiver<Waiting>,
-    store: Arc<dyn Store>,
+    outcomes: Arc<dyn Outcomes>,
     schemas: Arc<Registry>,
     metrics: Metrics,
     most: usize,
@@ -51,14 +51,14 @@ pub(crate) struct Folding {
 impl Batcher {
     pub(crate) fn new(
         config: &Config,
-        store: Arc<dyn Store>,
+        outcomes: Arc<dyn Outcomes>,
         schemas: Arc<Registry>,
         metrics: Metrics,
     ) -> (Self, Folding) {
         let (sender, queue) = mpsc::unbounded_channel();
         let folding = Folding {
             queue,
-            store,
+            outcomes,
             schemas,
             metrics,
             most: config.batch_records.max(1),
@@ -124,9 +124,9 @@ impl Folding {
     async fn fold(&self, batch: Vec<Waiting>) {
         let (mut outcomes, mut told) = (Vec::new(), Vec::new());
         for waiting in batch {
-            match self.stored(&waiting.record) {
-                Ok(stored) => {
-                    outcomes.push(stored);
+            match self.decode(&waiting.record) {
+                Ok(logged) => {
+                    outcomes.push(logged);
                     told.push(waiting.told);
                 }
                 // A caller that no longer waits is being stopped; its record comes again.
@@ -138,19 +138,19 @@ impl Folding {
         }
         let timer = self.metrics.fold_began(outcomes.len());
         let results = match self.insist(&outcomes).await {
-            Ok(folded) => folded.into_iter().map(Ok).collect(),
+            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(StoreError::Refused(_)) if outcomes.len() > 1 => self.one_by_one(&outcomes).await,
             Err(error) => outcomes.iter().map(|_| Err(stage_error(&error))).collect(),
         };
         timer.observe_duration();
-        for ((told, result), stored) in told.into_iter().zip(results).zip(&outcomes) {
-            let result = result.map(|folded| self.metrics.folded(folded, Facts::of(&stored.outcome)));
+        for ((told, result), logged) in told.into_iter().zip(results).zip(&outcomes) {
+            let result = result.map(|verdict| self.metrics.folded(verdict, Facts::of(&logged.outcome)));
             drop(told.send(result));
         }
     }
 
-    fn stored(&self, record: &Record) -> Result<Stored> {
-        Ok(Stored {
+    fn decode(&self, record: &Record) -> Result<LoggedOutcome> {
+        Ok(LoggedOutcome {
             outcome: decode::<Outcome>(&self.schemas, record)?,
             partition: record.position.partition.partition,
             offset: record.position.offset,
@@ -158,9 +158,9 @@ impl Folding {
     }
 
     /// Folds as soon as the store is there.
-    async fn insist(&self, outcomes: &[Stored]) -> std::result::Result<Vec<Folded>, StoreError> {
+    async fn insist(&self, outcomes: &[LoggedOutcome]) -> std::result::Result<Vec<Verdict>, StoreError> {
         loop {
-            match self.store.fold(outcomes).await {
+            match self.outcomes.fold(outcomes).await {
                 Err(StoreError::Unavailable(reason)) => {
                     tracing::debug!(reason, outcomes = outcomes.len(), "folding waits for the store");
                     tokio::time::sleep(AGAIN).await;
@@ -171,7 +171,7 @@ impl Folding {
     }
 
     /// One outcome that the store refuses must not take the others with it.
-    async fn one_by_one(&self, outcomes: &[Stored]) -> Vec<Result<Folded>> {
+    async fn one_by_one(&self, outcomes: &[LoggedOutcome]) -> Vec<Result<Verdict>> {
         let mut results = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             let folded = self.insist(std::slice::from_ref(outcome)).await;

@@ -19,7 +19,7 @@ pub use error::Error;
 use relay_bus::topics;
 use relay_control::{Control, serve_some, subjects};
 use relay_runner::{Identity, Runtime, StageOptions, run_stage};
-use relay_store::Store;
+use relay_store::Tables;
 
 use crate::batcher::Batcher;
 use crate::metrics::Metrics;
@@ -38,8 +38,8 @@ pub struct Deps {
     pub identity: Identity,
     /// Where questions come from.
     pub control: Arc<dyn Control>,
-    /// Where traces are kept.
-    pub store: Arc<dyn Store>,
+    /// Where outcomes and traces are kept.
+    pub tables: Tables,
 }
 
 /// Runs the sink until a drain is over. A store, bus or control seam that is away is waited for.
@@ -48,11 +48,11 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         runtime,
         identity,
         control,
-        store,
+        tables,
     } = deps;
     let metrics = Metrics::register(&runtime.metrics)?;
     let schemas = Arc::clone(&runtime.schemas);
-    let (batcher, folding) = Batcher::new(&config, Arc::clone(&store), schemas, metrics.clone());
+    let (batcher, folding) = Batcher::new(&config, Arc::clone(&tables.outcomes), schemas, metrics.clone());
     let stage = FoldStage { batcher };
     // Ends with the stage, which holds the other end.
     let folding = tokio::spawn(folding.run());
@@ -60,12 +60,12 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         max_in_flight: config.max_in_flight,
         ..StageOptions::new(GROUP, vec![topics::OUTCOMES.to_owned()])
     };
-    let (asked, seam) = (Arc::clone(&store), Arc::clone(&control));
+    let (traces, seam) = (Arc::clone(&tables.traces), Arc::clone(&control));
     let answering = serve_some(control, subjects::WINNER, Some(WINNERS), move |query| {
-        winners::answer(Arc::clone(&asked), query, seam.max_payload())
+        winners::answer(Arc::clone(&traces), query, seam.max_payload())
     });
-    let health = store_health::watch(&config, &*store, &runtime.health);
-    let retaining = retention::run(&config, &*store, &metrics);
+    let health = store_health::watch(&config, &*tables.database, &runtime.health);
+    let retaining = retention::run(&config, &*tables.traces, &*tables.outcomes, &metrics);
     tokio::select! {
         ended = run_stage(Arc::new(stage), &runtime, &identity, options) => Ok(ended?),
         ended = answering => Err(ended.err().map_or(Error::ControlClosed, Error::Control)),

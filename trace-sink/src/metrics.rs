@@ -7,7 +7,7 @@ use prometheus::{
 };
 use relay_runner::superseded_counter;
 use relay_schemas::{Outcome, OutcomeStatus, Service};
-use relay_store::Folded;
+use relay_store::Verdict;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -93,11 +93,11 @@ impl Metrics {
         Ok(metrics)
     }
 
-    pub(crate) fn folded(&self, folded: Folded, facts: Facts) {
-        match folded {
-            Folded::Superseded => self.superseded.inc(),
-            Folded::Again => self.redelivered.inc(),
-            Folded::Won => {
+    pub(crate) fn folded(&self, verdict: Verdict, facts: Facts) {
+        match verdict {
+            Verdict::Superseded => self.superseded.inc(),
+            Verdict::Redelivered => self.redelivered.inc(),
+            Verdict::Won => {
                 self.outcomes.with_label_values(&[facts.status]).inc();
                 self.tokens
                     .with_label_values(&["prompt"])

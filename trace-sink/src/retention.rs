@@ -1,18 +1,15 @@
 //! Deletes what is too old. Every instance does; what one has deleted, the others do not find.
 
 use relay_schemas::TimestampMs;
-use relay_store::Store;
+use relay_store::{Outcomes, StoreError, Traces};
 
 use crate::Config;
 use crate::metrics::Metrics;
 
 /// Tidies for ever.
-pub(crate) async fn run(config: &Config, store: &dyn Store, metrics: &Metrics) {
+pub(crate) async fn run(config: &Config, traces: &dyn Traces, outcomes: &dyn Outcomes, metrics: &Metrics) {
     loop {
-        let now = TimestampMs::now();
-        let traces_before = now.plus_ms(-config.traces_kept_ms());
-        let winners_before = now.plus_ms(-config.winners_kept_ms());
-        match store.retain(traces_before, winners_before).await {
+        match tidy(config, traces, outcomes, TimestampMs::now()).await {
             Ok(0) => {}
             Ok(deleted) => {
                 tracing::info!(
@@ -25,4 +22,20 @@ pub(crate) async fn run(config: &Config, store: &dyn Store, metrics: &Metrics) {
         }
         tokio::time::sleep(config.retention_interval).await;
     }
+}
+
+/// Says how many traces went.
+async fn tidy(
+    config: &Config,
+    traces: &dyn Traces,
+    outcomes: &dyn Outcomes,
+    now: TimestampMs,
+) -> Result<u64, StoreError> {
+    let deleted = traces
+        .delete_before(now.plus_ms(-config.traces_kept_ms()))
+        .await?;
+    outcomes
+        .forget_before(now.plus_ms(-config.winners_kept_ms()))
+        .await?;
+    Ok(deleted)
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use relay_schemas::{Outcome, WinnerAnswer, WinnerQuery, encode};
-use relay_store::Store;
+use relay_store::Traces;
 
 /// The winning outcome, or that none is known (yet). No answer where the store cannot tell: that is not the same.
-pub(crate) async fn answer(store: Arc<dyn Store>, query: WinnerQuery, limit: usize) -> Option<WinnerAnswer> {
-    match store.winner(&query.request_id).await {
-        Ok(winner) => Some(fit(winner.map(|stored| stored.outcome), limit)),
+pub(crate) async fn answer(
+    traces: Arc<dyn Traces>,
+    query: WinnerQuery,
+    limit: usize,
+) -> Option<WinnerAnswer> {
+    match traces.find(&query.request_id).await {
+        Ok(winner) => Some(fit(winner.map(|logged| logged.outcome), limit)),
         Err(error) => {
             tracing::warn!(request_id = %query.request_id, %error, "who won cannot be told now");
             None

@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use common::{bare, complete};
 use relay_schemas::OutcomeStatus;
-use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stored};
+use relay_store::{LoggedOutcome, Outcomes, PostgresOptions, PostgresStore, SqliteStore};
 use relay_trace_sink::admin_router;
 use tower::ServiceExt;
 
@@ -27,10 +27,10 @@ impl Admin {
         let store = SqliteStore::open(&folder.path().join("relay.sqlite"))
             .await
             .unwrap();
-        let stored: Vec<Stored> = outcomes
+        let stored: Vec<LoggedOutcome> = outcomes
             .into_iter()
             .zip(0..)
-            .map(|(outcome, offset)| Stored {
+            .map(|(outcome, offset)| LoggedOutcome {
                 outcome,
                 partition: 2,
                 offset,

@@ -16,7 +16,9 @@ use relay_runner::{Health, Identity, Runtime, Shutdown};
 use relay_schemas::{
     Outcome, OutcomeStatus, RequestId, Service, TimestampMs, WinnerAnswer, WinnerQuery, encode,
 };
-use relay_store::{Folded, SqliteStore, Store, StoreError, Stored, TraceFilter, TraceSummary};
+use relay_store::{
+    Database, LoggedOutcome, Outcomes, SqliteStore, StoreError, TraceFilter, TraceSummary, Traces, Verdict,
+};
 use relay_trace_sink::{Config, Deps, Error, run};
 use tokio::task::JoinHandle;
 
@@ -49,28 +51,36 @@ impl Moody {
 }
 
 #[async_trait]
-impl Store for Moody {
-    async fn fold(&self, outcomes: &[Stored]) -> Result<Vec<Folded>, StoreError> {
+impl Outcomes for Moody {
+    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError> {
         self.check().inspect_err(|_| {
             self.missed.fetch_add(1, Ordering::SeqCst);
         })?;
         if outcomes
             .iter()
-            .any(|stored| stored.outcome.request_id.as_str() == "never")
+            .any(|logged| logged.outcome.request_id.as_str() == "never")
         {
             return Err(StoreError::Refused("it is that one".to_owned()));
         }
         self.store.fold(outcomes).await
     }
 
-    async fn winner(&self, request: &RequestId) -> Result<Option<Stored>, StoreError> {
+    async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
         self.check()?;
-        self.store.winner(request).await
+        self.store.forget_before(before).await
+    }
+}
+
+#[async_trait]
+impl Traces for Moody {
+    async fn find(&self, request: &RequestId) -> Result<Option<LoggedOutcome>, StoreError> {
+        self.check()?;
+        self.store.find(request).await
     }
 
-    async fn traces(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError> {
+    async fn list(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError> {
         self.check()?;
-        self.store.traces(filter).await
+        self.store.list(filter).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
@@ -78,11 +88,14 @@ impl Store for Moody {
         self.store.count().await
     }
 
-    async fn retain(&self, traces: TimestampMs, winners: TimestampMs) -> Result<u64, StoreError> {
+    async fn delete_before(&self, before: TimestampMs) -> Result<u64, StoreError> {
         self.check()?;
-        self.store.retain(traces, winners).await
+        self.store.delete_before(before).await
     }
+}
 
+#[async_trait]
+impl Database for Moody {
     async fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
         self.store.probe().await
@@ -159,7 +172,7 @@ impl House {
                 epoch: 1,
             },
             control: Arc::clone(&self.control),
-            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            tables: Arc::clone(&self.store).into(),
         };
         let config = Config {
             probe_interval: Duration::from_millis(10),

@@ -6,7 +6,7 @@ use relay_schemas::{
     Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Provenance, Queueing, Request, RequestId,
     RuleTrace, Run, Service, TimestampMs, TokenCount, Usage, Verifier, Work,
 };
-use relay_store::Stored;
+use relay_store::LoggedOutcome;
 
 pub fn request(id: &str, tenant: &str) -> Request {
     Request {
@@ -173,8 +173,8 @@ pub fn bare(id: &str, tenant: &str, status: OutcomeStatus, ended_at: i64) -> Out
 }
 
 /// `outcome` at a place in the log.
-pub fn at(partition: i32, offset: i64, outcome: Outcome) -> Stored {
-    Stored {
+pub fn at(partition: i32, offset: i64, outcome: Outcome) -> LoggedOutcome {
+    LoggedOutcome {
         outcome,
         partition,
         offset,
@@ -182,7 +182,7 @@ pub fn at(partition: i32, offset: i64, outcome: Outcome) -> Stored {
 }
 
 /// A small outcome whose text tells which record it was.
-pub fn small(id: &str, partition: i32, offset: i64) -> Stored {
+pub fn small(id: &str, partition: i32, offset: i64) -> LoggedOutcome {
     let mut outcome = bare(id, "acme", OutcomeStatus::Failed, 1_000 + offset);
     outcome.message = Some(format!("{partition}/{offset}"));
     at(partition, offset, outcome)

@@ -6,7 +6,7 @@ use axum::extract::{Query, RawQuery, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use relay_schemas::{OutcomeStatus, TimestampMs};
-use relay_store::{Store, TraceFilter, TraceSummary};
+use relay_store::{TraceFilter, TraceSummary, Traces};
 use serde::{Deserialize, Serialize};
 
 use super::time::{duration, instant};
@@ -57,25 +57,25 @@ struct Line<'a> {
 
 /// The list, as a page or as JSON.
 pub(super) async fn show(
-    State(store): State<Arc<dyn Store>>,
+    State(traces): State<Arc<dyn Traces>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    match list(&*store, query.as_deref().unwrap_or_default(), &headers).await {
+    match list(&*traces, query.as_deref().unwrap_or_default(), &headers).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn list(store: &dyn Store, query: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Response, Failure> {
     let asked = parse(query).map_err(|reason| Failure::bad_request(wants_json(None, headers), reason))?;
     let json = wants_json(asked.format.as_deref(), headers);
     let mut filter = filter(&asked).map_err(|reason| Failure::bad_request(json, reason))?;
     let shown = filter.limit as usize;
     // One more tells whether there is another page.
     filter.limit += 1;
-    let mut traces = store
-        .traces(&filter)
+    let mut traces = kept
+        .list(&filter)
         .await
         .map_err(|error| Failure::of_store(json, &error))?;
     let more = traces.len() > shown;
@@ -89,7 +89,7 @@ async fn list(store: &dyn Store, query: &str, headers: &HeaderMap) -> Result<Res
             next.map(|(before, before_id)| serde_json::json!({ "before": before, "before_id": before_id }));
         return Ok(axum::Json(serde_json::json!({ "traces": traces, "next": next })).into_response());
     }
-    let kept = store
+    let kept = kept
         .count()
         .await
         .map_err(|error| Failure::of_store(json, &error))?;

@@ -16,22 +16,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use relay_store::{Store, StoreError};
+use relay_store::{StoreError, Traces};
 use serde::Serialize;
 
 /// Nothing but our own style sheet and forms that lead back here.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// `/admin`, `/admin/traces` and `/admin/traces/{request_id}` over `store`. For a listener that only operators reach.
-pub fn admin_router(store: Arc<dyn Store>) -> Router {
+/// `/admin`, `/admin/traces` and `/admin/traces/{request_id}` over `traces`. For a listener that only operators reach.
+pub fn admin_router(traces: Arc<dyn Traces>) -> Router {
     Router::new()
         .route("/admin", get(|| async { Redirect::to("/admin/traces") }))
         .route("/admin/style.css", get(style))
         .route("/admin/traces", get(list::show))
         .route("/admin/traces/{request_id}", get(trace::show))
         .layer(middleware::from_fn(harden))
-        .with_state(store)
+        .with_state(traces)
 }
 
 async fn style() -> impl IntoResponse {

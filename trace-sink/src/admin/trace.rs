@@ -6,7 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use relay_schemas::{Answer, Outcome, RuleTrace, TimestampMs};
-use relay_store::{Store, Stored};
+use relay_store::{LoggedOutcome, Traces};
 use serde::Serialize;
 
 use super::time::{duration, instant};
@@ -36,7 +36,7 @@ struct Page<'a> {
 
 /// The trace, as a page or as JSON.
 pub(super) async fn show(
-    State(store): State<Arc<dyn Store>>,
+    State(traces): State<Arc<dyn Traces>>,
     Path(request_id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -47,9 +47,9 @@ pub(super) async fn show(
         .split('&')
         .find_map(|pair| pair.strip_prefix("format="));
     let json = wants_json(format, &headers);
-    match store.winner(&request_id.as_str().into()).await {
-        Ok(Some(stored)) if json => axum::Json(story(&stored)).into_response(),
-        Ok(Some(stored)) => page(&stored),
+    match traces.find(&request_id.as_str().into()).await {
+        Ok(Some(logged)) if json => axum::Json(story(&logged)).into_response(),
+        Ok(Some(logged)) => page(&logged),
         Ok(None) => {
             Failure::not_found(json, format!("There is no trace of {request_id} (any more).")).into_response()
         }
@@ -57,16 +57,16 @@ pub(super) async fn show(
     }
 }
 
-fn story(stored: &Stored) -> serde_json::Value {
+fn story(logged: &LoggedOutcome) -> serde_json::Value {
     serde_json::json!({
-        "partition": stored.partition,
-        "offset": stored.offset,
-        "outcome": stored.outcome,
+        "partition": logged.partition,
+        "offset": logged.offset,
+        "outcome": logged.outcome,
     })
 }
 
-fn page(stored: &Stored) -> Response {
-    let outcome = &stored.outcome;
+fn page(logged: &LoggedOutcome) -> Response {
+    let outcome = &logged.outcome;
     let planning = outcome.planning.as_ref();
     let view = Page {
         title: outcome.request_id.as_str(),
@@ -74,7 +74,7 @@ fn page(stored: &Stored) -> Response {
         code: outcome.code.as_deref(),
         message: outcome.message.as_deref(),
         bars: waterfall::bars(outcome),
-        facts: facts(stored),
+        facts: facts(logged),
         plan: plan_facts(outcome),
         rules: planning.map_or(&[], |planning| &planning.rules),
         adjustments: planning.map_or(&[], |planning| &planning.adjustments),
@@ -108,18 +108,18 @@ fn word(value: &impl Serialize) -> String {
     }
 }
 
-fn facts(stored: &Stored) -> Vec<Fact> {
+fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
     let Outcome {
         request,
         run,
         usage,
         timings,
         ..
-    } = &stored.outcome;
+    } = &logged.outcome;
     let request = request.as_ref();
     let accepted = request.map(|request| instant(request.accepted_at));
     vec![
-        Fact("tenant", stored.outcome.tenant.to_string()),
+        Fact("tenant", logged.outcome.tenant.to_string()),
         Fact(
             "model asked for",
             or_dash(request.map(|request| request.model.as_str())),
@@ -130,7 +130,7 @@ fn facts(stored: &Stored) -> Vec<Fact> {
             or_dash(request.map(|request| if request.stream { "yes" } else { "no" })),
         ),
         Fact("accepted (UTC)", or_dash(accepted)),
-        Fact("ended (UTC)", instant(stored.outcome.ended_at)),
+        Fact("ended (UTC)", instant(logged.outcome.ended_at)),
         Fact(
             "deadline (UTC)",
             or_dash(request.map(|request| instant(request.deadline))),
@@ -143,7 +143,7 @@ fn facts(stored: &Stored) -> Vec<Fact> {
             "tokens in / out",
             format!("{} / {}", usage.prompt_tokens.0, usage.completion_tokens.0),
         ),
-        Fact("cost", format!("{} µUSD", stored.outcome.cost_micro_usd.0)),
+        Fact("cost", format!("{} µUSD", logged.outcome.cost_micro_usd.0)),
         Fact(
             "ended by",
             format!(
@@ -158,7 +158,7 @@ fn facts(stored: &Stored) -> Vec<Fact> {
             "lies in",
             format!(
                 "relay.outcomes.v1, partition {}, offset {}",
-                stored.partition, stored.offset
+                logged.partition, logged.offset
             ),
         ),
         Fact(

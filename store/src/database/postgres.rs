@@ -1,0 +1,143 @@
+//! Postgres, for services in processes of their own.
+//!
+//! Connects when it is first needed and again whenever it must: a Postgres that is away makes every call
+//! [`StoreError::Unavailable`] within a bounded time and is no reason to end. The first call that reaches it makes the tables.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use relay_schemas::{Secret, TimestampMs};
+use serde::Deserialize;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::OnceCell;
+
+use super::Database;
+use crate::error::{StoreError, classify, classify_migration};
+use crate::migrations;
+
+/// Rows that one deletion takes, so that it never holds locks long.
+const DELETED_AT_ONCE: i64 = 5_000;
+
+/// Where Postgres is, and the limits towards it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`, with libpq's parameters (`sslmode`, `sslrootcert`, …).
+    pub url: Secret,
+    /// Most connections.
+    pub max_connections: u32,
+    /// The longest wait for a connection, milliseconds.
+    pub acquire_timeout_ms: u64,
+    /// The longest one statement may run on the server, milliseconds; 0 leaves it to the server.
+    pub statement_timeout_ms: u64,
+    /// The longest one call of ours takes, milliseconds, also when the server has gone silent.
+    pub call_timeout_ms: u64,
+    /// Run-time parameters of each session, as they are: `search_path`, `application_name`, …
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            url: "postgres://127.0.0.1:5432/relay".into(),
+            max_connections: 8,
+            acquire_timeout_ms: 2_000,
+            statement_timeout_ms: 5_000,
+            call_timeout_ms: 10_000,
+            parameters: BTreeMap::new(),
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// The defaults, at `url`.
+    pub fn new(url: impl Into<Secret>) -> Self {
+        Self {
+            url: url.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Every subject in Postgres.
+pub struct PostgresStore {
+    pub(crate) pool: PgPool,
+    migrated: OnceCell<()>,
+    call_timeout: Duration,
+}
+
+impl PostgresStore {
+    /// Prepares the pool; nothing is connected yet. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Fatal`] if the URL is none.
+    pub fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
+        let mut server: PgConnectOptions = options
+            .url
+            .expose()
+            .parse()
+            .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
+        if options.statement_timeout_ms > 0 {
+            server = server.options([("statement_timeout", options.statement_timeout_ms)]);
+        }
+        server = server.options(options.parameters);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(Duration::from_millis(options.acquire_timeout_ms))
+            .connect_lazy_with(server);
+        Ok(Self {
+            pool,
+            migrated: OnceCell::new(),
+            call_timeout: Duration::from_millis(options.call_timeout_ms),
+        })
+    }
+
+    /// Makes the tables once, then does `work`, all in bounded time.
+    pub(crate) async fn call<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        let call = async {
+            self.migrated
+                .get_or_try_init(|| async {
+                    migrations::postgres()
+                        .run(&self.pool)
+                        .await
+                        .map_err(classify_migration)
+                })
+                .await?;
+            work.await.map_err(classify)
+        };
+        let silent =
+            |_| StoreError::Unavailable(format!("no answer within {} ms", self.call_timeout.as_millis()));
+        tokio::time::timeout(self.call_timeout, call)
+            .await
+            .map_err(silent)?
+    }
+
+    /// Runs a deletion that takes an instant and a number of rows until it finds no more; says how many rows went.
+    pub(crate) async fn delete_rows(
+        &self,
+        deletion: &'static str,
+        before: TimestampMs,
+    ) -> Result<u64, StoreError> {
+        let mut deleted = 0;
+        loop {
+            let statement = sqlx::query(deletion).bind(before.0).bind(DELETED_AT_ONCE);
+            let done = self.call(statement.execute(&self.pool)).await?;
+            deleted += done.rows_affected();
+            if done.rows_affected() < DELETED_AT_ONCE as u64 {
+                return Ok(deleted);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Database for PostgresStore {
+    async fn probe(&self) -> Result<(), StoreError> {
+        let probe = sqlx::query("SELECT 1").execute(&self.pool);
+        self.call(probe).await.map(drop)
+    }
+}

@@ -1,0 +1,14 @@
+//! An outcome as it lies in the log.
+
+use relay_schemas::Outcome;
+
+/// An outcome and its position in `relay.outcomes.v1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedOutcome {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}

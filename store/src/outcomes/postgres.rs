@@ -1,0 +1,77 @@
+//! Outcomes in Postgres.
+
+use async_trait::async_trait;
+use relay_schemas::TimestampMs;
+use sqlx::postgres::PgConnection;
+
+use super::verdict::{self, Upserted};
+use super::{Outcomes, Verdict};
+use crate::database::postgres::PostgresStore;
+use crate::error::StoreError;
+use crate::logged::LoggedOutcome;
+use crate::traces;
+
+#[async_trait]
+impl Outcomes for PostgresStore {
+    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError> {
+        if outcomes.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.call(self.fold_once(outcomes)).await
+    }
+
+    async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
+        let deletion = "DELETE FROM winners WHERE request_id IN \
+            (SELECT request_id FROM winners WHERE ended_at < $1 LIMIT $2)";
+        self.delete_rows(deletion, before).await.map(drop)
+    }
+}
+
+impl PostgresStore {
+    async fn fold_once(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, sqlx::Error> {
+        let candidates = verdict::candidates(outcomes);
+        let mut writing = self.pool.begin().await?;
+        let upserted = upsert(&mut writing, &candidates).await?;
+        traces::postgres::put(&mut writing, &upserted.won(&candidates)).await?;
+        writing.commit().await?;
+        Ok(upserted.judge(outcomes, &candidates))
+    }
+}
+
+/// Writes down who leads now, and says for whom that is news. The statement locks each request's row, won or not, until
+/// the transaction ends; candidates come sorted, so two sinks cannot wait for each other.
+async fn upsert(writing: &mut PgConnection, candidates: &[&LoggedOutcome]) -> Result<Upserted, sqlx::Error> {
+    const UPSERT: &str = "INSERT INTO winners (request_id, log_partition, log_offset, ended_at) \
+        SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) \
+        ON CONFLICT (request_id) DO UPDATE SET log_offset = excluded.log_offset, ended_at = excluded.ended_at \
+        WHERE winners.log_partition = excluded.log_partition AND winners.log_offset > excluded.log_offset \
+        RETURNING request_id";
+    const OTHERS: &str =
+        "SELECT request_id, log_partition, log_offset FROM winners WHERE request_id = ANY($1::text[])";
+
+    let outcomes = || candidates.iter().map(|logged| &logged.outcome);
+    let ids: Vec<&str> = outcomes().map(|outcome| outcome.request_id.as_str()).collect();
+    let ends: Vec<i64> = outcomes().map(|outcome| outcome.ended_at.0).collect();
+    let (partitions, offsets): (Vec<i64>, Vec<i64>) =
+        candidates.iter().map(|logged| verdict::position(logged)).unzip();
+    let changed = sqlx::query_scalar::<_, String>(UPSERT)
+        .bind(ids)
+        .bind(partitions)
+        .bind(offsets)
+        .bind(ends)
+        .fetch_all(&mut *writing)
+        .await?;
+    let mut upserted = Upserted {
+        changed: changed.into_iter().collect(),
+        ..Upserted::default()
+    };
+    let lost = upserted.lost(candidates);
+    if !lost.is_empty() {
+        // A statement of its own, so that it sees what others committed while the first one waited for them.
+        let others = sqlx::query_as::<_, (String, i64, i64)>(OTHERS).bind(lost);
+        for (id, partition, offset) in others.fetch_all(&mut *writing).await? {
+            upserted.others.insert(id, (partition, offset));
+        }
+    }
+    Ok(upserted)
+}

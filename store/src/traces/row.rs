@@ -1,0 +1,185 @@
+//! The row of a trace, the same in both databases, and the way from an outcome to it and back.
+
+use relay_schemas::{
+    Answer, Caching, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace,
+    Run, TimestampMs, Timings, TokenCount, Usage,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use crate::error::{StoreError, unreadable};
+use crate::logged::LoggedOutcome;
+
+/// Every column, in the order in which both databases bind the fields of [`TraceRow`].
+pub(super) const COLUMNS: &str = "request_id, log_partition, log_offset, tenant, status, code, message, retry_after_ms, \
+     model, policy_version, run_json, request_json, plan_json, decision_trace_json, cache_json, queue_json, lease_json, \
+     response_json, prompt_tokens, completion_tokens, cost_micro_usd, latency_ms, ttft_ms, backend_latency_ms, \
+     queue_wait_ms, compute_ms, ended_at";
+
+#[derive(FromRow)]
+pub(super) struct TraceRow {
+    pub request_id: String,
+    pub log_partition: i64,
+    pub log_offset: i64,
+    pub tenant: String,
+    pub status: String,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub retry_after_ms: Option<i64>,
+    pub model: String,
+    pub policy_version: Option<String>,
+    #[sqlx(json)]
+    pub run_json: Run,
+    #[sqlx(json(nullable))]
+    pub request_json: Option<Request>,
+    #[sqlx(json(nullable))]
+    pub plan_json: Option<Plan>,
+    #[sqlx(json(nullable))]
+    pub decision_trace_json: Option<DecisionTrace>,
+    #[sqlx(json(nullable))]
+    pub cache_json: Option<Caching>,
+    #[sqlx(json(nullable))]
+    pub queue_json: Option<Queueing>,
+    #[sqlx(json(nullable))]
+    pub lease_json: Option<Lease>,
+    #[sqlx(json(nullable))]
+    pub response_json: Option<Answer>,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub cost_micro_usd: i64,
+    pub latency_ms: i64,
+    pub ttft_ms: Option<i64>,
+    pub backend_latency_ms: Option<i64>,
+    pub queue_wait_ms: Option<i64>,
+    pub compute_ms: i64,
+    pub ended_at: i64,
+}
+
+/// Why the plan is what it is: what [`Planning`] holds besides the plan.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DecisionTrace {
+    rules: Vec<RuleTrace>,
+    adjustments: Vec<String>,
+    planned_at: TimestampMs,
+}
+
+impl From<&LoggedOutcome> for TraceRow {
+    fn from(logged: &LoggedOutcome) -> Self {
+        let outcome = logged.outcome.clone();
+        let model = text(model(&outcome));
+        let queue_wait_ms = outcome.queueing.as_ref().map(|queueing| queueing.queue_wait_ms);
+        let (plan, decision_trace) = outcome.planning.map(split).unzip();
+        Self {
+            request_id: text(outcome.request_id.as_str()),
+            log_partition: logged.partition.into(),
+            log_offset: logged.offset,
+            tenant: text(outcome.tenant.as_str()),
+            status: outcome.status.name().to_owned(),
+            code: outcome.code.as_deref().map(text),
+            message: outcome.message.as_deref().map(text),
+            retry_after_ms: outcome.retry_after_ms,
+            model,
+            policy_version: plan.as_ref().map(|plan| text(&plan.policy_version)),
+            run_json: outcome.run,
+            request_json: outcome.request,
+            plan_json: plan,
+            decision_trace_json: decision_trace,
+            cache_json: outcome.caching,
+            queue_json: outcome.queueing,
+            lease_json: outcome.lease,
+            response_json: outcome.answer,
+            prompt_tokens: outcome.usage.prompt_tokens.0.into(),
+            completion_tokens: outcome.usage.completion_tokens.0.into(),
+            cost_micro_usd: outcome.cost_micro_usd.0,
+            latency_ms: outcome.timings.latency_ms,
+            ttft_ms: outcome.timings.ttft_ms,
+            backend_latency_ms: outcome.timings.backend_latency_ms,
+            queue_wait_ms,
+            compute_ms: outcome.timings.compute_ms,
+            ended_at: outcome.ended_at.0,
+        }
+    }
+}
+
+impl TryFrom<TraceRow> for LoggedOutcome {
+    type Error = StoreError;
+
+    fn try_from(row: TraceRow) -> Result<Self, StoreError> {
+        let outcome = Outcome {
+            request_id: row.request_id.as_str().into(),
+            tenant: row.tenant.as_str().into(),
+            status: status(&row.status)?,
+            code: row.code,
+            message: row.message,
+            retry_after_ms: row.retry_after_ms,
+            run: row.run_json,
+            request: row.request_json,
+            planning: row.plan_json.zip(row.decision_trace_json).map(join),
+            caching: row.cache_json,
+            queueing: row.queue_json,
+            lease: row.lease_json,
+            answer: row.response_json,
+            usage: usage(row.prompt_tokens, row.completion_tokens)?,
+            cost_micro_usd: MicroUsd(row.cost_micro_usd),
+            timings: Timings {
+                latency_ms: row.latency_ms,
+                ttft_ms: row.ttft_ms,
+                backend_latency_ms: row.backend_latency_ms,
+                compute_ms: row.compute_ms,
+            },
+            ended_at: TimestampMs(row.ended_at),
+        };
+        Ok(Self {
+            outcome,
+            partition: row.log_partition.try_into().map_err(unreadable)?,
+            offset: row.log_offset,
+        })
+    }
+}
+
+/// How a status is read from its column.
+pub(super) fn status(word: &str) -> Result<OutcomeStatus, StoreError> {
+    let known = OutcomeStatus::ALL
+        .into_iter()
+        .find(|status| status.name() == word);
+    known.ok_or_else(|| unreadable(format!("no status is called {word}")))
+}
+
+/// How usage is read from its columns.
+pub(super) fn usage(prompt_tokens: i64, completion_tokens: i64) -> Result<Usage, StoreError> {
+    Ok(Usage {
+        prompt_tokens: TokenCount(prompt_tokens.try_into().map_err(unreadable)?),
+        completion_tokens: TokenCount(completion_tokens.try_into().map_err(unreadable)?),
+    })
+}
+
+fn split(planning: Planning) -> (Plan, DecisionTrace) {
+    let decision_trace = DecisionTrace {
+        rules: planning.rules,
+        adjustments: planning.adjustments,
+        planned_at: planning.planned_at,
+    };
+    (planning.plan, decision_trace)
+}
+
+fn join((plan, decision_trace): (Plan, DecisionTrace)) -> Planning {
+    Planning {
+        plan,
+        rules: decision_trace.rules,
+        adjustments: decision_trace.adjustments,
+        planned_at: decision_trace.planned_at,
+    }
+}
+
+fn model(outcome: &Outcome) -> &str {
+    match (&outcome.answer, &outcome.request) {
+        (Some(answer), _) => &answer.model,
+        (None, Some(request)) => &request.model,
+        (None, None) => "",
+    }
+}
+
+/// Postgres has no U+0000 in text.
+fn text(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}

@@ -1,0 +1,51 @@
+//! Where the cases run: `SQLite` in a folder of its own, Postgres at `RELAY_POSTGRES_URL` in a schema of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Tables};
+use sqlx::AssertSqlSafe;
+
+/// A place that any number of stores can be opened at, as processes of their own would.
+pub(crate) enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres(PostgresOptions),
+}
+
+impl Place {
+    /// What a process of its own would open.
+    pub(crate) async fn open(&self) -> Tables {
+        match self {
+            Self::Sqlite(folder) => {
+                let file = folder.path().join("a/b/relay.sqlite");
+                Arc::new(SqliteStore::open(&file).await.unwrap()).into()
+            }
+            Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).unwrap()).into(),
+        }
+    }
+}
+
+pub(crate) fn sqlite() -> Place {
+    Place::Sqlite(tempfile::tempdir().unwrap())
+}
+
+pub(crate) async fn postgres() -> Place {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let url =
+        std::env::var("RELAY_POSTGRES_URL").expect("RELAY_POSTGRES_URL names a Postgres: run `make test`");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let schema = format!("store_{}_{number}", std::process::id());
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&url)
+        .await
+        .unwrap();
+    let create = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
+    sqlx::raw_sql(AssertSqlSafe(create))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    Place::Postgres(PostgresOptions {
+        max_connections: 4,
+        parameters: [("search_path".to_owned(), schema)].into(),
+        ..PostgresOptions::new(url)
+    })
+}
