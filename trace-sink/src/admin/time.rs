@@ -1,33 +1,14 @@
 //! Instants and durations for people.
 
+use jiff::Timestamp;
 use relay_schemas::TimestampMs;
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// `2026-11-21 09:00:00.123` (UTC).
+/// `2026-11-21 09:00:00.123` (UTC); the bare number where no calendar reaches.
 pub(super) fn instant(at: TimestampMs) -> String {
-    let (days, of_day) = (at.0.div_euclid(DAY_MS), at.0.rem_euclid(DAY_MS));
-    let (year, month, day) = date(days);
-    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (seconds, millis) = (of_day / 1_000 % 60, of_day % 1_000);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{millis:03}")
-}
-
-/// The proleptic Gregorian date of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    Timestamp::from_millisecond(at.0).map_or_else(
+        |_| format!("{} ms", at.0),
+        |instant| instant.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+    )
 }
 
 /// `12 ms`, `1.20 s`, `3 min 4 s`, `5 h 6 min`; a dash where there is none.
@@ -53,6 +34,8 @@ mod tests {
             (1_700_000_000_123, "2023-11-14 22:13:20.123"),
             (4_107_542_399_999, "2100-02-28 23:59:59.999"),
             (-1, "1969-12-31 23:59:59.999"),
+            (253_402_207_200_000, "9999-12-30 22:00:00.000"),
+            (i64::MAX, "9223372036854775807 ms"),
         ];
         for (ms, expected) in cases {
             assert_eq!(instant(TimestampMs(ms)), expected);
