@@ -8,38 +8,37 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use relay_bus::{Position, Record, decode};
-use relay_runner::StageError;
+use relay_runner::{Backoff, StageError};
 use relay_schemas::{Outcome, Registry};
 use relay_store::{LoggedOutcome, Outcomes, StoreError, Verdict};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 use crate::Config;
 use crate::metrics::{Facts, Metrics};
 
 /// The store as `/readyz` names it.
 pub(crate) const STORE: &str = "store";
-/// Between two tries of a store that is away.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Between two tries of a store that is away: the first wait, and the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
 type Result<T> = std::result::Result<T, StageError>;
 
 /// A record, and where its caller waits.
-struct Waiting {
+struct Enqueued {
     record: Record,
-    told: oneshot::Sender<Result<()>>,
+    reply: oneshot::Sender<Result<()>>,
 }
 
 /// Hands records to the task.
 pub(crate) struct Batcher {
     /// Bounded by what the runner begins.
-    queue: mpsc::UnboundedSender<Waiting>,
+    queue: mpsc::UnboundedSender<Enqueued>,
     results: Mutex<HashMap<Position, oneshot::Receiver<Result<()>>>>,
 }
 
 /// The task.
 pub(crate) struct Folding {
-    queue: mpsc::UnboundedReceiver<Waiting>,
+    queue: mpsc::UnboundedReceiver<Enqueued>,
     outcomes: Arc<dyn Outcomes>,
     schemas: Arc<Registry>,
     metrics: Metrics,
@@ -80,9 +79,9 @@ impl Batcher {
     }
 
     fn enter(&self, record: Record) -> oneshot::Receiver<Result<()>> {
-        let (told, result) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         // Where the task has ended, the caller learns it by its result.
-        let _ = self.queue.send(Waiting { record, told });
+        let _ = self.queue.send(Enqueued { record, reply });
         result
     }
 
@@ -97,7 +96,7 @@ impl Batcher {
 }
 
 impl Folding {
-    /// Folds until nobody hands over any more.
+    /// Folds until nothing is handed over any more.
     pub(crate) async fn run(mut self) {
         while let Some(first) = self.queue.recv().await {
             let batch = self.gather(first).await;
@@ -105,47 +104,48 @@ impl Folding {
         }
     }
 
-    async fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
-        let until = Instant::now() + self.wait;
+    async fn gather(&mut self, first: Enqueued) -> Vec<Enqueued> {
+        let mut over = std::pin::pin!(tokio::time::sleep(self.wait));
         let mut bytes = size(&first);
         let mut batch = vec![first];
         while batch.len() < self.most && bytes < self.most_bytes {
-            match timeout_at(until, self.queue.recv()).await {
-                Ok(Some(next)) => {
-                    bytes += size(&next);
-                    batch.push(next);
-                }
-                Ok(None) | Err(_) => break,
-            }
+            let next = tokio::select! {
+                biased;
+                next = self.queue.recv() => next,
+                () = &mut over => None,
+            };
+            let Some(next) = next else { break };
+            bytes += size(&next);
+            batch.push(next);
         }
         batch
     }
 
-    async fn fold(&self, batch: Vec<Waiting>) {
-        let (mut outcomes, mut told) = (Vec::new(), Vec::new());
-        for waiting in batch {
-            match self.decode(&waiting.record) {
+    async fn fold(&self, batch: Vec<Enqueued>) {
+        let (mut outcomes, mut replies) = (Vec::new(), Vec::new());
+        for Enqueued { record, reply } in batch {
+            match self.decode(&record) {
                 Ok(logged) => {
                     outcomes.push(logged);
-                    told.push(waiting.told);
+                    replies.push(reply);
                 }
                 // A caller that no longer waits is being stopped; its record comes again.
-                Err(error) => drop(waiting.told.send(Err(error))),
+                Err(error) => drop(reply.send(Err(error))),
             }
         }
         if outcomes.is_empty() {
             return;
         }
         let timer = self.metrics.fold_began(outcomes.len());
-        let results = match self.insist(&outcomes).await {
+        let results = match self.fold_when_reached(&outcomes).await {
             Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
             Err(StoreError::Refused(_)) if outcomes.len() > 1 => self.one_by_one(&outcomes).await,
             Err(error) => outcomes.iter().map(|_| Err(stage_error(&error))).collect(),
         };
         timer.observe_duration();
-        for ((told, result), logged) in told.into_iter().zip(results).zip(&outcomes) {
+        for ((reply, result), logged) in replies.into_iter().zip(results).zip(&outcomes) {
             let result = result.map(|verdict| self.metrics.folded(verdict, Facts::of(&logged.outcome)));
-            drop(told.send(result));
+            drop(reply.send(result));
         }
     }
 
@@ -158,12 +158,16 @@ impl Folding {
     }
 
     /// Folds as soon as the store is there.
-    async fn insist(&self, outcomes: &[LoggedOutcome]) -> std::result::Result<Vec<Verdict>, StoreError> {
+    async fn fold_when_reached(
+        &self,
+        outcomes: &[LoggedOutcome],
+    ) -> std::result::Result<Vec<Verdict>, StoreError> {
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
         loop {
             match self.outcomes.fold(outcomes).await {
                 Err(StoreError::Unavailable(reason)) => {
                     tracing::debug!(reason, outcomes = outcomes.len(), "folding waits for the store");
-                    tokio::time::sleep(AGAIN).await;
+                    backoff.wait().await;
                 }
                 result => return result,
             }
@@ -174,11 +178,11 @@ impl Folding {
     async fn one_by_one(&self, outcomes: &[LoggedOutcome]) -> Vec<Result<Verdict>> {
         let mut results = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
-            let folded = self.insist(std::slice::from_ref(outcome)).await;
+            let folded = self.fold_when_reached(std::slice::from_ref(outcome)).await;
             let folded = folded.map_err(|error| stage_error(&error));
             let missing = || {
                 Err(StageError::Fatal(
-                    "the store folded one outcome and told nothing".to_owned(),
+                    "the store folded one outcome and gave no verdict".to_owned(),
                 ))
             };
             results.push(folded.and_then(|folded| folded.first().copied().map_or_else(missing, Ok)));
@@ -187,8 +191,8 @@ impl Folding {
     }
 }
 
-fn size(waiting: &Waiting) -> usize {
-    waiting.record.value.as_deref().map_or(0, <[u8]>::len)
+fn size(enqueued: &Enqueued) -> usize {
+    enqueued.record.value.as_deref().map_or(0, <[u8]>::len)
 }
 
 fn stage_error(error: &StoreError) -> StageError {

@@ -17,8 +17,8 @@ pub use admin::admin_router;
 pub use config::Config;
 pub use error::Error;
 use relay_bus::topics;
-use relay_control::{Control, serve_some, subjects};
-use relay_runner::{Identity, Runtime, StageOptions, run_stage};
+use relay_control::{Control, subjects};
+use relay_runner::{Identity, Runtime, StageOptions, run_stage, serve_forever};
 use relay_store::Tables;
 
 use crate::batcher::Batcher;
@@ -61,15 +61,18 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         ..StageOptions::new(GROUP, vec![topics::OUTCOMES.to_owned()])
     };
     let (traces, seam) = (Arc::clone(&tables.traces), Arc::clone(&control));
-    let answering = serve_some(control, subjects::WINNER, Some(WINNERS), move |query| {
-        winners::answer(Arc::clone(&traces), query, seam.max_payload())
-    });
+    let answering = serve_forever(
+        control,
+        subjects::WINNER.to_owned(),
+        Some(WINNERS),
+        move |query| winners::answer(Arc::clone(&traces), query, seam.max_payload()),
+    );
     let health = store_health::watch(&config, &*tables.database, &runtime.health);
-    let retaining = retention::run(&config, &*tables.traces, &*tables.outcomes, &metrics);
+    let retaining = retention::run(&config, &tables, &runtime.clock, &metrics);
     tokio::select! {
         ended = run_stage(Arc::new(stage), &runtime, &identity, options) => Ok(ended?),
-        ended = answering => Err(ended.err().map_or(Error::ControlClosed, Error::Control)),
         _ = folding => Err(Error::BatcherEnded),
+        () = answering => unreachable!("it answers for ever"),
         () = health => unreachable!("it watches for ever"),
         () = retaining => unreachable!("it tidies for ever"),
     }
