@@ -1,11 +1,9 @@
 //! How tokens are chosen: the client's wish, else the policy's default, inside the policy's bounds.
 
-use std::fmt::Display;
-
 use relay_schemas::{Decoding, TokenCount};
 
 use crate::Features;
-use crate::policy::{Bounds, Profile, Settings};
+use crate::policy::{Bounds, Limits, Profile, Settings};
 
 /// The default of the API that clients know.
 const TEMPERATURE: f64 = 1.0;
@@ -23,11 +21,11 @@ pub(crate) struct Wanted<'a> {
 pub(crate) fn decide(wanted: &Wanted<'_>) -> (Decoding, Vec<String>) {
     let (features, profile) = (wanted.features, wanted.profile);
     let mut said = Vec::new();
-    let max_tokens = profile.max_tokens.narrowed_by(wanted.set.max_tokens);
+    let max_tokens = profile.max_tokens.narrowed_by(*wanted.set.max_tokens);
     let longest = max_tokens
         .max
         .expect("a policy is loaded only if every profile has max_tokens.max");
-    let temperature = profile.temperature.narrowed_by(wanted.set.temperature);
+    let temperature = profile.temperature.narrowed_by(*wanted.set.temperature);
 
     let tokens = wanted.bounded(
         "max_tokens",
@@ -60,14 +58,14 @@ pub(crate) fn decide(wanted: &Wanted<'_>) -> (Decoding, Vec<String>) {
 impl Wanted<'_> {
     /// The wish inside `bounds`, else the default inside them; `None` where neither exists. `profiles` are the bounds without the rule's,
     /// to tell who bounded it.
-    fn bounded<T: PartialOrd + Copy + Display>(
+    fn bounded<L: Limits>(
         &self,
         what: &str,
-        asked: Option<T>,
-        bounds: Bounds<T>,
-        profiles: Bounds<T>,
+        asked: Option<L::Number>,
+        bounds: Bounds<L>,
+        profiles: Bounds<L>,
         said: &mut Vec<String>,
-    ) -> Option<T> {
+    ) -> Option<L::Number> {
         let Some(asked) = asked else {
             return bounds.default.map(|default| bounds.clamp(default));
         };

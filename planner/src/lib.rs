@@ -31,7 +31,7 @@ pub use explain::explain;
 pub use features::Features;
 pub use load::{LoadError, load};
 pub use plan::{Refusal, plan, replan};
-pub use policy::{Policy, PolicyError};
+pub use policy::Policy;
 pub use recorded::recorded_policies;
 use relay_bus::topics::REQUESTS;
 use relay_control::Control;

@@ -2,8 +2,10 @@
 
 use std::io::Read;
 
+use relay_settings::Mistake;
+
 use crate::config::PolicyFile;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::Policy;
 
 /// The policy this build was made with.
 const BUILT_IN: &str = include_str!("../../deploy/policy.yaml");
@@ -22,12 +24,12 @@ pub enum LoadError {
         reason: String,
     },
     /// It says something that is no policy.
-    #[error("{file}: {error}")]
+    #[error("{file}:{mistake}")]
     Mistaken {
         /// Its name.
         file: String,
         /// Where and what.
-        error: PolicyError,
+        mistake: Box<Mistake>,
     },
     /// It is a policy, but not for this installation.
     #[error("{file}: {reason}")]
@@ -42,15 +44,15 @@ pub enum LoadError {
 /// Reads and checks the policy.
 ///
 /// # Errors
-/// [`LoadError`], with file, line and key.
+/// [`LoadError`], with file, line, column and key.
 pub fn load(file: &PolicyFile) -> Result<Policy, LoadError> {
     parse(file, &read(file)?)
 }
 
 pub(crate) fn parse(file: &PolicyFile, body: &str) -> Result<Policy, LoadError> {
-    Policy::parse(body).map_err(|error| LoadError::Mistaken {
+    Policy::parse(body).map_err(|mistake| LoadError::Mistaken {
         file: file.name(),
-        error,
+        mistake: Box::new(mistake),
     })
 }
 

@@ -6,7 +6,7 @@
 use relay_schemas::{CacheFlags, Candidate, Decoding, Plan, Planning, Request, TimestampMs, TokenCount};
 
 use crate::decoding::{self, Wanted};
-use crate::policy::{Defaults, Policy, Rule, Settings, Unmatched};
+use crate::policy::{Defaults, Policy, Rule, Settings, Time, Unmatched};
 use crate::{Features, hashing, rules};
 
 /// A request that gets no plan: how it fails, in an outcome's words.
@@ -62,7 +62,7 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
         features,
         profile_name,
         profile,
-        rule_name: rule.map(|rule| rule.name.as_str()),
+        rule_name: rule.map(|rule| &**rule.name),
         set,
     };
     let (decoding, adjustments) = decoding::decide(&wanted);
@@ -73,14 +73,14 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
         .unwrap_or(decoding.max_tokens.0);
     let mut plan = Plan {
         policy_version: policy.version().to_owned(),
-        tier: set.tier.as_ref().unwrap_or(&defaults.tier).clone(),
+        tier: set.tier.as_ref().unwrap_or(&defaults.tier).to_string(),
         lane_threshold_tokens: TokenCount(
             set.lane_threshold_tokens
                 .unwrap_or(defaults.lane_threshold_tokens),
         ),
         predicted_tokens: TokenCount(predicted.min(decoding.max_tokens.0)),
-        slo_ttft_ms: set.slo_ttft_ms.unwrap_or(defaults.slo_ttft_ms),
-        deadline: deadline(features, set.deadline_ms.unwrap_or(defaults.deadline_ms)),
+        slo_ttft_ms: set.slo_ttft.unwrap_or(defaults.slo_ttft).as_ms(),
+        deadline: deadline(features, set.deadline.unwrap_or(defaults.deadline)),
         cache: cache(defaults, set, &decoding),
         verifier: set.verifier.unwrap_or(defaults.verifier),
         candidates,
@@ -120,7 +120,7 @@ fn candidates(policy: &Policy, model: &str, rule: Option<&Rule>) -> Result<Vec<C
         .map(Candidate::from)
         .collect();
     if inside.is_empty() {
-        let name = &rule.name;
+        let (name, pool) = (&**rule.name, &**pool);
         let message =
             format!("rule `{name}` asks for pool `{pool}`, in which model `{model}` has no candidate");
         return Err(Refusal::no_plan(message));
@@ -129,8 +129,8 @@ fn candidates(policy: &Policy, model: &str, rule: Option<&Rule>) -> Result<Vec<C
 }
 
 /// Only ever shortened: the earlier of the request's own and the policy's.
-fn deadline(features: &Features, deadline_ms: i64) -> TimestampMs {
-    features.deadline.min(features.accepted_at.plus_ms(deadline_ms))
+fn deadline(features: &Features, life: Time) -> TimestampMs {
+    features.deadline.min(features.accepted_at.plus_ms(life.as_ms()))
 }
 
 /// A sampled answer is one of many: it is cached only if the policy says so.
@@ -139,6 +139,6 @@ fn cache(defaults: &Defaults, set: &Settings, decoding: &Decoding) -> CacheFlags
     CacheFlags {
         exact: safe && set.cache.exact.unwrap_or(defaults.cache.exact),
         semantic: safe && set.cache.semantic.unwrap_or(defaults.cache.semantic),
-        ttl_ms: set.cache.ttl_ms.unwrap_or(defaults.cache.ttl_ms),
+        ttl_ms: set.cache.ttl.unwrap_or(defaults.cache.ttl).as_ms(),
     }
 }

@@ -45,12 +45,13 @@ enum NotAdopted {
 
 /// Publishes `policy`, so that whoever reads a plan can find what planned it.
 async fn publish(bus: &dyn Bus, policy: &Policy, now: TimestampMs) -> Result<(), NotAdopted> {
-    for pool in &policy.document().pools {
+    for pool in policy.document().pools.iter() {
         match bus.partitions(&ready(pool)).await {
             Ok(_) => {}
             Err(BusError::UnknownTopic(topic)) => {
+                let name = &***pool;
                 let reason = format!(
-                    "pool `{pool}` has no topic {topic}; add the pool to deploy/topics.yaml and run `relay topics apply`"
+                    "pool `{name}` has no topic {topic}; add the pool to deploy/topics.yaml and run `relay topics apply`"
                 );
                 return Err(NotAdopted::Unfit(reason));
             }

@@ -21,7 +21,7 @@ pub(crate) fn decide<'a>(rules: &'a [Rule], features: &Features) -> (Option<&'a 
             chosen = Some(rule);
         }
         trace.push(RuleTrace {
-            rule: rule.name.clone(),
+            rule: rule.name.to_string(),
             matched,
             applied,
             conditions,

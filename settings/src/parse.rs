@@ -162,10 +162,28 @@ impl Builder {
         match self.open.last_mut().map(|open| &mut open.inside) {
             None => self.root = Some(node),
             Some(Inside::List(items)) => items.push(node),
-            Some(Inside::Map(entries, key @ None)) => *key = Some(checked_key(entries, node)?),
+            Some(Inside::Map(entries, key @ None)) => match checked_key(entries, node) {
+                Ok(checked) => *key = Some(checked),
+                Err(mistake) => return Err(self.below(mistake)),
+            },
             Some(Inside::Map(entries, key)) => entries.extend(key.take().map(|key| (key, node))),
         }
         Ok(())
+    }
+
+    /// Puts the keys of what is open before a mistake's own.
+    fn below(&self, mistake: Mistake) -> Mistake {
+        let mut key = String::new();
+        for open in &self.open {
+            match &open.inside {
+                Inside::Map(_, Some(name)) if key.is_empty() => key.push_str(name.name()),
+                Inside::Map(_, Some(name)) => key = format!("{key}.{}", name.name()),
+                Inside::List(items) => key = format!("{key}[{}]", items.len()),
+                Inside::Map(_, None) if key.is_empty() => key.clone_from(&mistake.key),
+                Inside::Map(_, None) => key = format!("{key}.{}", mistake.key),
+            }
+        }
+        Mistake { key, ..mistake }
     }
 }
 

@@ -26,11 +26,6 @@ impl Place {
         Mistake::new(self.mark, &self.key, problem, remedy)
     }
 
-    /// A mistake of the value at `key` below this one, where it has no place of its own.
-    pub fn mistake_in(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
-        Mistake::new(self.mark, format!("{}.{key}", self.key), problem, remedy)
-    }
-
     /// What travels through serde.
     pub(crate) fn encoded(&self) -> String {
         format!("{}:{}:{}", self.mark.line, self.mark.column, self.key)

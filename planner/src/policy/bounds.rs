@@ -1,29 +1,102 @@
 //! Bounds on one number: how policy narrows what a client asked for.
 
-use serde::Deserialize;
+use std::fmt::Display;
+use std::marker::PhantomData;
 
-/// The smallest and largest value allowed, and the value where the client sets none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, bound = "T: Deserialize<'de>")]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Bounds<T> {
-    pub min: Option<T>,
-    pub max: Option<T>,
-    pub default: Option<T>,
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
+
+/// What numbers of a kind may be at all.
+pub trait Limits: Copy {
+    /// How they are counted.
+    type Number: PartialOrd + Copy + Display + DeserializeOwned;
+    /// The smallest.
+    const LEAST: Self::Number;
+    /// The largest.
+    const MOST: Self::Number;
 }
 
-impl<T> Default for Bounds<T> {
-    fn default() -> Self {
-        Self {
-            min: None,
-            max: None,
-            default: None,
+macro_rules! limits {
+    ($(#[doc = $doc:literal] $kind:ident: $number:ty = $least:literal to $most:expr;)*) => {$(
+        #[doc = $doc]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $kind;
+
+        impl Limits for $kind {
+            type Number = $number;
+            const LEAST: $number = $least;
+            const MOST: $number = $most;
         }
+    )*};
+}
+
+limits! {
+    #[doc = "Tokens, of an answer or to choose from."]
+    Tokens: u32 = 1 to u32::MAX;
+    #[doc = "How much chance there is."]
+    Temperature: f64 = 0.0 to 2.0;
+    #[doc = "A share of the probability mass."]
+    Mass: f64 = 0.0 to 1.0;
+}
+
+/// The smallest and largest value allowed, and the value where the client sets none. Never disjoint, and the default is inside.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Bounds<L: Limits> {
+    pub min: Option<L::Number>,
+    pub max: Option<L::Number>,
+    pub default: Option<L::Number>,
+}
+
+impl<'de, L: Limits> Deserialize<'de> for Bounds<L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields, bound = "")]
+        struct Written<L: Limits> {
+            min: Option<Limited<L>>,
+            max: Option<Limited<L>>,
+            default: Option<Limited<L>>,
+        }
+
+        let written = Written::<L>::deserialize(deserializer)?;
+        let number = |limited: Option<Limited<L>>| limited.map(|limited| limited.0);
+        let bounds = Self {
+            min: number(written.min),
+            max: number(written.max),
+            default: number(written.default),
+        };
+        if bounds.is_empty() {
+            return Err(D::Error::custom("`min` is above `max`; exchange them"));
+        }
+        if bounds
+            .default
+            .is_some_and(|default| bounds.clamp(default) != default)
+        {
+            return Err(D::Error::custom(
+                "`default` lies outside of `min` and `max`; move it inside",
+            ));
+        }
+        Ok(bounds)
     }
 }
 
-impl<T: PartialOrd + Copy> Bounds<T> {
-    /// Both bounds at once; `inner`'s default wins. Disjoint ones are refused when a policy is loaded.
+/// A number inside of its limits, which not-a-number is not.
+struct Limited<L: Limits>(L::Number, PhantomData<L>);
+
+impl<'de, L: Limits> Deserialize<'de> for Limited<L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = L::Number::deserialize(deserializer)?;
+        if number >= L::LEAST && number <= L::MOST {
+            return Ok(Self(number, PhantomData));
+        }
+        let (least, most) = (L::LEAST, L::MOST);
+        Err(D::Error::custom(format!(
+            "{number} is out of range; use {least} to {most}"
+        )))
+    }
+}
+
+impl<L: Limits> Bounds<L> {
+    /// Both bounds at once; `inner`'s default wins. Disjoint ones are refused when a policy is checked.
     #[must_use]
     pub fn narrowed_by(self, inner: Self) -> Self {
         Self {
@@ -34,7 +107,7 @@ impl<T: PartialOrd + Copy> Bounds<T> {
     }
 
     /// The value closest to `value` inside the bounds.
-    pub fn clamp(self, value: T) -> T {
+    pub fn clamp(self, value: L::Number) -> L::Number {
         match (self.min, self.max) {
             (_, Some(max)) if value > max => max,
             (Some(min), _) if value < min => min,
@@ -59,7 +132,7 @@ fn pick<T: Copy>(one: Option<T>, other: Option<T>, choose: impl Fn(T, T) -> T) -
 mod tests {
     use super::*;
 
-    fn bounds(min: Option<u32>, max: Option<u32>, default: Option<u32>) -> Bounds<u32> {
+    fn bounds(min: Option<u32>, max: Option<u32>, default: Option<u32>) -> Bounds<Tokens> {
         Bounds { min, max, default }
     }
 

@@ -1,28 +1,29 @@
-//! The shape of a policy file, as serde reads it. Field by field: `docs/policy.md`.
+//! The shape of a policy file. What a value may be is its type's affair: a key that is added here is read, checked and
+//! refused with its place. What only the whole file shows is in `check.rs`. Field by field: `docs/policy.md`.
 
 use std::fmt;
-use std::marker::PhantomData;
 
+use indexmap::IndexMap;
 use relay_schemas::{Candidate, Class, Verifier};
+use relay_settings::Spanned;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::Bounds;
+use super::bounds::{Bounds, Mass, Temperature, Tokens};
+use super::names::{ModelName, Name, Time};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// Names the policy; first half of its version.
-    pub name: String,
+    pub name: Name,
     /// Pools that candidates and rules may name.
-    pub pools: Vec<String>,
+    pub pools: Spanned<Vec<Spanned<Name>>>,
     /// Public model name to candidates, in order of preference.
-    #[serde(deserialize_with = "unique")]
-    pub models: Vec<(String, Vec<CandidateSpec>)>,
+    pub models: IndexMap<ModelName, Candidates>,
     /// Decoding profiles by name.
-    #[serde(deserialize_with = "unique")]
-    pub profiles: Vec<(String, Profile)>,
+    pub profiles: IndexMap<Name, Profile>,
     /// What holds where a rule says nothing.
     pub defaults: Defaults,
     /// Tried in order; the first that matches applies.
@@ -36,18 +37,28 @@ pub struct Document {
 impl Document {
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
-        self.profiles
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, profile)| profile)
+        self.profiles.get(name)
     }
 
     /// The candidates of the model of that public name.
     pub fn candidates(&self, model: &str) -> Option<&[CandidateSpec]> {
-        self.models
-            .iter()
-            .find(|(known, _)| known == model)
-            .map(|(_, candidates)| candidates.as_slice())
+        self.models.get(model).map(|candidates| candidates.0.as_slice())
+    }
+}
+
+/// Who may run a model: at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates(pub Vec<CandidateSpec>);
+
+impl<'de> Deserialize<'de> for Candidates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let candidates = Vec::deserialize(deserializer)?;
+        if candidates.is_empty() {
+            return Err(D::Error::custom(
+                "has no candidate; give at least one {pool, model}",
+            ));
+        }
+        Ok(Self(candidates))
     }
 }
 
@@ -59,37 +70,57 @@ impl Document {
     reason = "the fields of relay_schemas::Candidate, strictly read"
 )]
 pub struct CandidateSpec {
-    pub pool: String,
+    pub pool: Spanned<String>,
+    #[serde(deserialize_with = "not_empty")]
     pub model: String,
 }
 
 impl From<&CandidateSpec> for Candidate {
     fn from(spec: &CandidateSpec) -> Self {
         Self {
-            pool: spec.pool.clone(),
+            pool: spec.pool.value.clone(),
             model: spec.model.clone(),
         }
     }
 }
 
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let model = String::deserialize(deserializer)?;
+    if model.is_empty() {
+        return Err(D::Error::custom("is empty; name the model inside the pool"));
+    }
+    Ok(model)
+}
+
 /// How tokens may be chosen.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// New tokens.
-    pub max_tokens: Bounds<u32>,
+    #[serde(deserialize_with = "with_max")]
+    pub max_tokens: Bounds<Tokens>,
     /// Temperature; without a default, 1.
     #[serde(default)]
-    pub temperature: Bounds<f64>,
+    pub temperature: Bounds<Temperature>,
     /// Nucleus mass; without a default, none.
     #[serde(default)]
-    pub top_p: Bounds<f64>,
+    pub top_p: Bounds<Mass>,
     /// Most candidates; without a default, all.
     #[serde(default)]
-    pub top_k: Bounds<u32>,
+    pub top_k: Bounds<Tokens>,
     /// New tokens to be expected where the client sets no limit.
     #[serde(default)]
     pub expected_tokens: Option<u32>,
+}
+
+fn with_max<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bounds<Tokens>, D::Error> {
+    let bounds = Bounds::deserialize(deserializer)?;
+    if bounds.max.is_none() {
+        return Err(D::Error::custom(
+            "has no `max`; say how long an answer may become",
+        ));
+    }
+    Ok(bounds)
 }
 
 /// What holds where a rule says nothing.
@@ -97,16 +128,20 @@ pub struct Profile {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in Settings")]
 pub struct Defaults {
-    pub tier: String,
-    pub profile: String,
+    pub tier: Name,
+    pub profile: Spanned<String>,
     pub lane_threshold_tokens: u32,
-    pub slo_ttft_ms: i64,
-    pub deadline_ms: i64,
+    pub slo_ttft: Time,
+    pub deadline: Time,
     pub cache: CacheDefaults,
     #[serde(default)]
     pub cache_sampled: bool,
     #[serde(default = "off")]
     pub verifier: Verifier,
+}
+
+fn off() -> Verifier {
+    Verifier::Off
 }
 
 /// The caches, where a rule says nothing.
@@ -117,7 +152,7 @@ pub struct CacheDefaults {
     pub exact: bool,
     #[serde(default)]
     pub semantic: bool,
-    pub ttl_ms: i64,
+    pub ttl: Time,
 }
 
 /// One rule.
@@ -125,7 +160,7 @@ pub struct CacheDefaults {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Stands in the decision trace.
-    pub name: String,
+    pub name: Spanned<Name>,
     /// All of it must hold; an empty one matches everything.
     #[serde(default, rename = "match")]
     pub matches: Match,
@@ -141,7 +176,7 @@ pub struct Match {
     /// Tenants; a `*` at the end stands for anything.
     pub tenant: Option<Patterns>,
     /// Public model names, likewise.
-    pub model: Option<Patterns>,
+    pub model: Option<Spanned<Patterns>>,
     /// Estimated prompt length.
     pub prompt_tokens: Option<Range>,
     /// The client's limit on new tokens; never holds where it set none.
@@ -157,21 +192,21 @@ pub struct Match {
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Service tier.
-    pub tier: Option<String>,
+    pub tier: Option<Name>,
     /// Only candidates in this pool.
-    pub pool: Option<String>,
+    pub pool: Option<Spanned<String>>,
     /// Decoding profile.
-    pub profile: Option<String>,
+    pub profile: Option<Spanned<String>>,
     /// Narrows the profile's.
-    pub max_tokens: Bounds<u32>,
+    pub max_tokens: Spanned<Bounds<Tokens>>,
     /// Narrows the profile's.
-    pub temperature: Bounds<f64>,
+    pub temperature: Spanned<Bounds<Temperature>>,
     /// Predicted new tokens up to which the short lane is used.
     pub lane_threshold_tokens: Option<u32>,
-    /// Target for the time to first token, milliseconds.
-    pub slo_ttft_ms: Option<i64>,
-    /// Longest life from acceptance, milliseconds; only ever shortens the request's own.
-    pub deadline_ms: Option<i64>,
+    /// Target for the time to first token.
+    pub slo_ttft: Option<Time>,
+    /// Longest life from acceptance; only ever shortens the request's own.
+    pub deadline: Option<Time>,
     /// Caches.
     pub cache: CachePart,
     /// Whether sampled answers (temperature above 0) may be cached.
@@ -188,8 +223,8 @@ pub struct CachePart {
     pub exact: Option<bool>,
     /// Semantic cache.
     pub semantic: Option<bool>,
-    /// How long an entry may answer, milliseconds.
-    pub ttl_ms: Option<i64>,
+    /// How long an entry may answer.
+    pub ttl: Option<Time>,
 }
 
 /// What becomes of a request that no rule matches.
@@ -203,7 +238,7 @@ pub enum Unmatched {
     Refuse,
 }
 
-/// Patterns, written as one text or as a list of them.
+/// Patterns, written as one text or as a list of them; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patterns(pub Vec<String>);
 
@@ -243,6 +278,10 @@ impl<'de> Deserialize<'de> for Patterns {
                 while let Some(pattern) = many.next_element()? {
                     patterns.push(pattern);
                 }
+                if patterns.is_empty() {
+                    let problem = "is empty, so the rule can never match; name one, or leave it out";
+                    return Err(A::Error::custom(problem));
+                }
                 Ok(Patterns(patterns))
             }
         }
@@ -252,8 +291,8 @@ impl<'de> Deserialize<'de> for Patterns {
 }
 
 /// A closed range of numbers; a missing end is open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenRange")]
 pub struct Range {
     /// Smallest that holds.
     pub min: Option<u32>,
@@ -261,43 +300,27 @@ pub struct Range {
     pub max: Option<u32>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenRange {
+    min: Option<u32>,
+    max: Option<u32>,
+}
+
+impl TryFrom<WrittenRange> for Range {
+    type Error = &'static str;
+
+    fn try_from(WrittenRange { min, max }: WrittenRange) -> Result<Self, &'static str> {
+        if matches!((min, max), (Some(min), Some(max)) if min > max) {
+            return Err("`min` is above `max`, so the rule can never match; exchange them");
+        }
+        Ok(Self { min, max })
+    }
+}
+
 impl Range {
     /// Whether `number` lies inside.
     pub fn holds(self, number: u32) -> bool {
         self.min.is_none_or(|min| number >= min) && self.max.is_none_or(|max| number <= max)
     }
-}
-
-fn off() -> Verifier {
-    Verifier::Off
-}
-
-/// A mapping in the order of the file. YAML readers keep the last of two equal keys in silence; a policy must not.
-fn unique<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<(String, T)>, D::Error> {
-    struct Unique<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Unique<T> {
-        type Value = Vec<(String, T)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a mapping of names")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs: Vec<(String, T)> = Vec::new();
-            while let Some(key) = map.next_key::<String>()? {
-                if pairs.iter().any(|(known, _)| *known == key) {
-                    return Err(A::Error::custom(format!(
-                        "`{key}` is defined twice; keep one of them"
-                    )));
-                }
-                pairs.push((key, map.next_value()?));
-            }
-            Ok(pairs)
-        }
-    }
-
-    deserializer.deserialize_map(Unique(PhantomData))
 }

@@ -1,24 +1,24 @@
 //! A policy: what its file says, checked, with the version that names it.
 //!
-//! Only a whole and coherent policy exists as a [`Policy`]; what is wrong with a file is a [`PolicyError`] that names
-//! line and key. The grammar is written down in `docs/policy.md`.
+//! Only a whole and coherent policy exists as a [`Policy`]; what is wrong with a file is a [`Mistake`] that names
+//! line, column and key. The grammar is written down in `docs/policy.md`.
 
 mod bounds;
 mod check;
-mod error;
 mod grammar;
-mod locate;
+mod names;
 #[cfg(test)]
 mod tests;
 
+use relay_settings::Mistake;
 use sha2::{Digest as _, Sha256};
 
-pub use bounds::Bounds;
-pub use error::PolicyError;
+pub use bounds::{Bounds, Limits, Mass, Temperature, Tokens};
 pub use grammar::{
-    CacheDefaults, CachePart, CandidateSpec, Defaults, Document, Match, Patterns, Profile, Range, Rule,
-    Settings, Unmatched,
+    CacheDefaults, CachePart, CandidateSpec, Candidates, Defaults, Document, Match, Patterns, Profile, Range,
+    Rule, Settings, Unmatched,
 };
+pub use names::{ModelName, Name, Time};
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,16 +29,16 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Parses and checks a policy file.
+    /// Parses and checks a policy file. A byte order mark is none of its bytes.
     ///
     /// # Errors
-    /// The first mistake, with line, key and how to mend it.
-    pub fn parse(body: &str) -> Result<Self, PolicyError> {
-        let document: Document =
-            serde_yaml_ng::from_str(body).map_err(|error| PolicyError::unreadable(&error))?;
-        check::check(&document).map_err(|mistake| mistake.located(body))?;
+    /// The first mistake, with line, column, key and how to mend it.
+    pub fn parse(body: &str) -> Result<Self, Mistake> {
+        let body = body.strip_prefix('\u{feff}').unwrap_or(body);
+        let document: Document = relay_settings::from_str(body)?;
+        check::check(&document)?;
         Ok(Self {
-            version: version_of(&document.name, body),
+            version: format!("{}@{:x}", document.name, Sha256::digest(body.as_bytes())),
             body: body.to_owned(),
             document,
         })
@@ -61,15 +61,6 @@ impl Policy {
 
     /// The models that clients may name, in the order of the file.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.document.models.iter().map(|(name, _)| name.as_str())
+        self.document.models.keys().map(|name| &**name)
     }
-}
-
-fn version_of(name: &str, body: &str) -> String {
-    let hash = Sha256::digest(body.as_bytes());
-    hash.iter().fold(format!("{name}@"), |mut version, byte| {
-        use std::fmt::Write;
-        write!(version, "{byte:02x}").expect("writing to a String cannot fail");
-        version
-    })
 }

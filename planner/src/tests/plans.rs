@@ -28,16 +28,16 @@ defaults:
   tier: standard
   profile: chat
   lane_threshold_tokens: 64
-  slo_ttft_ms: 1000
-  deadline_ms: 60000
-  cache: { exact: true, ttl_ms: 3600000 }
+  slo_ttft: 1s
+  deadline: 1m
+  cache: { exact: true, ttl: 1h }
 rules:
   - name: remote-only
     match: { tenant: far-* }
     set: { pool: remote }
   - name: gold
     match: { tenant: [gold, platinum], stream: true, class: interactive }
-    set: { tier: gold, profile: code, max_tokens: { max: 2000 }, deadline_ms: 5000, verifier: inline, cache_sampled: true, cache: { semantic: true, ttl_ms: 1000 } }
+    set: { tier: gold, profile: code, max_tokens: { max: 2000 }, deadline: 5s, verifier: inline, cache_sampled: true, cache: { semantic: true, ttl: 1s } }
   - name: long
     match: { prompt_tokens: { min: 1000 }, requested_tokens: { min: 1, max: 9000 } }
     set: { tier: bulk, lane_threshold_tokens: 8 }

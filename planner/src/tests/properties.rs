@@ -12,8 +12,8 @@ fn policy(bounds: (u32, u32, u32), heat: (f64, f64), deadline_ms: i64) -> Policy
         "name: p\npools: [a, b]\nmodels:\n  m: [{{pool: a, model: m1}}, {{pool: b, model: m2}}]\n\
          profiles:\n  chat:\n    max_tokens: {{min: {low}, max: {high}}}\n    temperature: {{min: {}, max: {}}}\n    \
          top_p: {{max: 0.9}}\n    top_k: {{min: 2, max: 40}}\n\
-         defaults: {{tier: t, profile: chat, lane_threshold_tokens: 9, slo_ttft_ms: 1, deadline_ms: {deadline_ms}, \
-         cache: {{exact: true, ttl_ms: 1}}}}\n\
+         defaults: {{tier: t, profile: chat, lane_threshold_tokens: 9, slo_ttft: 1ms, deadline: {deadline_ms}ms, \
+         cache: {{exact: true, ttl: 1ms}}}}\n\
          rules:\n  - name: r\n    match: {{stream: true}}\n    set: {{max_tokens: {{max: {}}}}}\n",
         heat.0,
         heat.0 + heat.1,
@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn a_deadline_is_never_later_and_always_within_the_policys(policy in policies(), features in features()) {
         let plan = plan(&policy, &features, NOW).expect("a plan").plan;
-        let longest = features.accepted_at.plus_ms(policy.document().defaults.deadline_ms);
+        let longest = features.accepted_at.plus_ms(policy.document().defaults.deadline.as_ms());
         prop_assert_eq!(plan.deadline, features.deadline.min(longest));
     }
 

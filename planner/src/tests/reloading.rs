@@ -155,8 +155,7 @@ async fn a_bad_file_at_the_start_says_where_and_what() {
         .expect_err("a bad policy")
         .to_string();
     assert!(
-        error.contains("policy.yaml: line ")
-            && error.contains("defaults.profile: there is no profile `chit`"),
+        error.contains("policy.yaml:36:12: defaults.profile: there is no profile `chit`"),
         "{error}"
     );
 }

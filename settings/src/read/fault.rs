@@ -74,6 +74,12 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(given: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let given = match given {
+            Unexpected::Map => "a mapping".to_owned(),
+            Unexpected::Seq => "a list".to_owned(),
+            Unexpected::Unit => "nothing".to_owned(),
+            given => given.to_string(),
+        };
         Self::Value(
             format!("is {given}, where {expected} is needed"),
             remedy(expected),
