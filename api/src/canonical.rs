@@ -6,8 +6,6 @@
 //! order of the members of the body and of its messages do not count; nor do the members that say how an answer travels or who
 //! asks ([`LEFT_OUT`]).
 
-use std::fmt::Write as _;
-
 use relay_schemas::Operation;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -55,11 +53,7 @@ pub fn hash(operation: Operation, view: &str) -> String {
     hash.update(operation.name());
     hash.update("\n");
     hash.update(view);
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-    }
-    text
+    format!("{:x}", hash.finalize())
 }
 
 fn messages(out: &mut String, list: &str) {

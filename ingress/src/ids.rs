@@ -1,7 +1,5 @@
 //! Ids of requests, and which names a tenant may have. Pure.
 
-use std::fmt::Write as _;
-
 use relay_schemas::{RequestId, TenantId};
 use sha2::{Digest, Sha256};
 
@@ -11,11 +9,7 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
     for part in parts {
         hash.update(part);
     }
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-    }
-    text
+    format!("{:x}", hash.finalize())
 }
 
 /// A new id, in order of time.

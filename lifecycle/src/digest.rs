@@ -3,8 +3,6 @@
 //! The encoding is the domain, a line feed, and then per field `name:length:value` and a line feed, `length` in bytes
 //! and decimal. It is written down in `docs/policy.md`, so that others can recompute every hash.
 
-use std::fmt::Write;
-
 use sha2::{Digest as _, Sha256};
 
 /// A digest under construction.
@@ -32,10 +30,6 @@ impl Digest {
 
     /// The digest, 64 lower-case hexadecimal digits.
     pub fn finish(self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.0.finalize() {
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        text
+        format!("{:x}", self.0.finalize())
     }
 }

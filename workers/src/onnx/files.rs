@@ -1,6 +1,5 @@
 //! A model's folder in Hugging Face's layout: which files there are, and their common version.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -214,10 +213,7 @@ pub fn version(folder: &Path, graph: &Graph) -> Result<String, LoadError> {
         hash.update(name.as_bytes());
         hash_file(path, &mut hash).map_err(|error| LoadError::file(path, error))?;
     }
-    Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    }))
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn hash_file(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
