@@ -31,7 +31,7 @@ impl Batch {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let one = |name: &str| format!("  - {{ name: {name}, partitions: 1 }}\n");
-        let results = format!("  - {{ name: {BATCH_RESULTS}, partitions: 1, max_record_bytes: 4096 }}\n");
+        let results = format!("  - {{ name: {BATCH_RESULTS}, partitions: 1, max_record: 4KiB }}\n");
         let topics: String = [
             REQUESTS,
             BATCH_REQUESTS,
