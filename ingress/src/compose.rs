@@ -16,6 +16,7 @@ use crate::admission::accept::Acceptor;
 use crate::admission::admit::{Admission, Following};
 use crate::admission::limits::Limits;
 use crate::admission::refusals::{Budget, Refusals};
+use crate::admission::request::Rules;
 use crate::answers::abandoned::Abandoned;
 use crate::answers::outcomes::Outcomes;
 use crate::answers::questions::Questions;
@@ -26,14 +27,15 @@ use crate::batch::Batch;
 use crate::batch::gate::Gate;
 use crate::batch::intake::{Intake, LineRules};
 use crate::batch::results::Results;
-use crate::canonical::Defaults;
 use crate::cluster::models::Models;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
 use crate::config::Config;
 use crate::error::Error;
+use crate::http::app::App;
+use crate::http::operation::Door;
 use crate::http::server::Bounds;
-use crate::http::state::{App, Bodies, Catalogue, Counted, Deadlines, KeepAlive};
+use crate::http::state::{Bodies, Catalogue, Counted, Deadlines, KeepAlive};
 use crate::metrics::Metrics;
 
 /// The parts of an ingress.
@@ -69,15 +71,15 @@ pub fn compose(
         readiness: Arc::new(Readiness::new(runtime.health.clone())),
         tasks: TaskTracker::new(),
     };
-    let defaults = Arc::new(Defaults::from(&config.defaults));
+    let rules = Arc::new(config.rules());
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
     let gate = Arc::new(Mutex::new(Gate::new(&config.batch)));
     let waiting = ground.waiting();
     let background = ground.background(&waiting.routes, &models, &gate);
     Ok(Ingress {
-        app: ground.app(waiting, &defaults, models),
+        app: ground.app(waiting, &rules, models),
         connections: ground.connections(),
-        batch: config.batch.enabled.then(|| ground.batch(defaults, gate)),
+        batch: config.batch.enabled.then(|| ground.batch(rules, gate)),
         background,
         tasks: ground.tasks,
     })
@@ -198,10 +200,18 @@ impl Ground<'_> {
         }
     }
 
-    fn app(&self, waiting: Arc<Waiting>, defaults: &Arc<Defaults>, models: Arc<Mutex<Models>>) -> App {
+    fn app(&self, waiting: Arc<Waiting>, rules: &Arc<Rules>, models: Arc<Mutex<Models>>) -> App {
         let (config, runtime) = (self.config, self.runtime);
         App {
-            admission: Arc::new(self.admission(waiting)),
+            door: Door {
+                admission: Arc::new(self.admission(waiting)),
+                rules: Arc::clone(rules),
+                bodies: Bodies {
+                    most_bytes: config.limits.max_body.as_usize(),
+                    timeout: config.timeouts.body,
+                },
+                keep_alive: KeepAlive(at_least(config.timeouts.keep_alive, 1)),
+            },
             refusals: Arc::new(Refusals {
                 bus: Arc::clone(&runtime.bus),
                 budget: Budget::new(config.limits.refusals_per_second),
@@ -210,16 +220,10 @@ impl Ground<'_> {
                 count: self.metrics.refused.clone(),
                 clock: self.clock(),
             }),
-            defaults: Arc::clone(defaults),
-            bodies: Bodies {
-                most_bytes: config.limits.max_body.as_usize(),
-                timeout: config.timeouts.body,
-            },
             deadlines: Deadlines {
                 default: config.deadlines.default,
                 longest: config.deadlines.longest,
             },
-            keep_alive: KeepAlive(at_least(config.timeouts.keep_alive, 1)),
             counted: Counted {
                 metrics: Arc::clone(&self.metrics),
                 service: self.identity.service,
@@ -240,14 +244,14 @@ impl Ground<'_> {
         }
     }
 
-    fn batch(&self, defaults: Arc<Defaults>, gate: Arc<Mutex<Gate>>) -> Batch {
+    fn batch(&self, rules: Arc<Rules>, gate: Arc<Mutex<Gate>>) -> Batch {
         let (config, runtime, metrics) = (&self.config.batch, self.runtime, &self.metrics);
         let (bus, schemas) = (Arc::clone(&runtime.bus), Arc::clone(&runtime.schemas));
         Batch {
             intake: Intake {
                 schemas: Arc::clone(&schemas),
                 rules: LineRules {
-                    defaults,
+                    body: rules,
                     window: config.window,
                 },
                 gate,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use relay_api::Limits;
+use relay_api::request::Defaults;
 use relay_lifecycle::Patience;
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
-use crate::canonical::Defaults;
+use crate::admission::request::Rules;
 use crate::time::millis;
 
 /// Settings of the ingress. Every limit is one.
@@ -26,6 +28,8 @@ pub struct Config {
     pub defaults: DefaultsConfig,
     /// How much is let in.
     pub limits: LimitsConfig,
+    /// What one request may hold.
+    pub request: Limits,
     /// How long is waited for what.
     pub timeouts: TimeoutsConfig,
     /// When requests expire.
@@ -47,11 +51,26 @@ impl Default for Config {
             grace: Duration::from_secs(20),
             defaults: DefaultsConfig::default(),
             limits: LimitsConfig::default(),
+            request: Limits::default(),
             timeouts: TimeoutsConfig::default(),
             deadlines: DeadlinesConfig::default(),
             answers: AnswersConfig::default(),
             cluster: ClusterConfig::default(),
             batch: BatchConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// What a body may ask for, and what it means that leaves something out.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            defaults: Defaults {
+                model: self.defaults.model.clone(),
+                max_tokens: self.defaults.max_tokens,
+                temperature: self.defaults.temperature,
+            },
+            limits: self.request.clone(),
         }
     }
 }
@@ -74,16 +93,6 @@ impl Default for DefaultsConfig {
             model: Some("relay-chat".to_owned()),
             max_tokens: None,
             temperature: None,
-        }
-    }
-}
-
-impl From<&DefaultsConfig> for Defaults {
-    fn from(config: &DefaultsConfig) -> Self {
-        Self {
-            model: config.model.clone(),
-            max_tokens: config.max_tokens,
-            temperature: config.temperature,
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Consumes HTTP requests, `relay.batch.requests.v1` and `relay.outcomes.v1`, produces `relay.requests.v1` and `relay.batch.results.v1`, and
 //! owns the wait for an answer; if it dies, accepted requests run on to their end, and clients ask again by idempotency key.
 //!
-//! The way of a request: `http` reads it, `canonical` checks and hashes it, `admission` makes it durable, `answers` follows its
-//! answer and what the log says of its end, `http` writes it out. `batch` deals with the clients that do not wait, `cluster` with
+//! The way of a request: `http` reads it, `admission` checks it and makes it durable, `answers` follows its answer and what the
+//! log says of its end, `http` writes it out in the form of its operation (`relay-api`). `batch` deals with the clients that do not wait, `cluster` with
 //! what is known of the world around. `compose` puts the parts together.
 
 mod admission;
 mod answers;
 mod batch;
-mod canonical;
 mod cluster;
 mod compose;
 mod config;
@@ -26,7 +25,7 @@ use relay_control::Control;
 use relay_runner::{Identity, Runtime, ops_router};
 use tokio::net::TcpListener;
 
-pub use canonical::{Chat, Defaults, canonical_json, chat};
+pub use admission::request::Rules;
 pub use config::Config;
 pub use error::Error;
 pub use refusal::Refusal;

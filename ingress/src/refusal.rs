@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use relay_api::Invalid;
+use relay_api::error::ErrorBody;
 
 use crate::time::millis;
 
@@ -28,6 +29,12 @@ pub struct Refusal {
 const INVALID: &str = "invalid_request_error";
 const LIMIT: &str = "rate_limit_error";
 const SERVER: &str = "server_error";
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid(invalid.code, invalid.param.as_deref(), invalid.message)
+    }
+}
 
 impl Refusal {
     /// An error of that status; its `type` follows from it.
@@ -56,21 +63,12 @@ impl Refusal {
         }
     }
 
-    /// 400: a field of the wrong type.
-    pub fn wrong_type(path: &str, expected: &str, found: &str) -> Self {
-        Self::invalid(
-            "invalid_type",
-            Some(path),
-            format!("`{path}` must be {expected}, got {found}"),
-        )
-    }
-
     /// 404: no such address.
     pub fn unknown_route() -> Self {
         Self::new(
             404,
             "unknown_url",
-            "there is nothing at this address; see /v1/chat/completions and /v1/models",
+            "there is nothing at this address; see /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models",
         )
     }
 
@@ -169,13 +167,21 @@ impl Refusal {
 
     /// The error body, `{"error": {…}}`.
     pub fn body(&self) -> String {
-        json!({"error": {
-            "message": self.message,
-            "type": self.kind,
-            "param": self.param,
-            "code": self.code,
-        }})
-        .to_string()
+        self.wire().to_json()
+    }
+
+    /// The same after the headers of a stream: an event, and no `[DONE]` behind it.
+    pub fn event(&self) -> String {
+        self.wire().to_event()
+    }
+
+    fn wire(&self) -> ErrorBody<'_> {
+        ErrorBody {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: &self.code,
+        }
     }
 
     /// `Retry-After` in whole seconds, at least one.

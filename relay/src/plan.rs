@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use relay_schemas::{Class, Operation, Request, RequestId, TenantId};
+use relay_schemas::{Class, Operation, Request, RequestId, TenantId, TokenCount};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -12,22 +12,22 @@ use crate::config::Config;
 pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let path = asked.request.display().to_string();
     let body = std::fs::read(&asked.request).with_context(|| format!("cannot read {path}"))?;
-    let chat = relay_ingress::chat(&body, &(&config.ingress.defaults).into());
-    let chat = chat.map_err(|refusal| anyhow::anyhow!("{path}: {}", refusal.message))?;
+    let parsed = config.ingress.rules().parse(Operation::Chat, &body);
+    let parsed = parsed.map_err(|invalid| anyhow::anyhow!("{path}: {}", invalid.message))?;
     let now = relay_clock::Clock::system().now();
     let request = Request {
         request_id: RequestId::from("plan"),
         tenant: TenantId::new(&asked.tenant),
         class: Class::Interactive,
-        model: chat.model,
-        operation: Operation::Chat,
-        body: chat.canonical,
-        request_hash: chat.request_hash,
-        stream: chat.stream,
-        include_usage: chat.include_usage,
-        prompt_tokens: chat.prompt_tokens,
-        requested_tokens: chat.requested_tokens,
-        temperature: chat.temperature,
+        model: parsed.model,
+        operation: parsed.operation,
+        body: parsed.body,
+        request_hash: parsed.request_hash,
+        stream: parsed.stream,
+        include_usage: parsed.include_usage,
+        prompt_tokens: TokenCount(parsed.prompt_tokens),
+        requested_tokens: parsed.requested_tokens.map(TokenCount),
+        temperature: parsed.temperature,
         accepted_at: now,
         deadline: now.plus_ms(i64::try_from(config.ingress.deadlines.default.as_millis())?),
         reply_to: None,

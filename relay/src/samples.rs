@@ -88,6 +88,7 @@ fn the_embedded_sample_names_every_key() {
             &["ingress"],
             &["ingress", "defaults"],
             &["ingress", "limits"],
+            &["ingress", "request"],
             &["ingress", "timeouts"],
             &["ingress", "deadlines"],
             &["ingress", "answers"],

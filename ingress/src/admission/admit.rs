@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use relay_api::request::Parsed;
 use relay_clock::Clock;
 use relay_lifecycle::Patience;
 use relay_runner::{Identity, Shutdown};
@@ -11,9 +12,9 @@ use relay_schemas::{Outcome, Request, RequestId, TenantId};
 use super::accept::{Accepted, Acceptor};
 use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
+use crate::answers::form::Form;
 use crate::answers::pending::Pending;
 use crate::answers::waiter::{Waiter, Waiting};
-use crate::canonical::Chat;
 use crate::cluster::readiness::{Dependency, Readiness};
 use crate::refusal::Refusal;
 
@@ -25,6 +26,8 @@ pub struct Admitted {
     pub model: String,
     /// Seconds since 1970.
     pub created: i64,
+    /// How the answer is written.
+    pub form: Form,
     /// Whether the answer leaves as events.
     pub stream: bool,
     /// Whether they end with the usage.
@@ -100,9 +103,10 @@ impl Admission {
     ///
     /// # Errors
     /// Where it was not accepted.
-    pub async fn admit(&self, call: &Call, chat: Chat, permit: Permit) -> Result<Admitted, Refusal> {
+    pub async fn admit(&self, call: &Call, parsed: Parsed, permit: Permit) -> Result<Admitted, Refusal> {
         self.reachable()?;
-        let request = request::of(call, chat, &self.identity, self.clock.now());
+        let form = Form::of(parsed.operation, &parsed.body);
+        let request = request::of_call(call, parsed, &self.identity, self.clock.now());
         let keyed = request.idempotency_key.is_some();
         let running = keyed
             .then(|| self.waiting.routes.running_hash(&request.request_id))
@@ -124,6 +128,7 @@ impl Admission {
             id: request.request_id,
             model: request.model,
             created: request.accepted_at.0 / 1_000,
+            form,
             stream: request.stream,
             include_usage: request.include_usage,
             keyed,

@@ -1,11 +1,31 @@
-//! The request that a call becomes. Pure.
+//! The request that a call or a batch line becomes. Pure.
 
+use relay_api::request::{Defaults, Parsed, parse};
+use relay_api::{Invalid, Limits};
 use relay_control::subjects;
 use relay_runner::Identity;
-use relay_schemas::{Class, Operation, Request, TenantId, TimestampMs};
+use relay_schemas::{BatchRef, Class, Operation, Request, TenantId, TimestampMs, TokenCount};
 
-use crate::canonical::Chat;
 use crate::ids;
+
+/// What a body may ask for, and what it means that leaves something out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// What is meant.
+    pub defaults: Defaults,
+    /// What is allowed.
+    pub limits: Limits,
+}
+
+impl Rules {
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// What is wrong, where, and how to mend it.
+    pub fn parse(&self, operation: Operation, body: &[u8]) -> Result<Parsed, Invalid> {
+        parse(operation, body, &self.defaults, &self.limits)
+    }
+}
 
 /// A call: what its headers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,29 +40,63 @@ pub struct Call {
     pub traceparent: Option<String>,
 }
 
-/// What the instance `identity` accepts `now`.
-pub fn of(call: &Call, chat: Chat, identity: &Identity, now: TimestampMs) -> Request {
+/// The request of a call, accepted `now` by the instance `identity`.
+pub fn of_call(call: &Call, parsed: Parsed, identity: &Identity, now: TimestampMs) -> Request {
     let request_id = match &call.key {
         Some(key) => ids::keyed(&call.tenant, key),
         None => ids::fresh(),
     };
+    let reply_to = subjects::reply(&identity.instance, identity.epoch, &request_id);
     Request {
-        reply_to: Some(subjects::reply(&identity.instance, identity.epoch, &request_id)),
         request_id,
         tenant: call.tenant.clone(),
         class: Class::Interactive,
-        model: chat.model,
-        operation: Operation::Chat,
-        body: chat.canonical,
-        request_hash: chat.request_hash,
-        stream: chat.stream,
-        include_usage: chat.include_usage,
-        prompt_tokens: chat.prompt_tokens,
-        requested_tokens: chat.requested_tokens,
-        temperature: chat.temperature,
-        accepted_at: now,
-        deadline: now.plus_ms(call.deadline_ms),
+        reply_to: Some(reply_to),
         idempotency_key: call.key.as_ref().map(|key| ids::sha256_hex(&[key.as_bytes()])),
+        batch: None,
+        deadline: now.plus_ms(call.deadline_ms),
+        ..asked(parsed, now)
+    }
+}
+
+/// The request of a batch line, accepted `now`. No client reads along, whatever the body says.
+pub fn of_line(
+    line: BatchRef,
+    tenant: &TenantId,
+    parsed: Parsed,
+    deadline: TimestampMs,
+    now: TimestampMs,
+) -> Request {
+    Request {
+        request_id: ids::batch(tenant, &line.batch_id, &line.custom_id),
+        tenant: tenant.clone(),
+        batch: Some(line),
+        stream: false,
+        include_usage: false,
+        deadline,
+        ..asked(parsed, now)
+    }
+}
+
+/// What the body says; the rest is for the caller to fill in.
+fn asked(parsed: Parsed, now: TimestampMs) -> Request {
+    Request {
+        request_id: "".into(),
+        tenant: "".into(),
+        class: Class::Batch,
+        model: parsed.model,
+        operation: parsed.operation,
+        body: parsed.body,
+        request_hash: parsed.request_hash,
+        stream: parsed.stream,
+        include_usage: parsed.include_usage,
+        prompt_tokens: TokenCount(parsed.prompt_tokens),
+        requested_tokens: parsed.requested_tokens.map(TokenCount),
+        temperature: parsed.temperature,
+        accepted_at: now,
+        deadline: now,
+        reply_to: None,
+        idempotency_key: None,
         batch: None,
     }
 }

@@ -4,9 +4,9 @@
 //! these two leave open. A [`waiter`] stands for one client; what it leaves behind, [`abandoned`] sees to its end.
 
 pub mod abandoned;
-pub mod completion;
 pub mod end;
 pub mod failure;
+pub mod form;
 pub mod outcomes;
 pub mod pending;
 pub mod questions;

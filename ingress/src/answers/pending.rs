@@ -43,7 +43,7 @@ pub struct Taken {
 pub struct Pending {
     /// Whose answer.
     pub request_id: RequestId,
-    /// Hash of the request's canonical form.
+    /// Hash of what of the request may change the answer.
     pub request_hash: String,
     most_unread: usize,
     progress: Mutex<Progress>,

@@ -10,15 +10,15 @@ use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
 use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{
-    BatchRef, BatchRequest, BatchResult, Class, Operation, Registry, Request, RequestId, Service,
-    TimestampMs, encode,
+    BatchRef, BatchRequest, BatchResult, Operation, Registry, Request, RequestId, Service, TimestampMs,
+    encode,
 };
 
 use super::gate::Gate;
 use super::name::{MOST_NAME_BYTES, is_name, name_of};
 use super::verdict::verdict;
 use crate::admission::accept;
-use crate::canonical::{self, Defaults};
+use crate::admission::request::{self, Rules};
 use crate::ids;
 use crate::refusal::Refusal;
 use crate::time::millis;
@@ -29,8 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What a line may ask for.
 #[derive(Debug, Clone)]
 pub struct LineRules {
-    /// What a body means that leaves something out.
-    pub defaults: Arc<Defaults>,
+    /// In its body.
+    pub body: Arc<Rules>,
     /// Deadline of lines that set none; also the longest.
     pub window: Duration,
 }
@@ -71,7 +71,7 @@ impl Stage for Intake {
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let line: BatchRequest = decode(&self.schemas, record)?;
         let now = self.clock.now();
-        match request(&line, &self.rules, now) {
+        match request_of(&line, &self.rules, now) {
             Err(refusal) => {
                 self.count("invalid");
                 Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
@@ -102,7 +102,7 @@ impl Stage for Intake {
 }
 
 /// The request that a line asks for.
-fn request(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Result<Request, Refusal> {
+fn request_of(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Result<Request, Refusal> {
     for (name, text) in [("batch_id", &line.batch_id), ("custom_id", &line.custom_id)] {
         if !is_name(text) {
             let message = format!("`{name}` must be 1 to {MOST_NAME_BYTES} bytes long");
@@ -114,28 +114,16 @@ fn request(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Result<R
             "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
-    let chat = canonical::chat(line.body.as_bytes(), &rules.defaults)?;
+    let parsed = rules.body.parse(Operation::Chat, line.body.as_bytes())?;
     let latest = now.plus_ms(millis(rules.window));
-    Ok(Request {
-        request_id: ids::batch(&line.tenant, &line.batch_id, &line.custom_id),
-        tenant: line.tenant.clone(),
-        class: Class::Batch,
-        model: chat.model,
-        operation: Operation::Chat,
-        body: chat.canonical,
-        request_hash: chat.request_hash,
-        // No client reads along, whatever the body says.
-        stream: false,
-        include_usage: false,
-        prompt_tokens: chat.prompt_tokens,
-        requested_tokens: chat.requested_tokens,
-        temperature: chat.temperature,
-        accepted_at: now,
-        deadline: line.deadline.map_or(latest, |asked| asked.min(latest)),
-        reply_to: None,
-        idempotency_key: None,
-        batch: Some(name_of(line)),
-    })
+    let deadline = line.deadline.map_or(latest, |asked| asked.min(latest));
+    Ok(request::of_line(
+        name_of(line),
+        &line.tenant,
+        parsed,
+        deadline,
+        now,
+    ))
 }
 
 /// The result of a line that did not become a request.
@@ -161,11 +149,13 @@ fn result_of(name: BatchRef, refusal: &Refusal, now: TimestampMs) -> Outgoing {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
+    use relay_schemas::Class;
+
     use super::*;
 
     fn rules() -> LineRules {
         LineRules {
-            defaults: Arc::default(),
+            body: Arc::default(),
             window: Duration::from_secs(1),
         }
     }
@@ -184,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
-        let request = request(&line(GOOD), &rules(), TimestampMs(5)).unwrap();
-        let http = canonical::chat(GOOD.as_bytes(), &Defaults::default()).unwrap();
+        let request = request_of(&line(GOOD), &rules(), TimestampMs(5)).unwrap();
+        let http = Rules::default().parse(Operation::Chat, GOOD.as_bytes()).unwrap();
         assert_eq!(
-            (request.body, request.request_hash),
-            (http.canonical, http.request_hash)
+            (request.body.as_str(), request.request_hash),
+            (GOOD, http.request_hash)
         );
         assert_eq!(
             (request.class, request.stream, request.reply_to),
@@ -204,7 +194,7 @@ mod tests {
                 custom_id: custom.to_owned(),
                 ..line(GOOD)
             };
-            request(&line, &rules(), TimestampMs(5)).unwrap().request_id
+            request_of(&line, &rules(), TimestampMs(5)).unwrap().request_id
         };
         assert_eq!(id("7"), id("7"));
         assert_ne!(id("7"), id("8"));
@@ -217,14 +207,14 @@ mod tests {
                 deadline: Some(TimestampMs(asked)),
                 ..line(GOOD)
             };
-            request(&line, &rules(), TimestampMs(5)).unwrap().deadline.0
+            request_of(&line, &rules(), TimestampMs(5)).unwrap().deadline.0
         };
         assert_eq!((deadline(900), deadline(9_000)), (900, 1_005));
     }
 
     #[test]
     fn a_bad_line_says_why() {
-        let code = |line: BatchRequest| request(&line, &rules(), TimestampMs(5)).unwrap_err().code;
+        let code = |line: BatchRequest| request_of(&line, &rules(), TimestampMs(5)).unwrap_err().code;
         assert_eq!(code(line("{")), "invalid_json");
         assert_eq!(code(line("{}")), "missing_required_parameter");
         let tenant = BatchRequest {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prometheus::IntCounter;
+use relay_api::response::Facts;
 use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
 use relay_lifecycle::{Broken, is_success};
 use relay_runner::{Stage, StageError, Standing, Step, Winners};
 use relay_schemas::{BatchResult, Outcome, Registry, encode};
 
 use super::name::name_in_headers;
-use crate::answers::completion::{self, Facts};
 use crate::answers::end::End;
 use crate::answers::failure;
+use crate::answers::form::Form;
 
 /// The stage.
 pub struct Results {
@@ -108,10 +109,10 @@ fn outgoing(outcome: &Outcome, result: &BatchResult) -> Outgoing {
 
 /// What the same request would have got over HTTP.
 fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
+    let request = outcome.request.as_ref();
+    let form = request.map_or(Form::Chat, |request| Form::of(request.operation, &request.body));
     match End::recorded(outcome) {
-        End::Finished { end, content } if is_success(end.status) => {
-            (200, completion::completion(facts, &end, content.choices()))
-        }
+        End::Finished { end, content } if is_success(end.status) => (200, form.whole(facts, &end, &content)),
         end => failed(&end),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use relay_api::response::Facts;
 use relay_lifecycle::is_success;
 use relay_lifecycle::transcript::deltas_of;
 
@@ -12,9 +13,9 @@ use super::response;
 use super::state::KeepAlive;
 use super::stream::Live;
 use crate::admission::admit::{Admitted, Source};
-use crate::answers::completion::{self, Chunks, Facts};
 use crate::answers::end::End;
 use crate::answers::failure;
+use crate::answers::form::{Chunks, Form};
 use crate::answers::waiter::{AnswerEvent, Waiter};
 
 /// Tells that an answer was recorded before.
@@ -31,13 +32,19 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         model: &admitted.model,
         created: admitted.created,
     };
+    let (form, keyed) = (admitted.form, admitted.keyed);
     let chunks = admitted
         .stream
-        .then(|| Chunks::new(facts, admitted.include_usage));
+        .then(|| form.chunks(facts, admitted.include_usage))
+        .flatten();
+    let whole = |exchange: &mut Exchange, chunks: Option<Chunks>, end: End| {
+        exchange.finish(&end);
+        whole(form, facts, chunks, keyed, &end)
+    };
     match (admitted.source, chunks) {
         (Source::Recorded(outcome), chunks) => {
             let end = End::recorded(&outcome);
-            let mut response = whole(&mut exchange, facts, chunks, admitted.keyed, end);
+            let mut response = whole(&mut exchange, chunks, end);
             response
                 .headers_mut()
                 .insert(REPLAYED, HeaderValue::from_static("true"));
@@ -45,8 +52,8 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         }
         (Source::Running { mut waiter, accepted }, None) => {
             let response = match last(&mut waiter).await {
-                Some(end) => whole(&mut exchange, facts, None, admitted.keyed, end),
-                None => response::error(&failure::timed_out(accepted, admitted.keyed)),
+                Some(end) => whole(&mut exchange, None, end),
+                None => response::error(&failure::timed_out(accepted, keyed)),
             };
             exchange.answer(response, &id)
         }
@@ -54,11 +61,11 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
             // No headers before the first token or the decision, unless that takes too long for proxies to bear.
             match waiter.next(keep_alive.0).await {
                 AnswerEvent::Ended(end) => {
-                    let response = whole(&mut exchange, facts, Some(chunks), admitted.keyed, end);
+                    let response = whole(&mut exchange, Some(chunks), end);
                     exchange.answer(response, &id)
                 }
                 AnswerEvent::TimedOut => {
-                    let refusal = failure::timed_out(accepted, admitted.keyed);
+                    let refusal = failure::timed_out(accepted, keyed);
                     exchange.answer(response::error(&refusal), &id)
                 }
                 first @ (AnswerEvent::Deltas(_) | AnswerEvent::Idle) => {
@@ -67,7 +74,7 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
                         exchange,
                         waiter,
                         accepted,
-                        keyed: admitted.keyed,
+                        keyed,
                         keep_alive,
                         chunks,
                     };
@@ -91,24 +98,16 @@ async fn last(waiter: &mut Waiter) -> Option<End> {
 }
 
 /// An answer whose end is known before its headers leave.
-fn whole(
-    exchange: &mut Exchange,
-    facts: Facts<'_>,
-    chunks: Option<Chunks>,
-    keyed: bool,
-    end: End,
-) -> Response<Body> {
-    exchange.finish(&end);
+fn whole(form: Form, facts: Facts<'_>, chunks: Option<Chunks>, keyed: bool, end: &End) -> Response<Body> {
     match (end, chunks) {
-        (End::Finished { end, content }, None) if is_success(end.status) => response::json(
-            StatusCode::OK,
-            completion::completion(facts, &end, content.choices()),
-        ),
+        (End::Finished { end, content }, None) if is_success(end.status) => {
+            response::json(StatusCode::OK, form.whole(facts, end, content))
+        }
         (End::Finished { end, content }, Some(mut chunks)) if is_success(end.status) => {
             let mut events = chunks.deltas(&deltas_of(content.choices()));
-            events.push_str(&chunks.end(&end));
+            events.push_str(&chunks.end(end));
             response::events().map(|_| Body::from(events))
         }
-        (end, _) => response::error(&failure::of(&end, keyed)),
+        (end, _) => response::error(&failure::of(end, keyed)),
     }
 }

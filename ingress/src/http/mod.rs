@@ -1,12 +1,16 @@
 //! The HTTP face: a file an endpoint, and what the endpoints share.
 
+pub mod app;
 mod body;
 mod caller;
 mod chat;
+mod completions;
 mod delivery;
+mod embeddings;
 mod exchange;
 mod headers;
 mod models;
+pub mod operation;
 mod response;
 pub mod server;
 pub mod state;
@@ -16,12 +20,14 @@ use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 
-use state::App;
+use app::App;
 
 /// Every address of an ingress; `ops` answers probes.
 pub fn router(app: App, ops: Router) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .with_state(app)
         .merge(ops)

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
-use serde_json::json;
+use relay_api::models::models;
 
 use super::response;
 use super::state::Catalogue;
@@ -11,12 +11,5 @@ use super::state::Catalogue;
 /// Every model that a live worker runs.
 pub async fn list(State(catalogue): State<Catalogue>) -> Response<Body> {
     let live = catalogue.models.lock().live(catalogue.clock.now());
-    let data: Vec<_> = live
-        .into_iter()
-        .map(|(id, created)| json!({"id": id, "object": "model", "created": created, "owned_by": "relay"}))
-        .collect();
-    response::json(
-        StatusCode::OK,
-        json!({"object": "list", "data": data}).to_string(),
-    )
+    response::json(StatusCode::OK, models(live))
 }

@@ -1,39 +1,14 @@
-//! What the handlers share; each takes the parts that it uses.
+//! Small parts that handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRef;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_schemas::Service;
 
-use crate::admission::admit::Admission;
-use crate::admission::refusals::Refusals;
-use crate::canonical::Defaults;
 use crate::cluster::models::Models;
 use crate::metrics::Metrics;
-
-/// The parts of all handlers.
-#[derive(Clone, FromRef)]
-pub struct App {
-    /// The way in.
-    pub admission: Arc<Admission>,
-    /// Records of refusals.
-    pub refusals: Arc<Refusals>,
-    /// What a body means that leaves something out.
-    pub defaults: Arc<Defaults>,
-    /// Bounds of a body.
-    pub bodies: Bodies,
-    /// Bounds of a deadline.
-    pub deadlines: Deadlines,
-    /// Bounds of a silence.
-    pub keep_alive: KeepAlive,
-    /// What is counted of exchanges.
-    pub counted: Counted,
-    /// The models that are there.
-    pub catalogue: Catalogue,
-}
 
 /// How large a body may be, and how long it may take.
 #[derive(Debug, Clone, Copy)]

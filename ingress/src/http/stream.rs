@@ -9,11 +9,10 @@ use relay_lifecycle::is_success;
 use super::exchange::Exchange;
 use super::state::KeepAlive;
 use crate::admission::accept::Accepted;
-use crate::answers::completion::Chunks;
 use crate::answers::end::End;
 use crate::answers::failure;
+use crate::answers::form::Chunks;
 use crate::answers::waiter::{AnswerEvent, Waiter};
-use crate::refusal::Refusal;
 
 /// What keeps proxies from giving up on a silent stream.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -55,7 +54,12 @@ impl Live {
                 }
                 Next::Done(_) => return None,
             };
-            let (piece, last) = live.write(event);
+            let (mut piece, mut last) = live.write(event);
+            // Some events are told with the end only: an empty piece would be none.
+            while piece.is_empty() && !last {
+                let event = live.waiter.next(live.keep_alive.0).await;
+                (piece, last) = live.write(event);
+            }
             let next = if last { Next::Done(live) } else { Next::Wait(live) };
             Some((Ok::<_, Infallible>(Bytes::from(piece)), next))
         });
@@ -71,19 +75,14 @@ impl Live {
                 self.exchange.finish(&end);
                 let piece = match &end {
                     End::Finished { end, .. } if is_success(end.status) => self.chunks.end(end),
-                    failed => error_event(&failure::of(failed, self.keyed)),
+                    failed => failure::of(failed, self.keyed).event(),
                 };
                 (piece, true)
             }
             AnswerEvent::TimedOut => {
                 let refusal = failure::timed_out(self.accepted, self.keyed);
-                (error_event(&refusal), true)
+                (refusal.event(), true)
             }
         }
     }
-}
-
-/// A failure after the headers: an event with the error body, and no `[DONE]` behind it.
-fn error_event(refusal: &Refusal) -> String {
-    format!("data: {}\n\n", refusal.body())
 }

@@ -22,7 +22,7 @@ use relay_ingress::{Config, Deps, Error};
 use relay_lifecycle::{Ending, Known, end, final_of};
 use relay_runner::{Identity, Runtime};
 use relay_schemas::{
-    Answer, Cancel, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
+    Answer, Cancel, Delta, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
     TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
 };
 use tokio::net::TcpListener;
@@ -261,11 +261,17 @@ impl Harness {
 
     /// Sends a frame of a certain run.
     pub async fn frame_of(&self, request: &Request, run: &Run, seq: u32, text: &str, end: Option<Final>) {
+        self.show(request, run, seq, relay_schemas::samples::deltas(text), end)
+            .await;
+    }
+
+    /// Sends a frame that brings `deltas`.
+    pub async fn show(&self, request: &Request, run: &Run, seq: u32, deltas: Vec<Delta>, end: Option<Final>) {
         let frame = Frame {
             request_id: request.request_id.clone(),
             run: run.clone(),
             seq,
-            deltas: relay_schemas::samples::deltas(text),
+            deltas,
             embeddings: Vec::new(),
             tokens: TokenCount(seq + 1),
             end,
@@ -364,7 +370,12 @@ impl Harness {
         .await
     }
 
-    /// The same, to be read piece by piece.
+    /// `POST` to any address.
+    pub async fn post(&self, path: &str, body: &str) -> client::Response {
+        client::send(self.address, "POST", path, &[], body.as_bytes()).await
+    }
+
+    /// The same as [`Self::chat`], to be read piece by piece.
     pub async fn open(&self, headers: &[(&str, &str)], body: &str) -> client::Open {
         client::open(
             self.address,
@@ -425,11 +436,16 @@ pub fn worker(attempt: u32) -> Run {
 
 /// The outcome of a success.
 pub fn completed(request: &Request, text: &str) -> Outcome {
+    answered(request, relay_schemas::samples::answer(text))
+}
+
+/// The outcome of a success with that answer.
+pub fn answered(request: &Request, answer: Answer) -> Outcome {
     let ending = Ending {
         answer: Some(Answer {
             model: "tiny-v2".to_owned(),
             model_version: "1".to_owned(),
-            ..relay_schemas::samples::answer(text)
+            ..answer
         }),
         usage: Usage {
             prompt_tokens: TokenCount(9),

@@ -1,0 +1,44 @@
+//! What every operation goes through, from its body to its response.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Response;
+use relay_schemas::Operation;
+
+use super::caller::Caller;
+use super::state::{Bodies, KeepAlive};
+use super::{body, delivery};
+use crate::admission::admit::{Admission, Admitted};
+use crate::admission::request::{Call, Rules};
+use crate::refusal::Refusal;
+
+/// The door of the operations.
+#[derive(Clone)]
+pub struct Door {
+    /// The way in.
+    pub admission: Arc<Admission>,
+    /// What a body may ask for.
+    pub rules: Arc<Rules>,
+    /// Bounds of a body.
+    pub bodies: Bodies,
+    /// Bounds of a silence.
+    pub keep_alive: KeepAlive,
+}
+
+impl Door {
+    /// Answers a call.
+    pub async fn serve(&self, operation: Operation, caller: Caller, body: Body) -> Response<Body> {
+        match self.admit(operation, &caller.call, body).await {
+            Ok(admitted) => delivery::deliver(caller.exchange, admitted, self.keep_alive).await,
+            Err(refusal) => caller.refuse(&refusal),
+        }
+    }
+
+    async fn admit(&self, operation: Operation, call: &Call, body: Body) -> Result<Admitted, Refusal> {
+        let permit = self.admission.enter(&call.tenant)?;
+        let body = body::read(body, self.bodies).await?;
+        let parsed = self.rules.parse(operation, &body)?;
+        self.admission.admit(call, parsed, permit).await
+    }
+}
