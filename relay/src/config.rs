@@ -14,6 +14,7 @@ use crate::logging::LogConfig;
 use crate::only::Only;
 use crate::ops::OpsConfig;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
+use crate::sizes;
 
 /// The topics, where no file is named.
 const TOPICS: &str = include_str!("../../deploy/topics.yaml");
@@ -131,7 +132,7 @@ impl Config {
     /// Refuses what cannot work before anything is opened.
     pub fn check(&self, only: Option<Only>) -> anyhow::Result<()> {
         let Some(only) = only else {
-            return self.check_sizes();
+            return sizes::check(self, &self.manifest()?);
         };
         if matches!(self.bus, BusConfig::Embedded(_)) {
             bail!(
@@ -144,37 +145,6 @@ impl Config {
                 "`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
             );
         }
-        self.check_sizes()
-    }
-
-    /// Body limit + largest answer + provenance must fit into the topics' largest records.
-    fn check_sizes(&self) -> anyhow::Result<()> {
-        /// Plan, decision trace, provenance, headers: generously.
-        const PROVENANCE: usize = 64 * 1024;
-        let manifest = self.manifest()?;
-        let limit = |name: &str| {
-            let topics = manifest.expanded();
-            topics
-                .iter()
-                .find(|topic| topic.name == name)
-                .map_or(0, |topic| topic.max_record.as_usize())
-        };
-        let body = self.ingress.limits.max_body.as_usize();
-        for (topic, needed) in [
-            (relay_bus::topics::REQUESTS, body + PROVENANCE),
-            (
-                relay_bus::topics::OUTCOMES,
-                body + self.workers.max_answer.as_usize() + PROVENANCE,
-            ),
-        ] {
-            let allowed = limit(topic);
-            if allowed < needed {
-                bail!(
-                    "topic {topic} allows {allowed} bytes a record, but `ingress.limits.max_body` and \
-                     `workers.max_answer` need {needed}: raise `max_record` in the manifest or lower them"
-                );
-            }
-        }
-        Ok(())
+        sizes::check(self, &self.manifest()?)
     }
 }

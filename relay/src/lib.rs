@@ -18,6 +18,7 @@ mod seams;
 #[cfg(test)]
 mod secrets;
 mod signals;
+mod sizes;
 mod topics;
 
 use std::process::ExitCode;
