@@ -190,7 +190,12 @@ mod tests {
 
     #[test]
     fn content_is_left_out_unless_it_is_asked_for() {
-        let outgoing = Outgoing::keyed(OUTCOMES, "key", Default::default(), encode(&talkative()));
+        let outgoing = Outgoing::keyed(
+            OUTCOMES,
+            "key",
+            relay_bus::Headers::default(),
+            encode(&talkative()),
+        );
         let record = Record {
             position: Position {
                 partition: Partition::new(OUTCOMES, 0),
