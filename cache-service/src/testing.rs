@@ -66,6 +66,7 @@ pub(crate) fn planned(tenant: &str, hash: &str) -> Planned {
         plan,
         rules: Vec::new(),
         adjustments: Vec::new(),
+        handovers: Vec::new(),
         planned_at: now,
     };
     Planned { request, planning }

@@ -437,6 +437,7 @@ async fn models_are_those_of_the_workers_that_are_heard() {
         short_slots: 1,
         long_slots: 1,
         in_flight: vec![],
+        returned: Vec::new(),
         draining: false,
         sent_at: relay_schemas::TimestampMs::now(),
     };

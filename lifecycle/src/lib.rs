@@ -4,6 +4,7 @@ mod cache_key;
 mod digest;
 mod ending;
 mod follower;
+mod handover;
 pub mod life;
 pub mod transcript;
 
@@ -11,4 +12,5 @@ pub use cache_key::cache_key;
 pub use digest::Digest;
 pub use ending::{Ending, Known, end, final_of, last_frame};
 pub use follower::{Broken, Follower, Patience, Step, is_success};
+pub use handover::{Reason, attempts_before, handed_over, next_pool};
 pub use transcript::Transcript;

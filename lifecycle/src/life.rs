@@ -1,4 +1,5 @@
 //! The life of a request: `accepted → planned → queued → leased(attempt) → streaming → ended`, and who may do what in it.
+//! From `queued` on it may be handed over to another pool, where it waits for the next attempt.
 //!
 //! Delivery is at least once, so everything may happen again: what repeats a step changes nothing, and after the first
 //! end nothing does. What must never happen is a step that leaves another one out, or an end by someone who does not
@@ -21,6 +22,8 @@ pub enum State {
     Leased(u32),
     /// That attempt has produced a token.
     Streaming(u32),
+    /// It waits in another pool, after so many attempts.
+    HandedOver(u32),
     /// It ended thus; nothing follows.
     Ended(OutcomeStatus),
 }
@@ -38,6 +41,8 @@ pub enum Event {
     Lease(u32),
     /// A worker has produced a token in this attempt.
     Token(u32),
+    /// The scheduler has handed it over to another pool, after so many attempts.
+    HandOver(u32),
     /// An outcome was written.
     End {
         /// By whom.
@@ -66,12 +71,13 @@ impl State {
         use OutcomeStatus as O;
         use Service as S;
         let leased = matches!(self, Self::Leased(_) | Self::Streaming(_));
+        let waits = matches!(self, Self::Queued | Self::HandedOver(_));
         match (service, status) {
             (S::Ingress, O::Refused) => matches!(self, Self::New),
             (S::Planner, O::Failed | O::Expired) => matches!(self, Self::Accepted),
             (S::CacheService, O::Cached | O::Expired) => matches!(self, Self::Planned),
-            (S::Scheduler, O::Rejected) => matches!(self, Self::Queued),
-            (S::Scheduler, O::Expired | O::Cancelled) => leased || matches!(self, Self::Queued),
+            (S::Scheduler, O::Rejected) => waits,
+            (S::Scheduler, O::Expired | O::Cancelled) => leased || waits,
             (S::Scheduler, O::Failed)
             | (S::Workers, O::Completed | O::Failed | O::Expired | O::Cancelled) => leased,
             (S::Runner, O::Failed) => !matches!(self, Self::Ended(_)),
@@ -87,6 +93,7 @@ impl State {
             Event::Queue => Self::Queued,
             Event::Lease(attempt) => Self::Leased(attempt),
             Event::Token(attempt) => Self::Streaming(attempt),
+            Event::HandOver(attempts) => Self::HandedOver(attempts),
             Event::End { by, status, from } => return self.ended(event, by, status, from),
         };
         if next.place() <= self.place() {
@@ -98,7 +105,11 @@ impl State {
             | (Self::Planned, Self::Queued)
             | (Self::Queued, Self::Leased(1)) => true,
             (Self::Leased(now), Self::Streaming(attempt)) => attempt == now,
-            (Self::Leased(now) | Self::Streaming(now), Self::Leased(attempt)) => attempt == now + 1,
+            (Self::Queued, Self::HandedOver(attempts)) => attempts == 0,
+            (Self::Leased(now) | Self::Streaming(now), Self::HandedOver(attempts)) => attempts == now,
+            (Self::Leased(now) | Self::Streaming(now) | Self::HandedOver(now), Self::Leased(attempt)) => {
+                attempt == now + 1
+            }
             _ => false,
         };
         if follows {
@@ -138,6 +149,7 @@ impl State {
             Self::Queued => (3, 0, 0),
             Self::Leased(attempt) => (4, attempt, 0),
             Self::Streaming(attempt) => (4, attempt, 1),
+            Self::HandedOver(attempts) => (4, attempts, 2),
             Self::Ended(_) => (5, 0, 0),
         }
     }
@@ -187,8 +199,8 @@ pub fn may_end(service: Service, status: OutcomeStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Event::{Accept, Lease, Plan, Queue, Token};
-    use super::State::{Accepted, Ended, Leased, New, Planned, Queued, Streaming};
+    use super::Event::{Accept, HandOver, Lease, Plan, Queue, Token};
+    use super::State::{Accepted, Ended, HandedOver, Leased, New, Planned, Queued, Streaming};
     use super::*;
 
     use OutcomeStatus as O;
@@ -251,6 +263,37 @@ mod tests {
     }
 
     #[test]
+    fn another_pool_goes_on_where_the_one_before_gave_up() {
+        let cases: [(&[Event], State); 6] = [
+            (&[HandOver(0)], HandedOver(0)),
+            (&[HandOver(0), Lease(1)], Leased(1)),
+            (&[Lease(1), HandOver(1)], HandedOver(1)),
+            (&[Lease(1), Token(1), HandOver(1), Lease(2)], Leased(2)),
+            // Handed over once more by a successor that did not know, or read late.
+            (&[Lease(1), HandOver(1), HandOver(1), Token(1)], HandedOver(1)),
+            (&[Lease(1), HandOver(1), Lease(2), HandOver(1)], Leased(2)),
+        ];
+        for (events, state) in cases {
+            let life = [&[Accept, Plan, Queue], events].concat();
+            assert_eq!(lives(&life), Ok(state), "{events:?}");
+        }
+        let wrong: [(&[Event], Event); 4] = [
+            (&[], HandOver(0)),
+            (&[Accept, Plan, Queue], HandOver(1)),
+            (&[Accept, Plan, Queue, Lease(1)], HandOver(2)),
+            (&[Accept, Plan, Queue, Lease(1), HandOver(1)], Lease(3)),
+        ];
+        for (events, next) in wrong {
+            let before = lives(events).expect("they are in order");
+            assert_eq!(
+                before.after(next),
+                Err(Violation::Skipped(before, next)),
+                "{events:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_first_end_wins() {
         let lost = end(S::Scheduler, O::Failed, Some(Leased(1)));
         let begun = [Accept, Plan, Queue, Lease(1)];
@@ -302,6 +345,11 @@ mod tests {
             (Queued, S::Scheduler, O::Rejected, true),
             (Queued, S::Scheduler, O::Cancelled, true),
             (Queued, S::Scheduler, O::Failed, false),
+            (HandedOver(1), S::Scheduler, O::Rejected, true),
+            (HandedOver(1), S::Scheduler, O::Expired, true),
+            (HandedOver(1), S::Scheduler, O::Cancelled, true),
+            (HandedOver(1), S::Scheduler, O::Failed, false),
+            (HandedOver(1), S::Workers, O::Completed, false),
             (Leased(1), S::Scheduler, O::Rejected, false),
             (Leased(1), S::Scheduler, O::Failed, true),
             (Leased(1), S::Scheduler, O::Completed, false),

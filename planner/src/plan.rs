@@ -94,6 +94,7 @@ pub fn plan(policy: &Policy, features: &Features, now: TimestampMs) -> Result<Pl
         plan,
         rules: trace,
         adjustments,
+        handovers: Vec::new(),
         planned_at: now,
     })
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub max_attempts: u32,
     /// A lease that its worker has not shown for this long is revoked, milliseconds.
     pub lost_after_ms: u64,
+    /// Where no worker has taken a model's requests for this long, they go on in the pool of the plan's next candidate, milliseconds.
+    pub hand_over_after_ms: u64,
     /// A worker that was not heard for this long gets no new work, milliseconds.
     pub fresh_ms: u64,
     /// How long an ingress may take to answer a fence question, milliseconds; asked twice.
@@ -95,6 +97,7 @@ impl Default for Config {
             max_unpublished_bytes: 64 * 1024 * 1024,
             max_attempts: 3,
             lost_after_ms: 2_000,
+            hand_over_after_ms: 5_000,
             fresh_ms: 1_000,
             fence_timeout_ms: 500,
             heartbeat_ms: 500,

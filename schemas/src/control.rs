@@ -41,6 +41,14 @@ pub struct InFlight {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    pub request_id: RequestId,
+    pub attempt: u32,
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     pub worker: InstanceId,
     pub epoch: i64,
@@ -52,6 +60,7 @@ pub struct WorkerStatus {
     pub short_slots: u32,
     pub long_slots: u32,
     pub in_flight: Vec<InFlight>,
+    pub returned: Vec<Returned>,
     pub draining: bool,
     pub sent_at: TimestampMs,
 }

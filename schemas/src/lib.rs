@@ -23,13 +23,13 @@ pub use answer::{Answer, Choice, Delta, Embedding, FinishReason, Message, ToolCa
 pub use batch::{BatchRequest, BatchResult};
 pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
 pub use control::{
-    Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, PoolStatus, ReplayAnswer, ReplayQuery,
+    Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, PoolStatus, ReplayAnswer, ReplayQuery, Returned,
     WinnerAnswer, WinnerQuery, WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
 pub use plan::{
-    CacheFlags, Candidate, ConditionTrace, Decoding, Plan, Planned, Planning, RuleTrace, Verifier,
+    CacheFlags, Candidate, ConditionTrace, Decoding, HandOver, Plan, Planned, Planning, RuleTrace, Verifier,
 };
 pub use request::{BatchRef, Class, Operation, Request, Run, Service};
 pub use scheduler::{

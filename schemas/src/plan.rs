@@ -69,11 +69,22 @@ pub struct RuleTrace {
     pub conditions: Vec<ConditionTrace>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    pub from_pool: String,
+    pub to_pool: String,
+    pub code: String,
+    pub message: String,
+    pub attempts: u32,
+    pub handed_over_at: TimestampMs,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planning {
     pub plan: Plan,
     pub rules: Vec<RuleTrace>,
     pub adjustments: Vec<String>,
+    pub handovers: Vec<HandOver>,
     pub planned_at: TimestampMs,
 }
 

@@ -82,6 +82,7 @@ pub fn planning() -> Planning {
         plan: plan(),
         rules: Vec::new(),
         adjustments: Vec::new(),
+        handovers: Vec::new(),
         planned_at: ACCEPTED_AT.plus_ms(1),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use relay_schemas::{FinishReason, Outcome, OutcomeStatus, RequestId, TenantId};
 
 use crate::client::Saw;
+use crate::log::POOLS;
 use crate::world::World;
 
 /// How long after its deadline, and after all faults, a request may still end: a silent leader is suspected after 2 s, its
@@ -108,7 +109,7 @@ fn ran_twice(world: &World) -> Vec<String> {
                 run.2, run.1, run.0
             ));
         }
-        if !requests.insert(&run.0) && !world.leases_disturbed {
+        if !requests.insert(&run.0) && !world.leases_disturbed && !world.given_back.contains(&run.0) {
             wrong.push(format!("{} ran again, without a reason", run.0));
         }
     }
@@ -149,20 +150,30 @@ fn is_answered_by_a_winner(world: &World, winners: &BTreeMap<RequestId, &Outcome
 
 /// Once all has ended, the tokens charged equal the fold of the winning outcomes.
 fn wrongly_charged(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
-    let Some(leader) = world.leader() else {
-        return vec!["nobody leads, long after all faults".to_owned()];
-    };
-    let mut fold: BTreeMap<TenantId, (u64, u64)> = BTreeMap::new();
-    for outcome in winners.values().filter(|outcome| outcome.lease.is_some()) {
-        let sum = fold.entry(outcome.tenant.clone()).or_default();
-        sum.0 += u64::from(outcome.usage.prompt_tokens.0);
-        sum.1 += u64::from(outcome.usage.completion_tokens.0);
+    let mut wrong = Vec::new();
+    for (pool, name) in POOLS.iter().enumerate() {
+        let Some(leader) = world.leader(pool) else {
+            wrong.push(format!("nothing leads {name}, long after all faults"));
+            continue;
+        };
+        let ran_here = |outcome: &&&Outcome| {
+            let queueing = outcome.queueing.as_ref();
+            outcome.lease.is_some() && queueing.is_some_and(|queueing| queueing.pool == *name)
+        };
+        let mut fold: BTreeMap<TenantId, (u64, u64)> = BTreeMap::new();
+        for outcome in winners.values().filter(ran_here) {
+            let sum = fold.entry(outcome.tenant.clone()).or_default();
+            sum.0 += u64::from(outcome.usage.prompt_tokens.0);
+            sum.1 += u64::from(outcome.usage.completion_tokens.0);
+        }
+        for (tenant, used) in fold {
+            let charged = leader.core.tenant_tokens(&tenant);
+            if charged != used {
+                wrong.push(format!(
+                    "{name} charges {tenant} {charged:?}, its winners used {used:?}"
+                ));
+            }
+        }
     }
-    let wrong = fold
-        .iter()
-        .map(|(tenant, fold)| (tenant, fold, leader.core.tenant_tokens(tenant)));
-    let wrong = wrong.filter(|(_, fold, charged)| *fold != charged);
     wrong
-        .map(|(tenant, fold, charged)| format!("{tenant} is charged {charged:?}, its winners used {fold:?}"))
-        .collect()
 }

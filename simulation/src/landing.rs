@@ -2,10 +2,10 @@
 
 use rand::Rng;
 use relay_lifecycle::life::{Event as LifeEvent, State};
-use relay_schemas::RequestId;
+use relay_schemas::{Lane, RequestId};
 
 use crate::happening::Happening;
-use crate::log::Append;
+use crate::log::{Append, POOLS, pool, pool_of};
 use crate::schedule::Actor;
 use crate::world::World;
 
@@ -28,43 +28,39 @@ impl World {
             return;
         }
         let now = self.now;
-        let (offset, readers): (i64, &[Actor]) = match record.clone() {
-            Append::Request(request) => (self.log.requests.append(*request, now), &[Actor::Planner]),
-            Append::Planned(planned) => (self.log.planned.append(*planned, now), &[Actor::CacheService]),
-            Append::Ready(ready) => (
-                self.log.ready.append(*ready, now),
-                &[Actor::Scheduler(0), Actor::Scheduler(1)],
-            ),
+        let (offset, readers): (i64, Vec<Actor>) = match record.clone() {
+            Append::Request(request) => (self.log.requests.append(*request, now), vec![Actor::Planner]),
+            Append::Planned(planned) => (self.log.planned.append(*planned, now), vec![Actor::CacheService]),
+            Append::Ready(ready) => {
+                let pool = pool_of(&ready);
+                let offset = self.log.pools[pool].ready.append(*ready, now);
+                (offset, Actor::SCHEDULERS[pool].to_vec())
+            }
             Append::Work(work, ready_at) => {
-                let short = work.queueing.lane == relay_schemas::Lane::Short;
-                let topic = if short {
-                    &mut self.log.short
-                } else {
-                    &mut self.log.long
+                let pool = pool(&work.queueing.pool);
+                let topics = &mut self.log.pools[pool];
+                let topic = match work.queueing.lane {
+                    Lane::Short => &mut topics.short,
+                    Lane::Long => &mut topics.long,
                 };
-                let all = &[
-                    Actor::Worker(0),
-                    Actor::Worker(1),
-                    Actor::Scheduler(0),
-                    Actor::Scheduler(1),
-                ];
-                (topic.append((*work, ready_at), now), all)
+                let readers = [Actor::SCHEDULERS[pool], Actor::WORKERS[pool]].concat();
+                (topic.append((*work, ready_at), now), readers)
             }
             Append::Outcome(outcome) => {
-                let all = &[
+                let mut readers = vec![
                     Actor::Ingress(0),
                     Actor::Ingress(1),
                     Actor::TraceSink,
                     Actor::CacheService,
-                    Actor::Scheduler(0),
-                    Actor::Scheduler(1),
                 ];
-                (self.log.outcomes.append(*outcome, now), all)
+                readers.extend(Actor::SCHEDULERS.concat());
+                (self.log.outcomes.append(*outcome, now), readers)
             }
-            Append::Scheduler(record) => (
-                self.log.scheduler.append(*record, now),
-                &[Actor::Scheduler(0), Actor::Scheduler(1)],
-            ),
+            Append::Scheduler(record) => {
+                let pool = pool(&record.pool);
+                let offset = self.log.pools[pool].scheduler.append(*record, now);
+                (offset, Actor::SCHEDULERS[pool].to_vec())
+            }
         };
         self.note(|| format!("log: {}", describe(&record, offset)));
         if let Some((id, event)) = event_of(&record) {
@@ -72,7 +68,7 @@ impl World {
         }
         for reader in readers {
             let soon = self.log_delay();
-            self.wake(*reader, now.plus_ms(soon));
+            self.wake(reader, now.plus_ms(soon));
         }
         let delay = self.log_delay();
         self.push(now.plus_ms(delay), Happening::Acknowledged(writer, epoch, record));
@@ -93,7 +89,11 @@ fn event_of(record: &Append) -> Option<(RequestId, LifeEvent)> {
     let (id, event) = match record {
         Append::Request(request) => (&request.request_id, LifeEvent::Accept),
         Append::Planned(planned) => (&planned.request.request_id, LifeEvent::Plan),
-        Append::Ready(ready) => (&ready.request.request_id, LifeEvent::Queue),
+        Append::Ready(ready) => {
+            let handed_over = ready.planning.handovers.last();
+            let event = handed_over.map_or(LifeEvent::Queue, |last| LifeEvent::HandOver(last.attempts));
+            (&ready.request.request_id, event)
+        }
         Append::Work(work, _) => (&work.request.request_id, LifeEvent::Lease(work.lease.attempt)),
         Append::Outcome(outcome) => (&outcome.request_id, LifeEvent::end_of(outcome)),
         Append::Scheduler(_) => return None,
@@ -105,13 +105,16 @@ fn describe(record: &Append, offset: i64) -> String {
     let (topic, id): (&str, &RequestId) = match record {
         Append::Request(request) => ("requests", &request.request_id),
         Append::Planned(planned) => ("planned", &planned.request.request_id),
-        Append::Ready(ready) => ("ready", &ready.request.request_id),
+        Append::Ready(ready) => {
+            let pool = POOLS[pool_of(ready)];
+            return format!("ready.{pool}[{offset}] {}", ready.request.request_id);
+        }
         Append::Work(work, _) => {
             let lease = &work.lease;
             let id = &work.request.request_id;
             return format!(
-                "work[{offset}] {id} attempt {} for {} under {}",
-                lease.attempt, lease.worker, lease.scheduler_epoch
+                "work.{}[{offset}] {id} attempt {} for {} under {}",
+                work.queueing.pool, lease.attempt, lease.worker, lease.scheduler_epoch
             );
         }
         Append::Outcome(outcome) => {
@@ -123,7 +126,10 @@ fn describe(record: &Append, offset: i64) -> String {
             );
         }
         Append::Scheduler(record) => {
-            return format!("scheduler[{offset}] {:?} by {}", record.kind, record.scheduler);
+            return format!(
+                "scheduler.{}[{offset}] {:?} by {}",
+                record.pool, record.kind, record.scheduler
+            );
         }
     };
     format!("{topic}[{offset}] {id}")

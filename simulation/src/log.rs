@@ -44,16 +44,41 @@ impl<T> Topic<T> {
     }
 }
 
+/// The pools, in the order in which plans prefer them.
+pub const POOLS: [&str; 2] = ["default", "spare"];
+
+/// The number of the pool called `name`; what is called otherwise belongs to none, and a test that does so fails.
+pub fn pool(name: &str) -> usize {
+    POOLS
+        .iter()
+        .position(|pool| *pool == name)
+        .expect("one of the pools")
+}
+
+/// The pool whose `ready` topic a record goes to.
+pub fn pool_of(ready: &Ready) -> usize {
+    let planning = &ready.planning;
+    let first = planning.plan.candidates.first().map(|candidate| &candidate.pool);
+    let last = planning.handovers.last().map(|handover| &handover.to_pool);
+    pool(last.or(first).expect("a plan names a pool"))
+}
+
+/// The topics of one pool.
+#[derive(Default)]
+pub struct PoolLog {
+    pub ready: Topic<Ready>,
+    pub short: Topic<(Work, Option<At>)>,
+    pub long: Topic<(Work, Option<At>)>,
+    pub scheduler: Topic<SchedulerRecord>,
+}
+
 /// All topics.
 #[derive(Default)]
 pub struct Log {
     pub requests: Topic<Request>,
     pub planned: Topic<Planned>,
-    pub ready: Topic<Ready>,
-    pub short: Topic<(Work, Option<At>)>,
-    pub long: Topic<(Work, Option<At>)>,
+    pub pools: [PoolLog; POOLS.len()],
     pub outcomes: Topic<Outcome>,
-    pub scheduler: Topic<SchedulerRecord>,
 }
 
 /// A record on its way into the log.

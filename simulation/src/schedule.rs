@@ -30,7 +30,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(
     missing_docs,
-    reason = "the services are named in docs/ARCHITECTURE.md; two instances of what competes"
+    reason = "the services are named in docs/ARCHITECTURE.md; two instances of what competes, and one of each in a second pool"
 )]
 pub enum Actor {
     Ingress(u8),
@@ -43,17 +43,30 @@ pub enum Actor {
 
 impl Actor {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ingress(0),
         Self::Ingress(1),
         Self::Planner,
         Self::CacheService,
         Self::Scheduler(0),
         Self::Scheduler(1),
+        Self::Scheduler(2),
         Self::Worker(0),
         Self::Worker(1),
+        Self::Worker(2),
         Self::TraceSink,
     ];
+
+    /// The schedulers of a pool: two of the first, one of the second.
+    pub const SCHEDULERS: [&[Self]; 2] = [&[Self::Scheduler(0), Self::Scheduler(1)], &[Self::Scheduler(2)]];
+
+    /// The workers of a pool, likewise.
+    pub const WORKERS: [&[Self]; 2] = [&[Self::Worker(0), Self::Worker(1)], &[Self::Worker(2)]];
+
+    /// The pool of the scheduler or worker of this number.
+    pub fn pool(number: u8) -> usize {
+        usize::from(number == 2)
+    }
 
     /// From 0, for tables.
     pub fn index(self) -> usize {
@@ -62,8 +75,8 @@ impl Actor {
             Self::Planner => 2,
             Self::CacheService => 3,
             Self::Scheduler(number) => 4 + usize::from(number),
-            Self::Worker(number) => 6 + usize::from(number),
-            Self::TraceSink => 8,
+            Self::Worker(number) => 7 + usize::from(number),
+            Self::TraceSink => 10,
         }
     }
 }

@@ -5,20 +5,23 @@ use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::life::Event;
-use relay_lifecycle::{Ending, Known, Transcript, end, last_frame};
+use relay_lifecycle::{Ending, Known, Transcript, end, last_frame, next_pool};
 use relay_schemas::{
-    Answer, Choice, Delta, FinishReason, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run,
-    Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
+    Answer, Choice, Delta, FinishReason, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId,
+    Returned, Run, Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
+use relay_workers::returned::GivenBack;
 
-use crate::log::{Append, Log};
+use crate::log::{Append, Log, POOLS, pool};
 use crate::network::Message;
 use crate::schedule::Actor;
 use crate::world::{Sabotage, World};
 
 const STATUS_EVERY_MS: i64 = 100;
 const SLOTS: u32 = 2;
+/// How often a backend fails before the first token.
+const BACKEND_FAILS: f64 = 0.05;
 
 /// One worker instance. It reads both lanes of both workers: whatever partitions it owns is among them.
 pub(crate) struct Worker {
@@ -27,6 +30,7 @@ pub(crate) struct Worker {
     ledger: Ledger<u32>,
     runs: BTreeMap<Key, Running>,
     cancelled: Vec<RequestId>,
+    given_back: GivenBack,
     next: [i64; 2],
     status_at: TimestampMs,
     status_seq: i64,
@@ -51,6 +55,7 @@ impl Worker {
             ledger: Ledger::new(instance(number), epoch, 1_000, 60_000),
             runs: BTreeMap::new(),
             cancelled: Vec::new(),
+            given_back: GivenBack::default(),
             next: [0, 0],
             status_at: TimestampMs(0),
             status_seq: 0,
@@ -60,7 +65,8 @@ impl Worker {
 
     /// Starts again, up to `back` records before the end: what was not committed is read again.
     pub fn restarted(number: u8, epoch: i64, log: &Log, back: i64) -> Self {
-        let next = [log.short.end(), log.long.end()].map(|end| (end - back).max(0));
+        let topics = &log.pools[Actor::pool(number)];
+        let next = [topics.short.end(), topics.long.end()].map(|end| (end - back).max(0));
         Self {
             next,
             ..Self::new(number, epoch)
@@ -94,14 +100,15 @@ impl Worker {
         WorkerStatus {
             worker: instance(self.number),
             epoch: self.epoch,
-            pool: "default".to_owned(),
-            models: vec!["model".to_owned()],
+            pool: POOLS[Actor::pool(self.number)].to_owned(),
+            models: vec![model(Actor::pool(self.number)).to_owned()],
             seq: self.status_seq,
             short_partitions: vec![0],
             long_partitions: vec![0],
             short_slots: SLOTS,
             long_slots: SLOTS,
             in_flight,
+            returned: self.given_back.told(now),
             draining: false,
             sent_at: now,
         }
@@ -120,12 +127,8 @@ impl World {
         let due = worker.changed || self.now.since_ms(worker.status_at) >= STATUS_EVERY_MS;
         if due {
             let status = Rc::new(worker.status(self.now));
-            for scheduler in 0..2 {
-                self.send(
-                    Actor::Worker(number),
-                    Actor::Scheduler(scheduler),
-                    Message::Status(status.clone()),
-                );
+            for scheduler in Actor::SCHEDULERS[Actor::pool(number)] {
+                self.send(Actor::Worker(number), *scheduler, Message::Status(status.clone()));
             }
         }
         let worker = &self.workers[usize::from(number)];
@@ -139,10 +142,10 @@ impl World {
 
     fn take_work(&mut self, number: u8) {
         for lane in [Lane::Short, Lane::Long] {
-            let topic = if lane == Lane::Short {
-                &self.log.short
-            } else {
-                &self.log.long
+            let topics = &self.log.pools[Actor::pool(number)];
+            let topic = match lane {
+                Lane::Short => &topics.short,
+                Lane::Long => &topics.long,
             };
             let worker = &mut self.workers[usize::from(number)];
             while let Some((work, _)) = topic.get(worker.next[lane as usize]) {
@@ -187,6 +190,7 @@ impl World {
     fn advance(&mut self, number: u8, key: &Key) {
         let now = self.now;
         let pause = self.random.random_range(1..120);
+        let fails = self.random.random_bool(BACKEND_FAILS);
         let worker = &mut self.workers[usize::from(number)];
         let run_of = worker.run(key.1);
         let cancelled = worker.cancelled.contains(&key.0);
@@ -211,6 +215,10 @@ impl World {
         } else {
             None
         };
+        let last_pool = next_pool(plan, POOLS[Actor::pool(number)]).is_none();
+        if ending.is_none() && fails && running.produced == 0 && !last_pool {
+            return self.give_back(number, key);
+        }
         let Some(ending) = ending else {
             running.produced += 1;
             self.lives_on(&key.0, Event::Token(key.1));
@@ -240,6 +248,24 @@ impl World {
         running.ended = true;
         let outcome = outcome(running, run_of, ending, now);
         self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
+    }
+
+    /// The backend failed before the first token, and another pool may do better.
+    fn give_back(&mut self, number: u8, key: &Key) {
+        let worker = &mut self.workers[usize::from(number)];
+        let returned = Returned {
+            request_id: key.0.clone(),
+            attempt: key.1,
+            code: "backend_unavailable".to_owned(),
+            message: "the simulation has it so".to_owned(),
+        };
+        worker.given_back.add(returned, self.now);
+        worker.ledger.release(key, self.now);
+        worker.runs.remove(key);
+        worker.changed = true;
+        self.given_back.insert(key.0.clone());
+        self.note(|| format!("worker-{number} gives {} back, attempt {}", key.0, key.1));
+        self.wake(Actor::Worker(number), self.now);
     }
 
     pub(crate) fn worker_acknowledged(&mut self, number: u8, record: Append) {
@@ -289,6 +315,15 @@ impl World {
     }
 }
 
+/// The model that a pool's workers run.
+fn model(pool: usize) -> &'static str {
+    ["model", "spare-model"][pool]
+}
+
+fn model_of(work: &Work) -> &'static str {
+    model(pool(&work.queueing.pool))
+}
+
 fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
     let wished = running.work.request.requested_tokens;
     let finish_reason = match ending.status {
@@ -305,7 +340,7 @@ fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Out
     choices[0].finish_reason = finish_reason;
     let answer = Answer {
         choices,
-        model: "model".to_owned(),
+        model: model_of(&running.work).to_owned(),
         model_version: "1".to_owned(),
         ..Answer::default()
     };

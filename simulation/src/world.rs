@@ -1,7 +1,7 @@
 //! Virtual time: one queue of happenings, one source of chance, and the processes they happen to.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -12,7 +12,7 @@ use crate::cache_service::CacheService;
 use crate::client::Client;
 use crate::happening::{Due, Happening};
 use crate::ingress::Ingress;
-use crate::log::{Append, Log};
+use crate::log::{Append, Log, POOLS};
 use crate::network::{Message, Network};
 use crate::planner::Planner;
 use crate::schedule::{Actor, Event, Schedule};
@@ -71,8 +71,8 @@ pub struct World {
     pub(crate) ingresses: [Ingress; 2],
     pub(crate) planner: Planner,
     pub(crate) cache_service: CacheService,
-    pub(crate) schedulers: [Scheduler; 2],
-    pub(crate) workers: [Worker; 2],
+    pub(crate) schedulers: [Scheduler; 3],
+    pub(crate) workers: [Worker; 3],
     pub(crate) sink: TraceSink,
     pub(crate) sabotage: Sabotage,
     pub(crate) violations: Vec<String>,
@@ -80,6 +80,8 @@ pub struct World {
     pub(crate) requests: BTreeMap<RequestId, State>,
     /// Which attempt at which request ran on which worker, in which of its lives.
     pub(crate) runs: Vec<(RequestId, u32, u8, i64)>,
+    /// Requests of which a run was given back: they may run again.
+    pub(crate) given_back: BTreeSet<RequestId>,
     /// Whether the schedule disturbs what leases rest upon: schedulers, workers, or the control seam.
     pub(crate) leases_disturbed: bool,
     /// When the last event was, or its fault was over.
@@ -103,13 +105,14 @@ impl World {
             ingresses: [Ingress::new(0, 0), Ingress::new(1, 0)],
             planner: Planner::default(),
             cache_service: CacheService::default(),
-            schedulers: [Scheduler::new(0, 0), Scheduler::new(1, 0)],
-            workers: [Worker::new(0, 0), Worker::new(1, 0)],
+            schedulers: [0, 1, 2].map(|number| Scheduler::new(number, 0)),
+            workers: [0, 1, 2].map(|number| Worker::new(number, 0)),
             sink: TraceSink::default(),
             sabotage,
             violations: Vec::new(),
             requests: BTreeMap::new(),
             runs: Vec::new(),
+            given_back: BTreeSet::new(),
             leases_disturbed: schedule.events.iter().any(|event| event.what.disturbs_leases()),
             healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
@@ -143,7 +146,10 @@ impl World {
     fn quiet(&self) -> bool {
         self.now > self.healed_at.plus_ms(QUIET_MS)
             && self.clients.iter().all(Client::is_done)
-            && self.leader().is_some_and(|leader| leader.has_settled(&self.log))
+            && (0..POOLS.len()).all(|pool| {
+                self.leader(pool)
+                    .is_some_and(|leader| leader.has_settled(&self.log))
+            })
             && self
                 .log
                 .requests

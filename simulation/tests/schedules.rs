@@ -46,3 +46,23 @@ fn a_seed_always_gives_the_same_run() {
     let twice = [0, 1].map(|_| relay_simulation::replay(&schedule, Sabotage::None).0);
     assert_eq!(twice[0], twice[1]);
 }
+
+/// Hand-overs happen, and so does the death of a leader between the other pool's record and its own forgetting.
+#[test]
+fn requests_go_on_in_another_pool_and_some_are_handed_over_twice() {
+    let (mut once, mut twice) = (0, 0);
+    for seed in 0..600 {
+        let (history, wrong) = relay_simulation::replay(&Schedule::of(seed), Sabotage::None);
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
+        let mut handed_over = std::collections::BTreeSet::new();
+        for line in history.iter().filter(|line| line.contains("log: ready.spare[")) {
+            once += 1;
+            let id = line.split(' ').next_back();
+            twice += u32::from(!handed_over.insert(id));
+        }
+    }
+    assert!(
+        once > 100 && twice > 0,
+        "{once} hand-overs, {twice} of them again"
+    );
+}

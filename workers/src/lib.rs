@@ -21,6 +21,7 @@ mod prompt;
 mod recent;
 mod remote;
 mod replay;
+pub mod returned;
 mod run;
 mod stage;
 mod status;
@@ -159,6 +160,7 @@ fn assemble(
             config.cancel_keep.as_millis() as i64,
         )),
         replays: Arc::new(Mutex::new(replays)),
+        given_back: Mutex::default(),
         partitions: Mutex::default(),
         changed: Notify::new(),
         identity: identity.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_lifecycle::{Ending, Known, end};
+use relay_lifecycle::{Ending, Known, end, next_pool};
 use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, TimestampMs, Work};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,14 @@ enum Ended {
     Expired,
 }
 
+/// What came of a run.
+pub enum Ran {
+    /// It ended. With where its last frame goes.
+    Ended(Box<Outcome>, Option<Stream>),
+    /// Every candidate of this pool failed before the first token, and the plan names another pool.
+    GivenBack(Failure),
+}
+
 /// The model that a run came to.
 struct Chosen {
     name: String,
@@ -40,14 +48,8 @@ struct Chosen {
 }
 
 impl Runner {
-    /// Runs `work` to its end, whatever that is.
-    pub async fn run(
-        &self,
-        mut work: Work,
-        run: Run,
-        mut out: Emitter,
-        cancel: &CancellationToken,
-    ) -> (Outcome, Option<Stream>) {
+    /// Runs `work` to its end, whatever that is, or gives it back for another pool.
+    pub async fn run(&self, mut work: Work, run: Run, mut out: Emitter, cancel: &CancellationToken) -> Ran {
         let began = (Instant::now(), TimestampMs::now());
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
@@ -67,6 +69,14 @@ impl Runner {
                 },
             }
         };
+        if let Ended::Failed(failure) = &ended
+            && !out.has_begun()
+            && failure.code.lies_with_the_backend()
+            && next_pool(&work.planning.plan, &self.pool).is_some()
+        {
+            self.metrics.runs.with_label_values(&["given_back"]).inc();
+            return Ran::GivenBack(failure.clone());
+        }
         let taken = out.into_parts();
         if taken.seed.is_some() {
             work.planning.plan.decoding.seed = taken.seed;
@@ -74,7 +84,7 @@ impl Runner {
         let now = TimestampMs::now();
         let ending = ending(&work, ended, &taken, chosen.as_ref(), now.since_ms(began.1));
         self.count(&ending, &taken, began);
-        (end(Known::Work(&work), run, ending, now), taken.stream)
+        Ran::Ended(Box::new(end(Known::Work(&work), run, ending, now)), taken.stream)
     }
 
     /// The candidates of this pool in order, the next one only where the one before has shown nothing.

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point};
-use relay_schemas::{Frame, Lane, Registry, Service, TimestampMs, Work, encode};
+use relay_schemas::{Frame, Lane, Registry, Returned, Service, TimestampMs, Work, encode};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::Admission;
+use crate::run::Ran;
 use crate::worker::{Handle, Holding, Worker};
 
 /// Runs leased work.
@@ -110,14 +111,36 @@ impl WorkerStage {
         });
         let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
         let out = Emitter::new(worker.config.max_answer.as_usize(), handle.tokens.clone(), pieces);
-        let (outcome, pieces) = worker.runner.run(work, run, out, &handle.cancel).await;
+        let (request_id, attempt) = (work.request.request_id.clone(), work.lease.attempt);
+        let (outcome, pieces) = match worker.runner.run(work, run, out, &handle.cancel).await {
+            Ran::Ended(outcome, pieces) => (outcome, pieces),
+            Ran::GivenBack(failure) => {
+                tracing::info!(
+                    request.id = %request_id,
+                    attempt,
+                    code = failure.code.name(),
+                    reason = failure.message,
+                    "a run failed before its first token and is given back for another pool"
+                );
+                let returned = Returned {
+                    request_id,
+                    attempt,
+                    code: failure.code.name().to_owned(),
+                    message: failure.message,
+                };
+                // Told before it is let go: no status leaves it out.
+                worker.given_back.lock().add(returned, TimestampMs::now());
+                drop(holding);
+                return Step::nothing();
+            }
+        };
         let last = pieces.or(whole).map(|stream| {
             let most = worker.control.max_payload();
             let frames = final_frames(&outcome, stream.next_seq(), !streamed, most);
             (stream, frames)
         });
         let key = outcome.request_id.as_str().to_owned();
-        let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(&outcome));
+        let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(&*outcome));
         Step::publish_then(
             record,
             SendLast {

@@ -43,6 +43,7 @@ fn current(worker: &Worker, seq: i64) -> WorkerStatus {
         short_slots: worker.config.short_slots,
         long_slots: worker.config.long_slots,
         in_flight: worker.in_flight(),
+        returned: worker.given_back.lock().told(TimestampMs::now()),
         draining: worker.shutdown.is_draining(),
         sent_at: TimestampMs::now(),
     }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::emitter::Replays;
 use crate::ledger::{Key, Ledger};
 use crate::recent::Recent;
+use crate::returned::GivenBack;
 use crate::run::Runner;
 
 /// How the shell reaches a run.
@@ -43,6 +44,8 @@ pub struct Worker {
     pub ledger: Mutex<Ledger<Handle>>,
     /// Cancels heard.
     pub cancelled: Mutex<Recent<RequestId>>,
+    /// Runs given back.
+    pub given_back: Mutex<GivenBack>,
     /// Partitions owned, by lane.
     pub partitions: Mutex<[Vec<i32>; 2]>,
     /// Rung when the status has changed.

@@ -88,6 +88,7 @@ mod tests {
             short_slots: 1,
             long_slots: 1,
             in_flight: Vec::new(),
+            returned: Vec::new(),
             draining: false,
             sent_at: TimestampMs(0),
         }

@@ -25,7 +25,7 @@ impl Core {
         match &pending.phase {
             Phase::Leased(_) => self.requests.cancel(ticket),
             Phase::Queued if self.recovery.leads() => self.end(ticket, cancelled(), now),
-            Phase::Queued | Phase::Moving | Phase::Ending => {}
+            Phase::Queued | Phase::Moving | Phase::Leaving | Phase::Ending => {}
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Counts {
     pub revoked: u64,
     /// Dispatches beyond the first attempt.
     pub retried: u64,
+    /// Requests that another pool has.
+    pub handed_over: u64,
     /// Everything that would change a snapshot.
     pub changes: u64,
     pub prompt_tokens: u64,
@@ -29,4 +31,5 @@ pub(super) struct Tally {
     pub(super) superseded: u64,
     pub(super) revoked: u64,
     pub(super) retried: u64,
+    pub(super) handed_over: u64,
 }

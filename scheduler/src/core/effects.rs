@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{InstanceId, Lane, Outcome, PoolStatus, Run, TimestampMs, Work};
+use relay_schemas::{InstanceId, Lane, Outcome, PoolStatus, Ready, Run, TimestampMs, Work};
 
 use super::recovery::At;
 use super::requests::Attempt;
@@ -15,6 +15,8 @@ pub enum Effect {
     Dispatch(Box<Dispatch>),
     /// Publish this outcome (under the request's trace context), then send its final frame.
     End(Box<Outcome>, Option<Arc<str>>),
+    /// Offer it to another pool; tell [`super::Core::handed_over`] once that is acknowledged. Until then it is held here.
+    HandOver(Box<HandOver>),
     /// Make sure that the control seam works, fold outcomes to their present end, then tell [`super::Core::settled`].
     Settle(Vec<Attempt>),
     /// Ask the ingress behind `reply_to` to fence the attempt; tell [`super::Core::fence_answer`].
@@ -39,6 +41,17 @@ pub struct Dispatch {
     pub partition: i32,
     /// Where the request's `ready` record lies.
     pub ready_at: Option<At>,
+    /// The request's trace context.
+    pub trace: Option<Arc<str>>,
+}
+
+/// A request for another pool.
+#[derive(Debug, Clone)]
+pub struct HandOver {
+    /// The request, with the reason in its decision trace.
+    pub ready: Ready,
+    /// Which pool.
+    pub pool: String,
     /// The request's trace context.
     pub trace: Option<Arc<str>>,
 }

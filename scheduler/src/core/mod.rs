@@ -6,12 +6,13 @@
 //! [`Core`] (`scheduler`) is made of parts that guard their own invariants: `requests` (what has not ended), `queues` (who comes
 //! next), `workers` (who can take it), `recovery` (what the log has told), `effects` (what is to be done), and the small
 //! `recent`, `rate`, `counts`. `moves` takes a request between them. `impl Core` is one file an input: `offers`, `works`,
-//! `outcomes`, `statuses`, `cancels`, then what follows from them: `dispatch`, `revoke`, `time`; and `snapshot`, `view`.
+//! `outcomes`, `statuses`, `cancels`, then what follows from them: `dispatch`, `revoke`, `handovers`, `time`; and `snapshot`, `view`.
 
 mod cancels;
 mod counts;
 mod dispatch;
 mod effects;
+mod handovers;
 mod moves;
 mod offers;
 mod outcomes;
@@ -30,7 +31,7 @@ mod workers;
 mod works;
 
 pub use counts::Counts;
-pub use effects::{Dispatch, Effect};
+pub use effects::{Dispatch, Effect, HandOver};
 pub use queues::{MILLI, W_IN, W_OUT, cost};
 pub use recovery::{At, Ends, Input, Offsets};
 pub use requests::{Attempt, Offer};

@@ -3,6 +3,8 @@
 //! Invariant across the parts: a queued request stands in exactly the queue that its key names. A leased one is counted once at its
 //! worker and once as running in its tenant, and its tenant and its flow are charged what the lease says.
 
+use relay_lifecycle::next_pool;
+
 use super::queues::{Arrival, QueueKey, Queues, Ticket};
 use super::requests::{Arrived, Leased, Phase, Requests, flow, lane, route};
 use super::workers::Workers;
@@ -15,7 +17,8 @@ pub(super) fn insert(requests: &mut Requests, queues: &mut Queues, arrived: Arri
         flow: flow(ready.request.class, lane(ready)),
         route: route(ready, pool),
     };
-    requests.insert(arrived, key)
+    let stays = next_pool(&ready.planning.plan, pool).is_none();
+    requests.insert(arrived, key, stays)
 }
 
 /// Puts a moving request into its queue.
@@ -64,7 +67,7 @@ pub(super) fn leave(
             queues.running(key.tenant, false);
             workers.release(&lease.worker, lease.worker_epoch, key.route.lane);
         }
-        Phase::Moving | Phase::Ending => {}
+        Phase::Moving | Phase::Leaving | Phase::Ending => {}
     }
     Some(left)
 }

@@ -23,7 +23,7 @@ impl Core {
             self.tally.duplicates += 1;
             return self.requests.offered_again(ticket, offer);
         }
-        if self.ended.get(id).is_some() {
+        if self.ended.get(id).is_some() || self.handed_over.get(id).is_some() {
             self.tally.duplicates += 1;
             return;
         }

@@ -1,10 +1,11 @@
 //! Revocation: a lease that its worker does not show is taken back, in steps.
 //!
 //! Folding (an outcome may lie in the log already), then fencing (the client's ingress takes nothing more of the old run
-//! and says whether a token was seen), then the next attempt or the end.
+//! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
+//! steps: it has sent nothing and will not.
 
-use relay_lifecycle::Ending;
-use relay_schemas::{FenceAnswer, OutcomeStatus, TimestampMs};
+use relay_lifecycle::{Ending, Reason};
+use relay_schemas::{FenceAnswer, OutcomeStatus, Returned, TimestampMs};
 
 use super::cancels::cancelled;
 use super::effects::Effect;
@@ -76,43 +77,92 @@ impl Core {
         self.take_back(ticket, client, now);
     }
 
-    /// Takes a lost lease back: the next attempt, or the end.
+    /// A worker gives a run back that failed before its first token.
+    pub(super) fn given_back(&mut self, ticket: Ticket, returned: &Returned, now: TimestampMs) {
+        if self.recovery.leads() {
+            let why = Failure {
+                client: Client::SawNothing,
+                code: &returned.code,
+                message: &returned.message,
+                again: false,
+            };
+            self.go_on(ticket, why, now);
+        }
+    }
+
+    /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
+        let why = Failure {
+            client,
+            code: "worker_lost",
+            message: "its workers were lost in every attempt",
+            again: true,
+        };
+        self.go_on(ticket, why, now);
+    }
+
+    /// What becomes of a leased request whose run has failed.
+    fn go_on(&mut self, ticket: Ticket, why: Failure<'_>, now: TimestampMs) {
         let Some(pending) = self.requests.get(ticket) else {
             return;
         };
         let Some(leased) = pending.leased() else { return };
-        if let Some(ending) = end_of_lost(pending, leased, client, self.config.max_attempts, now) {
-            return self.end(ticket, ending, now);
+        match next(pending, leased, why, self.config.max_attempts, now) {
+            Next::End(ending) => self.end(ticket, *ending, now),
+            Next::HandOver(reason) => self.hand_over(ticket, reason, now),
+            Next::Again => {
+                self.leave(ticket);
+                self.requests.waits_since(ticket, now);
+                self.queue(ticket, Arrival::New);
+            }
         }
-        self.leave(ticket);
-        self.requests.waits_since(ticket, now);
-        self.queue(ticket, Arrival::New);
     }
 }
 
-/// How a request ends whose worker was lost; `None` if it gets another attempt.
-fn end_of_lost(
-    pending: &Pending,
-    leased: &Leased,
+/// Why a run failed, and what of it is known.
+#[derive(Clone, Copy)]
+struct Failure<'a> {
     client: Client,
-    max_attempts: u32,
-    now: TimestampMs,
-) -> Option<Ending> {
-    let failed = |message: &str| Ending::because(OutcomeStatus::Failed, "worker_lost", message);
+    code: &'a str,
+    message: &'a str,
+    /// Whether another worker of this pool may do better.
+    again: bool,
+}
+
+/// What follows on a failed run.
+enum Next {
+    Again,
+    HandOver(Reason),
+    End(Box<Ending>),
+}
+
+fn next(pending: &Pending, leased: &Leased, why: Failure<'_>, max_attempts: u32, now: TimestampMs) -> Next {
+    let failed = |message: &str| {
+        let ending = Ending::because(OutcomeStatus::Failed, why.code, message);
+        Next::End(Box::new(ending))
+    };
     if leased.cancelled {
-        Some(cancelled())
-    } else if pending.deadline() <= now {
-        Some(Ending::because(
-            OutcomeStatus::Expired,
-            "deadline_exceeded",
-            "its worker was lost and its deadline has passed",
-        ))
-    } else if client == Client::MaySee {
-        Some(failed("its worker was lost after the answer had begun"))
-    } else if leased.lease.attempt >= max_attempts {
-        Some(failed("its workers were lost in every attempt"))
-    } else {
-        None
+        return Next::End(Box::new(cancelled()));
+    }
+    if pending.deadline() <= now {
+        let message = "its worker was lost and its deadline has passed";
+        let late = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message);
+        return Next::End(Box::new(late));
+    }
+    if why.client == Client::MaySee {
+        let message = "its worker was lost after the answer had begun";
+        return failed(message);
+    }
+    if why.again && pending.attempts_here() < max_attempts {
+        return Next::Again;
+    }
+    // A lease that recovery does not know could come back from the log, and start the request here once more.
+    match (pending.stays, leased.read_back) {
+        (true, _) => failed(why.message),
+        (false, false) => Next::Again,
+        (false, true) => Next::HandOver(Reason {
+            code: why.code.to_owned(),
+            message: why.message.to_owned(),
+        }),
     }
 }

@@ -24,6 +24,7 @@ pub struct Core {
     pub(super) recovery: Recovery,
     pub(super) ended: Memory<()>,
     pub(super) cancelled: Memory<TenantId>,
+    pub(super) handed_over: Memory<()>,
     pub(super) rate: Rate,
     pub(super) tally: Tally,
     pub(super) effects: Effects,
@@ -47,6 +48,7 @@ impl Core {
             recovery: Recovery::default(),
             ended: Memory::new(config.ended_remembered),
             cancelled: Memory::new(config.cancelled_remembered),
+            handed_over: Memory::new(config.ended_remembered),
             rate: Rate::default(),
             tally: Tally::default(),
             effects: Effects::new(run),
@@ -80,7 +82,7 @@ impl Core {
                 let work = pending.work(&leased);
                 self.effects.end(Known::Work(&work), attempt, ending, trace, now);
             }
-            Phase::Moving | Phase::Queued | Phase::Ending => {
+            Phase::Moving | Phase::Queued | Phase::Leaving | Phase::Ending => {
                 self.effects.end(Known::Ready(ready), attempt, ending, trace, now);
             }
         }

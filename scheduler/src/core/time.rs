@@ -13,6 +13,7 @@ impl Core {
     /// From now on decides, under `epoch`. Leases of predecessors get a full term to be shown by their workers.
     pub fn lead(&mut self, epoch: i64, now: TimestampMs) {
         self.done_at.look_over = now;
+        self.workers.lead(now);
         self.requests.renew(now);
         let orphans = self.recovery.lead(epoch);
         self.end_orphans(orphans, now);
@@ -36,6 +37,7 @@ impl Core {
         if now.since_ms(self.done_at.look_over) >= LOOK_OVER_MS {
             self.done_at.look_over = now;
             self.look_over_leases(now);
+            self.look_over_routes(now);
             let silent = 10 * self.config.lost_after_ms as i64;
             self.workers.forget_silent(now.plus_ms(-silent));
         }
@@ -54,7 +56,7 @@ impl Core {
         let every = self.config.pool_status_ms as i64;
         let status = self.done_at.pool_status.plus_ms(every);
         let look_over = self.done_at.look_over.plus_ms(LOOK_OVER_MS);
-        let leases = (self.requests.running() > 0).then_some(look_over);
+        let leases = (self.requests.running() + self.requests.queued() > 0).then_some(look_over);
         let deadline = self.requests.next_deadline().map(|(deadline, _)| deadline);
         [Some(status), leases, deadline].into_iter().flatten().min()
     }

@@ -22,6 +22,7 @@ impl Core {
             superseded: tally.superseded,
             revoked: tally.revoked,
             retried: tally.retried,
+            handed_over: tally.handed_over,
             changes: requests.changes() + self.queues.charges(),
             prompt_tokens,
             completion_tokens,
@@ -55,7 +56,7 @@ impl Core {
     /// Whether `id` waits or is leased: nothing has decided its end here.
     pub fn is_open(&self, id: &RequestId) -> bool {
         let pending = self.requests.find(id);
-        pending.is_some_and(|pending| !matches!(pending.phase, Phase::Ending))
+        pending.is_some_and(|pending| !matches!(pending.phase, Phase::Leaving | Phase::Ending))
     }
 
     /// Whether `id` is leased, and under which attempt.

@@ -14,7 +14,9 @@ const ENVELOPE_BYTES: usize = 1_024;
 impl Core {
     /// A work record is read: our own comes back, or a predecessor's becomes known.
     pub fn work(&mut self, work: Work, input: Input, at: At, ready_at: Option<At>, now: TimestampMs) {
-        if !self.recovery.fold(input, at) || self.ended.get(&work.request.request_id).is_some() {
+        let id = &work.request.request_id;
+        let is_new = self.recovery.fold(input, at);
+        if !is_new || self.ended.get(id).is_some() || self.handed_over.get(id).is_some() {
             return;
         }
         let Work {
@@ -76,7 +78,7 @@ impl Core {
             }
             Phase::Leased(leased) => (leased.lease.attempt, leased.lease.scheduler_epoch),
             Phase::Queued | Phase::Moving => (pending.attempt, i64::MIN),
-            Phase::Ending => return,
+            Phase::Leaving | Phase::Ending => return,
         };
         // An overtaken scheduler's record may land late: then two workers run the request, and one of them loses.
         if (lease.attempt, lease.scheduler_epoch) > newest {

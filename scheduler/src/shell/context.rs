@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_control::Control;
 use relay_runner::{Identity, Runtime};
-use relay_schemas::{Cancel, FenceAnswer, WorkerStatus};
+use relay_schemas::{Cancel, FenceAnswer, RequestId, WorkerStatus};
 use tokio::sync::mpsc;
 
 use super::metrics::PoolMetrics;
@@ -40,6 +40,10 @@ pub(super) enum Signal {
     Dispatched(Vec<Attempt>),
     /// A work record never will be.
     Undispatchable(Attempt, String),
+    /// Another pool's log has these.
+    HandedOver(Vec<RequestId>),
+    /// Another pool's log never will have it.
+    CannotHandOver(RequestId, String),
     /// Where outcomes ended after these leases came into doubt.
     OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
     /// An ingress answered a fence question, or none did.

@@ -12,6 +12,8 @@ pub(super) struct Heartbeat {
     snapshot_at: TimestampMs,
     /// Changes of the core that the last snapshot holds.
     snapshot_changes: u64,
+    /// Requests handed over that it no longer holds.
+    snapshot_handed_over: u64,
 }
 
 impl Heartbeat {
@@ -31,14 +33,19 @@ impl Heartbeat {
 
     /// Whether a snapshot is due in the place of a heartbeat, which then counts as written.
     pub(super) fn takes_snapshot(&mut self, core: &Core, now: TimestampMs, config: &Config) -> Kind {
-        let changes = core.counts().changes;
+        let counts = core.counts();
+        let changes = counts.changes;
         let since = changes - self.snapshot_changes;
         let first = self.snapshot_at == TimestampMs(0);
         let old = now.since_ms(self.snapshot_at) >= config.snapshot_every_ms as i64;
-        if !first && since < config.snapshot_every_changes && !(since > 0 && old) {
+        // Without it a successor would take a request up again that another pool has.
+        let handed_over = counts.handed_over > self.snapshot_handed_over;
+        let due = since >= config.snapshot_every_changes || (since > 0 && old);
+        if !(first || handed_over || due) {
             return Kind::Heartbeat;
         }
         (self.snapshot_at, self.snapshot_changes) = (now, changes);
+        self.snapshot_handed_over = counts.handed_over;
         Kind::Snapshot
     }
 }

@@ -217,6 +217,11 @@ impl Leader {
                 self.core
                     .undispatchable(&attempt, "the request is too large for its pool", now);
             }
+            Signal::HandedOver(ids) => ids.iter().for_each(|id| self.core.handed_over(id)),
+            Signal::CannotHandOver(id, reason) => {
+                tracing::error!(request.id = %id, reason, "a request does not fit into another pool's topic and stays");
+                self.core.cannot_hand_over(&id, now);
+            }
             Signal::OutcomesEnd(doubts, ends) => {
                 self.doubts.add(doubts, ends);
                 self.settle();

@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     fairness_bound: IntGaugeVec,
     dispatches: IntCounterVec,
     retries: IntCounterVec,
+    handovers: IntCounterVec,
     revocations: IntCounterVec,
     duplicates: IntCounterVec,
     superseded: IntCounter,
@@ -90,6 +91,7 @@ impl Metrics {
             )?,
             dispatches: counter("dispatches_total", "Leases granted, by lane.", &["pool", "lane"])?,
             retries: counter("retries_total", "Leases granted beyond a request's first.", pool)?,
+            handovers: counter("handovers_total", "Requests handed over to another pool.", pool)?,
             revocations: counter(
                 "revocations_total",
                 "Leases revoked because no worker showed them.",
@@ -216,6 +218,7 @@ impl PoolMetrics {
         self.all.fairness_bound.with_label_values(pool).set(bound as i64);
         let grown = [
             (&self.all.retries, counts.retried, self.reported.retried),
+            (&self.all.handovers, counts.handed_over, self.reported.handed_over),
             (&self.all.revocations, counts.revoked, self.reported.revoked),
             (&self.all.duplicates, counts.duplicates, self.reported.duplicates),
         ];

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, Outgoing};
+use relay_schemas::RequestId;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::backlog::{Backlog, Weight};
 use super::context::Context;
-use super::publisher::{append_leadership, publish_conclusions, publish_work};
+use super::publisher::{append_leadership, publish_conclusions, publish_handovers, publish_work};
 use super::records::Conclusion;
 use crate::core::Attempt;
 use crate::error::Error;
 
 /// The queues are bounded by what fills them. Work: a record needs a credit, so there are never more than the workers have
-/// slots. Conclusions: once `max_unpublished_bytes` of them wait, the leader reads nothing more ([`Backlog`]), so beyond that
+/// slots. Requests for other pools: what the core holds. Conclusions: once `max_unpublished_bytes` of them wait, the leader reads nothing more ([`Backlog`]), so beyond that
 /// there is at most what one round read and what the queues held. Leadership records: one.
 pub(super) struct Outbox {
     work: Option<mpsc::UnboundedSender<(Attempt, Outgoing)>>,
+    handovers: Option<mpsc::UnboundedSender<(RequestId, Outgoing)>>,
     conclusions: Option<mpsc::UnboundedSender<Conclusion>>,
     leadership: Option<mpsc::Sender<Outgoing>>,
     backlog: Arc<Backlog>,
@@ -30,10 +32,12 @@ impl Outbox {
     pub(super) fn start(context: &Arc<Context>) -> Self {
         let (work, works) = mpsc::unbounded_channel();
         let (conclusions, all_conclusions) = mpsc::unbounded_channel();
+        let (handovers, all_handovers) = mpsc::unbounded_channel();
         let (leadership, records) = mpsc::channel(1);
         let backlog = Arc::new(Backlog::new(context.config.max_unpublished_bytes));
         let mut publishers = JoinSet::new();
         publishers.spawn(publish_work(context.clone(), works));
+        publishers.spawn(publish_handovers(context.clone(), all_handovers));
         publishers.spawn(publish_conclusions(
             context.clone(),
             all_conclusions,
@@ -42,6 +46,7 @@ impl Outbox {
         publishers.spawn(append_leadership(context.clone(), records));
         Self {
             work: Some(work),
+            handovers: Some(handovers),
             conclusions: Some(conclusions),
             leadership: Some(leadership),
             backlog,
@@ -54,6 +59,13 @@ impl Outbox {
     pub(super) fn work(&self, attempt: Attempt, record: Outgoing) {
         if let Some(work) = &self.work {
             let _ = work.send((attempt, record));
+        }
+    }
+
+    /// Publishes a request for another pool.
+    pub(super) fn hand_over(&self, id: RequestId, record: Outgoing) {
+        if let Some(handovers) = &self.handovers {
+            let _ = handovers.send((id, record));
         }
     }
 
@@ -106,6 +118,7 @@ impl Outbox {
     /// Takes nothing more and waits until everything is out.
     pub(super) async fn drained(&mut self) {
         self.work = None;
+        self.handovers = None;
         self.conclusions = None;
         self.leadership = None;
         while let Some(ended) = self.publishers.join_next().await {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use relay_bus::{BusError, Outgoing};
 use relay_control::finish;
 use relay_runner::crash_point;
-use relay_schemas::Service;
+use relay_schemas::{RequestId, Service};
 use tokio::sync::mpsc;
 
 use super::backlog::{Backlog, Weight};
@@ -54,6 +54,29 @@ async fn one_by_one(
             Err(error) => Signal::Undispatchable(attempt, error.to_string()),
         };
         context.signal(signal).await;
+    }
+    Ok(())
+}
+
+/// Publishes requests for other pools until it is dropped.
+pub(super) async fn publish_handovers(
+    context: Arc<Context>,
+    mut handovers: mpsc::UnboundedReceiver<(RequestId, Outgoing)>,
+) -> Result<(), BusError> {
+    let mut batch = Vec::new();
+    while handovers.recv_many(&mut batch, MOST).await > 0 {
+        let (ids, records): (Vec<RequestId>, Vec<Outgoing>) = batch.drain(..).unzip();
+        if publish(&context, &records).await?.is_ok() {
+            context.signal(Signal::HandedOver(ids)).await;
+            continue;
+        }
+        for (id, record) in ids.into_iter().zip(records) {
+            let signal = match publish(&context, &[record]).await? {
+                Ok(()) => Signal::HandedOver(vec![id]),
+                Err(error) => Signal::CannotHandOver(id, error.to_string()),
+            };
+            context.signal(signal).await;
+        }
     }
     Ok(())
 }

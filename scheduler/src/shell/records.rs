@@ -9,7 +9,7 @@ use relay_schemas::{
     encode,
 };
 
-use crate::core::{At, Dispatch};
+use crate::core::{At, Dispatch, HandOver};
 
 /// Names the place of the request's `ready` record in a work record, `partition:offset`.
 const READY_AT: &str = "relay-ready-at";
@@ -46,6 +46,17 @@ impl Conclusion {
             *self = Self::DeadLetter(vec![outcome_record(outcome, headers)]);
         }
     }
+}
+
+/// The record that offers a request to another pool, as the cache service writes them.
+pub(super) fn ready_record(handover: &HandOver) -> Outgoing {
+    let HandOver { ready, pool, trace } = handover;
+    let mut headers = Headers::of(&ready.request);
+    set_trace(&mut headers, trace.as_deref());
+    let value = encode(ready);
+    stamp(&mut headers, &value);
+    let key = ready.request.tenant.as_str().to_owned();
+    Outgoing::keyed(topics::ready(pool), key, headers, value)
 }
 
 /// The work record of a dispatch.

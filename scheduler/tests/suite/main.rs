@@ -3,6 +3,7 @@
 
 mod backlog;
 mod fairness;
+mod handovers;
 mod promises;
 mod records;
 mod recovery;

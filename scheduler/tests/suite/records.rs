@@ -18,6 +18,8 @@ pub struct Spec {
     pub prompt: u32,
     pub output: u32,
     pub deadline: i64,
+    /// A pool behind the one at hand.
+    pub fallback: Option<String>,
 }
 
 impl Spec {
@@ -32,6 +34,7 @@ impl Spec {
             prompt: 10,
             output: 20,
             deadline: 1_000_000_000,
+            fallback: None,
         }
     }
 
@@ -68,14 +71,20 @@ impl Spec {
         }
     }
 
+    fn candidates(&self) -> Vec<Candidate> {
+        let pools = [Some("default".to_owned()), self.fallback.clone()];
+        let candidate = |pool| Candidate {
+            pool,
+            model: self.model.clone(),
+        };
+        pools.into_iter().flatten().map(candidate).collect()
+    }
+
     fn planning(&self) -> Planning {
         let plan = Plan {
             policy_version: "p@0".to_owned(),
             tier: "standard".to_owned(),
-            candidates: vec![Candidate {
-                pool: "default".to_owned(),
-                model: self.model.clone(),
-            }],
+            candidates: self.candidates(),
             decoding: Decoding {
                 profile: "default".to_owned(),
                 max_tokens: TokenCount(self.output),
@@ -102,6 +111,7 @@ impl Spec {
             plan,
             rules: Vec::new(),
             adjustments: Vec::new(),
+            handovers: Vec::new(),
             planned_at: TimestampMs(0),
         }
     }
@@ -130,6 +140,7 @@ pub fn worker(name: &str, epoch: i64, short: u32, long: u32) -> WorkerStatus {
         short_slots: short,
         long_slots: long,
         in_flight: Vec::new(),
+        returned: Vec::new(),
         draining: false,
         sent_at: TimestampMs(0),
     }

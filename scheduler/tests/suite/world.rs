@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relay_lifecycle::{Ending, Known, end};
 use relay_scheduler::Config;
-use relay_scheduler::core::{At, Attempt, Core, Effect, Input};
+use relay_scheduler::core::{At, Attempt, Core, Effect, HandOver, Input};
 use relay_schemas::{
-    Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Run, Service,
-    TimestampMs, TokenCount, Usage, Work, WorkerStatus,
+    Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Returned, Run,
+    Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
 };
 
 use crate::records::{Spec, worker};
@@ -46,6 +46,10 @@ pub struct World {
     /// Effects are performed at once; else the doubts wait in here.
     pub doubts: Vec<Vec<Attempt>>,
     pub settle_at_once: bool,
+    /// What went to other pools, in order.
+    pub handed_over: Vec<HandOver>,
+    /// The other pool's log takes it at once; else nothing is acknowledged.
+    pub hand_over_at_once: bool,
 }
 
 impl World {
@@ -69,6 +73,8 @@ impl World {
             dispatched: Vec::new(),
             doubts: Vec::new(),
             settle_at_once: true,
+            handed_over: Vec::new(),
+            hand_over_at_once: true,
         }
     }
 
@@ -162,6 +168,28 @@ impl World {
         shown.tokens = TokenCount(tokens);
     }
 
+    /// The worker gives a run back, and tells so.
+    pub fn give_back(&mut self, name: &str, id: &str, code: &str) {
+        let worker = self.workers.get_mut(&name.into()).unwrap();
+        let at = worker
+            .works
+            .iter()
+            .position(|work| work.request.request_id.as_str() == id)
+            .unwrap();
+        let work = worker.works.remove(at);
+        worker
+            .status
+            .in_flight
+            .retain(|shown| shown.request_id.as_str() != id);
+        worker.status.returned = vec![Returned {
+            request_id: id.into(),
+            attempt: work.lease.attempt,
+            code: code.to_owned(),
+            message: "connection refused".to_owned(),
+        }];
+        self.tell(name);
+    }
+
     /// The worker ends a run.
     pub fn complete(&mut self, name: &str, id: &RequestId, tokens: u32) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
@@ -217,6 +245,12 @@ impl World {
         match effect {
             Effect::Dispatch(dispatch) => self.take_work(dispatch.work, dispatch.lane, dispatch.ready_at),
             Effect::End(outcome, _) => self.outcomes.push(*outcome),
+            Effect::HandOver(handover) => {
+                if self.hand_over_at_once {
+                    self.core.handed_over(&handover.ready.request.request_id);
+                }
+                self.handed_over.push(*handover);
+            }
             Effect::Settle(doubts) if self.settle_at_once => {
                 self.fold();
                 self.core.settled(&doubts, now);

@@ -167,12 +167,7 @@ impl World {
             tenant: tenant_of(id),
             reason: reason.to_owned(),
         };
-        for to in [
-            Actor::Scheduler(0),
-            Actor::Scheduler(1),
-            Actor::Worker(0),
-            Actor::Worker(1),
-        ] {
+        for to in [Actor::SCHEDULERS, Actor::WORKERS].concat().concat() {
             let cancel = Message::Cancel(Box::new(cancel.clone()));
             self.send(Actor::Ingress(number), to, cancel);
         }

@@ -15,7 +15,7 @@ use relay_schemas::{
 };
 
 use self::doubt::Fencing;
-use crate::log::Append;
+use crate::log::{Append, POOLS};
 use crate::network::Message;
 use crate::schedule::Actor;
 use crate::world::{World, ingress_of};
@@ -26,10 +26,13 @@ const BODY_BYTES: usize = 100;
 const MOST_BODIES: usize = 12;
 /// Most records of one topic read in one turn.
 const MOST_AT_ONCE: usize = 8;
+/// How long a pool may be without a worker: shorter than some deaths, longer than others.
+const HAND_OVER_AFTER_MS: u64 = 1_500;
 
 /// One scheduler instance.
 pub(crate) struct Scheduler {
     number: u8,
+    pool: usize,
     start: i64,
     config: Config,
     /// What it knows and decides.
@@ -50,6 +53,7 @@ impl Scheduler {
     pub fn new(number: u8, start: i64) -> Self {
         let config = Config {
             snapshot_every_ms: 1_500,
+            hand_over_after_ms: HAND_OVER_AFTER_MS,
             max_body_bytes: MOST_BODIES * BODY_BYTES,
             ..Config::default()
         };
@@ -60,10 +64,12 @@ impl Scheduler {
             epoch: start,
             attempt: 0,
         };
+        let pool = Actor::pool(number);
         Self {
             number,
+            pool,
             start,
-            core: Core::new(config.clone(), "default", run),
+            core: Core::new(config.clone(), POOLS[pool], run),
             leadership: Leadership::new(&config, instance, start),
             led: None,
             ends: None,
@@ -80,7 +86,7 @@ impl Scheduler {
     fn record(&self, kind: Kind, epoch: i64, now: TimestampMs) -> SchedulerRecord {
         let snapshot = (kind == Kind::Snapshot).then(|| self.core.snapshot());
         SchedulerRecord {
-            pool: "default".to_owned(),
+            pool: POOLS[self.pool].to_owned(),
             scheduler: InstanceId::new(format!("scheduler-{}", self.number)),
             scheduler_start: self.start,
             kind,
@@ -113,7 +119,10 @@ impl World {
     fn lead_or_follow(&mut self, number: u8) {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
-        while let Some((at, record)) = self.log.scheduler.entry(scheduler.leadership_next) {
+        while let Some((at, record)) = self.log.pools[scheduler.pool]
+            .scheduler
+            .entry(scheduler.leadership_next)
+        {
             scheduler
                 .leadership
                 .observe(record, scheduler.leadership_next, at);
@@ -171,6 +180,7 @@ impl World {
                     self.append(actor, Append::Work(Box::new(dispatch.work), dispatch.ready_at));
                 }
                 Effect::End(outcome, _) => self.append(actor, Append::Outcome(outcome)),
+                Effect::HandOver(handover) => self.append(actor, Append::Ready(Box::new(handover.ready))),
                 Effect::Settle(attempts) => {
                     let end = self.log.outcomes.end();
                     self.schedulers[usize::from(number)]
@@ -239,6 +249,10 @@ impl World {
                     vec![last_frame(&outcome, 0, false)],
                 );
             }
+            Append::Ready(ready) => {
+                let id = &ready.request.request_id;
+                self.schedulers[usize::from(number)].core.handed_over(id);
+            }
             _ => {}
         }
         self.wake(Actor::Scheduler(number), now);
@@ -264,10 +278,13 @@ impl World {
         self.wake(Actor::Scheduler(number), now);
     }
 
-    /// The scheduler that leads and may decide, if there is one.
-    pub(crate) fn leader(&self) -> Option<&Scheduler> {
+    /// The scheduler that leads a pool and may decide, if there is one.
+    pub(crate) fn leader(&self, pool: usize) -> Option<&Scheduler> {
         self.schedulers.iter().find(|scheduler| {
-            scheduler.ends.is_none() && scheduler.led.is_some() && scheduler.leadership.may_act(self.now)
+            scheduler.pool == pool
+                && scheduler.ends.is_none()
+                && scheduler.led.is_some()
+                && scheduler.leadership.may_act(self.now)
         })
     }
 }

@@ -13,7 +13,8 @@ impl Scheduler {
         let fresh = Self::new(self.number, self.start);
         self.core = fresh.core;
         (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
-        let snapshots = log
+        let topics = &log.pools[self.pool];
+        let snapshots = topics
             .scheduler
             .iter()
             .filter_map(|(_, record)| record.snapshot.as_ref());
@@ -32,9 +33,9 @@ impl Scheduler {
         let mut ends = Ends::default();
         for (input, end) in [
             (Input::Outcomes, log.outcomes.end()),
-            (Input::WorkShort, log.short.end()),
-            (Input::WorkLong, log.long.end()),
-            (Input::Ready, log.ready.end()),
+            (Input::WorkShort, topics.short.end()),
+            (Input::WorkLong, topics.long.end()),
+            (Input::Ready, topics.ready.end()),
         ] {
             ends.add(input, 0, end);
         }
@@ -64,10 +65,11 @@ impl Scheduler {
 
     /// Whether it has something to read.
     pub(super) fn is_behind(&self, log: &Log) -> bool {
+        let topics = &log.pools[self.pool];
         let end = |input: Input| match input {
-            Input::Ready => log.ready.end(),
-            Input::WorkShort => log.short.end(),
-            Input::WorkLong => log.long.end(),
+            Input::Ready => topics.ready.end(),
+            Input::WorkShort => topics.short.end(),
+            Input::WorkLong => topics.long.end(),
             Input::Outcomes => log.outcomes.end(),
         };
         let unread = |input: &Input| {
@@ -83,6 +85,7 @@ impl Scheduler {
 
     /// Folds the next record of `input`; false if there is none.
     fn fold(&mut self, input: Input, log: &Log, now: TimestampMs) -> bool {
+        let topics = &log.pools[self.pool];
         let next = self.next.entry(input).or_default();
         let at = At {
             partition: 0,
@@ -90,7 +93,7 @@ impl Scheduler {
         };
         match input {
             Input::Ready => {
-                let Some(ready) = log.ready.get(at.offset) else {
+                let Some(ready) = topics.ready.get(at.offset) else {
                     return false;
                 };
                 if self.core.wants(at) {
@@ -106,7 +109,7 @@ impl Scheduler {
             }
             Input::WorkShort | Input::WorkLong => {
                 let short = input == Input::WorkShort;
-                let topic = if short { &log.short } else { &log.long };
+                let topic = if short { &topics.short } else { &topics.long };
                 let Some((work, ready_at)) = topic.get(at.offset) else {
                     return false;
                 };

@@ -1,8 +1,8 @@
 //! The row of a trace, the same in both databases, and the way from an outcome to it and back.
 
 use relay_schemas::{
-    Answer, Caching, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace,
-    Run, TimestampMs, Timings, TokenCount, Usage,
+    Answer, Caching, HandOver, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request,
+    RuleTrace, Run, TimestampMs, Timings, TokenCount, Usage,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -60,6 +60,8 @@ pub(super) struct TraceRow {
 pub(super) struct DecisionTrace {
     rules: Vec<RuleTrace>,
     adjustments: Vec<String>,
+    #[serde(default)]
+    handovers: Vec<HandOver>,
     planned_at: TimestampMs,
 }
 
@@ -157,6 +159,7 @@ fn split(planning: Planning) -> (Plan, DecisionTrace) {
     let decision_trace = DecisionTrace {
         rules: planning.rules,
         adjustments: planning.adjustments,
+        handovers: planning.handovers,
         planned_at: planning.planned_at,
     };
     (planning.plan, decision_trace)
@@ -167,6 +170,7 @@ fn join((plan, decision_trace): (Plan, DecisionTrace)) -> Planning {
         plan,
         rules: decision_trace.rules,
         adjustments: decision_trace.adjustments,
+        handovers: decision_trace.handovers,
         planned_at: decision_trace.planned_at,
     }
 }

@@ -76,6 +76,7 @@ fn planning() -> Planning {
             }],
         }],
         adjustments: vec!["max_tokens 4096 → 64".to_owned()],
+        handovers: Vec::new(),
         planned_at: TimestampMs(1_700_000_000_002),
     }
 }

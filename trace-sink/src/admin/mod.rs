@@ -164,6 +164,7 @@ pub(crate) mod tests {
             },
             rules: Vec::new(),
             adjustments: Vec::new(),
+            handovers: Vec::new(),
             planned_at: TimestampMs(1),
         }
     }

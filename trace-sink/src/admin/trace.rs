@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use relay_schemas::{Answer, Outcome, RuleTrace, TimestampMs};
+use relay_schemas::{Answer, HandOver, Outcome, RuleTrace, TimestampMs};
 use relay_store::{LoggedOutcome, Traces};
 use serde::Serialize;
 
@@ -28,6 +28,7 @@ struct Page<'a> {
     plan: Vec<Fact>,
     rules: &'a [RuleTrace],
     adjustments: &'a [String],
+    handovers: &'a [HandOver],
     cache: Vec<Fact>,
     queue: Vec<Fact>,
     asked: Option<String>,
@@ -78,6 +79,7 @@ fn page(logged: &LoggedOutcome) -> Response {
         plan: plan_facts(outcome),
         rules: planning.map_or(&[], |planning| &planning.rules),
         adjustments: planning.map_or(&[], |planning| &planning.adjustments),
+        handovers: planning.map_or(&[], |planning| &planning.handovers),
         cache: cache_facts(outcome),
         queue: queue_facts(outcome),
         asked: outcome.request.as_ref().map(|request| readable(&request.body)),

@@ -138,6 +138,7 @@ fn planning(text: &str, planned_at: TimestampMs) -> Planning {
             rule("everyone", true, Vec::new()),
         ],
         adjustments: vec!["max_tokens 4096 → 256 (bound of “balanced”)".to_owned()],
+        handovers: Vec::new(),
         planned_at,
     }
 }

@@ -187,6 +187,18 @@ impl Queues {
         }
     }
 
+    /// Routes on which requests wait.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.keys()
+    }
+
+    /// All that waits on a route.
+    pub fn waiting_on(&self, route: &Route) -> Vec<Ticket> {
+        let flows = self.tenants.values().flat_map(|tenant| &tenant.flows);
+        let waiting = flows.filter_map(|flow| flow.waiting.get(route));
+        waiting.flatten().copied().collect()
+    }
+
     /// Whether a request waits for which `can` holds.
     pub fn any(&self, mut can: impl FnMut(&Route) -> bool) -> bool {
         self.routes.keys().any(&mut can)

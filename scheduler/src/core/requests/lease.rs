@@ -1,6 +1,6 @@
 //! A lease and what is known of its run.
 
-use relay_schemas::{InFlight, Lease, Queueing, RequestId, TimestampMs, WorkerStatus};
+use relay_schemas::{Lease, Queueing, RequestId, TimestampMs, WorkerStatus};
 
 /// One attempt of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +70,9 @@ impl Leased {
         }
     }
 
-    /// Whether this is what a worker's status shows.
-    pub(super) fn is_shown(&self, status: &WorkerStatus, shown: &InFlight) -> bool {
+    /// Whether this is an attempt on the worker that tells its status.
+    pub(super) fn is_on(&self, status: &WorkerStatus, attempt: u32) -> bool {
         let lease = &self.lease;
-        lease.worker == status.worker && lease.worker_epoch == status.epoch && lease.attempt == shown.attempt
+        lease.worker == status.worker && lease.worker_epoch == status.epoch && lease.attempt == attempt
     }
 }

@@ -14,7 +14,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use relay_schemas::{InFlight, InstanceId, RequestId, TimestampMs, WorkerStatus};
+use relay_lifecycle::attempts_before;
+use relay_schemas::{InFlight, InstanceId, RequestId, Returned, TimestampMs, WorkerStatus};
 
 pub use lease::{Attempt, Doubt, Leased};
 pub use pending::{Arrived, Offer, Pending, Phase};
@@ -41,8 +42,8 @@ pub struct Requests {
 pub type Charge = (u64, u64);
 
 impl Requests {
-    /// Takes a request in, which must not be known. It is moving.
-    pub fn insert(&mut self, arrived: Arrived, key: QueueKey) -> Ticket {
+    /// Takes a request in, which must not be known. It is moving. `stays`: no other pool follows.
+    pub fn insert(&mut self, arrived: Arrived, key: QueueKey, stays: bool) -> Ticket {
         let Arrived {
             ready,
             at,
@@ -58,17 +59,18 @@ impl Requests {
         self.longest.1 = self.longest.1.max(output.into());
         self.ids.insert(ready.request.request_id.clone(), ticket);
         let pending = Pending {
-            ready: Arc::new(ready),
             at,
             bytes,
             key,
             queued_at,
             since: queued_at,
             waited_ms: 0,
-            waiting_ahead: self.waiting.iter().sum::<usize>() as u32,
-            attempt: 0,
+            waiting_ahead: self.queued() as u32,
+            attempt: attempts_before(&ready.planning),
             trace,
+            stays,
             phase: Phase::Moving,
+            ready: Arc::new(ready),
         };
         self.pending.insert(ticket, pending);
         ticket
@@ -181,7 +183,7 @@ impl Requests {
                     }
                 }
             }
-            Phase::Moving | Phase::Ending => {}
+            Phase::Moving | Phase::Leaving | Phase::Ending => {}
         }
         self.changes += 1;
         Some(left)
@@ -191,6 +193,20 @@ impl Requests {
     pub fn end(&mut self, ticket: Ticket) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
             pending.phase = Phase::Ending;
+        }
+    }
+
+    /// A moving request is on its way into another pool.
+    pub fn hand_over(&mut self, ticket: Ticket) {
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.phase = Phase::Leaving;
+        }
+    }
+
+    /// Another pool could not take a request: it ends here.
+    pub fn must_stay(&mut self, ticket: Ticket) {
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.stays = true;
         }
     }
 
@@ -229,6 +245,13 @@ impl Requests {
         }
     }
 
+    /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.
+    pub fn given_back(&self, status: &WorkerStatus, returned: &Returned) -> Option<Ticket> {
+        let ticket = self.ticket(&returned.request_id)?;
+        let leased = self.get(ticket)?.leased()?;
+        (leased.read_back && leased.is_on(status, returned.attempt)).then_some(ticket)
+    }
+
     /// A worker shows a run. What it costs by now beyond what was charged; `None` if it is no lease of ours.
     pub fn show(
         &mut self,
@@ -241,7 +264,7 @@ impl Requests {
         let prompt = pending.ready.request.prompt_tokens.0;
         let leased = pending
             .leased_mut()
-            .filter(|leased| leased.is_shown(status, shown))?;
+            .filter(|leased| leased.is_on(status, shown.attempt))?;
         leased.seen_at = now;
         if leased.doubt == Doubt::Folding {
             leased.doubt = Doubt::None;
@@ -315,6 +338,11 @@ impl Requests {
     /// How many interactive ones are queued.
     pub fn waiting_interactive(&self) -> usize {
         self.waiting(Flow::Short) + self.waiting(Flow::Long)
+    }
+
+    /// How many are queued.
+    pub fn queued(&self) -> usize {
+        self.waiting.iter().sum()
     }
 
     /// How many are leased.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use relay_lifecycle::attempts_before;
 use relay_schemas::{Ready, TimestampMs, Work};
 
 use super::lease::Leased;
@@ -62,6 +63,8 @@ pub struct Pending {
     pub attempt: u32,
     /// Its W3C trace context.
     pub trace: Option<Arc<str>>,
+    /// Whether it must end in this pool: its plan names none after it, or the next one cannot hold it.
+    pub stays: bool,
     /// What is happening to it.
     pub phase: Phase,
 }
@@ -75,6 +78,8 @@ pub enum Phase {
     Queued,
     /// A worker may run it.
     Leased(Box<Leased>),
+    /// It is on its way into another pool.
+    Leaving,
     /// Its outcome is on its way into the log.
     Ending,
 }
@@ -112,15 +117,20 @@ impl Pending {
     pub fn leased(&self) -> Option<&Leased> {
         match &self.phase {
             Phase::Leased(leased) => Some(leased),
-            Phase::Moving | Phase::Queued | Phase::Ending => None,
+            Phase::Moving | Phase::Queued | Phase::Leaving | Phase::Ending => None,
         }
     }
 
     pub(super) fn leased_mut(&mut self) -> Option<&mut Leased> {
         match &mut self.phase {
             Phase::Leased(leased) => Some(leased),
-            Phase::Moving | Phase::Queued | Phase::Ending => None,
+            Phase::Moving | Phase::Queued | Phase::Leaving | Phase::Ending => None,
         }
+    }
+
+    /// Attempts in this pool.
+    pub fn attempts_here(&self) -> u32 {
+        self.attempt.saturating_sub(attempts_before(&self.ready.planning))
     }
 
     /// After this instant it is worth nothing.

@@ -17,7 +17,7 @@ fn insert(requests: &mut Requests, spec: &Spec) -> Ticket {
         flow: flow(offer.ready.request.class, lane(&offer.ready)),
         route: route(&offer.ready, "default"),
     };
-    requests.insert(offer.into(), key)
+    requests.insert(offer.into(), key, true)
 }
 
 fn attempt(id: &str, attempt: u32) -> Attempt {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: `leased` counts our leases on the present epoch of a worker, a lane; nothing is assigned beyond its slots.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
@@ -54,12 +54,22 @@ pub struct Workers {
     /// How long a status vouches for its worker, milliseconds.
     fresh_ms: i64,
     all: BTreeMap<InstanceId, Capacity>,
+    /// When a worker last told that it takes this lane's requests for this model.
+    served_at: HashMap<(Lane, String), TimestampMs>,
+    /// Before that nothing was listened to.
+    since: TimestampMs,
 }
 
 impl Capacity {
+    /// Whether it takes requests of this lane at all, now or when a slot is free.
+    fn takes(&self, lane: Lane) -> bool {
+        let at = lane as usize;
+        !self.draining && !self.partitions[at].is_empty() && self.slots[at] > 0
+    }
+
     fn credit(&self, lane: Lane, now: TimestampMs, fresh_ms: i64) -> u32 {
         let at = lane as usize;
-        if self.draining || self.partitions[at].is_empty() || now.since_ms(self.seen_at) > fresh_ms {
+        if !self.takes(lane) || now.since_ms(self.seen_at) > fresh_ms {
             return 0;
         }
         let used = self.leased[at].saturating_add(self.foreign.len() as u32);
@@ -73,6 +83,8 @@ impl Workers {
         Self {
             fresh_ms,
             all: BTreeMap::new(),
+            served_at: HashMap::new(),
+            since: TimestampMs(0),
         }
     }
 
@@ -100,6 +112,12 @@ impl Workers {
             foreign: HashSet::new(),
             turn: known.map_or(0, |known| known.turn),
         };
+        for lane in [Lane::Short, Lane::Long] {
+            if capacity.takes(lane) {
+                let models = capacity.models.iter().cloned();
+                self.served_at.extend(models.map(|model| ((lane, model), now)));
+            }
+        }
         self.all.insert(status.worker.clone(), capacity);
         update
     }
@@ -166,6 +184,18 @@ impl Workers {
             best.max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
                 .map(|(_, name)| name)
         })
+    }
+
+    /// From now on a silence means something.
+    pub fn lead(&mut self, now: TimestampMs) {
+        self.since = now;
+    }
+
+    /// How long no worker has told that it takes what waits on a route, milliseconds.
+    pub fn unserved_ms(&self, route: &Route, now: TimestampMs) -> i64 {
+        let models = route.models.iter();
+        let served = models.filter_map(|model| self.served_at.get(&(route.lane, model.clone())));
+        now.since_ms(served.copied().max().unwrap_or_default().max(self.since))
     }
 
     /// Slots of all workers, both lanes.

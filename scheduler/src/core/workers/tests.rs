@@ -15,6 +15,7 @@ fn status(name: &str, epoch: i64, seq: i64) -> WorkerStatus {
         short_slots: 2,
         long_slots: 1,
         in_flight: Vec::new(),
+        returned: Vec::new(),
         draining: false,
         sent_at: NOW,
     }

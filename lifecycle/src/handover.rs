@@ -1,0 +1,53 @@
+//! Fallback to another pool: which one is next, and what a request carries there.
+//!
+//! A plan names its candidates in order of preference. Their pools are tried in the order in which they are named first, each
+//! once: so which pool is next follows from the plan and the pool at hand alone, and whoever decides it again decides the same.
+
+use relay_schemas::{HandOver, Plan, Planning, Ready, TimestampMs};
+
+/// The pool after `pool` in the plan's order, if there is one.
+pub fn next_pool<'a>(plan: &'a Plan, pool: &str) -> Option<&'a str> {
+    let named = plan.candidates.iter().map(|candidate| candidate.pool.as_str());
+    let mut pools: Vec<&str> = Vec::new();
+    for name in named {
+        if !pools.contains(&name) {
+            pools.push(name);
+        }
+    }
+    let mut after = pools.into_iter().skip_while(|name| *name != pool);
+    after.next();
+    after.next()
+}
+
+/// Attempts that a request had in the pools before.
+pub fn attempts_before(planning: &Planning) -> u32 {
+    planning.handovers.last().map_or(0, |last| last.attempts)
+}
+
+/// Why a pool hands a request over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// As outcomes spell it.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The request as the pool `to` gets it: with the reason in its decision trace, and the attempts so far.
+pub fn handed_over(
+    mut ready: Ready,
+    (from, to): (&str, &str),
+    reason: Reason,
+    attempts: u32,
+    now: TimestampMs,
+) -> Ready {
+    ready.planning.handovers.push(HandOver {
+        from_pool: from.to_owned(),
+        to_pool: to.to_owned(),
+        code: reason.code,
+        message: reason.message,
+        attempts,
+        handed_over_at: now,
+    });
+    ready
+}

@@ -1,0 +1,87 @@
+//! Fallback to another pool: what this one cannot serve goes on in the pool of the plan's next candidate.
+//!
+//! Three things lead there, and only where the client has seen nothing: no worker takes what waits for too long, the workers of
+//! every attempt were lost, or a worker gives a run back because its backend failed. Load does not: a full queue refuses.
+//!
+//! A request is held until the other pool's log has it, and then remembered, so that a repeated offer or a work record that comes
+//! back late does not start it here. A leader that dies in between leaves it to its successor, which decides again: the other
+//! pool knows the request by its id, and of two outcomes the first wins.
+
+use relay_lifecycle::{Reason, handed_over, next_pool};
+use relay_schemas::{RequestId, TimestampMs};
+
+use super::effects::{Effect, HandOver};
+use super::queues::{Arrival, Route, Ticket};
+use super::requests::Phase;
+use super::scheduler::Core;
+
+/// Most requests handed over at one look, so that the other pool is not flooded at once.
+const MOST: usize = 512;
+
+impl Core {
+    /// Hands over what waits for workers that have been away for too long.
+    pub(super) fn look_over_routes(&mut self, now: TimestampMs) {
+        let grace_ms = self.config.hand_over_after_ms as i64;
+        let unserved = |route: &&Route| self.workers.unserved_ms(route, now) >= grace_ms;
+        let unserved: Vec<Route> = self.queues.routes().filter(unserved).cloned().collect();
+        let waiting = unserved.iter().flat_map(|route| self.queues.waiting_on(route));
+        let leaving =
+            waiting.filter(|ticket| self.requests.get(*ticket).is_some_and(|pending| !pending.stays));
+        let leaving: Vec<Ticket> = leaving.take(MOST).collect();
+        for ticket in leaving {
+            let reason = Reason {
+                code: "no_worker".to_owned(),
+                message: format!(
+                    "no worker of pool {} has run its model for {grace_ms} ms",
+                    self.pool
+                ),
+            };
+            self.hand_over(ticket, reason, now);
+        }
+    }
+
+    /// Hands a request over to the next pool of its plan; it must not stay.
+    pub(super) fn hand_over(&mut self, ticket: Ticket, reason: Reason, now: TimestampMs) {
+        self.leave(ticket);
+        self.requests.hand_over(ticket);
+        let Some(pending) = self.requests.get(ticket) else {
+            return;
+        };
+        let ready = (*pending.ready).clone();
+        let Some(to) = next_pool(&ready.planning.plan, &self.pool).map(str::to_owned) else {
+            return;
+        };
+        let handover = HandOver {
+            ready: handed_over(ready, (&self.pool, &to), reason, pending.attempt, now),
+            pool: to,
+            trace: pending.trace.clone(),
+        };
+        self.effects.push(Effect::HandOver(Box::new(handover)));
+    }
+
+    /// The other pool's log has it: it is no longer ours.
+    pub fn handed_over(&mut self, id: &RequestId) {
+        if let Some(ticket) = self.leaving(id) {
+            self.requests.leave(ticket);
+            self.requests.remove(ticket);
+            self.handed_over.insert(id, ());
+            self.tally.handed_over += 1;
+        }
+    }
+
+    /// The other pool's log refuses it for good (it is too large): it stays, whatever comes of that.
+    pub fn cannot_hand_over(&mut self, id: &RequestId, now: TimestampMs) {
+        if let Some(ticket) = self.leaving(id) {
+            self.requests.leave(ticket);
+            self.requests.must_stay(ticket);
+            self.requests.waits_since(ticket, now);
+            self.queue(ticket, Arrival::New);
+        }
+    }
+
+    fn leaving(&self, id: &RequestId) -> Option<Ticket> {
+        let ticket = self.requests.ticket(id)?;
+        let pending = self.requests.get(ticket)?;
+        matches!(pending.phase, Phase::Leaving).then_some(ticket)
+    }
+}
