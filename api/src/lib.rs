@@ -12,7 +12,6 @@ pub mod chat;
 pub mod completions;
 pub mod embeddings;
 pub mod error;
-pub mod features;
 pub mod json;
 pub mod limits;
 mod members;

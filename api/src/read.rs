@@ -13,6 +13,10 @@ use crate::raw::Object;
 /// # Errors
 /// [`Invalid`].
 pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, Invalid> {
+    // A structure would be read from a list of its fields too.
+    if !text.trim_start().starts_with('{') {
+        return Err(Invalid::body("the body is no JSON object"));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, inner) = (error.path().clone(), error.into_inner());
@@ -24,6 +28,9 @@ pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, Invalid> {
 fn told(text: &str, path: &Path, words: &str) -> Invalid {
     let words = words.rfind(" at line ").map_or(words, |at| &words[..at]);
     let place = path.to_string();
+    if words.starts_with("EOF") || place == "." && !words.contains('`') {
+        return Invalid::body("the body is not valid JSON");
+    }
     let quoted = |words: &str| words.split('`').nth(1).unwrap_or_default().to_owned();
     if words.starts_with("missing field") {
         let field = match place.as_str() {

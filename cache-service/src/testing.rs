@@ -2,9 +2,9 @@
 
 use relay_bus::{Partition, Position};
 use relay_schemas::{
-    Answer, CacheFlags, Candidate, Class, Decoding, InstanceId, MicroUsd, Outcome, OutcomeStatus, Plan,
-    Planned, Planning, Provenance, Request, RequestId, Run, Service, TenantId, TimestampMs, Timings,
-    TokenCount, Usage, Verifier,
+    Answer, CacheFlags, Candidate, Decoding, InstanceId, MicroUsd, Outcome, OutcomeStatus, Plan, Planned,
+    Planning, Provenance, Request, RequestId, Run, Service, TenantId, TimestampMs, Timings, TokenCount,
+    Usage, Verifier,
 };
 
 use crate::entry::{Entry, Owner};
@@ -15,21 +15,15 @@ pub(crate) fn planned(tenant: &str, hash: &str) -> Planned {
     let request = Request {
         request_id: RequestId::new(format!("request-{tenant}-{hash}")),
         tenant: TenantId::new(tenant),
-        class: Class::Interactive,
         model: "m".to_owned(),
-        operation: relay_schemas::Operation::Chat,
         body: "{}".to_owned(),
         request_hash: hash.to_owned(),
-        stream: false,
-        include_usage: false,
         prompt_tokens: TokenCount(3),
-        requested_tokens: None,
         temperature: Some(0.0),
         accepted_at: now,
         deadline: now.plus_ms(60_000),
         reply_to: Some("relay.reply.ingress-1.request".to_owned()),
-        idempotency_key: None,
-        batch: None,
+        ..relay_schemas::samples::request()
     };
     let plan = Plan {
         policy_version: "p@1".to_owned(),

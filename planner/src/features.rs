@@ -1,9 +1,9 @@
-//! What a policy may look at: the request's own fields, and the decoding wishes inside its canonical JSON.
+//! What a policy may look at: the request's own fields, and the decoding wishes inside its body.
 
+use relay_api::sampling::Sampling;
 use relay_schemas::{Class, Request, TenantId, TimestampMs};
-use serde_json::Value;
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 /// The features of one request. Equal features and equal policy give an equal plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,17 +31,9 @@ impl Features {
     /// Extracts them.
     ///
     /// # Errors
-    /// `invalid_request`, where the canonical request holds what no planner can use; ingress refuses most of it before.
+    /// `invalid_request`, where the body holds what no planner can use; ingress refuses most of it before.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let canonical: Value = serde_json::from_str(&request.body).map_err(|error| {
-            Refusal::invalid(format!(
-                "the canonical request is no JSON (line {})",
-                error.line()
-            ))
-        })?;
-        if !canonical.is_object() {
-            return Err(Refusal::invalid("the canonical request is no JSON object"));
-        }
+        let wishes = Sampling::read(&request.body).map_err(|invalid| Refusal::invalid(invalid.message))?;
         Ok(Self {
             tenant: request.tenant.clone(),
             model: request.model.clone(),
@@ -50,27 +42,14 @@ impl Features {
             prompt_tokens: request.prompt_tokens.0,
             requested_tokens: request.requested_tokens.map(|tokens| tokens.0),
             temperature: finite("temperature", request.temperature)?,
-            top_p: finite("top_p", number(&canonical, "top_p")?)?,
-            top_k: whole(&canonical, "top_k")?,
-            seed: seed(&canonical)?,
-            stop: stop(&canonical)?,
+            top_p: finite("top_p", wishes.top_p)?,
+            top_k: wishes.top_k,
+            seed: wishes.seed,
+            stop: wishes.stop.map(|stop| stop.texts).unwrap_or_default(),
             accepted_at: request.accepted_at,
             deadline: request.deadline,
         })
     }
-}
-
-fn present<'a>(canonical: &'a Value, key: &str) -> Option<&'a Value> {
-    canonical.get(key).filter(|value| !value.is_null())
-}
-
-fn number(canonical: &Value, key: &str) -> Result<Option<f64>, Refusal> {
-    let read = |value: &Value| {
-        value
-            .as_f64()
-            .ok_or_else(|| Refusal::invalid(format!("`{key}` is no number")))
-    };
-    present(canonical, key).map(read).transpose()
 }
 
 fn finite(key: &str, value: Option<f64>) -> Result<Option<f64>, Refusal> {
@@ -81,43 +60,13 @@ fn finite(key: &str, value: Option<f64>) -> Result<Option<f64>, Refusal> {
     }
 }
 
-fn whole(canonical: &Value, key: &str) -> Result<Option<u32>, Refusal> {
-    let read = |value: &Value| {
-        let whole = value.as_u64().and_then(|whole| u32::try_from(whole).ok());
-        whole.ok_or_else(|| Refusal::invalid(format!("`{key}` is no whole number of 0 or more")))
-    };
-    present(canonical, key).map(read).transpose()
-}
-
-fn seed(canonical: &Value) -> Result<Option<i64>, Refusal> {
-    let read = |value: &Value| {
-        value
-            .as_i64()
-            .ok_or_else(|| Refusal::invalid("`seed` is no whole number"))
-    };
-    present(canonical, "seed").map(read).transpose()
-}
-
-fn stop(canonical: &Value) -> Result<Vec<String>, Refusal> {
-    let wrong = || Refusal::invalid("`stop` is neither a text nor a list of texts");
-    match present(canonical, "stop") {
-        None => Ok(Vec::new()),
-        Some(Value::String(one)) => Ok(vec![one.clone()]),
-        Some(Value::Array(many)) => {
-            let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
-            many.iter().map(text).collect()
-        }
-        Some(_) => Err(wrong()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing;
 
     #[test]
-    fn decoding_wishes_are_read_from_the_canonical_request() {
+    fn decoding_wishes_are_read_from_the_body() {
         let request = testing::request_with(r#"{"seed":-7,"stop":["\n","END"],"top_k":40,"top_p":0.5}"#);
         let features = Features::of(&request).expect("a valid request");
         assert_eq!(features.seed, Some(-7));
@@ -137,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_no_planner_can_use_is_refused_by_name() {
-        for (canonical, key) in [
+        for (body, key) in [
             ("nonsense", "JSON"),
             ("[]", "object"),
             (r#"{"seed":1.5}"#, "seed"),
@@ -146,7 +95,7 @@ mod tests {
             (r#"{"top_k":-1}"#, "top_k"),
             (r#"{"top_p":"x"}"#, "top_p"),
         ] {
-            let refusal = Features::of(&testing::request_with(canonical)).expect_err(canonical);
+            let refusal = Features::of(&testing::request_with(body)).expect_err(body);
             assert_eq!(refusal.code, "invalid_request");
             assert!(refusal.message.contains(key), "{}", refusal.message);
         }

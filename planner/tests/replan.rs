@@ -34,19 +34,15 @@ fn request(number: u32) -> Request {
             "relay-gpt2"
         }
         .to_owned(),
-        operation: relay_schemas::Operation::Chat,
         body: format!(r#"{{"messages":[],"seed":{number},"stop":["x"]}}"#),
         request_hash: format!("{number:064x}"),
         stream: number.is_multiple_of(7),
-        include_usage: false,
         prompt_tokens: TokenCount(number * 50),
         requested_tokens: (number.is_multiple_of(4)).then_some(TokenCount(number * 10)),
         temperature: (number.is_multiple_of(2)).then_some(f64::from(number) / 10.0),
         accepted_at: now,
         deadline: now.plus_ms(60_000),
-        reply_to: None,
-        idempotency_key: None,
-        batch: None,
+        ..relay_schemas::samples::request()
     }
 }
 

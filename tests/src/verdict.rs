@@ -166,21 +166,14 @@ mod tests {
         Request {
             request_id: "r".into(),
             tenant: "t".into(),
-            class: Class::Interactive,
             model: "mock".to_owned(),
-            operation: relay_schemas::Operation::Chat,
             body: String::new(),
             request_hash: String::new(),
             stream: true,
-            include_usage: false,
             prompt_tokens: TokenCount(1),
-            requested_tokens: None,
-            temperature: None,
             accepted_at: TimestampMs(0),
             deadline: TimestampMs(DEADLINE),
-            reply_to: None,
-            idempotency_key: None,
-            batch: None,
+            ..relay_schemas::samples::request()
         }
     }
 

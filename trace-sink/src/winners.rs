@@ -58,9 +58,7 @@ fn fit(outcome: Option<Outcome>, limit: usize) -> WinnerAnswer {
 #[cfg(test)]
 mod tests {
     use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{
-        Answer, Class, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount,
-    };
+    use relay_schemas::{Answer, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount};
 
     use super::*;
     use crate::admin::tests::planning;
@@ -72,21 +70,13 @@ mod tests {
             request: Request {
                 request_id: "r".into(),
                 tenant: "acme".into(),
-                class: Class::Interactive,
                 model: "tiny".to_owned(),
-                operation: relay_schemas::Operation::Chat,
                 body: "c".repeat(canonical),
                 request_hash: "hash".to_owned(),
-                stream: false,
-                include_usage: false,
                 prompt_tokens: TokenCount(1),
-                requested_tokens: None,
-                temperature: None,
                 accepted_at: TimestampMs(0),
                 deadline: TimestampMs(1),
-                reply_to: None,
-                idempotency_key: None,
-                batch: None,
+                ..relay_schemas::samples::request()
             },
             planning,
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use relay_control::{Control, ControlError, Heard, ask, finish, listen, send, serve};
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, Cancel, Class, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request,
-    RequestId, Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
+    Answer, Cancel, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request, RequestId,
+    Run, Service, TenantId, TimestampMs, TokenCount, Usage, WinnerAnswer,
 };
 use tokio::sync::Barrier;
 
@@ -115,21 +115,14 @@ fn request(reply_to: Option<String>) -> Request {
     Request {
         request_id: RequestId::new("r"),
         tenant: TenantId::new("acme"),
-        class: Class::Interactive,
         model: "tiny".to_owned(),
-        operation: relay_schemas::Operation::Chat,
         body: "{}".to_owned(),
         request_hash: "hash".to_owned(),
-        stream: false,
-        include_usage: false,
         prompt_tokens: TokenCount(1),
-        requested_tokens: None,
-        temperature: None,
         accepted_at: TimestampMs(1),
         deadline: TimestampMs::now().plus_ms(600_000),
         reply_to,
-        idempotency_key: None,
-        batch: None,
+        ..relay_schemas::samples::request()
     }
 }
 

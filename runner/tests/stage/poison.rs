@@ -8,8 +8,7 @@ use relay_bus::topics::{DEAD_LETTERS, OUTCOMES, REQUESTS};
 use relay_bus::{Headers, Outgoing, Partition, Position, Record, header};
 use relay_runner::StageError;
 use relay_schemas::{
-    Class, DeadLetter, Outcome, OutcomeStatus, Registry, Request, Service, TimestampMs, TokenCount, decode,
-    encode,
+    DeadLetter, Outcome, OutcomeStatus, Registry, Request, Service, TimestampMs, TokenCount, decode, encode,
 };
 
 use crate::bench::{Bench, OUT, Scripted, onward, request_headers};
@@ -18,21 +17,16 @@ pub fn request(id: &str) -> Request {
     Request {
         request_id: id.into(),
         tenant: "tenant-1".into(),
-        class: Class::Interactive,
         model: "m".to_owned(),
-        operation: relay_schemas::Operation::Chat,
         body: "{\"messages\":[]}".to_owned(),
         request_hash: "0".repeat(64),
-        stream: false,
-        include_usage: false,
         prompt_tokens: TokenCount(3),
-        requested_tokens: None,
         temperature: Some(0.5),
         accepted_at: TimestampMs(1),
         deadline: TimestampMs(2),
         reply_to: Some("reply.1".to_owned()),
         idempotency_key: Some("key".to_owned()),
-        batch: None,
+        ..relay_schemas::samples::request()
     }
 }
 

@@ -45,19 +45,14 @@ impl Spec {
             tenant: self.tenant.as_str().into(),
             class: self.class,
             model: self.model.clone(),
-            operation: relay_schemas::Operation::Chat,
             body: "{}".to_owned(),
             request_hash: "0".repeat(64),
             stream: self.stream,
-            include_usage: false,
             prompt_tokens: TokenCount(self.prompt),
-            requested_tokens: None,
-            temperature: None,
             accepted_at: TimestampMs(0),
             deadline: TimestampMs(self.deadline),
             reply_to: interactive.then(|| format!("relay.reply.i1-1.{}", self.id)),
-            idempotency_key: None,
-            batch: None,
+            ..relay_schemas::samples::request()
         };
         Ready {
             request,

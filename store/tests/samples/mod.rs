@@ -14,7 +14,6 @@ pub fn request(id: &str, tenant: &str) -> Request {
         tenant: tenant.into(),
         class: Class::Batch,
         model: "tiny".to_owned(),
-        operation: relay_schemas::Operation::Chat,
         body: r#"{"messages":[{"content":"Grüße, \"Welt\" 😀"}]}"#.to_owned(),
         request_hash: "0123abcd".to_owned(),
         stream: true,
@@ -30,6 +29,7 @@ pub fn request(id: &str, tenant: &str) -> Request {
             batch_id: "batch".to_owned(),
             custom_id: "line".to_owned(),
         }),
+        ..relay_schemas::samples::request()
     }
 }
 

@@ -76,7 +76,7 @@ impl Drawing {
 #[cfg(test)]
 mod tests {
     use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{CacheStatus, Caching, Class, Planned, Ready, Request, Run, Service, TokenCount};
+    use relay_schemas::{CacheStatus, Caching, Planned, Ready, Request, Run, Service, TokenCount};
 
     use super::*;
     use crate::admin::tests::planning;
@@ -88,21 +88,13 @@ mod tests {
             request: Request {
                 request_id: "r".into(),
                 tenant: "acme".into(),
-                class: Class::Interactive,
                 model: "tiny".to_owned(),
-                operation: relay_schemas::Operation::Chat,
                 body: String::new(),
                 request_hash: String::new(),
-                stream: false,
-                include_usage: false,
                 prompt_tokens: TokenCount(0),
-                requested_tokens: None,
-                temperature: None,
                 accepted_at: TimestampMs(1_000),
                 deadline: TimestampMs(2_000),
-                reply_to: None,
-                idempotency_key: None,
-                batch: None,
+                ..relay_schemas::samples::request()
             },
             planning,
             caching: Caching {

@@ -2,9 +2,9 @@
 
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
-    Answer, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane, Lease,
-    MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace, Run, Service,
-    TimestampMs, TokenCount, Usage, Verifier, Work,
+    Answer, CacheFlags, CacheStatus, Caching, Candidate, ConditionTrace, Decoding, Lane, Lease, MicroUsd,
+    Outcome, OutcomeStatus, Plan, Planning, Queueing, Request, RuleTrace, Run, Service, TimestampMs,
+    TokenCount, Usage, Verifier, Work,
 };
 
 /// Says `text` wherever a client or a model can say something.
@@ -15,21 +15,15 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
         request: Request {
             request_id: id.into(),
             tenant: tenant.into(),
-            class: Class::Interactive,
             model: text.to_owned(),
-            operation: relay_schemas::Operation::Chat,
             body: serde_json::json!({ "messages": [{ "role": "user", "content": text }] }).to_string(),
             request_hash: "9f86d081884c7d65".to_owned(),
             stream: true,
-            include_usage: false,
             prompt_tokens: TokenCount(21),
-            requested_tokens: None,
-            temperature: None,
             accepted_at: at(0),
             deadline: at(60_000),
-            reply_to: None,
             idempotency_key: Some(text.to_owned()),
-            batch: None,
+            ..relay_schemas::samples::request()
         },
         planning: planning(text, at(4)),
         caching: Caching {
