@@ -24,9 +24,9 @@ pub struct Metrics {
     pub accept: Histogram,
     /// Arrival to the first byte of a streamed answer.
     pub first_byte: Histogram,
-    /// Questions about answers that frames and log did not bring in time, by who was asked.
+    /// Questions about answers that frames and log did not bring in time, by what was asked.
     pub questions: IntCounterVec,
-    /// Frames nobody waited for.
+    /// Frames that no client waited for.
     pub strays: IntCounter,
     /// Clients that went away before their answer ended.
     pub gone: IntCounter,
@@ -89,13 +89,13 @@ impl Metrics {
             )?,
             questions: counters!(
                 "relay_ingress_questions_total",
-                "Questions about answers that frames and log did not bring in time, by who was asked.",
+                "Questions about answers that frames and log did not bring in time, by what was asked.",
                 &["to"],
                 registry
             )?,
             strays: counter!(
                 "relay_ingress_stray_frames_total",
-                "Frames nobody waited for.",
+                "Frames that no client waited for.",
                 registry
             )?,
             gone: counter!(

@@ -77,6 +77,7 @@ impl Batch {
             batch_id: "nightly".to_owned(),
             custom_id: custom_id.to_owned(),
             tenant: "acme".into(),
+            operation: relay_schemas::Operation::Chat,
             body: body.to_owned(),
             deadline: None,
         };

@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RequestId, TenantId, TimestampMs};
+use crate::{Operation, RequestId, TenantId, TimestampMs};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRequest {
     pub batch_id: String,
     pub custom_id: String,
     pub tenant: TenantId,
+    pub operation: Operation,
     pub body: String,
     pub deadline: Option<TimestampMs>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::{Bus, Headers, Outgoing, topics};
-use relay_schemas::{BatchRequest, TenantId, encode};
+use relay_schemas::{BatchRequest, Operation, TenantId, encode};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -143,6 +143,7 @@ fn line_record(tenant: &str, (batch_id, custom_id): (String, String), model: &st
         batch_id: batch_id.clone(),
         custom_id,
         tenant: TenantId::from(tenant),
+        operation: Operation::Chat,
         body: body.to_string(),
         deadline: None,
     };

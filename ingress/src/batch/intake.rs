@@ -10,8 +10,7 @@ use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
 use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{
-    BatchRef, BatchRequest, BatchResult, Operation, Registry, Request, RequestId, Service, TimestampMs,
-    encode,
+    BatchRef, BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode,
 };
 
 use super::gate::Gate;
@@ -114,7 +113,7 @@ fn request_of(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Resul
             "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
-    let parsed = rules.body.parse(Operation::Chat, line.body.as_bytes())?;
+    let parsed = rules.body.parse(line.operation, line.body.as_bytes())?;
     let latest = now.plus_ms(millis(rules.window));
     let deadline = line.deadline.map_or(latest, |asked| asked.min(latest));
     Ok(request::of_line(
@@ -149,7 +148,7 @@ fn result_of(name: BatchRef, refusal: &Refusal, now: TimestampMs) -> Outgoing {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-    use relay_schemas::Class;
+    use relay_schemas::{Class, Operation};
 
     use super::*;
 
@@ -165,6 +164,7 @@ mod tests {
             batch_id: "nightly".to_owned(),
             custom_id: "7".to_owned(),
             tenant: "acme".into(),
+            operation: Operation::Chat,
             body: body.to_owned(),
             deadline: None,
         }
@@ -210,6 +210,22 @@ mod tests {
             request_of(&line, &rules(), TimestampMs(5)).unwrap().deadline.0
         };
         assert_eq!((deadline(900), deadline(9_000)), (900, 1_005));
+    }
+
+    #[test]
+    fn a_line_says_its_operation() {
+        let line = BatchRequest {
+            operation: Operation::Embedding,
+            ..line(r#"{"model":"mini","input":"a"}"#)
+        };
+        let request = request_of(&line, &rules(), TimestampMs(5)).unwrap();
+        assert_eq!(request.operation, Operation::Embedding);
+        let chat = BatchRequest {
+            operation: Operation::Chat,
+            ..line
+        };
+        let refusal = request_of(&chat, &rules(), TimestampMs(5)).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some("messages"));
     }
 
     #[test]

@@ -100,6 +100,7 @@ mod tests {
             batch_id: "b".to_owned(),
             custom_id: "c".to_owned(),
             tenant: "acme".into(),
+            operation: relay_schemas::Operation::Chat,
             body: "a secret prompt".to_owned(),
             deadline: None,
         };
