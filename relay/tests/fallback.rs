@@ -41,7 +41,7 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn start(hand_over_after_ms: u64) -> Self {
+    fn start(hand_over_after: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manifest = TOPICS.replace("pools: [default]", "pools: [default, remote]");
         let manifest = Manifest::parse(&manifest).unwrap();
@@ -61,7 +61,10 @@ impl Pipeline {
         };
         let scheduler = relay_scheduler::Config {
             pools: vec!["default".to_owned(), "remote".to_owned()],
-            hand_over_after_ms,
+            leases: relay_scheduler::Leases {
+                hand_over_after,
+                ..Default::default()
+            },
             ..Default::default()
         };
         macro_rules! serve {
@@ -168,7 +171,7 @@ fn fell_back(outcome: &Outcome) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_behind_any_openai_compatible_endpoint_has_the_local_one_to_fall_back_on() {
     let local = mock::Mock::start(0, mock::Settings::default()).await.unwrap();
-    let mut pipeline = Pipeline::start(60_000);
+    let mut pipeline = Pipeline::start(Duration::from_mins(1));
     // Nothing listens there.
     pipeline.worker("remote", "big-chat", "http://127.0.0.1:9");
     pipeline.worker("default", "relay-chat", &local.url());
@@ -181,7 +184,7 @@ async fn a_model_behind_any_openai_compatible_endpoint_has_the_local_one_to_fall
 #[tokio::test(flavor = "multi_thread")]
 async fn the_later_candidates_are_fallbacks_also_where_no_worker_runs_the_first() {
     let local = mock::Mock::start(0, mock::Settings::default()).await.unwrap();
-    let mut pipeline = Pipeline::start(500);
+    let mut pipeline = Pipeline::start(Duration::from_millis(500));
     pipeline.worker("default", "relay-chat", &local.url());
     let outcome = pipeline.ask().await;
     assert_eq!(fell_back(&outcome), "no_worker");

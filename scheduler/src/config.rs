@@ -1,7 +1,10 @@
 //! What can be set.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use relay_runner::Backoff;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 /// How the next tenant is chosen.
@@ -14,7 +17,7 @@ pub enum Fairness {
     RoundRobin,
 }
 
-/// Configuration of the scheduler.
+/// The section `scheduler`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -22,64 +25,135 @@ pub struct Config {
     pub pools: Vec<String>,
     /// How the next tenant, and the next flow inside it, is chosen.
     pub fairness: Fairness,
-    /// Shares of tenants in percent of the default share; 200 gets twice the tokens of 100.
-    pub tenant_weights: BTreeMap<String, u32>,
-    /// Share of a tenant's short lane against its other flows, percent.
-    pub short_weight: u32,
-    /// Share of its long lane, percent.
-    pub long_weight: u32,
-    /// Share of its batch class, percent.
-    pub batch_weight: u32,
-    /// Most interactive requests that wait, all tenants together; one more is rejected.
-    pub max_waiting: usize,
-    /// Most interactive requests of one tenant that wait; one more is rejected.
-    pub max_waiting_per_tenant: usize,
-    /// Most bytes of bodies held; beyond it `ready` is not read on, and the log holds the rest.
-    pub max_body_bytes: usize,
-    /// Bytes of endings and dead letters that may wait to be published; beyond it nothing more is read until some are.
-    pub max_unpublished_bytes: usize,
-    /// Attempts a request gets before it fails as `worker_lost`.
-    pub max_attempts: u32,
-    /// A lease that its worker has not shown for this long is revoked, milliseconds.
-    pub lost_after_ms: u64,
-    /// Where no worker has taken a model's requests for this long, they go on in the pool of the plan's next candidate, milliseconds.
-    pub hand_over_after_ms: u64,
-    /// A worker that was not heard for this long gets no new work, milliseconds.
-    pub fresh_ms: u64,
-    /// How long an ingress may take to answer a fence question, milliseconds; asked twice.
-    pub fence_timeout_ms: u64,
-    /// How often the leader appends a heartbeat, milliseconds.
-    pub heartbeat_ms: u64,
-    /// After how long without one a standby claims the lead, milliseconds.
-    pub suspect_after_ms: u64,
-    /// After how long without reading its own heartbeat a leader stops dispatching, milliseconds. Less than `suspect_after_ms`.
-    pub self_fence_after_ms: u64,
-    /// A snapshot is written at least this often while something changes, milliseconds.
-    pub snapshot_every_ms: u64,
-    /// And after so many changes.
-    pub snapshot_every_changes: u64,
-    /// Recently ended requests remembered, so that their duplicates are dropped.
-    pub ended_remembered: usize,
-    /// Recently cancelled requests remembered, so that a cancel that overtakes its request holds.
-    pub cancelled_remembered: usize,
-    /// How many outcomes a partition are read again at a takeover, only to remember that they ended.
-    pub ended_overlap: i64,
-    /// Tenants whose counters are kept; beyond it the idle ones charged least are forgotten.
-    pub tenants_remembered: usize,
-    /// How often the pool's status is broadcast, milliseconds.
-    pub pool_status_ms: u64,
+    /// Shares of what is served.
+    pub weights: Weights,
+    /// What may wait, and what memory may hold.
+    pub limits: Limits,
+    /// Who runs what, and until when.
+    pub leases: Leases,
+    /// Which instance leads, and what a successor finds.
+    pub leadership: LeadershipConfig,
+    /// What is remembered of what is over.
+    pub remembered: Remembered,
+    /// Waits for a bus that is away.
+    pub retry: Retry,
+    /// How often the pool's status is broadcast.
+    #[serde(with = "humantime_serde")]
+    pub pool_status_every: Duration,
     /// Most requests dispatched in one round of the loop.
     pub dispatch_round: usize,
     /// Most records that wait in memory between the bus and the loop, in batches a topic.
     pub feed_batches: usize,
-    /// First wait after the bus was found unavailable, milliseconds; doubles up to `retry_max_ms`.
-    pub retry_base_ms: u64,
-    /// Longest wait between two tries, milliseconds.
-    pub retry_max_ms: u64,
-    /// How long a drain waits for what is being published, milliseconds.
-    pub drain_ms: u64,
-    /// Most bytes of a record's value that its dead letter keeps.
-    pub dead_letter_bytes: usize,
+    /// How long a drain waits for what is being published.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+/// The section `scheduler.weights`, percent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Weights {
+    /// Shares of tenants of the default share; 200 gets twice the tokens of 100.
+    pub tenants: BTreeMap<String, u32>,
+    /// Share of a tenant's short lane against its other flows.
+    pub short: u32,
+    /// Of its long lane.
+    pub long: u32,
+    /// Of its batch class.
+    pub batch: u32,
+}
+
+/// The section `scheduler.limits`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most interactive requests that wait, all tenants together; one more is rejected.
+    pub max_waiting: usize,
+    /// Most interactive requests of one tenant that wait; one more is rejected.
+    pub max_waiting_per_tenant: usize,
+    /// Most of bodies held; beyond it `ready` is not read on, and the log holds the rest.
+    pub max_bodies: ByteSize,
+    /// Most outcomes and dead letters that may wait to be published; beyond it nothing more is read until some are.
+    pub max_unpublished: ByteSize,
+    /// Most of a record's value that its dead letter keeps.
+    pub max_dead_letter: ByteSize,
+}
+
+/// The section `scheduler.leases`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Leases {
+    /// Attempts a request gets in a pool before it goes on in another one, or fails as `worker_lost`.
+    pub max_attempts: u32,
+    /// A lease that its worker has not shown for this long is revoked.
+    #[serde(with = "humantime_serde")]
+    pub lost_after: Duration,
+    /// A worker that was silent for this long gets no new work.
+    #[serde(with = "humantime_serde")]
+    pub fresh: Duration,
+    /// How long an ingress may take to answer a fence question; asked twice.
+    #[serde(with = "humantime_serde")]
+    pub fence_timeout: Duration,
+    /// Where no worker has taken a model's requests for this long, they go on in the pool of the plan's next candidate.
+    #[serde(with = "humantime_serde")]
+    pub hand_over_after: Duration,
+}
+
+/// The section `scheduler.leadership`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeadershipConfig {
+    /// How often the leader appends a heartbeat.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// After how long without one a standby claims the lead.
+    #[serde(with = "humantime_serde")]
+    pub suspect_after: Duration,
+    /// After how long without reading its own heartbeat a leader stops dispatching. Less than `suspect_after`.
+    #[serde(with = "humantime_serde")]
+    pub self_fence_after: Duration,
+    /// A snapshot is written at least this often while something changes.
+    #[serde(with = "humantime_serde")]
+    pub snapshot_every: Duration,
+    /// And after so many changes.
+    pub snapshot_changes: u64,
+    /// How many outcomes a partition are read again at a takeover, only to remember that they ended.
+    pub ended_overlap: i64,
+}
+
+/// The section `scheduler.remembered`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Remembered {
+    /// Requests that ended or were handed over, so that their duplicates are dropped.
+    pub ended: usize,
+    /// Cancelled requests, so that a cancel that overtakes its request holds.
+    pub cancelled: usize,
+    /// Tenants whose counters are kept; beyond it the idle ones charged least are forgotten.
+    pub tenants: usize,
+}
+
+/// The section `scheduler.retry`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// First wait after the bus was found unavailable; doubles up to `max`.
+    #[serde(with = "humantime_serde")]
+    pub base: Duration,
+    /// Longest wait between two tries.
+    #[serde(with = "humantime_serde")]
+    pub max: Duration,
+}
+
+impl Retry {
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.base, self.max)
+    }
+}
+
+/// A duration as the core counts it.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Default for Config {
@@ -87,35 +161,83 @@ impl Default for Config {
         Self {
             pools: vec!["default".to_owned()],
             fairness: Fairness::Vtc,
-            tenant_weights: BTreeMap::new(),
-            short_weight: 100,
-            long_weight: 100,
-            batch_weight: 25,
-            max_waiting: 50_000,
-            max_waiting_per_tenant: 20_000,
-            max_body_bytes: 256 * 1024 * 1024,
-            max_unpublished_bytes: 64 * 1024 * 1024,
-            max_attempts: 3,
-            lost_after_ms: 2_000,
-            hand_over_after_ms: 5_000,
-            fresh_ms: 1_000,
-            fence_timeout_ms: 500,
-            heartbeat_ms: 500,
-            suspect_after_ms: 2_000,
-            self_fence_after_ms: 1_500,
-            snapshot_every_ms: 5_000,
-            snapshot_every_changes: 20_000,
-            ended_remembered: 65_536,
-            cancelled_remembered: 16_384,
-            ended_overlap: 1_000,
-            tenants_remembered: 10_000,
-            pool_status_ms: 250,
+            weights: Weights::default(),
+            limits: Limits::default(),
+            leases: Leases::default(),
+            leadership: LeadershipConfig::default(),
+            remembered: Remembered::default(),
+            retry: Retry::default(),
+            pool_status_every: Duration::from_millis(250),
             dispatch_round: 256,
             feed_batches: 16,
-            retry_base_ms: 50,
-            retry_max_ms: 1_000,
-            drain_ms: 5_000,
-            dead_letter_bytes: 64 * 1024,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self {
+            tenants: BTreeMap::new(),
+            short: 100,
+            long: 100,
+            batch: 25,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_waiting: 50_000,
+            max_waiting_per_tenant: 20_000,
+            max_bodies: ByteSize::mib(256),
+            max_unpublished: ByteSize::mib(64),
+            max_dead_letter: ByteSize::kib(64),
+        }
+    }
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            lost_after: Duration::from_secs(2),
+            fresh: Duration::from_secs(1),
+            fence_timeout: Duration::from_millis(500),
+            hand_over_after: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for LeadershipConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(500),
+            suspect_after: Duration::from_secs(2),
+            self_fence_after: Duration::from_millis(1_500),
+            snapshot_every: Duration::from_secs(5),
+            snapshot_changes: 20_000,
+            ended_overlap: 1_000,
+        }
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self {
+            ended: 65_536,
+            cancelled: 16_384,
+            tenants: 10_000,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_millis(50),
+            max: Duration::from_secs(1),
         }
     }
 }

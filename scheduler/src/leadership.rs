@@ -6,7 +6,7 @@
 
 use relay_schemas::{InstanceId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs};
 
-use crate::config::Config;
+use crate::config::{LeadershipConfig, millis};
 
 /// The epoch before anybody has led.
 pub const NOBODY: i64 = -1;
@@ -29,11 +29,11 @@ pub struct Leadership {
 
 impl Leadership {
     /// Knows nothing yet.
-    pub fn new(config: &Config, instance: InstanceId, start: i64) -> Self {
+    pub fn new(config: &LeadershipConfig, instance: InstanceId, start: i64) -> Self {
         Self {
             me: (instance, start),
-            suspect_after_ms: config.suspect_after_ms as i64,
-            self_fence_after_ms: config.self_fence_after_ms as i64,
+            suspect_after_ms: millis(config.suspect_after),
+            self_fence_after_ms: millis(config.self_fence_after),
             epoch: NOBODY,
             leader: None,
             resigned: false,
@@ -141,7 +141,7 @@ mod tests {
 
     /// What `who` thinks after reading `records` at offsets 0, 1, 2 …, each heard when it was sent.
     fn reads(who: &str, records: &[SchedulerRecord]) -> Leadership {
-        let mut leadership = Leadership::new(&Config::default(), who.into(), 1);
+        let mut leadership = Leadership::new(&LeadershipConfig::default(), who.into(), 1);
         for (offset, record) in records.iter().enumerate() {
             leadership.observe(record, offset as i64, record.sent_at);
         }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn who_was_started_again_under_the_same_name_does_not_wait() {
         let log = [record("a", Kind::Claim, NOBODY, 0)];
-        let mut again = Leadership::new(&Config::default(), "a".into(), 2);
+        let mut again = Leadership::new(&LeadershipConfig::default(), "a".into(), 2);
         again.observe(&log[0], 0, TimestampMs(0));
         assert!(!again.leads());
         assert_eq!(again.claim_due(), Some(TimestampMs(0)));

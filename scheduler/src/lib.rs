@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-pub use config::{Config, Fairness};
+pub use config::{Config, Fairness, LeadershipConfig, Leases, Limits, Remembered, Retry, Weights};
 pub use deps::Deps;
 pub use error::Error;
 

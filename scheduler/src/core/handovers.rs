@@ -14,6 +14,7 @@ use super::effects::{Effect, HandOver};
 use super::queues::{Arrival, Route, Ticket};
 use super::requests::Phase;
 use super::scheduler::Core;
+use crate::config::millis;
 
 /// Most requests handed over at one look, so that the other pool is not flooded at once.
 const MOST: usize = 512;
@@ -21,7 +22,7 @@ const MOST: usize = 512;
 impl Core {
     /// Hands over what waits for workers that have been away for too long.
     pub(super) fn look_over_routes(&mut self, now: TimestampMs) {
-        let grace_ms = self.config.hand_over_after_ms as i64;
+        let grace_ms = millis(self.config.leases.hand_over_after);
         let unserved = |route: &&Route| self.workers.unserved_ms(route, now) >= grace_ms;
         let unserved: Vec<Route> = self.queues.routes().filter(unserved).cloned().collect();
         let waiting = unserved.iter().flat_map(|route| self.queues.waiting_on(route));

@@ -91,9 +91,9 @@ impl Core {
         }
         let tenant = self.queues.get(pending.key.tenant).waiting();
         let all = self.requests.waiting_interactive();
-        let (code, message, waiting) = if all >= self.config.max_waiting {
+        let (code, message, waiting) = if all >= self.config.limits.max_waiting {
             ("queue_full", "too many requests wait in this pool", all)
-        } else if tenant >= self.config.max_waiting_per_tenant {
+        } else if tenant >= self.config.limits.max_waiting_per_tenant {
             // Its queue drains at its share of what is served.
             let share = self.queues.tenants_waiting().max(1);
             let message = "too many requests of this tenant wait";

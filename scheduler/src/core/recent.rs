@@ -1,45 +1,29 @@
-//! A bounded memory of requests: what ended, what was cancelled.
+//! A bounded memory of requests: what ended, what was cancelled, what another pool has. Without time: only room makes it forget.
 
-use std::collections::{HashMap, VecDeque};
+use relay_runner::Recent;
+use relay_schemas::{RequestId, TimestampMs};
 
-use relay_schemas::RequestId;
+/// Nothing is too old: every moment is the same.
+const ALWAYS: TimestampMs = TimestampMs(0);
 
-/// Remembers the newest `most` requests with a note each.
+/// Remembers the newest requests with a note each.
 #[derive(Debug)]
-pub struct Memory<T> {
-    notes: HashMap<RequestId, T>,
-    age: VecDeque<RequestId>,
-    most: usize,
-}
+pub struct Memory<T>(Recent<RequestId, T>);
 
 impl<T> Memory<T> {
-    /// An empty memory.
+    /// Remembers at most so many.
     pub fn new(most: usize) -> Self {
-        Self {
-            notes: HashMap::new(),
-            age: VecDeque::new(),
-            most: most.max(1),
-        }
+        Self(Recent::new(most))
     }
 
     /// Remembers `id`; false if it was known already, and then nothing changes.
     pub fn insert(&mut self, id: &RequestId, note: T) -> bool {
-        if self.notes.contains_key(id) {
-            return false;
-        }
-        if self.age.len() == self.most
-            && let Some(oldest) = self.age.pop_front()
-        {
-            self.notes.remove(&oldest);
-        }
-        self.age.push_back(id.clone());
-        self.notes.insert(id.clone(), note);
-        true
+        self.0.insert(id.clone(), note, ALWAYS)
     }
 
     /// What was noted of `id`, if it is remembered.
     pub fn get(&self, id: &RequestId) -> Option<&T> {
-        self.notes.get(id)
+        self.0.get(id, ALWAYS)
     }
 }
 

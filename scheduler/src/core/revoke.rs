@@ -12,6 +12,7 @@ use super::effects::Effect;
 use super::queues::{Arrival, Ticket};
 use super::requests::{Attempt, Doubt, Leased, Pending};
 use super::scheduler::Core;
+use crate::config::millis;
 
 /// What is known of the client of a lost run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ enum Client {
 impl Core {
     /// Looks all leases over: what was not shown for too long is doubted.
     pub(super) fn look_over_leases(&mut self, now: TimestampMs) {
-        for ticket in self.requests.lost(now, self.config.lost_after_ms as i64) {
+        for ticket in self.requests.lost(now, millis(self.config.leases.lost_after)) {
             self.doubt(ticket);
         }
         self.effects.settle_doubts();
@@ -107,7 +108,7 @@ impl Core {
             return;
         };
         let Some(leased) = pending.leased() else { return };
-        match next(pending, leased, why, self.config.max_attempts, now) {
+        match next(pending, leased, why, self.config.leases.max_attempts, now) {
             Next::End(ending) => self.end(ticket, *ending, now),
             Next::HandOver(reason) => self.hand_over(ticket, reason, now),
             Next::Again => {

@@ -12,7 +12,7 @@ use super::recent::Memory;
 use super::recovery::Recovery;
 use super::requests::{Phase, Requests};
 use super::workers::Workers;
-use crate::config::Config;
+use crate::config::{Config, millis};
 
 /// The scheduler of one pool. What it does with an input stands in the file of that input.
 pub struct Core {
@@ -44,11 +44,11 @@ impl Core {
         Self {
             requests: Requests::default(),
             queues: Queues::new(&config),
-            workers: Workers::new(config.fresh_ms as i64),
+            workers: Workers::new(millis(config.leases.fresh)),
             recovery: Recovery::default(),
-            ended: Memory::new(config.ended_remembered),
-            cancelled: Memory::new(config.cancelled_remembered),
-            handed_over: Memory::new(config.ended_remembered),
+            ended: Memory::new(config.remembered.ended),
+            cancelled: Memory::new(config.remembered.cancelled),
+            handed_over: Memory::new(config.remembered.ended),
             rate: Rate::default(),
             tally: Tally::default(),
             effects: Effects::new(run),

@@ -5,6 +5,7 @@ use relay_schemas::{OutcomeStatus, TimestampMs};
 
 use super::effects::Effect;
 use super::scheduler::Core;
+use crate::config::millis;
 
 /// How often leases are looked over, milliseconds.
 const LOOK_OVER_MS: i64 = 100;
@@ -38,10 +39,10 @@ impl Core {
             self.done_at.look_over = now;
             self.look_over_leases(now);
             self.look_over_routes(now);
-            let silent = 10 * self.config.lost_after_ms as i64;
+            let silent = 10 * millis(self.config.leases.lost_after);
             self.workers.forget_silent(now.plus_ms(-silent));
         }
-        if now.since_ms(self.done_at.pool_status) >= self.config.pool_status_ms as i64 {
+        if now.since_ms(self.done_at.pool_status) >= millis(self.config.pool_status_every) {
             self.done_at.pool_status = now;
             let status = self.pool_status(now);
             self.effects.push(Effect::PoolStatus(status));
@@ -53,7 +54,7 @@ impl Core {
         if !self.recovery.leads() {
             return None;
         }
-        let every = self.config.pool_status_ms as i64;
+        let every = millis(self.config.pool_status_every);
         let status = self.done_at.pool_status.plus_ms(every);
         let look_over = self.done_at.look_over.plus_ms(LOOK_OVER_MS);
         let leases = (self.requests.running() + self.requests.queued() > 0).then_some(look_over);

@@ -31,7 +31,7 @@ impl Core {
 
     /// Whether bodies fill the memory they may; then `ready` is not read on.
     pub fn is_full(&self) -> bool {
-        self.requests.body_bytes() >= self.config.max_body_bytes
+        self.requests.body_bytes() >= self.config.limits.max_bodies.as_usize()
     }
 
     /// How many tenants wait.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use relay_bus::{BusError, Partition};
 use relay_control::Control;
-use relay_runner::{Identity, Runtime};
+use relay_runner::dependency::BUS;
+use relay_runner::{Identity, Report, Runtime, Tail, retry_forever};
 use relay_schemas::{Cancel, FenceAnswer, RequestId, WorkerStatus};
 use tokio::sync::mpsc;
 
@@ -14,8 +16,6 @@ use crate::core::Attempt;
 use crate::deps::Deps;
 use crate::error::Error;
 
-/// The bus as `/readyz` names it.
-pub(super) const BUS: &str = "bus";
 /// Signals that may wait for the loop.
 const SIGNALS: usize = 4_096;
 
@@ -71,6 +71,38 @@ impl Context {
             signals,
         };
         (Arc::new(context), receiver)
+    }
+
+    /// Asks the bus until it answers.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, BusError>>>(
+        &self,
+        ask: impl FnMut() -> F,
+    ) -> Result<T, BusError> {
+        retry_forever(&self.runtime.health, BUS, self.config.retry.backoff(), ask).await
+    }
+
+    /// Follows the log from there on, for ever.
+    pub(super) fn tail(&self, from: impl IntoIterator<Item = (Partition, i64)>) -> Tail {
+        let Config {
+            feed_batches, retry, ..
+        } = &*self.config;
+        let health = self.runtime.health.clone();
+        let report: Report = Box::new(move |reached| match reached {
+            Ok(()) => health.up(BUS),
+            Err(reason) => health.down(BUS, reason),
+        });
+        Tail::open(
+            self.runtime.bus.clone(),
+            from,
+            *feed_batches,
+            retry.backoff(),
+            report,
+        )
+    }
+
+    /// Signals the loop what is repeated anyway: a loop with too much before it goes without.
+    pub(super) fn hint(&self, signal: Signal) {
+        let _ = self.signals.try_send(signal);
     }
 
     /// Signals the loop; one that has ended needs to know nothing.

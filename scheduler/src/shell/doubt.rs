@@ -8,7 +8,6 @@ use relay_control::{ControlError, ask, subjects};
 use relay_schemas::{FenceAnswer, FenceQuery};
 
 use super::context::{Context, Signal};
-use super::retry::{Wait, retry_forever};
 use crate::core::{Attempt, Input, Offsets};
 
 /// How long workers get to show themselves once the control seam is back.
@@ -42,11 +41,11 @@ impl Doubts {
 
 /// Waits for a working control seam (a seam that is down makes every worker look lost), then says where outcomes end now.
 pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Attempt>) {
-    let mut wait = Wait::new(&context.config);
+    let mut backoff = context.config.retry.backoff();
     let mut was_down = false;
     while context.control.probe().await.is_err() {
         was_down = true;
-        wait.once().await;
+        backoff.wait().await;
     }
     if was_down {
         tokio::time::sleep(GRACE).await;
@@ -60,12 +59,11 @@ pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Attempt>) {
 
 async fn outcomes_end(context: &Context) -> Result<OutcomesEnd, relay_bus::BusError> {
     let bus = &context.runtime.bus;
-    let (health, config) = (&context.runtime.health, &*context.config);
-    let count = retry_forever(health, config, || bus.partitions(topics::OUTCOMES)).await?;
+    let count = context.ask(|| bus.partitions(topics::OUTCOMES)).await?;
     let mut ends = Vec::new();
     for number in 0..count {
         let partition = Partition::new(topics::OUTCOMES, number);
-        let range = retry_forever(health, config, || bus.range(&partition)).await?;
+        let range = context.ask(|| bus.range(&partition)).await?;
         if range.low < range.high {
             ends.push((number, range.high));
         }
@@ -83,12 +81,12 @@ pub(super) async fn fence(context: Arc<Context>, attempt: Attempt, reply_to: Str
 }
 
 async fn ask_twice(context: &Context, subject: &str, attempt: &Attempt) -> Option<FenceAnswer> {
-    let timeout = Duration::from_millis(context.config.fence_timeout_ms);
+    let timeout = context.config.leases.fence_timeout;
     let question = FenceQuery {
         request_id: attempt.request_id.clone(),
         attempt: attempt.attempt,
     };
-    let mut wait = Wait::new(&context.config);
+    let mut backoff = context.config.retry.backoff();
     let mut asked = 0;
     while asked < QUESTIONS {
         let answer: Result<FenceAnswer, ControlError> =
@@ -102,7 +100,7 @@ async fn ask_twice(context: &Context, subject: &str, attempt: &Attempt) -> Optio
         // What was lost on our own side of the seam was never asked, and nothing tells the ingress that it missed it.
         match context.control.probe().await {
             Ok(()) => asked += 1,
-            Err(_) => wait.once().await,
+            Err(_) => backoff.wait().await,
         }
     }
     None

@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, Partition, Record, decode, topics};
-use relay_runner::crash_point;
+use relay_runner::dependency::BUS;
+use relay_runner::{Tail, crash_point};
 use relay_schemas::{SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot, Service, TimestampMs};
 
-use super::context::{BUS, Context};
-use super::feed::Feed;
+use super::context::Context;
 use super::garbage::give_up;
 use super::records::{Conclusion, leadership_record};
-use super::retry::retry_forever;
 use crate::leadership::Leadership;
 
 /// See the module.
 pub(super) struct Election {
     context: Arc<Context>,
     leadership: Leadership,
-    log: Feed,
+    log: Tail,
     snapshot: Option<SchedulerSnapshot>,
     /// Dead letters of the topic, to be published by the leader.
     garbage: Vec<Conclusion>,
@@ -30,17 +29,16 @@ impl Election {
     /// Opens the scheduler's topic.
     pub(super) async fn open(context: Arc<Context>) -> Result<Self, BusError> {
         let partition = Partition::new(topics::scheduler(&context.pool), 0);
-        let (bus, health) = (&context.runtime.bus, &context.runtime.health);
-        let range = retry_forever(health, &context.config, || bus.range(&partition)).await?;
+        let bus = &context.runtime.bus;
+        let range = context.ask(|| bus.range(&partition)).await?;
         let identity = &context.identity;
         Ok(Self {
-            leadership: Leadership::new(&context.config, identity.instance.clone(), identity.epoch),
-            log: Feed::open(
-                bus.clone(),
-                health.clone(),
-                &context.config,
-                vec![(partition, range.low)],
+            leadership: Leadership::new(
+                &context.config.leadership,
+                identity.instance.clone(),
+                identity.epoch,
             ),
+            log: context.tail([(partition, range.low)]),
             snapshot: None,
             garbage: Vec::new(),
             log_end: if range.low < range.high { range.high } else { 0 },

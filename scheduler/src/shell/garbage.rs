@@ -17,7 +17,7 @@ pub(super) fn give_up(context: &Context, record: &Record, reason: &str, input: &
         reason,
         "a record cannot be read and becomes a dead letter"
     );
-    let keep = context.config.dead_letter_bytes;
+    let keep = context.config.limits.max_dead_letter.as_usize();
     let mut records = poisoned(
         record,
         reason,

@@ -2,7 +2,7 @@
 
 use relay_schemas::{SchedulerRecordKind as Kind, TimestampMs};
 
-use crate::config::Config;
+use crate::config::{LeadershipConfig, millis};
 use crate::core::Core;
 
 /// When it was written last.
@@ -23,24 +23,29 @@ impl Heartbeat {
     }
 
     /// Whether one is due, which then counts as written.
-    pub(super) fn beats(&mut self, now: TimestampMs, config: &Config) -> bool {
+    pub(super) fn beats(&mut self, now: TimestampMs, config: &LeadershipConfig) -> bool {
         if now < self.next {
             return false;
         }
-        self.next = now.plus_ms(config.heartbeat_ms as i64);
+        self.next = now.plus_ms(millis(config.heartbeat));
         true
     }
 
     /// Whether a snapshot is due in the place of a heartbeat, which then counts as written.
-    pub(super) fn takes_snapshot(&mut self, core: &Core, now: TimestampMs, config: &Config) -> Kind {
+    pub(super) fn takes_snapshot(
+        &mut self,
+        core: &Core,
+        now: TimestampMs,
+        config: &LeadershipConfig,
+    ) -> Kind {
         let counts = core.counts();
         let changes = counts.changes;
         let since = changes - self.snapshot_changes;
         let first = self.snapshot_at == TimestampMs(0);
-        let old = now.since_ms(self.snapshot_at) >= config.snapshot_every_ms as i64;
+        let old = now.since_ms(self.snapshot_at) >= millis(config.snapshot_every);
         // Without it a successor would take a request up again that another pool has.
         let handed_over = counts.handed_over > self.snapshot_handed_over;
-        let due = since >= config.snapshot_every_changes || (since > 0 && old);
+        let due = since >= config.snapshot_changes || (since > 0 && old);
         if !(first || handed_over || due) {
             return Kind::Heartbeat;
         }

@@ -4,7 +4,7 @@
 //! heartbeats. The loop waits for events only; publishing, asking and reading are tasks of their own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use relay_bus::{BusError, Record};
 use relay_schemas::{SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs};
@@ -292,7 +292,7 @@ impl Leader {
     /// Appends a heartbeat when one is due, or a snapshot in its place.
     fn beat(&mut self, outbox: &Outbox) {
         let now = self.context.runtime.clock.now();
-        let config = &self.context.config;
+        let config = &self.context.config.leadership;
         if !self.heartbeat.beats(now, config) || !outbox.can_write() {
             return;
         }
@@ -317,7 +317,7 @@ impl Leader {
 
     /// A clean stop: lets what is on its way arrive, writes down what there is, and makes room for a standby.
     async fn resign(self, election: &Election, mut outbox: Outbox) {
-        let patience = Duration::from_millis(self.context.config.drain_ms);
+        let patience = self.context.config.drain;
         let pool = &self.context.pool;
         if tokio::time::timeout(patience, outbox.drained()).await.is_err() {
             tracing::warn!(pool, "what was being published is left to the successor");

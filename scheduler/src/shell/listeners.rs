@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use relay_control::{Heard, listen, subjects};
+use relay_control::subjects;
+use relay_runner::listen_forever;
 use relay_schemas::Record;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::{Context, Signal};
-use super::retry::Wait;
 
 /// The listeners; they end when dropped.
 pub(super) type Listeners = [AbortOnDropHandle<()>; 2];
@@ -17,25 +17,13 @@ pub(super) fn start(context: &Arc<Context>) -> Listeners {
     let statuses = subjects::worker_status(&context.pool);
     let cancels = subjects::CANCEL.to_owned();
     [
-        AbortOnDropHandle::new(tokio::spawn(hear(context.clone(), statuses, Signal::Status))),
-        AbortOnDropHandle::new(tokio::spawn(hear(context.clone(), cancels, Signal::Cancel))),
+        hear(context.clone(), statuses, Signal::Status),
+        hear(context.clone(), cancels, Signal::Cancel),
     ]
 }
 
-async fn hear<T: Record>(context: Arc<Context>, subject: String, signal: fn(T) -> Signal) {
-    let mut wait = Wait::new(&context.config);
-    loop {
-        match listen::<T>(&*context.control, &subject).await {
-            Ok(mut listener) => {
-                wait.reset();
-                while let Some(heard) = listener.next().await {
-                    if let Heard::Message(message) = heard {
-                        context.signal(signal(message)).await;
-                    }
-                }
-            }
-            Err(error) => tracing::debug!(subject, %error, "the control seam cannot be listened to yet"),
-        }
-        wait.once().await;
-    }
+fn hear<T: Record>(context: Arc<Context>, subject: String, signal: fn(T) -> Signal) -> AbortOnDropHandle<()> {
+    let control = context.control.clone();
+    let listening = listen_forever(control, subject, move |message| context.hint(signal(message)));
+    AbortOnDropHandle::new(tokio::spawn(listening))
 }

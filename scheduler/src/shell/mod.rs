@@ -1,6 +1,6 @@
 //! Runs the core of each pool: reads the log and the control seam into it, and does what it decides.
 //!
-//! From the ground up: `context` (what tasks have in common), `retry`, `sleep`, `feed` (records of the log), `records` (as they
+//! From the ground up: `context` (what tasks have in common), `sleep`, `records` (as they
 //! are written), `backlog`, `publisher`, `outbox` (what is on its way out), `garbage`, `reader` (records into the core), `doubt`
 //! (the questions before a revocation), `listeners`, `heartbeat`, `election` (who leads), `recover`, `perform`; on top the loops
 //! `lead` and `standby`.
@@ -9,7 +9,6 @@ mod backlog;
 mod context;
 mod doubt;
 mod election;
-mod feed;
 mod garbage;
 mod heartbeat;
 mod lead;
@@ -21,7 +20,6 @@ mod publisher;
 mod reader;
 mod records;
 mod recover;
-mod retry;
 mod sleep;
 mod standby;
 

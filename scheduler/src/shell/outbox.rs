@@ -34,7 +34,7 @@ impl Outbox {
         let (conclusions, all_conclusions) = mpsc::unbounded_channel();
         let (handovers, all_handovers) = mpsc::unbounded_channel();
         let (leadership, records) = mpsc::channel(1);
-        let backlog = Arc::new(Backlog::new(context.config.max_unpublished_bytes));
+        let backlog = Arc::new(Backlog::new(context.config.limits.max_unpublished.as_usize()));
         let mut publishers = JoinSet::new();
         publishers.spawn(publish_work(context.clone(), works));
         publishers.spawn(publish_handovers(context.clone(), all_handovers));

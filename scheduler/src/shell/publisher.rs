@@ -9,13 +9,13 @@ use std::time::Duration;
 use relay_bus::{BusError, Outgoing};
 use relay_control::finish;
 use relay_runner::crash_point;
+use relay_runner::dependency::BUS;
 use relay_schemas::{RequestId, Service};
 use tokio::sync::mpsc;
 
 use super::backlog::{Backlog, Weight};
-use super::context::{BUS, Context, Signal};
+use super::context::{Context, Signal};
 use super::records::{Conclusion, is_snapshot};
-use super::retry::{Wait, retry_forever};
 use crate::core::Attempt;
 
 /// Most records in one publish.
@@ -142,10 +142,7 @@ async fn conclude_alone(context: &Context, conclusion: &mut Conclusion) -> Resul
 /// Publishes until it is known to be in the log. The inner error is [`BusError::TooLarge`], which waiting does not mend.
 async fn publish(context: &Context, records: &[Outgoing]) -> Result<Result<(), BusError>, BusError> {
     let bus = &context.runtime.bus;
-    let published = retry_forever(&context.runtime.health, &context.config, || {
-        bus.publish(records.to_vec(), Vec::new())
-    })
-    .await;
+    let published = context.ask(|| bus.publish(records.to_vec(), Vec::new())).await;
     match published {
         Ok(_) => Ok(Ok(())),
         Err(error @ BusError::TooLarge { .. }) => Ok(Err(error)),
@@ -158,17 +155,17 @@ pub(super) async fn append_leadership(
     context: Arc<Context>,
     mut records: mpsc::Receiver<Outgoing>,
 ) -> Result<(), BusError> {
-    let mut wait = Wait::new(&context.config);
+    let mut backoff = context.config.retry.backoff();
     while let Some(record) = records.recv().await {
         let snapshot = is_snapshot(&record);
         if snapshot {
             crash_point(Service::Scheduler, "before_snapshot");
         }
         match context.runtime.bus.publish(vec![record], Vec::new()).await {
-            Ok(_) => wait.reset(),
+            Ok(_) => backoff.reset(),
             Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
                 context.runtime.health.down(BUS, error.to_string());
-                wait.once().await;
+                backoff.wait().await;
             }
             Err(error @ BusError::TooLarge { .. }) => {
                 tracing::error!(pool = context.pool, %error, "a snapshot does not fit into its topic; recovery falls back on an older one");

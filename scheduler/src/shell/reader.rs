@@ -9,7 +9,6 @@ use relay_schemas::{DecodeError, Outcome, Ready, Work};
 use super::context::Context;
 use super::garbage::{give_up, name};
 use super::records::{Conclusion, lease_of, ready_at};
-use super::retry::retry_forever;
 use crate::core::{At, Core, Input, Offer};
 
 /// Decodes and folds records; what cannot be read goes into `garbage`.
@@ -136,7 +135,7 @@ impl RecordReader {
             return Ok(decoded);
         }
         let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
-        retry_forever(&runtime.health, &self.context.config, refresh).await?;
+        self.context.ask(refresh).await?;
         Ok(decode::<T>(&runtime.schemas, record))
     }
 }

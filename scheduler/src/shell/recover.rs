@@ -6,21 +6,20 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, OffsetRange, Partition};
+use relay_runner::Tail;
 use relay_schemas::SchedulerSnapshot;
 
 use super::context::Context;
-use super::feed::Feed;
-use super::retry::retry_forever;
 use crate::core::{Core, Ends, Input};
 
 /// The inputs, opened where a core needs them.
 pub(super) struct Inputs {
     /// What is offered.
-    pub(super) ready: Feed,
+    pub(super) ready: Tail,
     /// Both work topics.
-    pub(super) work: Feed,
+    pub(super) work: Tail,
     /// What ended.
-    pub(super) outcomes: Feed,
+    pub(super) outcomes: Tail,
 }
 
 /// Opens a core on the newest snapshot, with its inputs and where they end now.
@@ -41,7 +40,9 @@ pub(super) async fn open(
             core.bound(input, number, range.low, range.high);
             let start = match input {
                 Input::Ready => core.ready_from(number),
-                Input::Outcomes => core.offsets().next(input, number) - context.config.ended_overlap,
+                Input::Outcomes => {
+                    core.offsets().next(input, number) - context.config.leadership.ended_overlap
+                }
                 Input::WorkShort | Input::WorkLong => core.offsets().next(input, number),
             };
             from[input as usize].push((partition, start.max(range.low)));
@@ -51,28 +52,20 @@ pub(super) async fn open(
         }
     }
     let [ready, short, long, outcomes] = from;
-    let feed = |from| {
-        Feed::open(
-            context.runtime.bus.clone(),
-            context.runtime.health.clone(),
-            &context.config,
-            from,
-        )
-    };
     let inputs = Inputs {
-        ready: feed(ready),
-        work: feed(short.into_iter().chain(long).collect()),
-        outcomes: feed(outcomes),
+        ready: context.tail(ready),
+        work: context.tail(short.into_iter().chain(long)),
+        outcomes: context.tail(outcomes),
     };
     Ok((core, inputs, ends))
 }
 
 async fn ranges(context: &Context, topic: &str) -> Result<Vec<(Partition, OffsetRange)>, BusError> {
-    let (bus, health, config) = (&context.runtime.bus, &context.runtime.health, &*context.config);
-    let count = retry_forever(health, config, || bus.partitions(topic)).await?;
+    let bus = &context.runtime.bus;
+    let count = context.ask(|| bus.partitions(topic)).await?;
     let ask = |number| async move {
         let partition = Partition::new(topic, number);
-        let range = retry_forever(health, config, || bus.range(&partition)).await?;
+        let range = context.ask(|| bus.range(&partition)).await?;
         Ok((partition, range))
     };
     futures::future::try_join_all((0..count).map(ask)).await

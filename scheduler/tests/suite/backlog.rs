@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use relay_bus::testing::{FaultyBus, Mood};
 use relay_bus::topics;
-use relay_scheduler::Config;
+use relay_scheduler::{Config, Limits};
 use relay_schemas::{Outcome, OutcomeStatus};
+use relay_settings::ByteSize;
 
 use crate::shell::{Scheduler, Stand, specs};
 
@@ -26,8 +27,11 @@ async fn while_endings_cannot_be_published_nothing_more_is_read() {
     let bus = Arc::new(FaultyBus::over(stand.bus.clone()).only_for(topics::OUTCOMES));
     bus.be(Mood::Holds);
     let config = Config {
-        max_waiting: 0,
-        max_unpublished_bytes: MOST,
+        limits: Limits {
+            max_waiting: 0,
+            max_unpublished: ByteSize::b(MOST as u64),
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let scheduler = stand.scheduler_on(bus.clone(), "s1", config);

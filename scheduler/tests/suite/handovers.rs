@@ -1,7 +1,9 @@
 //! Fallback to another pool, as docs/policy.md promises it.
 
-use relay_scheduler::Config;
+use std::time::Duration;
+
 use relay_scheduler::core::Core;
+use relay_scheduler::{Config, Leases, Limits};
 use relay_schemas::{FenceAnswer, HandOver, OutcomeStatus, Service};
 
 use crate::records::Spec;
@@ -9,8 +11,11 @@ use crate::world::{World, run};
 
 fn world() -> World {
     World::new(Config {
-        hand_over_after_ms: 5_000,
-        max_attempts: 2,
+        leases: Leases {
+            hand_over_after: Duration::from_secs(5),
+            max_attempts: 2,
+            ..Leases::default()
+        },
         ..Config::default()
     })
 }
@@ -165,7 +170,10 @@ fn a_worker_that_drains_serves_nothing_new() {
 #[test]
 fn a_full_queue_refuses_load_is_no_reason_for_another_pool() {
     let mut world = World::new(Config {
-        max_waiting: 0,
+        limits: Limits {
+            max_waiting: 0,
+            ..Limits::default()
+        },
         ..Config::default()
     });
     world.offer(&spec("a"));

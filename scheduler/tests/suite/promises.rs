@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use relay_scheduler::{Config, Fairness};
+use relay_scheduler::{Config, Fairness, Limits};
 use relay_schemas::{Class, FenceAnswer};
 
 use crate::records::Spec;
@@ -193,7 +193,11 @@ proptest! {
         round_robin in any::<bool>(),
     ) {
         let fairness = if round_robin { Fairness::RoundRobin } else { Fairness::Vtc };
-        let config = Config { fairness, max_waiting: 20, max_waiting_per_tenant: 10, ..Config::default() };
+        let config = Config {
+            fairness,
+            limits: Limits { max_waiting: 20, max_waiting_per_tenant: 10, ..Limits::default() },
+            ..Config::default()
+        };
         let mut world = World::new(config).with_worker("w1", 2, 1).with_worker("w2", 1, 2);
         for op in &ops {
             apply(&mut world, op);

@@ -1,6 +1,6 @@
 //! The rules, one by one.
 
-use relay_scheduler::{Config, Fairness};
+use relay_scheduler::{Config, Fairness, Leases, Limits};
 use relay_schemas::{Class, FenceAnswer, OutcomeStatus};
 
 use crate::records::Spec;
@@ -173,7 +173,7 @@ fn the_tenant_that_was_charged_least_comes_next_and_round_robin_takes_turns() {
 #[test]
 fn a_tenant_with_a_double_share_gets_double() {
     let mut config = Config::default();
-    config.tenant_weights.insert("double".to_owned(), 200);
+    config.weights.tenants.insert("double".to_owned(), 200);
     let mut world = World::new(config).with_worker("w", 1, 0);
     for n in 0..30 {
         world.offer(&Spec::new(format!("d{n}"), "double"));
@@ -248,8 +248,11 @@ fn batch_gets_a_quarter_of_its_tenant_beside_the_short_lane() {
 #[test]
 fn a_full_queue_rejects_interactive_requests_and_queues_batch() {
     let config = Config {
-        max_waiting: 3,
-        max_waiting_per_tenant: 2,
+        limits: Limits {
+            max_waiting: 3,
+            max_waiting_per_tenant: 2,
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let mut world = World::new(config);
@@ -503,7 +506,10 @@ fn a_worker_that_comes_back_before_the_fence_keeps_its_lease() {
 #[test]
 fn attempts_are_bounded() {
     let config = Config {
-        max_attempts: 2,
+        leases: Leases {
+            max_attempts: 2,
+            ..Leases::default()
+        },
         ..Config::default()
     };
     let mut world = World::new(config).with_worker("w", 1, 0);

@@ -1,7 +1,8 @@
 //! What can be seen of the core from outside.
 
-use relay_scheduler::Config;
+use relay_scheduler::{Config, Limits};
 use relay_schemas::Class;
+use relay_settings::ByteSize;
 
 use crate::records::Spec;
 use crate::world::World;
@@ -9,7 +10,10 @@ use crate::world::World;
 /// Two tenants wait in every flow, one of them was served before.
 fn world() -> World {
     let config = Config {
-        max_body_bytes: 600,
+        limits: Limits {
+            max_bodies: ByteSize::b(600),
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let mut world = World::new(config).with_worker("w", 2, 0);

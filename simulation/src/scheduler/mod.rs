@@ -4,15 +4,17 @@ mod doubt;
 mod reading;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rand::Rng;
 use relay_lifecycle::last_frame;
-use relay_scheduler::Config;
 use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
 use relay_scheduler::leadership::Leadership;
+use relay_scheduler::{Config, LeadershipConfig, Leases, Limits};
 use relay_schemas::{
     FenceAnswer, InstanceId, Run, SchedulerRecord, SchedulerRecordKind as Kind, Service, TimestampMs,
 };
+use relay_settings::ByteSize;
 
 use self::doubt::Fencing;
 use crate::log::{Append, POOLS};
@@ -27,7 +29,7 @@ const MOST_BODIES: usize = 12;
 /// Most records of one topic read in one turn.
 const MOST_AT_ONCE: usize = 8;
 /// How long a pool may be without a worker: shorter than some deaths, longer than others.
-const HAND_OVER_AFTER_MS: u64 = 1_500;
+const HAND_OVER_AFTER: Duration = Duration::from_millis(1_500);
 
 /// One scheduler instance.
 pub(crate) struct Scheduler {
@@ -52,9 +54,18 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     pub fn new(number: u8, start: i64) -> Self {
         let config = Config {
-            snapshot_every_ms: 1_500,
-            hand_over_after_ms: HAND_OVER_AFTER_MS,
-            max_body_bytes: MOST_BODIES * BODY_BYTES,
+            leadership: LeadershipConfig {
+                snapshot_every: Duration::from_millis(1_500),
+                ..LeadershipConfig::default()
+            },
+            leases: Leases {
+                hand_over_after: HAND_OVER_AFTER,
+                ..Leases::default()
+            },
+            limits: Limits {
+                max_bodies: ByteSize::b((MOST_BODIES * BODY_BYTES) as u64),
+                ..Limits::default()
+            },
             ..Config::default()
         };
         let instance = InstanceId::new(format!("scheduler-{number}"));
@@ -70,7 +81,7 @@ impl Scheduler {
             pool,
             start,
             core: Core::new(config.clone(), POOLS[pool], run),
-            leadership: Leadership::new(&config, instance, start),
+            leadership: Leadership::new(&config.leadership, instance, start),
             led: None,
             ends: None,
             leadership_next: 0,
@@ -150,10 +161,11 @@ impl World {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
         let Some(epoch) = scheduler.led else { return };
-        if now.since_ms(scheduler.beat_at) >= scheduler.config.heartbeat_ms as i64 {
+        if now.since_ms(scheduler.beat_at) >= scheduler.config.leadership.heartbeat.as_millis() as i64 {
             scheduler.beat_at = now;
             let due = scheduler.ends.is_none()
-                && now.since_ms(scheduler.snapshot_at) >= scheduler.config.snapshot_every_ms as i64;
+                && now.since_ms(scheduler.snapshot_at)
+                    >= scheduler.config.leadership.snapshot_every.as_millis() as i64;
             let kind = if due { Kind::Snapshot } else { Kind::Heartbeat };
             if due {
                 scheduler.snapshot_at = now;
@@ -206,9 +218,11 @@ impl World {
 
     fn plan_scheduler(&mut self, number: u8) {
         let scheduler = &self.schedulers[usize::from(number)];
-        let beat = scheduler
-            .led
-            .map(|_| scheduler.beat_at.plus_ms(scheduler.config.heartbeat_ms as i64));
+        let beat = scheduler.led.map(|_| {
+            scheduler
+                .beat_at
+                .plus_ms(scheduler.config.leadership.heartbeat.as_millis() as i64)
+        });
         let fencing = scheduler.fencing.iter().map(|fencing| fencing.due).min();
         let settling = (!scheduler.settling.is_empty()).then(|| self.now.plus_ms(100));
         let behind = scheduler.is_behind(&self.log).then(|| self.now.plus_ms(1));

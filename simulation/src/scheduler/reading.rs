@@ -21,7 +21,7 @@ impl Scheduler {
         if let Some(snapshot) = snapshots.last() {
             self.core.restore(snapshot);
         }
-        let overlap = self.config.ended_overlap;
+        let overlap = self.config.leadership.ended_overlap;
         let offsets = self.core.offsets().clone();
         self.next = Input::ALL
             .into_iter()

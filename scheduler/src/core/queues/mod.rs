@@ -50,9 +50,9 @@ impl Queues {
     pub fn new(config: &Config) -> Self {
         Self {
             fairness: config.fairness,
-            weights: config.tenant_weights.clone(),
-            flow_weights: [config.short_weight, config.long_weight, config.batch_weight],
-            most_tenants: config.tenants_remembered.max(1),
+            weights: config.weights.tenants.clone(),
+            flow_weights: [config.weights.short, config.weights.long, config.weights.batch],
+            most_tenants: config.remembered.tenants.max(1),
             tenants: BTreeMap::new(),
             index: HashMap::new(),
             order: BTreeSet::new(),

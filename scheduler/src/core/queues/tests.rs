@@ -1,11 +1,15 @@
 use relay_schemas::Lane;
 
 use super::*;
+use crate::config::Remembered;
 
 fn queues(fairness: Fairness) -> Queues {
     Queues::new(&Config {
         fairness,
-        tenants_remembered: 2,
+        remembered: Remembered {
+            tenants: 2,
+            ..Remembered::default()
+        },
         ..Config::default()
     })
 }
