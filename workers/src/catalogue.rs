@@ -25,11 +25,11 @@ pub struct Catalogue {
 
 struct Entry {
     price: Price,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LoadState>,
 }
 
 #[derive(Clone)]
-enum State {
+enum LoadState {
     Loading,
     Ready(Arc<dyn Backend>),
     /// The reason is for the log and for `/readyz`, not for clients: it names paths.
@@ -58,7 +58,7 @@ pub struct Loading {
 }
 
 impl Catalogue {
-    /// Prepares remote models, and starts to load local ones one after the other in the background. `health` is told.
+    /// Prepares remote models, and starts to load local ones one after the other in the background. `health` learns of each.
     pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
         let board = Board {
             health: health.clone(),
@@ -67,7 +67,7 @@ impl Catalogue {
         let mut entries = BTreeMap::new();
         let mut to_load = Vec::new();
         for (name, model) in models.models {
-            let (sender, state) = watch::channel(State::Loading);
+            let (sender, state) = watch::channel(LoadState::Loading);
             let price = model.price;
             match model.backend {
                 BackendSpec::Remote(spec) => {
@@ -91,7 +91,7 @@ impl Catalogue {
         Self { entries }
     }
 
-    /// Every model's name. One that failed to load is among them: its requests must come here to be told so.
+    /// Every model's name. One that failed to load is among them: its requests must come here to learn so.
     pub fn names(&self) -> Vec<String> {
         self.entries.keys().cloned().collect()
     }
@@ -105,13 +105,13 @@ impl Catalogue {
             )
         })?;
         let mut state = entry.state.clone();
-        let loaded = state.wait_for(|state| !matches!(state, State::Loading)).await;
+        let loaded = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
         match loaded.as_deref() {
-            Ok(State::Ready(backend)) => Ok(Ready {
+            Ok(LoadState::Ready(backend)) => Ok(Ready {
                 backend: backend.clone(),
                 price: entry.price,
             }),
-            Ok(State::Failed | State::Loading) | Err(_) => Err(Failure::new(
+            Ok(LoadState::Failed | LoadState::Loading) | Err(_) => Err(Failure::new(
                 Code::BackendUnavailable,
                 format!("the model `{name}` could not be loaded"),
             )),
@@ -126,10 +126,10 @@ struct Board {
 }
 
 impl Board {
-    /// The state of a model that was loaded or not. Nobody but people can mend the latter, so they are told.
-    fn settle(&self, name: &str, loaded: Result<Arc<dyn Backend>, String>) -> State {
+    /// The state of a model that was loaded or not. Only people can mend the latter, so it is logged.
+    fn settle(&self, name: &str, loaded: Result<Arc<dyn Backend>, String>) -> LoadState {
         match loaded {
-            Ok(backend) => State::Ready(backend),
+            Ok(backend) => LoadState::Ready(backend),
             Err(reason) => {
                 tracing::error!(
                     gen_ai.request.model = name,
@@ -137,7 +137,7 @@ impl Board {
                     "a model cannot be used; its requests will fail"
                 );
                 self.failed.lock().insert(name.to_owned(), reason);
-                State::Failed
+                LoadState::Failed
             }
         }
     }
@@ -160,12 +160,12 @@ impl Board {
     }
 }
 
-fn load_all(models: Vec<(String, OnnxSpec, watch::Sender<State>)>, loading: &Loading, board: &Board) {
+fn load_all(models: Vec<(String, OnnxSpec, watch::Sender<LoadState>)>, loading: &Loading, board: &Board) {
     let library = library_path(&loading.library);
     let mut left: Vec<String> = models.iter().map(|(name, ..)| name.clone()).collect();
     for (name, spec, sender) in models {
         tracing::info!(gen_ai.request.model = name, model.path = %spec.path.display(), "loading a model");
-        let loaded = OnnxModel::load(&name, &spec, &library, loading.device);
+        let loaded = OnnxModel::load(&name, &spec, &library, loading.device, &loading.clock);
         let loaded = loaded
             .map(|model| Arc::new(model) as Arc<dyn Backend>)
             .map_err(|error| error.to_string());

@@ -1,8 +1,9 @@
-//! An answer on its way: what has come so far, counted and bounded, and sent on in frames where somebody watches.
+//! An answer on its way: what has come so far, counted and bounded, and sent on in frames where it is streamed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use relay_clock::Clock;
 use relay_control::{Control, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{pieces, weight};
@@ -13,7 +14,7 @@ use relay_schemas::{
 
 use crate::replay::ReplayBuffer;
 
-/// Frames kept for whoever missed them, shared by all runs.
+/// Frames kept for ingresses that missed them, shared by all runs.
 pub type Replays = Arc<parking_lot::Mutex<ReplayBuffer>>;
 
 /// The frames of one run on their way to an ingress.
@@ -28,6 +29,7 @@ pub struct Stream {
     pub request_id: RequestId,
     /// Which run.
     pub run: Run,
+    clock: Clock,
     seq: u32,
     troubled: bool,
 }
@@ -40,6 +42,7 @@ impl Stream {
         replays: Replays,
         request_id: RequestId,
         run: Run,
+        clock: Clock,
     ) -> Self {
         Self {
             control,
@@ -47,6 +50,7 @@ impl Stream {
             replays,
             request_id,
             run,
+            clock,
             seq: 0,
             troubled: false,
         }
@@ -85,7 +89,7 @@ impl Stream {
         for frame in frames {
             self.seq = frame.seq + 1;
             let payload = encode(&frame);
-            self.replays.lock().push(frame, TimestampMs::now());
+            self.replays.lock().push(frame, self.clock.now());
             if let Err(error) = self.control.publish(&self.reply_to, payload).await
                 && !std::mem::replace(&mut self.troubled, true)
             {
@@ -95,13 +99,13 @@ impl Stream {
     }
 }
 
-/// Whether an answer may grow.
+/// Whether a piece was taken as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// It may.
-    Left,
-    /// It was cut: it is as large as answers may be.
-    Full,
+pub enum Fit {
+    /// It was.
+    Whole,
+    /// It was cut: the answer is as large as answers may be.
+    Cut,
 }
 
 /// Takes an answer in, piece by piece. What it has is there also when the run is dropped.
@@ -115,12 +119,13 @@ pub struct Emitter {
     compute_us: u64,
     seed: Option<i64>,
     first_token_at: Option<TimestampMs>,
+    clock: Clock,
     stream: Option<Stream>,
 }
 
 impl Emitter {
     /// An emitter that sends pieces to `stream`, if there is one, and tells the status of `shown` tokens.
-    pub fn new(most_bytes: usize, shown: Arc<AtomicU32>, stream: Option<Stream>) -> Self {
+    pub fn new(most_bytes: usize, shown: Arc<AtomicU32>, stream: Option<Stream>, clock: Clock) -> Self {
         Self {
             transcript: Transcript::default(),
             most_bytes,
@@ -131,22 +136,23 @@ impl Emitter {
             compute_us: 0,
             seed: None,
             first_token_at: None,
+            clock,
             stream,
         }
     }
 
     /// Takes the next piece of text, made of `tokens` new tokens; either may be nothing.
-    pub async fn text(&mut self, text: &str, tokens: u32) -> Room {
+    pub async fn text(&mut self, text: &str, tokens: u32) -> Fit {
         self.deltas(vec![Delta::text(text)], tokens).await
     }
 
     /// Takes the next pieces, made of `tokens` new tokens; either may be nothing. What is too large is cut where it may be.
-    pub async fn deltas(&mut self, deltas: Vec<Delta>, tokens: u32) -> Room {
+    pub async fn deltas(&mut self, deltas: Vec<Delta>, tokens: u32) -> Fit {
         let deltas: Vec<Delta> = deltas.into_iter().filter(|delta| !delta.is_empty()).collect();
         if tokens > 0 || !deltas.is_empty() {
             self.count(tokens);
         }
-        let mut room = Room::Left;
+        let mut fit = Fit::Whole;
         let mut taken = Vec::with_capacity(deltas.len());
         for delta in deltas {
             let left = self.most_bytes.saturating_sub(self.bytes);
@@ -156,7 +162,7 @@ impl Emitter {
                 taken.push(delta);
                 continue;
             }
-            room = Room::Full;
+            fit = Fit::Cut;
             // What a piece weighs beside its content does not count here.
             let beside = weight(&delta) - size;
             let first = pieces(delta, left + beside).into_iter().next();
@@ -172,26 +178,26 @@ impl Emitter {
         if let Some(stream) = &mut self.stream {
             stream.pieces(taken, self.tokens).await;
         }
-        room
+        fit
     }
 
     /// Takes vectors, which are only ever shown as a whole.
-    pub fn embeddings(&mut self, vectors: &[Embedding]) -> Room {
+    pub fn embeddings(&mut self, vectors: &[Embedding]) -> Fit {
         self.count(0);
         let bytes = |vector: &Embedding| vector.values.len() * size_of::<f32>();
         self.bytes += vectors.iter().map(bytes).sum::<usize>();
         if self.bytes > self.most_bytes {
-            return Room::Full;
+            return Fit::Cut;
         }
         for vector in vectors {
             self.transcript.apply_embedding(vector);
         }
-        Room::Left
+        Fit::Whole
     }
 
     fn count(&mut self, tokens: u32) {
         if self.first_token_at.is_none() {
-            self.first_token_at = Some(TimestampMs::now());
+            self.first_token_at = Some(self.clock.now());
             crash_point(relay_schemas::Service::Workers, "first_token");
         }
         self.tokens += tokens;
@@ -268,13 +274,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_cut_at_a_character_where_it_becomes_too_large() {
         let shown = Arc::new(AtomicU32::new(0));
-        let mut emitter = Emitter::new(5, shown.clone(), None);
+        let mut emitter = Emitter::new(5, shown.clone(), None, Clock::system());
         assert!(!emitter.has_begun());
-        assert_eq!(emitter.text("", 0).await, Room::Left);
+        assert_eq!(emitter.text("", 0).await, Fit::Whole);
         assert!(!emitter.has_begun(), "nothing came");
-        assert_eq!(emitter.text("abc", 1).await, Room::Left);
-        assert_eq!(emitter.text("d€", 2).await, Room::Full);
-        assert_eq!(emitter.text("f", 1).await, Room::Left);
+        assert_eq!(emitter.text("abc", 1).await, Fit::Whole);
+        assert_eq!(emitter.text("d€", 2).await, Fit::Cut);
+        assert_eq!(emitter.text("f", 1).await, Fit::Whole);
         assert!(emitter.has_begun());
         assert_eq!(shown.load(Ordering::Relaxed), 4);
         assert_eq!(emitter.into_parts().transcript.first_text(), "abcdf");

@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 
+use relay_runner::Recent;
 use relay_schemas::{InFlight, InstanceId, Lane, Lease, RequestId, TimestampMs, TokenCount};
-
-use crate::recent::Recent;
 
 /// One attempt at one request.
 pub type Key = (RequestId, u32);
@@ -73,7 +72,7 @@ impl<H> Ledger<H> {
             epoch,
             newest_scheduler: i64::MIN,
             held: HashMap::new(),
-            done: Recent::new(remembered, keep_ms),
+            done: Recent::for_a_while(remembered, keep_ms),
         }
     }
 
@@ -112,7 +111,7 @@ impl<H> Ledger<H> {
     /// The outcome is acknowledged, or the run was given up: it is no longer held, and never runs again here.
     pub fn release(&mut self, key: &Key, now: TimestampMs) {
         if self.held.remove(key).is_some() {
-            self.done.insert(key.clone(), now);
+            self.done.insert(key.clone(), (), now);
         }
     }
 

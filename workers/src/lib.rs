@@ -3,7 +3,7 @@
 //! runs elsewhere, another ends as `worker_lost`.
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way. `onnx` and `remote` are the
-//! backends, `catalogue` the models they run, `models` the file that declares them. `ledger`, `recent`, `replay`, `price`
+//! backends, `catalogue` the models they run, `models` the file that declares them. `ledger`, `replay`, `price`
 //! and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
@@ -18,7 +18,6 @@ pub mod models;
 mod onnx;
 mod price;
 mod prompt;
-mod recent;
 mod remote;
 mod replay;
 pub mod returned;
@@ -34,7 +33,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_bus::topics;
 use relay_control::Control;
-use relay_runner::{Identity, Runtime, StageOptions, run_stage};
+use relay_runner::{Identity, Recent, Runtime, StageOptions, run_stage};
 use relay_schemas::Lane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -46,7 +45,6 @@ use crate::catalogue::{Catalogue, Loading};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::models::Models;
-use crate::recent::Recent;
 use crate::replay::{ReplayBuffer, ReplayLimits};
 use crate::run::Runner;
 use crate::stage::WorkerStage;
@@ -56,7 +54,7 @@ use crate::worker::Worker;
 pub struct Deps {
     /// The shared parts of the process.
     pub runtime: Runtime,
-    /// Who this instance is.
+    /// The name of this instance.
     pub identity: Identity,
     /// The control seam.
     pub control: Arc<dyn Control>,
@@ -78,18 +76,18 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     let worker = Arc::new(worker(config, &runtime, &identity, control)?);
     let config = &worker.config;
 
-    let mut voices = JoinSet::new();
-    voices.spawn(listen::cancels(worker.clone()));
-    voices.spawn(listen::replays(worker.clone()));
-    voices.spawn(status::broadcast(
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::cancels(worker.clone()));
+    tasks.spawn(listen::replays(worker.clone()));
+    tasks.spawn(status::broadcast(
         worker.clone(),
         config.status.every,
         config.status.least,
     ));
-    voices.spawn(tell_of_drain(worker.clone()));
+    tasks.spawn(tell_of_drain(worker.clone()));
 
     // A group for each lane: one over both would balance their sum, and could give a lane to a single worker, whose death
-    // nobody could stand in for before Kafka noticed it.
+    // no other could stand in for before Kafka noticed it.
     let lane = |lane, topic: String, slots: u32| {
         let name = if lane == Lane::Short { "short" } else { "long" };
         let options = StageOptions {
@@ -130,6 +128,7 @@ fn worker(
     let runner = Runner {
         catalogue: Catalogue::start(models, loading, &runtime.health),
         pool: config.pool.clone(),
+        clock: runtime.clock.clone(),
         metrics,
     };
     Ok(assemble(config, runtime, identity, control, runner))
@@ -155,7 +154,7 @@ fn assemble(
             config.remembered_runs,
             config.cancel_keep.as_millis() as i64,
         )),
-        cancelled: Mutex::new(Recent::new(
+        cancelled: Mutex::new(Recent::for_a_while(
             config.remembered_cancels,
             config.cancel_keep.as_millis() as i64,
         )),
@@ -164,6 +163,7 @@ fn assemble(
         partitions: Mutex::default(),
         changed: Notify::new(),
         identity: identity.clone(),
+        clock: runtime.clock.clone(),
         shutdown: runtime.shutdown.clone(),
         runner,
         control,

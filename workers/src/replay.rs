@@ -1,4 +1,4 @@
-//! Frames kept for whoever missed them: bounded in runs, in bytes a run, and in time. Pure.
+//! Frames kept for ingresses that missed them: bounded in runs, in bytes a run, and in time. Pure.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use relay_clock::Clock;
 use relay_lifecycle::{Ending, Known, end, next_pool};
 use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, TimestampMs, Work};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ pub struct Runner {
     pub catalogue: Catalogue,
     /// The pool whose candidates may run here.
     pub pool: String,
+    /// Tells the time.
+    pub clock: Clock,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -50,7 +53,7 @@ struct Chosen {
 impl Runner {
     /// Runs `work` to its end, whatever that is, or gives it back for another pool.
     pub async fn run(&self, mut work: Work, run: Run, mut out: Emitter, cancel: &CancellationToken) -> Ran {
-        let began = (Instant::now(), TimestampMs::now());
+        let began = (self.clock.instant(), self.clock.now());
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
         let left = Duration::from_millis(u64::try_from(deadline.since_ms(began.1)).unwrap_or(0));
@@ -81,7 +84,7 @@ impl Runner {
         if taken.seed.is_some() {
             work.planning.plan.decoding.seed = taken.seed;
         }
-        let now = TimestampMs::now();
+        let now = self.clock.now();
         let ending = ending(&work, ended, &taken, chosen.as_ref(), now.since_ms(began.1));
         self.count(&ending, &taken, began);
         Ran::Ended(Box::new(end(Known::Work(&work), run, ending, now)), taken.stream)
@@ -136,7 +139,9 @@ impl Runner {
 
     fn count(&self, ending: &Ending, taken: &Taken, (began, began_at): (Instant, TimestampMs)) {
         self.metrics.runs.with_label_values(&[ending.status.name()]).inc();
-        self.metrics.run_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .run_seconds
+            .observe(self.clock.since(began).as_secs_f64());
         if let Some(first) = taken.first_token_at {
             self.metrics
                 .first_token_seconds

@@ -37,7 +37,7 @@ impl Stage for WorkerStage {
     async fn on_record(&self, record: &Record) -> Result<Step<SendLast>, StageError> {
         let work: Work = decode(&self.schemas, record)?;
         let handle = Handle::default();
-        let now = TimestampMs::now();
+        let now = self.worker.clock.now();
         let (request, lease, lane) = (&work.request.request_id, &work.lease, work.queueing.lane);
         let admission = self
             .worker
@@ -107,10 +107,16 @@ impl WorkerStage {
                 worker.replays.clone(),
                 request,
                 run.clone(),
+                worker.clock.clone(),
             )
         });
         let (pieces, whole) = if streamed { (stream, None) } else { (None, stream) };
-        let out = Emitter::new(worker.config.max_answer.as_usize(), handle.tokens.clone(), pieces);
+        let out = Emitter::new(
+            worker.config.max_answer.as_usize(),
+            handle.tokens.clone(),
+            pieces,
+            worker.clock.clone(),
+        );
         let (request_id, attempt) = (work.request.request_id.clone(), work.lease.attempt);
         let (outcome, pieces) = match worker.runner.run(work, run, out, &handle.cancel).await {
             Ran::Ended(outcome, pieces) => (outcome, pieces),
@@ -129,7 +135,7 @@ impl WorkerStage {
                     message: failure.message,
                 };
                 // Told before it is let go: no status leaves it out.
-                worker.given_back.lock().add(returned, TimestampMs::now());
+                worker.given_back.lock().add(returned, worker.clock.now());
                 drop(holding);
                 return Step::nothing();
             }

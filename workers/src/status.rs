@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use relay_control::{send, subjects};
-use relay_schemas::{TimestampMs, WorkerStatus};
+use relay_schemas::WorkerStatus;
 
 use crate::worker::Worker;
 
@@ -43,8 +43,8 @@ fn current(worker: &Worker, seq: i64) -> WorkerStatus {
         short_slots: worker.config.short_slots,
         long_slots: worker.config.long_slots,
         in_flight: worker.in_flight(),
-        returned: worker.given_back.lock().told(TimestampMs::now()),
+        returned: worker.given_back.lock().told(worker.clock.now()),
         draining: worker.shutdown.is_draining(),
-        sent_at: TimestampMs::now(),
+        sent_at: worker.clock.now(),
     }
 }

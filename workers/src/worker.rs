@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
+use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Identity, Shutdown};
-use relay_schemas::{InFlight, RequestId, TimestampMs};
+use relay_runner::{Identity, Recent, Shutdown};
+use relay_schemas::{InFlight, RequestId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::emitter::Replays;
 use crate::ledger::{Key, Ledger};
-use crate::recent::Recent;
 use crate::returned::GivenBack;
 use crate::run::Runner;
 
@@ -32,6 +32,8 @@ pub struct Worker {
     pub config: Config,
     /// Who it is.
     pub identity: Identity,
+    /// Tells the time.
+    pub clock: Clock,
     /// The control seam.
     pub control: Arc<dyn Control>,
     /// Drain and stop.
@@ -42,7 +44,7 @@ pub struct Worker {
     pub replays: Replays,
     /// What is held.
     pub ledger: Mutex<Ledger<Handle>>,
-    /// Cancels heard.
+    /// Requests that were cancelled.
     pub cancelled: Mutex<Recent<RequestId>>,
     /// Runs given back.
     pub given_back: Mutex<GivenBack>,
@@ -54,11 +56,12 @@ pub struct Worker {
 
 impl Worker {
     /// Remembers a cancel, and stops what it means, if that runs.
-    pub fn cancel(&self, request: RequestId, now: TimestampMs) {
+    pub fn cancel(&self, request: RequestId) {
+        let now = self.clock.now();
         for handle in self.ledger.lock().attempts(&request) {
             handle.cancel.cancel();
         }
-        self.cancelled.lock().insert(request, now);
+        self.cancelled.lock().renew(request, (), now);
     }
 
     /// What is held now.
@@ -68,7 +71,7 @@ impl Worker {
             .in_flight(|handle| handle.tokens.load(Ordering::Relaxed))
     }
 
-    /// Tells everybody that what is held has changed.
+    /// Announces that what is held has changed.
     pub fn tell(&self) {
         let (short, long) = self.ledger.lock().lanes();
         let gauge = &self.runner.metrics.in_flight;
@@ -95,7 +98,8 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        self.worker.ledger.lock().release(&self.key, TimestampMs::now());
+        let now = self.worker.clock.now();
+        self.worker.ledger.lock().release(&self.key, now);
         self.worker.tell();
     }
 }

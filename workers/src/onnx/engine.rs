@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use relay_clock::Clock;
+
 use super::sequence::{Generation, Sequence, Turn};
 use super::session::CausalGraph;
 use super::text::TextSide;
@@ -35,10 +37,11 @@ impl Engine {
         graph: CausalGraph,
         text: Arc<TextSide>,
         limits: EngineLimits,
+        clock: Clock,
     ) -> std::io::Result<Self> {
         let (queue, arriving) = channel();
         let thread = std::thread::Builder::new().name(format!("onnx-{name}"));
-        thread.spawn(move || run(graph, &text, limits, &arriving))?;
+        thread.spawn(move || run(graph, &text, limits, &clock, &arriving))?;
         Ok(Self {
             queue,
             prefill_chunk: limits.prefill_chunk,
@@ -56,7 +59,13 @@ impl Engine {
     }
 }
 
-fn run(mut graph: CausalGraph, text: &TextSide, limits: EngineLimits, arriving: &Receiver<Generation>) {
+fn run(
+    mut graph: CausalGraph,
+    text: &TextSide,
+    limits: EngineLimits,
+    clock: &Clock,
+    arriving: &Receiver<Generation>,
+) {
     let mut turns: VecDeque<Sequence> = VecDeque::new();
     loop {
         while turns.len() < limits.max_sequences {
@@ -78,7 +87,7 @@ fn run(mut graph: CausalGraph, text: &TextSide, limits: EngineLimits, arriving: 
         if sequence.is_abandoned() {
             continue;
         }
-        if sequence.step(&mut graph, text, limits.prefill_chunk) == Turn::Again {
+        if sequence.step(&mut graph, text, limits.prefill_chunk, clock) == Turn::Again {
             turns.push_back(sequence);
         }
     }

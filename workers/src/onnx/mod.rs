@@ -19,17 +19,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_schemas::{FinishReason, TimestampMs, Work};
+use relay_clock::Clock;
+use relay_schemas::{FinishReason, Work};
 use tokio::sync::mpsc::{self, Receiver};
 
 use self::engine::{Engine, EngineLimits};
 pub use self::files::LoadError;
 pub use self::library::path as library_path;
-use self::sequence::{Event, Generation, most_events};
+use self::sequence::{Generation, TokenEvent, most_events};
 use self::session::CausalGraph;
 use self::text::{Encoded, TextSide};
 use crate::backend::{Backend, Code, Failure, Finished};
-use crate::emitter::{Emitter, Room};
+use crate::emitter::{Emitter, Fit};
 use crate::models::{Device, OnnxSpec};
 use crate::prompt;
 
@@ -38,12 +39,19 @@ pub struct OnnxModel {
     engine: Engine,
     text: Arc<TextSide>,
     version: String,
+    clock: Clock,
 }
 
 impl OnnxModel {
     /// Reads, checks and loads everything; takes as long as the disk and ONNX Runtime take. `device` is where it runs unless
     /// the specification says otherwise.
-    pub fn load(name: &str, spec: &OnnxSpec, library: &Path, device: Device) -> Result<Self, LoadError> {
+    pub fn load(
+        name: &str,
+        spec: &OnnxSpec,
+        library: &Path,
+        device: Device,
+        clock: &Clock,
+    ) -> Result<Self, LoadError> {
         let environment = library::environment(library)?;
         let graph = files::choose_graph(spec)?;
         let text = Arc::new(TextSide::load(&spec.path, spec.max_context)?);
@@ -54,7 +62,7 @@ impl OnnxModel {
             prefill_chunk: spec.prefill_chunk,
             max_sequences: spec.max_sequences,
         };
-        let engine = Engine::start(name, session, text.clone(), limits)
+        let engine = Engine::start(name, session, text.clone(), limits, clock.clone())
             .map_err(|error| LoadError::Graph(format!("no thread for the engine: {error}")))?;
         tracing::info!(
             gen_ai.request.model = name,
@@ -68,13 +76,14 @@ impl OnnxModel {
             engine,
             text,
             version,
+            clock: clock.clone(),
         })
     }
 
     async fn encode(&self, work: &Work) -> Result<Encoded, Failure> {
         let text = self.text.clone();
         let body = work.request.body.clone();
-        let now = TimestampMs::now();
+        let now = self.clock.now();
         // A long prompt takes milliseconds to tokenize: not on a thread that others wait for.
         let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&body)?, now)).await;
         encoded
@@ -87,7 +96,7 @@ impl OnnxModel {
         work: &Work,
         encoded: Encoded,
         out: &mut Emitter,
-    ) -> Result<(Generation, Receiver<Event>), Failure> {
+    ) -> Result<(Generation, Receiver<TokenEvent>), Failure> {
         let Encoded { tokens: prompt, stop } = encoded;
         let context = self.text.context;
         if prompt.is_empty() {
@@ -143,8 +152,8 @@ impl Backend for OnnxModel {
             let mut tokens = 0;
             let ended = loop {
                 match event {
-                    Event::Prefilled { compute_us } => out.computed_us(compute_us),
-                    Event::Token {
+                    TokenEvent::Prefilled { compute_us } => out.computed_us(compute_us),
+                    TokenEvent::Token {
                         text: piece,
                         compute_us,
                     } => {
@@ -152,7 +161,7 @@ impl Backend for OnnxModel {
                         tokens += 1;
                         out.computed_us(compute_us);
                     }
-                    Event::Ended {
+                    TokenEvent::Ended {
                         text: rest,
                         finish_reason,
                         compute_us,
@@ -161,14 +170,14 @@ impl Backend for OnnxModel {
                         out.computed_us(compute_us);
                         break Some(finish_reason);
                     }
-                    Event::Failed(reason) => return Err(Failure::new(Code::BackendError, reason)),
+                    TokenEvent::Failed(reason) => return Err(Failure::new(Code::BackendError, reason)),
                 }
                 match events.try_recv() {
                     Ok(next) => event = next,
                     Err(_) => break None,
                 }
             };
-            if out.text(&std::mem::take(&mut text), tokens).await == Room::Full {
+            if out.text(&std::mem::take(&mut text), tokens).await == Fit::Cut {
                 return Ok(Finished::with(FinishReason::Length));
             }
             if let Some(finish_reason) = ended {

@@ -1,7 +1,6 @@
 //! One sequence on its way through the engine: prompt in chunks, then a token a step, until something ends it.
 
-use std::time::Instant;
-
+use relay_clock::Clock;
 use relay_schemas::{Decoding, FinishReason};
 use tokio::sync::mpsc::Sender;
 
@@ -24,18 +23,18 @@ pub struct Generation {
     /// Stop strings.
     pub stops: Vec<String>,
     /// Where the answer goes; holds [`most_events`]. Its receiver's end is the way to cancel.
-    pub events: Sender<Event>,
+    pub events: Sender<TokenEvent>,
 }
 
 /// Most events of one generation: one a chunk of the prompt but the last, whose step chooses the first token; one a token;
-/// and the end. A channel of that size never makes the engine wait for who reads.
+/// and the end. A channel of that size never makes the engine wait for its reader.
 pub fn most_events(prompt: usize, max_tokens: usize, chunk: usize) -> usize {
     prompt.div_ceil(chunk) + max_tokens
 }
 
 /// What the engine says about a sequence.
 #[derive(Debug)]
-pub enum Event {
+pub enum TokenEvent {
     /// A part of the prompt was taken in.
     Prefilled {
         /// Time computed since the last event.
@@ -72,7 +71,7 @@ pub struct Sequence {
     sampler: Sampler,
     detokenizer: Detokenizer,
     stops: StopScanner,
-    events: Sender<Event>,
+    events: Sender<TokenEvent>,
 }
 
 /// Whether a sequence wants another turn.
@@ -99,19 +98,19 @@ impl Sequence {
         }
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the answer is waited for no longer.
     pub fn is_abandoned(&self) -> bool {
         self.events.is_closed()
     }
 
     /// One step: at most `chunk` tokens of the prompt, or one new token.
-    pub fn step(&mut self, graph: &mut CausalGraph, text: &TextSide, chunk: usize) -> Turn {
+    pub fn step(&mut self, graph: &mut CausalGraph, text: &TextSide, chunk: usize, clock: &Clock) -> Turn {
         let end = self.tokens.len().min(self.seen + chunk);
         let wanted = end == self.tokens.len();
-        let began = Instant::now();
+        let began = clock.instant();
         let cache = std::mem::take(&mut self.cache);
         let stepped = graph.step(&self.tokens[self.seen..end], self.seen, cache, wanted);
-        let compute_us = began.elapsed().as_micros() as u64;
+        let compute_us = clock.since(began).as_micros() as u64;
         let logits = match stepped {
             Ok((cache, logits)) => {
                 self.cache = cache;
@@ -121,7 +120,7 @@ impl Sequence {
             Err(error) => return self.fail(format!("ONNX Runtime: {error}")),
         };
         if !wanted {
-            return self.send(Event::Prefilled { compute_us }, Turn::Again);
+            return self.send(TokenEvent::Prefilled { compute_us }, Turn::Again);
         }
         match self.sampler.next(&logits) {
             Some(token) => self.take(token, text, compute_us),
@@ -138,7 +137,7 @@ impl Sequence {
         let shown = self.stops.push(&piece);
         if self.stops.stopped() {
             self.send(
-                Event::Token {
+                TokenEvent::Token {
                     text: shown,
                     compute_us,
                 },
@@ -148,7 +147,7 @@ impl Sequence {
         }
         self.tokens.push(token);
         let turn = self.send(
-            Event::Token {
+            TokenEvent::Token {
                 text: shown,
                 compute_us,
             },
@@ -168,7 +167,7 @@ impl Sequence {
             rest.push_str(&self.stops.finish());
         }
         self.send(
-            Event::Ended {
+            TokenEvent::Ended {
                 text: rest,
                 finish_reason,
                 compute_us,
@@ -178,11 +177,11 @@ impl Sequence {
     }
 
     fn fail(&self, reason: String) -> Turn {
-        self.send(Event::Failed(reason), Turn::Over)
+        self.send(TokenEvent::Failed(reason), Turn::Over)
     }
 
-    /// A receiver that is gone is a cancelled run: nothing is lost. (A full channel there is not: [`most_events`].)
-    fn send(&self, event: Event, turn: Turn) -> Turn {
+    /// A receiver that was dropped is a cancelled run: nothing is lost. (A full channel there is not: [`most_events`].)
+    fn send(&self, event: TokenEvent, turn: Turn) -> Turn {
         if self.events.try_send(event).is_err() {
             Turn::Over
         } else {

@@ -65,7 +65,7 @@ impl CausalGraph {
                 name if name.starts_with("past") => cache.push(cache_tensor(input, session.outputs())?),
                 name => {
                     return Err(unfit(format!(
-                        "it wants the input `{name}`, which nobody here can give"
+                        "it wants the input `{name}`, which this engine does not have"
                     )));
                 }
             }

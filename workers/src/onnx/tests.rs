@@ -40,11 +40,11 @@ fn load(spec: &OnnxSpec) -> Arc<OnnxModel> {
         library.display(),
         library::VARIABLE
     );
-    Arc::new(OnnxModel::load("test", spec, &library, Device::Cpu).unwrap())
+    Arc::new(OnnxModel::load("test", spec, &library, Device::Cpu, &Clock::system()).unwrap())
 }
 
 fn emitter() -> Emitter {
-    Emitter::new(1 << 20, Arc::new(AtomicU32::new(0)), None)
+    Emitter::new(1 << 20, Arc::new(AtomicU32::new(0)), None, Clock::system())
 }
 
 /// Runs a request; gives text, finish reason and tokens.
@@ -75,7 +75,7 @@ fn golden(name: &str) -> Vec<Golden> {
 }
 
 /// The events of a generation that is on its way.
-fn submitted(model: &OnnxModel, prompt: &[u32], most: usize) -> Receiver<Event> {
+fn submitted(model: &OnnxModel, prompt: &[u32], most: usize) -> Receiver<TokenEvent> {
     let (events, receiver) = mpsc::channel(most_events(prompt.len(), most, model.engine.prefill_chunk()));
     assert!(model.engine.submit(Generation {
         prompt: prompt.to_vec(),
@@ -94,9 +94,11 @@ async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
     let mut text = String::new();
     while let Some(event) = receiver.recv().await {
         match event {
-            Event::Prefilled { .. } => {}
-            Event::Token { text: piece, .. } | Event::Ended { text: piece, .. } => text.push_str(&piece),
-            Event::Failed(reason) => panic!("{reason}"),
+            TokenEvent::Prefilled { .. } => {}
+            TokenEvent::Token { text: piece, .. } | TokenEvent::Ended { text: piece, .. } => {
+                text.push_str(&piece);
+            }
+            TokenEvent::Failed(reason) => panic!("{reason}"),
         }
     }
     text
@@ -127,7 +129,7 @@ async fn the_engine_waits_for_nobody_who_reads_slowly() {
     assert!(
         matches!(
             events.last(),
-            Some(Event::Ended {
+            Some(TokenEvent::Ended {
                 finish_reason: FinishReason::Length,
                 ..
             })
@@ -304,7 +306,7 @@ async fn a_dropped_run_leaves_the_engine_to_the_others_at_once() {
     endless.planning.plan.decoding.temperature = 50.0;
     endless.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(1_000);
     let shown = Arc::new(AtomicU32::new(0));
-    let mut out = Emitter::new(1 << 20, shown.clone(), None);
+    let mut out = Emitter::new(1 << 20, shown.clone(), None, Clock::system());
     tokio::select! {
         _ = model.run(&endless, &mut out) => panic!("it was to be cancelled"),
         () = testing::until(|| shown.load(Ordering::Relaxed) > 2) => {}
@@ -336,7 +338,7 @@ fn folders_that_are_no_models_are_named_with_the_file_that_is_wrong() {
         ..spec("relay-chat", GraphKind::Auto)
     };
     let refused = || {
-        OnnxModel::load("test", &spec, &library, Device::Cpu)
+        OnnxModel::load("test", &spec, &library, Device::Cpu, &Clock::system())
             .err()
             .unwrap()
             .to_string()

@@ -107,7 +107,7 @@ impl TextSide {
         let named: Vec<String> = named.chain([bos, eos]).collect();
         let controls = ControlTokens::of(&tokenizer, &named, source.as_deref())
             .map_err(|error| LoadError::file(&path, error))?;
-        // `model_max_length` is 1e30 where nobody set it.
+        // `model_max_length` is 1e30 where it was never set.
         let from_tokenizer = tokenizer_config
             .model_max_length
             .filter(|length| (1.0..1e9).contains(length));

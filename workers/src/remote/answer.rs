@@ -32,7 +32,7 @@ pub struct Answer {
     pub deltas: Vec<Delta>,
     /// Vectors that came since they were last taken.
     pub vectors: Vec<Embedding>,
-    /// Tokens that came since then; a piece is one, as far as anybody can tell from here.
+    /// Tokens that came since then; a piece is one, as far as can be known from here.
     pub tokens: u32,
     choices: BTreeMap<u32, Choice>,
     has_vectors: bool,

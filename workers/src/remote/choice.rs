@@ -1,6 +1,6 @@
 //! What one choice of an answer says, whole or in pieces, read as loosely as endpoints write. Pure.
 //!
-//! Fields that nobody here knows are carried on as they came. What stands where text is expected and cannot be read is
+//! Unknown fields are carried on as they came. What stands where text is expected and cannot be read is
 //! [`Unreadable`]: leaving it out could lose a part of the answer.
 
 use relay_api::raw::{Object, value};
@@ -114,7 +114,7 @@ fn read_content(content: &Object<'_>, delta: &mut Delta) -> Result<(), Unreadabl
     Ok(())
 }
 
-/// Content is a text, or a list of parts: texts, thoughts, and what nobody here knows, which goes on under `content_parts`.
+/// Content is a text, or a list of parts: texts, thoughts, and unknown ones, which go on under `content_parts`.
 fn read_parts(raw: &str, delta: &mut Delta) -> Result<(), Unreadable> {
     if let Some(text) = string(raw) {
         delta.text.push_str(&text);

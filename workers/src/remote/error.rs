@@ -1,4 +1,4 @@
-//! What an endpoint's errors say, and what that means for the client, who knows nothing of this endpoint. Pure.
+//! What an endpoint's errors say, and what that means for a client that knows nothing of this endpoint. Pure.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use super::choice::{number, present, string};
 use crate::backend::{Code, Failure};
 
-/// Characters of an endpoint's message that a client is told.
+/// Characters of an endpoint's message that a client sees.
 const MESSAGE_CHARS: usize = 500;
 
 /// A try that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// What the client is told, if it stays so.
+    /// What the client sees, if it stays so.
     pub failure: Failure,
     /// Whether the same request may succeed in a moment.
     pub passing: bool,
@@ -58,7 +58,7 @@ pub fn unreachable(error: &reqwest::Error) -> Failed {
     }
 }
 
-/// What nobody but us may read: the key, the address, and what stands in it.
+/// What must not leave this process: the key, the address, and what stands in it.
 #[derive(Clone, Default)]
 pub struct Hidden(Vec<String>);
 
@@ -134,8 +134,11 @@ impl UpstreamError {
     pub fn meaning(&self, status: Option<u16>, hidden: &Hidden) -> Failed {
         let words = self.words();
         if self.is_context_length() {
-            let told = "prompt and answer do not fit into the endpoint's model";
-            return Failed::for_good(Code::ContextLengthExceeded, self.told(told.to_owned(), hidden));
+            let reason = "prompt and answer do not fit into the endpoint's model";
+            return Failed::for_good(
+                Code::ContextLengthExceeded,
+                self.with_message(reason.to_owned(), hidden),
+            );
         }
         let named = status.or(self.status).or_else(|| self.status_by_name());
         let message = match status {
@@ -150,24 +153,24 @@ impl UpstreamError {
             Some(408 | 429 | 503 | 529) => Failed::for_now(Code::BackendUnavailable, message),
             // The key, the path, the model's name and the bill are ours, not the client's.
             Some(401..=405) => Failed::for_good(Code::BackendError, message),
-            Some(400..=499) => Failed::for_good(Code::InvalidRequest, self.told(message, hidden)),
+            Some(400..=499) => Failed::for_good(Code::InvalidRequest, self.with_message(message, hidden)),
             Some(500..=599) | None => Failed::for_now(Code::BackendError, message),
             Some(_) => Failed::for_good(Code::BackendError, message),
         }
     }
 
     /// `message`, and what the endpoint says: it is about the client's own request.
-    fn told(&self, message: String, hidden: &Hidden) -> String {
+    fn with_message(&self, message: String, hidden: &Hidden) -> String {
         let Some(said) = &self.message else {
             return message;
         };
         let said = hidden.blacken(said);
         let shown = |c: char| if c.is_control() { ' ' } else { c };
-        let mut told: String = said.chars().map(shown).take(MESSAGE_CHARS).collect();
+        let mut shortened: String = said.chars().map(shown).take(MESSAGE_CHARS).collect();
         if said.chars().nth(MESSAGE_CHARS).is_some() {
-            told.push('…');
+            shortened.push('…');
         }
-        format!("{message}: {told}")
+        format!("{message}: {shortened}")
     }
 
     /// The status that its words stand for.

@@ -10,9 +10,9 @@ use super::vectors;
 
 /// What an event turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Chunk {
     /// A part of the answer.
-    Taken,
+    Part,
     /// The end of the stream: `[DONE]`.
     Done,
     /// Nothing that is known here, and nothing that could be text.
@@ -24,69 +24,69 @@ pub enum Event {
 }
 
 /// Takes the data of one event.
-pub fn event(data: &str, answer: &mut Answer) -> Event {
+pub fn chunk(data: &str, answer: &mut Answer) -> Chunk {
     match data.trim() {
-        "[DONE]" => Event::Done,
-        "" => Event::Taken,
+        "[DONE]" => Chunk::Done,
+        "" => Chunk::Part,
         data => take(data, answer, true),
     }
 }
 
 /// Takes a whole body: an answer that does not come as a stream.
-pub fn whole(body: &[u8], answer: &mut Answer) -> Event {
+pub fn whole(body: &[u8], answer: &mut Answer) -> Chunk {
     let Ok(text) = std::str::from_utf8(body) else {
-        return Event::Unreadable;
+        return Chunk::Unreadable;
     };
     let said = take(text.trim_start_matches('\u{FEFF}'), answer, false);
     answer.estimate();
     match said {
-        Event::Foreign => Event::Unreadable,
+        Chunk::Foreign => Chunk::Unreadable,
         said => said,
     }
 }
 
-fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Event {
+fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Chunk {
     let Ok(top) = Object::parse(text) else {
         // An error may come in a list of one.
         let list: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
         let first = list.and_then(|list| list.first().copied());
         return match first.and_then(|first| UpstreamError::said(&Object::parse(first.get()).ok()?)) {
-            Some(error) => Event::Failed(error),
-            None => Event::Unreadable,
+            Some(error) => Chunk::Failed(error),
+            None => Chunk::Unreadable,
         };
     };
     if let Some(error) = UpstreamError::said(&top) {
-        return Event::Failed(error);
+        return Chunk::Failed(error);
     }
     let known = ["choices", "data", "usage"]
         .iter()
         .any(|name| top.get(name).is_some());
     if !known {
-        return Event::Foreign;
+        return Chunk::Foreign;
     }
     answer.take_top(&top);
     if let (None, Some(data)) = (top.get("choices"), present(&top, "data")) {
         return match vectors::read(data) {
             Some(vectors) => {
                 answer.take_vectors(vectors);
-                Event::Taken
+                Chunk::Part
             }
-            None => Event::Unreadable,
+            None => Chunk::Unreadable,
         };
     }
     let Some(choices) = present(&top, "choices") else {
-        return Event::Taken;
+        return Chunk::Part;
     };
     let Ok(choices) = serde_json::from_str::<Vec<Object<'_>>>(choices) else {
-        return Event::Unreadable;
+        return Chunk::Unreadable;
     };
     for choice in &choices {
         match choice::read(choice, content(choice, answer, in_pieces)) {
             Ok(said) => answer.take_choice(said),
-            Err(choice::Unreadable) => return Event::Unreadable,
+            Err(choice::Unreadable) => return Chunk::Unreadable,
         }
     }
-    Event::Taken
+    Chunk::Part
 }
 
 /// Where the content of a choice stands. A stream may end with the whole message: it counts where no piece of it came.
@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::backend::usage;
 
-    fn taken(events: &[&str]) -> (Answer, Vec<Event>) {
+    fn taken(events: &[&str]) -> (Answer, Vec<Chunk>) {
         let mut answer = Answer::default();
-        let said = events.iter().map(|data| event(data, &mut answer)).collect();
+        let said = events.iter().map(|data| chunk(data, &mut answer)).collect();
         (answer, said)
     }
 
@@ -143,13 +143,7 @@ mod tests {
         ]);
         assert_eq!(
             said,
-            [
-                Event::Taken,
-                Event::Taken,
-                Event::Taken,
-                Event::Taken,
-                Event::Done
-            ]
+            [Chunk::Part, Chunk::Part, Chunk::Part, Chunk::Part, Chunk::Done]
         );
         assert_eq!((text(&answer).as_str(), answer.tokens), ("a\nb", 2));
         assert_eq!(
@@ -177,7 +171,7 @@ mod tests {
             r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
             r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"ab"},"finish_reason":"stop"}]}"#,
         ]);
-        assert!(said.iter().all(|event| *event == Event::Taken), "{said:?}");
+        assert!(said.iter().all(|chunk| *chunk == Chunk::Part), "{said:?}");
         assert_eq!(
             text(&answer),
             "ab",
@@ -189,15 +183,15 @@ mod tests {
     #[test]
     fn what_is_no_chunk_is_passed_over_only_where_it_cannot_be_text() {
         let cases = [
-            (r#"{"type":"ping"}"#, Event::Foreign),
-            ("{}", Event::Foreign),
-            ("<html>", Event::Unreadable),
-            (r#"{"choices":[{"delta":{"content":"cut"#, Event::Unreadable),
-            (r#"{"choices":"none"}"#, Event::Unreadable),
-            (r#"{"choices":[{"delta":{"content":5}}]}"#, Event::Unreadable),
+            (r#"{"type":"ping"}"#, Chunk::Foreign),
+            ("{}", Chunk::Foreign),
+            ("<html>", Chunk::Unreadable),
+            (r#"{"choices":[{"delta":{"content":"cut"#, Chunk::Unreadable),
+            (r#"{"choices":"none"}"#, Chunk::Unreadable),
+            (r#"{"choices":[{"delta":{"content":5}}]}"#, Chunk::Unreadable),
         ];
         for (data, expected) in cases {
-            assert_eq!(event(data, &mut Answer::default()), expected, "{data}");
+            assert_eq!(chunk(data, &mut Answer::default()), expected, "{data}");
         }
     }
 
@@ -212,8 +206,8 @@ mod tests {
             r#"[{"error":{"message":"m"}}]"#,
             r#"{"choices":[],"error":{"message":"m"}}"#,
         ] {
-            let said = event(data, &mut Answer::default());
-            assert!(matches!(said, Event::Failed(_)), "{data}: {said:?}");
+            let said = chunk(data, &mut Answer::default());
+            assert!(matches!(said, Chunk::Failed(_)), "{data}: {said:?}");
         }
     }
 
@@ -224,11 +218,11 @@ mod tests {
             {"index":0,"message":{"role":"assistant","content":"hi","refusal":null},"finish_reason":"stop","logprobs":null},
             {"index":1,"message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}
         ],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
-        assert_eq!(whole(body.as_bytes(), &mut answer), Event::Taken);
+        assert_eq!(whole(body.as_bytes(), &mut answer), Chunk::Part);
         assert!(answer.has_all(2));
         assert_eq!(text(&answer), "hi");
         assert_eq!(answer.deltas[1].tool_calls[0].name.as_deref(), Some("f"));
-        assert_eq!(whole(b"{}", &mut Answer::default()), Event::Unreadable);
-        assert_eq!(whole(b"\xff", &mut Answer::default()), Event::Unreadable);
+        assert_eq!(whole(b"{}", &mut Answer::default()), Chunk::Unreadable);
+        assert_eq!(whole(b"\xff", &mut Answer::default()), Chunk::Unreadable);
     }
 }

@@ -75,6 +75,7 @@ impl RemoteModel {
         let reading = Reading {
             endpoint: &self.endpoint,
             spec: &self.spec,
+            clock: &self.clock,
             choices: request::choices(&work.request),
             not_understood: &self.not_understood,
         };

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus::IntCounterVec;
+use relay_clock::Clock;
 use relay_schemas::FinishReason;
 use reqwest::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::error::Failed;
-use super::events::{Event, event, whole};
+use super::events::{Chunk, chunk, whole};
 use super::sse::{SseParser, TooLarge};
 use crate::backend::{Code, Finished};
-use crate::emitter::{Emitter, Room};
+use crate::emitter::{Emitter, Fit};
 use crate::models::RemoteSpec;
 
 /// How long is waited for usage and `[DONE]` once every choice has ended.
@@ -30,6 +31,8 @@ pub struct Reading<'a> {
     pub endpoint: &'a Endpoint,
     /// Its limits.
     pub spec: &'a RemoteSpec,
+    /// Tells the time.
+    pub clock: &'a Clock,
     /// How many choices were asked for.
     pub choices: u32,
     /// Counts what could not be understood, by what came of it.
@@ -45,7 +48,7 @@ enum Body {
 
 /// An answer in the course of being read.
 #[derive(Default)]
-struct State {
+struct Progress {
     answer: Answer,
     /// `[DONE]` has come.
     done: bool,
@@ -64,49 +67,50 @@ impl Reading<'_> {
     /// Reads the answer, and sends on what it says as it comes.
     pub async fn read(&self, mut response: Response, out: &mut Emitter) -> Result<Finished, Failed> {
         let mut body = Body::Unknown(Vec::new());
-        let mut state = State::default();
+        let mut progress = Progress::default();
         let mut bytes = 0;
         let mut patience = self.spec.first_byte_timeout;
         let mut complete_since = None;
         loop {
-            let next = next(&mut response, patience, complete_since).await;
+            let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(self.clock.since(since)));
+            let next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
             patience = self.spec.idle_timeout;
             match &next {
                 Next::Bytes(chunk) => {
                     bytes += chunk.len();
-                    let taken = self.take(&mut body, chunk, &mut state);
+                    let taken = self.take(&mut body, chunk, &mut progress);
                     if bytes > self.spec.max_body_bytes || taken.is_err() {
                         return Err(too_large());
                     }
                 }
-                Next::End => self.end(&mut body, &mut state),
+                Next::End => self.end(&mut body, &mut progress),
                 Next::Cut | Next::Silence(_) => {}
             }
-            let spoke = !state.answer.deltas.is_empty();
+            let spoke = !progress.answer.deltas.is_empty();
             // Text that came before an error was produced, and is shown.
-            if send_on(&mut state.answer, out).await? == Room::Full {
+            if send_on(&mut progress.answer, out).await? == Fit::Cut {
                 return Ok(Finished::with(FinishReason::Length));
             }
-            let complete = state.answer.is_complete();
-            match (next, state.wrong.take()) {
+            let complete = progress.answer.is_complete();
+            match (next, progress.wrong.take()) {
                 (_, Some(wrong)) => return Err(wrong),
-                (Next::Bytes(_), _) if !state.done => {}
-                _ if complete => return Ok(state.answer.finished()),
+                (Next::Bytes(_), _) if !progress.done => {}
+                _ if complete => return Ok(progress.answer.finished()),
                 // An end without a reason is a connection that was cut where it happened to look like an end.
                 (Next::Bytes(_) | Next::End | Next::Cut, _) => return Err(Failed::broken_off()),
                 (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited)),
             }
             // An endpoint that gives a reason with every chunk may go on all the same.
-            if state.answer.has_all(self.choices) && (spoke || complete_since.is_none()) {
-                complete_since = Some(Instant::now());
+            if progress.answer.has_all(self.choices) && (spoke || complete_since.is_none()) {
+                complete_since = Some(self.clock.instant());
             }
         }
     }
 
     /// Takes bytes in.
-    fn take(&self, body: &mut Body, chunk: &[u8], state: &mut State) -> Result<(), TooLarge> {
+    fn take(&self, body: &mut Body, chunk: &[u8], progress: &mut Progress) -> Result<(), TooLarge> {
         match body {
-            Body::Events(parser) => return parser.push(chunk, |data| self.hear(data, state)),
+            Body::Events(parser) => return parser.push(chunk, |data| self.take_event(data, progress)),
             Body::Whole(bytes) => bytes.extend_from_slice(chunk),
             Body::Unknown(bytes) => {
                 bytes.extend_from_slice(chunk);
@@ -120,7 +124,7 @@ impl Reading<'_> {
                 } else {
                     let begun = std::mem::take(bytes);
                     *body = Body::Events(SseParser::default());
-                    return self.take(body, &begun, state);
+                    return self.take(body, &begun, progress);
                 }
             }
         }
@@ -128,39 +132,39 @@ impl Reading<'_> {
     }
 
     /// Nothing follows.
-    fn end(&self, body: &mut Body, state: &mut State) {
+    fn end(&self, body: &mut Body, progress: &mut Progress) {
         match body {
             Body::Unknown(_) => {}
-            Body::Events(parser) => parser.finish(|data| self.hear(data, state)),
+            Body::Events(parser) => parser.finish(|data| self.take_event(data, progress)),
             Body::Whole(bytes) => {
-                let said = whole(bytes, &mut state.answer);
-                self.heard(said, state);
+                let said = whole(bytes, &mut progress.answer);
+                self.judge(said, progress);
             }
         }
     }
 
-    fn hear(&self, data: &str, state: &mut State) {
-        let said = event(data, &mut state.answer);
-        self.heard(said, state);
+    fn take_event(&self, data: &str, progress: &mut Progress) {
+        let said = chunk(data, &mut progress.answer);
+        self.judge(said, progress);
     }
 
-    fn heard(&self, said: Event, state: &mut State) {
+    fn judge(&self, said: Chunk, progress: &mut Progress) {
         // Behind the end nothing can be lost, and nothing go wrong.
-        let complete = state.answer.is_complete();
+        let complete = progress.answer.is_complete();
         let wrong = match said {
-            Event::Taken => None,
-            Event::Done => {
-                state.done = true;
+            Chunk::Part => None,
+            Chunk::Done => {
+                progress.done = true;
                 None
             }
-            Event::Failed(error) => (!complete).then(|| self.endpoint.meaning(&error)),
-            Event::Foreign => self.not_understood("skipped"),
-            Event::Unreadable if complete => self.not_understood("skipped"),
-            Event::Unreadable => self.not_understood("failed"),
+            Chunk::Failed(error) => (!complete).then(|| self.endpoint.meaning(&error)),
+            Chunk::Foreign => self.not_understood("skipped"),
+            Chunk::Unreadable if complete => self.not_understood("skipped"),
+            Chunk::Unreadable => self.not_understood("failed"),
         };
-        if state.wrong.is_none() {
+        if progress.wrong.is_none() {
             let gave_up = || Failed::for_now(Code::BackendError, "the endpoint gave the answer up");
-            state.wrong = wrong.or_else(|| state.answer.has_failed().then(gave_up));
+            progress.wrong = wrong.or_else(|| progress.answer.has_failed().then(gave_up));
         }
     }
 
@@ -172,10 +176,8 @@ impl Reading<'_> {
     }
 }
 
-/// The next bytes, for which is waited `patience` at most; and [`AFTER_THE_END`] in all once the answer is complete.
-async fn next(response: &mut Response, patience: Duration, complete_since: Option<Instant>) -> Next {
-    let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(since.elapsed()));
-    let patience = left.map_or(patience, |left| patience.min(left));
+/// The next bytes, for which is waited `patience` at most.
+async fn next(response: &mut Response, patience: Duration) -> Next {
     match timeout(patience, response.chunk()).await {
         Err(_) => Next::Silence(patience),
         Ok(Err(_)) => Next::Cut,
@@ -184,9 +186,9 @@ async fn next(response: &mut Response, patience: Duration, complete_since: Optio
     }
 }
 
-async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Room, Failed> {
+async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Fit, Failed> {
     let vectors = std::mem::take(&mut answer.vectors);
-    if !vectors.is_empty() && out.embeddings(&vectors) == Room::Full {
+    if !vectors.is_empty() && out.embeddings(&vectors) == Fit::Cut {
         // Half a vector is none: the client can ask for fewer at once.
         let message = "the vectors are larger together than an answer may be; ask for fewer at once";
         return Err(Failed::for_good(Code::InvalidRequest, message));

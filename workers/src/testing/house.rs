@@ -7,9 +7,7 @@ use relay_bus::topics::{self, Manifest};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt};
 use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
 use relay_runner::{Identity, Runtime};
-use relay_schemas::{
-    Cancel, Frame, Lane, Outcome, Service, TimestampMs, TokenCount, Work, WorkerStatus, encode,
-};
+use relay_schemas::{Cancel, Frame, Lane, Outcome, Service, TokenCount, Work, WorkerStatus, encode};
 use tokio::task::JoinHandle;
 
 use super::work::work;
@@ -61,7 +59,7 @@ impl House {
             .map(|at| (Partition::new(topics::OUTCOMES, at), StartAt::Start))
             .collect();
         let outcomes = runtime.bus.read(from).await?;
-        let epoch = TimestampMs::now().0;
+        let epoch = runtime.clock.now().0;
         let identity = Identity {
             service: Service::Workers,
             instance: "w".into(),

@@ -1,4 +1,4 @@
-//! An endpoint that answers as it is told, byte for byte, and remembers what it was asked.
+//! An endpoint that answers to the letter of its script, and remembers what it was asked.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -119,10 +119,10 @@ impl Scripted {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let heard = asked.clone();
+        let book = asked.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, address, replies.clone(), heard.clone()));
+                tokio::spawn(serve(stream, address, replies.clone(), book.clone()));
             }
         });
         Ok(Self {

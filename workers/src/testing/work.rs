@@ -1,11 +1,12 @@
 //! A record that a worker runs.
 
-use relay_schemas::{Decoding, Plan, Planning, Request, TimestampMs, TokenCount, Work, samples};
+use relay_clock::Clock;
+use relay_schemas::{Decoding, Plan, Planning, Request, TokenCount, Work, samples};
 
 /// Chat work for `model` in the pool `default`: greedy, 64 tokens at most, a minute long, leased to the instance `w` of
 /// epoch 7.
 pub fn work(model: &str, body: &str) -> Work {
-    let now = TimestampMs::now();
+    let now = Clock::system().now();
     let deadline = now.plus_ms(60_000);
     let plan = Plan {
         candidates: vec![samples::candidate(model)],

@@ -1,0 +1,199 @@
+//! Endpoints write chunks more loosely than the API has them.
+
+use std::time::{Duration, Instant};
+
+use relay_lifecycle::Transcript;
+use relay_schemas::{FinishReason, OutcomeStatus, TimestampMs, TokenCount};
+use relay_workers::testing::scripted::{Reply, Then};
+
+use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused, streamed};
+
+#[tokio::test]
+async fn usage_that_is_null_or_empty_or_without_counts_counts_nothing_and_loses_nothing() {
+    for usage in ["null", "{}", r#"{"total_tokens":null}"#, r#""none""#] {
+        let chunk = format!("{{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{usage}}}");
+        let outcome = streamed(&[&chunk, STOP, DONE]).await;
+        assert_eq!(completed(&outcome).first_text(), "a", "{usage}");
+        assert_eq!(
+            outcome.usage.completion_tokens,
+            TokenCount(1),
+            "a token a piece: {usage}"
+        );
+    }
+    let outcome = streamed(&[TEXT, STOP, USAGE, r#"{"choices":[],"usage":null}"#, DONE]).await;
+    assert_eq!(outcome.usage.completion_tokens, TokenCount(7));
+}
+
+#[tokio::test]
+async fn choices_and_deltas_that_are_null_say_nothing() {
+    let events = [
+        r#"{"choices":null}"#,
+        r#"{"choices":[{"delta":null}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":null,"role":"assistant"}}]}"#,
+        TEXT,
+        STOP,
+        DONE,
+    ];
+    assert_eq!(completed(&streamed(&events).await).first_text(), "hello");
+}
+
+#[tokio::test]
+async fn content_may_be_a_list_of_parts() {
+    let parts =
+        r#"{"choices":[{"delta":{"content":[{"type":"text","text":"hel"},{"type":"text","text":"lo"}]}}]}"#;
+    assert_eq!(
+        completed(&streamed(&[parts, STOP, DONE]).await).first_text(),
+        "hello"
+    );
+}
+
+#[tokio::test]
+async fn a_reason_that_is_empty_or_says_null_is_no_end() {
+    for reason in ["", "null"] {
+        let chunk = |text: &str| {
+            format!(
+                "{{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":\"{reason}\"}}]}}"
+            )
+        };
+        let cut = Reply::events(&[&chunk("half "), &chunk("an answer")]).then(Then::Cut);
+        let outcome = Scene::new(vec![cut]).await.outcome().await;
+        assert_eq!(
+            refused(&outcome).0,
+            "backend_error",
+            "half an answer is not finished"
+        );
+        assert_eq!(outcome.answer.unwrap().first_text(), "half an answer");
+        let whole = streamed(&[&chunk("all "), &chunk("of it"), STOP, DONE]).await;
+        assert_eq!(completed(&whole).first_text(), "all of it");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_said_its_end_is_complete_whatever_follows() {
+    for then in [Then::End, Then::Cut, Then::Silence, Then::Pings] {
+        for events in [&[TEXT, STOP, USAGE][..], &[TEXT, STOP]] {
+            let mut scene = Scene::new(vec![Reply::events(events).then(then)]).await;
+            let began = Instant::now();
+            let outcome = scene.outcome().await;
+            let answer = completed(&outcome);
+            assert_eq!(
+                answer.choices[0].finish_reason,
+                Some(FinishReason::Stop),
+                "{then:?}"
+            );
+            assert_eq!(answer.first_text(), "hello");
+            let counted = if events.len() == 3 { 7 } else { 1 };
+            assert_eq!(outcome.usage.completion_tokens, TokenCount(counted));
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "{then:?}: {:?}",
+                began.elapsed()
+            );
+            assert_eq!(scene.requests(), 1, "{then:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_a_stream_with_one_body_is_asked_and_paid_once() {
+    let body = r#" {"id":"x","object":"chat.completion","model":"m-2","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},
+        "finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":7,"total_tokens":10},"service_tier":"flex"}"#;
+    for reply in [Reply::json(200, body), Reply::raw("text/event-stream", body)] {
+        let mut scene = Scene::new(vec![reply]).await;
+        let mut work = scene.work();
+        work.request.stream = true;
+        let mut frames = scene.house.listen(&mut work).await.unwrap();
+        let outcome = scene.run(&work).await;
+        let answer = completed(&outcome);
+        assert_eq!(
+            (answer.first_text(), answer.model_version.as_str()),
+            ("hello", "m-2")
+        );
+        assert_eq!(answer.extra.as_deref(), Some(r#"{"service_tier":"flex"}"#));
+        assert_eq!(outcome.usage.completion_tokens, TokenCount(7));
+        let mut shown = Transcript::default();
+        for frame in frames.all().await.unwrap() {
+            shown.apply(&frame);
+        }
+        assert_eq!(shown.choices(), answer.choices);
+        assert_eq!(scene.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_broke_off_or_says_nothing_is_a_failure_that_is_not_paid_for_again() {
+    for body in [r#"{"id":"x"}"#, r#"{"choices":[{"message":{"content":"half"#] {
+        let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
+        assert_eq!(refused(&scene.outcome().await).0, "backend_error");
+        assert_eq!(scene.requests(), 1, "{body}");
+        assert!((scene.not_understood("failed") - 1.0).abs() < 0.1);
+    }
+}
+
+#[tokio::test]
+async fn errors_without_a_wrapper_inside_a_200_are_told_as_what_they_are() {
+    let bad = r#"{"message":"`top_k` is not known here","type":"invalid_request_error","code":400}"#;
+    for reply in [
+        Reply::events(&[bad]),
+        Reply::json(200, bad),
+        Reply::json(200, &format!("[{{\"error\":{bad}}}]")),
+    ] {
+        let mut scene = Scene::new(vec![reply]).await;
+        let outcome = scene.outcome().await;
+        let (code, message) = refused(&outcome);
+        assert_eq!(code, "invalid_request");
+        assert!(message.contains("`top_k` is not known here"), "{message}");
+        assert_eq!(scene.requests(), 1, "it cannot pass");
+    }
+    let overloaded = Reply::events(&[r#"{"object":"error","message":"busy","type":"overloaded_error"}"#]);
+    let mut scene = Scene::new(vec![overloaded, Reply::events(&[TEXT, STOP, DONE])]).await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    assert_eq!(scene.requests(), 2, "it may pass");
+    let failed = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}"#;
+    let mut scene = Scene::new(vec![Reply::events(&[failed]), Reply::events(&[TEXT, STOP, DONE])]).await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+}
+
+#[tokio::test]
+async fn endless_pings_without_an_end_end_at_the_deadline() {
+    let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(Then::Pings)]).await;
+    let mut work = scene.work();
+    work.planning.plan.deadline = TimestampMs::now().plus_ms(400);
+    let outcome = scene.run(&work).await;
+    assert_eq!(outcome.status, OutcomeStatus::Expired);
+    assert_eq!(outcome.answer.unwrap().first_text(), "hello");
+    assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_chunk_that_cannot_be_understood_is_counted_and_skipped_where_no_text_can_be_lost() {
+    let events = [
+        r#"{"type":"ping"}"#,
+        TEXT,
+        r#"{"x_metrics":{"a":1}}"#,
+        STOP,
+        "garbage behind the end",
+        DONE,
+    ];
+    let mut scene = Scene::new(vec![Reply::events(&events)]).await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    assert!((scene.not_understood("skipped") - 3.0).abs() < 0.1);
+    let events = [TEXT, r#"{"choices":[{"delta":{"content":"cut of"#, STOP, DONE];
+    let mut scene = Scene::new(vec![Reply::events(&events)]).await;
+    let outcome = scene.outcome().await;
+    assert_eq!(refused(&outcome).0, "backend_error", "text may be missing");
+    assert_eq!(outcome.answer.unwrap().first_text(), "hello");
+    assert!((scene.not_understood("failed") - 1.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn a_choice_that_is_cut_is_not_finished_because_another_one_is() {
+    let half = r#"{"choices":[{"index":1,"delta":{"content":"half"}}]}"#;
+    let cut = Reply::events(&[TEXT, half, STOP]).then(Then::Cut);
+    let mut scene = Scene::new(vec![cut]).await;
+    let mut work = scene.work();
+    work.request.body = r#"{"n":2}"#.to_owned();
+    let outcome = scene.run(&work).await;
+    assert_eq!(refused(&outcome).0, "backend_error");
+    assert_eq!(outcome.answer.unwrap().choices[1].finish_reason, None);
+}
