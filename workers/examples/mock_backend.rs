@@ -1,9 +1,10 @@
 //! A mock of an OpenAI-compatible endpoint for tests and benches: `cargo run --example mock_backend -- --help`.
 //!
-//! It answers every chat with the words of the last message, over and over, so that an answer follows from its prompt alone.
+//! It answers every chat with the words of the last message, over and over, so that an answer follows from its prompt alone;
+//! and with tool calls, several choices, log-probabilities, reasoning or vectors where they are asked for.
 //! Written on bare TCP: what is measured is Relay, so the mock must cost next to nothing.
 
-#[path = "../src/testing/mock.rs"]
+#[path = "../src/testing/mock/mod.rs"]
 mod mock;
 
 use std::time::Duration;

@@ -1,14 +1,33 @@
-//! From the canonical request to what a model is given. Pure.
+//! From a request to what a model that runs here is given. Pure.
+//!
+//! What would change the answer and is not there yet is refused by its name, because an answer that ignores it is a wrong one.
 
-use serde::{Deserialize, Serialize};
+use relay_api::chat::{self, Chat, Content, Message as Said};
+use relay_api::completions::Completion;
+use relay_api::sampling::Sampling;
+use relay_api::values::Input;
+use relay_schemas::{Operation, Request};
+use serde::Serialize;
 
 /// What is to be completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prompt {
     /// A conversation, in which the assistant speaks next.
     Chat(Vec<Message>),
-    /// Plain text, to be gone on with.
+    /// Plain text, to be continued.
     Text(String),
+}
+
+/// One message of a conversation; several text parts are one text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, …
+    pub role: String,
+    /// The text.
+    pub content: String,
+    /// The speaker, where several share a role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Prompt {
@@ -21,18 +40,6 @@ impl Prompt {
     }
 }
 
-/// One message of a conversation; several text parts are one text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant`, …
-    pub role: String,
-    /// What was said.
-    pub content: String,
-    /// Who said it, where several share a role.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
 impl Message {
     fn texts(&self) -> impl Iterator<Item = &str> {
         [self.role.as_str(), self.content.as_str()]
@@ -41,119 +48,136 @@ impl Message {
     }
 }
 
-#[derive(Deserialize)]
-struct Canonical {
-    messages: Option<Vec<RawMessage>>,
-    prompt: Option<Text>,
-    n: Option<u32>,
-    frequency_penalty: Option<f64>,
-    presence_penalty: Option<f64>,
-    logprobs: Option<serde_json::Value>,
-    logit_bias: Option<serde_json::Map<String, serde_json::Value>>,
-    tools: Option<Vec<serde_json::Value>>,
-    response_format: Option<ResponseFormat>,
-}
-
-#[derive(Deserialize)]
-struct RawMessage {
-    role: String,
-    content: Option<Text>,
-    name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ResponseFormat {
-    r#type: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Whole(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    r#type: String,
-    #[serde(default)]
-    text: String,
-}
-
-/// Takes the prompt out of a canonical request, for a model that runs here.
+/// Takes the prompt out of a request.
 ///
 /// # Errors
-/// What is wrong or not supported, in words that hold nothing of the prompt. What would change the answer and is not
-/// supported is refused, because an answer that ignores it is a wrong one.
-pub fn of(canonical: &str) -> Result<Prompt, String> {
-    let request: Canonical = serde_json::from_str(canonical)
-        .map_err(|error| format!("the request cannot be read ({:?})", error.classify()))?;
-    refuse_unsupported(&request)?;
-    match (request.messages, request.prompt) {
-        (Some(messages), _) if messages.is_empty() => Err("`messages` is empty".to_owned()),
-        (Some(messages), _) => {
-            let message = |raw: RawMessage| {
-                let content = raw.content.map_or(Ok(String::new()), text)?;
-                Ok(Message {
-                    role: raw.role,
-                    content,
-                    name: raw.name,
-                })
-            };
-            messages
-                .into_iter()
-                .map(message)
-                .collect::<Result<_, String>>()
-                .map(Prompt::Chat)
+/// What is wrong or not supported, in words that hold nothing of the prompt.
+pub fn of(request: &Request) -> Result<Prompt, String> {
+    match request.operation {
+        Operation::Chat => {
+            let chat = Chat::read(&request.body).map_err(|invalid| invalid.message)?;
+            refuse(&of_sampling(&chat.sampling))?;
+            refuse(&of_chat(&chat))?;
+            conversation(&chat.talk.messages).map(Prompt::Chat)
         }
-        (None, Some(prompt)) => text(prompt).map(Prompt::Text),
-        (None, None) => Err("neither `messages` nor `prompt`".to_owned()),
+        Operation::Completion => {
+            let completion = Completion::read(&request.body).map_err(|invalid| invalid.message)?;
+            refuse(&of_sampling(&completion.sampling))?;
+            refuse(&of_completion(&completion))?;
+            match completion.task.prompt {
+                Input::Texts(mut texts) if texts.texts.len() == 1 => Ok(Prompt::Text(texts.texts.remove(0))),
+                Input::Texts(_) => Err(unsupported("a `prompt` of several texts")),
+                Input::Tokens { .. } => Err(unsupported("a `prompt` of token ids")),
+            }
+        }
+        Operation::Embedding => Err(unsupported("`/v1/embeddings`")),
     }
 }
 
-fn refuse_unsupported(request: &Canonical) -> Result<(), String> {
-    let set = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
-    let logprobs = request.logprobs.as_ref();
-    let asked = [
-        ("n", request.n.is_some_and(|n| n > 1)),
-        ("frequency_penalty", set(request.frequency_penalty)),
-        ("presence_penalty", set(request.presence_penalty)),
-        (
-            "logprobs",
-            logprobs.is_some_and(|value| !matches!(value, serde_json::Value::Bool(false))),
-        ),
-        (
-            "logit_bias",
-            request.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()),
-        ),
-        (
-            "tools",
-            request.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
-        ),
-        (
-            "response_format",
-            request
-                .response_format
-                .as_ref()
-                .is_some_and(|format| format.r#type != "text"),
-        ),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => Err(format!(
-            "`{field}` is not supported by models that run on ONNX Runtime yet"
-        )),
+/// A field, and whether it is asked for.
+type Asked = (&'static str, bool);
+
+fn unsupported(what: &str) -> String {
+    format!("{what} is not supported by models that run on ONNX Runtime yet")
+}
+
+fn refuse(fields: &[Asked]) -> Result<(), String> {
+    match fields.iter().find(|(_, asked)| *asked) {
+        Some((field, _)) => Err(unsupported(&format!("`{field}`"))),
         None => Ok(()),
     }
 }
 
-fn text(text: Text) -> Result<String, String> {
-    match text {
-        Text::Whole(text) => Ok(text),
-        Text::Parts(parts) => match parts.iter().find(|part| part.r#type != "text") {
-            Some(_) => Err("only parts of type `text` are supported by this model".to_owned()),
-            None => Ok(parts.into_iter().map(|part| part.text).collect()),
-        },
+fn of_sampling(sampling: &Sampling) -> [Asked; 4] {
+    let set = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
+    let biased = sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
+    [
+        ("n", sampling.n.is_some_and(|n| n.0 > 1)),
+        ("frequency_penalty", set(sampling.frequency_penalty)),
+        ("presence_penalty", set(sampling.presence_penalty)),
+        ("logit_bias", biased),
+    ]
+}
+
+fn of_chat(chat: &Chat) -> [Asked; 7] {
+    let talk = &chat.talk;
+    let formatted = talk
+        .response_format
+        .as_ref()
+        .is_some_and(|format| format.kind != "text");
+    let modalities = talk.modalities.iter().flatten();
+    [
+        (
+            "tools",
+            talk.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
+        ),
+        (
+            "functions",
+            talk.functions
+                .as_ref()
+                .is_some_and(|functions| !functions.is_empty()),
+        ),
+        ("logprobs", talk.logprobs == Some(true)),
+        ("response_format", formatted),
+        ("audio", talk.audio.is_some()),
+        (
+            "modalities",
+            modalities.into_iter().any(|modality| modality != "text"),
+        ),
+        ("web_search_options", talk.web_search_options.is_some()),
+    ]
+}
+
+fn of_completion(completion: &Completion) -> [Asked; 4] {
+    let task = &completion.task;
+    [
+        ("best_of", task.best_of.is_some_and(|best| best.0 > 1)),
+        ("echo", task.echo == Some(true)),
+        ("logprobs", task.logprobs.is_some()),
+        (
+            "suffix",
+            task.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()),
+        ),
+    ]
+}
+
+fn conversation(messages: &[Said]) -> Result<Vec<Message>, String> {
+    if messages.is_empty() {
+        return Err("`messages` is empty".to_owned());
     }
+    messages
+        .iter()
+        .enumerate()
+        .map(|(at, said)| message(at, said))
+        .collect()
+}
+
+fn message(at: usize, said: &Said) -> Result<Message, String> {
+    let asked = [
+        ("tool_calls", said.tool_calls.is_some()),
+        ("function_call", said.function_call.is_some()),
+        ("audio", said.audio.is_some()),
+    ];
+    if let Some((field, _)) = asked.iter().find(|(_, asked)| *asked) {
+        return Err(unsupported(&format!("`messages[{at}].{field}`")));
+    }
+    if matches!(said.role, chat::Role::Tool | chat::Role::Function) {
+        return Err(unsupported(&format!("the role of `messages[{at}]`")));
+    }
+    if let Some(Content::Parts(parts)) = &said.content
+        && parts.iter().any(|part| part.kind != "text")
+    {
+        return Err(unsupported(&format!(
+            "a part of `messages[{at}].content` that is no text"
+        )));
+    }
+    // An assistant that refused has said that.
+    let refusal = said.refusal.as_deref().filter(|_| said.content.is_none());
+    Ok(Message {
+        role: said.role.name().to_owned(),
+        content: said.texts().chain(refusal).collect(),
+        name: said.name.clone(),
+    })
 }
 
 /// What ends the answer of a model without a chat template: the next question.
@@ -184,13 +208,24 @@ pub fn transcript(messages: &[Message]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use relay_schemas::samples;
+
     use super::*;
+
+    fn prompt(operation: Operation, body: &str) -> Result<Prompt, String> {
+        of(&Request {
+            operation,
+            body: body.to_owned(),
+            ..samples::request()
+        })
+    }
 
     #[test]
     fn conversations_and_plain_prompts_are_taken_out() {
         let chat = r#"{"messages":[{"content":"a","role":"system"},
             {"content":[{"text":"b","type":"text"},{"text":"c","type":"text"}],"name":"x","role":"user"},
-            {"content":null,"role":"assistant"}],"n":1,"logit_bias":{},"response_format":{"type":"text"}}"#;
+            {"content":null,"role":"assistant","refusal":"no"}],"n":1,"logit_bias":{},"tools":[],"logprobs":false,
+            "response_format":{"type":"text"}}"#;
         let message = |role: &str, content: &str, name: Option<&str>| Message {
             role: role.to_owned(),
             content: content.to_owned(),
@@ -199,43 +234,93 @@ mod tests {
         let messages = vec![
             message("system", "a", None),
             message("user", "bc", Some("x")),
-            message("assistant", "", None),
+            message("assistant", "no", None),
         ];
-        assert_eq!(transcript(&messages), "a\nQuestion: bc\nAnswer: \nAnswer:");
-        assert_eq!(of(chat), Ok(Prompt::Chat(messages)));
-        assert_eq!(of(r#"{"prompt":"Once"}"#), Ok(Prompt::Text("Once".to_owned())));
+        assert_eq!(transcript(&messages), "a\nQuestion: bc\nAnswer: no\nAnswer:");
+        assert_eq!(prompt(Operation::Chat, chat), Ok(Prompt::Chat(messages)));
+        for text in [r#"{"prompt":"Once"}"#, r#"{"prompt":["Once"],"echo":false}"#] {
+            assert_eq!(
+                prompt(Operation::Completion, text),
+                Ok(Prompt::Text("Once".to_owned()))
+            );
+        }
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused_by_name_and_nothing_of_the_prompt_is_said() {
-        let cases = [
-            (r#"{"messages":[]}"#, "`messages` is empty"),
-            ("{}", "neither `messages` nor `prompt`"),
-            (r#"{"prompt":"secret","n":2}"#, "`n` is not supported"),
+    fn what_cannot_be_honoured_is_refused_by_name_and_nothing_of_the_prompt_is_quoted() {
+        let said = r#""messages":[{"role":"user","content":"secret"}]"#;
+        let fields = [
+            (r#""n":2"#, "`n` is not supported"),
+            (r#""presence_penalty":0.5"#, "`presence_penalty` is not"),
+            (r#""logit_bias":{"1":2}"#, "`logit_bias` is not"),
+            (r#""logprobs":true"#, "`logprobs` is not"),
+            (r#""tools":[{"type":"function"}]"#, "`tools` is not"),
+            (r#""functions":[{}]"#, "`functions` is not"),
             (
-                r#"{"prompt":"secret","presence_penalty":0.5}"#,
-                "`presence_penalty` is not supported",
-            ),
-            (
-                r#"{"prompt":"secret","logprobs":true}"#,
-                "`logprobs` is not supported",
-            ),
-            (r#"{"prompt":"secret","tools":[{}]}"#, "`tools` is not supported"),
-            (
-                r#"{"prompt":"secret","response_format":{"type":"json_object"}}"#,
+                r#""response_format":{"type":"json_object"}"#,
                 "`response_format` is not",
             ),
-            (
-                r#"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
-                "only parts of type `text`",
-            ),
-            (r#"{"messages":"secret"}"#, "cannot be read"),
+            (r#""modalities":["text","audio"]"#, "`modalities` is not"),
         ];
-        for (canonical, expected) in cases {
-            let Err(error) = of(canonical) else {
-                panic!("{canonical} was taken")
+        let chats =
+            fields.map(|(field, expected)| (Operation::Chat, format!("{{{said},{field}}}"), expected));
+        let message = |message: &str| format!("{{\"messages\":[{message}]}}");
+        let others = [
+            (
+                Operation::Chat,
+                r#"{"messages":[]}"#.to_owned(),
+                "`messages` is empty",
+            ),
+            (
+                Operation::Chat,
+                r#"{"messages":"secret"}"#.to_owned(),
+                "`messages` must be",
+            ),
+            (
+                Operation::Chat,
+                message(r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"secret"}}]}"#),
+                "a part of `messages[0].content` that is no text is not supported",
+            ),
+            (
+                Operation::Chat,
+                message(r#"{"role":"assistant","tool_calls":[{"id":"secret"}]}"#),
+                "`messages[0].tool_calls` is not",
+            ),
+            (
+                Operation::Chat,
+                message(r#"{"role":"tool","content":"secret","tool_call_id":"c"}"#),
+                "the role of `messages[0]` is not",
+            ),
+            (Operation::Completion, "{}".to_owned(), "`prompt` is missing"),
+            (
+                Operation::Completion,
+                r#"{"prompt":["secret","b"]}"#.to_owned(),
+                "a `prompt` of several texts is not",
+            ),
+            (
+                Operation::Completion,
+                r#"{"prompt":[1,2]}"#.to_owned(),
+                "a `prompt` of token ids is not",
+            ),
+            (
+                Operation::Completion,
+                r#"{"prompt":"secret","logprobs":1}"#.to_owned(),
+                "`logprobs` is not",
+            ),
+            (
+                Operation::Embedding,
+                r#"{"input":"secret"}"#.to_owned(),
+                "`/v1/embeddings` is not supported",
+            ),
+        ];
+        for (operation, body, expected) in chats.into_iter().chain(others) {
+            let Err(error) = prompt(operation, &body) else {
+                panic!("{body} was taken")
             };
-            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+            assert!(
+                error.contains(expected) && !error.contains("secret"),
+                "{body}: {error}"
+            );
         }
     }
 }

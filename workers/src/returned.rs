@@ -36,9 +36,9 @@ impl GivenBack {
 mod tests {
     use super::*;
 
-    fn returned(id: String) -> Returned {
+    fn returned(id: &str) -> Returned {
         Returned {
-            request_id: id.as_str().into(),
+            request_id: id.into(),
             attempt: 1,
             code: "backend_unavailable".to_owned(),
             message: "connection refused".to_owned(),
@@ -48,20 +48,20 @@ mod tests {
     #[test]
     fn each_is_told_for_a_while() {
         let mut given_back = GivenBack::default();
-        given_back.add(returned("a".to_owned()), TimestampMs(0));
-        given_back.add(returned("b".to_owned()), TimestampMs(10));
+        given_back.add(returned("a"), TimestampMs(0));
+        given_back.add(returned("b"), TimestampMs(10));
         assert_eq!(given_back.told(TimestampMs(TOLD_FOR_MS - 1)).len(), 2);
         let left = given_back.told(TimestampMs(TOLD_FOR_MS));
-        assert_eq!(left, [returned("b".to_owned())]);
+        assert_eq!(left, [returned("b")]);
     }
 
     #[test]
     fn the_oldest_make_room() {
         let mut given_back = GivenBack::default();
         for nth in 0..=MOST {
-            given_back.add(returned(nth.to_string()), TimestampMs(0));
+            given_back.add(returned(&nth.to_string()), TimestampMs(0));
         }
         let told = given_back.told(TimestampMs(0));
-        assert_eq!((told.len(), &told[0]), (MOST, &returned("1".to_owned())));
+        assert_eq!((told.len(), &told[0]), (MOST, &returned("1")));
     }
 }

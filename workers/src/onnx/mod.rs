@@ -82,10 +82,10 @@ impl OnnxModel {
 
     async fn encode(&self, work: &Work) -> Result<Encoded, Failure> {
         let text = self.text.clone();
-        let body = work.request.body.clone();
+        let request = work.request.clone();
         let now = self.clock.now();
         // A long prompt takes milliseconds to tokenize: not on a thread that others wait for.
-        let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&body)?, now)).await;
+        let encoded = tokio::task::spawn_blocking(move || text.encode(&prompt::of(&request)?, now)).await;
         encoded
             .map_err(|error| Failure::new(Code::BackendError, format!("tokenizing stopped: {error}")))?
             .map_err(|reason| Failure::new(Code::InvalidRequest, reason))

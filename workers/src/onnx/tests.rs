@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use relay_schemas::Operation;
 use serde::Deserialize;
 
 use super::*;
@@ -320,12 +321,16 @@ async fn a_dropped_run_leaves_the_engine_to_the_others_at_once() {
 #[tokio::test]
 async fn requests_that_no_prompt_can_be_made_of_are_refused() {
     let model = load(&spec("relay-chat", GraphKind::Auto));
-    for canonical in ["{}", r#"{"messages":[]}"#, r#"{"prompt":""}"#] {
-        let failure = model
-            .run(&work("test", canonical), &mut emitter())
-            .await
-            .unwrap_err();
-        assert_eq!(failure.code, Code::InvalidRequest, "{canonical}");
+    for (operation, body) in [
+        (Operation::Chat, "{}"),
+        (Operation::Chat, r#"{"messages":[]}"#),
+        (Operation::Completion, r#"{"prompt":""}"#),
+        (Operation::Embedding, r#"{"input":"a"}"#),
+    ] {
+        let mut work = work("test", body);
+        work.request.operation = operation;
+        let failure = model.run(&work, &mut emitter()).await.unwrap_err();
+        assert_eq!(failure.code, Code::InvalidRequest, "{body}");
     }
 }
 

@@ -12,6 +12,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+mod rich;
+
+/// The head of a stream of events.
+const EVENTS: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// How it answers.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -173,7 +179,8 @@ async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyho
     if asked.line.starts_with("GET /count") {
         return whole(stream, 200, &shared.requests.load(Ordering::Relaxed).to_string()).await;
     }
-    if !asked.line.contains("/chat/completions") {
+    let is_chat = asked.line.contains("/chat/completions");
+    if !is_chat && !asked.line.contains("/completions") && !asked.line.contains("/embeddings") {
         return whole(
             stream,
             404,
@@ -225,7 +232,13 @@ async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyho
         .tokens
         .min(limit.map_or(usize::MAX, |limit| limit as usize));
     wait(settings.first).await;
-    if request["stream"] == true {
+    if asked.line.contains("/embeddings") {
+        whole(stream, 200, &rich::embeddings(&request).to_string()).await?;
+    } else if !is_chat || rich::is_rich(&request) {
+        let tokens: Vec<String> = (0..count).map(|at| token(&words, at)).collect();
+        let usage = usage(&words, count);
+        rich_answer(stream, &request, is_chat, &tokens, &usage).await?;
+    } else if request["stream"] == true {
         streamed(stream, &request, &words, count, settings).await?;
     } else {
         wait(settings.token * count.saturating_sub(1) as u32).await;
@@ -241,13 +254,47 @@ async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyho
     Ok(())
 }
 
-/// The words of the last message; what the answer is made of.
+async fn rich_answer(
+    stream: &mut TcpStream,
+    request: &Value,
+    is_chat: bool,
+    tokens: &[String],
+    usage: &Value,
+) -> anyhow::Result<()> {
+    let answer = if is_chat {
+        rich::chat(request, tokens, usage)
+    } else {
+        rich::completion(request, tokens, usage)
+    };
+    if request["stream"] != true {
+        return whole(stream, 200, &answer.to_string()).await;
+    }
+    let mut chunks = if is_chat {
+        rich::chunks(&answer)
+    } else {
+        vec![answer]
+    };
+    chunks.push(serde_json::json!({"id": "mock", "choices": [], "usage": usage}));
+    let mut out = String::from(EVENTS);
+    for chunk in &chunks {
+        event(&mut out, &chunk.to_string());
+    }
+    event(&mut out, "[DONE]");
+    out.push_str("0\r\n\r\n");
+    stream.write_all(out.as_bytes()).await?;
+    Ok(())
+}
+
+/// The words of the last message, or of the prompt; what the answer is made of.
 fn words(request: &Value) -> Vec<String> {
-    let content = request["messages"]
-        .as_array()
+    let messages = request["messages"].as_array();
+    let content = messages
         .and_then(|messages| messages.last())
         .map(|last| &last["content"]);
-    let text = content.and_then(Value::as_str).unwrap_or("nothing");
+    let text = content
+        .unwrap_or(&request["prompt"])
+        .as_str()
+        .unwrap_or("nothing");
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     if words.is_empty() {
         vec!["nothing".to_owned()]
@@ -283,9 +330,7 @@ async fn streamed(
     count: usize,
     settings: &Settings,
 ) -> anyhow::Result<()> {
-    let mut out = String::from(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-    );
+    let mut out = String::from(EVENTS);
     let breaks_off = words[0] == "break-off";
     for at in 0..count {
         if at > 0 && !settings.token.is_zero() {
