@@ -1,12 +1,21 @@
 //! The operators' listener: health, metrics and, where the traces are, the admin pages. Loopback unless told otherwise.
 
+mod guard;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use relay_runner::{Runtime, ops_router};
 use serde::Deserialize;
 use tokio::net::TcpListener;
+
+use self::guard::{Guard, Refusal};
 
 /// The operators' listener.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +27,10 @@ pub struct OpsConfig {
     pub port: u16,
     /// Whether `/metrics` is served.
     pub metrics: bool,
+    /// Host names under which it answers, besides the loopback names and the address that is bound.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may change something, besides its own.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for OpsConfig {
@@ -26,6 +39,8 @@ impl Default for OpsConfig {
             host: "127.0.0.1".to_owned(),
             port: 8001,
             metrics: true,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -43,7 +58,17 @@ impl Ops {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("the operators' listener on {address} (`ops.port`, --admin-port)"))?;
+        let guard = Guard::new(
+            &config.host,
+            listener.local_addr()?,
+            &config.allowed_hosts,
+            &config.allowed_origins,
+        )?;
         let router = ops_router(runtime.clone(), config.metrics).merge(admin.unwrap_or_default());
+        // A route that nobody serves is guarded too: the layer stands around everything, whatever is added above.
+        let router = router
+            .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(middleware::from_fn_with_state(Arc::new(guard), guarded));
         Ok(Self { listener, router })
     }
 
@@ -56,6 +81,212 @@ impl Ops {
     pub async fn serve(self) {
         if let Err(error) = axum::serve(self.listener, self.router).await {
             tracing::error!(%error, "the operators' listener has ended");
+        }
+    }
+}
+
+async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let Err(refusal) = guard.check(request.method(), request.uri(), request.headers()) else {
+        return next.run(request).await;
+    };
+    tracing::warn!(%refusal, "a request to the operators' listener is refused");
+    let status = match refusal {
+        Refusal::UnreadableHost(_) => StatusCode::BAD_REQUEST,
+        Refusal::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
+        Refusal::ForeignOrigin(_) => StatusCode::FORBIDDEN,
+    };
+    (status, format!("{refusal}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+    use relay_bus::topics::Manifest;
+    use relay_bus::{EmbeddedBus, EmbeddedOptions};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// A listener that really listens, with a page that changes something.
+    struct Listening {
+        port: u16,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn listening(config: OpsConfig) -> Listening {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = Manifest::parse("pools: [cpu]\ntopics: []").expect("a manifest");
+        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default());
+        let runtime = Runtime::new(Arc::new(bus.expect("a log")));
+        let admin = Router::new().route("/admin/change", post(|| async { "changed" }));
+        let config = OpsConfig { port: 0, ..config };
+        let ops = Ops::bind(&config, &runtime, Some(admin)).await.expect("bound");
+        let port = ops.address().expect("bound").port();
+        tokio::spawn(ops.serve());
+        Listening {
+            port,
+            _folder: folder,
+        }
+    }
+
+    impl Listening {
+        /// The status and the body of one request, whose `PORT` is ours.
+        async fn ask(&self, start: &str, headers: &[&str]) -> (u16, String) {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))
+                .await
+                .expect("it listens");
+            let mut request = format!("{start} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n");
+            for header in headers {
+                request.push_str(header);
+                request.push_str("\r\n");
+            }
+            let request = format!("{request}\r\n").replace("PORT", &self.port.to_string());
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.expect("answered");
+            let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let body = response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            (status.expect("a status line"), body.expect("a body"))
+        }
+
+        async fn get(&self, host: &str) -> u16 {
+            self.ask("GET /healthz", &[&format!("Host: {host}")]).await.0
+        }
+
+        async fn change(&self, headers: &[&str]) -> u16 {
+            self.ask("POST /admin/change", headers).await.0
+        }
+    }
+
+    #[tokio::test]
+    async fn the_operators_listener_refuses_a_foreign_host() {
+        let listening = listening(OpsConfig::default()).await;
+        for path in ["/healthz", "/metrics", "/admin/change", "/nothing"] {
+            let (status, body) = listening
+                .ask(&format!("GET {path}"), &["Host: rebound.example:PORT"])
+                .await;
+            assert_eq!(status, 421, "{path}");
+            assert!(
+                body.contains("rebound.example") && body.contains("ops.allowed_hosts"),
+                "{body}"
+            );
+        }
+        for foreign in [
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:PORT",
+            "[::2]:PORT",
+            "evil:PORT",
+        ] {
+            assert_eq!(listening.get(foreign).await, 421, "{foreign}");
+        }
+        let absolute = listening
+            .ask("GET http://localhost:PORT/healthz", &["Host: evil.example"])
+            .await;
+        assert_eq!(absolute.0, 400, "it names two");
+        let two = listening
+            .ask("GET /healthz", &["Host: localhost:PORT", "Host: evil.example"])
+            .await;
+        assert_eq!(two.0, 400);
+        assert_eq!(listening.ask("GET /healthz", &[]).await.0, 400);
+        assert_eq!(listening.get("me@localhost").await, 400);
+    }
+
+    #[tokio::test]
+    async fn the_operators_listener_answers_under_the_loopback_names_and_the_bound_address() {
+        let listening = listening(OpsConfig::default()).await;
+        for own in [
+            "localhost:PORT",
+            "LOCALHOST",
+            "localhost.",
+            "127.0.0.1:PORT",
+            "127.0.0.1",
+            "[::1]:PORT",
+            "[::1]",
+        ] {
+            assert_eq!(listening.get(own).await, 200, "{own}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_on_a_wildcard_address_answers_under_every_address_and_no_foreign_name() {
+        let listening = listening(OpsConfig {
+            host: "0.0.0.0".to_owned(),
+            allowed_hosts: vec!["Relay.Internal".to_owned()],
+            ..OpsConfig::default()
+        })
+        .await;
+        for (host, expected) in [
+            ("10.1.2.3:PORT", 200),
+            ("[fd00::1]:PORT", 200),
+            ("localhost", 200),
+            ("relay.internal:PORT", 200),
+            ("rebound.example", 421),
+        ] {
+            assert_eq!(listening.get(host).await, expected, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_changing_request_on_the_operators_listener_is_checked_for_its_origin() {
+        let listening = listening(OpsConfig {
+            allowed_origins: vec!["https://Ops.example".to_owned()],
+            ..OpsConfig::default()
+        })
+        .await;
+        let host = "Host: localhost:PORT";
+        for (headers, expected) in [
+            // No browser.
+            (&[host][..], 200),
+            (&[host, "Sec-Fetch-Site: same-origin"], 200),
+            (&[host, "Sec-Fetch-Site: none"], 200),
+            (&[host, "Origin: http://localhost:PORT"], 200),
+            (
+                &[host, "Origin: https://ops.example", "Sec-Fetch-Site: cross-site"],
+                200,
+            ),
+            (&[host, "Sec-Fetch-Site: cross-site"], 403),
+            (
+                &[host, "Sec-Fetch-Site: same-site", "Origin: http://localhost:PORT"],
+                403,
+            ),
+            (&[host, "Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"], 403),
+            (&[host, "Origin: https://evil.example"], 403),
+            (&[host, "Origin: http://localhost:1"], 403),
+            (&[host, "Origin: null"], 403),
+            (&["Host: evil.example", "Origin: http://evil.example"], 421),
+        ] {
+            assert_eq!(listening.change(headers).await, expected, "{headers:?}");
+        }
+        let (status, body) = listening
+            .ask("DELETE /what/comes/later", &[host, "Origin: null"])
+            .await;
+        assert_eq!(status, 403, "also where nothing is served yet");
+        assert!(body.contains("ops.allowed_origins"), "{body}");
+        let read = listening
+            .ask("GET /healthz", &[host, "Sec-Fetch-Site: cross-site"])
+            .await;
+        assert_eq!(read.0, 200, "reading is for the browser to forbid");
+    }
+
+    #[tokio::test]
+    async fn a_host_or_an_origin_that_is_none_is_refused_at_the_start() {
+        let bound = SocketAddr::from(([127, 0, 0, 1], 1));
+        for host in ["http://ops", "ops:8001", "ops/path", "*.ops", "", "a b"] {
+            let refused = Guard::new("127.0.0.1", bound, &[host.to_owned()], &[]).expect_err(host);
+            assert!(refused.to_string().contains("ops.allowed_hosts"), "{refused}");
+        }
+        for origin in [
+            "ops.example",
+            "ftp://ops",
+            "https://ops/path",
+            "https://",
+            "null",
+            "*",
+        ] {
+            let refused = Guard::new("127.0.0.1", bound, &[], &[origin.to_owned()]).expect_err(origin);
+            assert!(refused.to_string().contains("ops.allowed_origins"), "{refused}");
         }
     }
 }
