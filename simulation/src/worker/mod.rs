@@ -1,19 +1,22 @@
 //! A worker: the real books of what may run, and answers that say which run they come from.
 
+mod running;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::life::Event;
-use relay_lifecycle::{Ending, Known, Transcript, end, last_frame, next_pool};
+use relay_lifecycle::{last_frame, next_pool};
 use relay_schemas::{
-    Answer, Choice, Delta, FinishReason, Frame, InstanceId, Lane, Outcome, OutcomeStatus, RequestId,
-    Returned, Run, Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
+    Delta, Frame, InstanceId, Lane, Outcome, RequestId, Returned, Run, Service, TimestampMs, TokenCount,
+    WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
 use relay_workers::returned::GivenBack;
 
-use crate::log::{Append, Log, POOLS, pool};
+use self::running::{Running, model};
+use crate::log::{Append, Log, POOLS};
 use crate::network::Message;
 use crate::schedule::Actor;
 use crate::world::{Sabotage, World};
@@ -36,15 +39,6 @@ pub(crate) struct Worker {
     status_seq: i64,
     /// Whether something has changed since the last status.
     changed: bool,
-}
-
-struct Running {
-    work: Work,
-    produced: u32,
-    said: Transcript,
-    frames: Vec<Frame>,
-    due: TimestampMs,
-    ended: bool,
 }
 
 impl Worker {
@@ -159,14 +153,7 @@ impl World {
                     Admission::Run => {
                         self.runs.push((id.clone(), lease.attempt, number, worker.epoch));
                         let first = self.random.random_range(1..200);
-                        let running = Running {
-                            work: work.clone(),
-                            produced: 0,
-                            said: Transcript::default(),
-                            frames: Vec::new(),
-                            due: self.now.plus_ms(first),
-                            ended: false,
-                        };
+                        let running = Running::new(work.clone(), self.now.plus_ms(first));
                         worker.runs.insert((id.clone(), lease.attempt), running);
                         worker.changed = true;
                     }
@@ -197,24 +184,8 @@ impl World {
         let Some(running) = worker.runs.get_mut(key) else {
             return;
         };
+        let ending = running.ending(cancelled, now);
         let plan = &running.work.planning.plan;
-        let ending = if cancelled {
-            Some(Ending::because(
-                OutcomeStatus::Cancelled,
-                "cancelled",
-                "cancelled",
-            ))
-        } else if plan.deadline <= now {
-            Some(Ending::because(
-                OutcomeStatus::Expired,
-                "deadline_exceeded",
-                "late",
-            ))
-        } else if running.produced >= plan.decoding.max_tokens.0 {
-            Some(Ending::of(OutcomeStatus::Completed))
-        } else {
-            None
-        };
         let last_pool = next_pool(plan, POOLS[Actor::pool(number)]).is_none();
         if ending.is_none() && fails && running.produced == 0 && !last_pool {
             return self.give_back(number, key);
@@ -246,7 +217,7 @@ impl World {
             return self.send_frames(Actor::Worker(number), reply_to.as_deref(), vec![frame]);
         };
         running.ended = true;
-        let outcome = outcome(running, run_of, ending, now);
+        let outcome = running.outcome(run_of, ending, now);
         self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
     }
 
@@ -313,49 +284,4 @@ impl World {
             _ => {}
         }
     }
-}
-
-/// The model that a pool's workers run.
-fn model(pool: usize) -> &'static str {
-    ["model", "spare-model"][pool]
-}
-
-fn model_of(work: &Work) -> &'static str {
-    model(pool(&work.queueing.pool))
-}
-
-fn outcome(running: &Running, run: Run, ending: Ending, now: TimestampMs) -> Outcome {
-    let wished = running.work.request.requested_tokens;
-    let finish_reason = match ending.status {
-        OutcomeStatus::Completed if wished.is_some_and(|wished| running.produced < wished.0) => {
-            Some(FinishReason::Length)
-        }
-        OutcomeStatus::Completed => Some(FinishReason::Stop),
-        _ => None,
-    };
-    let (mut choices, _) = running.said.clone().into_parts();
-    if choices.is_empty() {
-        choices.push(Choice::default());
-    }
-    choices[0].finish_reason = finish_reason;
-    let answer = Answer {
-        choices,
-        model: model_of(&running.work).to_owned(),
-        model_version: "1".to_owned(),
-        ..Answer::default()
-    };
-    let usage = Usage {
-        prompt_tokens: running.work.request.prompt_tokens,
-        completion_tokens: TokenCount(running.produced),
-    };
-    end(
-        Known::Work(&running.work),
-        run,
-        Ending {
-            answer: Some(answer),
-            usage,
-            ..ending
-        },
-        now,
-    )
 }
