@@ -38,15 +38,15 @@ pub trait Control: Send + Sync + 'static {
 /// A listener; ends when dropped.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next event; `None` once the seam is closed.
-    async fn next(&mut self) -> Option<Event>;
+    /// The next delivery; `None` once the seam is closed.
+    async fn next(&mut self) -> Option<Delivery<Message>>;
 }
 
-/// What a listener is told.
-#[derive(Debug)]
-pub enum Event {
+/// What reaches a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery<T> {
     /// A message.
-    Message(Message),
+    Message(T),
     /// Messages may have been lost here: the listener was too slow, or the connection was away.
     Lost,
 }

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use relay_schemas::{Record, Registry, encode};
 
-use crate::{Control, ControlError, Event, Message, Subscription};
+use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 
 /// Most questions that one [`serve`] works on at once; the others wait in the listener's bounded queue.
 const MOST_ANSWERING: usize = 64;
@@ -35,28 +35,19 @@ pub struct Listener<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// What a [`Listener`] is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard<T> {
-    /// A message.
-    Message(T),
-    /// Messages may have been lost here.
-    Lost,
-}
-
 impl<T: Record> Listener<T> {
     /// The next message or loss; `None` once the seam is closed. Safe to drop while waiting. What cannot be decoded is
-    /// reported as [`Heard::Lost`], for it is: somebody said something that was not understood.
-    pub async fn next(&mut self) -> Option<Heard<T>> {
+    /// reported as [`Delivery::Lost`], for it is.
+    pub async fn next(&mut self) -> Option<Delivery<T>> {
         let message = match self.subscription.next().await? {
-            Event::Lost => return Some(Heard::Lost),
-            Event::Message(message) => message,
+            Delivery::Lost => return Some(Delivery::Lost),
+            Delivery::Message(message) => message,
         };
         Some(match self.schemas.decode(Some(&message.payload)) {
-            Ok(decoded) => Heard::Message(decoded),
+            Ok(decoded) => Delivery::Message(decoded),
             Err(error) => {
                 tracing::warn!(messaging.subject = message.subject, %error, "an unreadable control message is passed over");
-                Heard::Lost
+                Delivery::Lost
             }
         })
     }
@@ -118,12 +109,12 @@ where
         tokio::select! {
             Some(()) = answering.next(), if !answering.is_empty() => {}
             event = questions.next(), if answering.len() < MOST_ANSWERING => match event {
-                Some(Event::Message(message)) => {
+                Some(Delivery::Message(message)) => {
                     if let Some((question, answer_to)) = read_question(&schemas, message) {
                         answering.push(answer(&*control, answer_to, handler(question)));
                     }
                 }
-                Some(Event::Lost) => tracing::debug!(messaging.subject = subject, "questions may have been lost; who asked asks again"),
+                Some(Delivery::Lost) => tracing::debug!(messaging.subject = subject, "questions may have been lost; who asked asks again"),
                 None => return Ok(()),
             },
         }

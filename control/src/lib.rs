@@ -10,8 +10,8 @@ mod nats;
 mod queue;
 pub mod subjects;
 
-pub use api::{Control, ControlError, Event, Message, Subscription};
+pub use api::{Control, ControlError, Delivery, Message, Subscription};
 pub use frames::{final_frames, finish, split};
-pub use helpers::{Heard, Listener, ask, listen, send, serve, serve_some};
+pub use helpers::{Listener, ask, listen, send, serve, serve_some};
 pub use in_process::{InProcessControl, InProcessOptions};
 pub use nats::{NatsControl, NatsOptions};

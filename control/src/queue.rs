@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{Event, Message};
+use crate::api::{Delivery, Message};
 
 pub(crate) struct Queue {
-    waiting: Mutex<Waiting>,
+    backlog: Mutex<Backlog>,
     news: Notify,
     capacity: usize,
 }
 
 #[derive(Default)]
-struct Waiting {
-    events: VecDeque<Event>,
+struct Backlog {
+    deliveries: VecDeque<Delivery<Message>>,
     messages: usize,
     closed: bool,
 }
@@ -23,7 +23,7 @@ struct Waiting {
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            waiting: Mutex::default(),
+            backlog: Mutex::default(),
             news: Notify::new(),
             capacity: capacity.max(1),
         }
@@ -31,44 +31,44 @@ impl Queue {
 
     /// Hands a message over; if the listener is too far behind, it is lost.
     pub(crate) fn push(&self, message: Message) {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
+        let mut backlog = self.backlog.lock();
+        if backlog.closed {
             return;
         }
-        if waiting.messages < self.capacity {
-            waiting.messages += 1;
-            waiting.events.push_back(Event::Message(message));
+        if backlog.messages < self.capacity {
+            backlog.messages += 1;
+            backlog.deliveries.push_back(Delivery::Message(message));
         } else {
-            mark_lost(&mut waiting);
+            mark_lost(&mut backlog);
         }
-        drop(waiting);
+        drop(backlog);
         self.news.notify_one();
     }
 
     /// Tells the listener that something may be missing here.
     pub(crate) fn lose(&self) {
-        mark_lost(&mut self.waiting.lock());
+        mark_lost(&mut self.backlog.lock());
         self.news.notify_one();
     }
 
     /// Nothing comes any more; what waits is still handed out.
     pub(crate) fn close(&self) {
-        self.waiting.lock().closed = true;
+        self.backlog.lock().closed = true;
         self.news.notify_one();
     }
 
-    /// The next event; for one listener. Nothing is lost when the future is dropped.
-    pub(crate) async fn next(&self) -> Option<Event> {
+    /// The next delivery; for one listener. Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&self) -> Option<Delivery<Message>> {
         loop {
             {
-                let mut waiting = self.waiting.lock();
-                if let Some(event) = waiting.events.pop_front() {
-                    if matches!(event, Event::Message(_)) {
-                        waiting.messages -= 1;
+                let mut backlog = self.backlog.lock();
+                if let Some(delivery) = backlog.deliveries.pop_front() {
+                    if matches!(delivery, Delivery::Message(_)) {
+                        backlog.messages -= 1;
                     }
-                    return Some(event);
+                    return Some(delivery);
                 }
-                if waiting.closed {
+                if backlog.closed {
                     return None;
                 }
             }
@@ -78,8 +78,8 @@ impl Queue {
 }
 
 /// One mark for any number of losses in a row, so marks are bounded too.
-fn mark_lost(waiting: &mut Waiting) {
-    if !matches!(waiting.events.back(), Some(Event::Lost)) {
-        waiting.events.push_back(Event::Lost);
+fn mark_lost(backlog: &mut Backlog) {
+    if !matches!(backlog.deliveries.back(), Some(Delivery::Lost)) {
+        backlog.deliveries.push_back(Delivery::Lost);
     }
 }

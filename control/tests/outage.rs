@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_control::{Control, ControlError, Event, NatsControl, NatsOptions, Subscription};
+use relay_control::{Control, ControlError, Delivery, Message, NatsControl, NatsOptions, Subscription};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -76,7 +76,7 @@ async fn until_reached(control: &dyn Control, reached: bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
-async fn next(listener: &mut Box<dyn Subscription>) -> Event {
+async fn next(listener: &mut Box<dyn Subscription>) -> Delivery<Message> {
     tokio::time::timeout(PATIENCE, listener.next())
         .await
         .unwrap()
@@ -105,11 +105,13 @@ async fn nats_absent_at_the_start_is_waited_for() {
 
     proxy.set(true);
     assert!(
-        matches!(next(&mut early).await, Event::Lost),
+        matches!(next(&mut early).await, Delivery::Lost),
         "whatever was said before was not heard"
     );
     control.publish(&subject, "now".into()).await.unwrap();
-    assert!(matches!(next(&mut early).await, Event::Message(message) if message.payload == "now".as_bytes()));
+    assert!(
+        matches!(next(&mut early).await, Delivery::Message(message) if message.payload == "now".as_bytes())
+    );
 }
 
 #[tokio::test]
@@ -136,13 +138,13 @@ async fn a_lost_connection_is_told_to_every_listener_once_it_is_back() {
 
     proxy.set(true);
     for listener in &mut listeners {
-        assert!(matches!(next(listener).await, Event::Lost));
+        assert!(matches!(next(listener).await, Delivery::Lost));
     }
     // Told means listening again: this is heard by all.
     control.publish(&subject, "back".into()).await.unwrap();
     for listener in &mut listeners {
         assert!(
-            matches!(next(listener).await, Event::Message(message) if message.payload == "back".as_bytes())
+            matches!(next(listener).await, Delivery::Message(message) if message.payload == "back".as_bytes())
         );
     }
 }

@@ -5,7 +5,7 @@ mod harness;
 
 use harness::{Harness, Log, completed, eventually, failed, ms, worker};
 use relay_bus::topics;
-use relay_control::{Heard, ask, subjects};
+use relay_control::{Delivery, ask, subjects};
 use relay_lifecycle::final_of;
 use relay_schemas::{
     FenceAnswer, FenceQuery, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, WorkerStatus,
@@ -324,7 +324,7 @@ async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_
         }
         drop(open);
         for _ in 0..3 {
-            let Some(Heard::Message(cancel)) = cancels.next().await else {
+            let Some(Delivery::Message(cancel)) = cancels.next().await else {
                 panic!("a cancel was expected");
             };
             assert_eq!(cancel.request_id, request.request_id);
@@ -362,7 +362,7 @@ async fn no_end_before_the_deadline_is_a_504_and_a_cancel() {
         (504, "deadline_exceeded")
     );
     assert_eq!(response.header("x-should-retry"), Some("false"));
-    let Some(Heard::Message(cancel)) = cancels.next().await else {
+    let Some(Delivery::Message(cancel)) = cancels.next().await else {
         panic!("a cancel was expected");
     };
     assert_eq!(cancel.reason, "deadline");
@@ -392,7 +392,7 @@ async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
     );
     assert_eq!(response.header("x-should-retry"), Some("false"));
     assert!(response.text().contains("Idempotency-Key"), "it says how to ask");
-    assert!(matches!(cancels.next().await, Some(Heard::Message(_))));
+    assert!(matches!(cancels.next().await, Some(Delivery::Message(_))));
 
     let keyed = [("x-relay-deadline-ms", "60"), ("idempotency-key", "k")];
     let response = harness.chat(&keyed, WHOLE).await;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_control::{Control, ControlError, Heard, listen, serve_some};
+use relay_control::{Control, ControlError, Delivery, listen, serve_some};
 use relay_schemas::Record;
 
 use crate::backoff::Backoff;
@@ -21,7 +21,7 @@ pub async fn listen_forever<T: Record>(control: Arc<dyn Control>, subject: Strin
             Ok(mut listener) => {
                 backoff.reset();
                 while let Some(heard) = listener.next().await {
-                    if let Heard::Message(message) = heard {
+                    if let Delivery::Message(message) = heard {
                         take(message);
                     }
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt, decode};
-use relay_control::{Heard, InProcessControl, InProcessOptions, listen};
+use relay_control::{Delivery, InProcessControl, InProcessOptions, listen};
 use relay_runner::{Identity, Runtime, Shutdown, Stage, StageError, Step, Winners};
 use relay_schemas::{
     CacheStatus, Frame, InstanceId, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Registry, Service,
@@ -164,7 +164,7 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
     assert_eq!(provenance.source_topic, OUTCOMES);
 
     house.lookup.after_ack(step.effects.remove(0)).await;
-    let Some(Heard::Message(frame)) = frames.next().await else {
+    let Some(Delivery::Message(frame)) = frames.next().await else {
         panic!("no frame")
     };
     assert_eq!((frame.seq, frame.deltas[0].text.as_str()), (0, "Paris"));

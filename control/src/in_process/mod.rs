@@ -13,9 +13,9 @@ use relay_schemas::Registry;
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
-use self::subjects::{Place, Tree};
+use self::subjects::{Member, Tree};
+use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 use crate::queue::Queue;
-use crate::{Control, ControlError, Event, Message, Subscription};
 
 /// Limits of the in-process seam.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,12 +39,12 @@ impl Default for InProcessOptions {
 /// The seam inside one process. Closed, for all listeners, when dropped.
 pub struct InProcessControl {
     options: InProcessOptions,
-    shared: Arc<Shared>,
+    switchboard: Arc<Switchboard>,
     schemas: Arc<Registry>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Switchboard {
     tree: RwLock<Tree>,
     /// Numbers answers' subjects and takes turns in queue groups.
     counter: AtomicU64,
@@ -55,7 +55,7 @@ impl InProcessControl {
     pub fn new(options: InProcessOptions) -> Self {
         Self {
             options,
-            shared: Arc::default(),
+            switchboard: Arc::default(),
             schemas: Arc::default(),
         }
     }
@@ -68,15 +68,15 @@ impl InProcessControl {
     }
 
     fn listen(&self, subject: &str, group: Option<&str>, capacity: usize) -> Listening {
-        let place = Place {
+        let member = Member {
             subject: subject.to_owned(),
             group: group.map(str::to_owned),
             queue: Arc::new(Queue::new(capacity)),
         };
-        self.shared.tree.write().add(&place);
+        self.switchboard.tree.write().add(&member);
         Listening {
-            place,
-            shared: Arc::clone(&self.shared),
+            member,
+            switchboard: Arc::clone(&self.switchboard),
         }
     }
 
@@ -89,16 +89,16 @@ impl InProcessControl {
     }
 }
 
-impl Shared {
+impl Switchboard {
     /// Hands `message` to all who listen; says to how many.
     fn deliver(&self, message: Message) -> usize {
         let tree = self.tree.read();
-        let mut hearers = tree.hearers(&message.subject);
-        if !hearers.shared.is_empty() {
-            self.choose(&mut hearers);
+        let mut recipients = tree.recipients(&message.subject);
+        if !recipients.shared.is_empty() {
+            self.choose(&mut recipients);
         }
-        let delivered = hearers.each.len();
-        if let Some((last, others)) = hearers.each.split_last() {
+        let delivered = recipients.each.len();
+        if let Some((last, others)) = recipients.each.split_last() {
             for queue in others {
                 queue.push(message.clone());
             }
@@ -108,11 +108,11 @@ impl Shared {
     }
 
     /// One member of each group, in turn. Groups of one name are one group, whatever pattern their members listen to.
-    fn choose(&self, hearers: &mut subjects::Hearers<'_>) {
+    fn choose(&self, recipients: &mut subjects::Recipients<'_>) {
         let turn = self.counter.fetch_add(1, Ordering::Relaxed) as usize;
-        hearers.shared.sort_by_key(|(group, _)| *group);
-        for members in hearers.shared.chunk_by(|(one, _), (other, _)| one == other) {
-            hearers.each.push(members[turn % members.len()].1);
+        recipients.shared.sort_by_key(|(group, _)| *group);
+        for members in recipients.shared.chunk_by(|(one, _), (other, _)| one == other) {
+            recipients.each.push(members[turn % members.len()].1);
         }
     }
 }
@@ -125,7 +125,7 @@ impl Control for InProcessControl {
 
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.check_size(&payload)?;
-        self.shared.deliver(Message {
+        self.switchboard.deliver(Message {
             subject: subject.to_owned(),
             payload,
             answer_to: None,
@@ -143,7 +143,7 @@ impl Control for InProcessControl {
 
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError> {
         self.check_size(&payload)?;
-        let number = self.shared.counter.fetch_add(1, Ordering::Relaxed);
+        let number = self.switchboard.counter.fetch_add(1, Ordering::Relaxed);
         let answer_to = format!("_INBOX.{number}");
         let mut answers = self.listen(&answer_to, None, 1);
         let question = Message {
@@ -151,11 +151,11 @@ impl Control for InProcessControl {
             payload,
             answer_to: Some(answer_to),
         };
-        if self.shared.deliver(question) == 0 {
+        if self.switchboard.deliver(question) == 0 {
             return Err(ControlError::NoResponder(subject.to_owned()));
         }
         match tokio::time::timeout(timeout, answers.next()).await {
-            Ok(Some(Event::Message(answer))) => Ok(answer.payload),
+            Ok(Some(Delivery::Message(answer))) => Ok(answer.payload),
             Ok(_) => Err(ControlError::Unavailable("the seam is closed".to_owned())),
             Err(_) => Err(ControlError::Timeout {
                 subject: subject.to_owned(),
@@ -175,26 +175,26 @@ impl Control for InProcessControl {
 
 impl Drop for InProcessControl {
     fn drop(&mut self) {
-        for queue in self.shared.tree.read().all() {
+        for queue in self.switchboard.tree.read().all() {
             queue.close();
         }
     }
 }
 
 struct Listening {
-    place: Place,
-    shared: Arc<Shared>,
+    member: Member,
+    switchboard: Arc<Switchboard>,
 }
 
 #[async_trait]
 impl Subscription for Listening {
-    async fn next(&mut self) -> Option<Event> {
-        self.place.queue.next().await
+    async fn next(&mut self) -> Option<Delivery<Message>> {
+        self.member.queue.next().await
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.shared.tree.write().remove(&self.place);
+        self.switchboard.tree.write().remove(&self.member);
     }
 }

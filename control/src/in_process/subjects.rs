@@ -11,9 +11,9 @@ pub(super) struct Tree {
     root: Node,
 }
 
-/// One listener's place in the tree.
+/// One listener's member in the tree.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct Member {
     pub(super) subject: String,
     pub(super) group: Option<String>,
     pub(super) queue: Arc<Queue>,
@@ -35,30 +35,30 @@ struct Listeners {
     shared: Vec<(String, Arc<Queue>)>,
 }
 
-/// Who hears one message: each of `each`, and of `shared` one a group.
+/// Where one message goes: to each of `each`, and of `shared` one a group.
 #[derive(Default)]
-pub(super) struct Hearers<'a> {
+pub(super) struct Recipients<'a> {
     pub(super) each: Vec<&'a Arc<Queue>>,
     pub(super) shared: Vec<(&'a str, &'a Arc<Queue>)>,
 }
 
 impl Tree {
-    pub(super) fn add(&mut self, place: &Place) {
-        let listeners = self.root.at(&place.subject);
-        match &place.group {
-            None => listeners.each.push(Arc::clone(&place.queue)),
-            Some(group) => listeners.shared.push((group.clone(), Arc::clone(&place.queue))),
+    pub(super) fn add(&mut self, member: &Member) {
+        let listeners = self.root.at(&member.subject);
+        match &member.group {
+            None => listeners.each.push(Arc::clone(&member.queue)),
+            Some(group) => listeners.shared.push((group.clone(), Arc::clone(&member.queue))),
         }
     }
 
-    pub(super) fn remove(&mut self, place: &Place) {
-        self.root.remove(Some(&place.subject), &place.queue);
+    pub(super) fn remove(&mut self, member: &Member) {
+        self.root.remove(Some(&member.subject), &member.queue);
     }
 
-    pub(super) fn hearers(&self, subject: &str) -> Hearers<'_> {
-        let mut hearers = Hearers::default();
-        self.root.collect(Some(subject), &mut hearers);
-        hearers
+    pub(super) fn recipients(&self, subject: &str) -> Recipients<'_> {
+        let mut recipients = Recipients::default();
+        self.root.collect(Some(subject), &mut recipients);
+        recipients
     }
 
     pub(super) fn all(&self) -> Vec<&Arc<Queue>> {
@@ -117,24 +117,24 @@ impl Node {
         }
     }
 
-    fn collect<'a>(&'a self, subject: Option<&str>, hearers: &mut Hearers<'a>) {
+    fn collect<'a>(&'a self, subject: Option<&str>, recipients: &mut Recipients<'a>) {
         let Some(subject) = subject else {
-            return self.here.collect(hearers);
+            return self.here.collect(recipients);
         };
-        self.rest.collect(hearers);
+        self.rest.collect(recipients);
         let (token, rest) = first(subject);
         if let Some(child) = self.children.get(token) {
-            child.collect(rest, hearers);
+            child.collect(rest, recipients);
         }
         if let Some(child) = &self.any {
-            child.collect(rest, hearers);
+            child.collect(rest, recipients);
         }
     }
 
     fn all<'a>(&'a self, all: &mut Vec<&'a Arc<Queue>>) {
-        for listeners in [&self.rest, &self.here] {
-            all.extend(&listeners.each);
-            all.extend(listeners.shared.iter().map(|(_, queue)| queue));
+        for recipients in [&self.rest, &self.here] {
+            all.extend(&recipients.each);
+            all.extend(recipients.shared.iter().map(|(_, queue)| queue));
         }
         for child in self.children.values().chain(self.any.as_deref()) {
             child.all(all);
@@ -152,10 +152,10 @@ impl Listeners {
         self.shared.retain(|(_, one)| !Arc::ptr_eq(one, queue));
     }
 
-    fn collect<'a>(&'a self, hearers: &mut Hearers<'a>) {
-        hearers.each.extend(&self.each);
+    fn collect<'a>(&'a self, recipients: &mut Recipients<'a>) {
+        recipients.each.extend(&self.each);
         let shared = self.shared.iter().map(|(group, queue)| (group.as_str(), queue));
-        hearers.shared.extend(shared);
+        recipients.shared.extend(shared);
     }
 
     fn is_empty(&self) -> bool {
@@ -167,8 +167,8 @@ impl Listeners {
 mod tests {
     use super::*;
 
-    fn place(subject: &str) -> Place {
-        Place {
+    fn member(subject: &str) -> Member {
+        Member {
             subject: subject.to_owned(),
             group: None,
             queue: Arc::new(Queue::new(1)),
@@ -195,9 +195,9 @@ mod tests {
         ];
         for (pattern, subject, hears) in cases {
             let mut tree = Tree::default();
-            tree.add(&place(pattern));
+            tree.add(&member(pattern));
             assert_eq!(
-                !tree.hearers(subject).each.is_empty(),
+                !tree.recipients(subject).each.is_empty(),
                 hears,
                 "{pattern} and {subject}"
             );
@@ -206,16 +206,16 @@ mod tests {
 
     #[test]
     fn a_tree_whose_listeners_left_is_empty() {
-        let places: Vec<Place> = ["a.b", "a.*", "a.>", "a.b.c", "*.*", ">", "a.b"]
-            .map(place)
+        let members: Vec<Member> = ["a.b", "a.*", "a.>", "a.b.c", "*.*", ">", "a.b"]
+            .map(member)
             .into();
         let mut tree = Tree::default();
-        for place in &places {
-            tree.add(place);
+        for member in &members {
+            tree.add(member);
         }
-        for (left, place) in places.iter().enumerate() {
-            assert_eq!(tree.all().len(), places.len() - left);
-            tree.remove(place);
+        for (left, member) in members.iter().enumerate() {
+            assert_eq!(tree.all().len(), members.len() - left);
+            tree.remove(member);
         }
         assert!(tree.root.is_empty());
     }

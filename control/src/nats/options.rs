@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use relay_schemas::Secret;
 use serde::Deserialize;
+
+use crate::api::ControlError;
 
 /// Where NATS is, how it is entered, and the limits towards it.
 #[derive(Debug, Clone, Deserialize)]
@@ -85,5 +88,62 @@ impl NatsOptions {
             url: url.into(),
             ..Self::default()
         }
+    }
+
+    /// The client's options.
+    pub(super) async fn connect_options(&self) -> Result<ConnectOptions, ControlError> {
+        let longest = self.reconnect_max;
+        let mut connect = ConnectOptions::new()
+            .name(&self.name)
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(move |attempt| pause(attempt, longest))
+            .ping_interval(self.ping_interval)
+            .connection_timeout(self.connection_timeout)
+            .client_capacity(self.send_capacity)
+            .require_tls(self.tls_required);
+        if self.tls_first {
+            connect = connect.tls_first();
+        }
+        if let Some(file) = &self.credentials_file {
+            connect = connect.credentials_file(file).await.map_err(|error| {
+                ControlError::Unavailable(format!("credentials file {}: {error}", file.display()))
+            })?;
+        }
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            connect = connect.user_and_password(user.clone(), password.expose().to_owned());
+        }
+        if let Some(token) = &self.token {
+            connect = connect.token(token.expose().to_owned());
+        }
+        if let Some(file) = &self.root_certificates {
+            connect = connect.add_root_certificates(file.clone());
+        }
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            connect = connect.add_client_certificate(certificate.clone(), key.clone());
+        }
+        Ok(connect)
+    }
+}
+
+/// No wait before the first try, then 20 ms, doubling.
+fn pause(attempt: usize, longest: Duration) -> Duration {
+    let doublings = u32::try_from(attempt)
+        .unwrap_or(u32::MAX)
+        .saturating_sub(2)
+        .min(16);
+    let pause_ms = if attempt <= 1 { 0 } else { 20 << doublings };
+    Duration::from_millis(pause_ms).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_to_connect_slow_down_and_never_stop() {
+        let pauses =
+            [1, 2, 3, 4, 8, 9, 1_000_000].map(|attempt| pause(attempt, Duration::from_secs(1)).as_millis());
+        assert_eq!(pauses, [0, 20, 40, 80, 1_000, 1_000, 1_000]);
     }
 }

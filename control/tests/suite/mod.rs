@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use relay_control::{Control, ControlError, Event, Message, Subscription};
+use relay_control::{Control, ControlError, Delivery, Message, Subscription};
 pub use typed::{
     an_answer_of_the_wrong_kind_is_unreadable, an_outcome_finishes_its_run_in_frames_that_fit,
     served_questions_are_answered_side_by_side, typed_messages_arrive_and_garbage_counts_as_lost,
@@ -41,7 +41,7 @@ pub async fn until_reached(control: &dyn Control) {
     tokio::time::timeout(PATIENCE, reached).await.unwrap();
 }
 
-async fn next(listener: &mut Box<dyn Subscription>) -> Option<Event> {
+async fn next(listener: &mut Box<dyn Subscription>) -> Option<Delivery<Message>> {
     tokio::time::timeout(PATIENCE, listener.next())
         .await
         .expect("an event in time")
@@ -50,7 +50,7 @@ async fn next(listener: &mut Box<dyn Subscription>) -> Option<Event> {
 /// The next message; a loss on the way fails the test.
 async fn message(listener: &mut Box<dyn Subscription>) -> Message {
     match next(listener).await {
-        Some(Event::Message(message)) => message,
+        Some(Delivery::Message(message)) => message,
         other => panic!("a message was expected, not {other:?}"),
     }
 }
@@ -138,7 +138,7 @@ pub async fn a_queue_group_shares_its_messages(control: Arc<dyn Control>) {
             event = third[0].next() => event,
             () = tokio::time::sleep(PATIENCE) => panic!("only {} of {} arrived", heard.len(), sent.len()),
         };
-        let Some(Event::Message(message)) = event else {
+        let Some(Delivery::Message(message)) = event else {
             panic!("a message was expected, not {event:?}");
         };
         heard.push(String::from_utf8(message.payload.to_vec()).unwrap());
@@ -161,7 +161,7 @@ async fn echo(control: &Arc<dyn Control>, subject: &str) -> tokio::task::JoinHan
     let control = Arc::clone(control);
     tokio::spawn(async move {
         while let Some(event) = questions.next().await {
-            if let Event::Message(message) = event {
+            if let Delivery::Message(message) = event {
                 let answer = [&message.payload[..], b"!"].concat();
                 let answer_to = message.answer_to.unwrap();
                 control.publish(&answer_to, answer.into()).await.unwrap();
@@ -260,7 +260,7 @@ pub async fn a_slow_listener_keeps_the_oldest_and_is_told_of_the_loss(control: A
         assert_eq!(message(&mut slow).await.payload, number.to_string().as_bytes());
     }
     assert!(
-        matches!(next(&mut slow).await, Some(Event::Lost)),
+        matches!(next(&mut slow).await, Some(Delivery::Lost)),
         "one mark for the whole gap"
     );
     send(&*control, &subject, "after").await;

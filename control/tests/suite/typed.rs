@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_control::{Control, ControlError, Heard, ask, finish, listen, send, serve};
+use relay_control::{Control, ControlError, Delivery, ask, finish, listen, send, serve};
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     Answer, Cancel, FenceAnswer, FenceQuery, Frame, InstanceId, Outcome, OutcomeStatus, Request, RequestId,
@@ -28,9 +28,9 @@ pub async fn typed_messages_arrive_and_garbage_counts_as_lost(control: Arc<dyn C
     control.publish(&subject, "garbage".into()).await.unwrap();
     send(&*control, &subject, &cancel("two")).await.unwrap();
     for expected in [
-        Heard::Message(cancel("one")),
-        Heard::Lost,
-        Heard::Message(cancel("two")),
+        Delivery::Message(cancel("one")),
+        Delivery::Lost,
+        Delivery::Message(cancel("two")),
     ] {
         let heard = tokio::time::timeout(PATIENCE, listener.next()).await.unwrap();
         assert_eq!(heard, Some(expected));
@@ -174,7 +174,7 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
     let (mut seq, mut seen) = (7, relay_lifecycle::Transcript::default());
     loop {
         let heard = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
-        let Some(Heard::Message(frame)) = heard else {
+        let Some(Delivery::Message(frame)) = heard else {
             panic!("a frame was expected, not {heard:?}");
         };
         assert_eq!(frame.seq, seq);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use relay_control::{Control, ControlError, Heard, ask, listen, send, serve};
+use relay_control::{Control, ControlError, Delivery, ask, listen, send, serve};
 use relay_schemas::{
     Codec, Delta, Embedding, FenceAnswer, FenceQuery, Frame, Record, RequestId, Run, Service, TokenCount,
 };
@@ -108,9 +108,13 @@ pub async fn messages_of_two_versions_are_read_both_ways(control: Arc<dyn Contro
     let mut of_next = listen::<NextFrame>(&*control, &subject).await.unwrap();
     send(&*control, &subject, &next_frame(9)).await.unwrap();
     let heard = tokio::time::timeout(PATIENCE, of_now.next()).await.unwrap();
-    assert_eq!(heard, Some(Heard::Lost), "nobody has announced this version yet");
+    assert_eq!(
+        heard,
+        Some(Delivery::Lost),
+        "nobody has announced this version yet"
+    );
     let heard = tokio::time::timeout(PATIENCE, of_next.next()).await.unwrap();
-    assert_eq!(heard, Some(Heard::Message(next_frame(9))));
+    assert_eq!(heard, Some(Delivery::Message(next_frame(9))));
 
     assert!(control.schemas().learn(NextFrame::codec().json()));
     assert!(control.schemas().learn(Frame::codec().json()));
@@ -120,7 +124,7 @@ pub async fn messages_of_two_versions_are_read_both_ways(control: Arc<dyn Contro
         let heard = tokio::time::timeout(PATIENCE, of_now.next()).await.unwrap();
         assert_eq!(
             heard,
-            Some(Heard::Message(expected)),
+            Some(Delivery::Message(expected)),
             "what was retired reads as its default"
         );
     }
@@ -128,7 +132,7 @@ pub async fn messages_of_two_versions_are_read_both_ways(control: Arc<dyn Contro
         let heard = tokio::time::timeout(PATIENCE, of_next.next()).await.unwrap();
         assert_eq!(
             heard,
-            Some(Heard::Message(expected)),
+            Some(Delivery::Message(expected)),
             "what is new reads as its default"
         );
     }

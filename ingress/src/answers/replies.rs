@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 use relay_clock::Clock;
-use relay_control::{Control, Event, Message, Subscription, subjects};
+use relay_control::{Control, Delivery, Message, Subscription, subjects};
 use relay_runner::{Backoff, Identity, serve_forever};
 use relay_schemas::{FenceAnswer, FenceQuery, Frame, Registry, RequestId};
 
@@ -64,8 +64,8 @@ impl Replies {
     async fn dispatch(&self, frames: &mut dyn Subscription) {
         while let Some(event) = frames.next().await {
             match event {
-                Event::Message(message) => self.on_message(&message),
-                Event::Lost => self.routes.lost(None, self.clock.now()),
+                Delivery::Message(message) => self.on_message(&message),
+                Delivery::Lost => self.routes.lost(None, self.clock.now()),
             }
         }
     }

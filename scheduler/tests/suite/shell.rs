@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, topics};
-use relay_control::{Heard, InProcessControl, InProcessOptions, listen, send, subjects};
+use relay_control::{Delivery, InProcessControl, InProcessOptions, listen, send, subjects};
 use relay_lifecycle::{Ending, Known, end};
 use relay_runner::{Identity, Runtime, Shutdown};
 use relay_scheduler::{Config, Deps};
@@ -128,7 +128,7 @@ impl Stand {
         let wait = async {
             loop {
                 match listener.next().await {
-                    Some(Heard::Message(status)) if holds(&status) => return status,
+                    Some(Delivery::Message(status)) if holds(&status) => return status,
                     Some(_) => {}
                     None => panic!("the seam is closed"),
                 }
@@ -342,7 +342,7 @@ async fn what_expires_in_the_queue_gets_its_outcome_and_then_its_final_frame() {
         }])
         .await;
     let frame = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
-    let Some(Heard::Message(frame)) = frame else {
+    let Some(Delivery::Message(frame)) = frame else {
         panic!("a frame: {frame:?}")
     };
     assert_eq!(frame.end.unwrap().code.as_deref(), Some("deadline_exceeded"));

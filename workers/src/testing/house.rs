@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt};
-use relay_control::{Control, Heard, InProcessControl, InProcessOptions, Listener, listen, send, subjects};
+use relay_control::{
+    Control, Delivery, InProcessControl, InProcessOptions, Listener, listen, send, subjects,
+};
 use relay_runner::{Identity, Runtime};
 use relay_schemas::{Cancel, Frame, Lane, Outcome, Service, TokenCount, Work, WorkerStatus, encode};
 use tokio::task::JoinHandle;
@@ -91,7 +93,7 @@ impl House {
         let waiting = async {
             loop {
                 match self.statuses.next().await {
-                    Some(Heard::Message(status)) if wanted(&status) => return Ok(status),
+                    Some(Delivery::Message(status)) if wanted(&status) => return Ok(status),
                     Some(_) => {}
                     None => anyhow::bail!("the control seam closed"),
                 }
@@ -158,7 +160,7 @@ impl Frames {
     /// The next frame.
     pub async fn next(&mut self) -> anyhow::Result<Frame> {
         match tokio::time::timeout(PATIENCE, self.listener.next()).await? {
-            Some(Heard::Message(frame)) => Ok(frame),
+            Some(Delivery::Message(frame)) => Ok(frame),
             other => anyhow::bail!("{other:?} where a frame was expected"),
         }
     }

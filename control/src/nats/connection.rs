@@ -1,0 +1,169 @@
+//! One connection to NATS: what is sent and asked over it, and who listens.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, StatusCode, Subscriber};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::inbox::Inbox;
+use super::options::NatsOptions;
+use crate::api::ControlError;
+use crate::queue::Queue;
+
+/// A subject without a listener: that the server says so shows that it is there and has read all that went before.
+const NOBODY: &str = "relay.ask.nobody";
+
+pub(super) struct Connection {
+    client: Client,
+    options: NatsOptions,
+    inbox: Arc<Inbox>,
+    inbox_prefix: String,
+    listeners: Mutex<Vec<Weak<Queue>>>,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, options: NatsOptions) -> Self {
+        Self {
+            inbox_prefix: client.new_inbox(),
+            client,
+            options,
+            inbox: Arc::default(),
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// Where answers arrive.
+    pub(super) async fn subscribe_answers(&self) -> Result<Subscriber, ControlError> {
+        let subject = format!("{}.*", self.inbox_prefix);
+        self.client.subscribe(subject).await.map_err(unavailable)
+    }
+
+    pub(super) fn inbox(&self) -> Arc<Inbox> {
+        Arc::clone(&self.inbox)
+    }
+
+    /// A subscription, and the queue of its listener, which is told of losses from now on.
+    pub(super) async fn listen(
+        &self,
+        subject: &str,
+        queue_group: Option<&str>,
+    ) -> Result<(Subscriber, Arc<Queue>), ControlError> {
+        let subject = subject.to_owned();
+        let subscriber = match queue_group {
+            None => self.client.subscribe(subject).await,
+            Some(group) => self.client.queue_subscribe(subject, group.to_owned()).await,
+        };
+        let queue = Arc::new(Queue::new(self.options.capacity));
+        self.listeners.lock().push(Arc::downgrade(&queue));
+        Ok((subscriber.map_err(unavailable)?, queue))
+    }
+
+    pub(super) fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn close(&self) {
+        for listener in self.listeners.lock().drain(..) {
+            if let Some(queue) = listener.upgrade() {
+                queue.close();
+            }
+        }
+    }
+
+    /// Tells every listener that something may be missing.
+    pub(super) fn lose(&self) {
+        self.listeners.lock().retain(|listener| {
+            let listener = listener.upgrade();
+            listener.inspect(|queue| queue.lose()).is_some()
+        });
+    }
+
+    fn check_connected(&self) -> Result<(), ControlError> {
+        match self.client.connection_state() {
+            State::Connected => Ok(()),
+            State::Pending => Err(ControlError::Unavailable("NATS was not reached yet".to_owned())),
+            State::Disconnected => Err(ControlError::Unavailable(
+                "the connection to NATS is lost".to_owned(),
+            )),
+        }
+    }
+
+    fn check_size(&self, payload: &Bytes) -> Result<(), ControlError> {
+        let (size, limit) = (payload.len(), self.client.max_payload());
+        if size > limit {
+            return Err(ControlError::TooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    /// Hands a message to the client, which sends and flushes at once.
+    pub(super) async fn send(
+        &self,
+        subject: &str,
+        answer_to: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), ControlError> {
+        self.check_size(&payload)?;
+        self.check_connected()?;
+        let room = self.options.publish_timeout;
+        let subject = subject.to_owned();
+        let sent = match answer_to {
+            None => timeout(room, self.client.publish(subject, payload)).await,
+            Some(answer_to) => {
+                timeout(room, self.client.publish_with_reply(subject, answer_to, payload)).await
+            }
+        };
+        match sent {
+            Ok(sent) => sent.map_err(unavailable),
+            Err(_) => Err(ControlError::Unavailable(
+                "NATS takes messages too slowly".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) async fn ask(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Bytes, ControlError> {
+        let mut awaited = self.inbox.expect();
+        let answer_to = format!("{}.{}", self.inbox_prefix, awaited.number);
+        let asking = async {
+            self.send(subject, Some(answer_to), payload).await?;
+            let answer = (&mut awaited.answer).await;
+            answer.map_err(|_| ControlError::Unavailable("the connection to NATS is closed".to_owned()))
+        };
+        match timeout(wait, asking).await {
+            Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
+                Err(ControlError::NoResponder(subject.to_owned()))
+            }
+            Ok(answer) => answer.map(|answer| answer.payload),
+            Err(_) => Err(ControlError::Timeout {
+                subject: subject.to_owned(),
+                waited_ms: wait.as_millis(),
+            }),
+        }
+    }
+
+    /// Completes once the server has read everything that we sent before.
+    pub(super) async fn round_trip(&self) -> Result<(), ControlError> {
+        let wait = self.options.probe_timeout;
+        match self.ask(NOBODY, Bytes::new(), wait).await {
+            Err(ControlError::NoResponder(_)) | Ok(_) => Ok(()),
+            Err(ControlError::Timeout { waited_ms, .. }) => Err(ControlError::Unavailable(format!(
+                "NATS did not answer within {waited_ms} ms"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> ControlError {
+    ControlError::Unavailable(error.to_string())
+}
