@@ -2,9 +2,10 @@
 //! else. Behind the feature `samples`.
 
 use crate::{
-    Answer, CacheFlags, CacheStatus, Caching, Candidate, Choice, Class, Decoding, Delta, Final, FinishReason,
-    Frame, Lane, Lease, Message, MicroUsd, Operation, Outcome, OutcomeStatus, Plan, Planned, Planning,
-    Queueing, Ready, Request, Run, Service, TimestampMs, Timings, TokenCount, Usage, Verifier, Work,
+    Answer, CacheFlags, CacheStatus, Caching, Candidate, Choice, Class, Decoding, Delta, Embedding, Final,
+    FinishReason, Frame, Lane, Lease, Message, MicroUsd, Operation, Outcome, OutcomeStatus, Plan, Planned,
+    Planning, Queueing, Ready, Request, Run, Service, TimestampMs, Timings, TokenCount, ToolCall, Usage,
+    Verifier, Work,
 };
 
 /// When [`request`] was accepted.
@@ -173,6 +174,65 @@ pub fn answer(text: &str) -> Answer {
         model: "tiny".to_owned(),
         model_version: "v1".to_owned(),
         ..Answer::default()
+    }
+}
+
+/// An answer that says everything an answer can: calls of tools, text, a refusal, vectors, with numbers that no float holds.
+pub fn rich_answer() -> Answer {
+    let text = |text: &str| Some(text.to_owned());
+    let call = |id: &str, arguments: &str, extra: Option<String>| ToolCall {
+        id: id.to_owned(),
+        kind: "function".to_owned(),
+        name: "weather".to_owned(),
+        arguments: arguments.to_owned(),
+        extra,
+    };
+    let calls = Choice {
+        message: Message {
+            reasoning: text("Two places, so two calls."),
+            tool_calls: vec![
+                call("call_1", r#"{"city":"Paris"}"#, text(r#"{"signature":"abc"}"#)),
+                call("call_2", r#"{"city":"Zürich"}"#, None),
+            ],
+            logprobs: vec![r#"{"token":"a","logprob":-0.10}"#.to_owned()],
+            extra: text(r#"{"annotations":[9007199254740993]}"#),
+            ..Message::default()
+        },
+        finish_reason: Some(FinishReason::ToolCalls),
+        extra: text(r#"{"matched_stop":1e400}"#),
+        ..Choice::default()
+    };
+    let says = Choice {
+        index: 1,
+        message: Message {
+            text: text("It is <b>fine</b>."),
+            logprobs: ["It", " is"]
+                .map(|token| format!(r#"{{"token":"{token}","logprob":-1e-9,"top_logprobs":[]}}"#))
+                .to_vec(),
+            ..Message::default()
+        },
+        finish_reason: Some(FinishReason::Stop),
+        ..Choice::default()
+    };
+    let refuses = Choice {
+        index: 2,
+        message: Message {
+            refusal: text("I cannot say."),
+            refusal_logprobs: vec![r#"{"token":"I","logprob":0}"#.to_owned()],
+            ..Message::default()
+        },
+        finish_reason: Some(FinishReason::Stop),
+        ..Choice::default()
+    };
+    Answer {
+        choices: vec![calls, says, refuses],
+        embeddings: vec![Embedding {
+            index: 0,
+            values: vec![1.0 / 3.0, -0.0, f32::MIN_POSITIVE],
+        }],
+        usage_details: text(r#"{"prompt_tokens_details":{"cached_tokens":9007199254740993}}"#),
+        extra: text(r#"{"system_fingerprint":"fp_1"}"#),
+        ..answer("")
     }
 }
 

@@ -41,6 +41,7 @@ both!(
     }
     traces {
         an_outcome_comes_back_as_it_was,
+        an_answer_with_tool_calls_reasoning_choices_and_logprobs_comes_back_whole,
         an_outcome_of_which_little_is_known_comes_back_as_it_was,
         text_that_databases_dislike_is_kept,
         numbers_out_of_range_are_stored_as_they_are,

@@ -24,6 +24,12 @@ pub(crate) async fn an_outcome_comes_back_as_it_was(place: Place) {
     comes_back(place, at(5, 1 << 40, complete("r", "the answer"))).await;
 }
 
+pub(crate) async fn an_answer_with_tool_calls_reasoning_choices_and_logprobs_comes_back_whole(place: Place) {
+    let mut outcome = complete("r", "");
+    outcome.answer = Some(relay_schemas::samples::rich_answer());
+    comes_back(place, at(5, 7, outcome)).await;
+}
+
 pub(crate) async fn an_outcome_of_which_little_is_known_comes_back_as_it_was(place: Place) {
     comes_back(place, at(0, 0, bare("r", "acme", OutcomeStatus::Failed, 7))).await;
 }
