@@ -57,50 +57,31 @@ fn fit(outcome: Option<Outcome>, limit: usize) -> WinnerAnswer {
 
 #[cfg(test)]
 mod tests {
-    use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{Answer, OutcomeStatus, Planned, Request, Run, Service, TimestampMs, TokenCount};
+    use relay_schemas::{OutcomeStatus, samples};
 
     use super::*;
-    use crate::admin::tests::planning;
 
-    fn outcome(canonical: usize, text: usize, reason: usize) -> Outcome {
-        let mut planning = planning();
-        planning.adjustments.push("a".repeat(500));
-        let planned = Planned {
-            request: Request {
-                request_id: "r".into(),
-                tenant: "acme".into(),
-                model: "tiny".to_owned(),
-                body: "c".repeat(canonical),
-                request_hash: "hash".to_owned(),
-                prompt_tokens: TokenCount(1),
-                accepted_at: TimestampMs(0),
-                deadline: TimestampMs(1),
-                ..relay_schemas::samples::request()
-            },
-            planning,
-        };
-        let run = Run {
-            service: Service::Planner,
-            instance: "planner".into(),
-            epoch: 1,
-            attempt: 0,
-        };
-        let ending = Ending {
-            answer: Some(Answer {
-                model: "tiny".to_owned(),
-                model_version: "1".to_owned(),
-                ..relay_schemas::samples::answer(&"t".repeat(text))
-            }),
-            ..Ending::because(OutcomeStatus::Failed, "no_plan", "m".repeat(reason))
-        };
-        end(Known::Planned(&planned), run, ending, TimestampMs(1))
+    fn outcome(body: usize, text: usize, reason: usize) -> Outcome {
+        let mut outcome = samples::outcome();
+        (outcome.caching, outcome.queueing, outcome.lease) = (None, None, None);
+        outcome.status = OutcomeStatus::Failed;
+        outcome.code = Some("no_plan".to_owned());
+        outcome.message = Some("m".repeat(reason));
+        outcome.answer = Some(samples::answer(&"t".repeat(text)));
+        if let Some(request) = &mut outcome.request {
+            request.body = "c".repeat(body);
+            "hash".clone_into(&mut request.request_hash);
+        }
+        if let Some(planning) = &mut outcome.planning {
+            planning.adjustments.push("a".repeat(500));
+        }
+        outcome
     }
 
-    /// What is left of canonical text, plan, answer's text and reason.
-    fn left(canonical: usize, text: usize, reason: usize) -> (bool, bool, bool, bool) {
+    /// What is left of the body, plan, answer's text and reason.
+    fn left(body: usize, text: usize, reason: usize) -> (bool, bool, bool, bool) {
         const LIMIT: usize = 1_000;
-        let answer = fit(Some(outcome(canonical, text, reason)), LIMIT);
+        let answer = fit(Some(outcome(body, text, reason)), LIMIT);
         assert!(encode(&answer).len() <= LIMIT);
         let outcome = answer.outcome.expect("it never leaves out the outcome");
         assert_eq!(

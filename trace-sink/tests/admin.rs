@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use common::{bare, complete};
-use relay_schemas::OutcomeStatus;
+use relay_schemas::{OutcomeStatus, samples};
 use relay_store::{LoggedOutcome, Outcomes, PostgresOptions, PostgresStore, SqliteStore};
 use relay_trace_sink::admin_router;
 use tower::ServiceExt;
@@ -86,6 +86,31 @@ async fn nothing_that_a_client_says_becomes_markup() {
     let (status, page) = admin.get("/admin/traces/%3Cscript%3E", "text/html").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(!page.contains("<script"));
+}
+
+#[tokio::test]
+async fn an_answer_with_tool_calls_reasoning_two_choices_and_logprobs_is_in_the_trace_whole_and_readable() {
+    let mut outcome = complete("r", "acme", "relay-chat", 1_700_000_000_640);
+    outcome.answer = Some(samples::rich_answer());
+    let admin = Admin::over(vec![outcome.clone()]).await;
+    let trace = admin.json("/admin/traces/r").await;
+    let answer: relay_schemas::Answer = serde_json::from_value(trace["outcome"]["answer"].clone()).unwrap();
+    assert_eq!(Some(answer), outcome.answer);
+    let (_, page) = admin.get("/admin/traces/r", "text/html").await;
+    for shown in [
+        "Two places, so two calls.",
+        "calls weather (function call_1)",
+        "Zürich",
+        "It is &lt;b&gt;fine&lt;&#x2f;b&gt;.",
+        "I cannot say.",
+        "log-probabilities, 2 tokens",
+        "9007199254740993",
+        "1e400",
+        "fp_1",
+        "Vector 0: 3 values",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
 }
 
 #[tokio::test]

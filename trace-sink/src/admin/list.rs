@@ -9,8 +9,9 @@ use relay_schemas::{OutcomeStatus, TimestampMs};
 use relay_store::{TraceFilter, TraceSummary, Traces};
 use serde::{Deserialize, Serialize};
 
+use super::failure::{Failure, wants_json};
+use super::pages;
 use super::time::{duration, instant};
-use super::{Failure, pages, wants_json};
 
 const LINES: u32 = 50;
 

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use relay_schemas::{Answer, HandOver, Outcome, RuleTrace, TimestampMs};
+use relay_schemas::{HandOver, RuleTrace};
 use relay_store::{LoggedOutcome, Traces};
 use serde::Serialize;
 
-use super::time::{duration, instant};
+use super::answer::{self, AnswerView};
+use super::facts::{Fact, cache_facts, facts, plan_facts, queue_facts};
+use super::failure::{Failure, wants_json};
+use super::indent::indented;
+use super::pages;
 use super::waterfall::{self, Bar};
-use super::{Failure, pages, wants_json};
-
-/// A name and what it says.
-#[derive(Debug, Serialize)]
-struct Fact(&'static str, String);
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -32,7 +31,7 @@ struct Page<'a> {
     cache: Vec<Fact>,
     queue: Vec<Fact>,
     asked: Option<String>,
-    answer: Option<&'a Answer>,
+    answer: Option<AnswerView<'a>>,
 }
 
 /// The trace, as a page or as JSON.
@@ -82,225 +81,8 @@ fn page(logged: &LoggedOutcome) -> Response {
         handovers: planning.map_or(&[], |planning| &planning.handovers),
         cache: cache_facts(outcome),
         queue: queue_facts(outcome),
-        asked: outcome.request.as_ref().map(|request| readable(&request.body)),
-        answer: outcome.answer.as_ref(),
+        asked: outcome.request.as_ref().map(|request| indented(&request.body)),
+        answer: outcome.answer.as_ref().map(answer::view),
     };
     pages::render("trace.html", &view).into_response()
-}
-
-/// Canonical JSON is one line; people read it indented.
-fn readable(canonical: &str) -> String {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(canonical);
-    parsed
-        .ok()
-        .and_then(|value| serde_json::to_string_pretty(&value).ok())
-        .unwrap_or_else(|| canonical.to_owned())
-}
-
-fn or_dash<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
-}
-
-/// A schema's own word for a value.
-fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word.replace('_', " "),
-        Ok(other) => other.to_string(),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
-    let Outcome {
-        request,
-        run,
-        usage,
-        timings,
-        ..
-    } = &logged.outcome;
-    let request = request.as_ref();
-    let accepted = request.map(|request| instant(request.accepted_at));
-    vec![
-        Fact("tenant", logged.outcome.tenant.to_string()),
-        Fact(
-            "model asked for",
-            or_dash(request.map(|request| request.model.as_str())),
-        ),
-        Fact("class", or_dash(request.map(|request| word(&request.class)))),
-        Fact(
-            "streamed",
-            or_dash(request.map(|request| if request.stream { "yes" } else { "no" })),
-        ),
-        Fact("accepted (UTC)", or_dash(accepted)),
-        Fact("ended (UTC)", instant(logged.outcome.ended_at)),
-        Fact(
-            "deadline (UTC)",
-            or_dash(request.map(|request| instant(request.deadline))),
-        ),
-        Fact("latency", duration(Some(timings.latency_ms))),
-        Fact("time to first token", duration(timings.ttft_ms)),
-        Fact("time in the backend", duration(timings.backend_latency_ms)),
-        Fact("compute", duration(Some(timings.compute_ms))),
-        Fact(
-            "tokens in / out",
-            format!("{} / {}", usage.prompt_tokens.0, usage.completion_tokens.0),
-        ),
-        Fact("cost", format!("{} µUSD", logged.outcome.cost_micro_usd.0)),
-        Fact(
-            "ended by",
-            format!(
-                "{} {} (epoch {}, attempt {})",
-                word(&run.service),
-                run.instance,
-                run.epoch,
-                run.attempt
-            ),
-        ),
-        Fact(
-            "lies in",
-            format!(
-                "relay.outcomes.v1, partition {}, offset {}",
-                logged.partition, logged.offset
-            ),
-        ),
-        Fact(
-            "request hash",
-            or_dash(request.map(|request| request.request_hash.as_str())),
-        ),
-        Fact(
-            "idempotency key",
-            or_dash(request.and_then(|request| request.idempotency_key.as_deref())),
-        ),
-        Fact(
-            "batch line",
-            or_dash(
-                request
-                    .and_then(|request| request.batch.as_ref())
-                    .map(|batch| format!("{} / {}", batch.batch_id, batch.custom_id)),
-            ),
-        ),
-    ]
-}
-
-fn plan_facts(outcome: &Outcome) -> Vec<Fact> {
-    let Some(planning) = &outcome.planning else {
-        return Vec::new();
-    };
-    let plan = &planning.plan;
-    let candidates: Vec<String> = plan
-        .candidates
-        .iter()
-        .map(|candidate| format!("{} on {}", candidate.model, candidate.pool))
-        .collect();
-    let decoding = &plan.decoding;
-    vec![
-        Fact("policy", plan.policy_version.clone()),
-        Fact("tier", plan.tier.clone()),
-        Fact("candidates", candidates.join(", ")),
-        Fact(
-            "decoding",
-            format!(
-                "{}: at most {} tokens, temperature {}",
-                decoding.profile, decoding.max_tokens.0, decoding.temperature
-            ),
-        ),
-        Fact(
-            "top_p / top_k / seed",
-            format!(
-                "{} / {} / {}",
-                or_dash(decoding.top_p),
-                or_dash(decoding.top_k),
-                or_dash(decoding.seed)
-            ),
-        ),
-        Fact(
-            "predicted length",
-            format!(
-                "{} tokens; long from {}",
-                plan.predicted_tokens.0, plan.lane_threshold_tokens.0
-            ),
-        ),
-        Fact("SLO, first token", duration(Some(plan.slo_ttft_ms))),
-        Fact("deadline (UTC)", instant(plan.deadline)),
-        Fact(
-            "cache",
-            format!(
-                "exact {}, semantic {}, kept {}",
-                on_off(plan.cache.exact),
-                on_off(plan.cache.semantic),
-                duration(Some(plan.cache.ttl_ms))
-            ),
-        ),
-        Fact("verifier", word(&plan.verifier)),
-        Fact("signature", plan.signature.clone()),
-        Fact("plan hash", plan.plan_hash.clone()),
-    ]
-}
-
-const fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
-fn cache_facts(outcome: &Outcome) -> Vec<Fact> {
-    let Some(caching) = &outcome.caching else {
-        return Vec::new();
-    };
-    let mut facts = vec![
-        Fact("exact lookup", word(&caching.exact)),
-        Fact("key", caching.key.clone()),
-        Fact("looked up (UTC)", instant(caching.looked_up_at)),
-    ];
-    if let Some(from) = &caching.provenance {
-        let place = format!(
-            "{}, partition {}, offset {}",
-            from.source_topic, from.source_partition, from.source_offset
-        );
-        facts.extend([
-            Fact("level", from.level.clone()),
-            Fact("source request", from.source_request_id.to_string()),
-            Fact("source record", place),
-            Fact("filled (UTC)", instant(from.filled_at)),
-            Fact("under policy", from.policy_version.clone()),
-            Fact("by model", format!("{} {}", from.model, from.model_version)),
-        ]);
-    }
-    facts
-}
-
-fn queue_facts(outcome: &Outcome) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    let at = |at: TimestampMs| instant(at);
-    if let Some(queueing) = &outcome.queueing {
-        facts.extend([
-            Fact("pool", queueing.pool.clone()),
-            Fact("lane", word(&queueing.lane)),
-            Fact("queued (UTC)", at(queueing.queued_at)),
-            Fact("dispatched (UTC)", at(queueing.dispatched_at)),
-            Fact("waited, all attempts", duration(Some(queueing.queue_wait_ms))),
-            Fact("ahead of it", queueing.waiting_ahead.to_string()),
-        ]);
-    }
-    if let Some(lease) = &outcome.lease {
-        facts.extend([
-            Fact(
-                "worker",
-                format!("{} (epoch {})", lease.worker, lease.worker_epoch),
-            ),
-            Fact("attempt", lease.attempt.to_string()),
-            Fact("scheduler epoch", lease.scheduler_epoch.to_string()),
-            Fact("leased (UTC)", at(lease.granted_at)),
-        ]);
-    }
-    facts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_is_shown_indented_and_what_is_no_json_as_it_is() {
-        assert_eq!(readable(r#"{"a":[1]}"#), "{\n  \"a\": [\n    1\n  ]\n}");
-        assert_eq!(readable("{no json"), "{no json");
-    }
 }

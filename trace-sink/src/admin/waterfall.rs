@@ -75,55 +75,33 @@ impl Drawing {
 
 #[cfg(test)]
 mod tests {
-    use relay_lifecycle::{Ending, Known, end};
-    use relay_schemas::{CacheStatus, Caching, Planned, Ready, Request, Run, Service, TokenCount};
+    use relay_schemas::samples;
 
     use super::*;
-    use crate::admin::tests::planning;
 
-    fn ready(planned_at: i64, looked_up_at: i64) -> Ready {
-        let mut planning = planning();
-        planning.planned_at = TimestampMs(planned_at);
-        Ready {
-            request: Request {
-                request_id: "r".into(),
-                tenant: "acme".into(),
-                model: "tiny".to_owned(),
-                body: String::new(),
-                request_hash: String::new(),
-                prompt_tokens: TokenCount(0),
-                accepted_at: TimestampMs(1_000),
-                deadline: TimestampMs(2_000),
-                ..relay_schemas::samples::request()
-            },
-            planning,
-            caching: Caching {
-                key: String::new(),
-                exact: CacheStatus::Hit,
-                provenance: None,
-                looked_up_at: TimestampMs(looked_up_at),
-            },
-        }
-    }
-
-    fn cached(ready: &Ready, now: i64) -> Outcome {
-        let run = Run {
-            service: Service::CacheService,
-            instance: "cache".into(),
-            epoch: 1,
-            attempt: 0,
+    /// Found in the cache, `ms` after the request was accepted.
+    fn cached(planned_ms: i64, looked_up_ms: i64, ended_ms: i64) -> Outcome {
+        let at = |ms| samples::ACCEPTED_AT.plus_ms(ms);
+        let mut outcome = Outcome {
+            status: OutcomeStatus::Cached,
+            queueing: None,
+            lease: None,
+            ended_at: at(ended_ms),
+            ..samples::outcome()
         };
-        end(
-            Known::Ready(ready),
-            run,
-            Ending::of(OutcomeStatus::Cached),
-            TimestampMs(now),
-        )
+        outcome.timings.latency_ms = ended_ms;
+        if let Some(planning) = &mut outcome.planning {
+            planning.planned_at = at(planned_ms);
+        }
+        if let Some(caching) = &mut outcome.caching {
+            caching.looked_up_at = at(looked_up_ms);
+        }
+        outcome
     }
 
     #[test]
     fn the_bars_lie_end_to_end_and_fill_the_whole() {
-        let bars = bars(&cached(&ready(1_010, 1_030), 1_040));
+        let bars = bars(&cached(10, 30, 40));
         let places: Vec<(&str, i64, i64)> = bars.iter().map(|bar| (bar.label, bar.from, bar.width)).collect();
         assert_eq!(
             places,
@@ -137,29 +115,18 @@ mod tests {
 
     #[test]
     fn clocks_that_disagree_do_not_draw_outside() {
-        let bars = bars(&cached(&ready(900, 5_000), 1_040));
+        let bars = bars(&cached(-100, 4_000, 40));
         let places: Vec<(i64, i64)> = bars.iter().map(|bar| (bar.from, bar.width)).collect();
         assert_eq!(places, [(0, 0), (0, 1_000), (1_000, 0)]);
     }
 
     #[test]
     fn a_request_that_ended_at_once_has_bars_too() {
-        let planned = Planned {
-            request: ready(0, 0).request,
-            planning: planning(),
+        let outcome = Outcome {
+            status: OutcomeStatus::Expired,
+            caching: None,
+            ..cached(0, 0, 0)
         };
-        let run = Run {
-            service: Service::Planner,
-            instance: "planner".into(),
-            epoch: 1,
-            attempt: 0,
-        };
-        let outcome = end(
-            Known::Planned(&planned),
-            run,
-            Ending::of(OutcomeStatus::Expired),
-            TimestampMs(1_000),
-        );
         assert_eq!(bars(&outcome).len(), 2);
     }
 }
