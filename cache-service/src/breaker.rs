@@ -1,38 +1,37 @@
 //! A circuit breaker: after some failures in a row nothing is tried for a pause, then one operation tries for all.
 //!
-//! Pure: time is an argument. A dead Redis then costs one timeout a pause instead of one a request.
+//! Pure: time is an argument, on the monotonic clock, so that a wall clock that is set back keeps nothing bypassed. A dead
+//! Redis then costs one timeout a pause instead of one a request.
 
-use std::time::Duration;
-
-use relay_schemas::TimestampMs;
+use std::time::{Duration, Instant};
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Breaker {
     failures_allowed: u32,
-    pause_ms: i64,
+    pause: Duration,
     failures: u32,
     /// Nothing is tried before this instant; moved on by each trial, so that one trial runs at a time.
-    closed_until: Option<TimestampMs>,
+    closed_until: Option<Instant>,
 }
 
 impl Breaker {
     pub(crate) fn new(failures_allowed: u32, pause: Duration) -> Self {
         Self {
             failures_allowed: failures_allowed.max(1),
-            pause_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
+            pause,
             failures: 0,
             closed_until: None,
         }
     }
 
     /// Whether to try now.
-    pub(crate) fn allows(&mut self, now: TimestampMs) -> bool {
+    pub(crate) fn allows(&mut self, now: Instant) -> bool {
         match self.closed_until {
             None => true,
             Some(until) if now < until => false,
             Some(_) => {
-                self.closed_until = Some(now.plus_ms(self.pause_ms));
+                self.closed_until = Some(now + self.pause);
                 true
             }
         }
@@ -50,12 +49,12 @@ impl Breaker {
     }
 
     /// It failed. Says whether it is bypassed from now on, and was not before.
-    pub(crate) fn failed(&mut self, now: TimestampMs) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
         if self.failures < self.failures_allowed {
             return false;
         }
-        self.closed_until.replace(now.plus_ms(self.pause_ms)).is_none()
+        self.closed_until.replace(now + self.pause).is_none()
     }
 }
 
@@ -66,7 +65,8 @@ mod tests {
     #[test]
     fn it_bypasses_after_failures_in_a_row_and_lets_one_trial_through_a_pause() {
         let mut breaker = Breaker::new(3, Duration::from_secs(1));
-        let at = TimestampMs;
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
         assert!(!breaker.failed(at(0)) && !breaker.failed(at(1)));
         assert!(breaker.allows(at(2)), "two failures are too few");
         assert!(breaker.failed(at(2)), "the third one bypasses, and says so");
@@ -86,9 +86,10 @@ mod tests {
     #[test]
     fn a_success_forgives_the_failures_before_it() {
         let mut breaker = Breaker::new(2, Duration::from_secs(1));
-        breaker.failed(TimestampMs(0));
+        let now = Instant::now();
+        breaker.failed(now);
         assert!(!breaker.succeeded());
-        breaker.failed(TimestampMs(1));
-        assert!(breaker.allows(TimestampMs(2)));
+        breaker.failed(now);
+        assert!(breaker.allows(now));
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::{Partition, Record, decode};
+use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Standing, Step, Winners};
-use relay_schemas::{Outcome, Registry, TimestampMs};
+use relay_schemas::{Outcome, Registry};
 
 use crate::eligibility::{NotCached, entry_of};
 use crate::levels::{Filled, Levels};
@@ -15,6 +16,7 @@ use crate::metrics::Metrics;
 
 pub(crate) struct FillStage {
     pub(crate) levels: Arc<Levels>,
+    pub(crate) clock: Clock,
     pub(crate) winners: Winners,
     pub(crate) schemas: Arc<Registry>,
     pub(crate) metrics: Metrics,
@@ -43,7 +45,7 @@ impl Stage for FillStage {
 
 impl FillStage {
     async fn fill(&self, outcome: &Outcome, record: &Record) {
-        let now = TimestampMs::now();
+        let now = self.clock.now();
         let entry = entry_of(outcome, &record.position, now);
         let entry = entry.map(|entry| (entry.to_bytes(), entry));
         let result = match entry {

@@ -22,7 +22,7 @@ pub use config::{Config, RedisConfig};
 pub use error::Error;
 use relay_bus::topics::{OUTCOMES, PLANNED};
 use relay_control::Control;
-use relay_runner::{Health, Identity, Runtime, StageOptions, Winners, run_stage};
+use relay_runner::{Identity, Runtime, StageOptions, Winners, run_stage};
 
 use crate::fill::FillStage;
 use crate::levels::{Levels, Lru, RedisLevel};
@@ -55,16 +55,18 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         control,
     } = deps;
     let metrics = Metrics::register(&runtime.metrics)?;
-    let levels = Arc::new(levels(&config, &metrics, &runtime.health)?);
+    let levels = Arc::new(levels(&config, &runtime, &metrics)?);
     let lookup = LookupStage {
         levels: levels.clone(),
         identity: identity.clone(),
         schemas: runtime.schemas.clone(),
+        clock: runtime.clock.clone(),
         control,
         metrics: metrics.clone(),
     };
     let fill = FillStage {
         levels,
+        clock: runtime.clock.clone(),
         winners: Winners::new(
             runtime.bus.clone(),
             runtime.schemas.clone(),
@@ -90,14 +92,10 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     Ok(())
 }
 
-fn levels(config: &Config, metrics: &Metrics, health: &Health) -> Result<Levels, Error> {
+fn levels(config: &Config, runtime: &Runtime, metrics: &Metrics) -> Result<Levels, Error> {
     let connect = |redis| {
-        RedisLevel::new(
-            redis,
-            config.max_entry.as_usize(),
-            metrics.clone(),
-            health.clone(),
-        )
+        let (clock, health) = (runtime.clock.clone(), runtime.health.clone());
+        RedisLevel::new(redis, config.max_entry.as_usize(), clock, metrics.clone(), health)
     };
     let redis = config.redis.as_ref().map(connect).transpose();
     Ok(Levels {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::topics::{OUTCOMES, ready};
+use relay_bus::topics::ready;
 use relay_bus::{Headers, Outgoing, Record, decode};
+use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Identity, Stage, StageError, Step, crash_point};
+use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
 use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs, encode};
 
 use crate::decide::{answered, expired, looked_up};
@@ -18,6 +19,7 @@ pub(crate) struct LookupStage {
     pub(crate) levels: Arc<Levels>,
     pub(crate) identity: Identity,
     pub(crate) schemas: Arc<Registry>,
+    pub(crate) clock: Clock,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) metrics: Metrics,
 }
@@ -29,7 +31,7 @@ impl Stage for LookupStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let planned: Planned = decode(&self.schemas, record)?;
-        let now = TimestampMs::now();
+        let now = self.clock.now();
         if now >= planned.planning.plan.deadline {
             self.metrics.looked_up("expired");
             let outcome = expired(&planned, self.identity.run(0), now);
@@ -67,7 +69,7 @@ impl LookupStage {
             Some(Found::Hit(entry, level)) => {
                 let headers = Headers::of(&ready.request);
                 // The clock again: Redis may have taken its time.
-                let now = TimestampMs::now();
+                let now = self.clock.now();
                 let outcome = answered(ready, &entry, level, self.identity.run(0), now);
                 Ok(ended(headers, outcome))
             }
@@ -77,9 +79,7 @@ impl LookupStage {
 }
 
 fn ended(headers: Headers, outcome: Outcome) -> Step<Box<Outcome>> {
-    let key = outcome.request_id.as_str().to_owned();
-    let record = Outgoing::keyed(OUTCOMES, key, headers, encode(&outcome));
-    Step::publish_then(record, Box::new(outcome))
+    Step::publish_then(outcome_record(&outcome, headers), Box::new(outcome))
 }
 
 fn hand_on(ready_record: &Ready) -> Result<Step<Box<Outcome>>, StageError> {

@@ -13,27 +13,27 @@ use crate::entry::Entry;
 
 /// An entry, and what was left of its life when it came in.
 #[derive(Clone)]
-struct Held {
+struct Timed {
     entry: Arc<Entry>,
     left: Duration,
 }
 
 /// See the module. Cheap to clone; clones share the entries.
 #[derive(Clone)]
-pub(crate) struct Lru(Cache<String, Held>);
+pub(crate) struct Lru(Cache<String, Timed>);
 
 struct OwnLife;
 
-impl Expiry<String, Held> for OwnLife {
-    fn expire_after_create(&self, _key: &String, held: &Held, _at: Instant) -> Option<Duration> {
-        Some(held.left)
+impl Expiry<String, Timed> for OwnLife {
+    fn expire_after_create(&self, _key: &String, timed: &Timed, _at: Instant) -> Option<Duration> {
+        Some(timed.left)
     }
 }
 
 impl Lru {
     pub(crate) fn new(most_bytes: u64) -> Self {
-        let weigh = |key: &String, held: &Held| -> u32 {
-            u32::try_from(key.len() + held.entry.weight()).unwrap_or(u32::MAX)
+        let weigh = |key: &String, timed: &Timed| -> u32 {
+            u32::try_from(key.len() + timed.entry.weight()).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder()
             .max_capacity(most_bytes)
@@ -45,15 +45,15 @@ impl Lru {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
-        self.0.get(key).map(|held| held.entry)
+        self.0.get(key).map(|timed| timed.entry)
     }
 
     pub(crate) fn insert_if_absent(&self, key: &str, entry: &Arc<Entry>, now: TimestampMs) -> Filled {
-        let held = || Held {
+        let timed = || Timed {
             entry: entry.clone(),
             left: Duration::from_millis(entry.left_ms(now)),
         };
-        if self.0.entry_by_ref(key).or_insert_with(held).is_fresh() {
+        if self.0.entry_by_ref(key).or_insert_with(timed).is_fresh() {
             Filled::Filled
         } else {
             Filled::Present
@@ -70,7 +70,7 @@ impl Lru {
         self.0.run_pending_tasks();
     }
 
-    /// Bytes held, roughly.
+    /// Bytes timed, roughly.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.weighted_size()
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
+use relay_clock::Clock;
 use relay_runner::Health;
-use relay_schemas::TimestampMs;
 
 use super::link::{Link, NoLink};
 use crate::breaker::Breaker;
@@ -29,14 +29,15 @@ pub(crate) struct RedisLevel {
     timeout: Duration,
     most_bytes: usize,
     breaker: Mutex<Breaker>,
+    clock: Clock,
     metrics: Metrics,
     health: Health,
 }
 
 /// What became of one command.
-enum Failure {
+enum Failed {
     Away(String),
-    /// The link is being made by somebody else; that says nothing about Redis.
+    /// The link is being made for another command; that says nothing about Redis.
     NotYet,
     Error(RedisError),
 }
@@ -49,6 +50,7 @@ impl RedisLevel {
     pub(crate) fn new(
         config: &RedisConfig,
         most_bytes: usize,
+        clock: Clock,
         metrics: Metrics,
         health: Health,
     ) -> RedisResult<Self> {
@@ -59,6 +61,7 @@ impl RedisLevel {
             timeout,
             most_bytes,
             breaker: Mutex::new(Breaker::new(config.breaker.failures, config.breaker.pause)),
+            clock,
             metrics,
             health,
         })
@@ -102,7 +105,7 @@ impl RedisLevel {
 
     /// `None` where the key holds a value of another type.
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<Option<T>, Away> {
-        if !self.breaker.lock().allows(TimestampMs::now()) {
+        if !self.breaker.lock().allows(self.clock.instant()) {
             self.metrics.redis("bypassed");
             return Err(Away);
         }
@@ -112,16 +115,16 @@ impl RedisLevel {
                 self.worked();
                 Ok(Some(value))
             }
-            Ok(Err(Failure::Error(error))) if error.code() == Some("WRONGTYPE") => {
+            Ok(Err(Failed::Error(error))) if error.code() == Some("WRONGTYPE") => {
                 self.worked();
                 Ok(None)
             }
-            Ok(Err(Failure::NotYet)) => {
+            Ok(Err(Failed::NotYet)) => {
                 self.metrics.redis("connecting");
                 Err(Away)
             }
-            Ok(Err(Failure::Away(reason))) => Err(self.failed(&reason)),
-            Ok(Err(Failure::Error(error))) => {
+            Ok(Err(Failed::Away(reason))) => Err(self.failed(&reason)),
+            Ok(Err(Failed::Error(error))) => {
                 self.link.forget();
                 Err(self.failed(error.category()))
             }
@@ -129,12 +132,12 @@ impl RedisLevel {
         }
     }
 
-    async fn send<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Failure> {
+    async fn send<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Failed> {
         let mut connection = self.link.get().await.map_err(|error| match error {
-            NoLink::Connecting => Failure::NotYet,
-            NoLink::Failed(reason) => Failure::Away(reason),
+            NoLink::Connecting => Failed::NotYet,
+            NoLink::Failed(reason) => Failed::Away(reason),
         })?;
-        command.query_async(&mut connection).await.map_err(Failure::Error)
+        command.query_async(&mut connection).await.map_err(Failed::Error)
     }
 
     fn worked(&self) {
@@ -148,7 +151,7 @@ impl RedisLevel {
     fn failed(&self, reason: &str) -> Away {
         self.metrics.redis("failed");
         let mut breaker = self.breaker.lock();
-        if breaker.failed(TimestampMs::now()) {
+        if breaker.failed(self.clock.instant()) {
             tracing::warn!(
                 reason,
                 "Redis fails and is bypassed; the in-process cache goes on"

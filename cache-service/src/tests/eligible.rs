@@ -53,6 +53,11 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
         );
     }
     assert_eq!(
+        of(|outcome| outcome.answer = Some(relay_schemas::samples::rich_answer())),
+        Ok(()),
+        "calls of tools and a refusal too"
+    );
+    assert_eq!(
         of(|outcome| answer(outcome).choices.clear()),
         Err(NotCached::NotWhole)
     );

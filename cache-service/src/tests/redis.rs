@@ -3,14 +3,19 @@
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
+use relay_clock::Clock;
 use relay_runner::Health;
-use relay_schemas::TimestampMs;
+use relay_schemas::{TimestampMs, samples};
 
 use crate::config::{BreakerConfig, RedisConfig};
 use crate::entry::{Entry, Owner};
 use crate::levels::{Away, Filled, Found, Levels, Lru, RedisLevel};
 use crate::metrics::Metrics;
-use crate::testing::{entry, owner};
+use crate::testing::{entry, entry_of, owner};
+
+fn now() -> TimestampMs {
+    Clock::system().now()
+}
 
 fn url() -> String {
     std::env::var("RELAY_REDIS_URL")
@@ -20,7 +25,7 @@ fn url() -> String {
 /// Keys of this test alone.
 fn config(test: &str) -> RedisConfig {
     RedisConfig {
-        prefix: format!("relay-test:{}:{test}:", TimestampMs::now().0),
+        prefix: format!("relay-test:{}:{test}:", now().0),
         // The machine may be busy; what is shown here is not speed.
         timeout: Duration::from_secs(5),
         ..RedisConfig::at(url())
@@ -38,18 +43,21 @@ fn levels(config: &RedisConfig) -> Levels {
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
     Levels {
         lru: Lru::new(1 << 20),
-        redis: Some(RedisLevel::new(config, 4_096, metrics.clone(), Health::default()).expect("a URL")),
+        redis: Some(
+            RedisLevel::new(config, 4_096, Clock::system(), metrics.clone(), Health::default())
+                .expect("a URL"),
+        ),
         metrics,
     }
 }
 
 async fn fill(levels: &Levels, entry: Entry) -> Filled {
     let bytes = entry.to_bytes();
-    levels.fill(entry, &bytes, TimestampMs::now()).await
+    levels.fill(entry, &bytes, now()).await
 }
 
 async fn get(levels: &Levels, owner: &Owner) -> Found {
-    levels.get(&owner.key(), owner, 60_000, TimestampMs::now()).await
+    levels.get(&owner.key(), owner, 60_000, now()).await
 }
 
 async fn raw() -> redis::aio::MultiplexedConnection {
@@ -73,7 +81,7 @@ async fn an_instance_reads_what_another_filled_and_keeps_it() {
     let (one, two) = (levels(&config), levels(&config));
     let owner = owner("acme", "h", "s");
     assert_eq!(get(&two, &owner).await, Found::Miss);
-    fill(&one, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+    fill(&one, entry(owner.clone(), "Paris", now(), 60_000)).await;
     assert_eq!(
         text_and_level(get(&two, &owner).await),
         Some(("Paris".to_owned(), "redis"))
@@ -85,11 +93,23 @@ async fn an_instance_reads_what_another_filled_and_keeps_it() {
 }
 
 #[tokio::test]
+async fn a_whole_answer_comes_back_from_redis_as_it_was() {
+    let config = config("whole");
+    let owner = owner("acme", "h", "s");
+    let filled = entry_of(owner.clone(), samples::rich_answer(), now(), 60_000);
+    fill(&levels(&config), filled).await;
+    let Found::Hit(entry, "redis") = get(&levels(&config), &owner).await else {
+        panic!("no hit")
+    };
+    assert_eq!(entry.answer, samples::rich_answer());
+}
+
+#[tokio::test]
 async fn the_first_fill_wins_across_instances() {
     let config = config("first");
     let (one, two) = (levels(&config), levels(&config));
     let owner = owner("acme", "h", "s");
-    let now = TimestampMs::now();
+    let now = now();
     assert_eq!(
         fill(&one, entry(owner.clone(), "first", now, 60_000)).await,
         Filled::Filled
@@ -108,7 +128,7 @@ async fn the_first_fill_wins_across_instances() {
 async fn an_entry_leaves_redis_when_its_time_is_over() {
     let config = config("ttl");
     let owner = owner("acme", "h", "s");
-    let produced = TimestampMs::now().plus_ms(-50_000);
+    let produced = now().plus_ms(-50_000);
     fill(&levels(&config), entry(owner.clone(), "Paris", produced, 60_000)).await;
     let left: i64 = raw()
         .await
@@ -127,7 +147,7 @@ async fn garbage_giants_and_other_types_are_misses_and_are_removed() {
     let owner = owner("acme", "h", "s");
     let key = format!("{}{}", config.prefix, owner.key());
     let mut raw = raw().await;
-    let giant = entry(owner.clone(), &"x".repeat(10_000), TimestampMs::now(), 60_000).to_bytes();
+    let giant = entry(owner.clone(), &"x".repeat(10_000), now(), 60_000).to_bytes();
     for garbage in [&b"garbage"[..], b"{}", &giant] {
         let levels = levels(&config);
         let () = raw.set(&key, garbage).await.expect("set");
@@ -139,7 +159,7 @@ async fn garbage_giants_and_other_types_are_misses_and_are_removed() {
     let () = raw.rpush(&key, "a list").await.expect("pushed");
     assert_eq!(get(&levels, &owner).await, Found::Miss);
     assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
-    fill(&levels, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+    fill(&levels, entry(owner.clone(), "Paris", now(), 60_000)).await;
     assert!(
         text_and_level(get(&levels, &owner).await).is_some(),
         "it is used again at once"
@@ -154,10 +174,7 @@ async fn another_tenants_entry_under_our_key_is_a_miss_and_is_removed() {
     let key = format!("{}{}", config.prefix, mine.key());
     let mut raw = raw().await;
     let () = raw
-        .set(
-            &key,
-            entry(theirs, "secret", TimestampMs::now(), 60_000).to_bytes(),
-        )
+        .set(&key, entry(theirs, "secret", now(), 60_000).to_bytes())
         .await
         .expect("set");
     assert_eq!(get(&levels, &mine).await, Found::Miss);
@@ -189,7 +206,7 @@ async fn a_dead_redis_is_bypassed_in_bounded_time_and_the_first_level_goes_on() 
         for number in 0..500 {
             let owner = owner("acme", &number.to_string(), "s");
             assert_eq!(get(&levels, &owner).await, Found::Unavailable, "{url}");
-            let filled = fill(&levels, entry(owner.clone(), "Paris", TimestampMs::now(), 60_000)).await;
+            let filled = fill(&levels, entry(owner.clone(), "Paris", now(), 60_000)).await;
             assert_eq!(filled, Filled::Filled);
             assert_eq!(
                 text_and_level(get(&levels, &owner).await),
@@ -220,7 +237,7 @@ async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
         ..config("back")
     };
     let health = Health::default();
-    let level = RedisLevel::new(&config, 4_096, metrics, health.clone()).expect("a URL");
+    let level = RedisLevel::new(&config, 4_096, Clock::system(), metrics, health.clone()).expect("a URL");
     for _ in 0..5 {
         assert_eq!(level.get("k").await, Err(Away));
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -251,4 +268,72 @@ async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
     tokio::time::timeout(Duration::from_secs(30), back)
         .await
         .expect("it comes back by itself");
+}
+
+/// A path to the real server whose connections fall silent when it is told so: those that are open then say nothing more,
+/// and are not closed. Later ones work.
+struct SilencedPath {
+    url: String,
+    silenced: tokio::sync::watch::Sender<bool>,
+}
+
+async fn silenced_path() -> SilencedPath {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("bound"));
+    let (silenced, listening) = tokio::sync::watch::channel(false);
+    let target = redis::Client::open(self::url())
+        .expect("a URL")
+        .get_connection_info()
+        .addr()
+        .to_string();
+    tokio::spawn(async move {
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            let mut outbound = tokio::net::TcpStream::connect(&target)
+                .await
+                .expect("Redis is up");
+            let mut silence = listening.clone();
+            silence.mark_unchanged();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
+                    // Both ends stay open for ever.
+                    _ = silence.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    SilencedPath { url, silenced }
+}
+
+/// As after a failover behind a load balancer, or a firewall that forgot the connection: no end is told of it.
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_left_for_a_new_one() {
+    let path = silenced_path().await;
+    let level = RedisLevel::new(
+        &RedisConfig {
+            url: path.url.as_str().into(),
+            timeout: Duration::from_millis(200),
+            breaker: breaker(Duration::from_millis(1)),
+            ..config("silent")
+        },
+        4_096,
+        Clock::system(),
+        Metrics::register(&prometheus::Registry::new()).expect("fresh"),
+        Health::default(),
+    )
+    .expect("a URL");
+    let answers = async || {
+        let answer = async {
+            while level.get("k").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), answer).await
+    };
+    answers().await.expect("it is connected");
+    path.silenced.send_replace(true);
+    assert_eq!(level.get("k").await, Err(Away));
+    answers().await.expect("a new connection is made by itself");
 }

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt, decode};
+use relay_clock::Clock;
 use relay_control::{Delivery, InProcessControl, InProcessOptions, listen};
+use relay_lifecycle::Transcript;
 use relay_runner::{Identity, Runtime, Shutdown, Stage, StageError, Step, Winners};
 use relay_schemas::{
     CacheStatus, Frame, InstanceId, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Registry, Service,
-    TimestampMs, encode,
+    TimestampMs, encode, samples,
 };
+use relay_settings::ByteSize;
 
 use crate::fill::FillStage;
 use crate::levels::{Levels, Lru};
 use crate::lookup::LookupStage;
 use crate::metrics::Metrics;
-use crate::testing::{completed, planned, position};
+use crate::testing::{NOW, completed, planned, position};
 
 struct House {
     _folder: tempfile::TempDir,
@@ -30,6 +33,7 @@ struct House {
 fn fill_stage(bus: &Arc<dyn Bus>, levels: &Arc<Levels>, metrics: &Metrics) -> FillStage {
     FillStage {
         levels: levels.clone(),
+        clock: Clock::manual(NOW).0,
         winners: Winners::new(bus.clone(), Arc::default(), 100),
         schemas: Arc::default(),
         metrics: metrics.clone(),
@@ -39,6 +43,10 @@ fn fill_stage(bus: &Arc<dyn Bus>, levels: &Arc<Levels>, metrics: &Metrics) -> Fi
 
 impl House {
     fn new() -> Self {
+        Self::with(InProcessOptions::default())
+    }
+
+    fn with(options: InProcessOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = Manifest::parse(include_str!("../../../deploy/topics.yaml")).expect("valid");
         let opened = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default());
@@ -49,7 +57,7 @@ impl House {
             redis: None,
             metrics: metrics.clone(),
         });
-        let control = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let control = Arc::new(InProcessControl::new(options));
         let lookup = LookupStage {
             levels: levels.clone(),
             identity: Identity {
@@ -58,6 +66,7 @@ impl House {
                 epoch: 1,
             },
             schemas: Arc::default(),
+            clock: Clock::manual(NOW).0,
             control: control.clone(),
             metrics: metrics.clone(),
         };
@@ -171,6 +180,59 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
     assert_eq!(frame.end.expect("the end").status, OutcomeStatus::Cached);
 }
 
+/// What a client hears whose ingress follows the frames of `outcome`.
+async fn said(house: &House, outcome: Box<Outcome>) -> Transcript {
+    let request = outcome.request.as_ref().expect("it was planned");
+    let reply_to = request.reply_to.clone().expect("somebody waits");
+    let mut frames = listen::<Frame>(&*house.control, &reply_to)
+        .await
+        .expect("listening");
+    house.lookup.after_ack(outcome).await;
+    let mut said = Transcript::default();
+    loop {
+        let Some(Delivery::Message(frame)) = frames.next().await else {
+            panic!("no frame")
+        };
+        said.apply(&frame);
+        if let Some(end) = frame.end {
+            assert_eq!(end.status, OutcomeStatus::Cached);
+            return said;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_tool_calls_reasoning_two_choices_and_logprobs_comes_out_of_the_cache_whole_streamed_and_not()
+ {
+    let answer = samples::rich_answer();
+    for (stream, max_payload) in [
+        (false, ByteSize::mib(1)),
+        (true, ByteSize::mib(1)),
+        (true, ByteSize::b(700)),
+    ] {
+        let house = House::with(InProcessOptions {
+            max_payload,
+            ..InProcessOptions::default()
+        });
+        let mut filled = completed(&planned("acme", "h"), "");
+        filled.answer = Some(answer.clone());
+        house.fill(&filled, 0).await;
+        let mut again = planned("acme", "h");
+        again.request.request_id = "another".into();
+        again.request.stream = stream;
+        let mut step = house.look_up(&again).await;
+        let outcome = step.effects.remove(0);
+        assert_eq!(
+            outcome.answer.as_ref(),
+            Some(&answer),
+            "in the record, {max_payload}"
+        );
+        let said = said(&house, outcome).await;
+        assert_eq!(said.choices(), answer.choices, "to the client, {max_payload}");
+        assert_eq!(said.embeddings(), answer.embeddings);
+    }
+}
+
 #[tokio::test]
 async fn another_tenant_never_gets_it() {
     let house = House::new();
@@ -195,7 +257,7 @@ async fn a_plan_without_cache_is_not_looked_up() {
 async fn a_passed_deadline_ends_as_expired() {
     let house = House::new();
     let mut late = planned("acme", "h");
-    late.planning.plan.deadline = TimestampMs::now();
+    late.planning.plan.deadline = NOW;
     let step = house.look_up(&late).await;
     let outcome: Outcome = Registry::default()
         .decode(step.publish[0].value.as_deref())
@@ -281,6 +343,7 @@ async fn the_running_service_fills_from_the_log_and_answers_the_next_request_int
     let shutdown = Shutdown::default();
     let deps = crate::Deps {
         runtime: Runtime {
+            clock: Clock::manual(NOW).0,
             shutdown: shutdown.clone(),
             ..Runtime::new(house.bus.clone())
         },
