@@ -66,10 +66,10 @@ impl Catalogue {
         };
         let mut entries = BTreeMap::new();
         let mut to_load = Vec::new();
-        for (name, model) in models.models {
+        for (name, spec) in models.models {
             let (sender, state) = watch::channel(LoadState::Loading);
-            let price = model.price;
-            match model.backend {
+            let price = spec.price();
+            match spec {
                 BackendSpec::Remote(spec) => {
                     let Loading {
                         clock,

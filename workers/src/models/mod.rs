@@ -1,24 +1,56 @@
 //! `models.yaml`: which models there are, where they run and what they cost.
 //!
-//! Every mistake is named with file, line and key, because this file is written by hand.
-
-mod file;
+//! Every mistake is named with file, line, column and key, because this file is written by hand.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use relay_schemas::Secret;
-use serde::Deserialize;
+use relay_settings::{ByteSize, Document, FileError};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-/// Everything the file says, checked.
-#[derive(Debug, Clone)]
+/// Everything the file says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Models {
     /// By name, as requests ask for them.
-    pub models: BTreeMap<String, Model>,
+    #[serde(deserialize_with = "some_models")]
+    pub models: BTreeMap<String, BackendSpec>,
     /// Overrides the configured slots a lane.
+    #[serde(default)]
     pub slots: Slots,
+}
+
+impl Models {
+    /// Reads the file, with its variables taken from the environment.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        Self::parse(&relay_settings::read_text(path)?, path)
+    }
+
+    /// Reads `text`, which is what `path` holds.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, FileError> {
+        let document = Document::parse(text).and_then(|tree| tree.expanded(|name| std::env::var(name).ok()));
+        let read = document.and_then(|document| document.read());
+        let mut models: Self = read.map_err(|mistake| FileError::wrong(path, mistake))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for spec in models.models.values_mut() {
+            if let BackendSpec::Onnx(spec) = spec {
+                spec.path = folder.join(&spec.path);
+            }
+        }
+        Ok(models)
+    }
+}
+
+fn some_models<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, BackendSpec>, D::Error> {
+    let models = BTreeMap::deserialize(from)?;
+    if models.is_empty() {
+        return Err(D::Error::custom("declares no model"));
+    }
+    Ok(models)
 }
 
 /// Requests held at once, by lane.
@@ -31,22 +63,26 @@ pub struct Slots {
     pub long: Option<u32>,
 }
 
-/// One model.
-#[derive(Debug, Clone)]
-pub struct Model {
-    /// What a run costs.
-    pub price: Price,
-    /// What runs it.
-    pub backend: BackendSpec,
-}
-
-/// What runs a model.
-#[derive(Debug, Clone)]
+/// What runs a model: told by its key `backend`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "backend")]
 pub enum BackendSpec {
     /// ONNX Runtime, here.
+    #[serde(rename = "onnx")]
     Onnx(OnnxSpec),
     /// An OpenAI-compatible endpoint.
+    #[serde(rename = "openai")]
     Remote(RemoteSpec),
+}
+
+impl BackendSpec {
+    /// What a run costs.
+    pub fn price(&self) -> Price {
+        match self {
+            Self::Onnx(spec) => spec.price,
+            Self::Remote(spec) => spec.price,
+        }
+    }
 }
 
 /// Prices, each in micro-USD per million: of prompt tokens, of completion tokens, of milliseconds computed.
@@ -62,21 +98,29 @@ pub struct Price {
 }
 
 /// A local model: a folder in Hugging Face's layout.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OnnxSpec {
+    /// What a run costs.
+    #[serde(default)]
+    pub price: Price,
     /// The folder; relative to the models file.
     pub path: PathBuf,
     /// Which graph, where the folder holds several.
+    #[serde(default)]
     pub graph: GraphKind,
     /// Which precision: the suffix of the graph's file name (`fp16` for `model_fp16.onnx`).
     pub precision: Option<String>,
     /// Where it runs; without it, where the configuration says.
     pub execution_provider: Option<Device>,
     /// Threads within one operator; 0 takes one a core.
+    #[serde(default)]
     pub threads: usize,
     /// Most prompt tokens in one step, so that a long prompt does not hold the others up.
+    #[serde(default = "defaults::prefill_chunk", deserialize_with = "at_least_one")]
     pub prefill_chunk: usize,
     /// Most sequences in turn; more wait.
+    #[serde(default = "defaults::max_sequences", deserialize_with = "at_least_one")]
     pub max_sequences: usize,
     /// Most tokens of prompt and answer together; without it, what the model's own configuration says.
     pub max_context: Option<usize>,
@@ -122,51 +166,94 @@ impl FromStr for Device {
 }
 
 /// An OpenAI-compatible endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RemoteSpec {
+    /// What a run costs.
+    #[serde(default)]
+    pub price: Price,
     /// Up to and without `/chat/completions`; may hold `user:password@`.
+    #[serde(deserialize_with = "http_url")]
     pub base_url: Secret,
     /// The environment variable that holds the key; none for endpoints without one.
     pub api_key_env: Option<String>,
     /// What the endpoint calls the model.
     pub upstream_model: String,
     /// Waiting for a connection.
+    #[serde(default = "defaults::connect_timeout", with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// Waiting for the first bytes of an answer.
+    #[serde(default = "defaults::first_byte_timeout", with = "humantime_serde")]
     pub first_byte_timeout: Duration,
     /// Waiting for the next bytes.
+    #[serde(default = "defaults::idle_timeout", with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// Requests in flight at once; more wait.
+    #[serde(default = "defaults::max_concurrent", deserialize_with = "at_least_one")]
     pub max_concurrent: usize,
     /// Tries after the first, before the first token only.
+    #[serde(default = "defaults::retries")]
     pub retries: u32,
-    /// Largest answer, bytes on the wire.
-    pub max_body_bytes: usize,
+    /// Largest answer on the wire.
+    #[serde(default = "defaults::max_body")]
+    pub max_body: ByteSize,
 }
 
-/// Why a models file is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelsError {
-    /// It cannot be read.
-    #[error("{path}: {reason}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// It is not what it should be.
-    #[error("{path}:{line}: {key}: {reason}")]
-    Wrong {
-        /// The file.
-        path: String,
-        /// From 1.
-        line: usize,
-        /// The key, with those above it.
-        key: String,
-        /// What is wrong.
-        reason: String,
-    },
+/// What holds where the file says nothing.
+mod defaults {
+    use std::time::Duration;
+
+    use relay_settings::ByteSize;
+
+    pub(super) fn prefill_chunk() -> usize {
+        256
+    }
+
+    pub(super) fn max_sequences() -> usize {
+        16
+    }
+
+    pub(super) fn connect_timeout() -> Duration {
+        Duration::from_secs(2)
+    }
+
+    pub(super) fn first_byte_timeout() -> Duration {
+        Duration::from_secs(60)
+    }
+
+    pub(super) fn idle_timeout() -> Duration {
+        Duration::from_secs(30)
+    }
+
+    pub(super) fn max_concurrent() -> usize {
+        256
+    }
+
+    pub(super) fn retries() -> u32 {
+        2
+    }
+
+    pub(super) fn max_body() -> ByteSize {
+        ByteSize::mib(16)
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let number = usize::deserialize(from)?;
+    if number == 0 {
+        return Err(D::Error::custom("is 0; at least 1 is needed"));
+    }
+    Ok(number)
+}
+
+/// The address is a secret, so no refusal quotes it.
+fn http_url<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    let written = Secret::deserialize(from)?;
+    let url = reqwest::Url::parse(written.expose()).map_err(D::Error::custom)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(D::Error::custom("is not an http or https address"));
+    }
+    Ok(written.expose().trim_end_matches('/').into())
 }
 
 #[cfg(test)]
@@ -195,49 +282,46 @@ mod tests {
                 long: None
             }
         );
-        let BackendSpec::Onnx(onnx) = &models.models["a"].backend else {
+        let BackendSpec::Onnx(onnx) = &models.models["a"] else {
             panic!("a is local")
         };
         assert_eq!(
             (onnx.path.as_path(), onnx.graph),
             (Path::new("dir/a"), GraphKind::Gqa)
         );
-        let BackendSpec::Remote(remote) = &models.models["b"].backend else {
+        let BackendSpec::Remote(remote) = &models.models["b"] else {
             panic!("b is remote")
         };
         assert_eq!(remote.base_url.expose(), "http://127.0.0.1:1/v1");
-        assert_eq!(models.models["b"].price.prompt, 5);
+        assert_eq!(models.models["b"].price().prompt, 5);
     }
 
     #[test]
-    fn mistakes_are_named_with_file_line_and_key() {
+    fn mistakes_are_named_with_file_line_column_and_key() {
+        let a = "models:\n  a:\n    backend: onnx\n    path: a\n";
+        let b = "models:\n  b:\n    backend: openai\n    base_url: http://x/\n    upstream_model: x\n";
         let cases = [
-            (
-                "models:\n  a:\n    backend: onnx\n",
-                "dir/models.yaml:2: models.a.path: is missing",
-            ),
-            (
-                "models:\n  a:\n    backend: onnx\n    path: a\n    retries: 3\n",
-                "dir/models.yaml:5: models.a.retries: does not belong to this backend",
-            ),
-            (
-                "models:\n  b:\n    backend: openai\n    base_url: ftp://x/\n    upstream_model: x\n",
-                "dir/models.yaml:4: models.b.base_url: is not an http or https address",
-            ),
-            ("models: {}\n", "dir/models.yaml:1: models: declares no model"),
+            "models:\n  a:\n    backend: onnx\n".to_owned(),
+            "models:\n  a:\n    path: a\n".to_owned(),
+            "models:\n  a:\n    backend: onxx\n".to_owned(),
+            format!("{a}    retries: 3\n"),
+            format!("{a}    threads: many\n"),
+            format!("{a}    pth: a\n"),
+            format!("{a}    prefill_chunk: 0\n"),
+            format!("{a}    graph: gpa\n"),
+            b.replace("http:", "ftp:"),
+            b.replace("http://x/", "http://x:port/"),
+            b.replace("    upstream_model: x\n", ""),
+            format!("{b}    idle_timeout_ms: 30000\n"),
+            format!("{b}    max_body_bytes: 16777216\n"),
+            format!("{b}    connect_timeout: 2\n"),
+            format!("{b}    price: {{promt: 3}}\n"),
+            format!("{b}slots: {{short: -1}}\n"),
+            "models: {}\n".to_owned(),
+            "models:\n".to_owned(),
+            "slots: {}\n".to_owned(),
         ];
-        for (text, expected) in cases {
-            assert_eq!(parse(text).unwrap_err(), expected);
-        }
-        let error = parse("models:\n  a:\n    backend: onnx\n    path: a\n    threads: many\n").unwrap_err();
-        assert!(
-            error.starts_with("dir/models.yaml:5: models.a.threads: "),
-            "{error}"
-        );
-        let error = parse("models:\n  a:\n    backend: onnx\n    pth: a\n").unwrap_err();
-        assert!(
-            error.starts_with("dir/models.yaml:4: models.a: unknown field `pth`"),
-            "{error}"
-        );
+        let said = cases.map(|text| parse(&text).unwrap_err() + "\n").concat();
+        insta::assert_snapshot!(said);
     }
 }

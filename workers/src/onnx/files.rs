@@ -255,6 +255,7 @@ mod tests {
 
     fn spec(path: &Path, graph: GraphKind, precision: Option<&str>) -> OnnxSpec {
         OnnxSpec {
+            price: crate::models::Price::default(),
             path: path.to_owned(),
             graph,
             precision: precision.map(str::to_owned),

@@ -9,7 +9,7 @@ use relay_schemas::Operation;
 use serde::Deserialize;
 
 use super::*;
-use crate::models::GraphKind;
+use crate::models::{GraphKind, Price};
 use crate::testing::{self, work};
 use relay_schemas::FinishReason;
 
@@ -22,6 +22,7 @@ fn root() -> PathBuf {
 
 fn spec(folder: &str, graph: GraphKind) -> OnnxSpec {
     OnnxSpec {
+        price: Price::default(),
         path: root().join("models").join(folder),
         graph,
         precision: None,

@@ -79,7 +79,7 @@ impl Reading<'_> {
                 Next::Bytes(chunk) => {
                     bytes += chunk.len();
                     let taken = self.take(&mut body, chunk, &mut progress);
-                    if bytes > self.spec.max_body_bytes || taken.is_err() {
+                    if bytes > self.spec.max_body.as_usize() || taken.is_err() {
                         return Err(too_large());
                     }
                 }
