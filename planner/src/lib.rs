@@ -83,6 +83,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         schemas: runtime.schemas.clone(),
         control,
         metrics,
+        clock: runtime.clock.clone(),
     });
     let options = StageOptions {
         max_in_flight: config.max_in_flight,

@@ -6,9 +6,10 @@
 use relay_schemas::{CacheFlags, Candidate, Decoding, Plan, Planning, Request, TimestampMs, TokenCount};
 
 use crate::decoding::{self, Wanted};
+use crate::features::Features;
 use crate::policy::{Defaults, Policy, Rule, Settings, Time, Unmatched};
 use crate::refusal::Refusal;
-use crate::{Features, hashing, rules};
+use crate::{hashing, rules};
 
 /// Plans `features` under `policy`. `now` only dates the plan; nothing is decided by it.
 ///

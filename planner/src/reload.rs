@@ -76,7 +76,7 @@ pub(crate) async fn first(file: &PolicyFile, runtime: &Runtime) -> Result<Option
     let policy = load::load(file)?;
     let mut wait = Duration::from_millis(50);
     loop {
-        let (dependency, reason) = match publish(&*runtime.bus, &policy, TimestampMs::now()).await {
+        let (dependency, reason) = match publish(&*runtime.bus, &policy, runtime.clock.now()).await {
             Ok(()) => {
                 runtime.health.up("bus");
                 runtime.health.up("policy");
@@ -154,7 +154,7 @@ impl Follower {
     /// `Err(None)`: the bus is away, look again.
     async fn adopt(&self, body: &str) -> Result<(), Option<LoadError>> {
         let policy = load::parse(&self.file, body).map_err(Some)?;
-        match publish(&*self.runtime.bus, &policy, TimestampMs::now()).await {
+        match publish(&*self.runtime.bus, &policy, self.runtime.clock.now()).await {
             Ok(()) => {
                 self.in_force.set(policy);
                 Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use relay_bus::topics::{OUTCOMES, PLANNED};
 use relay_bus::{Headers, Outgoing, Record, decode};
+use relay_clock::Clock;
 use relay_control::Control;
 use relay_lifecycle::cache_key;
 use relay_runner::{Identity, Stage, StageError, Step, crash_point};
@@ -20,6 +21,7 @@ pub(crate) struct PlannerStage {
     pub(crate) schemas: Arc<Registry>,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
 }
 
 #[async_trait]
@@ -29,7 +31,7 @@ impl Stage for PlannerStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let request: Request = decode(&self.schemas, record)?;
-        Ok(self.decide(request, TimestampMs::now()))
+        Ok(self.decide(request, self.clock.now()))
     }
 
     async fn after_ack(&self, outcome: Self::Effect) {

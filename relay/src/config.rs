@@ -3,18 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use relay_bus::topics::Manifest;
 use relay_settings::FileError;
 use serde::Deserialize;
 
-use crate::cli::Settings;
-use crate::environment;
 use crate::logging::LogConfig;
-use crate::only::Only;
 use crate::ops::OpsConfig;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
-use crate::sizes;
 
 /// The topics, where no file is named.
 const TOPICS: &str = include_str!("../../deploy/topics.yaml");
@@ -78,47 +74,6 @@ impl Default for Config {
     }
 }
 
-/// Defaults, then the file, then the environment, then the flags.
-pub fn load(settings: &Settings) -> anyhow::Result<Config> {
-    let mut config = match &settings.config {
-        Some(path) => relay_settings::read_file::<Option<Config>>(path)?.unwrap_or_default(),
-        None => Config::default(),
-    };
-    environment::apply(&mut config, |name| std::env::var(name).ok())?;
-    apply_settings(&mut config, settings);
-    Ok(config)
-}
-
-/// A file's text; an empty one means the defaults.
-#[cfg(test)]
-pub(crate) fn parse_text(
-    text: &str,
-    var: impl Fn(&str) -> Option<String>,
-) -> Result<Config, relay_settings::Mistake> {
-    let config: Option<Config> = relay_settings::Document::parse(text)?.expanded(var)?.read()?;
-    Ok(config.unwrap_or_default())
-}
-
-/// `clap` has already put the flag before the environment variable of the same setting.
-fn apply_settings(config: &mut Config, settings: &Settings) {
-    let settings_of = |value: &Option<String>| value.clone();
-    if let Some(host) = settings_of(&settings.host) {
-        config.ingress.host = host;
-    }
-    if let Some(port) = settings.port {
-        config.ingress.port = port;
-    }
-    if let Some(port) = settings.admin_port {
-        config.ops.port = port;
-    }
-    if let Some(data) = &settings.data {
-        config.data.clone_from(data);
-    }
-    config.instance = settings_of(&settings.instance).or(config.instance.take());
-    config.log.level = settings_of(&settings.log_level).or(config.log.level.take());
-    config.log.format = settings.log_format.or(config.log.format);
-}
-
 impl Config {
     /// The topic manifest.
     pub fn manifest(&self) -> anyhow::Result<Manifest> {
@@ -127,24 +82,5 @@ impl Config {
         };
         let manifest = Manifest::parse(&relay_settings::read_text(path)?);
         Ok(manifest.map_err(|mistake| FileError::wrong(path, mistake))?)
-    }
-
-    /// Refuses what cannot work before anything is opened.
-    pub fn check(&self, only: Option<Only>) -> anyhow::Result<()> {
-        let Some(only) = only else {
-            return sizes::check(self, &self.manifest()?);
-        };
-        if matches!(self.bus, BusConfig::Embedded(_)) {
-            bail!(
-                "`relay {only}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
-                 Use `relay up`, or a configuration such as deploy/relay.production.yaml"
-            );
-        }
-        if matches!(self.control, ControlConfig::InProcess(_)) {
-            bail!(
-                "`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
-            );
-        }
-        sizes::check(self, &self.manifest()?)
     }
 }

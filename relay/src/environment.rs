@@ -49,7 +49,7 @@ mod tests {
     use relay_workers::models::Device;
 
     use super::*;
-    use crate::config::parse_text;
+    use crate::load::parse_text;
 
     fn only(name: &'static str, value: &'static str) -> impl Fn(&str) -> Option<String> {
         move |asked| (asked == name).then(|| value.to_owned())

@@ -14,19 +14,20 @@ use tokio::task::JoinSet;
 
 use crate::banner::{self, Places};
 use crate::config::Config;
+use crate::load;
 use crate::only::Only;
 use crate::ops::Ops;
 use crate::signals::{Interrupted, drain_and_stop};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
-    config.check(None)?;
+    load::check(&config, None)?;
     Box::pin(host(config, &Only::ALL)).await
 }
 
 /// Runs one service.
 pub async fn alone(config: Config, only: Only) -> anyhow::Result<()> {
-    config.check(Some(only))?;
+    load::check(&config, Some(only))?;
     Box::pin(host(config, &[only])).await
 }
 

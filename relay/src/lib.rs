@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod environment;
 mod hosting;
+mod load;
 mod logging;
 mod only;
 mod ops;
@@ -48,7 +49,7 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = config::load(&cli.settings)?;
+    let config = load::load(&cli.settings)?;
     logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {

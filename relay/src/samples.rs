@@ -7,7 +7,8 @@ use relay_bus::KafkaOptions;
 use relay_store::PostgresOptions;
 use serde_json::Value;
 
-use crate::config::{Config, parse_text};
+use crate::config::Config;
+use crate::load::{self, parse_text};
 use crate::only::Only;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
@@ -165,9 +166,7 @@ fn the_production_sample_takes_its_servers_from_the_environment() {
 
 #[test]
 fn the_defaults_and_the_manifest_fit_together() {
-    Config::default()
-        .check(None)
-        .expect("what `relay up` starts with");
+    load::check(&Config::default(), None).expect("what `relay up` starts with");
     let config = Config {
         topics: Some(path("deploy/topics.yaml")),
         ..Config::default()
@@ -185,7 +184,7 @@ fn the_defaults_and_the_manifest_fit_together() {
 fn one_service_alone_is_refused_on_a_seam_inside_one_process() {
     let check = |text: &str| {
         let config = parse_text(text, |_| None).expect("it parses");
-        config.check(Some(Only::Planner))
+        load::check(&config, Some(Only::Planner))
     };
     let kafka = "bus: { kind: kafka, brokers: 'localhost:9092' }\n";
     let refused = |text: &str| check(text).expect_err("it cannot work").to_string();

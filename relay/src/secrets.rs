@@ -7,7 +7,8 @@ use relay_control::{NatsControl, NatsOptions};
 use relay_store::{PostgresOptions, PostgresStore};
 use relay_workers::models::Models;
 
-use crate::config::{Config, parse_text};
+use crate::config::Config;
+use crate::load::parse_text;
 
 /// In the place of every secret.
 const SECRET: &str = "s3cr3t";

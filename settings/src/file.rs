@@ -50,11 +50,11 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     })
 }
 
-/// What the file at `path` says, with its variables taken from the environment.
-pub fn read_file<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+/// What the file at `path` says, with its variables taken from the environment; `moved` as in [`Document::read_moved`].
+pub fn read_file<T: DeserializeOwned>(path: &Path, moved: &[(&str, &str)]) -> Result<T, FileError> {
     let text = read_text(path)?;
     Document::parse(&text)
         .and_then(|document| document.expanded(|name| std::env::var(name).ok()))
-        .and_then(|document| document.read())
+        .and_then(|document| document.read_moved(moved))
         .map_err(|mistake| FileError::wrong(path, mistake))
 }

@@ -33,6 +33,14 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance <= far).then_some(near)
 }
 
+/// The words, as a remedy lists them.
+pub(crate) fn one_of(words: &[&str]) -> String {
+    match words {
+        [word] => (*word).to_owned(),
+        words => format!("one of {}", words.join(", ")),
+    }
+}
+
 enum Respelt<'k> {
     Key(&'k str),
     /// Inside of a group that is known.
@@ -41,18 +49,7 @@ enum Respelt<'k> {
 
 /// Units used to stand in the key (`grace_ms: 20000`); now they stand in the value (`grace: 20s`).
 fn respelt<'k>(key: &'k str, value: &Node, known: &[&'k str]) -> Option<(Respelt<'k>, Option<String>)> {
-    type Spell = fn(u64) -> String;
-    let suffixes: [(&str, Spell); 6] = [
-        ("_ms", duration),
-        ("_seconds", |seconds| duration(seconds.saturating_mul(1_000))),
-        ("_hours", |hours| duration(hours.saturating_mul(3_600_000))),
-        ("_days", |days| duration(days.saturating_mul(86_400_000))),
-        ("_kbytes", |kibibytes| ByteSize::kib(kibibytes).to_string()),
-        ("_bytes", |bytes| ByteSize::b(bytes).to_string()),
-    ];
-    let (base, spell) = suffixes
-        .into_iter()
-        .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))?;
+    let (base, spell) = unit(key)?;
     let find = |name: &str| known.iter().find(|candidate| **candidate == name).copied();
     let group = || {
         let mut cuts = base
@@ -69,6 +66,38 @@ fn respelt<'k>(key: &'k str, value: &Node, known: &[&'k str]) -> Option<(Respelt
     let now = find(base).or_else(sized).map(Respelt::Key).or_else(group)?;
     let number = value.scalar().filter(|scalar| scalar.written.is_none());
     Some((now, number.and_then(|scalar| scalar.text.parse().ok()).map(spell)))
+}
+
+type Spell = fn(u64) -> String;
+
+/// A key without the unit that it ends with, and how a number of that unit is written.
+fn unit(key: &str) -> Option<(&str, Spell)> {
+    let suffixes: [(&str, Spell); 6] = [
+        ("_ms", duration),
+        ("_seconds", |seconds| duration(seconds.saturating_mul(1_000))),
+        ("_hours", |hours| duration(hours.saturating_mul(3_600_000))),
+        ("_days", |days| duration(days.saturating_mul(86_400_000))),
+        ("_kbytes", |kibibytes| ByteSize::kib(kibibytes).to_string()),
+        ("_bytes", |bytes| ByteSize::b(bytes).to_string()),
+    ];
+    suffixes
+        .into_iter()
+        .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))
+}
+
+/// What to say of `key`, which is `now` instead: a path below the same mapping.
+pub(crate) fn moved(key: &str, value: &Node, now: &str) -> String {
+    let scalar = value.scalar();
+    let number = scalar.and_then(|scalar| scalar.text.parse().ok());
+    let value = match (unit(key), number, scalar) {
+        (Some((_, spell)), Some(number), _) => spell(number),
+        (_, _, Some(scalar)) => scalar.shown().to_owned(),
+        _ => "…".to_owned(),
+    };
+    let mut path = now.rsplit('.');
+    let innermost = format!("{}: {value}", path.next().unwrap_or_default());
+    let entry = path.fold(innermost, |inside, group| format!("{group}: {{{inside}}}"));
+    format!("`{key}` is spelled `{entry}` now")
 }
 
 /// In the largest unit that divides it.

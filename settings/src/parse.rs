@@ -6,6 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span};
 use serde::de::DeserializeOwned;
 
 use crate::expand;
+use crate::keys;
 use crate::mistake::{Mark, Mistake};
 use crate::node::{Node, Path, Scalar, Value};
 use crate::read;
@@ -52,6 +53,42 @@ impl Document {
     pub fn expanded(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, Mistake> {
         expand::node(&mut self.root, &Path::Root, &var)?;
         Ok(self)
+    }
+
+    /// As [`Document::read`], where `moved` says of old keys, with those above them, where they stand now below the same
+    /// mapping: `("ingress.gap_ms", "answers.gap")`. Who uses one is told so.
+    ///
+    /// # Errors
+    /// The first thing that `T` refuses.
+    pub fn read_moved<T: DeserializeOwned>(&self, moved: &[(&str, &str)]) -> Result<T, Mistake> {
+        self.read().map_err(|mistake: Mistake| {
+            let now = moved
+                .iter()
+                .find(|(old, _)| *old == mistake.key)
+                .map(|(_, now)| *now);
+            let (Some(now), Some(value)) = (now, self.at(&mistake.key)) else {
+                return mistake;
+            };
+            let key = mistake.key.rsplit('.').next().unwrap_or_default();
+            let problem = keys::moved(key, value, now);
+            let remedy = String::new();
+            Mistake {
+                problem,
+                remedy,
+                ..mistake
+            }
+        })
+    }
+
+    fn at(&self, key: &str) -> Option<&Node> {
+        key.split('.')
+            .try_fold(&self.root, |node, key| match &node.value {
+                Value::Map(entries) => entries
+                    .iter()
+                    .find(|(name, _)| name.name() == key)
+                    .map(|(_, value)| value),
+                _ => None,
+            })
     }
 
     /// What the file says, as a `T`.

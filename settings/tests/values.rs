@@ -144,13 +144,13 @@ fn a_mistake_of_a_file_names_the_file() {
     let folder = std::env::temp_dir().join(format!("relay-settings-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("relay.yaml");
-    let missing = relay_settings::read_file::<File>(&path).expect_err("it is not there");
+    let missing = relay_settings::read_file::<File>(&path, &[]).expect_err("it is not there");
     assert!(
         matches!(&missing, FileError::Unreadable { .. }) && missing.to_string().contains("relay.yaml"),
         "{missing}"
     );
     std::fs::write(&path, "name: a\nprot: 7\n").expect("it can be written");
-    let wrong = relay_settings::read_file::<File>(&path).expect_err("no key");
+    let wrong = relay_settings::read_file::<File>(&path, &[]).expect_err("no key");
     assert_eq!(
         wrong.to_string(),
         format!(
@@ -159,4 +159,24 @@ fn a_mistake_of_a_file_names_the_file() {
         )
     );
     std::fs::remove_dir_all(&folder).expect("it can be removed");
+}
+
+#[test]
+fn a_key_that_moved_is_refused_with_its_new_place_and_spelling() {
+    let moved = [("retry.first_ms", "wait.first"), ("colour", "paint.colour")];
+    for (text, said) in [
+        (
+            "retry: { first_ms: 1500 }",
+            "1:10: retry.first_ms: `first_ms` is spelled `wait: {first: 1500ms}` now",
+        ),
+        (
+            "colour: red",
+            "1:1: colour: `colour` is spelled `paint: {colour: red}` now",
+        ),
+        ("prot: 80", "1:1: prot: is not a key here; did you mean `port`?"),
+    ] {
+        let document = Document::parse(text).expect("it is YAML");
+        let mistake = document.read_moved::<File>(&moved).expect_err(text);
+        assert_eq!(mistake.to_string(), said);
+    }
 }

@@ -6,6 +6,7 @@ mod samples;
 mod suite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use relay_store::{PostgresOptions, PostgresStore};
 
@@ -62,7 +63,7 @@ async fn a_postgres_that_is_away_is_unavailable_in_bounded_time() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let store = PostgresStore::connect(PostgresOptions {
-        acquire_timeout_ms: 100,
+        acquire_timeout: Duration::from_millis(100),
         ..PostgresOptions::new(format!("postgres://nobody@127.0.0.1:{port}/nothing"))
     })
     .unwrap();
@@ -74,8 +75,8 @@ async fn a_postgres_that_says_nothing_is_unavailable_in_bounded_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let store = PostgresStore::connect(PostgresOptions {
-        acquire_timeout_ms: 60_000,
-        call_timeout_ms: 100,
+        acquire_timeout: Duration::from_mins(1),
+        call_timeout: Duration::from_millis(100),
         ..PostgresOptions::new(format!(
             "postgres://nobody@127.0.0.1:{port}/nothing?sslmode=disable"
         ))

@@ -286,7 +286,7 @@ async fn a_store_that_is_away_is_said_and_not_hidden() {
     let url = format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap());
     drop(listener);
     let options = PostgresOptions {
-        acquire_timeout_ms: 50,
+        acquire_timeout: std::time::Duration::from_millis(50),
         ..PostgresOptions::new(url)
     };
     let router = admin_router(Arc::new(PostgresStore::connect(options).unwrap()));

@@ -60,6 +60,7 @@ fn stage() -> (PlannerStage, Arc<Sent>) {
         schemas: Arc::default(),
         control: sent.clone(),
         metrics: Metrics::register(&prometheus::Registry::new()).expect("fresh"),
+        clock: relay_clock::Clock::system(),
     };
     (stage, sent)
 }

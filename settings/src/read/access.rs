@@ -7,8 +7,8 @@ use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::fault::Fault;
-use super::{Read, Reader};
+use super::fault::{Fault, Read};
+use super::reader::Reader;
 use crate::node::{Node, Path, Value};
 
 /// The entries of a mapping.
@@ -19,10 +19,15 @@ pub(super) struct Entries<'de, 'p> {
 }
 
 impl<'de, 'p> Entries<'de, 'p> {
-    pub(super) fn new(of: Reader<'de, 'p>, entries: &'de [(Node, Node)]) -> Self {
-        let left = entries.iter();
+    pub(super) fn of(of: Reader<'de, 'p>) -> Read<Self> {
+        let left = match &of.node.value {
+            Value::Map(entries) => entries.iter(),
+            // A section with everything below it commented out.
+            _ if of.node.is_left_out() => [].iter(),
+            _ => return of.wrong_kind("a mapping"),
+        };
         let current = None;
-        Self { of, left, current }
+        Ok(Self { of, left, current })
     }
 }
 
@@ -66,9 +71,13 @@ pub(super) struct Items<'de, 'p> {
 }
 
 impl<'de, 'p> Items<'de, 'p> {
-    pub(super) fn new(of: Reader<'de, 'p>, items: &'de [Node]) -> Self {
-        let left = items.iter().enumerate();
-        Self { of, left }
+    pub(super) fn of(of: Reader<'de, 'p>) -> Read<Self> {
+        let left = match &of.node.value {
+            Value::List(items) => items.iter().enumerate(),
+            _ if of.node.is_left_out() => [].iter().enumerate(),
+            _ => return of.wrong_kind("a list"),
+        };
+        Ok(Self { of, left })
     }
 }
 
@@ -186,6 +195,6 @@ impl<'de> VariantAccess<'de> for Variant<'de, '_> {
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Read<V::Value> {
-        self.of.place(visitor.visit_map(self.rest().entries()?))
+        self.of.place(visitor.visit_map(Entries::of(self.rest())?))
     }
 }

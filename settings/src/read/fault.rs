@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
-use super::Reader;
 use crate::keys;
 use crate::mistake::Mistake;
 use crate::node::{Node, Path};
+
+pub(super) type Read<T> = Result<T, Fault>;
 
 /// A refusal.
 #[derive(Debug)]
@@ -27,21 +28,21 @@ impl From<Mistake> for Fault {
 }
 
 impl Fault {
-    /// The refusal of the value at `reader`, unless it has a place already.
-    pub(super) fn placed(self, reader: Reader<'_, '_>) -> Mistake {
+    /// The refusal of `node`, which stands at `path`, unless it has a place already.
+    pub(super) fn placed(self, node: &Node, path: &Path<'_>) -> Mistake {
         let (problem, remedy) = match self {
             Self::Placed(mistake) => return *mistake,
             Self::Value(problem, remedy) => (problem, remedy),
             Self::Key(key, _) => (format!("`{key}` is not a key here"), ""),
         };
         // A refusal may quote what it refuses; what a variable holds may be a secret.
-        let problem = match reader.node.scalar() {
+        let problem = match node.scalar() {
             Some(scalar) if scalar.written.is_some() && !scalar.text.is_empty() => {
                 problem.replace(&scalar.text, scalar.shown())
             }
             _ => problem,
         };
-        Mistake::new(reader.node.mark, reader.path.to_string(), problem, remedy)
+        Mistake::new(node.mark, path.to_string(), problem, remedy)
     }
 
     /// The refusal of `key`, which stands before `value` in the mapping at `path`.
@@ -100,7 +101,7 @@ impl de::Error for Fault {
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
         let remedy = keys::nearest(variant, known).map_or_else(
-            || format!("use {}", super::one_of(known)),
+            || format!("use {}", keys::one_of(known)),
             |near| format!("did you mean `{near}`?"),
         );
         Self::Value(format!("`{variant}` is not known here; {remedy}"), "")

@@ -6,15 +6,18 @@
 
 mod access;
 mod fault;
+mod reader;
 
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 use self::access::{Entries, Items, PlaceThenValue, Variant};
-use self::fault::Fault;
+use self::fault::{Fault, Read};
+use self::reader::Reader;
+use crate::keys::one_of;
 use crate::mistake::Mistake;
-use crate::node::{Node, Path, Scalar, Value};
+use crate::node::{Node, Path, Value};
 use crate::scalar::{self, Plain};
-use crate::spanned::{Place, SPANNED};
+use crate::spanned::SPANNED;
 
 pub(crate) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Mistake> {
     let reader = Reader {
@@ -22,98 +25,7 @@ pub(crate) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Mistake> {
         path: &Path::Root,
         without: None,
     };
-    T::deserialize(reader).map_err(|fault| fault.placed(reader))
-}
-
-/// A value to be read.
-#[derive(Clone, Copy)]
-struct Reader<'de, 'p> {
-    node: &'de Node,
-    path: &'p Path<'p>,
-    /// The key that told the variant, which is none of the variant's own.
-    without: Option<&'static str>,
-}
-
-type Read<T> = Result<T, Fault>;
-
-impl<'de, 'p> Reader<'de, 'p> {
-    /// Gives `done` the place of this value, unless it has one already. A key's place is its mapping's affair.
-    fn place<T>(self, done: Read<T>) -> Read<T> {
-        done.map_err(|fault| match fault {
-            Fault::Key(..) => fault,
-            fault => Fault::from(fault.placed(self)),
-        })
-    }
-
-    fn refuse<T>(self, problem: impl Into<String>, remedy: impl Into<String>) -> Read<T> {
-        let key = self.path.to_string();
-        Err(Fault::from(Mistake::new(self.node.mark, key, problem, remedy)))
-    }
-
-    fn wrong_kind<T>(self, needed: &str) -> Read<T> {
-        if self.node.is_null() {
-            return self.refuse("has no value", format!("{needed} is needed"));
-        }
-        self.refuse(format!("is {}, where {needed} is needed", self.node.kind()), "")
-    }
-
-    fn scalar(self, needed: &str) -> Read<&'de Scalar> {
-        match &self.node.value {
-            Value::Scalar(scalar) if !scalar.is_null() => Ok(scalar),
-            _ => self.wrong_kind(needed),
-        }
-    }
-
-    /// A scalar that stands without quotes, in the words of `meaning`.
-    fn plain<T>(self, needed: &str, meaning: impl Fn(&str) -> Option<T>) -> Read<T> {
-        let scalar = self.scalar(needed)?;
-        let meant = meaning(&scalar.text);
-        match meant {
-            Some(value) if scalar.plain => Ok(value),
-            Some(_) => self.refuse(
-                format!("is text, where {needed} is needed"),
-                format!("remove the quotes: {}", scalar.shown()),
-            ),
-            None => self.refuse(format!("`{}` is not {needed}", scalar.shown()), ""),
-        }
-    }
-
-    fn whole<T: TryFrom<i128>>(self, least: i128, most: i128) -> Read<T> {
-        let needed = if most > i128::from(u32::MAX) {
-            format!("a whole number of at least {least}")
-        } else {
-            format!("a whole number from {least} to {most}")
-        };
-        self.plain(&needed, |text| T::try_from(scalar::whole(text)?).ok())
-    }
-
-    fn number(self) -> Read<f64> {
-        self.plain("a number", scalar::number)
-    }
-
-    fn entries(self) -> Read<Entries<'de, 'p>> {
-        match &self.node.value {
-            Value::Map(entries) => Ok(Entries::new(self, entries)),
-            // A section with everything below it commented out.
-            _ if self.node.is_left_out() => Ok(Entries::new(self, &[])),
-            _ => self.wrong_kind("a mapping"),
-        }
-    }
-
-    fn items(self) -> Read<Items<'de, 'p>> {
-        match &self.node.value {
-            Value::List(items) => Ok(Items::new(self, items)),
-            _ if self.node.is_left_out() => Ok(Items::new(self, &[])),
-            _ => self.wrong_kind("a list"),
-        }
-    }
-
-    fn spanned(self) -> Place {
-        Place {
-            mark: self.node.mark,
-            key: self.path.to_string(),
-        }
-    }
+    T::deserialize(reader).map_err(|fault| fault.placed(reader.node, reader.path))
 }
 
 macro_rules! whole {
@@ -210,7 +122,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        self.place(visitor.visit_seq(self.items()?))
+        self.place(visitor.visit_seq(Items::of(self)?))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Read<V::Value> {
@@ -227,8 +139,8 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        let read = visitor.visit_map(self.entries()?);
-        read.map_err(|fault| Fault::from(fault.placed(self)))
+        let read = visitor.visit_map(Entries::of(self)?);
+        read.map_err(|fault| Fault::from(fault.placed(self.node, self.path)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -274,12 +186,5 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
         visitor.visit_unit()
-    }
-}
-
-fn one_of(words: &[&str]) -> String {
-    match words {
-        [word] => (*word).to_owned(),
-        words => format!("one of {}", words.join(", ")),
     }
 }

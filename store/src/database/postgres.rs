@@ -27,12 +27,15 @@ pub struct PostgresOptions {
     pub url: Secret,
     /// Most connections.
     pub max_connections: u32,
-    /// The longest wait for a connection, milliseconds.
-    pub acquire_timeout_ms: u64,
-    /// The longest one statement may run on the server, milliseconds; 0 leaves it to the server.
-    pub statement_timeout_ms: u64,
-    /// The longest one call of ours takes, milliseconds, also when the server has gone silent.
-    pub call_timeout_ms: u64,
+    /// The longest wait for a connection.
+    #[serde(with = "humantime_serde")]
+    pub acquire_timeout: Duration,
+    /// The longest one statement may run on the server; 0s leaves it to the server.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// The longest one call of ours takes, also when the server has gone silent.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Duration,
     /// Run-time parameters of each session, as they are: `search_path`, `application_name`, …
     pub parameters: BTreeMap<String, String>,
 }
@@ -42,9 +45,9 @@ impl Default for PostgresOptions {
         Self {
             url: "postgres://127.0.0.1:5432/relay".into(),
             max_connections: 8,
-            acquire_timeout_ms: 2_000,
-            statement_timeout_ms: 5_000,
-            call_timeout_ms: 10_000,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(10),
             parameters: BTreeMap::new(),
         }
     }
@@ -78,18 +81,18 @@ impl PostgresStore {
             .expose()
             .parse()
             .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
-        if options.statement_timeout_ms > 0 {
-            server = server.options([("statement_timeout", options.statement_timeout_ms)]);
+        if !options.statement_timeout.is_zero() {
+            server = server.options([("statement_timeout", options.statement_timeout.as_millis())]);
         }
         server = server.options(options.parameters);
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
-            .acquire_timeout(Duration::from_millis(options.acquire_timeout_ms))
+            .acquire_timeout(options.acquire_timeout)
             .connect_lazy_with(server);
         Ok(Self {
             pool,
             migrated: OnceCell::new(),
-            call_timeout: Duration::from_millis(options.call_timeout_ms),
+            call_timeout: options.call_timeout,
         })
     }
 

@@ -1,0 +1,127 @@
+//! The configuration as it applies: defaults, then the file, then the environment, then the flags; and whether it can work.
+
+use anyhow::bail;
+
+use crate::cli::Settings;
+use crate::config::Config;
+use crate::only::Only;
+use crate::seams::{BusConfig, ControlConfig};
+use crate::{environment, sizes};
+
+/// Settings that stand somewhere else now, so that who has an old file is told where.
+pub(crate) const MOVED: &[(&str, &str)] = &[
+    ("ingress.max_body_bytes", "limits.max_body"),
+    ("ingress.max_connections", "limits.max_connections"),
+    ("ingress.header_timeout_ms", "timeouts.headers"),
+    ("ingress.body_timeout_ms", "timeouts.body"),
+    ("ingress.max_in_flight", "limits.max_in_flight"),
+    (
+        "ingress.max_in_flight_per_tenant",
+        "limits.max_in_flight_per_tenant",
+    ),
+    ("ingress.retry_after_ms", "limits.retry_after"),
+    ("ingress.accept_timeout_ms", "timeouts.accept"),
+    ("ingress.default_deadline_ms", "deadlines.default"),
+    ("ingress.max_deadline_ms", "deadlines.longest"),
+    ("ingress.deadline_grace_ms", "deadlines.grace"),
+    ("ingress.keep_alive_ms", "timeouts.keep_alive"),
+    ("ingress.cancel_every_ms", "answers.cancel_every"),
+    ("ingress.ask_timeout_ms", "timeouts.ask"),
+    ("ingress.gap_ms", "answers.gap"),
+    ("ingress.silence_ms", "answers.silence"),
+    ("ingress.keyed_silence_ms", "answers.keyed_silence"),
+    ("ingress.max_unread_bytes", "limits.max_unread"),
+    ("ingress.refused_per_second", "limits.refusals_per_second"),
+    ("ingress.probe_every_ms", "cluster.probe_every"),
+    ("ingress.worker_stale_ms", "cluster.worker_stale"),
+    ("ingress.default_model", "defaults.model"),
+    ("ingress.default_max_tokens", "defaults.max_tokens"),
+    ("ingress.default_temperature", "defaults.temperature"),
+    ("scheduler.tenant_weights", "weights.tenants"),
+    ("scheduler.short_weight", "weights.short"),
+    ("scheduler.long_weight", "weights.long"),
+    ("scheduler.batch_weight", "weights.batch"),
+    ("scheduler.max_waiting", "limits.max_waiting"),
+    (
+        "scheduler.max_waiting_per_tenant",
+        "limits.max_waiting_per_tenant",
+    ),
+    ("scheduler.max_body_bytes", "limits.max_bodies"),
+    ("scheduler.max_unpublished_bytes", "limits.max_unpublished"),
+    ("scheduler.dead_letter_bytes", "limits.max_dead_letter"),
+    ("scheduler.max_attempts", "leases.max_attempts"),
+    ("scheduler.lost_after_ms", "leases.lost_after"),
+    ("scheduler.fresh_ms", "leases.fresh"),
+    ("scheduler.fence_timeout_ms", "leases.fence_timeout"),
+    ("scheduler.heartbeat_ms", "leadership.heartbeat"),
+    ("scheduler.suspect_after_ms", "leadership.suspect_after"),
+    ("scheduler.self_fence_after_ms", "leadership.self_fence_after"),
+    ("scheduler.snapshot_every_ms", "leadership.snapshot_every"),
+    ("scheduler.snapshot_every_changes", "leadership.snapshot_changes"),
+    ("scheduler.ended_overlap", "leadership.ended_overlap"),
+    ("scheduler.ended_remembered", "remembered.ended"),
+    ("scheduler.cancelled_remembered", "remembered.cancelled"),
+    ("scheduler.tenants_remembered", "remembered.tenants"),
+    ("scheduler.pool_status_ms", "pool_status_every"),
+    ("cache_service.redis.breaker_failures", "breaker.failures"),
+];
+
+/// Defaults, then the file, then the environment, then the flags.
+pub fn load(settings: &Settings) -> anyhow::Result<Config> {
+    let mut config = match &settings.config {
+        Some(path) => relay_settings::read_file::<Option<Config>>(path, MOVED)?.unwrap_or_default(),
+        None => Config::default(),
+    };
+    environment::apply(&mut config, |name| std::env::var(name).ok())?;
+    apply_settings(&mut config, settings);
+    Ok(config)
+}
+
+/// A file's text; an empty one means the defaults.
+#[cfg(test)]
+pub(crate) fn parse_text(
+    text: &str,
+    var: impl Fn(&str) -> Option<String>,
+) -> Result<Config, relay_settings::Mistake> {
+    let config: Option<Config> = relay_settings::Document::parse(text)?
+        .expanded(var)?
+        .read_moved(MOVED)?;
+    Ok(config.unwrap_or_default())
+}
+
+/// `clap` has already put the flag before the environment variable of the same setting.
+fn apply_settings(config: &mut Config, settings: &Settings) {
+    let settings_of = |value: &Option<String>| value.clone();
+    if let Some(host) = settings_of(&settings.host) {
+        config.ingress.host = host;
+    }
+    if let Some(port) = settings.port {
+        config.ingress.port = port;
+    }
+    if let Some(port) = settings.admin_port {
+        config.ops.port = port;
+    }
+    if let Some(data) = &settings.data {
+        config.data.clone_from(data);
+    }
+    config.instance = settings_of(&settings.instance).or(config.instance.take());
+    config.log.level = settings_of(&settings.log_level).or(config.log.level.take());
+    config.log.format = settings.log_format.or(config.log.format);
+}
+
+/// Refuses what cannot work before anything is opened.
+pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
+    let Some(only) = only else {
+        return sizes::check(config, &config.manifest()?);
+    };
+    if matches!(config.bus, BusConfig::Embedded(_)) {
+        bail!(
+            "`relay {only}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
+             Use `relay up`, or a configuration such as deploy/relay.production.yaml"
+        );
+    }
+    if matches!(config.control, ControlConfig::InProcess(_)) {
+        bail!("`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process");
+    }
+    sizes::check(config, &config.manifest()?)
+}
