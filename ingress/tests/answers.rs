@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Harness, Log, completed, eventually, failed, ms, worker};
+use harness::{Harness, Mood, completed, eventually, failed, ms, worker};
 use relay_bus::topics;
 use relay_control::{Delivery, ask, subjects};
 use relay_lifecycle::final_of;
@@ -208,8 +208,8 @@ async fn the_first_outcome_in_the_log_is_told_whatever_the_frames_say() {
             .await;
         let mut won = completed(&request, "of the run that won");
         won.run = worker(2);
-        harness.append(&won);
-        harness.append(&lost);
+        harness.append(&won).await;
+        harness.append(&lost).await;
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -245,9 +245,11 @@ async fn an_outcome_that_cannot_be_read_has_the_sink_asked() {
             relay_bus::header::REQUEST_ID,
             request.request_id.as_str().to_owned(),
         );
-        harness.append_record(headers, bytes::Bytes::from_static(b"garbage"));
+        harness
+            .append_record(headers, bytes::Bytes::from_static(b"garbage"))
+            .await;
         // What can be read comes second, as far as is known here.
-        harness.append(&completed(&request, "from the second"));
+        harness.append(&completed(&request, "from the second")).await;
     });
     assert_eq!(
         response.json()["choices"][0]["message"]["content"],
@@ -264,7 +266,7 @@ async fn another_winner_than_the_run_shown_is_an_error_event() {
     open.until("Hel").await;
     let mut won = completed(&request, "Other");
     won.run.attempt = 2;
-    harness.append(&won);
+    harness.append(&won).await;
     let response = open.rest().await;
     assert!(response.text().contains("answer_diverged"), "{}", response.text());
     assert!(!response.text().contains("[DONE]"));
@@ -375,7 +377,7 @@ async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
         config.deadlines.grace = ms(10);
     })
     .await;
-    harness.log(Log::Hangs);
+    harness.log(Mood::NeverAcknowledges);
     let (response, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
         let request = harness.accepted().await;
         // It was accepted after all, long after the ingress gave the log up.
@@ -403,20 +405,23 @@ async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
 async fn a_log_that_surely_did_not_take_it_is_an_error_at_once() {
     let harness = Harness::new().await;
     let mut cancels = harness.cancels().await;
-    harness.log(Log::SaysTooLarge);
+    harness.log(Mood::RefusesSize);
     assert_eq!(harness.chat(&[], WHOLE).await.status, 413);
-    harness.log(Log::IsBroken);
+    harness.log(Mood::Broken);
     assert_eq!(harness.chat(&[], WHOLE).await.code(), "internal_error");
-    harness.log(Log::IsAway);
+    harness.log(Mood::Away);
     let response = harness.until_ready(503).await;
-    assert_eq!(response.json()["missing"]["bus"], "the bus is unavailable: gone");
+    assert_eq!(
+        response.json()["missing"]["bus"],
+        "the bus is unavailable: it is away"
+    );
     let response = harness.chat(&[], WHOLE).await;
     assert_eq!(
         (response.status, response.code().as_str()),
         (503, "service_unavailable")
     );
     assert_eq!(response.header("retry-after"), Some("1"));
-    harness.log(Log::Acknowledges);
+    harness.log(Mood::Works);
     harness.until_ready(200).await;
     let heard = tokio::time::timeout(std::time::Duration::from_millis(50), cancels.next()).await;
     assert!(heard.is_err(), "nothing was accepted, so nothing is cancelled");

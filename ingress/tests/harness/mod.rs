@@ -9,14 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use relay_bus::topics::Manifest;
-use relay_bus::{
-    Bus, BusError, Commit, Consumer, Headers, OffsetRange, Outgoing, Partition, Position, Reader, StartAt,
-    header, topics,
-};
+use relay_bus::testing::FaultyBus;
+pub use relay_bus::testing::Mood;
+use relay_bus::{Bus, Headers, Outgoing, header, topics};
 use relay_control::{Control, InProcessControl, InProcessOptions, Listener, send, subjects};
 use relay_ingress::{Config, Deps, Error};
 use relay_lifecycle::{Ending, Known, end, final_of};
@@ -26,110 +23,6 @@ use relay_schemas::{
     TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
 };
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-
-/// What the log does with a publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Log {
-    Acknowledges,
-    Hangs,
-    IsAway,
-    SaysTooLarge,
-    IsBroken,
-}
-
-/// A log that records what it is given, and holds the outcomes it is told to hold.
-pub struct ScriptedBus {
-    log: Mutex<Log>,
-    taken: mpsc::UnboundedSender<Outgoing>,
-    outcomes: watch::Sender<Vec<relay_bus::Record>>,
-}
-
-/// Reads the outcomes of a [`ScriptedBus`].
-struct Outcomes {
-    next: usize,
-    held: watch::Receiver<Vec<relay_bus::Record>>,
-}
-
-#[async_trait]
-impl Reader for Outcomes {
-    async fn next(&mut self) -> Result<Vec<relay_bus::Record>, BusError> {
-        let gone = |_| BusError::Unavailable("the harness is gone".to_owned());
-        let held = self
-            .held
-            .wait_for(|held| held.len() > self.next)
-            .await
-            .map_err(gone)?;
-        let records = held[self.next..].to_vec();
-        self.next = held.len();
-        Ok(records)
-    }
-}
-
-#[async_trait]
-impl Bus for ScriptedBus {
-    async fn publish(&self, records: Vec<Outgoing>, _: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        let log = *self.log.lock();
-        match log {
-            Log::IsAway => return Err(BusError::Unavailable("gone".to_owned())),
-            Log::IsBroken => return Err(BusError::Fatal("broken".to_owned())),
-            Log::SaysTooLarge => {
-                return Err(BusError::TooLarge {
-                    topic: records[0].topic.clone(),
-                    size: 2,
-                    limit: 1,
-                });
-            }
-            Log::Acknowledges | Log::Hangs => {}
-        }
-        for record in records {
-            self.taken.send(record).unwrap();
-        }
-        if log == Log::Hangs {
-            std::future::pending::<()>().await;
-        }
-        Ok(Vec::new())
-    }
-
-    async fn subscribe(&self, _: &str, _: &[String]) -> Result<Box<dyn Consumer>, BusError> {
-        unreachable!("the batch half is off")
-    }
-
-    async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
-        let [(partition, StartAt::Offset(next))] = &from[..] else {
-            unreachable!("the outcomes are one partition, read from an offset: {from:?}");
-        };
-        assert_eq!(*partition, Partition::new(topics::OUTCOMES, 0));
-        Ok(Box::new(Outcomes {
-            next: usize::try_from(*next).unwrap(),
-            held: self.outcomes.subscribe(),
-        }))
-    }
-
-    async fn partitions(&self, _: &str) -> Result<i32, BusError> {
-        Ok(1)
-    }
-
-    async fn range(&self, _: &Partition) -> Result<OffsetRange, BusError> {
-        let high = self.outcomes.borrow().len() as i64;
-        Ok(OffsetRange { low: 0, high })
-    }
-
-    async fn committed(&self, _: &str, _: &Partition) -> Result<Option<i64>, BusError> {
-        Ok(None)
-    }
-
-    async fn apply(&self, _: &Manifest) -> Result<Vec<String>, BusError> {
-        Ok(Vec::new())
-    }
-
-    async fn probe(&self) -> Result<(), BusError> {
-        match *self.log.lock() {
-            Log::IsAway => Err(BusError::Unavailable("gone".to_owned())),
-            _ => Ok(()),
-        }
-    }
-}
 
 /// The runtime of a process whose log is `bus`.
 pub fn runtime(bus: Arc<dyn Bus>) -> Runtime {
@@ -148,13 +41,14 @@ pub fn identity() -> Identity {
 /// An ingress and the scripted world around it.
 pub struct Harness {
     pub address: SocketAddr,
-    pub bus: Arc<ScriptedBus>,
+    pub bus: Arc<FaultyBus>,
     pub control: Arc<dyn Control>,
     pub runtime: Runtime,
     pub running: tokio::task::JoinHandle<Result<(), Error>>,
     sink: Arc<Mutex<HashMap<RequestId, Outcome>>>,
-    taken: tokio::sync::Mutex<mpsc::UnboundedReceiver<Outgoing>>,
-    later: Mutex<Vec<Outgoing>>,
+    /// How many records of each topic the test has looked at.
+    seen: Mutex<HashMap<String, usize>>,
+    _folder: tempfile::TempDir,
 }
 
 impl Harness {
@@ -170,12 +64,9 @@ impl Harness {
         config.cluster.probe_every = ms(20);
         config.answers.cancel_every = ms(20);
         change(&mut config);
-        let (taken, receiver) = mpsc::unbounded_channel();
-        let bus = Arc::new(ScriptedBus {
-            log: Mutex::new(Log::Acknowledges),
-            taken,
-            outcomes: watch::Sender::default(),
-        });
+        let folder = tempfile::tempdir().unwrap();
+        let log = [topics::REQUESTS, topics::OUTCOMES];
+        let bus = Arc::new(FaultyBus::with_topics(folder.path(), &log));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         let runtime = runtime(bus.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -194,8 +85,8 @@ impl Harness {
             runtime,
             running,
             sink: Arc::default(),
-            taken: tokio::sync::Mutex::new(receiver),
-            later: Mutex::default(),
+            seen: Mutex::default(),
+            _folder: folder,
         };
         harness.until_ready(200).await;
         harness
@@ -211,14 +102,14 @@ impl Harness {
     }
 
     /// What the log does from now on.
-    pub fn log(&self, log: Log) {
-        *self.bus.log.lock() = log;
+    pub fn log(&self, mood: Mood) {
+        self.bus.be(mood);
     }
 
     /// The next request that the log was given.
     pub async fn accepted(&self) -> Request {
         let record = self.taken(topics::REQUESTS).await;
-        assert!(record.headers.get(relay_bus::header::CRC32).is_some());
+        assert!(record.headers.get(header::CRC32).is_some());
         decode(record.value.as_deref().unwrap()).unwrap()
     }
 
@@ -228,30 +119,20 @@ impl Harness {
     }
 
     async fn taken(&self, topic: &str) -> Outgoing {
-        let at = self.later.lock().iter().position(|record| record.topic == topic);
-        if let Some(at) = at {
-            return self.later.lock().remove(at);
-        }
-        let wait = async {
-            loop {
-                let record = self.taken.lock().await.recv().await.unwrap();
-                if record.topic == topic {
-                    return record;
-                }
-                self.later.lock().push(record);
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .expect("the log was given a record")
+        let record = eventually(async || self.next_taken(topic)).await;
+        *self.seen.lock().entry(topic.to_owned()).or_default() += 1;
+        record
     }
 
     /// Whether the log was given nothing (more) on `topic`.
     pub async fn nothing_taken(&self, topic: &str) -> bool {
-        while let Ok(record) = self.taken.lock().await.try_recv() {
-            self.later.lock().push(record);
-        }
-        !self.later.lock().iter().any(|record| record.topic == topic)
+        self.next_taken(topic).is_none()
+    }
+
+    fn next_taken(&self, topic: &str) -> Option<Outgoing> {
+        let seen = self.seen.lock().get(topic).copied().unwrap_or_default();
+        let taken = self.bus.published().into_iter();
+        taken.filter(|record| record.topic == topic).nth(seen)
     }
 
     /// Sends a frame of the worker's run.
@@ -281,33 +162,21 @@ impl Harness {
     }
 
     /// The log holds this outcome from now on.
-    pub fn append(&self, outcome: &Outcome) {
-        let value = encode(outcome);
+    pub async fn append(&self, outcome: &Outcome) {
         let mut headers = Headers::default();
         headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
-        relay_bus::stamp(&mut headers, &value);
-        self.append_record(headers, value);
+        self.append_record(headers, encode(outcome)).await;
     }
 
     /// The same, whatever the record is.
-    pub fn append_record(&self, headers: Headers, value: Bytes) {
-        self.bus.outcomes.send_modify(|held| {
-            held.push(relay_bus::Record {
-                position: Position {
-                    partition: Partition::new(topics::OUTCOMES, 0),
-                    offset: held.len() as i64,
-                },
-                timestamp: TimestampMs::now(),
-                key: None,
-                headers,
-                value: Some(value),
-            });
-        });
+    pub async fn append_record(&self, headers: Headers, value: Bytes) {
+        let record = Outgoing::keyed(topics::OUTCOMES, "any", headers, value).sealed();
+        self.bus.log.publish(vec![record], Vec::new()).await.unwrap();
     }
 
     /// A run ends as services end it: outcome first, then the last frame.
     pub async fn end(&self, request: &Request, seq: u32, outcome: &Outcome) {
-        self.append(outcome);
+        self.append(outcome).await;
         self.frame_of(request, &outcome.run, seq, "", Some(final_of(outcome)))
             .await;
     }
