@@ -16,10 +16,14 @@ pub fn read(data: &str) -> Option<Vec<Embedding>> {
 
 fn one(vector: &Object<'_>, at: u32) -> Option<Embedding> {
     let raw = present(vector, "embedding")?;
-    let values = match string(raw) {
+    let values: Vec<f32> = match string(raw) {
         Some(text) => floats(&text)?,
         None => serde_json::from_str(raw).ok()?,
     };
+    // JSON has no other numbers, and neither have the records that hold the answer as JSON.
+    if !values.iter().all(|value| value.is_finite()) {
+        return None;
+    }
     let index = present(vector, "index").and_then(number).unwrap_or(at);
     Some(Embedding { index, values })
 }
@@ -52,6 +56,8 @@ mod tests {
             "{}",
             r#"[{"embedding":"AAA="}]"#,
             r#"[{"embedding":["a"]}]"#,
+            r#"[{"embedding":[1e39]}]"#,
+            r#"[{"embedding":"AADAfw=="}]"#,
             "[{}]",
         ] {
             assert_eq!(read(data), None, "{data}");
