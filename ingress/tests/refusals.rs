@@ -72,7 +72,7 @@ async fn bad_input_gets_an_openai_error_body_and_reaches_no_log_of_requests() {
         table.push(format!("{what}: {} {}", response.status, response.text()));
     }
     insta::assert_snapshot!(table.join("\n"));
-    assert!(harness.nothing_taken(topics::REQUESTS).await);
+    assert!(harness.nothing_taken(topics::REQUESTS));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn two_tenants_or_two_idempotency_keys_are_a_400() {
             assert_eq!(response.json()["error"]["param"], name);
         }
     }
-    assert!(harness.nothing_taken(topics::REQUESTS).await);
+    assert!(harness.nothing_taken(topics::REQUESTS));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn records_of_refusals_are_bounded_and_the_unnamed_leave_none() {
     let harness = Harness::with(|config| config.limits.refusals_per_second = 0).await;
     harness.chat(&[], "{}").await;
     harness.chat(&[("x-tenant-id", "no/good")], "{}").await;
-    assert!(harness.nothing_taken(topics::OUTCOMES).await);
+    assert!(harness.nothing_taken(topics::OUTCOMES));
     assert_eq!(
         harness
             .metric("relay_ingress_refused_total{record=\"dropped\"}")
@@ -222,10 +222,7 @@ async fn a_repeat_under_the_same_key_gets_the_recorded_answer() {
         (other_body.status, other_body.code().as_str()),
         (409, "idempotency_key_reused")
     );
-    assert!(
-        harness.nothing_taken(topics::REQUESTS).await,
-        "it was accepted once"
-    );
+    assert!(harness.nothing_taken(topics::REQUESTS), "it was accepted once");
 
     let other_tenant = [("idempotency-key", "order-66"), ("x-tenant-id", "umbrella")];
     let _open = harness.open(&other_tenant, OTHER).await;
@@ -261,10 +258,7 @@ async fn a_repeat_meets_the_request_that_still_runs_here() {
     });
     assert_eq!(again.json()["choices"][0]["message"]["content"], "Hello");
     assert!(first.rest().await.text().contains("[DONE]"));
-    assert!(
-        harness.nothing_taken(topics::REQUESTS).await,
-        "it was accepted once"
-    );
+    assert!(harness.nothing_taken(topics::REQUESTS), "it was accepted once");
 }
 
 #[tokio::test]

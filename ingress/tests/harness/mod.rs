@@ -125,7 +125,7 @@ impl Harness {
     }
 
     /// Whether the log was given nothing (more) on `topic`.
-    pub async fn nothing_taken(&self, topic: &str) -> bool {
+    pub fn nothing_taken(&self, topic: &str) -> bool {
         self.next_taken(topic).is_none()
     }
 
