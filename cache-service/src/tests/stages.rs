@@ -1,122 +1,17 @@
 //! Both stages: what becomes of one record.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use relay_bus::topics::{Manifest, OUTCOMES, PLANNED};
-use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt, decode};
+use relay_bus::topics::{OUTCOMES, PLANNED};
+use relay_bus::{Headers, Outgoing, Partition, StartAt, decode};
 use relay_clock::Clock;
-use relay_control::{Delivery, InProcessControl, InProcessOptions, listen};
+use relay_control::{Delivery, InProcessOptions, listen};
 use relay_lifecycle::Transcript;
-use relay_runner::{Identity, Runtime, Shutdown, Stage, StageError, Step, Winners};
-use relay_schemas::{
-    CacheStatus, Frame, InstanceId, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Registry, Service,
-    TimestampMs, encode, samples,
-};
+use relay_runner::{Runtime, Shutdown, Stage, StageError, Step};
+use relay_schemas::{CacheStatus, Frame, MicroUsd, Outcome, OutcomeStatus, Ready, Registry, encode, samples};
 use relay_settings::ByteSize;
 
-use crate::fill::FillStage;
-use crate::levels::{Levels, Lru};
-use crate::lookup::LookupStage;
-use crate::metrics::Metrics;
-use crate::testing::{NOW, completed, planned, position};
-
-struct House {
-    _folder: tempfile::TempDir,
-    bus: Arc<dyn Bus>,
-    control: Arc<InProcessControl>,
-    lookup: LookupStage,
-    fill: FillStage,
-    metrics: Metrics,
-}
-
-fn fill_stage(bus: &Arc<dyn Bus>, levels: &Arc<Levels>, metrics: &Metrics) -> FillStage {
-    FillStage {
-        levels: levels.clone(),
-        clock: Clock::manual(NOW).0,
-        winners: Winners::new(bus.clone(), Arc::default(), 100),
-        schemas: Arc::default(),
-        metrics: metrics.clone(),
-        max_entry_bytes: 10_000,
-    }
-}
-
-impl House {
-    fn new() -> Self {
-        Self::with(InProcessOptions::default())
-    }
-
-    fn with(options: InProcessOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let manifest = Manifest::parse(include_str!("../../../deploy/topics.yaml")).expect("valid");
-        let opened = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default());
-        let bus: Arc<dyn Bus> = Arc::new(opened.expect("a log"));
-        let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
-        let levels = Arc::new(Levels {
-            lru: Lru::new(1 << 20),
-            redis: None,
-            metrics: metrics.clone(),
-        });
-        let control = Arc::new(InProcessControl::new(options));
-        let lookup = LookupStage {
-            levels: levels.clone(),
-            identity: Identity {
-                service: Service::CacheService,
-                instance: InstanceId::new("cache-1"),
-                epoch: 1,
-            },
-            schemas: Arc::default(),
-            clock: Clock::manual(NOW).0,
-            control: control.clone(),
-            metrics: metrics.clone(),
-        };
-        let fill = fill_stage(&bus, &levels, &metrics);
-        Self {
-            _folder: folder,
-            bus,
-            control,
-            lookup,
-            fill,
-            metrics,
-        }
-    }
-
-    async fn look_up(&self, planned: &Planned) -> Step<Box<Outcome>> {
-        self.lookup
-            .on_record(&record(PLANNED, 0, encode(planned)))
-            .await
-            .expect("decided")
-    }
-
-    async fn fill(&self, outcome: &Outcome, offset: i64) {
-        let step = self
-            .fill
-            .on_record(&record(OUTCOMES, offset, encode(outcome)))
-            .await
-            .expect("decided");
-        assert!(step.publish.is_empty());
-    }
-
-    /// Puts it into the log, where a new instance finds it.
-    async fn append(&self, outcome: &Outcome) -> Record {
-        let out = Outgoing {
-            partition: Some(0),
-            ..Outgoing::keyed(OUTCOMES, "key", Headers::default(), encode(outcome))
-        };
-        let positions = self.bus.publish(vec![out], Vec::new()).await.expect("published");
-        record(OUTCOMES, positions[0].offset, encode(outcome))
-    }
-}
-
-fn record(topic: &str, offset: i64, value: Bytes) -> Record {
-    Record {
-        position: position(topic, offset),
-        timestamp: TimestampMs(0),
-        key: None,
-        headers: Headers::default(),
-        value: Some(value),
-    }
-}
+use super::house::{House, fill_stage, record};
+use crate::testing::{NOW, completed, planned};
 
 fn ready_of(step: &Step<Box<Outcome>>) -> Ready {
     assert_eq!((step.publish.len(), step.effects.len()), (1, 0));
