@@ -82,7 +82,9 @@ impl PostgresStore {
             .parse()
             .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
         if !options.statement_timeout.is_zero() {
-            server = server.options([("statement_timeout", options.statement_timeout.as_millis())]);
+            // Less than a millisecond would read as no limit.
+            let limit_ms = options.statement_timeout.as_millis().max(1);
+            server = server.options([("statement_timeout", limit_ms)]);
         }
         server = server.options(options.parameters);
         let pool = PgPoolOptions::new()
