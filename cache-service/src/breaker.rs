@@ -60,12 +60,14 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use relay_clock::Clock;
+
     use super::*;
 
     #[test]
     fn it_bypasses_after_failures_in_a_row_and_lets_one_trial_through_a_pause() {
         let mut breaker = Breaker::new(3, Duration::from_secs(1));
-        let start = Instant::now();
+        let start = Clock::system().instant();
         let at = |ms| start + Duration::from_millis(ms);
         assert!(!breaker.failed(at(0)) && !breaker.failed(at(1)));
         assert!(breaker.allows(at(2)), "two failures are too few");
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn a_success_forgives_the_failures_before_it() {
         let mut breaker = Breaker::new(2, Duration::from_secs(1));
-        let now = Instant::now();
+        let now = Clock::system().instant();
         breaker.failed(now);
         assert!(!breaker.succeeded());
         breaker.failed(now);
