@@ -72,6 +72,7 @@ lint: ## Formatting, clippy, licences and sources of all crates
 	@cargo fmt --all --check
 	@python3 deploy/local/circles.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
+	@cargo clippy --workspace --exclude relay-bench --exclude relay-tests --lib --bins $(LOCKED) -- -D warnings -D clippy::disallowed_methods
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi
 
 .PHONY: tools

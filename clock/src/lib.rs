@@ -4,6 +4,8 @@
 //! steps back, and a wall clock that is set does not move it. The *timestamp* says when in the world something happened: it
 //! goes into records and deadlines, and may step. Tests and simulations hand a clock of their own down instead.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

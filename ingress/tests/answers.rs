@@ -444,7 +444,7 @@ async fn models_are_those_of_the_workers_that_are_heard() {
         in_flight: vec![],
         returned: Vec::new(),
         draining: false,
-        sent_at: relay_schemas::TimestampMs::now(),
+        sent_at: relay_clock::Clock::system().now(),
     };
     let subject = subjects::worker_status("default");
     let response = eventually(async || {

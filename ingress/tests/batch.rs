@@ -12,8 +12,7 @@ use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects}
 use relay_ingress::{Config, Deps};
 use relay_runner::Runtime;
 use relay_schemas::{
-    BatchRequest, BatchResult, Class, Outcome, OutcomeStatus, PoolStatus, Request, Service, TimestampMs,
-    encode,
+    BatchRequest, BatchResult, Class, Outcome, OutcomeStatus, PoolStatus, Request, Service, encode,
 };
 use tokio::net::TcpListener;
 
@@ -139,7 +138,7 @@ impl Batch {
             waiting_interactive: 0,
             waiting_batch,
             running: 0,
-            sent_at: TimestampMs::now(),
+            sent_at: relay_clock::Clock::system().now(),
         };
         let subject = subjects::pool_status("default");
         send(&*self.control, &subject, &status).await.unwrap();

@@ -19,7 +19,7 @@ use relay_schemas::{
 const POLICY: &str = include_str!("../../deploy/policy.yaml");
 
 fn request(number: u32) -> Request {
-    let now = TimestampMs::now();
+    let now = relay_clock::Clock::system().now();
     Request {
         request_id: RequestId::new(format!("request-{number}")),
         tenant: TenantId::new(if number.is_multiple_of(3) { "acme" } else { "zeta" }),

@@ -88,7 +88,7 @@ fn change_request(schema: &mut Value) -> bool {
 }
 
 fn request() -> NextRequest {
-    let now = TimestampMs::now();
+    let now = relay_clock::Clock::system().now();
     NextRequest {
         request_id: "r".into(),
         tenant: "acme".into(),

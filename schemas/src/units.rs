@@ -56,14 +56,6 @@ text_id!(
 pub struct TimestampMs(pub i64);
 
 impl TimestampMs {
-    /// This instant on the system's clock. Only shells call it.
-    pub fn now() -> Self {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-
     /// The instant `ms` milliseconds later; saturates.
     #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {

@@ -117,7 +117,7 @@ pub async fn ask_watched(
     if let Ok(response) = request.send().await {
         read(response, manner, &mut saw, shown).await;
     }
-    saw.at = TimestampMs::now();
+    saw.at = relay_clock::Clock::system().now();
     saw
 }
 

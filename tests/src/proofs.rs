@@ -170,7 +170,7 @@ pub async fn production_storm(kills: u64, rate: u32) -> anyhow::Result<Storm> {
 async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) -> anyhow::Result<Storm> {
     let bus = ledger::kafka()?;
     let mut saw = load::ask_what_is_repeated(&deployment.base_urls[0]).await;
-    let since = TimestampMs::now();
+    let since = relay_clock::Clock::system().now();
     let seed = since.0.unsigned_abs() / 1_000;
     seed_batch(&*bus, seed, 20).await?;
     let load = Load {

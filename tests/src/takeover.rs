@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use relay_bus::{Bus, topics};
-use relay_schemas::{
-    OutcomeStatus, Registry, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs,
-};
+use relay_schemas::{OutcomeStatus, Registry, RequestId, SchedulerRecord, SchedulerRecordKind as Kind};
 
 use crate::files::kept;
 use crate::leases::{self, Leased, Leases};
@@ -68,7 +66,7 @@ async fn take_over(
     soon: Duration,
 ) -> anyhow::Result<Report> {
     let bus = ledger::kafka()?;
-    let began = TimestampMs::now();
+    let began = relay_clock::Clock::system().now();
     let idle = executions(deployment.backend()).await?;
     ensure!(
         idle == 0,
@@ -79,7 +77,7 @@ async fn take_over(
     let (leader, queued, running) = until_queued(deployment, waiting).await?;
     let epoch = present_epoch(&*bus).await?;
     let mut leases = Leases::from_now(&*bus).await?;
-    let ended = TimestampMs::now();
+    let ended = relay_clock::Clock::system().now();
     match way {
         Way::Killed => deployment.kill(&leader),
         Way::Stopped => deployment.terminate(&leader),

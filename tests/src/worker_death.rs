@@ -84,7 +84,7 @@ impl Clients {
 
 async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
     let bus = ledger::kafka()?;
-    let began = TimestampMs::now();
+    let began = relay_clock::Clock::system().now();
     let mut leases = Leases::from_now(&*bus).await?;
     let mut clients = Clients {
         http: crate::http::client(),
@@ -109,7 +109,7 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
         late_shown.load(Ordering::SeqCst) == 0,
         "too slow: what should not have shown a token by now has"
     );
-    let killed = TimestampMs::now();
+    let killed = relay_clock::Clock::system().now();
     deployment.kill(&victim);
     say(&format!("{worker} is killed"));
     saw.extend(clients.asking.join_all().await);

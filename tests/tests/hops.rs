@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use relay_bus::{Bus, Record, header};
-use relay_schemas::TimestampMs;
+
 use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
 use relay_tests::gateway::KILLABLE;
 use relay_tests::production::{Instance, Production};
@@ -42,7 +42,7 @@ async fn records(bus: &dyn Bus, topics: &[&str], request: &str) -> Vec<Record> {
 
 /// Nobody asked this before, so no cache and no key has it.
 fn now() -> u64 {
-    TimestampMs::now().0.unsigned_abs()
+    relay_clock::Clock::system().now().0.unsigned_abs()
 }
 
 async fn offsets(bus: &dyn Bus, topics: &[&str]) -> i64 {

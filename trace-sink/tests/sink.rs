@@ -241,13 +241,18 @@ async fn until(condition: impl AsyncFn() -> bool) {
 }
 
 fn failed(id: &str, reason: &str) -> Outcome {
-    bare(id, OutcomeStatus::Failed, reason, TimestampMs::now().0)
+    bare(
+        id,
+        OutcomeStatus::Failed,
+        reason,
+        relay_clock::Clock::system().now().0,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_outcome_of_a_request_is_kept_and_told_and_counted_once() {
     let house = House::build().await;
-    let first = complete("one", "acme", "relay-chat", TimestampMs::now().0);
+    let first = complete("one", "acme", "relay-chat", relay_clock::Clock::system().now().0);
     house.publish(&first).await;
     house.publish(&failed("one", "a zombie")).await;
     house.publish(&failed("two", "its only end")).await;

@@ -226,7 +226,7 @@ async fn a_deadline_ends_a_run_as_expired() {
     .await;
     let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
     let mut work = house.work("soon", "mock", "x");
-    work.planning.plan.deadline = relay_schemas::TimestampMs::now().plus_ms(150);
+    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(150);
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();
     assert_eq!(

@@ -3,8 +3,6 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use relay_schemas::TimestampMs;
-
 use super::frame;
 use super::keys;
 use super::partition::{PartitionLog, Space};
@@ -34,7 +32,7 @@ pub(super) fn run(shared: &Shared, stop: &mpsc::Receiver<()>) {
 
 fn round(shared: &Shared, first_epochs: &mut [u32; LOGS]) -> Result<(), BusError> {
     let topics: Vec<Arc<TopicLog>> = shared.topics.read().values().cloned().collect();
-    let now = TimestampMs::now().0;
+    let now = relay_clock::Clock::system().now().0;
     let mut tidy = Tidy {
         close_old: true,
         ..Tidy::default()

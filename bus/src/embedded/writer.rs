@@ -137,7 +137,7 @@ impl Writer {
     }
 
     fn write(&mut self, appends: Vec<Append>, tidies: Vec<Tidying>) -> Result<(), BusError> {
-        let now = TimestampMs::now();
+        let now = relay_clock::Clock::system().now();
         let mut batch = self.shared.db.batch().durability(Some(PersistMode::Buffer));
         let written: Vec<Written> = appends
             .into_iter()

@@ -41,10 +41,10 @@ pub async fn from_a_time(column: &Column) {
     publish(column, &topic, 0..3).await;
     let mut reader = reading(column, &topic, StartAt::Start).await;
     let last = read(&mut reader, 3).await[2].timestamp;
-    while TimestampMs::now() <= last {
+    while relay_clock::Clock::system().now() <= last {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let instant = TimestampMs::now();
+    let instant = relay_clock::Clock::system().now();
     publish(column, &topic, 3..6).await;
     let mut reader = reading(column, &topic, StartAt::Time(instant)).await;
     assert_eq!(texts(&read(&mut reader, 3).await), ["3", "4", "5"]);
@@ -59,7 +59,7 @@ pub async fn from_the_end_only_what_comes_after(column: &Column) {
     publish(column, &topic, 3..5).await;
     assert_eq!(texts(&read(&mut reader, 2).await), ["3", "4"]);
     // A time that nothing has reached yet is the end too.
-    let later = TimestampMs(TimestampMs::now().0 + 3_600_000);
+    let later = TimestampMs(relay_clock::Clock::system().now().0 + 3_600_000);
     let from = vec![(Partition::new(&topic, 0), StartAt::Time(later))];
     let mut waiting = column.bus.read(from).await.unwrap();
     let nothing = tokio::time::timeout(Duration::from_millis(300), waiting.next()).await;

@@ -120,7 +120,7 @@ fn request(reply_to: Option<String>) -> Request {
         request_hash: "hash".to_owned(),
         prompt_tokens: TokenCount(1),
         accepted_at: TimestampMs(1),
-        deadline: TimestampMs::now().plus_ms(600_000),
+        deadline: relay_clock::Clock::system().now().plus_ms(600_000),
         reply_to,
         ..relay_schemas::samples::request()
     }

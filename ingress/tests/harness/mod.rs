@@ -20,7 +20,7 @@ use relay_lifecycle::{Ending, Known, end, final_of};
 use relay_runner::{Identity, Runtime};
 use relay_schemas::{
     Answer, Cancel, Delta, Final, Frame, Outcome, OutcomeStatus, Record, Request, RequestId, Run, Service,
-    TimestampMs, TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
+    TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
 };
 use tokio::net::TcpListener;
 
@@ -343,7 +343,12 @@ fn written(request: &Request, run: Run, ending: Ending) -> Outcome {
         status: OutcomeStatus::Failed,
         ..ending
     };
-    let outcome = end(Known::Request(request), planner, failed, TimestampMs::now());
+    let outcome = end(
+        Known::Request(request),
+        planner,
+        failed,
+        relay_clock::Clock::system().now(),
+    );
     Outcome {
         status,
         run,

@@ -80,7 +80,7 @@ fn record(value: Bytes) -> Record {
 
 /// Accepted just now, for a minute.
 fn fresh() -> Request {
-    let now = TimestampMs::now();
+    let now = relay_clock::Clock::system().now();
     Request {
         accepted_at: now,
         deadline: now.plus_ms(60_000),
@@ -168,7 +168,7 @@ async fn an_unknown_model_ends_as_failed_with_its_code_and_a_final_frame() {
 #[tokio::test]
 async fn a_passed_deadline_ends_as_expired() {
     let late = Request {
-        deadline: TimestampMs::now(),
+        deadline: relay_clock::Clock::system().now(),
         ..fresh()
     };
     let (outcome, _) = outcome_of(&late).await;
@@ -181,7 +181,7 @@ async fn a_passed_deadline_ends_as_expired() {
 
 #[tokio::test]
 async fn a_deadline_that_the_policy_shortened_into_the_past_ends_as_expired_too() {
-    let now = TimestampMs::now();
+    let now = relay_clock::Clock::system().now();
     let old = Request {
         accepted_at: now.plus_ms(-200_000),
         deadline: now.plus_ms(60_000),

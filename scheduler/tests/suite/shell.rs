@@ -10,8 +10,8 @@ use relay_lifecycle::{Ending, Known, end};
 use relay_runner::{Identity, Runtime, Shutdown};
 use relay_scheduler::{Config, Deps};
 use relay_schemas::{
-    DeadLetter, Frame, InFlight, Outcome, OutcomeStatus, PoolStatus, SchedulerRecord, Service, TimestampMs,
-    TokenCount, Usage, Work, WorkerStatus, decode, encode,
+    DeadLetter, Frame, InFlight, Outcome, OutcomeStatus, PoolStatus, SchedulerRecord, Service, TokenCount,
+    Usage, Work, WorkerStatus, decode, encode,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -183,7 +183,7 @@ impl Played {
                 completion_tokens: TokenCount(3),
             };
             let run = run_of(Service::Workers, "w", work.lease.attempt);
-            let outcome = end(Known::Work(work), run, ending, TimestampMs::now());
+            let outcome = end(Known::Work(work), run, ending, relay_clock::Clock::system().now());
             let key = outcome.request_id.as_str().to_owned();
             Outgoing::keyed(
                 topics::OUTCOMES,
@@ -226,7 +226,7 @@ impl Played {
 }
 
 pub(crate) fn specs(count: usize) -> impl Iterator<Item = Spec> {
-    let deadline = TimestampMs::now().0 + 600_000;
+    let deadline = relay_clock::Clock::system().now().0 + 600_000;
     (0..count).map(move |n| Spec {
         deadline,
         ..Spec::new(format!("r{n}"), format!("t{}", n % 7))
@@ -334,7 +334,7 @@ async fn what_expires_in_the_queue_gets_its_outcome_and_then_its_final_frame() {
     let _scheduler = stand.scheduler("s1");
     let mut frames = listen::<Frame>(&*stand.control, "relay.reply.>").await.unwrap();
     stand.pool_status(|_| true).await;
-    let soon = TimestampMs::now().0 + 200;
+    let soon = relay_clock::Clock::system().now().0 + 200;
     stand
         .offer([Spec {
             deadline: soon,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use relay_lifecycle::Transcript;
-use relay_schemas::{FinishReason, OutcomeStatus, TimestampMs, TokenCount};
+use relay_schemas::{FinishReason, OutcomeStatus, TokenCount};
 use relay_workers::testing::scripted::{Reply, Then};
 
 use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused, streamed};
@@ -158,7 +158,7 @@ async fn errors_without_a_wrapper_inside_a_200_are_told_as_what_they_are() {
 async fn endless_pings_without_an_end_end_at_the_deadline() {
     let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(Then::Pings)]).await;
     let mut work = scene.work();
-    work.planning.plan.deadline = TimestampMs::now().plus_ms(400);
+    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(400);
     let outcome = scene.run(&work).await;
     assert_eq!(outcome.status, OutcomeStatus::Expired);
     assert_eq!(outcome.answer.unwrap().first_text(), "hello");

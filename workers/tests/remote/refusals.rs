@@ -16,7 +16,7 @@ async fn a_refusal_that_names_a_time_tells_the_client_when_to_come_back() {
         (
             503,
             "retry-after",
-            date(TimestampMs::now().plus_ms(60_000)).as_str(),
+            date(relay_clock::Clock::system().now().plus_ms(60_000)).as_str(),
             50_000,
             60_000,
         ),
@@ -52,7 +52,7 @@ async fn a_wait_that_outlasts_the_deadline_is_told_at_once() {
     let busy = Reply::json(503, "{}").header("retry-after", "2");
     let mut scene = Scene::new(vec![busy]).await;
     let mut work = scene.work();
-    work.planning.plan.deadline = TimestampMs::now().plus_ms(1_500);
+    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(1_500);
     let outcome = scene.run(&work).await;
     assert_eq!(
         (refused(&outcome).0, outcome.retry_after_ms),
