@@ -1,7 +1,7 @@
 //! What a policy may look at: the request's own fields, and the decoding wishes inside its body.
 
 use relay_api::sampling::Sampling;
-use relay_schemas::{Class, Request, TenantId, TimestampMs};
+use relay_schemas::{Class, Operation, Request, TenantId, TimestampMs};
 
 use crate::refusal::Refusal;
 
@@ -33,7 +33,13 @@ impl Features {
     /// # Errors
     /// `invalid_request`, where the body holds what no planner can use; ingress refuses most of it before.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let wishes = Sampling::read(&request.body).map_err(|invalid| Refusal::invalid(invalid.message))?;
+        let wishes = match request.operation {
+            // Nothing is decoded: members of these names are unknown ones, which ingress looks at as little.
+            Operation::Embedding => Sampling::default(),
+            Operation::Chat | Operation::Completion => {
+                Sampling::read(&request.body).map_err(|invalid| Refusal::invalid(invalid.message))?
+            }
+        };
         Ok(Self {
             tenant: request.tenant.clone(),
             model: request.model.clone(),
@@ -82,6 +88,20 @@ mod tests {
             (features.seed, features.top_p, features.stop),
             (None, None, vec!["x".to_owned()])
         );
+    }
+
+    #[test]
+    fn embeddings_have_no_decoding_wishes_whatever_their_members_are_called() {
+        let embedding = |body: &str| Request {
+            operation: Operation::Embedding,
+            ..testing::request_with(body)
+        };
+        let plain = Features::of(&embedding(r#"{"input":"a"}"#)).expect("a valid request");
+        let stop = format!(r#"{{"input":"a","stop":"{}"}}"#, "x".repeat(900 * 1024));
+        for body in [&stop, r#"{"input":"a","temperature":"x","top_k":-1}"#] {
+            let features = Features::of(&embedding(body)).expect("ingress accepts it");
+            assert!(features == plain, "a wish was read");
+        }
     }
 
     #[test]
