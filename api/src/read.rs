@@ -1,5 +1,7 @@
 //! Typed reading of bodies, with errors that name path, expectation and finding, and quote nothing.
 
+use std::fmt::Write;
+
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
@@ -20,20 +22,60 @@ pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, Invalid> {
     let mut reader = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, inner) = (error.path().clone(), error.into_inner());
-        told(text, &path, &inner.to_string())
+        let (place, words) = (place_of(&path), inner.to_string());
+        let mut invalid = told(text, &path, &place, &words);
+        if MAPS.iter().any(|map| place.ends_with(map)) && path.to_string() != place {
+            invalid.message = invalid.message.replacen('`', "a value in `", 1);
+        }
+        invalid
     })
 }
 
+/// Our own fields whose members the client names.
+const MAPS: [&str; 2] = ["logit_bias", "metadata"];
+
+/// The longest name of a field of ours, with room to spare.
+const NAME_LENGTH: usize = 64;
+
+/// `path` up to the first name that is the client's own: that may be as long and as secret as any content.
+fn place_of(path: &Path) -> String {
+    let mut place = String::new();
+    for segment in path {
+        match segment {
+            Segment::Map { key } if is_ours(key) => {
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(key);
+                if MAPS.contains(&key.as_str()) {
+                    break;
+                }
+            }
+            Segment::Seq { index } => write!(place, "[{index}]").expect("a String takes everything"),
+            _ => break,
+        }
+    }
+    if place.is_empty() {
+        place.push('.');
+    }
+    place
+}
+
+/// Whether a field of ours may be called that.
+fn is_ours(key: &str) -> bool {
+    (1..=NAME_LENGTH).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
 /// serde quotes what it found, which may be a prompt; what it expected is our own word and stands last.
-fn told(text: &str, path: &Path, words: &str) -> Invalid {
+fn told(text: &str, path: &Path, place: &str, words: &str) -> Invalid {
     let words = words.rfind(" at line ").map_or(words, |at| &words[..at]);
-    let place = path.to_string();
     if words.starts_with("EOF") || place == "." && !words.contains('`') {
         return Invalid::body("the body is not valid JSON");
     }
     let quoted = |words: &str| words.split('`').nth(1).unwrap_or_default().to_owned();
     if words.starts_with("missing field") {
-        let field = match place.as_str() {
+        let field = match place {
             "." => quoted(words),
             _ => format!("{place}.{}", quoted(words)),
         };
@@ -45,20 +87,20 @@ fn told(text: &str, path: &Path, words: &str) -> Invalid {
     if words == "expected value" {
         // What serde_json says of something that cannot be one of several words.
         let found = at(text, path).map_or("another value", |raw| kind(&raw));
-        return Invalid::kind(&place, "a string", found);
+        return Invalid::kind(place, "a string", found);
     }
     if words == "number out of range" {
-        return Invalid::value(&place, format!("`{place}` is out of range"));
+        return Invalid::value(place, format!("`{place}` is out of range"));
     }
     let Some((_, expected)) = words.rsplit_once(", expected ") else {
-        return Invalid::value(&place, format!("`{place}` {words}"));
+        return Invalid::value(place, format!("`{place}` {words}"));
     };
     let expected = in_words(expected);
     if words.starts_with("invalid type") {
         let found = at(text, path).map_or("another value", |raw| kind(&raw));
-        return Invalid::kind(&place, &expected, found);
+        return Invalid::kind(place, &expected, found);
     }
-    Invalid::value(&place, format!("`{place}` must be {expected}"))
+    Invalid::value(place, format!("`{place}` must be {expected}"))
 }
 
 fn in_words(expected: &str) -> String {
@@ -93,6 +135,8 @@ fn at(text: &str, path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
 
     use super::*;
@@ -108,6 +152,7 @@ mod tests {
     struct Item {
         number: f64,
         word: Word,
+        metadata: Option<BTreeMap<String, f64>>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -141,6 +186,16 @@ mod tests {
                 r#"{"list":[{"number":1e400,"word":"no"}]}"#,
                 "list[0].number",
                 "`list[0].number` is out of range",
+            ),
+            (
+                r#"{"list":[{"number":1,"word":"no","metadata":{"secret":"x"}}]}"#,
+                "list[0].metadata",
+                "a value in `list[0].metadata` must be a number, got a string",
+            ),
+            (
+                r#"{"list":[{"number":1,"word":"no","metadata":[]}]}"#,
+                "list[0].metadata",
+                "`list[0].metadata` must be an object, got a list",
             ),
         ];
         for (text, param, message) in cases {
