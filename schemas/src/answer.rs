@@ -97,6 +97,7 @@ impl Answer {
             choice.extra = None;
         }
         self.embeddings.clear();
+        self.usage_details = None;
         self.extra = None;
         self.content_dropped = true;
     }
@@ -159,5 +160,41 @@ impl Delta {
             ..Self::default()
         };
         *self == nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_its_content_holds_nothing_whose_length_an_endpoint_chose() {
+        let large = || Some("x".repeat(1_000_000));
+        let choice = Choice {
+            message: Message {
+                text: large(),
+                ..Message::default()
+            },
+            finish_reason: Some(FinishReason::Stop),
+            extra: large(),
+            ..Choice::default()
+        };
+        let mut answer = Answer {
+            choices: vec![choice],
+            embeddings: vec![Embedding::default()],
+            usage_details: large(),
+            extra: large(),
+            ..Answer::default()
+        };
+        answer.drop_content();
+        let left = Answer {
+            choices: vec![Choice {
+                finish_reason: Some(FinishReason::Stop),
+                ..Choice::default()
+            }],
+            content_dropped: true,
+            ..Answer::default()
+        };
+        assert!(answer == left, "something large stayed");
     }
 }
