@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use relay_schemas::{Final, Operation};
+use relay_schemas::{Delta, Final, Operation};
 
 use crate::json::write_string;
 use crate::raw::Object;
@@ -43,6 +43,16 @@ pub(crate) fn model<'a>(facts: Facts<'a>, end: &'a Final) -> &'a str {
     } else {
         &end.model
     }
+}
+
+/// Whether there is more to it than that its choice ended.
+pub(crate) fn says_something(delta: &Delta) -> bool {
+    let end = Delta {
+        index: delta.index,
+        finish_reason: delta.finish_reason,
+        ..Delta::default()
+    };
+    *delta != end
 }
 
 /// Writes the usage object, with the details that an endpoint counted.

@@ -6,7 +6,7 @@ use relay_schemas::{Delta, Final, FinishReason, Operation, ToolCallDelta};
 
 use super::render::{kind, logprobs};
 use crate::json::write_string;
-use crate::response::{Facts, head, list, members, put, usage};
+use crate::response::{Facts, head, list, members, put, says_something, usage};
 
 /// Writes the chunks of one stream.
 #[derive(Debug)]
@@ -177,16 +177,6 @@ fn extra(out: &mut String, top: Option<&str>) {
         top,
         &["id", "object", "created", "model", "choices", "usage"],
     );
-}
-
-/// Whether there is more to it than that its choice ended.
-fn says_something(delta: &Delta) -> bool {
-    let end = Delta {
-        index: delta.index,
-        finish_reason: delta.finish_reason,
-        ..Delta::default()
-    };
-    *delta != end
 }
 
 fn tool_call(out: &mut String, call: &ToolCallDelta) {

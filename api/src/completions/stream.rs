@@ -6,7 +6,7 @@ use relay_schemas::{Delta, Final, FinishReason, Operation};
 
 use super::logprobs;
 use crate::json::write_string;
-use crate::response::{Facts, head, members, put, usage};
+use crate::response::{Facts, head, members, put, says_something, usage};
 
 /// Writes the chunks of one stream.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Chunks {
             if let Some(reason) = delta.finish_reason {
                 self.ends.push(Delta::finish(delta.index, reason));
             }
-            if !delta.text.is_empty() || !delta.logprobs.is_empty() {
+            if says_something(delta) {
                 self.chunk(&mut out, delta, None, None);
             }
         }
@@ -131,7 +131,11 @@ mod tests {
             logprobs: vec![format!(r#"{{"token":"{token}","logprob":-0.10}}"#)],
             ..Delta::text(token)
         };
-        let mut events = chunks.deltas(&[piece("Hel"), piece("lo"), Delta::finish(1, FinishReason::Length)]);
+        let last = Delta {
+            choice_extra: Some(r#"{"stop_reason":7}"#.to_owned()),
+            ..Delta::finish(1, FinishReason::Length)
+        };
+        let mut events = chunks.deltas(&[piece("Hel"), piece("lo"), last]);
         events.push_str(&chunks.end(&samples::last()));
         insta::assert_snapshot!(events);
     }
