@@ -1,9 +1,11 @@
 //! Where things lie: the checkout, and the executables built beside this one.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use parking_lot::Mutex;
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
@@ -30,11 +32,13 @@ pub fn executable(name: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// A port that was free a moment ago, below the range from which outgoing connections take theirs.
+/// A port that was free a moment ago, below the range from which outgoing connections take theirs. None is given out twice: a
+/// process whose port was taken would end, and whoever took it would answer for it.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = rand::random_range(15_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && GIVEN.lock().insert(port) {
             return port;
         }
     }
