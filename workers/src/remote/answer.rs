@@ -35,7 +35,8 @@ pub struct Answer {
     /// Tokens that came since then; a piece is one, as far as can be known from here.
     pub tokens: u32,
     choices: BTreeMap<u32, Choice>,
-    has_vectors: bool,
+    /// How many have come.
+    vector_count: Option<usize>,
     /// A choice was given up by the endpoint.
     failed: bool,
     usage: Option<Usage>,
@@ -89,7 +90,7 @@ impl Answer {
 
     /// Takes vectors.
     pub fn take_vectors(&mut self, vectors: Vec<Embedding>) {
-        self.has_vectors = true;
+        *self.vector_count.get_or_insert(0) += vectors.len();
         self.vectors.extend(vectors);
     }
 
@@ -149,12 +150,25 @@ impl Answer {
 
     /// Whether every choice that began has said its end.
     pub fn is_complete(&self) -> bool {
-        self.has_vectors || !self.choices.is_empty() && self.choices.values().all(|choice| choice.ended)
+        !self.choices.is_empty() && self.choices.values().all(|choice| choice.ended)
     }
 
-    /// Whether it is complete, and nothing of the `choices` that were asked for is to come.
-    pub fn has_all(&self, choices: u32) -> bool {
-        self.is_complete() && (self.has_vectors || self.choices.len() >= choices as usize)
+    /// Whether it is complete, and nothing of the `asked` choices, or vectors, is to come.
+    pub fn has_all(&self, asked: u32) -> bool {
+        let asked = asked as usize;
+        match self.vector_count {
+            Some(vectors) => vectors >= asked,
+            None => self.is_complete() && self.choices.len() >= asked,
+        }
+    }
+
+    /// Whether there are vectors, but not one for each of the `asked`. Those that came are dropped.
+    pub fn lacks_vectors(&mut self, asked: u32) -> bool {
+        let lacks = self.vector_count.is_some() && !self.has_all(asked);
+        if lacks {
+            self.vectors.clear();
+        }
+        lacks
     }
 
     /// The end of the run; choices have said theirs.

@@ -1,8 +1,9 @@
 //! An answer read to its end, as a stream of events or as one body, whatever the endpoint makes of `stream: true`.
 //!
-//! An answer is complete once every choice has said why it ended. What comes behind (usage, `[DONE]`, the connection's end) is
-//! waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything. Without an end nothing is
-//! complete, and pings are not an answer: the request's deadline ends them.
+//! An answer is complete once every choice that was asked for has said why it ended. What comes behind (usage, `[DONE]`, the
+//! connection's end) is waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything.
+//! Fewer choices are an answer only where the endpoint says that it is done. Without an end nothing is complete, and pings
+//! are not an answer: the request's deadline ends them.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub struct Reading<'a> {
     pub spec: &'a RemoteSpec,
     /// Tells the time.
     pub clock: &'a Clock,
-    /// How many choices were asked for.
+    /// How many choices, or vectors, were asked for.
     pub choices: u32,
     /// Counts what could not be understood, by what came of it.
     pub not_understood: &'a IntCounterVec,
@@ -91,7 +92,10 @@ impl Reading<'_> {
             if send_on(&mut progress.answer, out).await? == Fit::Cut {
                 return Ok(Finished::with(FinishReason::Length));
             }
-            let complete = progress.answer.is_complete();
+            let all = progress.answer.has_all(self.choices);
+            // An endpoint that does not know `n` answers with one choice, and says that this was all.
+            let whole = matches!((&next, &body), (Next::End, Body::Whole(_)));
+            let complete = all || (progress.done || whole) && progress.answer.is_complete();
             match (next, progress.wrong.take()) {
                 (_, Some(wrong)) => return Err(wrong),
                 (Next::Bytes(_), _) if !progress.done => {}
@@ -101,7 +105,9 @@ impl Reading<'_> {
                 (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited)),
             }
             // An endpoint that gives a reason with every chunk may go on all the same.
-            if progress.answer.has_all(self.choices) && (spoke || complete_since.is_none()) {
+            if !all {
+                complete_since = None;
+            } else if spoke || complete_since.is_none() {
                 complete_since = Some(self.clock.instant());
             }
         }
@@ -139,6 +145,10 @@ impl Reading<'_> {
             Body::Whole(bytes) => {
                 let said = whole(bytes, &mut progress.answer);
                 self.judge(said, progress);
+                if progress.wrong.is_none() && progress.answer.lacks_vectors(self.choices) {
+                    let message = "the endpoint gave fewer vectors than were asked for";
+                    progress.wrong = Some(Failed::for_good(Code::BackendError, message));
+                }
             }
         }
     }
@@ -150,7 +160,7 @@ impl Reading<'_> {
 
     fn judge(&self, said: Chunk, progress: &mut Progress) {
         // Behind the end nothing can be lost, and nothing go wrong.
-        let complete = progress.answer.is_complete();
+        let complete = progress.answer.has_all(self.choices);
         let wrong = match said {
             Chunk::Part => None,
             Chunk::Done => {

@@ -1,6 +1,9 @@
 //! What an endpoint is asked: what the client sent, changed only where the plan says so. Pure.
 
+use relay_api::completions::Completion;
+use relay_api::embeddings::Embeddings;
 use relay_api::raw::Object;
+use relay_api::sampling::Sampling;
 use relay_schemas::{Decoding, Operation, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,21 +31,46 @@ pub fn body(
     body.put("model", upstream_model)?;
     if request.operation != Operation::Embedding {
         decode(&mut body, request.operation, decoding)?;
-        stream(&mut body)?;
+        if knows_the_best_at_the_end(request) {
+            body.remove("stream_options");
+        } else {
+            stream(&mut body)?;
+        }
     }
     Ok(body.to_json().into_bytes())
 }
 
-/// How many choices were asked for.
+/// How many choices, or vectors, were asked for: those of a completion for each prompt.
 pub fn choices(request: &Request) -> u32 {
-    let asked = Object::parse(&request.body).ok();
-    let asked = asked.and_then(|body| serde_json::from_str(body.get("n")?).ok());
-    asked.unwrap_or(1)
+    let body = &request.body;
+    let inputs = match request.operation {
+        Operation::Chat => None,
+        Operation::Completion => Completion::read(body).ok().map(|asked| asked.task.prompt.len()),
+        Operation::Embedding => Embeddings::read(body).ok().map(|asked| asked.input.len()),
+    };
+    let inputs = u32::try_from(inputs.unwrap_or(1)).unwrap_or(u32::MAX);
+    if request.operation == Operation::Embedding {
+        return inputs;
+    }
+    let n = Sampling::read(body).ok().and_then(|asked| asked.n);
+    n.map_or(1, |n| n.0).saturating_mul(inputs)
+}
+
+/// Whether more is tried than is given: endpoints refuse to stream that.
+fn knows_the_best_at_the_end(request: &Request) -> bool {
+    request.operation == Operation::Completion
+        && Completion::read(&request.body).is_ok_and(|asked| {
+            let n = asked.sampling.n.map_or(1, |n| n.0);
+            asked.task.best_of.is_some_and(|best_of| best_of.0 > n)
+        })
 }
 
 fn decode(body: &mut Object<'_>, operation: Operation, decoding: &Decoding) -> Result<(), serde_json::Error> {
     // The newer name where the client used it: models that know only one of the two know that one.
-    let limit = if operation == Operation::Chat && body.get("max_completion_tokens").is_some() {
+    let newer = body
+        .get("max_completion_tokens")
+        .is_some_and(|limit| limit != "null");
+    let limit = if operation == Operation::Chat && newer {
         body.remove("max_tokens");
         "max_completion_tokens"
     } else {
@@ -167,6 +195,8 @@ mod tests {
         );
         let neither = sent(Operation::Chat, "{}", &decoding());
         assert!(neither.contains(r#""max_tokens":7"#), "{neither}");
+        let null = sent(Operation::Chat, r#"{"max_completion_tokens":null}"#, &decoding());
+        assert!(null.contains(r#""max_tokens":7"#), "{null}");
         let completion = sent(
             Operation::Completion,
             r#"{"prompt":"p","max_tokens":99}"#,
@@ -186,6 +216,42 @@ mod tests {
             sent.starts_with(r#"{"stream":true,"stream_options":{"theirs":1,"include_usage":true}"#),
             "{sent}"
         );
+    }
+
+    #[test]
+    fn choices_are_counted_as_the_api_reads_them() {
+        let cases = [
+            (Operation::Chat, r#"{"n":2.0,"prompt":["a","b"]}"#, 2),
+            (Operation::Chat, "{}", 1),
+            (Operation::Completion, r#"{"prompt":["a","b"]}"#, 2),
+            (Operation::Completion, r#"{"prompt":["a","b"],"n":3}"#, 6),
+            (Operation::Completion, r#"{"prompt":[1,2,3]}"#, 1),
+            (Operation::Embedding, r#"{"input":["a","b"],"n":5}"#, 2),
+        ];
+        for (operation, body, expected) in cases {
+            let request = Request {
+                operation,
+                body: body.to_owned(),
+                ..samples::request()
+            };
+            assert_eq!(choices(&request), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_several_is_not_asked_for_as_a_stream() {
+        let text = r#"{"prompt":"p","best_of":3,"n":2,"stream":false,"stream_options":{}}"#;
+        let best = sent(Operation::Completion, text, &decoding());
+        assert!(
+            best.contains(r#""stream":false"#) && !best.contains("stream_options"),
+            "{best}"
+        );
+        let all = sent(
+            Operation::Completion,
+            r#"{"prompt":"p","best_of":2,"n":2}"#,
+            &decoding(),
+        );
+        assert!(all.contains(r#""stream":true"#), "{all}");
     }
 
     #[test]

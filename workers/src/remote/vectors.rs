@@ -1,17 +1,22 @@
 //! The vectors of an embeddings answer. Pure.
 
+use std::collections::HashSet;
+
 use relay_api::raw::Object;
 use relay_schemas::Embedding;
 
 use super::choice::{number, present, string};
 
-/// Reads `data`: a list of vectors, each as numbers or as base64 of little-endian floats. Nothing, if any cannot be read.
+/// Reads `data`: a list of vectors, each as numbers or as base64 of little-endian floats. Nothing, if any cannot be read,
+/// or two are of one index.
 pub fn read(data: &str) -> Option<Vec<Embedding>> {
     let list: Vec<Object<'_>> = serde_json::from_str(data).ok()?;
-    list.iter()
-        .enumerate()
+    let vectors = list.iter().enumerate();
+    let vectors: Vec<Embedding> = vectors
         .map(|(at, vector)| one(vector, at as u32))
-        .collect()
+        .collect::<Option<_>>()?;
+    let distinct: HashSet<u32> = vectors.iter().map(|vector| vector.index).collect();
+    (distinct.len() == vectors.len()).then_some(vectors)
 }
 
 fn one(vector: &Object<'_>, at: u32) -> Option<Embedding> {
@@ -59,6 +64,7 @@ mod tests {
             r#"[{"embedding":[1e39]}]"#,
             r#"[{"embedding":"AADAfw=="}]"#,
             "[{}]",
+            r#"[{"index":0,"embedding":[1]},{"index":0,"embedding":[2]}]"#,
         ] {
             assert_eq!(read(data), None, "{data}");
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use relay_lifecycle::Transcript;
-use relay_schemas::{FinishReason, OutcomeStatus, TokenCount};
+use relay_schemas::{FinishReason, Operation, Outcome, OutcomeStatus, TokenCount};
 use relay_workers::testing::scripted::{Reply, Then};
 
 use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused, streamed};
@@ -196,4 +196,49 @@ async fn a_choice_that_is_cut_is_not_finished_because_another_one_is() {
     let outcome = scene.run(&work).await;
     assert_eq!(refused(&outcome).0, "backend_error");
     assert_eq!(outcome.answer.unwrap().choices[1].finish_reason, None);
+}
+
+/// The outcome where two choices were asked for, by `body`.
+async fn of_two(reply: Reply, body: &str, operation: Operation) -> Outcome {
+    let mut scene = Scene::new(vec![reply]).await;
+    let mut work = scene.work();
+    work.request.operation = operation;
+    work.request.body = body.to_owned();
+    scene.run(&work).await
+}
+
+#[tokio::test]
+async fn a_choice_that_was_asked_for_and_never_began_is_missed() {
+    for (body, operation) in [
+        (r#"{"n":2}"#, Operation::Chat),
+        (r#"{"n":2.0}"#, Operation::Chat),
+        (r#"{"prompt":["a","b"]}"#, Operation::Completion),
+    ] {
+        for then in [Then::Cut, Then::End] {
+            let cut = Reply::events(&[TEXT, STOP]).then(then);
+            let outcome = of_two(cut, body, operation).await;
+            assert_eq!(refused(&outcome).0, "backend_error", "{body}");
+        }
+    }
+    let unreadable = r#"{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"},{"index":1,"message":{"content":5}}]}"#;
+    let outcome = of_two(Reply::json(200, unreadable), r#"{"n":2}"#, Operation::Chat).await;
+    assert_eq!(refused(&outcome).0, "backend_error");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_know_n_may_leave_choices_out_in_good_order() {
+    let whole = r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#;
+    for reply in [Reply::events(&[TEXT, STOP, DONE]), Reply::json(200, whole)] {
+        let outcome = of_two(reply, r#"{"n":2}"#, Operation::Chat).await;
+        assert_eq!(completed(&outcome).first_text(), "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_vector_that_is_missing_is_missed() {
+    let body = r#"{"data":[{"index":0,"embedding":[0.5]}]}"#;
+    let asked = r#"{"model":"m","input":["a","b"]}"#;
+    let outcome = of_two(Reply::json(200, body), asked, Operation::Embedding).await;
+    assert_eq!(refused(&outcome).0, "backend_error");
+    assert_eq!(outcome.answer, None);
 }

@@ -91,7 +91,10 @@ pub fn chunks(whole: &Value) -> Vec<Value> {
 pub fn completion(request: &Value, tokens: &[String], usage: &Value) -> Value {
     let choice =
         |at: u64| json!({"index": at, "text": tokens.concat(), "finish_reason": "stop", "logprobs": null});
-    let choices: Vec<Value> = (0..count(request)).map(choice).collect();
+    let prompts = request["prompt"].as_array().map_or(1, |prompts| {
+        prompts.iter().filter(|prompt| !prompt.is_number()).count().max(1)
+    });
+    let choices: Vec<Value> = (0..count(request) * prompts as u64).map(choice).collect();
     json!({"id": "mock", "object": "text_completion", "model": request["model"], "choices": choices, "usage": usage})
 }
 
