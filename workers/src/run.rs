@@ -132,7 +132,7 @@ impl Runner {
             if out.has_begun() || !failure.code.lies_with_the_backend() {
                 return Err(failure);
             }
-            last = failure;
+            last = if nth == 0 { failure } else { later(last, failure) };
         }
         Err(last)
     }
@@ -154,6 +154,20 @@ impl Runner {
             .completion_tokens
             .inc_by(u64::from(ending.usage.completion_tokens.0));
     }
+}
+
+/// What stands of two candidates' failures: that the second is not here says less than why the first failed.
+fn later(earlier: Failure, later: Failure) -> Failure {
+    if later.code == Code::ModelNotFound {
+        return earlier;
+    }
+    let both_are_away = [&earlier, &later]
+        .iter()
+        .all(|failure| failure.code == Code::BackendUnavailable);
+    let retry_after = later
+        .retry_after
+        .or(earlier.retry_after.filter(|_| both_are_away));
+    Failure { retry_after, ..later }
 }
 
 fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
@@ -219,5 +233,24 @@ fn answer(taken: &Taken, finished: Option<Finished>, chosen: &Chosen) -> Answer 
         usage_details,
         extra,
         content_dropped: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_failures_stands_what_tells_the_client_more() {
+        let wait = Some(Duration::from_secs(7));
+        let away = |retry_after| Failure {
+            retry_after,
+            ..Failure::new(Code::BackendUnavailable, "away")
+        };
+        let missing = Failure::new(Code::ModelNotFound, "not here");
+        let broken = Failure::new(Code::BackendError, "broken");
+        assert_eq!(later(away(wait), missing), away(wait));
+        assert_eq!(later(away(wait), away(None)), away(wait));
+        assert_eq!(later(away(wait), broken.clone()), broken);
     }
 }
