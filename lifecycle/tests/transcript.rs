@@ -90,6 +90,16 @@ fn choices_are_kept_apart_and_in_order_whichever_comes_first() {
 }
 
 #[test]
+fn the_last_reason_is_why_a_choice_ended() {
+    let said = of(&[
+        Delta::finish(0, FinishReason::Stop),
+        Delta::finish(0, FinishReason::Length),
+        Delta::text("a"),
+    ]);
+    assert_eq!(said.choices()[0].finish_reason, Some(FinishReason::Length));
+}
+
+#[test]
 fn a_text_that_never_came_is_none_and_not_an_empty_one() {
     let said = of(&[
         call(0, Some("f"), "{}"),

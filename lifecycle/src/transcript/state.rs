@@ -56,7 +56,8 @@ impl Transcript {
         self.bytes += weight(delta);
         let at = self.choice_at(delta.index);
         let (choice, calls) = (&mut self.choices[at], &mut self.calls[at]);
-        choice.finish_reason = choice.finish_reason.or(delta.finish_reason);
+        // Some endpoints give a reason with every piece: the last one is why it ended.
+        choice.finish_reason = delta.finish_reason.or(choice.finish_reason);
         if let Some(more) = &delta.choice_extra {
             extra::join(&mut choice.extra, more);
         }
