@@ -3,6 +3,7 @@
 //! Unknown fields are carried on as they came. What stands where text is expected and cannot be read is
 //! [`Unreadable`]: leaving it out could lose a part of the answer.
 
+use relay_api::completions;
 use relay_api::raw::{Object, value};
 use relay_schemas::{Delta, FinishReason, ToolCallDelta};
 use serde_json::value::RawValue;
@@ -39,8 +40,9 @@ pub fn read(choice: &Object<'_>, content: &str) -> Result<Said, Unreadable> {
     if let Some(inner) = present(choice, content) {
         read_content(&Object::parse(inner).map_err(|_| Unreadable)?, &mut delta)?;
     }
-    if let Some(text) = present(choice, "text") {
-        delta.text.push_str(&string(text).ok_or(Unreadable)?);
+    // Some endpoints say one text under both names.
+    if let (true, Some(text)) = (delta.text.is_empty(), present(choice, "text")) {
+        delta.text = string(text).ok_or(Unreadable)?;
     }
     let mut extra = rest(
         choice,
@@ -182,7 +184,7 @@ fn read_call(call: &Object<'_>, at: u32) -> Result<ToolCallDelta, Unreadable> {
     Ok(piece)
 }
 
-/// A chat's are lists of entries; those of a text completion have another shape, and go on as they came.
+/// A chat's are lists of entries; those of a text completion become such. What is neither goes on as it came.
 fn read_logprobs<'a>(raw: &'a str, delta: &mut Delta, extra: &mut Object<'a>) {
     let entries = |raw: Option<&str>| {
         let list: Option<Vec<&RawValue>> = raw.map_or(Some(Vec::new()), |raw| serde_json::from_str(raw).ok());
@@ -201,7 +203,10 @@ fn read_logprobs<'a>(raw: &'a str, delta: &mut Delta, extra: &mut Object<'a>) {
     {
         delta.logprobs = content;
         delta.refusal_logprobs = refusal;
-    } else if let Ok(raw) = value(raw.to_owned()) {
+        return;
+    }
+    delta.logprobs = completions::logprobs::entries(raw);
+    if let (true, Ok(raw)) = (delta.logprobs.is_empty(), value(raw.to_owned())) {
         extra.set("logprobs", raw);
     }
 }
@@ -209,13 +214,20 @@ fn read_logprobs<'a>(raw: &'a str, delta: &mut Delta, extra: &mut Object<'a>) {
 /// The API has five reasons; endpoints have more names for them, and some write `""` or `"null"` for none yet.
 fn end(reason: &str) -> Option<End> {
     let known = match reason.to_ascii_lowercase().as_str() {
-        "" | "null" | "none" => return None,
-        "error" | "failed" | "abort" | "aborted" | "cancelled" | "insufficient_system_resource" => {
+        "" | "null" | "none" | "unknown" | "finish_reason_unspecified" => return None,
+        "failed" | "abort" | "aborted" | "cancelled" | "insufficient_system_resource" => {
             return Some(End::Failed);
         }
-        "max_tokens" | "max_length" | "max_output_tokens" | "model_length" => FinishReason::Length,
+        name if name.contains("error") || name.starts_with("malformed") => return Some(End::Failed),
+        "max_tokens"
+        | "max_token"
+        | "max_length"
+        | "max_output_tokens"
+        | "model_length"
+        | "model_context_window_exceeded" => FinishReason::Length,
         "tool_use" | "tool_call" => FinishReason::ToolCalls,
-        "safety" | "recitation" | "content_policy" | "prohibited_content" => FinishReason::ContentFilter,
+        "safety" | "recitation" | "content_policy" | "prohibited_content" | "sensitive" | "blocklist"
+        | "spii" | "blocked" | "image_safety" | "language" => FinishReason::ContentFilter,
         // `eos`, `end_turn`, `stop_sequence`, …: it came to its end.
         name => FinishReason::named(name).unwrap_or(FinishReason::Stop),
     };
@@ -325,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn logprobs_of_a_chat_are_entries_and_those_of_a_completion_stay_as_they_came() {
+    fn logprobs_are_entries_whichever_operation_wrote_them() {
         let choice = r#"{"delta":{},"logprobs":{"content":[{"token":"a","logprob":-0.10},{"token":"b"}],"refusal":null}}"#;
         let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
         assert_eq!(
@@ -335,10 +347,21 @@ mod tests {
         let choice = r#"{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-0.10]}}"#;
         let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
         assert_eq!(said.delta.text, "a");
+        assert_eq!(said.delta.logprobs, [r#"{"token":"a","logprob":-0.10}"#]);
+        assert_eq!(said.delta.choice_extra, None);
+        let other = r#"{"text":"a","logprobs":{"theirs":[-0.10]}}"#;
+        let said = read(&Object::parse(other).unwrap(), "delta").unwrap();
         assert_eq!(
             said.delta.choice_extra.as_deref(),
-            Some(r#"{"logprobs":{"tokens":["a"],"token_logprobs":[-0.10]}}"#)
+            Some(r#"{"logprobs":{"theirs":[-0.10]}}"#)
         );
+    }
+
+    #[test]
+    fn a_text_that_stands_under_both_names_is_said_once() {
+        let choice = r#"{"delta":{"content":"a"},"text":"a"}"#;
+        let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
+        assert_eq!(said.delta.text, "a");
     }
 
     #[test]
@@ -346,12 +369,23 @@ mod tests {
         let cases = [
             ("", None),
             ("null", None),
+            ("unknown", None),
+            ("FINISH_REASON_UNSPECIFIED", None),
             ("stop", Some(End::Because(FinishReason::Stop))),
             ("eos", Some(End::Because(FinishReason::Stop))),
             ("MAX_TOKENS", Some(End::Because(FinishReason::Length))),
             ("tool_use", Some(End::Because(FinishReason::ToolCalls))),
             ("content_filter", Some(End::Because(FinishReason::ContentFilter))),
+            ("max_token", Some(End::Because(FinishReason::Length))),
+            (
+                "model_context_window_exceeded",
+                Some(End::Because(FinishReason::Length)),
+            ),
+            ("sensitive", Some(End::Because(FinishReason::ContentFilter))),
+            ("BLOCKLIST", Some(End::Because(FinishReason::ContentFilter))),
             ("error", Some(End::Failed)),
+            ("network_error", Some(End::Failed)),
+            ("MALFORMED_FUNCTION_CALL", Some(End::Failed)),
         ];
         for (reason, expected) in cases {
             assert_eq!(end(reason), expected, "{reason}");

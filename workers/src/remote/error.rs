@@ -132,7 +132,7 @@ impl UpstreamError {
 
     /// What it means, with the status with which it came, if it came with one.
     pub fn meaning(&self, status: Option<u16>, hidden: &Hidden) -> Failed {
-        let words = self.words();
+        let words = self.words(hidden);
         if self.is_context_length() {
             let reason = "prompt and answer do not fit into the endpoint's model";
             return Failed::for_good(
@@ -225,12 +225,12 @@ impl UpstreamError {
             || message.is_some_and(|message| says(message) || message.contains("context length"))
     }
 
-    /// Its words for machines, as far as they look like such.
-    fn words(&self) -> String {
+    /// Its words for machines, as far as they look like such and hold nothing hidden.
+    fn words(&self, hidden: &Hidden) -> String {
         let named = [("code", &self.code), ("type", &self.kind), ("param", &self.param)];
         let word = |text: &&String| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
-            !text.is_empty() && text.len() <= 64 && text.chars().all(plain)
+            !text.is_empty() && text.len() <= 64 && text.chars().all(plain) && hidden.blacken(text) == **text
         };
         let words = named
             .iter()
@@ -361,6 +361,12 @@ mod tests {
             told.ends_with('…') && told.chars().count() < MESSAGE_CHARS + 60,
             "{told}"
         );
+        let in_words = UpstreamError {
+            code: Some("for-sk-key".to_owned()),
+            ..UpstreamError::default()
+        };
+        let told = in_words.meaning(Some(503), &hidden).failure.message;
+        assert_eq!(told, "the endpoint answered with status 503");
         assert_eq!(UpstreamError::parse(b"<html>"), UpstreamError::default());
     }
 }

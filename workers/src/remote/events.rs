@@ -1,10 +1,11 @@
 //! What one event of a stream, or one whole body, says. Pure.
 
 use relay_api::raw::Object;
+use relay_schemas::FinishReason;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::choice::{self, present, string};
+use super::choice::{self, End, present, string};
 use super::error::UpstreamError;
 use super::vectors;
 
@@ -82,7 +83,17 @@ fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Chunk {
     };
     for choice in &choices {
         match choice::read(choice, content(choice, answer, in_pieces)) {
-            Ok(said) => answer.take_choice(said),
+            Ok(mut said) => {
+                // What came as a whole has come to its end, also where it does not say why.
+                let is_whole = !in_pieces
+                    && ["message", "text"]
+                        .iter()
+                        .any(|name| present(choice, name).is_some());
+                if is_whole && said.end.is_none() {
+                    said.end = Some(End::Because(FinishReason::Stop));
+                }
+                answer.take_choice(said);
+            }
             Err(choice::Unreadable) => return Chunk::Unreadable,
         }
     }
@@ -99,7 +110,11 @@ fn content(choice: &Object<'_>, answer: &Answer, in_pieces: bool) -> &'static st
 impl UpstreamError {
     /// The error that an object tells, if it tells one: `{"error": …}`, or an error without that wrapper.
     fn said(object: &Object<'_>) -> Option<Self> {
-        if let Some(error) = present(object, "error") {
+        // Some say with every answer that there is none.
+        let none = |error: &&str| {
+            matches!(*error, "\"\"" | "false") || Object::parse(error).is_ok_and(|error| error.is_empty())
+        };
+        if let Some(error) = present(object, "error").filter(|error| !none(error)) {
             return Some(Self::read(error));
         }
         if object.get("choices").is_some() || object.get("data").is_some() {
@@ -117,8 +132,6 @@ impl UpstreamError {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::FinishReason;
-
     use super::*;
     use crate::backend::usage;
 
@@ -209,6 +222,23 @@ mod tests {
             let said = chunk(data, &mut Answer::default());
             assert!(matches!(said, Chunk::Failed(_)), "{data}: {said:?}");
         }
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for error in ["{}", "{ }", "\"\"", "false", "null"] {
+            let data = format!("{{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"error\":{error}}}");
+            assert_eq!(chunk(&data, &mut Answer::default()), Chunk::Part, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_whole_body_that_gives_no_reason_has_come_to_its_end() {
+        let mut answer = Answer::default();
+        let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":null}]}"#;
+        assert_eq!(whole(body.as_bytes(), &mut answer), Chunk::Part);
+        assert_eq!(answer.deltas[0].finish_reason, Some(FinishReason::Stop));
+        assert!(answer.has_all(1));
     }
 
     #[test]

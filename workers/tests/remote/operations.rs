@@ -138,9 +138,16 @@ async fn text_completions_come_through() {
     let choice = &completed(&outcome).choices[0];
     assert_eq!(choice.message.text.as_deref(), Some("once upon"));
     assert_eq!(choice.finish_reason, Some(FinishReason::Length));
-    assert_eq!(
-        choice.extra.as_deref(),
-        Some(r#"{"logprobs":{"tokens":["once "],"token_logprobs":[-0.10]}}"#)
+    let facts = relay_api::response::Facts {
+        request_id: "r-1",
+        model: "m",
+        created: 7,
+    };
+    let end = relay_schemas::samples::last();
+    let rendered = relay_api::completions::render::completion(facts, &end, std::slice::from_ref(choice));
+    assert!(
+        rendered.contains(r#""logprobs":{"tokens":["once "],"token_logprobs":[-0.10],"#),
+        "{rendered}"
     );
     let asked = &scene.endpoint.asked()[0];
     assert_eq!(asked.line, "POST /v1/completions HTTP/1.1");
