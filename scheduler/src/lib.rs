@@ -1,4 +1,5 @@
-//! Consumes `ready`, produces work and outcomes, owns who runs what and when; if it dies, a standby rebuilds the queues from the log and goes on.
+//! Consumes `ready`, its own work topics and outcomes, produces work, `ready` of another pool and outcomes, owns who runs what and
+//! when; if it dies, a standby rebuilds the queues from the log and goes on.
 //!
 //! `core` decides and does nothing else; `leadership` reads in the log which instance leads; `shell` brings the log in and
 //! decisions out.

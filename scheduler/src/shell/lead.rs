@@ -63,7 +63,7 @@ pub(super) async fn lead(
             None => {}
             Some(Tenure::Deposed) => return Ok(Tenure::Deposed),
             Some(Tenure::Drained) => {
-                leader.resign(election, outbox).await;
+                leader.resign(election, signals, outbox).await;
                 return Ok(Tenure::Drained);
             }
         }
@@ -219,7 +219,7 @@ impl Leader {
             }
             Signal::HandedOver(ids) => ids.iter().for_each(|id| self.core.handed_over(id)),
             Signal::CannotHandOver(id, reason) => {
-                tracing::error!(request.id = %id, reason, "a request does not fit into another pool's topic and stays");
+                tracing::error!(request.id = %id, reason, "another pool's topic cannot take a request, which stays");
                 self.core.cannot_hand_over(&id, now);
             }
             Signal::OutcomesEnd(doubts, ends) => {
@@ -315,13 +315,47 @@ impl Leader {
         leadership_record(pool, identity, kind, self.epoch, snapshot, now)
     }
 
+    /// Waits until everything is out, and notes what the bus has acknowledged: the last snapshot lists it no longer.
+    async fn let_out(&mut self, signals: &mut mpsc::Receiver<Signal>, outbox: &mut Outbox) {
+        let drained = outbox.drained();
+        tokio::pin!(drained);
+        loop {
+            tokio::select! {
+                biased;
+                Some(signal) = signals.recv() => self.take_published(signal),
+                () = &mut drained => return,
+            }
+        }
+    }
+
+    /// Takes in what became of a record; of the rest nothing follows any more.
+    fn take_published(&mut self, signal: Signal) {
+        let published = matches!(
+            signal,
+            Signal::Dispatched(_)
+                | Signal::Undispatchable(..)
+                | Signal::HandedOver(_)
+                | Signal::CannotHandOver(..)
+        );
+        if published && let Err(error) = self.take_signal(signal) {
+            tracing::warn!(%error, "what was published could not be noted");
+        }
+    }
+
     /// A clean stop: lets what is on its way arrive, writes down what there is, and makes room for a standby.
-    async fn resign(self, election: &Election, mut outbox: Outbox) {
+    async fn resign(mut self, election: &Election, signals: &mut mpsc::Receiver<Signal>, mut outbox: Outbox) {
         let patience = self.context.config.drain;
-        let pool = &self.context.pool;
-        if tokio::time::timeout(patience, outbox.drained()).await.is_err() {
+        if tokio::time::timeout(patience, self.let_out(signals, &mut outbox))
+            .await
+            .is_err()
+        {
+            let pool = &self.context.pool;
             tracing::warn!(pool, "what was being published is left to the successor");
         }
+        while let Ok(signal) = signals.try_recv() {
+            self.take_published(signal);
+        }
+        let pool = &self.context.pool;
         let now = self.context.runtime.clock.now();
         let mut records = Vec::new();
         if self.may_write_snapshot(&outbox) && election.leadership().may_act(now) {

@@ -15,8 +15,9 @@ use crate::core::Attempt;
 use crate::error::Error;
 
 /// The queues are bounded by what fills them. Work: a record needs a credit, so there are never more than the workers have
-/// slots. Requests for other pools: what the core holds. Conclusions: once `max_unpublished_bytes` of them wait, the leader reads nothing more ([`Backlog`]), so beyond that
-/// there is at most what one round read and what the queues held. Leadership records: one.
+/// slots. Requests for other pools: what the core holds. Conclusions: once `limits.max_unpublished` of them wait, the leader reads
+/// nothing more ([`Backlog`]), so beyond that there is at most what one round read and what the queues held. Leadership records:
+/// one.
 pub(super) struct Outbox {
     work: Option<mpsc::UnboundedSender<(Attempt, Outgoing)>>,
     handovers: Option<mpsc::UnboundedSender<(RequestId, Outgoing)>>,

@@ -66,12 +66,12 @@ pub(super) async fn publish_handovers(
     let mut batch = Vec::new();
     while handovers.recv_many(&mut batch, MOST).await > 0 {
         let (ids, records): (Vec<RequestId>, Vec<Outgoing>) = batch.drain(..).unzip();
-        if publish(&context, &records).await?.is_ok() {
+        if publish_elsewhere(&context, &records).await?.is_ok() {
             context.signal(Signal::HandedOver(ids)).await;
             continue;
         }
         for (id, record) in ids.into_iter().zip(records) {
-            let signal = match publish(&context, &[record]).await? {
+            let signal = match publish_elsewhere(&context, &[record]).await? {
                 Ok(()) => Signal::HandedOver(vec![id]),
                 Err(error) => Signal::CannotHandOver(id, error.to_string()),
             };
@@ -79,6 +79,23 @@ pub(super) async fn publish_handovers(
         }
     }
     Ok(())
+}
+
+/// Publishes into another pool's topic. The inner error is what waiting does not mend; a topic that is gone is one, and the
+/// hand-overs behind it must not wait for it.
+async fn publish_elsewhere(
+    context: &Context,
+    records: &[Outgoing],
+) -> Result<Result<(), BusError>, BusError> {
+    let bus = &context.runtime.bus;
+    let publish = || async {
+        match bus.publish(records.to_vec(), Vec::new()).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error @ (BusError::TooLarge { .. } | BusError::UnknownTopic(_))) => Ok(Err(error)),
+            Err(error) => Err(error),
+        }
+    };
+    context.ask(publish).await
 }
 
 /// Publishes outcomes and dead letters until it is dropped; the final frames follow once they are acknowledged.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_bus::{Headers, Outgoing, Record, header, stamp, topics};
-use relay_runner::Identity;
+use relay_runner::{Identity, outcome_record};
 use relay_schemas::{
     Lane, Outcome, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs,
     encode,
@@ -149,13 +149,6 @@ fn outcome_headers(outcome: &Outcome, trace: Option<&str>) -> Headers {
     headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
     set_trace(&mut headers, trace);
     headers
-}
-
-fn outcome_record(outcome: &Outcome, mut headers: Headers) -> Outgoing {
-    let value = encode(outcome);
-    stamp(&mut headers, &value);
-    let key = outcome.request_id.as_str().to_owned();
-    Outgoing::keyed(topics::OUTCOMES, key, headers, value)
 }
 
 fn set_trace(headers: &mut Headers, trace: Option<&str>) {

@@ -300,3 +300,22 @@ fn an_outcome_that_comes_first_ends_a_hand_over() {
     let counts = world.core.counts();
     assert_eq!((counts.body_bytes, counts.handed_over), (0, 0));
 }
+
+#[test]
+fn what_another_pool_does_not_take_before_its_deadline_ends_as_expired() {
+    let mut world = world().with_worker("w", 1, 0);
+    world.hand_over_at_once = false;
+    world.offer(&Spec {
+        deadline: 500,
+        ..spec("a")
+    });
+    world.dispatch();
+    world.give_back("w", "a", "backend_error");
+    world.live(400);
+    assert!(world.outcome("a").is_none());
+    world.live(200);
+    assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Expired);
+    world.fold();
+    world.core.handed_over(&"a".into());
+    assert_eq!(world.core.counts().handed_over, 0, "it has ended");
+}

@@ -19,7 +19,7 @@ use crate::records::{Spec, worker};
 use crate::world::run as run_of;
 
 const MANIFEST: &str = include_str!("../../../deploy/topics.yaml");
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log, a control seam, and what the tests read of them.
 pub(crate) struct Stand {
@@ -30,15 +30,15 @@ pub(crate) struct Stand {
 
 /// A scheduler that runs.
 pub(crate) struct Scheduler {
-    shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
     pub(crate) metrics: prometheus::Registry,
-    task: AbortOnDropHandle<Result<(), relay_scheduler::Error>>,
+    pub(crate) task: AbortOnDropHandle<Result<(), relay_scheduler::Error>>,
 }
 
 impl Stand {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let manifest = topics::Manifest::parse(MANIFEST).unwrap();
+        let manifest = topics::Manifest::parse(&MANIFEST.replace("[default]", "[default, spare]")).unwrap();
         let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
         Self {
             bus: Arc::new(bus),

@@ -1,7 +1,7 @@
 //! The requests that have not ended, from the offer to the outcome that is read back.
 //!
-//! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting
-//! and have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
+//! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting,
+//! those and what is leaving have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
 //! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
 
 mod lease;
@@ -183,7 +183,10 @@ impl Requests {
                     }
                 }
             }
-            Phase::Moving | Phase::Leaving | Phase::Ending => {}
+            Phase::Leaving => {
+                self.deadlines.remove(&(pending.deadline(), ticket));
+            }
+            Phase::Moving | Phase::Ending => {}
         }
         self.changes += 1;
         Some(left)
@@ -200,6 +203,7 @@ impl Requests {
     pub fn hand_over(&mut self, ticket: Ticket) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
             pending.phase = Phase::Leaving;
+            self.deadlines.insert((pending.deadline(), ticket));
         }
     }
 
@@ -325,7 +329,7 @@ impl Requests {
         lost.copied().collect()
     }
 
-    /// The earliest deadline of what is queued.
+    /// The earliest deadline of what is queued or leaving.
     pub fn next_deadline(&self) -> Option<(TimestampMs, Ticket)> {
         self.deadlines.first().copied()
     }
