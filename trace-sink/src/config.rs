@@ -50,13 +50,18 @@ impl Default for Config {
 impl Config {
     /// How long traces are kept, milliseconds.
     pub(crate) fn traces_kept_ms(&self) -> i64 {
-        self.traces_kept.as_millis() as i64
+        millis(self.traces_kept)
     }
 
     /// How long winners are remembered, milliseconds; a trace never outlives the memory of who won.
     pub(crate) fn winners_kept_ms(&self) -> i64 {
-        self.winners_kept.max(self.traces_kept).as_millis() as i64
+        millis(self.winners_kept.max(self.traces_kept))
     }
+}
+
+/// What is longer than can be counted is for ever.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -71,5 +76,14 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(config.winners_kept_ms(), config.traces_kept_ms());
+    }
+
+    #[test]
+    fn what_is_kept_longer_than_can_be_counted_is_kept_for_ever() {
+        let config: Config = relay_settings::from_str("traces_kept: 300000000y").expect("humantime reads it");
+        assert_eq!(
+            (config.traces_kept_ms(), config.winners_kept_ms()),
+            (i64::MAX, i64::MAX)
+        );
     }
 }

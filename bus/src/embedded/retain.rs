@@ -1,6 +1,7 @@
 //! Which of a partition's spans retention lets go: oldest first, by age and by bytes, only closed ones.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// The records of one partition in one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,11 @@ pub(super) struct Span {
 pub(super) struct Retention {
     pub age_ms: Option<i64>,
     pub bytes: Option<u64>,
+}
+
+/// What is longer than can be counted is for ever.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How many spans, from the oldest, may go. `open_epoch` is still being written.
@@ -43,6 +49,22 @@ pub(super) fn expired(spans: &VecDeque<Span>, keep: Retention, now_ms: i64, open
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_longer_than_can_be_counted_is_kept_for_ever() {
+        let old = Span {
+            epoch: 0,
+            first: 0,
+            end: 1,
+            bytes: 1,
+            newest_ms: 1,
+        };
+        let keep = Retention {
+            age_ms: Some(millis(Duration::MAX)),
+            bytes: None,
+        };
+        assert_eq!(expired(&VecDeque::from([old]), keep, i64::MAX - 1, 1), 0);
+    }
 
     #[test]
     fn age_and_bytes_take_the_oldest_closed_spans_and_nothing_else() {

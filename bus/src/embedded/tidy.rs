@@ -88,7 +88,7 @@ fn oldest_live(shared: &Shared, topics: &[Arc<TopicLog>], number: usize) -> u32 
 
 /// Removes what a newer record of the same key has replaced, and tombstones whose time is over.
 fn compact(shared: &Shared, topic: &TopicLog, now: i64, tidy: &mut Tidy) -> Result<(), BusError> {
-    let due = now - shared.options.compaction_lag.as_millis() as i64;
+    let due = now.saturating_sub(retain::millis(shared.options.compaction_lag));
     for log in topic.partitions() {
         let replaced = take_replaced(&log, due, MOST_REMOVED.saturating_sub(tidy.removes.len()));
         tidy.removes.extend(

@@ -11,7 +11,7 @@ use relay_settings::ByteSize;
 use super::keys;
 use super::murmur2;
 use super::partition::{PartitionLog, Space, TailBudget};
-use super::retain::Retention;
+use super::retain::{self, Retention};
 use crate::topics::Topic;
 use crate::{BusError, Outgoing, Partition};
 
@@ -103,7 +103,7 @@ impl TopicLog {
     pub(super) fn retention(&self) -> Retention {
         let settings = self.settings.read();
         Retention {
-            age_ms: settings.retention.map(|retention| retention.as_millis() as i64),
+            age_ms: settings.retention.map(retain::millis),
             bytes: settings.retention_size.map(ByteSize::as_u64),
         }
     }
