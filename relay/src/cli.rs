@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use relay_schemas::Operation;
 
 use crate::logging::Format;
 
@@ -125,13 +126,56 @@ pub struct ReadTopic {
 /// Which request to plan.
 #[derive(Debug, Args)]
 pub struct PlanRequest {
-    /// File with a chat completion request, JSON
+    /// File with a request's body, JSON
     #[arg(long, value_name = "FILE")]
     pub request: PathBuf,
+    /// Operation of the API that it asks for
+    #[arg(long, value_enum, default_value_t = Asked::Chat)]
+    pub operation: Asked,
     /// Tenant that asks
     #[arg(long, default_value = "default")]
     pub tenant: String,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which operation to plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Asked {
+    /// /v1/chat/completions
+    Chat,
+    /// /v1/completions
+    Completion,
+    /// /v1/embeddings
+    Embedding,
+}
+
+impl From<Asked> for Operation {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::Chat => Self::Chat,
+            Asked::Completion => Self::Completion,
+            Asked::Embedding => Self::Embedding,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_of_a_chat_unless_another_operation_is_named() {
+        let operation = |more: &[&str]| {
+            let words = ["relay", "plan", "--request", "r.json"].iter().chain(more);
+            match Cli::parse_from(words).command {
+                Command::Plan(asked) => Operation::from(asked.operation),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(operation(&[]), Operation::Chat);
+        assert_eq!(operation(&["--operation", "completion"]), Operation::Completion);
+        assert_eq!(operation(&["--operation", "embedding"]), Operation::Embedding);
+    }
 }

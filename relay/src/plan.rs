@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use relay_schemas::{Class, Operation, Request, RequestId, TenantId, TokenCount};
+use relay_schemas::{Class, Request, RequestId, TenantId, TokenCount};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -12,7 +12,7 @@ use crate::config::Config;
 pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let path = asked.request.display().to_string();
     let body = std::fs::read(&asked.request).with_context(|| format!("cannot read {path}"))?;
-    let parsed = config.ingress.rules().parse(Operation::Chat, &body);
+    let parsed = config.ingress.rules().parse(asked.operation.into(), &body);
     let parsed = parsed.map_err(|invalid| anyhow::anyhow!("{path}: {}", invalid.message))?;
     let now = relay_clock::Clock::system().now();
     let request = Request {
