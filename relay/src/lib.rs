@@ -15,6 +15,7 @@ mod ops;
 mod plan;
 #[cfg(test)]
 mod samples;
+mod scheduling;
 mod seams;
 #[cfg(test)]
 mod secrets;

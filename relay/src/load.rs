@@ -6,7 +6,7 @@ use crate::cli::Settings;
 use crate::config::Config;
 use crate::only::Only;
 use crate::seams::{BusConfig, ControlConfig};
-use crate::{environment, sizes};
+use crate::{environment, scheduling, sizes};
 
 /// Settings that stand somewhere else now, so that who has an old file is told where.
 pub(crate) const MOVED: &[(&str, &str)] = &[
@@ -112,8 +112,17 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
 /// Refuses what cannot work before anything is opened.
 pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
     let Some(only) = only else {
+        scheduling::check(&config.scheduler)?;
+        if matches!(config.bus, BusConfig::Embedded(_)) {
+            // On Kafka another process may lead the pools that this one does not.
+            let policy = relay_planner::load(&config.planner.policy)?;
+            scheduling::serves_policy(&config.scheduler, &policy)?;
+        }
         return sizes::check(config, &config.manifest()?);
     };
+    if only == Only::Scheduler {
+        scheduling::check(&config.scheduler)?;
+    }
     if matches!(config.bus, BusConfig::Embedded(_)) {
         bail!(
             "`relay {only}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
