@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_api::raw::{Object, value};
-use relay_schemas::{Delta, Embedding, Usage};
+use relay_schemas::{Delta, Embedding, ToolCallDelta, Usage};
 
 use super::choice::{End, Said, number, present, rest, string, text_of};
 use crate::backend::{Finished, usage};
@@ -50,10 +50,19 @@ struct Choice {
     /// Something of it has come.
     begun: bool,
     ended: bool,
-    /// The ids of its tool calls, by the index under which they go on.
-    calls: BTreeMap<u32, Option<String>>,
+    /// Its tool calls, by the index under which they go on.
+    calls: BTreeMap<u32, Call>,
     /// The index of the call that a piece without an id continues, by the endpoint's index.
     current: BTreeMap<u32, u32>,
+}
+
+/// What tells a tool call from others.
+#[derive(Debug, Default)]
+struct Call {
+    id: Option<String>,
+    name: Option<String>,
+    /// Some of its arguments have come.
+    begun: bool,
 }
 
 impl Answer {
@@ -115,7 +124,7 @@ impl Answer {
         let Said { mut delta, end } = said;
         let choice = self.choices.entry(delta.index).or_default();
         for call in &mut delta.tool_calls {
-            call.index = choice.call(call.index, call.id.as_deref());
+            call.index = choice.call(call);
         }
         let speaks = !(delta.text.is_empty()
             && delta.reasoning.is_empty()
@@ -185,15 +194,21 @@ impl Answer {
 
 impl Choice {
     /// The index under which a piece of a call goes on. Some endpoints say the same index, or none, for several calls: a new
-    /// id under a known index is a new call.
-    fn call(&mut self, index: u32, id: Option<&str>) -> u32 {
-        let id = id.filter(|id| !id.is_empty());
-        if let Some(current) = self.current.get(&index).copied() {
-            let known = self.calls.get(&current).and_then(Option::as_deref);
-            if id.is_none() || known.is_none() || known == id {
-                if let (None, Some(id)) = (known, id) {
-                    self.calls.insert(current, Some(id.to_owned()));
-                }
+    /// id under a known index is a new call, and so is another name without an id, once arguments have come.
+    fn call(&mut self, piece: &ToolCallDelta) -> u32 {
+        let said = |word: &Option<String>| word.clone().filter(|word| !word.is_empty());
+        let (id, name) = (said(&piece.id), said(&piece.name));
+        let begins = !piece.arguments.is_empty();
+        let current = self.current.get(&piece.index).copied();
+        if let Some((current, known)) = current.and_then(|at| Some((at, self.calls.get_mut(&at)?))) {
+            let differ = |known: &Option<String>, said: &Option<String>| {
+                known.is_some() && said.is_some() && known != said
+            };
+            let is_other = id.is_none() && known.begun && differ(&known.name, &name);
+            if !is_other && !differ(&known.id, &id) {
+                known.id = known.id.take().or(id);
+                known.name = known.name.take().or(name);
+                known.begun |= begins;
                 return current;
             }
         }
@@ -202,13 +217,18 @@ impl Choice {
             .keys()
             .next_back()
             .map_or(0, |most| most.saturating_add(1));
-        let next = if self.calls.contains_key(&index) {
+        let next = if self.calls.contains_key(&piece.index) {
             free
         } else {
-            index
+            piece.index
         };
-        self.calls.insert(next, id.map(str::to_owned));
-        self.current.insert(index, next);
+        let call = Call {
+            id,
+            name,
+            begun: begins,
+        };
+        self.calls.insert(next, call);
+        self.current.insert(piece.index, next);
         next
     }
 }
@@ -231,7 +251,33 @@ mod tests {
             (3, None, 3),
         ];
         for (index, id, expected) in pieces {
-            assert_eq!(choice.call(index, id), expected, "{index} {id:?}");
+            let piece = ToolCallDelta {
+                index,
+                id: id.map(str::to_owned),
+                ..ToolCallDelta::default()
+            };
+            assert_eq!(choice.call(&piece), expected, "{index} {id:?}");
+        }
+    }
+
+    #[test]
+    fn calls_without_ids_are_told_apart_by_their_names() {
+        let mut choice = Choice::default();
+        let pieces = [
+            ("f", "", 0),
+            ("f", "{", 0),
+            ("", "}", 0),
+            ("f", "", 0),
+            ("g", "{}", 1),
+            ("", "", 1),
+        ];
+        for (name, arguments, expected) in pieces {
+            let piece = ToolCallDelta {
+                name: Some(name.to_owned()),
+                arguments: arguments.to_owned(),
+                ..ToolCallDelta::default()
+            };
+            assert_eq!(choice.call(&piece), expected, "{name} {arguments}");
         }
     }
 

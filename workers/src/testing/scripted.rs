@@ -17,6 +17,8 @@ pub enum Then {
     Cut,
     /// Nothing comes any more.
     Silence,
+    /// It goes on with this event after more than a second, and ends.
+    Late(&'static str),
     /// Comments come, for ever.
     Pings,
 }
@@ -84,6 +86,11 @@ impl Reply {
         match self.then {
             Then::End => stream.write_all(b"0\r\n\r\n").await,
             Then::Cut => Err(std::io::ErrorKind::ConnectionAborted.into()),
+            Then::Late(event) => {
+                tokio::time::sleep(Duration::from_millis(1_300)).await;
+                let event = chunk(&format!("data: {event}\n\n"));
+                stream.write_all((event + "0\r\n\r\n").as_bytes()).await
+            }
             Then::Silence => std::future::pending().await,
             Then::Pings => loop {
                 stream.write_all(chunk(": ping\n\n").as_bytes()).await?;

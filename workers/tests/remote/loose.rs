@@ -226,6 +226,14 @@ async fn a_choice_that_was_asked_for_and_never_began_is_missed() {
 }
 
 #[tokio::test]
+async fn a_choice_that_begins_long_after_the_others_end_is_waited_for() {
+    let late = r#"{"choices":[{"index":1,"text":"world","finish_reason":"stop"}]}"#;
+    let reply = Reply::events(&[TEXT, STOP]).then(Then::Late(late));
+    let outcome = of_two(reply, r#"{"prompt":["a","b"]}"#, Operation::Completion).await;
+    assert_eq!(completed(&outcome).choices.len(), 2);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_does_not_know_n_may_leave_choices_out_in_good_order() {
     let whole = r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#;
     for reply in [Reply::events(&[TEXT, STOP, DONE]), Reply::json(200, whole)] {
