@@ -20,16 +20,40 @@ use crate::config::millis;
 const MOST: usize = 512;
 
 impl Core {
-    /// Hands over what waits for workers that have been away for too long.
+    /// The control seam works. Workers that are silent over it for the whole grace are away.
+    pub fn seam_works(&mut self, now: TimestampMs) {
+        self.seam_works_since.get_or_insert(now);
+    }
+
+    /// The control seam does not work: it makes every worker silent, and nothing follows from that.
+    pub fn seam_fails(&mut self) {
+        self.seam_works_since = None;
+    }
+
+    /// Hands over what has waited for too long for workers that have been away as long.
     pub(super) fn look_over_routes(&mut self, now: TimestampMs) {
         let grace_ms = millis(self.config.leases.hand_over_after);
+        if self
+            .seam_works_since
+            .is_none_or(|since| now.since_ms(since) < grace_ms)
+        {
+            return;
+        }
         let unserved = |route: &&Route| self.workers.unserved_ms(route, now) >= grace_ms;
         let unserved: Vec<Route> = self.queues.routes().filter(unserved).cloned().collect();
         let waiting = unserved.iter().flat_map(|route| self.queues.waiting_on(route));
-        let leaving =
-            waiting.filter(|ticket| self.requests.get(*ticket).is_some_and(|pending| !pending.stays));
-        let leaving: Vec<Ticket> = leaving.take(MOST).collect();
-        for ticket in leaving {
+        let waiting: Vec<Ticket> = waiting.collect();
+        let mut leaving = Vec::new();
+        for ticket in waiting {
+            match self.requests.get(ticket) {
+                Some(pending) if pending.since > now => self.requests.waits_since(ticket, now),
+                Some(pending) if !pending.stays && now.since_ms(pending.since) >= grace_ms => {
+                    leaving.push(ticket);
+                }
+                _ => {}
+            }
+        }
+        for ticket in leaving.into_iter().take(MOST) {
             let reason = Reason {
                 code: "no_worker".to_owned(),
                 message: format!(

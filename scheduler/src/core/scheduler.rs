@@ -29,6 +29,8 @@ pub struct Core {
     pub(super) tally: Tally,
     pub(super) effects: Effects,
     pub(super) done_at: DoneAt,
+    /// Since when the control seam is known to work.
+    pub(super) seam_works_since: Option<TimestampMs>,
 }
 
 /// When what is done from time to time was done last.
@@ -53,6 +55,7 @@ impl Core {
             tally: Tally::default(),
             effects: Effects::new(run),
             done_at: DoneAt::default(),
+            seam_works_since: None,
             pool: pool.into(),
             config,
         }

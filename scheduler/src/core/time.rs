@@ -27,6 +27,9 @@ impl Core {
         if !self.recovery.leads() {
             return;
         }
+        if now < self.done_at.look_over {
+            self.set_back(now);
+        }
         while let Some((_, ticket)) = self.requests.next_deadline().filter(|(due, _)| *due <= now) {
             let late = Ending::because(
                 OutcomeStatus::Expired,
@@ -47,6 +50,15 @@ impl Core {
             let status = self.pool_status(now);
             self.effects.push(Effect::PoolStatus(status));
         }
+    }
+
+    /// The clock was set back: what was seen later counts as seen now, or nothing would be due until it is that late again.
+    fn set_back(&mut self, now: TimestampMs) {
+        self.done_at.look_over = now;
+        self.done_at.pool_status = self.done_at.pool_status.min(now);
+        self.seam_works_since = self.seam_works_since.map(|since| since.min(now));
+        self.workers.set_back(now);
+        self.requests.set_back(now);
     }
 
     /// When [`Core::tick`] is due next.

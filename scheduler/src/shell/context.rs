@@ -48,6 +48,8 @@ pub(super) enum Signal {
     OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
     /// An ingress answered a fence question, or none did.
     Fenced(Attempt, Option<FenceAnswer>),
+    /// Whether the control seam works.
+    Seam(bool),
     /// Something that waiting does not mend.
     Failed(Error),
 }

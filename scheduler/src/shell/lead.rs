@@ -19,6 +19,7 @@ use super::perform::perform;
 use super::reader::RecordReader;
 use super::records::leadership_record;
 use super::recover::{self, Inputs};
+use super::seam;
 use super::sleep::sleep_until;
 use crate::core::{Core, Effect, Ends, Input};
 use crate::error::Error;
@@ -45,6 +46,7 @@ pub(super) async fn lead(
     context.metrics.lock().start_over();
     let began = context.runtime.clock.instant();
     let mut outbox = Outbox::start(context);
+    outbox.spawn(seam::watch(context.clone()));
     let (core, inputs, ends) = recover::open(context, snapshot.as_ref()).await?;
     let mut leader = Leader {
         reader: RecordReader::new(context.clone()),
@@ -227,6 +229,8 @@ impl Leader {
                 self.settle();
             }
             Signal::Fenced(attempt, answer) => self.core.fence_answer(&attempt, answer, now),
+            Signal::Seam(true) => self.core.seam_works(now),
+            Signal::Seam(false) => self.core.seam_fails(),
             Signal::Failed(error) => return Err(error),
         }
         Ok(())

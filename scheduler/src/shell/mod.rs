@@ -2,7 +2,7 @@
 //!
 //! From the ground up: `context` (what tasks have in common), `sleep`, `records` (as they
 //! are written), `backlog`, `publisher`, `outbox` (what is on its way out), `garbage`, `reader` (records into the core), `doubt`
-//! (the questions before a revocation), `listeners`, `heartbeat`, `election` (who leads), `recover`, `perform`; on top the loops
+//! (the questions before a revocation), `seam` (whether it works), `listeners`, `heartbeat`, `election` (who leads), `recover`, `perform`; on top the loops
 //! `lead` and `standby`.
 
 mod backlog;
@@ -20,6 +20,7 @@ mod publisher;
 mod reader;
 mod records;
 mod recover;
+mod seam;
 mod sleep;
 mod standby;
 

@@ -159,6 +159,49 @@ fn a_busy_worker_is_waited_for_and_one_that_went_away_counts_from_its_last_statu
 }
 
 #[test]
+fn silence_over_a_seam_that_does_not_work_hands_nothing_over_and_the_grace_begins_when_it_works() {
+    let mut world = world().with_worker("w", 0, 0);
+    world.workers.get_mut(&"w".into()).unwrap().alive = false;
+    world.offer(&spec("a"));
+    world.core.seam_fails();
+    world.live(10_000);
+    let now = world.now();
+    world.core.seam_works(now);
+    world.live(4_900);
+    assert!(world.handed_over.is_empty());
+    let now = world.now();
+    world.core.seam_works(now);
+    world.live(200);
+    assert_eq!(only(&world).1.code, "no_worker");
+}
+
+#[test]
+fn a_request_that_has_just_come_waits_its_own_grace() {
+    let mut world = world();
+    world.live(20_000);
+    world.offer(&spec("a"));
+    world.live(4_900);
+    assert!(world.handed_over.is_empty());
+    world.live(200);
+    assert_eq!(only(&world).1.code, "no_worker");
+}
+
+#[test]
+fn after_the_clock_was_set_back_the_grace_counts_from_there() {
+    let mut world = world();
+    world.now = 3_600_000;
+    world = world.with_worker("w", 1, 0);
+    world.workers.get_mut(&"w".into()).unwrap().status.draining = true;
+    world.offer(&spec("a"));
+    world.live(1_000);
+    world.now = 60_000;
+    world.live(4_900);
+    assert!(world.handed_over.is_empty());
+    world.live(300);
+    assert_eq!(only(&world).1.code, "no_worker");
+}
+
+#[test]
 fn a_worker_that_drains_serves_nothing_new() {
     let mut world = world().with_worker("w", 1, 0);
     world.workers.get_mut(&"w".into()).unwrap().status.draining = true;

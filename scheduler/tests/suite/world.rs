@@ -56,6 +56,7 @@ impl World {
     pub fn new(config: Config) -> Self {
         let mut core = Core::new(config.clone(), "default", run(Service::Scheduler, "s1", 0));
         core.lead(7, TimestampMs(0));
+        core.seam_works(TimestampMs(0));
         Self {
             config,
             core,

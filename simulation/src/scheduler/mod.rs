@@ -177,6 +177,11 @@ impl World {
         if scheduler.ends.is_some() || !scheduler.leadership.may_act(now) {
             return;
         }
+        if self.network.reaches(Actor::Scheduler(number), now) {
+            scheduler.core.seam_works(now);
+        } else {
+            scheduler.core.seam_fails();
+        }
         scheduler.core.tick(now);
         while scheduler.core.dispatch(now) {}
         self.settle(number);

@@ -249,6 +249,16 @@ impl Requests {
         }
     }
 
+    /// The clock was set back to `now`: no wait and no sight is later.
+    pub fn set_back(&mut self, now: TimestampMs) {
+        for pending in self.pending.values_mut() {
+            pending.since = pending.since.min(now);
+            if let Some(leased) = pending.leased_mut() {
+                leased.seen_at = leased.seen_at.min(now);
+            }
+        }
+    }
+
     /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.
     pub fn given_back(&self, status: &WorkerStatus, returned: &Returned) -> Option<Ticket> {
         let ticket = self.ticket(&returned.request_id)?;

@@ -191,6 +191,17 @@ impl Workers {
         self.since = now;
     }
 
+    /// The clock was set back to `now`: what was heard after that counts as heard now.
+    pub fn set_back(&mut self, now: TimestampMs) {
+        self.since = self.since.min(now);
+        for worker in self.all.values_mut() {
+            worker.seen_at = worker.seen_at.min(now);
+        }
+        for served_at in self.served_at.values_mut() {
+            *served_at = (*served_at).min(now);
+        }
+    }
+
     /// How long no worker has told that it takes what waits on a route, milliseconds.
     pub fn unserved_ms(&self, route: &Route, now: TimestampMs) -> i64 {
         let models = route.models.iter();
