@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::topics::{OUTCOMES, PLANNED};
+use relay_bus::topics::PLANNED;
 use relay_bus::{Headers, Outgoing, Record, decode};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_lifecycle::cache_key;
-use relay_runner::{Identity, Stage, StageError, Step, crash_point};
+use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
 use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs, encode};
 
 use crate::decide::decide;
@@ -47,8 +47,7 @@ impl PlannerStage {
             Ok(planning) => planning,
             Err(outcome) => {
                 self.metrics.ended(&outcome);
-                let key = request.request_id.as_str().to_owned();
-                let record = Outgoing::keyed(OUTCOMES, key, Headers::of(&request), encode(&*outcome));
+                let record = outcome_record(&outcome, Headers::of(&request));
                 return Step::publish_then(record, outcome);
             }
         };

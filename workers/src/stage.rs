@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
+use relay_bus::{Headers, Partition, Record, decode};
 use relay_control::final_frames;
-use relay_runner::{Stage, StageError, Step, crash_point};
-use relay_schemas::{Frame, Lane, Registry, Returned, Service, TimestampMs, Work, encode};
+use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
+use relay_schemas::{Frame, Lane, Registry, Returned, Service, TimestampMs, Work};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::Admission;
@@ -145,10 +145,8 @@ impl WorkerStage {
             let frames = final_frames(&outcome, stream.next_seq(), !streamed, most);
             (stream, frames)
         });
-        let key = outcome.request_id.as_str().to_owned();
-        let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(&*outcome));
         Step::publish_then(
-            record,
+            outcome_record(&outcome, headers),
             SendLast {
                 last,
                 _holding: holding,
