@@ -62,6 +62,9 @@ mod tests {
 
     use super::POINTS;
 
+    /// Points that no run of the sweep reaches yet (docs/adr/0008).
+    const UNSWEPT: [&str; 2] = ["scheduler.after_hand_over", "scheduler.before_hand_over"];
+
     /// The services' own points; those of the runner are the same in each.
     fn in_source(service: &str, folder: &Path, found: &mut BTreeSet<String>) {
         for entry in folder.read_dir().expect("it is in the checkout").flatten() {
@@ -92,6 +95,6 @@ mod tests {
         }
         assert!(found.contains("planner.before_final"), "the search finds nothing");
         found.retain(|point| !POINTS.contains(&point.as_str()));
-        assert_eq!(found, BTreeSet::new());
+        assert_eq!(found, UNSWEPT.map(str::to_owned).into());
     }
 }

@@ -65,8 +65,10 @@ pub(super) async fn publish_handovers(
 ) -> Result<(), BusError> {
     let mut batch = Vec::new();
     while handovers.recv_many(&mut batch, MOST).await > 0 {
+        crash_point(Service::Scheduler, "before_hand_over");
         let (ids, records): (Vec<RequestId>, Vec<Outgoing>) = batch.drain(..).unzip();
         if publish_elsewhere(&context, &records).await?.is_ok() {
+            crash_point(Service::Scheduler, "after_hand_over");
             context.signal(Signal::HandedOver(ids)).await;
             continue;
         }
