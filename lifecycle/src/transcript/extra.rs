@@ -9,45 +9,131 @@ use relay_api::raw::{Object, value};
 /// Two of these never grow by joining.
 const NAMES: [&str; 2] = ["index", "type"];
 
-/// Joins `piece` to `whole`. What is no JSON object replaces, and is replaced.
-pub fn join(whole: &mut Option<String>, piece: &str) {
-    let joined = whole.as_deref().and_then(|whole| {
-        let (mut whole, piece) = (Object::parse(whole).ok()?, Object::parse(piece).ok()?);
-        join_objects(&mut whole, &piece)?;
-        Some(whole.to_json())
-    });
-    *whole = Some(joined.unwrap_or_else(|| piece.to_owned()));
+/// An object as it grows: read once, and written when it is asked for, so that each piece costs no more than itself.
+#[derive(Debug, Clone, Default)]
+pub enum Growing {
+    /// Nothing has come.
+    #[default]
+    Nothing,
+    /// The first piece, as it came.
+    Piece(String),
+    /// More than one.
+    Joined(Members),
 }
 
-fn join_objects(whole: &mut Object<'_>, piece: &Object<'_>) -> Option<()> {
-    for (name, more) in piece.iter() {
-        let joined = match whole.get(name) {
-            Some(had) if !NAMES.contains(&name) => join_values(had, more)?,
-            _ => more.to_owned(),
+impl Growing {
+    /// Joins `piece`. What is no JSON object replaces, and is replaced.
+    pub fn join(&mut self, piece: &str) {
+        let joined = match std::mem::take(self) {
+            Self::Nothing => None,
+            Self::Piece(first) => Members::read(&first),
+            Self::Joined(members) => Some(members),
         };
-        whole.set(name.to_owned(), value(joined).ok()?);
+        let joined = joined.and_then(|mut members| {
+            members.join(&Object::parse(piece).ok()?)?;
+            Some(members)
+        });
+        *self = joined.map_or_else(|| Self::Piece(piece.to_owned()), Self::Joined);
     }
-    Some(())
+
+    /// Whether nothing has come.
+    pub const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// As JSON.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Piece(piece) => Some(piece.clone()),
+            Self::Joined(members) => Some(members.to_json()),
+        }
+    }
 }
 
-fn join_values(had: &str, more: &str) -> Option<String> {
-    if let (Some(had), Some(more)) = (inside(had, '"', '"'), inside(more, '"', '"')) {
-        return Some(format!("\"{had}{more}\""));
+/// Members in the order in which they came.
+#[derive(Debug, Clone, Default)]
+pub struct Members(Vec<(String, Member)>);
+
+/// A value as it grows; what has not grown yet is kept as it was written.
+#[derive(Debug, Clone)]
+enum Member {
+    Written(String),
+    /// What stands between the quotes.
+    Text(String),
+    /// What stands between the brackets.
+    Items(String),
+    Members(Members),
+}
+
+impl Members {
+    fn read(text: &str) -> Option<Self> {
+        let object = Object::parse(text).ok()?;
+        let written = |(name, text): (&str, &str)| (name.to_owned(), Member::Written(text.to_owned()));
+        Some(Self(object.iter().map(written).collect()))
     }
-    if let (Some(had), Some(more)) = (items(had), items(more)) {
-        let comma = if had.is_empty() || more.is_empty() {
-            ""
-        } else {
-            ","
-        };
-        return Some(format!("[{had}{comma}{more}]"));
+
+    fn join(&mut self, piece: &Object<'_>) -> Option<()> {
+        for (name, more) in piece.iter() {
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, had)) if !NAMES.contains(&name) => had.join(more)?,
+                Some((_, had)) => *had = Member::Written(more.to_owned()),
+                None => self.0.push((name.to_owned(), Member::Written(more.to_owned()))),
+            }
+        }
+        Some(())
     }
-    if had.starts_with('{') && more.starts_with('{') {
-        let mut had = Object::parse(had).ok()?;
-        join_objects(&mut had, &Object::parse(more).ok()?)?;
-        return Some(had.to_json());
+
+    fn to_json(&self) -> String {
+        let mut object = Object::default();
+        for (name, member) in &self.0 {
+            // It is JSON: its parts were.
+            if let Ok(value) = value(member.to_json()) {
+                object.set(name.as_str(), value);
+            }
+        }
+        object.to_json()
     }
-    Some(more.to_owned())
+}
+
+impl Member {
+    fn join(&mut self, more: &str) -> Option<()> {
+        let (text, list) = (inside(more, '"', '"'), items(more));
+        if let Self::Written(had) = self
+            && had.get(..1) == more.get(..1)
+        {
+            *self = if text.is_some() {
+                Self::Text(inside(had, '"', '"')?.to_owned())
+            } else if list.is_some() {
+                Self::Items(items(had)?.to_owned())
+            } else if more.starts_with('{') {
+                Self::Members(Members::read(had)?)
+            } else {
+                Self::Written(more.to_owned())
+            };
+        }
+        match (&mut *self, text, list) {
+            (Self::Text(had), Some(more), _) => had.push_str(more),
+            (Self::Items(had), _, Some(more)) => {
+                if !had.is_empty() && !more.is_empty() {
+                    had.push(',');
+                }
+                had.push_str(more);
+            }
+            (Self::Members(had), ..) if more.starts_with('{') => had.join(&Object::parse(more).ok()?)?,
+            _ => *self = Self::Written(more.to_owned()),
+        }
+        Some(())
+    }
+
+    fn to_json(&self) -> String {
+        match self {
+            Self::Written(text) => text.clone(),
+            Self::Text(inside) => format!("\"{inside}\""),
+            Self::Items(inside) => format!("[{inside}]"),
+            Self::Members(members) => members.to_json(),
+        }
+    }
 }
 
 /// What has to be joined to `shown` so that it becomes `whole`: perhaps nothing.
@@ -128,11 +214,34 @@ mod tests {
     use super::*;
 
     fn joined(pieces: &[&str]) -> String {
-        let mut whole = None;
+        let mut whole = Growing::default();
         for piece in pieces {
-            join(&mut whole, piece);
+            whole.join(piece);
         }
-        whole.expect("there was a piece")
+        whole.text().expect("there was a piece")
+    }
+
+    #[test]
+    fn many_pieces_cost_no_more_than_what_they_say() {
+        let mut whole = Growing::default();
+        for _ in 0..200_000 {
+            whole.join(r#"{"s":"more","l":["more"],"o":{"d":"more"}}"#);
+        }
+        let text = whole.text().expect("there were pieces");
+        assert_eq!(text.matches("more").count(), 600_000);
+    }
+
+    #[test]
+    fn what_is_no_object_or_says_a_name_twice_replaces_and_is_replaced() {
+        for (pieces, expected) in [
+            (&[r#"{"a":"x"}"#, "7", r#"{"b":1}"#][..], r#"{"b":1}"#),
+            (&[r#"{"a":"x"}"#, r#"{"a":1}"#, r#"{"a":"y"}"#], r#"{"a":"y"}"#),
+            (&[r#"{"a":{"b":1,"b":2}}"#, r#"{"a":{}}"#], r#"{"a":{}}"#),
+            (&[r#"{"a":{}}"#, r#"{"a":[1]}"#, r#"{"a":[2]}"#], r#"{"a":[1,2]}"#),
+            (&[r#"{"a":"é"}"#, r#"{"a":null}"#, r#"{"a":nul}"#], r#"{"a":nul}"#),
+        ] {
+            assert_eq!(joined(pieces), expected, "{pieces:?}");
+        }
     }
 
     #[test]
@@ -145,10 +254,10 @@ mod tests {
         let expected = r#"{"t":"a\ud83d\ude00b","l":[1, 2,3],"n":null,"o":{"id":"x","type":"audio","d":"AB"},"big":9007199254740993,"new":1e400}"#;
         assert_eq!(joined(&pieces), expected);
         for shown in 1..3 {
-            let mut shown = Some(joined(&pieces[..shown]));
-            let rest = rest(Some(expected), shown.as_deref()).expect("a beginning");
-            join(&mut shown, &rest.expect("more"));
-            assert_eq!(shown.as_deref(), Some(expected));
+            let mut shown = Growing::Piece(joined(&pieces[..shown]));
+            let rest = rest(Some(expected), shown.text().as_deref()).expect("a beginning");
+            shown.join(&rest.expect("more"));
+            assert_eq!(shown.text().as_deref(), Some(expected));
         }
     }
 

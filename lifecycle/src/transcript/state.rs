@@ -1,27 +1,61 @@
 //! An answer taken in piece by piece.
 
+use std::sync::OnceLock;
+
 use relay_schemas::{Answer, Choice, Delta, Embedding, Frame, Message, ToolCall, ToolCallDelta};
 
-use super::extra;
+use super::extra::Growing;
 use super::pieces::{embedding_weight, weight};
 use super::rest::{deltas_of, rest_of_choice};
 
 /// An answer as far as it has come.
 #[derive(Debug, Clone, Default)]
 pub struct Transcript {
-    /// By index.
+    /// By index, without what came along: that stands in `beside`.
     choices: Vec<Choice>,
-    /// For each choice, the index under which each of its tool calls came; their order is the order of appearance.
-    calls: Vec<Vec<u32>>,
+    beside: Box<Beside>,
     /// By index.
     embeddings: Vec<Embedding>,
     bytes: usize,
 }
 
+/// What is known of the choices beside what they say.
+#[derive(Debug, Clone, Default)]
+struct Beside {
+    /// For each choice, the index under which each of its tool calls came; their order is the order of appearance.
+    calls: Vec<Vec<u32>>,
+    /// For each choice.
+    extras: Vec<Extras>,
+    /// The choices with their `extras`, once somebody has asked for them.
+    whole: OnceLock<Vec<Choice>>,
+}
+
+/// What came along with a choice, its message and its tool calls, as it grows.
+#[derive(Debug, Clone, Default)]
+struct Extras {
+    choice: Growing,
+    message: Growing,
+    calls: Vec<Growing>,
+}
+
+impl Extras {
+    fn is_nothing(&self) -> bool {
+        self.choice.is_nothing() && self.message.is_nothing() && self.calls.iter().all(Growing::is_nothing)
+    }
+
+    fn write(&self, choice: &mut Choice) {
+        choice.extra = self.choice.text();
+        choice.message.extra = self.message.text();
+        for (call, extra) in choice.message.tool_calls.iter_mut().zip(&self.calls) {
+            call.extra = extra.text();
+        }
+    }
+}
+
 /// Two are equal that say the same, in whatever pieces it came.
 impl PartialEq for Transcript {
     fn eq(&self, other: &Self) -> bool {
-        self.choices == other.choices && self.embeddings == other.embeddings
+        self.choices() == other.choices() && self.embeddings == other.embeddings
     }
 }
 
@@ -54,12 +88,13 @@ impl Transcript {
             return;
         }
         self.bytes += weight(delta);
+        self.beside.whole.take();
         let at = self.choice_at(delta.index);
-        let (choice, calls) = (&mut self.choices[at], &mut self.calls[at]);
-        // Some endpoints give a reason with every piece: the last one is why it ended.
+        let (choice, beside) = (&mut self.choices[at], &mut *self.beside);
+        let (calls, extras) = (&mut beside.calls[at], &mut beside.extras[at]);
         choice.finish_reason = delta.finish_reason.or(choice.finish_reason);
         if let Some(more) = &delta.choice_extra {
-            extra::join(&mut choice.extra, more);
+            extras.choice.join(more);
         }
         let message = &mut choice.message;
         append(&mut message.text, &delta.text);
@@ -70,10 +105,10 @@ impl Transcript {
             .refusal_logprobs
             .extend_from_slice(&delta.refusal_logprobs);
         if let Some(more) = &delta.extra {
-            extra::join(&mut message.extra, more);
+            extras.message.join(more);
         }
         for piece in &delta.tool_calls {
-            apply_call(message, calls, piece);
+            apply_call(message, calls, &mut extras.calls, piece);
         }
     }
 
@@ -91,7 +126,20 @@ impl Transcript {
 
     /// Its choices, by index.
     pub fn choices(&self) -> &[Choice] {
-        &self.choices
+        if self.beside.extras.iter().all(Extras::is_nothing) {
+            return &self.choices;
+        }
+        self.beside.whole.get_or_init(|| {
+            let mut choices = self.choices.clone();
+            self.write_extras(&mut choices);
+            choices
+        })
+    }
+
+    fn write_extras(&self, choices: &mut [Choice]) {
+        for (choice, extras) in choices.iter_mut().zip(&self.beside.extras) {
+            extras.write(choice);
+        }
     }
 
     /// Its vectors, by index.
@@ -100,8 +148,10 @@ impl Transcript {
     }
 
     /// Choices and vectors.
-    pub fn into_parts(self) -> (Vec<Choice>, Vec<Embedding>) {
-        (self.choices, self.embeddings)
+    pub fn into_parts(mut self) -> (Vec<Choice>, Vec<Embedding>) {
+        let mut choices = std::mem::take(&mut self.choices);
+        self.write_extras(&mut choices);
+        (choices, self.embeddings)
     }
 
     /// The text of the first choice.
@@ -125,21 +175,19 @@ impl Transcript {
     /// What a client that saw `shown` has still to get, a delta a choice; nothing where the two are not of one answer.
     /// Vectors are never shown in part, and stand aside.
     pub fn remainder_after(&self, shown: &Self) -> Option<Vec<Delta>> {
-        let known = |had: &Choice| self.choices.iter().any(|all| all.index == had.index);
-        if !shown.choices.iter().all(known) {
+        let (all, seen) = (self.choices(), shown.choices());
+        let known = |had: &Choice| all.iter().any(|choice| choice.index == had.index);
+        if !seen.iter().all(known) {
             return None;
         }
         let nothing = Choice::default();
         let rest = |all: &Choice| {
-            let at = shown
-                .choices
-                .binary_search_by_key(&all.index, |had| had.index)
-                .ok();
-            let had = at.map_or(&nothing, |at| &shown.choices[at]);
-            let calls = at.map_or(&[][..], |at| &shown.calls[at]);
+            let at = seen.binary_search_by_key(&all.index, |had| had.index).ok();
+            let had = at.map_or(&nothing, |at| &seen[at]);
+            let calls = at.map_or(&[][..], |at| &shown.beside.calls[at]);
             rest_of_choice(all, had, calls)
         };
-        let rests: Result<Vec<Delta>, _> = self.choices.iter().map(rest).collect();
+        let rests: Result<Vec<Delta>, _> = all.iter().map(rest).collect();
         let mut rests = rests.ok()?;
         rests.retain(|delta| !delta.is_empty());
         Some(rests)
@@ -155,7 +203,8 @@ impl Transcript {
                     ..Choice::default()
                 };
                 self.choices.insert(at, choice);
-                self.calls.insert(at, Vec::new());
+                self.beside.calls.insert(at, Vec::new());
+                self.beside.extras.insert(at, Extras::default());
                 at
             }
         }
@@ -168,11 +217,12 @@ fn append(whole: &mut Option<String>, piece: &str) {
     }
 }
 
-fn apply_call(message: &mut Message, calls: &mut Vec<u32>, piece: &ToolCallDelta) {
+fn apply_call(message: &mut Message, calls: &mut Vec<u32>, extras: &mut Vec<Growing>, piece: &ToolCallDelta) {
     let known = calls.iter().position(|index| *index == piece.index);
     let at = known.unwrap_or_else(|| {
         calls.push(piece.index);
         message.tool_calls.push(ToolCall::default());
+        extras.push(Growing::default());
         calls.len() - 1
     });
     let call = &mut message.tool_calls[at];
@@ -182,7 +232,7 @@ fn apply_call(message: &mut Message, calls: &mut Vec<u32>, piece: &ToolCallDelta
     name_once(&mut call.name, piece.name.as_deref());
     call.arguments.push_str(&piece.arguments);
     if let Some(more) = &piece.extra {
-        extra::join(&mut call.extra, more);
+        extras[at].join(more);
     }
 }
 
