@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use relay_schemas::{Delta, Final, Operation};
+use relay_schemas::{Choice, Delta, Final, Operation};
 
 use crate::json::write_string;
 use crate::raw::Object;
@@ -34,6 +34,36 @@ pub(crate) fn head(out: &mut String, operation: Operation, object: &str, facts: 
     out.push_str(&facts.created.to_string());
     out.push_str(r#","model":"#);
     write_string(out, model);
+}
+
+/// The answer with `choices`, each written by `write`, as one object.
+pub(crate) fn answer(
+    operation: Operation,
+    object: &str,
+    facts: Facts<'_>,
+    end: &Final,
+    choices: &[Choice],
+    write: impl FnMut(&mut String, &Choice),
+) -> String {
+    let texts = choices.iter().filter_map(|choice| choice.message.text.as_deref());
+    let mut out = String::with_capacity(512 + texts.map(str::len).sum::<usize>());
+    head(&mut out, operation, object, facts, model(facts, end));
+    out.push_str(r#","choices":["#);
+    list(&mut out, choices, write);
+    out.push_str(r#"],"usage":"#);
+    usage(&mut out, end);
+    came_along(&mut out, end.extra.as_deref());
+    out.push('}');
+    out
+}
+
+/// Writes what came along with an answer or a chunk, behind everything else.
+pub(crate) fn came_along(out: &mut String, extra: Option<&str>) {
+    members(
+        out,
+        extra,
+        &["id", "object", "created", "model", "choices", "usage"],
+    );
 }
 
 /// The model that ran, or the one that was asked for.

@@ -3,30 +3,11 @@
 use relay_schemas::{Choice, Final, FinishReason, Message, Operation, ToolCall};
 
 use crate::json::write_string;
-use crate::response::{Facts, head, list, members, model, optional, put, usage};
+use crate::response::{Facts, answer, list, members, optional, put};
 
 /// The answer as one object.
 pub fn completion(facts: Facts<'_>, end: &Final, choices: &[Choice]) -> String {
-    let texts = choices.iter().filter_map(|choice| choice.message.text.as_deref());
-    let mut out = String::with_capacity(512 + texts.map(str::len).sum::<usize>());
-    head(
-        &mut out,
-        Operation::Chat,
-        "chat.completion",
-        facts,
-        model(facts, end),
-    );
-    out.push_str(r#","choices":["#);
-    list(&mut out, choices, choice);
-    out.push_str(r#"],"usage":"#);
-    usage(&mut out, end);
-    members(
-        &mut out,
-        end.extra.as_deref(),
-        &["id", "object", "created", "model", "choices", "usage"],
-    );
-    out.push('}');
-    out
+    answer(Operation::Chat, "chat.completion", facts, end, choices, choice)
 }
 
 fn choice(out: &mut String, choice: &Choice) {

@@ -6,7 +6,7 @@ use relay_schemas::{Delta, Final, FinishReason, Operation, ToolCallDelta};
 
 use super::render::{kind, logprobs};
 use crate::json::write_string;
-use crate::response::{Facts, head, list, members, put, says_something, usage};
+use crate::response::{Facts, came_along, head, list, members, put, says_something, usage};
 
 /// Writes the chunks of one stream.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Chunks {
             out.push_str(&self.head);
             out.push_str(r#","choices":[],"usage":"#);
             usage(&mut out, end);
-            extra(&mut out, end.extra.as_deref());
+            came_along(&mut out, end.extra.as_deref());
             out.push_str("}\n\n");
         }
         out.push_str("data: [DONE]\n\n");
@@ -166,17 +166,9 @@ impl Chunks {
         } else {
             "}]"
         });
-        extra(out, top);
+        came_along(out, top);
         out.push_str("}\n\n");
     }
-}
-
-fn extra(out: &mut String, top: Option<&str>) {
-    members(
-        out,
-        top,
-        &["id", "object", "created", "model", "choices", "usage"],
-    );
 }
 
 fn tool_call(out: &mut String, call: &ToolCallDelta) {
