@@ -1,0 +1,15 @@
+//! A disk that does what disks do, and the log's histories on it.
+//!
+//! Compiled only with the feature `simulated`. Everything follows from a seed: no wall clock, no threads.
+
+mod disk;
+mod faults;
+mod file;
+mod inode;
+mod machine;
+mod names;
+
+pub use disk::SimulatedDisk;
+pub use faults::{Aftermath, Call, Fault, Mischief};
+pub use file::SimulatedFile;
+pub use machine::Neglect;
