@@ -6,6 +6,8 @@
 //! | to do | tool |
 //! |---|---|
 //! | decide about each record of a topic | [`Stage`], [`run_stage`] |
+//! | keep state of which one instance at a time decides | [`StatefulStage`], [`run_stateful`] |
+//! | publish in order what was decided | [`Outlet`], [`Publishers`], [`Backlog`] |
 //! | follow a topic from given offsets on | [`Tail`] |
 //! | read what a partition holds now | [`Stretch`] |
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
@@ -28,6 +30,7 @@ mod runtime;
 mod schemas;
 mod shutdown;
 mod stage;
+mod stateful;
 mod stretch;
 mod superseded;
 mod tail;
@@ -46,6 +49,11 @@ pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
 pub use shutdown::Shutdown;
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
+pub use stateful::{
+    At, Backlog, Election, Ends, Folded, Heartbeat, Leadership, LeadershipLane, LeadershipTimes,
+    LeadershipTopic, LogClient, NOBODY, Notice, NoticeKind, Offsets, Opened, Outlet, PublisherError,
+    Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, run_stateful, sleep_until,
+};
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;
 pub use tail::{Report, Tail, ends};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use relay_runner::Backoff;
+use relay_runner::{Backoff, LeadershipTimes};
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
@@ -148,6 +148,19 @@ pub struct Retry {
 impl Retry {
     pub(crate) fn backoff(&self) -> Backoff {
         Backoff::new(self.base, self.max)
+    }
+}
+
+impl LeadershipConfig {
+    /// What the election goes by.
+    pub fn times(&self) -> LeadershipTimes {
+        LeadershipTimes {
+            heartbeat: self.heartbeat,
+            suspect_after: self.suspect_after,
+            self_fence_after: self.self_fence_after,
+            snapshot_every: self.snapshot_every,
+            snapshot_changes: self.snapshot_changes,
+        }
     }
 }
 

@@ -1,225 +1,57 @@
-//! Who leads a pool: decided by the log, clocks only suspect. Pure.
-//!
-//! A claim names the epoch it wants to follow. The first claim in log order that names the present epoch wins, and its
-//! offset is the next epoch; so every reader of the log comes to the same leader. A leader acts only while it reads its own
-//! heartbeats back, and gives up earlier than others may suspect it.
+//! The topic by which the schedulers of one pool agree which of them leads, and in which the leader leaves its state.
 
-use relay_schemas::{InstanceId, SchedulerRecord, SchedulerRecordKind as Kind, TimestampMs};
+use relay_bus::topics;
+use relay_runner::{LeadershipTopic, Notice, NoticeKind};
+use relay_schemas::{SchedulerRecord, SchedulerRecordKind as Kind, SchedulerSnapshot};
 
-use crate::config::{LeadershipConfig, millis};
-
-/// The epoch before anybody has led.
-pub const NOBODY: i64 = -1;
-/// A claim that is not read back for so long is made again, milliseconds.
-const CLAIM_AGAIN_MS: i64 = 1_000;
-
-/// What one instance knows of its pool's leadership.
-#[derive(Debug)]
-pub struct Leadership {
-    me: (InstanceId, i64),
-    suspect_after_ms: i64,
-    self_fence_after_ms: i64,
-    epoch: i64,
-    leader: Option<(InstanceId, i64)>,
-    resigned: bool,
-    heard_at: TimestampMs,
-    confirmed: Option<TimestampMs>,
-    claimed_at: Option<TimestampMs>,
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct SchedulerTopic {
+    /// Whose schedulers.
+    pub pool: String,
 }
 
-impl Leadership {
-    /// Knows nothing yet.
-    pub fn new(config: &LeadershipConfig, instance: InstanceId, start: i64) -> Self {
-        Self {
-            me: (instance, start),
-            suspect_after_ms: millis(config.suspect_after),
-            self_fence_after_ms: millis(config.self_fence_after),
-            epoch: NOBODY,
-            leader: None,
-            resigned: false,
-            heard_at: TimestampMs(0),
-            confirmed: None,
-            claimed_at: None,
+impl LeadershipTopic for SchedulerTopic {
+    type Record = SchedulerRecord;
+    type Snapshot = SchedulerSnapshot;
+
+    fn name(&self) -> String {
+        topics::scheduler(&self.pool)
+    }
+
+    fn notice(&self, record: &SchedulerRecord) -> Notice {
+        Notice {
+            instance: record.scheduler.clone(),
+            start: record.scheduler_start,
+            kind: match record.kind {
+                Kind::Claim => NoticeKind::Claim,
+                Kind::Heartbeat => NoticeKind::Heartbeat,
+                Kind::Snapshot => NoticeKind::Snapshot,
+                Kind::Resignation => NoticeKind::Resignation,
+            },
+            epoch: record.epoch,
+            sent_at: record.sent_at,
         }
     }
 
-    /// A record of the scheduler's topic, in log order. `at` is when it was heard: now, or when it was appended if it is old.
-    pub fn observe(&mut self, record: &SchedulerRecord, offset: i64, at: TimestampMs) {
-        let writer = (record.scheduler.clone(), record.scheduler_start);
-        match record.kind {
-            Kind::Claim if record.epoch == self.epoch => self.follow(offset, writer, record.sent_at, at),
-            Kind::Heartbeat | Kind::Snapshot if record.epoch == self.epoch => {
-                self.heard_at = self.heard_at.max(at);
-                self.confirm(&writer, record.sent_at);
-            }
-            // The claim itself is gone from the log (it was made anew, or cut): who writes under a newer epoch leads.
-            Kind::Heartbeat | Kind::Snapshot if record.epoch > self.epoch => {
-                self.follow(record.epoch, writer, record.sent_at, at);
-            }
-            Kind::Resignation if record.epoch == self.epoch => self.resigned = true,
-            Kind::Claim | Kind::Heartbeat | Kind::Snapshot | Kind::Resignation => {}
-        }
+    fn snapshot(&self, record: SchedulerRecord) -> Option<SchedulerSnapshot> {
+        record.snapshot
     }
 
-    fn follow(&mut self, epoch: i64, leader: (InstanceId, i64), sent_at: TimestampMs, at: TimestampMs) {
-        self.epoch = epoch;
-        self.resigned = false;
-        self.heard_at = at;
-        self.confirmed = None;
-        self.claimed_at = None;
-        self.confirm(&leader, sent_at);
-        self.leader = Some(leader);
-    }
-
-    fn confirm(&mut self, writer: &(InstanceId, i64), sent_at: TimestampMs) {
-        if *writer == self.me {
-            self.confirmed = self.confirmed.max(Some(sent_at));
-        }
-    }
-
-    /// The present epoch.
-    pub fn epoch(&self) -> i64 {
-        self.epoch
-    }
-
-    /// Whether this instance leads, as far as the log was read.
-    pub fn leads(&self) -> bool {
-        self.leader.as_ref() == Some(&self.me) && !self.resigned
-    }
-
-    /// Whether it may act on that now: its own heartbeat was read back a moment ago.
-    pub fn may_act(&self, now: TimestampMs) -> bool {
-        self.leads()
-            && self
-                .confirmed
-                .is_some_and(|sent_at| now.since_ms(sent_at) < self.self_fence_after_ms)
-    }
-
-    /// When a claim is due, if nothing is heard until then; `None` for who leads.
-    pub fn claim_due(&self) -> Option<TimestampMs> {
-        if self.leads() {
-            return None;
-        }
-        let vacant = match &self.leader {
-            None => true,
-            // The same name, started again: the one before is gone.
-            Some((name, start)) => self.resigned || (*name == self.me.0 && *start < self.me.1),
-        };
-        let due = if vacant {
-            TimestampMs(0)
-        } else {
-            self.heard_at.plus_ms(self.suspect_after_ms)
-        };
-        let again = self
-            .claimed_at
-            .map_or(TimestampMs(0), |at| at.plus_ms(CLAIM_AGAIN_MS));
-        Some(due.max(again))
-    }
-
-    /// A claim is being made; names the epoch it wants to follow.
-    pub fn claim(&mut self, now: TimestampMs) -> i64 {
-        self.claimed_at = Some(now);
-        self.epoch
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(who: &str, kind: Kind, epoch: i64, sent_at: i64) -> SchedulerRecord {
+    fn record(&self, notice: Notice, snapshot: Option<SchedulerSnapshot>) -> SchedulerRecord {
         SchedulerRecord {
-            pool: "default".to_owned(),
-            scheduler: who.into(),
-            scheduler_start: 1,
-            kind,
-            epoch,
-            sent_at: TimestampMs(sent_at),
-            snapshot: None,
+            pool: self.pool.clone(),
+            scheduler: notice.instance,
+            scheduler_start: notice.start,
+            kind: match notice.kind {
+                NoticeKind::Claim => Kind::Claim,
+                NoticeKind::Heartbeat => Kind::Heartbeat,
+                NoticeKind::Snapshot => Kind::Snapshot,
+                NoticeKind::Resignation => Kind::Resignation,
+            },
+            epoch: notice.epoch,
+            sent_at: notice.sent_at,
+            snapshot,
         }
-    }
-
-    /// What `who` thinks after reading `records` at offsets 0, 1, 2 …, each heard when it was sent.
-    fn reads(who: &str, records: &[SchedulerRecord]) -> Leadership {
-        let mut leadership = Leadership::new(&LeadershipConfig::default(), who.into(), 1);
-        for (offset, record) in records.iter().enumerate() {
-            leadership.observe(record, offset as i64, record.sent_at);
-        }
-        leadership
-    }
-
-    #[test]
-    fn the_first_of_two_claims_wins_for_every_reader() {
-        let log = [
-            record("a", Kind::Claim, NOBODY, 0),
-            record("b", Kind::Claim, NOBODY, 0),
-        ];
-        assert!(reads("a", &log).leads());
-        assert!(!reads("b", &log).leads());
-        assert_eq!((reads("a", &log).epoch(), reads("b", &log).epoch()), (0, 0));
-    }
-
-    #[test]
-    fn an_empty_log_may_be_claimed_at_once_and_a_silent_leader_after_two_seconds() {
-        assert_eq!(reads("b", &[]).claim_due(), Some(TimestampMs(0)));
-        let log = [
-            record("a", Kind::Claim, NOBODY, 0),
-            record("a", Kind::Heartbeat, 0, 700),
-        ];
-        assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(2_700)));
-        assert_eq!(reads("a", &log).claim_due(), None);
-    }
-
-    #[test]
-    fn a_resignation_makes_room_at_once() {
-        let log = [
-            record("a", Kind::Claim, NOBODY, 0),
-            record("a", Kind::Resignation, 0, 700),
-        ];
-        assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(0)));
-        assert!(!reads("a", &log).leads());
-    }
-
-    #[test]
-    fn who_was_started_again_under_the_same_name_does_not_wait() {
-        let log = [record("a", Kind::Claim, NOBODY, 0)];
-        let mut again = Leadership::new(&LeadershipConfig::default(), "a".into(), 2);
-        again.observe(&log[0], 0, TimestampMs(0));
-        assert!(!again.leads());
-        assert_eq!(again.claim_due(), Some(TimestampMs(0)));
-    }
-
-    #[test]
-    fn a_claim_is_not_repeated_before_it_could_be_read_back() {
-        let mut leadership = reads("a", &[]);
-        assert_eq!(leadership.claim(TimestampMs(500)), NOBODY);
-        assert_eq!(leadership.claim_due(), Some(TimestampMs(1_500)));
-    }
-
-    #[test]
-    fn a_newer_epoch_deposes_and_an_older_one_is_not_heard() {
-        let log = [
-            record("a", Kind::Claim, NOBODY, 0),
-            record("b", Kind::Claim, 0, 5_000),
-            record("a", Kind::Heartbeat, 0, 9_000),
-        ];
-        assert!(!reads("a", &log).leads());
-        let b = reads("b", &log);
-        assert_eq!((b.leads(), b.epoch()), (true, 1));
-        assert_eq!(reads("c", &log).claim_due(), Some(TimestampMs(7_000)));
-    }
-
-    #[test]
-    fn a_leader_that_does_not_read_itself_stops_before_others_suspect_it() {
-        let log = [
-            record("a", Kind::Claim, NOBODY, 0),
-            record("a", Kind::Heartbeat, 0, 500),
-        ];
-        let a = reads("a", &log);
-        let cases = [(500, true), (1_999, true), (2_000, false), (2_400, false)];
-        for (now, acts) in cases {
-            assert_eq!(a.may_act(TimestampMs(now)), acts, "at {now}");
-        }
-        assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(2_500)));
     }
 }

@@ -1,15 +1,15 @@
 //! Consumes `ready`, its own work topics and outcomes, produces work, `ready` of another pool and outcomes, owns who runs what and
 //! when; if it dies, a standby rebuilds the queues from the log and goes on.
 //!
-//! `core` decides and does nothing else; `leadership` reads in the log which instance leads; `shell` brings the log in and
-//! decisions out.
+//! `core` decides and does nothing else; `shell` brings the log in and decisions out, as a stateful stage of the runner's, whose
+//! instances agree by the topic in `leadership` which of them leads.
 
 pub mod core;
 
 mod config;
 mod deps;
 mod error;
-pub mod leadership;
+mod leadership;
 mod shell;
 
 /// The records that the tests of this crate share, as its test suite has them.
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 pub use config::{Config, Fairness, LeadershipConfig, Leases, Limits, Remembered, Retry, Weights};
 pub use deps::Deps;
 pub use error::Error;
+pub use leadership::SchedulerTopic;
 
 /// Leads or stands by for the configured pools until a drain is over.
 ///

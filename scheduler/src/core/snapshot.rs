@@ -25,12 +25,6 @@ impl Core {
         self.queues.restore(snapshot);
     }
 
-    /// Says what a partition's log holds. A log that was cut back is folded from its new end on; what lies before its start
-    /// can never be folded.
-    pub fn bound(&mut self, input: Input, partition: i32, low: i64, high: i64) {
-        self.recovery.bound(input, partition, low, high);
-    }
-
     /// Notes a record that could not be read: it is folded and changes nothing.
     pub fn skip(&mut self, input: Input, at: At) {
         self.recovery.fold(input, at);
@@ -41,11 +35,6 @@ impl Core {
         self.recovery.offsets()
     }
 
-    /// Where `ready` must be read from: the lowest position that a snapshot expects, else what is not folded.
-    pub fn ready_from(&self, partition: i32) -> i64 {
-        self.recovery.ready_from(partition)
-    }
-
     /// Whether the `ready` record at `at` matters: it is new, or a snapshot expects it.
     pub fn wants(&self, at: At) -> bool {
         self.recovery.wants(at)
@@ -54,11 +43,6 @@ impl Core {
     /// Whether everything offered and dispatched before the election is folded. Offers that do not fit into memory do not count.
     pub fn has_folded_work(&self, ends: &Ends) -> bool {
         self.recovery.has_folded_work(ends, self.is_full())
-    }
-
-    /// Whether all of it is folded, what ended before the election too: then it may lead.
-    pub fn has_folded(&self, ends: &Ends) -> bool {
-        self.recovery.has_folded(ends, self.is_full())
     }
 
     /// Leases whose bodies the log no longer holds: nothing can run them again, so they end, unless they have ended.

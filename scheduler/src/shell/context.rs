@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_bus::{BusError, Partition};
 use relay_control::Control;
-use relay_runner::dependency::BUS;
-use relay_runner::{Identity, Report, Runtime, Tail, retry_forever};
+use relay_runner::{Identity, LogClient, Runtime};
 use relay_schemas::{Cancel, FenceAnswer, RequestId, WorkerStatus};
 use tokio::sync::mpsc;
 
@@ -24,6 +22,7 @@ pub(super) struct Context {
     pub(super) config: Arc<Config>,
     pub(super) pool: String,
     pub(super) runtime: Runtime,
+    pub(super) log: LogClient,
     pub(super) identity: Identity,
     pub(super) control: Arc<dyn Control>,
     pub(super) metrics: Mutex<PoolMetrics>,
@@ -63,43 +62,18 @@ impl Context {
         metrics: PoolMetrics,
     ) -> (Arc<Self>, mpsc::Receiver<Signal>) {
         let (signals, receiver) = mpsc::channel(SIGNALS);
+        let runtime = deps.runtime.clone();
         let context = Self {
+            log: LogClient::new(runtime.clone(), config.retry.backoff(), config.feed_batches),
             config,
             pool: pool.to_owned(),
-            runtime: deps.runtime.clone(),
+            runtime,
             identity: deps.identity.clone(),
             control: deps.control.clone(),
             metrics: Mutex::new(metrics),
             signals,
         };
         (Arc::new(context), receiver)
-    }
-
-    /// Asks the bus until it answers.
-    pub(super) async fn ask<T, F: Future<Output = Result<T, BusError>>>(
-        &self,
-        ask: impl FnMut() -> F,
-    ) -> Result<T, BusError> {
-        retry_forever(&self.runtime.health, BUS, self.config.retry.backoff(), ask).await
-    }
-
-    /// Follows the log from there on, for ever.
-    pub(super) fn tail(&self, from: impl IntoIterator<Item = (Partition, i64)>) -> Tail {
-        let Config {
-            feed_batches, retry, ..
-        } = &*self.config;
-        let health = self.runtime.health.clone();
-        let report: Report = Box::new(move |reached| match reached {
-            Ok(()) => health.up(BUS),
-            Err(reason) => health.down(BUS, reason),
-        });
-        Tail::open(
-            self.runtime.bus.clone(),
-            from,
-            *feed_batches,
-            retry.backoff(),
-            report,
-        )
     }
 
     /// Signals the loop what is repeated anyway: a loop with too much before it goes without.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Partition, topics};
+use relay_bus::topics;
 use relay_control::{ControlError, ask, subjects};
 use relay_schemas::{FenceAnswer, FenceQuery};
 
@@ -58,17 +58,11 @@ pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Attempt>) {
 }
 
 async fn outcomes_end(context: &Context) -> Result<OutcomesEnd, relay_bus::BusError> {
-    let bus = &context.runtime.bus;
-    let count = context.ask(|| bus.partitions(topics::OUTCOMES)).await?;
-    let mut ends = Vec::new();
-    for number in 0..count {
-        let partition = Partition::new(topics::OUTCOMES, number);
-        let range = context.ask(|| bus.range(&partition)).await?;
-        if range.low < range.high {
-            ends.push((number, range.high));
-        }
-    }
-    Ok(ends)
+    let ranges = context.log.ranges(topics::OUTCOMES).await?;
+    let filled = ranges.into_iter().filter(|(_, range)| range.low < range.high);
+    Ok(filled
+        .map(|(partition, range)| (partition.partition, range.high))
+        .collect())
 }
 
 /// Asks the ingress behind `reply_to` to fence an attempt.

@@ -4,61 +4,53 @@
 //! heartbeats. The loop waits for events only; publishing, asking and reading are tasks of their own.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use relay_bus::{BusError, Record};
-use relay_schemas::{SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs};
+use relay_runner::{Heartbeat, LeadershipTimes, NoticeKind as Kind, Takeover, Tenure, sleep_until};
+use relay_schemas::{SchedulerSnapshot, TimestampMs};
 use tokio::sync::mpsc;
 
 use super::context::{Context, Signal};
 use super::doubt::Doubts;
-use super::election::Election;
-use super::heartbeat::Heartbeat;
+use super::garbage::give_up;
 use super::outbox::Outbox;
 use super::perform::perform;
 use super::reader::RecordReader;
-use super::records::leadership_record;
 use super::recover::{self, Inputs};
 use super::seam;
-use super::sleep::sleep_until;
-use crate::core::{Core, Effect, Ends, Input};
+use crate::core::{Core, Effect, Input};
 use crate::error::Error;
+use crate::leadership::SchedulerTopic;
+
+/// Which instance leads the pool.
+type Election = relay_runner::Election<SchedulerTopic>;
 
 /// Most batches taken in before what follows from them is done.
 const ROUND: usize = 16;
-
-/// How a tenure ended.
-pub(super) enum Tenure {
-    /// Another instance leads.
-    Deposed,
-    /// By a drain.
-    Drained,
-}
 
 /// Leads until deposed or drained.
 pub(super) async fn lead(
     context: &Arc<Context>,
     election: &mut Election,
     signals: &mut mpsc::Receiver<Signal>,
-    epoch: i64,
     snapshot: Option<SchedulerSnapshot>,
 ) -> Result<Tenure, Error> {
     context.metrics.lock().start_over();
     let began = context.runtime.clock.instant();
     let mut outbox = Outbox::start(context);
     outbox.spawn(seam::watch(context.clone()));
-    let (core, inputs, ends) = recover::open(context, snapshot.as_ref()).await?;
+    let (core, inputs, takeover) = recover::open(context, began, snapshot.as_ref()).await?;
     let mut leader = Leader {
         reader: RecordReader::new(context.clone()),
         context: context.clone(),
         core,
         inputs,
-        ends: Some(ends),
-        epoch,
+        takeover,
+        epoch: election.leadership().epoch(),
         doubts: Doubts::default(),
+        times: context.config.leadership.times(),
         heartbeat: Heartbeat::default(),
         busy: false,
-        began,
     };
     loop {
         match leader.turn(election, signals, &mut outbox).await? {
@@ -77,14 +69,13 @@ struct Leader {
     core: Core,
     inputs: Inputs,
     reader: RecordReader,
-    /// While it recovers: where the inputs ended at the election.
-    ends: Option<Ends>,
+    takeover: Takeover<Input>,
     epoch: i64,
     doubts: Doubts,
+    times: LeadershipTimes,
     heartbeat: Heartbeat,
     /// More could be dispatched than one round takes.
     busy: bool,
-    began: Instant,
 }
 
 /// Which inputs may be read now.
@@ -102,7 +93,7 @@ impl Leader {
         signals: &mut mpsc::Receiver<Signal>,
         outbox: &mut Outbox,
     ) -> Result<Option<Tenure>, Error> {
-        self.beat(outbox);
+        self.beat(election, outbox);
         outbox.reap();
         let now = self.context.runtime.clock.now();
         let wake = self.wake(election, now);
@@ -118,7 +109,7 @@ impl Leader {
             records = self.inputs.work.next(), if open.work => self.fold(Input::WorkShort, &records?).await?,
             records = self.inputs.ready.next(), if open.work && !self.core.is_full() => self.fold(Input::Ready, &records?).await?,
             () = backlog.shrinks(), if !open.work => {}
-            failed = outbox.failed() => return Err(failed),
+            failed = outbox.failed() => return Err(failed.into()),
             () = sleep_until(Some(wake), now) => {}
         }
         self.take_in_the_rest(election, signals, open).await?;
@@ -133,7 +124,7 @@ impl Leader {
 
     /// When something is due. A leader that may not act has nothing to do in time but to beat.
     fn wake(&self, election: &Election, now: TimestampMs) -> TimestampMs {
-        let acting = self.ends.is_none() && election.leadership().may_act(now);
+        let acting = self.takeover.is_over() && election.leadership().may_act(now);
         let due = [self.core.next_wakeup(), self.busy.then_some(now)];
         let due = due.into_iter().flatten().min().filter(|_| acting);
         let beat = self.heartbeat.due();
@@ -142,10 +133,10 @@ impl Leader {
 
     /// While it recovers, outcomes are read after the work that they end.
     fn open(&self, reads: bool) -> Open {
-        let outcomes_next = |ends: &Ends| self.core.has_folded_work(ends);
+        let ends = self.takeover.ends();
         Open {
             work: reads,
-            outcomes: reads && self.ends.as_ref().is_none_or(outcomes_next),
+            outcomes: reads && ends.is_none_or(|ends| self.core.has_folded_work(ends)),
         }
     }
 
@@ -244,13 +235,11 @@ impl Leader {
 
     /// Begins to decide once all that a predecessor did is known.
     fn recovered(&mut self) {
-        let known = |ends: &Ends| self.core.has_folded(ends);
-        if !self.ends.as_ref().is_some_and(known) {
+        let clock = &self.context.runtime.clock;
+        let Some(took) = self.takeover.finish(&self.core, clock) else {
             return;
-        }
-        self.ends = None;
-        self.core.lead(self.epoch, self.context.runtime.clock.now());
-        let took = self.context.runtime.clock.since(self.began);
+        };
+        self.core.lead(self.epoch, clock.now());
         let counts = self.core.counts();
         let metrics = self.context.metrics.lock();
         metrics.takeovers.inc();
@@ -269,11 +258,14 @@ impl Leader {
     fn decide(&mut self, election: &mut Election, outbox: &mut Outbox) {
         let now = self.context.runtime.clock.now();
         self.busy = false;
-        if self.ends.is_some() || !election.leadership().may_act(now) {
+        if !self.takeover.is_over() || !election.leadership().may_act(now) {
             return;
         }
-        let unread = self.reader.take_garbage().into_iter();
-        for letter in unread.chain(election.take_garbage()) {
+        for letter in self.reader.take_garbage() {
+            outbox.conclude(letter);
+        }
+        for unreadable in election.take_unreadable() {
+            let letter = give_up(&self.context, &unreadable.record, &unreadable.reason, "scheduler");
             outbox.conclude(letter);
         }
         self.core.tick(now);
@@ -294,29 +286,28 @@ impl Leader {
     }
 
     /// Appends a heartbeat when one is due, or a snapshot in its place.
-    fn beat(&mut self, outbox: &Outbox) {
+    fn beat(&mut self, election: &Election, outbox: &Outbox) {
         let now = self.context.runtime.clock.now();
-        let config = &self.context.config.leadership;
-        if !self.heartbeat.beats(now, config) || !outbox.can_write() {
+        if !self.heartbeat.beats(now, &self.times) || !outbox.can_write() {
             return;
         }
-        let kind = if self.may_write_snapshot(outbox) {
-            self.heartbeat.takes_snapshot(&self.core, now, config)
+        let counts = self.core.counts();
+        // What another pool has, a successor would take up again without a snapshot.
+        let takes = self.may_write_snapshot(outbox)
+            && self
+                .heartbeat
+                .takes_snapshot(counts.changes, counts.handed_over, now, &self.times);
+        let (kind, snapshot) = if takes {
+            (Kind::Snapshot, Some(self.core.snapshot()))
         } else {
-            Kind::Heartbeat
+            (Kind::Heartbeat, None)
         };
-        outbox.write(self.record(kind, now));
+        outbox.write(kind, election.record(kind, self.epoch, snapshot, now));
     }
 
     /// A snapshot must not be ahead of what is published: dead letters are in no topic that recovery folds.
     fn may_write_snapshot(&self, outbox: &Outbox) -> bool {
-        self.ends.is_none() && !self.reader.has_garbage() && outbox.backlog().letters_are_published()
-    }
-
-    fn record(&self, kind: Kind, now: TimestampMs) -> relay_bus::Outgoing {
-        let snapshot = (kind == Kind::Snapshot).then(|| self.core.snapshot());
-        let Context { pool, identity, .. } = &*self.context;
-        leadership_record(pool, identity, kind, self.epoch, snapshot, now)
+        self.takeover.is_over() && !self.reader.has_garbage() && outbox.backlog().letters_are_published()
     }
 
     /// Waits until everything is out, and notes what the bus has acknowledged: the last snapshot lists it no longer.
@@ -359,25 +350,9 @@ impl Leader {
         while let Ok(signal) = signals.try_recv() {
             self.take_published(signal);
         }
-        let pool = &self.context.pool;
         let now = self.context.runtime.clock.now();
-        let mut records = Vec::new();
-        if self.may_write_snapshot(&outbox) && election.leadership().may_act(now) {
-            records.push(self.record(Kind::Snapshot, now));
-        }
-        records.push(self.record(Kind::Resignation, now));
-        let publish = self.context.runtime.bus.publish(records, Vec::new());
-        match tokio::time::timeout(patience, publish).await {
-            Ok(Ok(_)) => {
-                tracing::info!(pool, scheduler.epoch = self.epoch, "the lead is given up");
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(pool, %error, "the resignation is not in the log; a standby takes over in its time");
-            }
-            Err(_) => tracing::warn!(
-                pool,
-                "the resignation is not acknowledged; a standby takes over in its time"
-            ),
-        }
+        let may_write = self.may_write_snapshot(&outbox) && election.leadership().may_act(now);
+        let snapshot = may_write.then(|| self.core.snapshot());
+        election.resign(self.epoch, snapshot, patience).await;
     }
 }

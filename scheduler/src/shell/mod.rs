@@ -1,28 +1,24 @@
 //! Runs the core of each pool: reads the log and the control seam into it, and does what it decides.
 //!
-//! From the ground up: `context` (what tasks have in common), `sleep`, `records` (as they
-//! are written), `backlog`, `publisher`, `outbox` (what is on its way out), `garbage`, `reader` (records into the core), `doubt`
-//! (the questions before a revocation), `seam` (whether it works), `listeners`, `heartbeat`, `election` (who leads), `recover`, `perform`; on top the loops
-//! `lead` and `standby`.
+//! Leading, publishing in order and taking over are the runner's (`relay_runner`'s stateful stage). From the ground up: `context`
+//! (what tasks have in common), `records` (as they are written), `outlets` (what follows once they are), `outbox` (what is on its
+//! way out), `garbage`, `reader` (records into the core), `doubt` (the questions before a revocation), `seam` (whether it works),
+//! `listeners`, `recover`, `perform`; on top the loop `lead`, and `stage`.
 
-mod backlog;
 mod context;
 mod doubt;
-mod election;
 mod garbage;
-mod heartbeat;
 mod lead;
 mod listeners;
 mod metrics;
 mod outbox;
+mod outlets;
 mod perform;
-mod publisher;
 mod reader;
 mod records;
 mod recover;
 mod seam;
-mod sleep;
-mod standby;
+mod stage;
 
 pub(crate) use metrics::{Metrics, PoolMetrics};
-pub(crate) use standby::run;
+pub(crate) use stage::run;

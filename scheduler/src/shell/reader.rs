@@ -135,7 +135,7 @@ impl RecordReader {
             return Ok(decoded);
         }
         let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
-        self.context.ask(refresh).await?;
+        self.context.log.ask(refresh).await?;
         Ok(decode::<T>(&runtime.schemas, record))
     }
 }

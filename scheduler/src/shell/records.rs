@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use relay_bus::{Headers, Outgoing, Record, header, stamp, topics};
-use relay_runner::{Identity, outcome_record};
-use relay_schemas::{
-    Lane, Outcome, RequestId, SchedulerRecord, SchedulerRecordKind as Kind, SchedulerSnapshot, TimestampMs,
-    encode,
-};
+use relay_runner::{Weight, outcome_record};
+use relay_schemas::{Lane, Outcome, RequestId, encode};
 
 use crate::core::{At, Dispatch, HandOver};
 
@@ -38,13 +35,30 @@ impl Conclusion {
         }
     }
 
-    /// Leaves out what makes an outcome large; the headers still say whose it was.
-    pub(super) fn shorten(&mut self) {
-        if let Self::Outcome(outcome, trace) = self {
-            let headers = outcome_headers(outcome, trace.as_deref());
-            (outcome.request, outcome.planning) = (None, None);
-            *self = Self::DeadLetter(vec![outcome_record(outcome, headers)]);
+    /// What it weighs in memory.
+    pub(super) fn weight(&self) -> Weight {
+        match self {
+            Self::Outcome(outcome, _) => {
+                let request = outcome.request.as_ref();
+                Weight::of_body(request.map_or(0, |request| request.body.len()))
+            }
+            Self::DeadLetter(records) => {
+                let value = |record: &Outgoing| record.value.as_ref().map_or(0, bytes::Bytes::len);
+                let records = records.iter().map(|record| Weight::of_body(value(record)));
+                records.sum::<Weight>().as_letter()
+            }
         }
+    }
+
+    /// Leaves out what makes an outcome large, once; the headers still say whose it was.
+    pub(super) fn shorten(&mut self) -> bool {
+        let Self::Outcome(outcome, trace) = self else {
+            return false;
+        };
+        let headers = outcome_headers(outcome, trace.as_deref());
+        (outcome.request, outcome.planning) = (None, None);
+        *self = Self::DeadLetter(vec![outcome_record(outcome, headers)]);
+        true
     }
 }
 
@@ -100,47 +114,6 @@ pub(super) fn ready_at(record: &Record) -> Option<At> {
         partition: partition.parse().ok()?,
         offset: offset.parse().ok()?,
     })
-}
-
-/// A record of the scheduler's topic.
-pub(super) fn leadership_record(
-    pool: &str,
-    writer: &Identity,
-    kind: Kind,
-    epoch: i64,
-    snapshot: Option<SchedulerSnapshot>,
-    now: TimestampMs,
-) -> Outgoing {
-    let record = SchedulerRecord {
-        pool: pool.to_owned(),
-        scheduler: writer.instance.clone(),
-        scheduler_start: writer.epoch,
-        kind,
-        epoch,
-        sent_at: now,
-        snapshot,
-    };
-    let key = match kind {
-        // Of its own, so that compaction keeps every claim: who won follows from all of them.
-        Kind::Claim => format!(
-            "claim/{}/{}/{epoch}/{}",
-            record.scheduler, record.scheduler_start, now.0
-        ),
-        Kind::Heartbeat | Kind::Resignation => "heartbeat".to_owned(),
-        Kind::Snapshot => SNAPSHOT_KEY.to_owned(),
-    };
-    let value = encode(&record);
-    let mut headers = Headers::default();
-    stamp(&mut headers, &value);
-    Outgoing::keyed(topics::scheduler(pool), key, headers, value)
-}
-
-/// The key of a snapshot: compaction keeps the newest.
-const SNAPSHOT_KEY: &str = "snapshot";
-
-/// Whether a record of the scheduler's topic is a snapshot.
-pub(super) fn is_snapshot(record: &Outgoing) -> bool {
-    record.key.as_deref() == Some(SNAPSHOT_KEY.as_bytes())
 }
 
 fn outcome_headers(outcome: &Outcome, trace: Option<&str>) -> Headers {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use relay_runner::Folded;
 use relay_scheduler::Config;
 use relay_scheduler::core::{At, Core, Input};
 use relay_schemas::{Lane, SchedulerSnapshot, Service, TimestampMs};
@@ -20,7 +21,7 @@ fn successor(world: &World, snapshot: Option<&SchedulerSnapshot>) -> Core {
         .ready_log
         .iter()
         .enumerate()
-        .skip(core.ready_from(0) as usize)
+        .skip(core.reads_from(Input::Ready, 0) as usize)
     {
         core.offer(spec.offer(offset as i64, 0), now);
     }
@@ -259,7 +260,7 @@ fn what_a_snapshot_gives_by_its_position_is_kept_until_it_is_read_again() {
     core.restore(&snapshot);
     let end = world.ready_log.len() as i64;
     core.bound(Input::Ready, 0, 0, end);
-    assert!(core.ready_from(0) < end, "folding is not finished");
+    assert!(core.reads_from(Input::Ready, 0) < end, "folding is not finished");
     core.lead(9, now);
     let again = core.snapshot();
     assert_eq!(
@@ -269,7 +270,7 @@ fn what_a_snapshot_gives_by_its_position_is_kept_until_it_is_read_again() {
     for (offset, spec) in world.ready_log.iter().enumerate() {
         core.offer(spec.offer(offset as i64, 0), now);
     }
-    assert_eq!(core.ready_from(0), end);
+    assert_eq!(core.reads_from(Input::Ready, 0), end);
     let (known, before) = (core.counts(), world.core.counts());
     assert_eq!(
         (known.running, known.waiting_short, known.waiting_long),

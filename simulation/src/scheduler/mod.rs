@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use rand::Rng;
 use relay_lifecycle::last_frame;
+use relay_runner::{Leadership, LeadershipTopic, Notice, NoticeKind as Kind};
 use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
-use relay_scheduler::leadership::Leadership;
-use relay_scheduler::{Config, LeadershipConfig, Leases, Limits};
-use relay_schemas::{
-    FenceAnswer, InstanceId, Run, SchedulerRecord, SchedulerRecordKind as Kind, Service, TimestampMs,
-};
+use relay_scheduler::{Config, LeadershipConfig, Leases, Limits, SchedulerTopic};
+use relay_schemas::{FenceAnswer, InstanceId, Run, SchedulerRecord, Service, TimestampMs};
 use relay_settings::ByteSize;
 
 use self::doubt::Fencing;
@@ -81,7 +79,7 @@ impl Scheduler {
             pool,
             start,
             core: Core::new(config.clone(), POOLS[pool], run),
-            leadership: Leadership::new(&config.leadership, instance, start),
+            leadership: Leadership::new(&config.leadership.times(), instance, start),
             led: None,
             ends: None,
             leadership_next: 0,
@@ -96,14 +94,19 @@ impl Scheduler {
 
     fn record(&self, kind: Kind, epoch: i64, now: TimestampMs) -> SchedulerRecord {
         let snapshot = (kind == Kind::Snapshot).then(|| self.core.snapshot());
-        SchedulerRecord {
-            pool: POOLS[self.pool].to_owned(),
-            scheduler: InstanceId::new(format!("scheduler-{}", self.number)),
-            scheduler_start: self.start,
+        let notice = Notice {
+            instance: InstanceId::new(format!("scheduler-{}", self.number)),
+            start: self.start,
             kind,
             epoch,
             sent_at: now,
-            snapshot,
+        };
+        self.topic().record(notice, snapshot)
+    }
+
+    fn topic(&self) -> SchedulerTopic {
+        SchedulerTopic {
+            pool: POOLS[self.pool].to_owned(),
         }
     }
 }
@@ -134,9 +137,10 @@ impl World {
             .scheduler
             .entry(scheduler.leadership_next)
         {
+            let notice = scheduler.topic().notice(record);
             scheduler
                 .leadership
-                .observe(record, scheduler.leadership_next, at);
+                .observe(&notice, scheduler.leadership_next, at);
             scheduler.leadership_next += 1;
         }
         let epoch = scheduler.leadership.epoch();

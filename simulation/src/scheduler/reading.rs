@@ -1,5 +1,6 @@
 //! Inputs are read bit by bit, at a takeover and after it.
 
+use relay_runner::Folded;
 use relay_scheduler::core::{At, Ends, Input, Offer};
 use relay_schemas::TimestampMs;
 
@@ -21,15 +22,10 @@ impl Scheduler {
         if let Some(snapshot) = snapshots.last() {
             self.core.restore(snapshot);
         }
-        let overlap = self.config.leadership.ended_overlap;
-        let offsets = self.core.offsets().clone();
         self.next = Input::ALL
             .into_iter()
-            .map(|input| (input, offsets.next(input, 0)))
+            .map(|input| (input, self.core.reads_from(input, 0).max(0)))
             .collect();
-        self.next.insert(Input::Ready, self.core.ready_from(0));
-        let ended = offsets.next(Input::Outcomes, 0) - overlap;
-        self.next.insert(Input::Outcomes, ended.max(0));
         let mut ends = Ends::default();
         for (input, end) in [
             (Input::Outcomes, log.outcomes.end()),

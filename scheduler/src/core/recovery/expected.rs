@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use relay_runner::At;
 use relay_schemas::{LeaseEntry, RequestId, RequeuedPosition, SchedulerSnapshot, WaitingPositions};
-
-use super::offsets::At;
 
 /// What a position in `ready` is expected to be, by a snapshot.
 #[derive(Debug, Clone)]

@@ -4,15 +4,19 @@
 //! Invariant: an offset only grows after [`Recovery::bound`]. A position stays expected until it is read, its request is known
 //! to have ended, or the log no longer holds it; a lease that is expected is also in the next snapshot, so no successor loses it.
 
-mod ends;
 mod expected;
-mod offsets;
+mod input;
 
+pub use relay_runner::At;
 use relay_schemas::{FoldedOffset, LeaseEntry, RequestId, SchedulerSnapshot};
 
-pub use ends::Ends;
 pub use expected::{Expected, WaitingSteps};
-pub use offsets::{At, Input, Offsets};
+pub use input::Input;
+
+/// Where each input ended at the election.
+pub type Ends = relay_runner::Ends<Input>;
+/// How far each input is folded.
+pub type Offsets = relay_runner::Offsets<Input>;
 
 /// See the module.
 #[derive(Debug, Default)]

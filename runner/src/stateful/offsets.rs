@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use relay_bus::topics;
-
 /// Where a record lies in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct At {
@@ -13,41 +11,19 @@ pub struct At {
     pub offset: i64,
 }
 
-/// An input of the scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Input {
-    /// What is offered.
-    Ready,
-    /// What was dispatched to the short lane.
-    WorkShort,
-    /// What was dispatched to the long lane.
-    WorkLong,
-    /// What ended.
-    Outcomes,
-}
+/// The first offset not folded, of each partition of each input.
+#[derive(Debug, Clone)]
+pub struct Offsets<I>(BTreeMap<(I, i32), i64>);
 
-impl Input {
-    /// All inputs.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::WorkShort, Self::WorkLong, Self::Outcomes];
-
-    /// Its topic.
-    pub fn topic(self, pool: &str) -> String {
-        match self {
-            Self::Ready => topics::ready(pool),
-            Self::WorkShort => topics::work_short(pool),
-            Self::WorkLong => topics::work_long(pool),
-            Self::Outcomes => topics::OUTCOMES.to_owned(),
-        }
+impl<I> Default for Offsets<I> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
     }
 }
 
-/// The first offset not folded, of each partition of each input.
-#[derive(Debug, Default, Clone)]
-pub struct Offsets(BTreeMap<(Input, i32), i64>);
-
-impl Offsets {
+impl<I: Copy + Ord> Offsets<I> {
     /// Notes that the record at `at` is folded; false if it was before.
-    pub(super) fn fold(&mut self, input: Input, at: At) -> bool {
+    pub fn fold(&mut self, input: I, at: At) -> bool {
         let next = self.0.entry((input, at.partition)).or_insert(0);
         let new = at.offset >= *next;
         *next = (*next).max(at.offset + 1);
@@ -55,17 +31,17 @@ impl Offsets {
     }
 
     /// Sets it, from a snapshot.
-    pub(super) fn set(&mut self, input: Input, partition: i32, next: i64) {
+    pub fn set(&mut self, input: I, partition: i32, next: i64) {
         self.0.insert((input, partition), next);
     }
 
     /// The first offset that is not folded.
-    pub fn next(&self, input: Input, partition: i32) -> i64 {
+    pub fn next(&self, input: I, partition: i32) -> i64 {
         self.0.get(&(input, partition)).copied().unwrap_or(0)
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (Input, i32, i64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (I, i32, i64)> {
         self.0
             .iter()
             .map(|((input, partition), next)| (*input, *partition, *next))
@@ -75,6 +51,12 @@ impl Offsets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Input {
+        Ready,
+        Outcomes,
+    }
 
     #[test]
     fn a_record_is_new_once_and_what_lies_before_it_never_again() {

@@ -6,20 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use super::records::Conclusion;
-
 /// Roughly what a record weighs besides its body.
 const ENVELOPE: usize = 1_024;
 
-/// What conclusions weigh in memory.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weight {
+/// What waits, in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
     bytes: usize,
     letters: usize,
 }
 
 /// See the module.
-pub(super) struct Backlog {
+pub struct Backlog {
     most_bytes: usize,
     bytes: AtomicUsize,
     letters: AtomicUsize,
@@ -27,24 +25,17 @@ pub(super) struct Backlog {
 }
 
 impl Weight {
-    /// Of one of them, roughly.
-    pub(super) fn of(conclusion: &Conclusion) -> Self {
-        match conclusion {
-            Conclusion::Outcome(outcome, _) => {
-                let request = outcome.request.as_ref();
-                Self {
-                    bytes: ENVELOPE + request.map_or(0, |request| request.body.len()),
-                    letters: 0,
-                }
-            }
-            Conclusion::DeadLetter(records) => {
-                let value = |record: &relay_bus::Outgoing| record.value.as_ref().map_or(0, bytes::Bytes::len);
-                Self {
-                    bytes: records.iter().map(|record| ENVELOPE + value(record)).sum(),
-                    letters: 1,
-                }
-            }
+    /// Of a record with a body of so many bytes, roughly.
+    pub fn of_body(bytes: usize) -> Self {
+        Self {
+            bytes: ENVELOPE + bytes,
+            letters: 0,
         }
+    }
+
+    /// The same as a dead letter: the log that a successor reads does not hold it, so no snapshot may be ahead of it.
+    pub fn as_letter(self) -> Self {
+        Self { letters: 1, ..self }
     }
 }
 
@@ -58,7 +49,8 @@ impl Sum for Weight {
 }
 
 impl Backlog {
-    pub(super) fn new(most_bytes: usize) -> Self {
+    /// It is full once `most_bytes` wait.
+    pub fn new(most_bytes: usize) -> Self {
         Self {
             most_bytes,
             bytes: AtomicUsize::new(0),
@@ -68,35 +60,35 @@ impl Backlog {
     }
 
     /// So much more waits.
-    pub(super) fn queued(&self, weight: Weight) {
+    pub fn queued(&self, weight: Weight) {
         self.bytes.fetch_add(weight.bytes, Ordering::SeqCst);
         self.letters.fetch_add(weight.letters, Ordering::SeqCst);
     }
 
     /// So much is in the log; it must have been queued.
-    pub(super) fn published(&self, weight: Weight) {
+    pub fn published(&self, weight: Weight) {
         self.bytes.fetch_sub(weight.bytes, Ordering::SeqCst);
         self.letters.fetch_sub(weight.letters, Ordering::SeqCst);
         self.shrunk.notify_one();
     }
 
     /// Bytes that wait, roughly.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::SeqCst)
     }
 
     /// Whether so much waits that nothing more should be read.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.bytes() >= self.most_bytes
     }
 
     /// Returns once something was published. Safe to drop while waiting.
-    pub(super) async fn shrinks(&self) {
+    pub async fn shrinks(&self) {
         self.shrunk.notified().await;
     }
 
     /// Whether every dead letter is in the log.
-    pub(super) fn letters_are_published(&self) -> bool {
+    pub fn letters_are_published(&self) -> bool {
         self.letters.load(Ordering::SeqCst) == 0
     }
 }
@@ -106,13 +98,7 @@ mod tests {
     use super::*;
 
     fn letter(bytes: usize) -> Weight {
-        let record = relay_bus::Outgoing::keyed(
-            relay_bus::topics::DEAD_LETTERS,
-            "k",
-            relay_bus::Headers::default(),
-            vec![0; bytes].into(),
-        );
-        Weight::of(&Conclusion::DeadLetter(vec![record]))
+        Weight::of_body(bytes).as_letter()
     }
 
     #[test]

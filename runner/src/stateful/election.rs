@@ -1,0 +1,201 @@
+//! Follows the leadership topic: who leads by it, and the newest snapshot.
+
+use std::time::Duration;
+
+use relay_bus::{BusError, Headers, Outgoing, Partition, Record, decode, stamp};
+use relay_schemas::{TimestampMs, encode};
+
+use super::heartbeat::LeadershipTimes;
+use super::leadership::Leadership;
+use super::log::LogClient;
+use super::notice::{Notice, NoticeKind};
+use crate::crash::crash_point;
+use crate::health::dependency::BUS;
+use crate::runtime::Identity;
+use crate::tail::Tail;
+
+/// A topic of one partition, by which instances of a service agree who leads, and its records.
+pub trait LeadershipTopic: Send + Sync {
+    /// What its records are.
+    type Record: relay_schemas::Record;
+    /// The state of a leader.
+    type Snapshot: Send;
+
+    /// Its name.
+    fn name(&self) -> String;
+
+    /// What a record says.
+    fn notice(&self, record: &Self::Record) -> Notice;
+
+    /// The state that stands in a record.
+    fn snapshot(&self, record: Self::Record) -> Option<Self::Snapshot>;
+
+    /// A record that says `notice`.
+    fn record(&self, notice: Notice, snapshot: Option<Self::Snapshot>) -> Self::Record;
+}
+
+/// A record of the topic that cannot be read, and why.
+pub struct Unreadable {
+    /// The record.
+    pub record: Record,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// See the module.
+pub struct Election<T: LeadershipTopic> {
+    log: LogClient,
+    identity: Identity,
+    topic: T,
+    leadership: Leadership,
+    records: Tail,
+    snapshot: Option<T::Snapshot>,
+    unreadable: Vec<Unreadable>,
+    /// Where the topic ended when this instance started: what lies before is old news.
+    end: i64,
+    next: i64,
+}
+
+impl<T: LeadershipTopic> Election<T> {
+    /// Opens the topic.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub async fn open(
+        log: LogClient,
+        identity: Identity,
+        topic: T,
+        times: LeadershipTimes,
+    ) -> Result<Self, BusError> {
+        let partition = Partition::new(topic.name(), 0);
+        let range = log.ask(|| log.runtime().bus.range(&partition)).await?;
+        Ok(Self {
+            leadership: Leadership::new(&times, identity.instance.clone(), identity.epoch),
+            records: log.tail([(partition, range.low)]),
+            snapshot: None,
+            unreadable: Vec::new(),
+            end: if range.low < range.high { range.high } else { 0 },
+            next: range.low,
+            log,
+            identity,
+            topic,
+        })
+    }
+
+    /// Who leads, as far as the log was read.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// When a claim is due: not before everything is read that lay in the topic at the start.
+    pub fn claim_due(&self) -> Option<TimestampMs> {
+        let followed = self.next >= self.end;
+        self.leadership.claim_due().filter(|_| followed)
+    }
+
+    /// The next records of the topic. Safe to drop while waiting.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub async fn next(&mut self) -> Result<Vec<Record>, BusError> {
+        self.records.next().await
+    }
+
+    /// The next records, if there are any now.
+    pub fn try_next(&mut self) -> Option<Result<Vec<Record>, BusError>> {
+        self.records.try_next()
+    }
+
+    /// The newest snapshot, once.
+    pub fn take_snapshot(&mut self) -> Option<T::Snapshot> {
+        self.snapshot.take()
+    }
+
+    /// What could not be read of the topic while this instance led, once: a leader gives it up for all that read it.
+    pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.unreadable)
+    }
+
+    /// Takes records of the topic in.
+    pub fn observe(&mut self, records: &[Record]) {
+        let runtime = self.log.runtime();
+        let now = runtime.clock.now();
+        for record in records {
+            let offset = record.position.offset;
+            self.next = offset + 1;
+            let decoded: Result<T::Record, _> = decode(&runtime.schemas, record);
+            match decoded {
+                Ok(written) => {
+                    let old = offset < self.end;
+                    let at = if old { record.timestamp.min(now) } else { now };
+                    self.leadership.observe(&self.topic.notice(&written), offset, at);
+                    self.snapshot = self.topic.snapshot(written).or(self.snapshot.take());
+                }
+                Err(error) if self.leadership.leads() => self.unreadable.push(Unreadable {
+                    record: record.clone(),
+                    reason: error.to_string(),
+                }),
+                Err(error) => {
+                    let topic = &record.position.partition.topic;
+                    tracing::debug!(messaging.topic = topic, messaging.offset = offset, %error, "a leadership record cannot be read and is passed over");
+                }
+            }
+        }
+    }
+
+    /// A record of this instance for the topic.
+    pub fn record(
+        &self,
+        kind: NoticeKind,
+        epoch: i64,
+        snapshot: Option<T::Snapshot>,
+        now: TimestampMs,
+    ) -> Outgoing {
+        let notice = Notice::by(&self.identity, kind, epoch, now);
+        let key = notice.key();
+        let value = encode(&self.topic.record(notice, snapshot));
+        let mut headers = Headers::default();
+        stamp(&mut headers, &value);
+        Outgoing::keyed(self.topic.name(), key, headers, value)
+    }
+
+    /// Claims the lead.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub async fn claim(&mut self, now: TimestampMs) -> Result<(), BusError> {
+        let after = self.leadership.claim(now);
+        let claim = self.record(NoticeKind::Claim, after, None, now);
+        let (service, runtime) = (self.identity.service, self.log.runtime());
+        crash_point(service, "before_lead");
+        // One try: an unknown result shows in the log, and a claim that is not read back is made again.
+        match runtime.bus.publish(vec![claim], Vec::new()).await {
+            Ok(_) => runtime.health.up(BUS),
+            Err(error @ BusError::Fatal(_)) => return Err(error),
+            Err(error) => runtime.health.down(BUS, error.to_string()),
+        }
+        crash_point(service, "after_lead");
+        Ok(())
+    }
+
+    /// Gives the lead under `epoch` up, with the state that a successor begins with if there is one to tell. One try within
+    /// `patience`: without it a standby takes over in its time.
+    pub async fn resign(&self, epoch: i64, snapshot: Option<T::Snapshot>, patience: Duration) {
+        let (topic, runtime) = (self.topic.name(), self.log.runtime());
+        let now = runtime.clock.now();
+        let state = snapshot.map(|snapshot| self.record(NoticeKind::Snapshot, epoch, Some(snapshot), now));
+        let resignation = self.record(NoticeKind::Resignation, epoch, None, now);
+        let records = state.into_iter().chain([resignation]).collect();
+        let publish = runtime.bus.publish(records, Vec::new());
+        match tokio::time::timeout(patience, publish).await {
+            Ok(Ok(_)) => tracing::info!(messaging.topic = topic, epoch, "the lead is given up"),
+            Ok(Err(error)) => {
+                tracing::warn!(messaging.topic = topic, %error, "the resignation is not in the log; a standby takes over in its time");
+            }
+            Err(_) => tracing::warn!(
+                messaging.topic = topic,
+                "the resignation is not acknowledged; a standby takes over in its time"
+            ),
+        }
+    }
+}

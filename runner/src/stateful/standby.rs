@@ -1,0 +1,90 @@
+//! One instance of a stateful stage: stands by until it wins the lead, leads until it loses it, and so on until a drain.
+
+use super::election::{Election, LeadershipTopic};
+use super::heartbeat::LeadershipTimes;
+use super::log::LogClient;
+use super::sleep::sleep_until;
+use crate::runtime::Identity;
+
+/// How a tenure ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenure {
+    /// Another instance leads.
+    Deposed,
+    /// By a drain.
+    Drained,
+}
+
+/// A service that keeps state, of which one instance at a time decides.
+pub trait StatefulStage: Send {
+    /// By what it is decided which one.
+    type Topic: LeadershipTopic;
+    /// What nothing but a person mends.
+    type Error: From<relay_bus::BusError> + Send;
+
+    /// Waits, while it stands by, for something that only a leader needs, and lets it go. Is dropped while it waits.
+    fn let_go(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Leads under the election's epoch, from the newest snapshot on, until it is deposed or the process drains.
+    fn lead(
+        &mut self,
+        election: &mut Election<Self::Topic>,
+        snapshot: Option<<Self::Topic as LeadershipTopic>::Snapshot>,
+    ) -> impl Future<Output = Result<Tenure, Self::Error>> + Send;
+}
+
+/// Stands by and leads in turn, until a drain.
+///
+/// # Errors
+/// What the stage and the log say and waiting does not mend.
+pub async fn run_stateful<S: StatefulStage>(
+    log: LogClient,
+    identity: Identity,
+    topic: S::Topic,
+    times: LeadershipTimes,
+    stage: &mut S,
+) -> Result<(), S::Error> {
+    let name = topic.name();
+    let shutdown = log.runtime().shutdown.clone();
+    let mut election = tokio::select! {
+        () = shutdown.draining() => return Ok(()),
+        opened = Election::open(log.clone(), identity, topic, times) => opened?,
+    };
+    while stand_by(&log, &mut election, stage).await? {
+        let epoch = election.leadership().epoch();
+        tracing::info!(messaging.topic = name, epoch, "this instance leads");
+        let snapshot = election.take_snapshot();
+        match stage.lead(&mut election, snapshot).await? {
+            Tenure::Drained => break,
+            Tenure::Deposed => tracing::warn!(
+                messaging.topic = name,
+                epoch = election.leadership().epoch(),
+                "another instance leads; this one stands by"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Follows the leadership topic and claims the lead when it is free; false on a drain.
+async fn stand_by<S: StatefulStage>(
+    log: &LogClient,
+    election: &mut Election<S::Topic>,
+    stage: &mut S,
+) -> Result<bool, S::Error> {
+    let runtime = log.runtime();
+    while !election.leadership().leads() {
+        let now = runtime.clock.now();
+        if election.claim_due().is_some_and(|due| due <= now) {
+            election.claim(now).await?;
+        }
+        let due = election.claim_due();
+        tokio::select! {
+            () = runtime.shutdown.draining() => return Ok(false),
+            records = election.next() => election.observe(&records?),
+            idle = stage.let_go() => idle?,
+            () = sleep_until(due, now) => {}
+        }
+    }
+    Ok(true)
+}
