@@ -1,9 +1,39 @@
 //! The embedded log: one stream of records of all partitions, on segment files, over a small [`Storage`].
 //!
 //! No threads and no clock: whoever drives it says when, so that a simulated disk can do to it what disks do.
+//! `docs/log-format.md` describes the files byte by byte.
 
+mod clean;
+mod disk;
+mod error;
+mod files;
+pub mod format;
+mod index;
+mod io;
+mod layout;
+mod locate;
+mod log;
+mod open;
+mod opened;
+mod options;
+mod reading;
+mod scan;
+mod segment;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 pub mod storage;
+mod sync_end;
 
+pub use disk::DiskStorage;
+pub use error::{AppendError, OpenError};
+pub use log::{Batch, Log, NewRecord, Span, Ticket};
+pub use opened::{CutOff, Damage, Opened};
+pub use options::Options;
+pub use reading::{Damaged, Found, Read, ReadPlan, Record};
 pub use storage::{Storage, StorageFile};
+pub use sync_end::{Lost, SyncEnd, Unreadable};
+
+/// One partition of one topic; who uses the log says which.
+pub type Slot = u32;
+/// The number of an entry; they count for ever, from 1.
+pub type Seq = u64;

@@ -1,0 +1,152 @@
+//! Real files. The one place that writes, syncs and renames: `deploy/local/log_writes.py` keeps a second one out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock, statvfs};
+
+use crate::storage::{Space, Storage, StorageFile};
+
+/// Locked while a process has the log open; holds its id.
+const LOCK: &str = "LOCK";
+
+/// A folder on disk.
+#[derive(Debug)]
+pub struct DiskStorage {
+    folder: PathBuf,
+    /// Locked until it is dropped; none where the folder is only looked at.
+    _lock: Option<File>,
+}
+
+impl DiskStorage {
+    /// Makes the folder if need be, and keeps other processes from opening it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another process has it open, naming it; else what the system said.
+    pub fn open(folder: impl AsRef<Path>) -> io::Result<Self> {
+        let folder = folder.as_ref();
+        fs::create_dir_all(folder)?;
+        let path = folder.join(LOCK);
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)?;
+        if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(error.into());
+            }
+            let mut holder = String::new();
+            let _ = lock.read_to_string(&mut holder);
+            let holder = if holder.is_empty() {
+                "another process".to_owned()
+            } else {
+                format!("process {holder}")
+            };
+            return Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!(
+                    "the log in {} is in use by {holder}; stop it, or choose another data folder",
+                    folder.display()
+                ),
+            ));
+        }
+        // Only for the message above: a disk that is full is no reason not to open.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()));
+        Ok(Self {
+            folder: folder.to_owned(),
+            _lock: Some(lock),
+        })
+    }
+
+    /// A folder that another process may have open, to look at and to copy from.
+    pub fn read_only(folder: impl AsRef<Path>) -> Self {
+        Self {
+            folder: folder.as_ref().to_owned(),
+            _lock: None,
+        }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Storage for DiskStorage {
+    type File = File;
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let metadata = match entry.metadata() {
+                // Renamed or removed meanwhile, by the process that writes.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            names.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        options.open(self.folder.join(name)).map(Arc::new)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(self._lock.is_some());
+        options.open(self.folder.join(name)).map(Arc::new)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.folder.join(from), self.folder.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.folder.join(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn free(&self) -> io::Result<Space> {
+        let disk = statvfs(&self.folder)?;
+        Ok(Space {
+            free: disk.f_bavail * disk.f_frsize,
+            total: disk.f_blocks * disk.f_frsize,
+        })
+    }
+}
+
+impl StorageFile for File {
+    fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
+        FileExt::read_at(self, bytes, position)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, position)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        Self::set_len(self, length)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+}

@@ -1,0 +1,143 @@
+//! Closed segments that are read from: their files and their indexes, a few of each.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::Seq;
+use crate::format::header::{self, SegmentHeader};
+use crate::format::{entry, footer, seed, segment_name};
+use crate::index::Index;
+use crate::io::read_vec;
+use crate::locate::Locator;
+use crate::scan::{Item, Scanner};
+use crate::segment::Closed;
+use crate::storage::{Storage, StorageFile};
+
+/// Least recently used first.
+type Lru<T> = Mutex<Vec<((u64, u16), Arc<T>)>>;
+
+/// Opens closed segments and remembers the latest.
+pub struct Files<S: Storage> {
+    storage: Arc<S>,
+    salt: u64,
+    files: Lru<S::File>,
+    most_files: usize,
+    indexes: Lru<Index>,
+    most_indexes: usize,
+}
+
+impl<S: Storage> Files<S> {
+    pub fn new(storage: Arc<S>, salt: u64, most_files: usize, most_indexes: usize) -> Self {
+        Self {
+            storage,
+            salt,
+            files: Mutex::default(),
+            most_files: most_files.max(1),
+            indexes: Mutex::default(),
+            most_indexes: most_indexes.max(1),
+        }
+    }
+
+    /// The file of a closed segment; nothing if it was replaced meanwhile.
+    pub fn file(&self, segment: &Closed) -> io::Result<Option<Arc<S::File>>> {
+        if let Some(file) = recall(&self.files, segment) {
+            return Ok(Some(file));
+        }
+        let file = match self.storage.open(&segment_name(segment.number)) {
+            Err(_) if segment.is_replaced() => return Ok(None),
+            other => other?,
+        };
+        let head = SegmentHeader::decode(&read_vec(&*file, 0, header::LENGTH as usize)?);
+        if head.is_ok_and(|head| head.generation != segment.generation) {
+            return Ok(None);
+        }
+        remember(&self.files, self.most_files, segment, Arc::clone(&file));
+        Ok(Some(file))
+    }
+
+    /// Where the records of a closed segment are; nothing if it was replaced meanwhile.
+    pub fn index(&self, segment: &Closed) -> io::Result<Option<Arc<Index>>> {
+        if let Some(index) = recall(&self.indexes, segment) {
+            return Ok(Some(index));
+        }
+        let Some(file) = self.file(segment)? else {
+            return Ok(None);
+        };
+        let index = match self.footer(segment, &*file)? {
+            Some(index) => index,
+            None => scan_index(&*file, segment, self.salt)?.0,
+        };
+        let index = Arc::new(index);
+        remember(&self.indexes, self.most_indexes, segment, Arc::clone(&index));
+        Ok(Some(index))
+    }
+
+    /// Remembers what is known of a segment that was just closed.
+    pub fn closed(&self, segment: &Closed, file: Arc<S::File>, index: Index) {
+        remember(&self.files, self.most_files, segment, file);
+        remember(&self.indexes, self.most_indexes, segment, Arc::new(index));
+    }
+
+    /// Forgets a segment that was replaced.
+    pub fn forget(&self, segment: &Closed) {
+        let key = (segment.number, segment.generation);
+        self.files.lock().retain(|(other, _)| *other != key);
+        self.indexes.lock().retain(|(other, _)| *other != key);
+    }
+
+    fn footer(&self, segment: &Closed, file: &S::File) -> io::Result<Option<Index>> {
+        let Some(at) = segment.footer_at else {
+            return Ok(None);
+        };
+        let mut scanner = Scanner::new(file, seed(self.salt, segment.number), at, segment.length);
+        if let Some(Item::Entry(found)) = scanner.next()?
+            && found.header.kind == entry::Kind::Footer
+            && found.is_whole()
+            && let Some(contents) = footer::decode_contents(&scanner.meta(&found)?)
+            && let Some(index) = Index::decode(&contents.summaries, &scanner.value(&found)?)
+        {
+            return Ok(Some(index));
+        }
+        tracing::warn!(
+            log.segment = segment.number,
+            log.position = at,
+            "a segment's index is damaged; the segment is read whole instead"
+        );
+        Ok(None)
+    }
+}
+
+/// Where the records are in a segment whose footer is missing or damaged, and the number that its next entry would have.
+pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::Result<(Index, Seq)> {
+    let mut locator = Locator::new(segment.first_seq, segment.generation > 0);
+    let mut scanner = Scanner::new(file, seed(salt, segment.number), header::LENGTH, segment.length);
+    while let Some(item) = scanner.next()? {
+        match item {
+            Item::Lost { from, .. } => locator.lost(from),
+            Item::Entry(entry) => locator.entry(&entry, |_| None),
+        }
+    }
+    Ok((locator.index, locator.expected))
+}
+
+fn recall<T>(list: &Lru<T>, segment: &Closed) -> Option<Arc<T>> {
+    let mut list = list.lock();
+    let key = (segment.number, segment.generation);
+    let at = list.iter().position(|(other, _)| *other == key)?;
+    let found = list.remove(at);
+    let value = Arc::clone(&found.1);
+    list.push(found);
+    Some(value)
+}
+
+fn remember<T>(list: &Lru<T>, most: usize, segment: &Closed, value: Arc<T>) {
+    let key = (segment.number, segment.generation);
+    let mut list = list.lock();
+    list.retain(|(other, _)| *other != key);
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push((key, value));
+}

@@ -1,0 +1,127 @@
+//! What is on disk. A ticket names what to sync; it runs outside the lock, and is handed back with what came of it.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Boundary, Health, Log};
+use crate::Seq;
+use crate::error::AppendError;
+use crate::format::entry::{Kind, flag};
+use crate::layout::{Layout, without_slot};
+use crate::storage::{Storage, StorageFile};
+use crate::sync_end::{SyncEnd, Unreadable};
+
+/// Everything that was written before, to be synced. Must be handed back by [`Log::end_sync`]: there is one at a time.
+#[must_use = "until it is handed back there is no other"]
+pub struct Ticket<S: Storage> {
+    files: Vec<(u64, Arc<S::File>)>,
+    folder: Option<Arc<S>>,
+    next_seq: Seq,
+    boundary: Boundary,
+    stated: Seq,
+}
+
+impl<S: Storage> Ticket<S> {
+    /// Waits until all of it is on disk: older files first, then the names.
+    pub fn run(&self) -> io::Result<()> {
+        for (_, file) in &self.files {
+            file.sync()?;
+        }
+        self.folder.as_ref().map_or(Ok(()), |folder| folder.sync_folder())
+    }
+
+    /// The number of the last entry that is on disk when this succeeds.
+    pub fn last(&self) -> Seq {
+        self.next_seq - 1
+    }
+}
+
+impl<S: Storage> Log<S> {
+    /// Takes all that is to be synced; nothing where all is on disk, where a ticket is out, or while the log is failing.
+    pub fn begin_sync(&mut self) -> Option<Ticket<S>> {
+        let nothing = self.disk.dirty.is_empty() && !self.disk.folder_dirty;
+        if nothing || self.disk.in_flight || self.failing().is_some() {
+            return None;
+        }
+        self.disk.in_flight = true;
+        let boundary = match (&self.active, self.disk.dirty.last()) {
+            (Some(active), _) => Boundary {
+                number: active.number,
+                position: active.length,
+            },
+            (None, Some((number, _))) => Boundary {
+                number: *number,
+                position: self.closed.get(number).map_or(0, |segment| segment.length),
+            },
+            (None, None) => self.disk.boundary,
+        };
+        Some(Ticket {
+            files: std::mem::take(&mut self.disk.dirty),
+            folder: std::mem::take(&mut self.disk.folder_dirty).then(|| Arc::clone(&self.storage)),
+            next_seq: self.next_seq,
+            boundary,
+            stated: self.disk.stated,
+        })
+    }
+
+    /// Takes a ticket back. After a failed sync nothing is assumed: what is not on disk is read back and written again to a
+    /// new segment, at once.
+    pub fn end_sync(&mut self, ticket: Ticket<S>, result: io::Result<()>, now_ms: i64) -> SyncEnd {
+        self.disk.in_flight = false;
+        match result {
+            // A write was cut back meanwhile and that could not be synced: what this ticket synced is good all the same.
+            Ok(()) => {
+                self.disk.synced = ticket.next_seq;
+                self.disk.boundary = ticket.boundary;
+                self.disk.proven = self.disk.proven.max(ticket.stated);
+                self.notes.settle(ticket.next_seq);
+                SyncEnd {
+                    synced: self.synced(),
+                    lost: Vec::new(),
+                    failing: self.failing().map(str::to_owned),
+                }
+            }
+            Err(error) => {
+                let mut dirty = ticket.files;
+                let later = std::mem::take(&mut self.disk.dirty).into_iter();
+                dirty.extend(later.filter(|(number, _)| *number > ticket.boundary.number));
+                self.disk.dirty = dirty;
+                self.disk.folder_dirty |= ticket.folder.is_some();
+                self.health = Health::Failing(format!("syncing the log: {error}"));
+                self.mend(now_ms, Unreadable::Wait)
+            }
+        }
+    }
+
+    /// Writes an entry that proves that all before is on disk, if nothing on disk says so yet; then sync once more. For quiet
+    /// times: what a loss of power may have torn is told from damage by what came after it. Whether it wrote.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn mark(&mut self, now_ms: i64) -> Result<bool, AppendError> {
+        let quiet = self.disk.synced == self.next_seq && self.disk.dirty.is_empty() && !self.disk.in_flight;
+        // The entry that states it is itself not proven; a second one would begin an endless row.
+        if !quiet || self.disk.stated + 1 >= self.next_seq {
+            return Ok(false);
+        }
+        self.ready(now_ms)?;
+        let active = self.active.as_ref().expect("`ready` made one");
+        self.buffer.clear();
+        let mut layout = Layout {
+            bytes: &mut self.buffer,
+            seed: active.seed,
+            synced: self.disk.synced,
+            now_ms,
+            seq: self.next_seq,
+            chain: active.chain,
+        };
+        layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], &[]));
+        let chain = layout.chain;
+        self.write_buffer()?;
+        let active = self.active.as_mut().expect("it was just written to");
+        active.length += self.buffer.len() as u64;
+        active.chain = chain;
+        self.next_seq += 1;
+        Ok(true)
+    }
+}

@@ -1,0 +1,150 @@
+//! The segments of a folder, each known by its head and, where it is closed, by its footer.
+
+use crate::error::OpenError;
+use crate::format::entry::{self, EntryHeader, Kind};
+use crate::format::footer::{self, Contents, TRAILER};
+use crate::format::header::{self, Cut, HeaderError, SegmentHeader};
+use crate::format::{seed, segment_name, segment_number};
+use crate::io::read_vec;
+use crate::storage::{Storage, StorageFile};
+
+/// What is left of a half-made file.
+const LEFTOVER: &str = ".tmp";
+
+/// A segment of the folder.
+pub(crate) struct Listed {
+    pub number: u64,
+    pub length: u64,
+    /// Nothing where both copies are damaged.
+    pub header: Option<SegmentHeader>,
+    /// What its footer says, where it has one that is whole.
+    pub sealed: Option<Sealed>,
+}
+
+/// The end of a closed segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    pub footer_at: u64,
+    pub contents: Contents,
+}
+
+/// All segments in order, those that were abandoned whole apart, and the log's salt.
+pub(crate) struct Listing {
+    pub segments: Vec<Listed>,
+    pub void: Vec<u64>,
+    pub leftovers: Vec<String>,
+    pub salt: Option<u64>,
+}
+
+impl Listed {
+    pub(crate) fn generation(&self) -> u16 {
+        self.header.map_or(0, |header| header.generation)
+    }
+}
+
+/// Looks at everything in the folder.
+pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
+    let mut numbers = Vec::new();
+    let mut leftovers = Vec::new();
+    for (name, length) in storage
+        .list()
+        .map_err(OpenError::io("listing the folder of the log"))?
+    {
+        if name.ends_with(".jnl") || name == "keyspaces" {
+            return Err(OpenError::OldFormat(name));
+        }
+        if let Some(number) = segment_number(&name) {
+            numbers.push((number, length));
+        } else if name.ends_with(LEFTOVER) {
+            leftovers.push(name);
+        }
+    }
+    numbers.sort_unstable();
+    let mut listing = Listing {
+        segments: Vec::with_capacity(numbers.len()),
+        void: Vec::new(),
+        leftovers,
+        salt: None,
+    };
+    for (number, length) in numbers {
+        let name = segment_name(number);
+        let file = storage
+            .open(&name)
+            .map_err(OpenError::io(format!("opening {name}")))?;
+        let (listed, salt) = look_at(&*file, number, length)?;
+        listing.salt = listing.salt.or(salt);
+        listing.segments.push(listed);
+    }
+    apply_cuts(&mut listing);
+    Ok(listing)
+}
+
+fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<(Listed, Option<u64>), OpenError> {
+    let name = segment_name(number);
+    let reading = |error| OpenError::io(format!("reading {name}"))(error);
+    let head = read_vec(file, 0, header::LENGTH as usize).map_err(reading)?;
+    let header = match SegmentHeader::decode(&head) {
+        Ok(header) => Some(header).filter(|header| header.number == number),
+        Err(HeaderError::Damaged) => None,
+        Err(HeaderError::Version(version)) => {
+            return Err(OpenError::Version {
+                segment: name,
+                version,
+            });
+        }
+    };
+    let mut listed = Listed {
+        number,
+        length,
+        header,
+        sealed: None,
+    };
+    let mut salt = header.map(|header| header.salt);
+    let trailer_at = length.saturating_sub(TRAILER as u64).max(header::LENGTH);
+    let trailer = read_vec(file, trailer_at, TRAILER).map_err(reading)?;
+    let trailer = trailer.first_chunk().and_then(footer::decode_trailer);
+    if let Some((footer_at, meta_len, own_salt)) = trailer.filter(|(at, ..)| *at < trailer_at) {
+        salt = salt.or(Some(own_salt));
+        let wanted = (footer::meta_end(footer_at, meta_len).min(trailer_at) - footer_at) as usize;
+        let bytes = read_vec(file, footer_at, wanted).map_err(reading)?;
+        listed.sealed = contents(&bytes, seed(salt.unwrap_or(own_salt), number))
+            .map(|contents| Sealed { footer_at, contents });
+    }
+    Ok((listed, salt))
+}
+
+fn contents(bytes: &[u8], seed: u32) -> Option<Contents> {
+    let (head, _) = EntryHeader::decode(bytes, seed)?;
+    let meta = bytes.get(entry::LENGTH..)?;
+    let whole = head.kind == Kind::Footer
+        && meta.len() == head.meta_len as usize
+        && crc32fast::hash(meta) == head.meta_crc;
+    whole.then(|| footer::decode_contents(meta))?
+}
+
+/// Ends segments where a later one says that their sync failed, and takes out what was abandoned whole.
+fn apply_cuts(listing: &mut Listing) {
+    let cuts: Vec<(u64, Cut)> = listing
+        .segments
+        .iter()
+        .filter_map(|listed| Some((listed.number, listed.header?.cut?)))
+        .collect();
+    for (by, cut) in cuts {
+        let (void, kept) = std::mem::take(&mut listing.segments)
+            .into_iter()
+            .partition::<Vec<_>, _>(|listed| listed.number > cut.number && listed.number < by);
+        listing.segments = kept;
+        listing.void.extend(void.iter().map(|listed| listed.number));
+        let cut_one = listing
+            .segments
+            .iter_mut()
+            .find(|listed| listed.number == cut.number);
+        // A cleaned one was written anew, up to the cut.
+        if let Some(listed) = cut_one.filter(|listed| listed.generation() == 0)
+            && listed.length > u64::from(cut.at)
+        {
+            listed.length = u64::from(cut.at);
+            listed.sealed = None;
+        }
+    }
+}

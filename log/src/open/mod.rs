@@ -1,0 +1,276 @@
+//! Opening: `list` looks at every segment, `proof` finds out how much is certain to have been on disk, `replay` goes through
+//! the tail and tells damage from what a loss of power tore, and here the torn end is cut off.
+
+mod list;
+mod proof;
+mod replay;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::error::OpenError;
+use crate::files::{Files, scan_index};
+use crate::format::{seed, segment_name};
+use crate::log::{Boundary, Health, Log, NoteBook, OnDisk, SlotState};
+use crate::opened::{CutOff, Opened};
+use crate::options::Options;
+use crate::segment::Closed;
+use crate::storage::{Storage, StorageFile};
+
+pub(crate) use list::{Listed, Listing, list};
+pub(crate) use replay::{Replay, Tail, Torn};
+
+impl<S: Storage> Log<S> {
+    /// Opens the log in a folder, or begins one. `salt` is a random number, used for a new log.
+    ///
+    /// # Errors
+    /// [`OpenError`]; never because of what a crash left.
+    pub fn open(
+        storage: Arc<S>,
+        options: Options,
+        salt: u64,
+        now_ms: i64,
+    ) -> Result<(Self, Opened), OpenError> {
+        let listing = list(&*storage)?;
+        for name in &listing.leftovers {
+            let _ = storage.remove(name);
+        }
+        let highest = listing.segments.last().map_or(0, |listed| listed.number);
+        let highest = listing.void.iter().copied().max().unwrap_or(0).max(highest);
+        let listing = without_stillborn(&*storage, listing)?;
+        if listing.segments.is_empty() {
+            remove_all(&*storage, &listing.void)?;
+            let mut log = Self::assemble(storage, options, salt, highest + 1, Tail::default());
+            log.begin(now_ms)?;
+            return Ok((
+                log,
+                Opened {
+                    fresh: true,
+                    ..Opened::default()
+                },
+            ));
+        }
+        let salt = listing
+            .salt
+            .ok_or_else(|| OpenError::Damaged(segment_name(listing.segments[0].number)))?;
+        let (first, proven) = proof::suspects(&*storage, &listing.segments, salt)?;
+        let replay = replay::replay(&*storage, &listing.segments, first, proven, salt)?;
+        let Replay {
+            first,
+            tail,
+            mut opened,
+            torn,
+            empty,
+        } = replay;
+        let mut gone = listing.void;
+        gone.extend(empty);
+        if let Some(torn) = torn {
+            let later = listing
+                .segments
+                .iter()
+                .filter(|listed| listed.number > torn.segment);
+            gone.extend(later.map(|listed| listed.number));
+            gone.extend(torn.whole.then_some(torn.segment));
+            opened.cut = Some(CutOff {
+                segment: torn.segment,
+                at: torn.at,
+                bytes: torn.bytes,
+            });
+        }
+        let mut log = Self::assemble(storage, options, salt, highest + 1, tail);
+        log.settle_closed(&listing.segments[..first])?;
+        log.cut_and_sync(&gone, torn)?;
+        if log.active.is_none() {
+            // A full disk is no reason not to open: the next append tries again.
+            if let Err(error) = log.begin_segment(now_ms) {
+                tracing::warn!(%error, "the log could not begin a segment; the next append tries again");
+            }
+        }
+        Ok((log, opened))
+    }
+
+    fn assemble(storage: Arc<S>, options: Options, salt: u64, next_number: u64, tail: Tail<S::File>) -> Self {
+        let files = Files::new(Arc::clone(&storage), salt, options.open_files, options.indexes);
+        let slots = tail
+            .next
+            .into_iter()
+            .map(|(slot, next)| {
+                let state = SlotState {
+                    next,
+                    ..SlotState::default()
+                };
+                (slot, state)
+            })
+            .collect::<HashMap<_, _>>();
+        let next_seq = tail.next_seq.max(1);
+        let mut log = Self {
+            storage,
+            options,
+            salt,
+            files: Arc::new(files),
+            closed: std::collections::BTreeMap::new(),
+            active: tail.active,
+            next_number,
+            slots,
+            notes: NoteBook {
+                notes: tail.notes,
+                ..NoteBook::default()
+            },
+            next_seq,
+            disk: OnDisk {
+                synced: next_seq,
+                boundary: Boundary {
+                    number: 0,
+                    position: 0,
+                },
+                proven: tail.proven,
+                stated: tail.proven,
+                dirty: Vec::new(),
+                folder_dirty: false,
+                in_flight: false,
+            },
+            health: Health::Good,
+            compacted: HashMap::new(),
+            buffer: Vec::new(),
+            placed: Vec::new(),
+        };
+        for segment in tail.closed {
+            log.add_closed(Arc::new(segment));
+        }
+        log
+    }
+
+    /// Takes the segments before the tail from their footers; one without is read.
+    fn settle_closed(&mut self, listed: &[Listed]) -> Result<(), OpenError> {
+        let mut before = 1;
+        for listed in listed {
+            let mut segment = Closed {
+                number: listed.number,
+                generation: listed.generation(),
+                first_seq: listed.header.map_or(before, |header| header.first_seq),
+                end_seq: before,
+                length: listed.length,
+                footer_at: None,
+                summaries: Vec::new(),
+                replaced: AtomicBool::new(false),
+            };
+            if let Some(sealed) = &listed.sealed {
+                segment.end_seq = sealed.contents.end_seq;
+                segment.footer_at = Some(sealed.footer_at);
+                segment.summaries.clone_from(&sealed.contents.summaries);
+            } else {
+                let name = segment_name(listed.number);
+                let file = self
+                    .storage
+                    .open(&name)
+                    .map_err(OpenError::io(format!("opening {name}")))?;
+                let (index, end_seq) = scan_index(&*file, &segment, self.salt)
+                    .map_err(OpenError::io(format!("reading {name}")))?;
+                segment.end_seq = end_seq;
+                segment.summaries = index.summaries();
+            }
+            before = segment.end_seq;
+            self.add_closed(Arc::new(segment));
+        }
+        Ok(())
+    }
+
+    /// Cuts off what is torn, and syncs the tail: what is there now is there for good.
+    fn cut_and_sync(&mut self, gone: &[u64], torn: Option<Torn>) -> Result<(), OpenError> {
+        // Newest first, so that what another crash leaves has no hole.
+        let mut gone = gone.to_vec();
+        gone.sort_unstable_by(|left, right| right.cmp(left));
+        remove_all(&*self.storage, &gone)?;
+        if let Some(torn) = torn.filter(|torn| !torn.whole) {
+            let name = segment_name(torn.segment);
+            let cut = self.storage.open(&name).and_then(|file| {
+                file.set_len(torn.at)?;
+                file.sync()
+            });
+            cut.map_err(OpenError::io(format!("cutting {name}")))?;
+        }
+        let unproven = self
+            .closed
+            .values()
+            .filter(|segment| segment.end_seq > self.disk.proven);
+        for segment in unproven {
+            let name = segment_name(segment.number);
+            let synced = self.storage.open(&name).and_then(|file| file.sync());
+            synced.map_err(OpenError::io(format!("syncing {name}")))?;
+        }
+        if let Some(active) = &self.active {
+            let name = segment_name(active.number);
+            active
+                .file
+                .sync()
+                .map_err(OpenError::io(format!("syncing {name}")))?;
+        }
+        self.storage
+            .sync_folder()
+            .map_err(OpenError::io("syncing the folder of the log"))?;
+        self.disk.boundary = match (&self.active, self.closed.last_key_value()) {
+            (Some(active), _) => Boundary {
+                number: active.number,
+                position: active.length,
+            },
+            (None, Some((number, segment))) => Boundary {
+                number: *number,
+                position: segment.length,
+            },
+            (None, None) => self.disk.boundary,
+        };
+        Ok(())
+    }
+
+    /// Begins a new log. Its first head must be on disk before anything is acknowledged: nothing else holds the salt.
+    fn begin(&mut self, now_ms: i64) -> Result<(), OpenError> {
+        let begun = self.begin_segment(now_ms).and_then(|()| {
+            let active = self.active.as_ref().expect("it was just begun");
+            active.file.sync()?;
+            self.storage.sync_folder()
+        });
+        begun.map_err(OpenError::io("beginning the log"))?;
+        self.disk.dirty.clear();
+        self.disk.folder_dirty = false;
+        let active = self.active.as_ref().expect("it was just begun");
+        self.disk.boundary = Boundary {
+            number: active.number,
+            position: active.length,
+        };
+        Ok(())
+    }
+}
+
+/// Takes out segments that were made and never written to: their heads never reached the disk, so nothing in them counts.
+fn without_stillborn<S: Storage>(storage: &S, mut listing: Listing) -> Result<Listing, OpenError> {
+    let mut kept = Vec::with_capacity(listing.segments.len());
+    for listed in listing.segments {
+        let name = segment_name(listed.number);
+        let empty = listed.header.is_none() && {
+            let file = storage
+                .open(&name)
+                .map_err(OpenError::io(format!("opening {name}")))?;
+            let salted = listing.salt.map(|salt| seed(salt, listed.number));
+            proof::is_stillborn(&*file, listed.length, salted)
+                .map_err(OpenError::io(format!("reading {name}")))?
+        };
+        if empty {
+            listing.void.push(listed.number);
+        } else {
+            kept.push(listed);
+        }
+    }
+    listing.segments = kept;
+    Ok(listing)
+}
+
+fn remove_all<S: Storage>(storage: &S, numbers: &[u64]) -> Result<(), OpenError> {
+    for number in numbers {
+        let name = segment_name(*number);
+        storage
+            .remove(&name)
+            .map_err(OpenError::io(format!("removing {name}")))?;
+    }
+    Ok(())
+}
