@@ -7,6 +7,7 @@ mod follower;
 mod handover;
 pub mod life;
 pub mod transcript;
+mod unended;
 
 pub use cache_key::cache_key;
 pub use digest::Digest;
@@ -14,3 +15,4 @@ pub use ending::{Ending, Known, end, final_of, last_frame};
 pub use follower::{Broken, Follower, Patience, Step, is_success};
 pub use handover::{Reason, attempts_before, handed_over, next_pool};
 pub use transcript::Transcript;
+pub use unended::{OpenRequest, Overdue, Unended};

@@ -74,7 +74,10 @@ impl State {
         let waits = matches!(self, Self::Queued | Self::HandedOver(_));
         match (service, status) {
             (S::Ingress, O::Refused) => matches!(self, Self::New),
-            (S::Planner, O::Failed | O::Expired) => matches!(self, Self::Accepted),
+            // The ingress's sweeper knows that a request was accepted, not how far it came.
+            (S::Ingress, O::Expired) | (S::Planner, O::Failed | O::Expired) => {
+                matches!(self, Self::Accepted)
+            }
             (S::CacheService, O::Cached | O::Expired) => matches!(self, Self::Planned),
             (S::Scheduler, O::Rejected) => waits,
             (S::Scheduler, O::Expired | O::Cancelled) => leased || waits,
@@ -335,6 +338,9 @@ mod tests {
         let cases = [
             (New, S::Ingress, O::Refused, true),
             (Accepted, S::Ingress, O::Refused, false),
+            (Accepted, S::Ingress, O::Expired, true),
+            (New, S::Ingress, O::Expired, false),
+            (Accepted, S::Ingress, O::Failed, false),
             (Accepted, S::Planner, O::Failed, true),
             (Accepted, S::Planner, O::Expired, true),
             (Planned, S::Planner, O::Expired, false),
