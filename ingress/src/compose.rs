@@ -30,6 +30,7 @@ use crate::batch::results::Results;
 use crate::cluster::models::Models;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
+use crate::cluster::sweeper::Sweeper;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::app::App;
@@ -101,14 +102,18 @@ impl Ground<'_> {
         self.runtime.clock.clone()
     }
 
-    fn waiting(&self) -> Arc<Waiting> {
-        let routes = Arc::new(Routes::default());
-        let questions = Questions {
+    fn questions(&self) -> Questions {
+        Questions {
             control: Arc::clone(self.control),
             timeout: self.config.timeouts.ask,
             asked: self.metrics.questions.clone(),
             clock: self.clock(),
-        };
+        }
+    }
+
+    fn waiting(&self) -> Arc<Waiting> {
+        let routes = Arc::new(Routes::default());
+        let questions = self.questions();
         let abandoned = Abandoned {
             control: Arc::clone(self.control),
             routes: Arc::clone(&routes),
@@ -155,6 +160,15 @@ impl Ground<'_> {
             clock: self.clock(),
         };
         let (routes, models, gate) = (Arc::clone(routes), Arc::clone(models), Arc::clone(gate));
+        let sweeper = Sweeper {
+            bus: Arc::clone(&bus),
+            schemas: Arc::clone(&self.runtime.schemas),
+            identity: identity.clone(),
+            questions: self.questions(),
+            swept: self.metrics.swept.clone(),
+            config: self.config.cluster.sweep.clone(),
+            clock: self.clock(),
+        };
         let period = at_least(self.config.cluster.probe_every, 10);
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
         let clock = self.clock();
@@ -163,6 +177,7 @@ impl Ground<'_> {
                 replies.listen(),
                 answer_fences(Arc::clone(&control), &identity, routes),
                 outcomes.follow(),
+                sweeper.run(),
                 listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
                     models.lock().on_status(status, clock.now());
                 }),

@@ -240,6 +240,8 @@ pub struct ClusterConfig {
     /// Age at which a worker's status no longer counts.
     #[serde(with = "humantime_serde")]
     pub worker_stale: Duration,
+    /// How accepted requests are found that nothing has ended.
+    pub sweep: SweepConfig,
 }
 
 impl Default for ClusterConfig {
@@ -247,6 +249,31 @@ impl Default for ClusterConfig {
         Self {
             probe_every: Duration::from_secs(1),
             worker_stale: Duration::from_secs(5),
+            sweep: SweepConfig::default(),
+        }
+    }
+}
+
+/// How accepted requests are found that nothing has ended.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SweepConfig {
+    /// Pause between two looks.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// How long after its deadline, and after this ingress came to know of it, a request may still be ended by whoever has it.
+    #[serde(with = "humantime_serde")]
+    pub margin: Duration,
+    /// Most requests that are remembered until they end; beyond it the log holds the rest.
+    pub most_open: usize,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(5),
+            margin: Duration::from_mins(1),
+            most_open: 100_000,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub batch_results: IntCounter,
     /// Outcomes that another one had preceded.
     pub superseded: IntCounter,
+    /// Accepted requests that nothing but the sweeper ended.
+    pub swept: IntCounter,
 }
 
 /// From half a millisecond (a cache hit) to two minutes (the default deadline).
@@ -121,6 +123,11 @@ impl Metrics {
                 registry
             )?,
             superseded: superseded_counter(registry, Service::Ingress)?,
+            swept: counter!(
+                "relay_requests_swept_total",
+                "Accepted requests that no service ended in time, and the sweeper ended: should stay 0.",
+                registry
+            )?,
         })
     }
 }

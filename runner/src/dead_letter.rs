@@ -76,7 +76,7 @@ pub(crate) fn dead_letter(
         "{}/{}/{}",
         letter.source_topic, letter.source_partition, letter.source_offset
     );
-    let headers = carried(&record.headers);
+    let headers = carried_headers(&record.headers);
     let mut outgoing = vec![Outgoing::keyed(DEAD_LETTERS, key, headers, encode(&letter))];
     outgoing.extend(outcome(record, identity, now));
     outgoing
@@ -121,7 +121,7 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
     );
     let ending = Ending::because(OutcomeStatus::Failed, CODE, message);
     let outcome = end(Known::Headers(&request_id, &tenant), run, ending, now);
-    Some(outcome_record(&outcome, carried(&record.headers)))
+    Some(outcome_record(&outcome, carried_headers(&record.headers)))
 }
 
 /// Whether a record of `topic` is one request on its way. (An outcome has ended already, a batch line has a result of its own: its stage's last words.)
@@ -133,7 +133,8 @@ fn carries_requests(topic: &str) -> bool {
             .any(|prefix| topic.starts_with(prefix))
 }
 
-fn carried(headers: &Headers) -> Headers {
+/// What an outcome takes over from the headers of its request's record.
+pub fn carried_headers(headers: &Headers) -> Headers {
     let kept = |name: &&str| headers.get(name).filter(|value| value.len() <= MOST_HEADER_BYTES);
     let pair = |name: &str| kept(&name).map(|value| (name.to_owned(), value.clone()));
     CARRIED.into_iter().filter_map(pair).collect()

@@ -14,7 +14,7 @@
 //! | ask the log until it answers | [`retry_forever`] |
 //! | wait between two tries | [`Backoff`] |
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
-//! | end a request | [`outcome_record`], [`poisoned`] |
+//! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
 //! | answer probes and Prometheus | [`ops_router`] |
 
 mod backoff;
@@ -38,7 +38,7 @@ mod winners;
 
 pub use backoff::{Backoff, backoff};
 pub use crash::crash_point;
-pub use dead_letter::poisoned;
+pub use dead_letter::{carried_headers, poisoned};
 pub use health::{Health, dependency};
 pub use listen::{listen_forever, serve_forever};
 pub use ops::ops_router;

@@ -1,5 +1,7 @@
-//! What this ingress knows of the world around it: which models workers run, and whether log and control seam answer.
+//! What this ingress knows of the world around it: which models workers run, whether log and control seam answer, and which
+//! accepted requests nothing has ended.
 
 pub mod models;
 pub mod probes;
 pub mod readiness;
+pub mod sweeper;

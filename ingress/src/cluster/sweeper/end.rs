@@ -1,0 +1,109 @@
+//! Ends what is overdue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use prometheus::IntCounter;
+use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, decode, header, topics};
+use relay_clock::Clock;
+use relay_lifecycle::{Known, Overdue, end};
+use relay_runner::{Stretch, carried_headers, outcome_record};
+use relay_schemas::{OutcomeStatus, Registry, Request, RequestId, Run};
+
+use crate::answers::questions::Questions;
+
+/// As every service says it whose request's deadline has passed.
+const CODE: &str = "deadline_exceeded";
+const MESSAGE: &str =
+    "the deadline passed, and no service had ended the request: the sweeper of the ingress did";
+
+/// Longest wait for the record of one request.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes outcomes.
+pub(super) struct Ending {
+    pub bus: Arc<dyn Bus>,
+    pub schemas: Arc<Registry>,
+    pub run: Run,
+    pub questions: Questions,
+    pub swept: IntCounter,
+    pub clock: Clock,
+}
+
+impl Ending {
+    /// Ends `overdue`, but for what the sink says has ended long ago: a repeat under a key is accepted anew and then dropped.
+    /// Says which have an outcome now.
+    pub(super) async fn end(&self, overdue: &[Overdue]) -> Result<Vec<RequestId>, BusError> {
+        let known = join_all(overdue.iter().map(|overdue| self.questions.winner(&overdue.id))).await;
+        let forgotten = overdue.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let mut swept = 0_u64;
+        for (forgotten, _) in forgotten {
+            self.end_one(forgotten).await?;
+            self.swept.inc();
+            swept += 1;
+        }
+        if let Some(first) = overdue.first().filter(|_| swept > 0) {
+            tracing::warn!(
+                requests.swept = swept,
+                request.id = %first.id,
+                "accepted requests were forgotten and are ended as expired: a record was lost between two services, or one of \
+                 them stands still"
+            );
+        }
+        Ok(overdue.iter().map(|overdue| overdue.id.clone()).collect())
+    }
+
+    async fn end_one(&self, overdue: &Overdue) -> Result<(), BusError> {
+        let record = self.record_of(overdue).await?;
+        let request = record
+            .as_ref()
+            .and_then(|record| decode::<Request>(&self.schemas, record).ok());
+        let headers = record
+            .as_ref()
+            .map_or_else(|| named(overdue), |record| carried_headers(&record.headers));
+        let known = match &request {
+            Some(request) => Known::Request(request),
+            None => Known::Headers(&overdue.id, &overdue.tenant),
+        };
+        match self.publish(self.outgoing(known, headers.clone())).await {
+            Err(BusError::TooLarge { .. }) => {
+                let known = Known::Headers(&overdue.id, &overdue.tenant);
+                self.publish(self.outgoing(known, headers)).await
+            }
+            published => published,
+        }
+    }
+
+    /// The record that accepted it, unless the log holds it no more.
+    async fn record_of(&self, overdue: &Overdue) -> Result<Option<Record>, BusError> {
+        let (number, offset) = overdue.place;
+        let partition = Partition::new(topics::REQUESTS, number);
+        let reading = async {
+            let mut stretch = Stretch::between(&*self.bus, partition, offset, offset + 1).await?;
+            stretch.next().await
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+            Err(BusError::Unavailable(
+                "an accepted request cannot be read".to_owned(),
+            ))
+        })
+    }
+
+    fn outgoing(&self, known: Known<'_>, headers: Headers) -> Outgoing {
+        let ending = relay_lifecycle::Ending::because(OutcomeStatus::Expired, CODE, MESSAGE);
+        let outcome = end(known, self.run.clone(), ending, self.clock.now());
+        outcome_record(&outcome, headers)
+    }
+
+    async fn publish(&self, outcome: Outgoing) -> Result<(), BusError> {
+        self.bus.publish(vec![outcome], Vec::new()).await.map(drop)
+    }
+}
+
+fn named(overdue: &Overdue) -> Headers {
+    let mut headers = Headers::default();
+    headers.set(header::REQUEST_ID, overdue.id.as_str().to_owned());
+    headers.set(header::TENANT, overdue.tenant.as_str().to_owned());
+    headers
+}

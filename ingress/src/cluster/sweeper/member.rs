@@ -1,0 +1,229 @@
+//! This ingress's share: which partitions it owns, and how far it has read them.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::{Bus, BusError, Commit, Consumer, ConsumerEvent, Partition, Record, topics};
+use relay_clock::Clock;
+use relay_lifecycle::{OpenRequest, Unended};
+use relay_schemas::TimestampMs;
+
+use super::end::Ending;
+use super::passage::Passage;
+use super::round::{Began, Round};
+use crate::config::SweepConfig;
+use crate::time::millis;
+
+/// The consumer group.
+const GROUP: &str = "relay.ingress.sweeper";
+
+/// Most requests that one round ends; more wait for the next one, which then follows at once.
+const MOST_A_ROUND: usize = 64;
+
+/// A member of the sweepers' group.
+pub(super) struct Member {
+    bus: Arc<dyn Bus>,
+    clock: Clock,
+    consumer: Box<dyn Consumer>,
+    paused: bool,
+    every: Duration,
+    unended: Unended,
+    /// Up to where the outcomes of requests before these offsets were read: of earlier records they have to be sought.
+    marks: BTreeMap<i32, i64>,
+    /// When the earliest record was appended whose outcome has to be sought.
+    seek: Option<TimestampMs>,
+    /// Where outcomes are read on from; none before the first round.
+    outcomes: BTreeMap<Partition, i64>,
+    committed: BTreeMap<i32, i64>,
+    /// Whether anything was read since the last round began.
+    touched: bool,
+}
+
+impl Member {
+    pub(super) async fn join(
+        bus: Arc<dyn Bus>,
+        config: &SweepConfig,
+        clock: Clock,
+    ) -> Result<Self, BusError> {
+        let consumer = bus.subscribe(GROUP, &[topics::REQUESTS.to_owned()]).await?;
+        Ok(Self {
+            bus,
+            clock,
+            consumer,
+            paused: false,
+            every: config.every.max(Duration::from_millis(1)),
+            unended: Unended::new(config.most_open, millis(config.margin)),
+            marks: BTreeMap::new(),
+            seek: None,
+            outcomes: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            touched: false,
+        })
+    }
+
+    /// Sweeps until the log fails; counts its rounds.
+    pub(super) async fn sweep(mut self, ending: &Ending, rounds: &mut u64) -> Result<Infallible, BusError> {
+        let mut round = Round::Over;
+        let mut pause = Box::pin(tokio::time::sleep(self.every));
+        loop {
+            self.steer().await?;
+            tokio::select! {
+                event = self.consumer.next() => self.take(event?).await?,
+                () = &mut pause, if matches!(round, Round::Over) => {
+                    if self.touched || !self.unended.is_empty() {
+                        round = self.begin().await?;
+                    } else {
+                        pause = Box::pin(tokio::time::sleep(self.every));
+                    }
+                }
+                outcomes = round.outcomes() => {
+                    for record in outcomes? {
+                        if let Some(id) = record.headers.request_id() {
+                            self.unended.ended(&id);
+                        }
+                    }
+                }
+            }
+            if let Round::Requests(began) = round {
+                round = self.go_on(began).await?;
+            }
+            if round.is_over(self.unended.is_empty())
+                && let Round::Outcomes(began, _) = std::mem::replace(&mut round, Round::Over)
+            {
+                let more = self.finish(began, ending).await?;
+                *rounds += 1;
+                let pause_for = if more { Duration::ZERO } else { self.every };
+                pause = Box::pin(tokio::time::sleep(pause_for));
+            }
+        }
+    }
+
+    /// Reads no more requests while it is full.
+    async fn steer(&mut self) -> Result<(), BusError> {
+        let owned: Vec<Partition> = self.unended.next().map(|(number, _)| requests(number)).collect();
+        if !self.paused && self.unended.is_full() {
+            self.consumer.pause(&owned).await?;
+            self.paused = true;
+        } else if self.paused && self.unended.has_room() {
+            self.consumer.resume(&owned).await?;
+            self.paused = false;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, event: ConsumerEvent) -> Result<(), BusError> {
+        self.touched = true;
+        match event {
+            ConsumerEvent::Records(records) => {
+                let now = self.clock.now();
+                for record in &records {
+                    self.read(record, now);
+                }
+            }
+            ConsumerEvent::Assigned(partitions) => {
+                for partition in partitions {
+                    let low = self.bus.range(&partition).await?.low;
+                    let committed = self.bus.committed(GROUP, &partition).await?;
+                    let next = committed.map_or(low, |next| next.max(low));
+                    self.unended.own(partition.partition, next);
+                }
+                // What was paused before may not be now.
+                self.paused = false;
+            }
+            ConsumerEvent::Revoked(partitions) => {
+                for Partition { partition, .. } in partitions {
+                    self.unended.lose(partition);
+                    self.marks.remove(&partition);
+                    self.committed.remove(&partition);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, record: &Record, now: TimestampMs) {
+        let place = (record.position.partition.partition, record.position.offset);
+        let headers = &record.headers;
+        let open = headers
+            .request_id()
+            .zip(headers.tenant())
+            .map(|(id, tenant)| OpenRequest {
+                id,
+                tenant,
+                // Without a readable deadline nothing waits for it.
+                deadline: headers.deadline().unwrap_or(record.timestamp),
+            });
+        let sought = open.is_some() && self.marks.get(&place.0).is_none_or(|mark| place.1 < *mark);
+        self.unended.read(place, open, now);
+        if sought {
+            self.seek = Some(
+                self.seek
+                    .map_or(record.timestamp, |seek| seek.min(record.timestamp)),
+            );
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Round, BusError> {
+        self.touched = false;
+        let at = self.clock.now();
+        let outcomes = relay_runner::ends(&*self.bus, topics::OUTCOMES).await?;
+        let mut requests_end = BTreeMap::new();
+        for (number, _) in self.unended.next() {
+            let end = self.bus.range(&requests(number)).await?.high;
+            requests_end.insert(number, end);
+        }
+        Ok(Round::Requests(Began {
+            at,
+            outcomes: outcomes.into_iter().collect(),
+            requests: requests_end,
+        }))
+    }
+
+    /// Goes on to the outcomes, once the requests are read as far as they are to be.
+    async fn go_on(&mut self, began: Began) -> Result<Round, BusError> {
+        let behind = |(number, next): (i32, i64)| began.requests.get(&number).is_some_and(|end| next < *end);
+        if self.unended.next().any(behind) && !self.paused && !self.unended.is_full() {
+            return Ok(Round::Requests(began));
+        }
+        self.marks.clone_from(&began.requests);
+        let seek = self.seek.take();
+        if self.unended.is_empty() {
+            return Ok(Round::Outcomes(began, Passage::nothing()));
+        }
+        Round::read_outcomes(&*self.bus, began, &self.outcomes, seek).await
+    }
+
+    /// Ends what is overdue, and commits; says whether more may be overdue.
+    async fn finish(&mut self, began: Began, ending: &Ending) -> Result<bool, BusError> {
+        self.outcomes = began.outcomes;
+        let overdue = self.unended.overdue(began.at, MOST_A_ROUND);
+        for id in ending.end(&overdue).await? {
+            self.unended.ended(&id);
+        }
+        self.commit().await?;
+        Ok(overdue.len() == MOST_A_ROUND)
+    }
+
+    async fn commit(&mut self) -> Result<(), BusError> {
+        let known = &self.committed;
+        let moved = |(number, next): &(i32, i64)| known.get(number).is_none_or(|known| known < next);
+        let moved: BTreeMap<i32, i64> = self.unended.resume_at().filter(moved).collect();
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let commit = |(number, next): (&i32, &i64)| Commit {
+            group: GROUP.to_owned(),
+            partition: requests(*number),
+            next: *next,
+        };
+        self.consumer.commit(moved.iter().map(commit).collect()).await?;
+        self.committed.extend(moved);
+        Ok(())
+    }
+}
+
+fn requests(number: i32) -> Partition {
+    Partition::new(topics::REQUESTS, number)
+}

@@ -1,0 +1,296 @@
+//! Nothing accepted is forgotten: what no service ends, the sweeper does.
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+mod harness;
+
+use std::sync::Arc;
+
+use harness::{Harness, completed, eventually, ms, runtime, worker};
+use relay_bus::testing::FaultyBus;
+use relay_bus::topics::{self, Manifest};
+use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, StartAt, header};
+use relay_control::{Control, InProcessControl, InProcessOptions};
+use relay_ingress::{Config, Deps};
+use relay_lifecycle::{Ending, Known, end};
+use relay_runner::Runtime;
+use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TimestampMs, encode, samples};
+
+const GROUP: &str = "relay.ingress.sweeper";
+const BODY: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
+
+fn quick(config: &mut Config) {
+    config.batch.enabled = false;
+    config.cluster.probe_every = ms(20);
+    config.cluster.sweep.every = ms(20);
+    config.cluster.sweep.margin = ms(100);
+}
+
+/// Up to where the sweepers have dealt with requests.
+async fn dealt_with(bus: &dyn Bus, partition: i32) -> i64 {
+    let partition = Partition::new(topics::REQUESTS, partition);
+    bus.committed(GROUP, &partition).await.unwrap().unwrap_or(0)
+}
+
+/// A log of a test's own, with `partitions` of requests and two of outcomes.
+struct Place {
+    bus: Arc<dyn Bus>,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(partitions: i32) -> Self {
+        let yaml = format!(
+            "pools: [default]\ntopics:\n- {{name: {}, partitions: {partitions}}}\n- {{name: {}, partitions: 2}}",
+            topics::REQUESTS,
+            topics::OUTCOMES
+        );
+        let manifest = Manifest::parse(&yaml).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        Self {
+            bus: Arc::new(FaultyBus::over(Arc::new(log))),
+            _folder: folder,
+        }
+    }
+
+    /// Starts an ingress on it.
+    async fn start(&self, instance: &str, change: impl FnOnce(&mut Config)) -> Runtime {
+        let mut config = Config::default();
+        quick(&mut config);
+        change(&mut config);
+        let runtime = runtime(Arc::clone(&self.bus));
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let deps = Deps {
+            runtime: runtime.clone(),
+            identity: relay_runner::Identity {
+                instance: instance.into(),
+                ..harness::identity()
+            },
+            control,
+            listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        tokio::spawn(relay_ingress::run(config, deps));
+        runtime
+    }
+
+    async fn accept(&self, request: &Request) {
+        let key = request.request_id.as_str().to_owned();
+        let record = Outgoing::keyed(topics::REQUESTS, key, Headers::of(request), encode(request));
+        self.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    async fn end(&self, outcome: &Outcome) {
+        let key = outcome.request_id.as_str().to_owned();
+        let headers = Headers::of(outcome.request.as_ref().unwrap());
+        let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome));
+        self.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    /// Every outcome in the log, by id.
+    async fn outcomes(&self) -> Vec<(String, OutcomeStatus)> {
+        let mut found = Vec::new();
+        for number in 0..2 {
+            let partition = Partition::new(topics::OUTCOMES, number);
+            let high = self.bus.range(&partition).await.unwrap().high;
+            let mut reader = self.bus.read(vec![(partition, StartAt::Start)]).await.unwrap();
+            let mut read = 0;
+            while read < high {
+                for record in reader.next().await.unwrap() {
+                    read += 1;
+                    let outcome = harness::read::<Outcome>(&record);
+                    found.push((outcome.request_id.to_string(), outcome.status));
+                }
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found
+    }
+
+    async fn until_dealt_with(&self, partition: i32) {
+        let high = self
+            .bus
+            .range(&Partition::new(topics::REQUESTS, partition))
+            .await
+            .unwrap()
+            .high;
+        eventually(async || (dealt_with(&*self.bus, partition).await == high).then_some(())).await;
+    }
+}
+
+fn long_ago(id: &str) -> Request {
+    Request {
+        request_id: id.into(),
+        deadline: TimestampMs(1_000),
+        ..samples::request()
+    }
+}
+
+fn swept(runtime: &Runtime) -> u64 {
+    let families = runtime.metrics.gather();
+    let family = families
+        .iter()
+        .find(|family| family.name() == "relay_requests_swept_total");
+    family.map_or(0, |family| {
+        family.get_metric()[0].get_counter().get_value() as u64
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_no_service_ends_is_ended_by_the_sweeper_and_its_client_is_told() {
+    let harness = Harness::with(quick).await;
+    let asking = harness.chat(&[("x-relay-deadline-ms", "200")], BODY);
+    let (response, request) = tokio::join!(asking, harness.accepted());
+    assert_eq!(response.status, 504, "{}", response.text());
+    assert!(
+        response.text().contains("deadline_exceeded"),
+        "{}",
+        response.text()
+    );
+    let outcome = harness.recorded().await;
+    assert_eq!(
+        (outcome.status, outcome.run.service),
+        (OutcomeStatus::Expired, Service::Ingress)
+    );
+    assert!(outcome.message.unwrap().contains("the sweeper of the ingress"));
+    assert_eq!(outcome.request, Some(request));
+    assert_eq!(harness.metric("relay_requests_swept_total").await, Some(1.0));
+    eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
+    assert!(harness.nothing_taken(topics::OUTCOMES), "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_ended_is_left_alone() {
+    let harness = Harness::with(quick).await;
+    let (response, ()) = tokio::join!(harness.chat(&[], BODY), async {
+        let request = harness.accepted().await;
+        harness.complete(&request, "hello").await;
+    });
+    assert_eq!(response.status, 200);
+    eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
+    assert!(harness.nothing_taken(topics::OUTCOMES));
+    assert_eq!(harness.metric("relay_requests_swept_total").await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_of_what_the_sink_knows_to_have_ended_is_left_alone() {
+    let harness = Harness::with(quick).await;
+    harness.serve_sink().await;
+    let request = long_ago("k1");
+    harness.record(completed(&request, "long ago"));
+    let record = Outgoing::keyed(topics::REQUESTS, "k1", Headers::of(&request), encode(&request));
+    harness.bus.log.publish(vec![record], Vec::new()).await.unwrap();
+    eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
+    assert!(harness.nothing_taken(topics::OUTCOMES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_what_was_open_is_still_swept() {
+    let place = Place::new(3);
+    for id in 0..12 {
+        place.accept(&long_ago(&id.to_string())).await;
+    }
+    let first = place
+        .start("one", |config| config.cluster.sweep.margin = ms(60_000))
+        .await;
+    // It has read them, and commits only what has ended: nothing.
+    place.end(&completed(&long_ago("7"), "in time")).await;
+    tokio::time::sleep(ms(200)).await;
+    first.shutdown.stop();
+    assert_eq!(swept(&first), 0);
+    let second = place.start("two", |_| {}).await;
+    for partition in 0..3 {
+        place.until_dealt_with(partition).await;
+    }
+    let outcomes = place.outcomes().await;
+    assert_eq!(outcomes.len(), 12, "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .all(|(id, status)| (id == "7") == (*status == OutcomeStatus::Completed))
+    );
+    assert_eq!(swept(&second), 11);
+    second.shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_ingresses_share_the_sweeping_and_end_each_request_once() {
+    let place = Place::new(4);
+    let (one, other) = (place.start("one", |_| {}).await, place.start("two", |_| {}).await);
+    for id in 0..40 {
+        place.accept(&long_ago(&id.to_string())).await;
+    }
+    for partition in 0..4 {
+        place.until_dealt_with(partition).await;
+    }
+    assert_eq!(place.outcomes().await.len(), 40);
+    assert_eq!(swept(&one) + swept(&other), 40);
+    one.shutdown.stop();
+    other.shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_little_memory_all_is_swept_that_has_not_ended_and_nothing_else() {
+    let place = Place::new(2);
+    for id in 0..60 {
+        let request = long_ago(&format!("{id:02}"));
+        place.accept(&request).await;
+        if id % 3 != 0 {
+            place.end(&completed(&request, "in time")).await;
+        }
+    }
+    let runtime = place
+        .start("one", |config| config.cluster.sweep.most_open = 4)
+        .await;
+    for partition in 0..2 {
+        place.until_dealt_with(partition).await;
+    }
+    let outcomes = place.outcomes().await;
+    assert_eq!(outcomes.len(), 60, "{outcomes:?}");
+    assert_eq!(swept(&runtime), 20);
+    runtime.shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_request_that_cannot_be_read_is_ended_by_its_headers() {
+    let place = Place::new(1);
+    let mut headers = Headers::of(&long_ago("torn"));
+    headers.set(header::BATCH_ID, "nightly");
+    let record = Outgoing::keyed(topics::REQUESTS, "torn", headers, "no request".into());
+    place.bus.publish(vec![record], Vec::new()).await.unwrap();
+    // What names no request is nothing to end, and holds nothing up.
+    let nameless = Outgoing::keyed(topics::REQUESTS, "x", Headers::default(), "nothing".into());
+    place.bus.publish(vec![nameless], Vec::new()).await.unwrap();
+    let runtime = place.start("one", |_| {}).await;
+    place.until_dealt_with(0).await;
+    assert_eq!(
+        place.outcomes().await,
+        [("torn".to_owned(), OutcomeStatus::Expired)]
+    );
+    runtime.shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_late_within_the_margin_is_not_forestalled() {
+    let place = Place::new(1);
+    let runtime = place
+        .start("one", |config| config.cluster.sweep.margin = ms(2_000))
+        .await;
+    let request = long_ago("late");
+    place.accept(&request).await;
+    tokio::time::sleep(ms(300)).await;
+    let expired = Ending::because(OutcomeStatus::Failed, "no_plan", "late");
+    let planner = relay_schemas::Run {
+        service: Service::Planner,
+        ..worker(1)
+    };
+    place
+        .end(&end(Known::Request(&request), planner, expired, TimestampMs(5)))
+        .await;
+    place.until_dealt_with(0).await;
+    assert_eq!(
+        place.outcomes().await,
+        [("late".to_owned(), OutcomeStatus::Failed)]
+    );
+    assert_eq!(swept(&runtime), 0);
+    runtime.shutdown.stop();
+}
