@@ -6,6 +6,7 @@
 mod banner;
 mod cli;
 mod config;
+mod deadlines;
 mod environment;
 mod hosting;
 mod load;

@@ -6,7 +6,7 @@ use crate::cli::Settings;
 use crate::config::Config;
 use crate::only::Only;
 use crate::seams::{BusConfig, ControlConfig};
-use crate::{environment, scheduling, sizes};
+use crate::{deadlines, environment, scheduling, sizes};
 
 /// Settings that stand somewhere else now, so that who has an old file is told where.
 pub(crate) const MOVED: &[(&str, &str)] = &[
@@ -118,7 +118,7 @@ pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
             let policy = relay_planner::load(&config.planner.policy)?;
             scheduling::serves_policy(&config.scheduler, &policy)?;
         }
-        return sizes::check(config, &config.manifest()?);
+        return against_topics(config);
     };
     if only == Only::Scheduler {
         scheduling::check(&config.scheduler)?;
@@ -132,5 +132,12 @@ pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
     if matches!(config.control, ControlConfig::InProcess(_)) {
         bail!("`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process");
     }
-    sizes::check(config, &config.manifest()?)
+    against_topics(config)
+}
+
+/// Refuses what the topics cannot hold, or not for long enough.
+fn against_topics(config: &Config) -> anyhow::Result<()> {
+    let manifest = config.manifest()?;
+    sizes::check(config, &manifest)?;
+    deadlines::check(config, &manifest)
 }
