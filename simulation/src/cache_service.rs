@@ -34,6 +34,10 @@ impl CacheService {
         self.filled_to = 0;
     }
 
+    pub fn lose_next(&mut self) {
+        self.consumer.loses_next = true;
+    }
+
     pub fn reread(&mut self, back: i64) {
         self.consumer.reread(back);
     }
@@ -64,7 +68,13 @@ impl World {
         let Some(planned) = self.log.planned.get(self.cache_service.consumer.next) else {
             return;
         };
-        let record = self.look_up(planned.clone());
+        let planned = planned.clone();
+        if self.cache_service.consumer.loses() {
+            let id = planned.request.request_id;
+            self.note(|| format!("{id} is lost between cache service and scheduler"));
+            return self.wake(Actor::CacheService, self.now);
+        }
+        let record = self.look_up(planned);
         self.cache_service.consumer.busy = true;
         self.append(Actor::CacheService, record);
     }

@@ -40,6 +40,7 @@ impl World {
             What::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
             What::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
             What::Duplicate(actor) => self.reread(actor),
+            What::Lose(actor) => self.lose_next(actor),
         }
     }
 
@@ -54,7 +55,8 @@ impl World {
         };
         match actor {
             Actor::Ingress(number) => {
-                self.ingresses[usize::from(number)] = Ingress::new(number, self.log.outcomes.end());
+                self.ingresses[usize::from(number)] =
+                    Ingress::new(number, self.log.outcomes.end(), self.swept_to);
             }
             Actor::Planner => self.planner.crash(),
             Actor::CacheService => self.cache_service.crash(),
@@ -67,6 +69,15 @@ impl World {
             Actor::TraceSink => {}
         }
         self.wake(actor, self.now);
+    }
+
+    /// The next record that it reads is lost: nothing comes of it.
+    fn lose_next(&mut self, actor: Actor) {
+        match actor {
+            Actor::Planner => self.planner.lose_next(),
+            Actor::CacheService => self.cache_service.lose_next(),
+            Actor::Ingress(_) | Actor::Scheduler(_) | Actor::Worker(_) | Actor::TraceSink => {}
+        }
     }
 
     /// A rebalance: read again what was read already.

@@ -62,6 +62,9 @@ impl World {
                 (offset, Actor::SCHEDULERS[pool].to_vec())
             }
         };
+        if matches!(record, Append::Request(_)) {
+            self.wake_sweepers();
+        }
         self.note(|| format!("log: {}", describe(&record, offset)));
         if let Some((id, event)) = event_of(&record) {
             self.lives_on(&id, event);

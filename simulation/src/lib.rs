@@ -1,9 +1,9 @@
 //! All services' pure cores in virtual time, with faults.
 //!
 //! Real are the planner's decision under a policy, the cache's keys, entries, eligibility and lookup, the scheduler's core and
-//! leadership, the workers' books, the ingress's follower, the store's rule of who won, and the rules of who may end a request.
+//! leadership, the workers' books, the ingress's follower and its sweeper's memory, the store's rule of who won, and the rules of who may end a request.
 //! Simulated, without encoding, are the log and the control seam around them, where the cache's entries lie, what models say, and
-//! the loops that read, publish and ask. A [`Schedule`] follows from its seed; [`violations`] runs it and judges the end. Faults: crash, duplicate, reorder, drop, zombie, slow, partition, late cancel.
+//! the loops that read, publish and ask. A [`Schedule`] follows from its seed; [`violations`] runs it and judges the end. Faults: crash, duplicate, reorder, drop, zombie, slow, partition, late cancel, lost.
 
 mod cache_service;
 mod check;
@@ -20,6 +20,7 @@ mod scheduler;
 mod shrink;
 mod sink;
 mod stage;
+mod sweeper;
 mod worker;
 mod world;
 

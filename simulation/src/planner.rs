@@ -26,6 +26,10 @@ impl Planner {
         self.consumer.crash();
     }
 
+    pub fn lose_next(&mut self) {
+        self.consumer.loses_next = true;
+    }
+
     pub fn reread(&mut self, back: i64) {
         self.consumer.reread(back);
     }
@@ -39,6 +43,11 @@ impl World {
         let Some(request) = self.log.requests.get(self.planner.consumer.next) else {
             return;
         };
+        let id = request.request_id.clone();
+        if self.planner.consumer.loses() {
+            self.note(|| format!("{id} is lost between planner and cache service"));
+            return self.wake(Actor::Planner, self.now);
+        }
         let run = Run {
             service: Service::Planner,
             instance: "planner".into(),

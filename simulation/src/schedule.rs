@@ -81,7 +81,7 @@ impl Actor {
     }
 }
 
-/// Requests and the eight faults.
+/// Requests and the nine faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// A client asks.
@@ -118,6 +118,8 @@ pub enum What {
     Slow(i64),
     /// A consumer reads again what it has read: a rebalance.
     Duplicate(Actor),
+    /// The next record that a stage reads is lost between it and the next stage.
+    Lose(Actor),
 }
 
 impl Schedule {
@@ -151,7 +153,7 @@ impl What {
             | Self::Partition(_, ms)
             | Self::Rough(ms)
             | Self::Slow(ms) => ms,
-            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) => 0,
+            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) | Self::Lose(_) => 0,
         }
     }
 
@@ -162,7 +164,9 @@ impl What {
                 matches!(actor, Actor::Scheduler(_) | Actor::Worker(_))
             }
             Self::Rough(_) | Self::Slow(_) => true,
-            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) => false,
+            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) | Self::Lose(_) => {
+                false
+            }
         }
     }
 
@@ -186,6 +190,7 @@ impl What {
             76..83 => Self::Rough(random.random_range(100..3_000)),
             83..90 => Self::Partition(actor, random.random_range(100..5_000)),
             90..95 => Self::Slow(random.random_range(100..3_000)),
+            98..100 => Self::Lose(actor),
             _ => Self::Duplicate(actor),
         }
     }

@@ -11,9 +11,21 @@ pub(crate) struct Consumer {
     pub busy: bool,
     /// How far it goes back once that is acknowledged: a rebalance does not recall what is on its way.
     back: i64,
+    /// Whether nothing comes of the next record.
+    pub loses_next: bool,
 }
 
 impl Consumer {
+    /// Passes over the next record, where it was told to lose it; says whether it did.
+    pub fn loses(&mut self) -> bool {
+        let loses = std::mem::take(&mut self.loses_next);
+        if loses {
+            self.next += 1;
+            self.committed = self.next;
+        }
+        loses
+    }
+
     /// Starts again where it has committed.
     pub fn crash(&mut self) {
         *self = Self {

@@ -38,6 +38,8 @@ pub enum Sabotage {
     LastOutcomeWins,
     /// The cache is filled from whatever completed, also where another outcome had won.
     FillFromLosers,
+    /// What is accepted and then lost is ended by nobody.
+    NeverSweep,
 }
 
 /// One life of one process.
@@ -69,6 +71,8 @@ pub struct World {
     pub(crate) lives: [Life; Actor::ALL.len()],
     pub(crate) clients: Vec<Client>,
     pub(crate) ingresses: [Ingress; 2],
+    /// What the sweepers' group has committed.
+    pub(crate) swept_to: i64,
     pub(crate) planner: Planner,
     pub(crate) cache_service: CacheService,
     pub(crate) schedulers: [Scheduler; 3],
@@ -102,7 +106,8 @@ impl World {
             network: Network::default(),
             lives: Default::default(),
             clients: Vec::new(),
-            ingresses: [Ingress::new(0, 0), Ingress::new(1, 0)],
+            ingresses: [Ingress::new(0, 0, 0), Ingress::new(1, 0, 0)],
+            swept_to: 0,
             planner: Planner::default(),
             cache_service: CacheService::default(),
             schedulers: [0, 1, 2].map(|number| Scheduler::new(number, 0)),
@@ -261,7 +266,13 @@ impl World {
 
     fn acknowledged(&mut self, writer: Actor, record: Append) {
         match writer {
-            Actor::Ingress(_) | Actor::TraceSink => {}
+            Actor::Ingress(number) => {
+                if let Append::Outcome(_) = record {
+                    self.ingresses[usize::from(number)].sweeper.acknowledged();
+                    self.wake(writer, self.now);
+                }
+            }
+            Actor::TraceSink => {}
             Actor::Planner => self.planner_acknowledged(record),
             Actor::CacheService => self.cache_service_acknowledged(record),
             Actor::Scheduler(number) => self.scheduler_acknowledged(number, record),

@@ -34,6 +34,7 @@ fn a_broken_rule_is_noticed() {
         Sabotage::IgnoreLeases,
         Sabotage::LastOutcomeWins,
         Sabotage::FillFromLosers,
+        Sabotage::NeverSweep,
     ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");

@@ -13,6 +13,7 @@ use self::admit::Admitting;
 use crate::client::Saw;
 use crate::network::{Asker, Message};
 use crate::schedule::Actor;
+use crate::sweeper::Sweeper;
 use crate::world::World;
 
 /// How long after its deadline an end is still waited for, milliseconds.
@@ -26,6 +27,7 @@ pub(crate) struct Ingress {
     next: i64,
     admitting: BTreeMap<usize, Admitting>,
     waiting: BTreeMap<usize, Waiting>,
+    pub sweeper: Sweeper,
 }
 
 /// An answer on its way to a client.
@@ -42,12 +44,13 @@ struct Waiting {
 }
 
 impl Ingress {
-    pub fn new(number: u8, next: i64) -> Self {
+    pub fn new(number: u8, next: i64, swept_to: i64) -> Self {
         Self {
             number,
             next,
             admitting: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            sweeper: Sweeper::new(swept_to),
         }
     }
 
@@ -112,6 +115,7 @@ impl World {
             }
         }
         self.repeat_cancels(number);
+        self.sweep(number);
         self.plan_ingress(number);
     }
 
@@ -173,7 +177,7 @@ impl World {
         }
     }
 
-    /// Wakes when the first admission, follower, cancel or deadline is due.
+    /// Wakes when the first admission, follower, cancel, deadline or forgotten request is due.
     fn plan_ingress(&mut self, number: u8) {
         let ingress = &self.ingresses[usize::from(number)];
         let admitting = ingress.admitting.values().map(|admitting| admitting.until);
@@ -181,7 +185,11 @@ impl World {
             let due = [waiting.follower.next_wakeup(), waiting.cancel_at];
             due.into_iter().flatten().chain([waiting.until.plus_ms(1)])
         });
-        if let Some(at) = waiting.chain(admitting).min() {
+        if let Some(at) = waiting
+            .chain(admitting)
+            .chain(ingress.sweeper.next_wakeup())
+            .min()
+        {
             self.wake(ingress.actor(), at.max(self.now.plus_ms(1)));
         }
     }
