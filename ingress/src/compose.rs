@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::{Control, subjects};
-use relay_runner::{Identity, Runtime, Winners, listen_forever};
+use relay_runner::{ConnectionBounds, Identity, Runtime, Winners, listen_forever};
 use relay_schemas::{PoolStatus, WorkerStatus};
 use tokio_util::task::TaskTracker;
 
@@ -35,7 +35,6 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::http::app::App;
 use crate::http::operation::Door;
-use crate::http::server::Bounds;
 use crate::http::state::{Bodies, Catalogue, Counted, Deadlines, KeepAlive};
 use crate::metrics::Metrics;
 
@@ -44,7 +43,7 @@ pub struct Ingress {
     /// What the handlers share.
     pub app: App,
     /// Bounds of connections.
-    pub connections: Bounds,
+    pub connections: ConnectionBounds,
     /// The batch half, where it is switched on.
     pub batch: Option<Batch>,
     /// What goes on as long as the ingress does; never completes.
@@ -251,8 +250,8 @@ impl Ground<'_> {
         }
     }
 
-    fn connections(&self) -> Bounds {
-        Bounds {
+    fn connections(&self) -> ConnectionBounds {
+        ConnectionBounds {
             most_connections: self.config.limits.max_connections,
             header_timeout: self.config.timeouts.headers,
             grace: self.config.grace,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_control::Control;
-use relay_runner::{Identity, Runtime, ops_router};
+use relay_runner::{Identity, Runtime, ops_router, serve_http};
 use tokio::net::TcpListener;
 
 pub use admission::request::Rules;
@@ -68,7 +68,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     let http = async {
         let ops = ops_router(runtime.clone(), config.metrics_enabled);
         let router = http::router(app, ops);
-        http::server::serve(router, listener, connections, runtime.shutdown.clone()).await;
+        serve_http(router, listener, connections, runtime.shutdown.clone()).await;
         Ok(())
     };
     let lines = async {

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::banner::{self, Places};
 use crate::config::Config;
+use crate::descriptors;
 use crate::load;
 use crate::only::Only;
 use crate::ops::Ops;
@@ -42,7 +43,8 @@ struct House {
     epoch: i64,
 }
 
-async fn host(config: Config, services: &[Only]) -> anyhow::Result<()> {
+async fn host(mut config: Config, services: &[Only]) -> anyhow::Result<()> {
+    descriptors::prepare(&mut config)?;
     // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
     let api = if services.contains(&Only::Ingress) {
         Some(listen(&config.ingress).await?)

@@ -7,6 +7,7 @@ mod banner;
 mod cli;
 mod config;
 mod deadlines;
+mod descriptors;
 mod environment;
 mod hosting;
 mod load;

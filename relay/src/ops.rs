@@ -4,6 +4,7 @@ mod guard;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,11 +12,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use relay_runner::{Runtime, ops_router};
+use relay_runner::{ConnectionBounds, Runtime, Shutdown, ops_router, serve_http};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use self::guard::{Guard, Refusal};
+
+/// Longest time for a request's headers, and the longest that an idle connection keeps its place.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The operators' listener.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +31,8 @@ pub struct OpsConfig {
     pub port: u16,
     /// Whether `/metrics` is served.
     pub metrics: bool,
+    /// Most connections at once; further ones wait in the operating system.
+    pub max_connections: usize,
     /// Host names under which it answers, besides the loopback names and the address that is bound.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may change something, besides its own.
@@ -39,6 +45,7 @@ impl Default for OpsConfig {
             host: "127.0.0.1".to_owned(),
             port: 8001,
             metrics: true,
+            max_connections: 32,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
         }
@@ -49,6 +56,7 @@ impl Default for OpsConfig {
 pub struct Ops {
     listener: TcpListener,
     router: Router,
+    bounds: ConnectionBounds,
 }
 
 impl Ops {
@@ -69,7 +77,16 @@ impl Ops {
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
             .layer(middleware::from_fn_with_state(Arc::new(guard), guarded));
-        Ok(Self { listener, router })
+        let bounds = ConnectionBounds {
+            most_connections: config.max_connections,
+            header_timeout: HEADER_TIMEOUT,
+            grace: Duration::ZERO,
+        };
+        Ok(Self {
+            listener,
+            router,
+            bounds,
+        })
     }
 
     /// Where it listens.
@@ -79,9 +96,8 @@ impl Ops {
 
     /// Serves until it is dropped, also during a drain: whoever watches sees `/readyz` say no and `/healthz` say yes.
     pub async fn serve(self) {
-        if let Err(error) = axum::serve(self.listener, self.router).await {
-            tracing::error!(%error, "the operators' listener has ended");
-        }
+        // A drain of its own that never begins: dropping the future is its end.
+        serve_http(self.router, self.listener, self.bounds, Shutdown::default()).await;
     }
 }
 

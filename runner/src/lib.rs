@@ -16,6 +16,7 @@
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
 //! | answer probes and Prometheus | [`ops_router`] |
+//! | accept connections, so many and no more | [`serve_http`] |
 
 mod backoff;
 mod crash;
@@ -28,6 +29,7 @@ mod recent;
 mod retry;
 mod runtime;
 mod schemas;
+mod server;
 mod shutdown;
 mod stage;
 mod stateful;
@@ -47,6 +49,7 @@ pub use recent::Recent;
 pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
+pub use server::{ConnectionBounds, serve_http};
 pub use shutdown::Shutdown;
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
 pub use stateful::{

@@ -12,7 +12,6 @@ mod headers;
 mod models;
 pub mod operation;
 mod response;
-pub mod server;
 pub mod state;
 mod stream;
 

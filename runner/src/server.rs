@@ -8,13 +8,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use relay_runner::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What bounds the connections.
+use crate::shutdown::Shutdown;
+
+/// What bounds the connections of one listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ConnectionBounds {
     /// Most at once; further ones wait in the operating system.
     pub most_connections: usize,
     /// Longest time for a request's headers.
@@ -24,7 +25,7 @@ pub struct Bounds {
 }
 
 /// Serves until a drain, and then until every response has ended or the grace period is over.
-pub async fn serve(router: Router, listener: TcpListener, bounds: Bounds, shutdown: Shutdown) {
+pub async fn serve_http(router: Router, listener: TcpListener, bounds: ConnectionBounds, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(
         bounds.most_connections.clamp(1, Semaphore::MAX_PERMITS),
     ));
