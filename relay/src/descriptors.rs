@@ -82,7 +82,10 @@ mod tests {
     #[test]
     fn a_limit_that_would_not_do_is_refused_with_what_to_raise() {
         let refused = connections(100, 32, 16).expect_err("100 are too few").to_string();
-        assert!(refused.contains("may open 100 files, and 160 are needed"), "{refused}");
+        assert!(
+            refused.contains("may open 100 files, and 160 are needed"),
+            "{refused}"
+        );
         assert!(refused.contains("ulimit -n"), "{refused}");
     }
 }

@@ -32,6 +32,8 @@ pub struct Gateway {
     /// The operators' listener.
     pub ops_url: String,
     executable: PathBuf,
+    /// What a shell does before it becomes the process.
+    before: Option<String>,
     config: PathBuf,
     mock: Mock,
     process: Option<Process>,
@@ -60,6 +62,7 @@ impl Gateway {
             ops_url: format!("http://127.0.0.1:{ops}"),
             folder,
             executable: executable(program)?,
+            before: None,
             config,
             mock,
             process: None,
@@ -73,9 +76,24 @@ impl Gateway {
         Ok(std::fs::write(&self.config, configured)?)
     }
 
+    /// Has a shell run `before` (`ulimit -n 260`) before it becomes the process.
+    pub fn under(&mut self, before: &str) {
+        self.before = Some(before.to_owned());
+    }
+
     /// Starts the process; with `crash_at` it will die there.
     pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.executable);
+        let mut command = match &self.before {
+            None => Command::new(&self.executable),
+            Some(before) => {
+                let mut shell = Command::new("sh");
+                shell
+                    .arg("-c")
+                    .arg(format!("{before} && exec \"$0\" \"$@\""))
+                    .arg(&self.executable);
+                shell
+            }
+        };
         command
             .arg("up")
             .arg("--config")
