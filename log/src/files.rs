@@ -116,9 +116,10 @@ pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::
     while let Some(item) = scanner.next()? {
         match item {
             Item::Lost { from, .. } => locator.lost(from),
-            Item::Entry(entry) => locator.entry(&entry, |_| None),
+            Item::Entry(entry) => locator.entry(&entry, |slot| Some(segment.summary(slot)?.first)),
         }
     }
+    locator.end(segment.end_seq, &segment.summaries);
     Ok((locator.index, locator.expected))
 }
 

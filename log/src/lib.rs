@@ -3,7 +3,8 @@
 //! No threads and no clock: whoever drives it says when, so that a simulated disk can do to it what disks do.
 //! `docs/log-format.md` describes the files byte by byte.
 
-mod clean;
+mod cleaning;
+mod compaction;
 mod disk;
 mod error;
 mod files;
@@ -24,6 +25,7 @@ pub mod simulated;
 pub mod storage;
 mod sync_end;
 
+pub use cleaning::{CleanPlan, Cleaned};
 pub use disk::DiskStorage;
 pub use error::{AppendError, OpenError};
 pub use log::{Batch, Log, NewRecord, Span, Ticket};

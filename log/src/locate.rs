@@ -1,6 +1,7 @@
 //! Where records are, from going through a segment; what is lost is named by what comes after it, as far as it can be.
 
 use crate::format::entry::{Kind, NO_SLOT};
+use crate::format::footer::Summary;
 use crate::index::{Index, Placed};
 use crate::scan::Entry;
 use crate::{Seq, Slot};
@@ -71,6 +72,25 @@ impl Locator {
             });
         }
         self.expected = header.seq + 1;
+    }
+
+    /// The segment ends before the entry `end_seq`, and holds what `summaries` say, as far as that is known.
+    pub fn end(&mut self, end_seq: Seq, summaries: &[Summary]) {
+        let Some(position) = self.lost_at.take() else {
+            return;
+        };
+        self.position = position;
+        self.nameless += end_seq.saturating_sub(self.expected);
+        self.expected = self.expected.max(end_seq);
+        for summary in summaries {
+            let held = self
+                .index
+                .slot(summary.slot)
+                .map_or(summary.first, |index| index.summary.end);
+            if held < summary.end {
+                self.name(summary.slot, summary.end, |_| Some(summary.first));
+            }
+        }
     }
 
     /// What is missing of `slot` below `offset` is among what was lost.

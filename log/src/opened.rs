@@ -1,6 +1,7 @@
 //! What opening found.
 
 use crate::Slot;
+use crate::sync_end::Lost;
 
 /// What opening found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Opened {
     pub cut: Option<CutOff>,
     /// What was on disk and is damaged, in the part that was looked at.
     pub damaged: Vec<Damage>,
+    /// Entries that were there, and could not be read back when they were written again.
+    pub lost: Vec<Lost>,
     /// Bytes that were looked at entry by entry.
     pub scanned: u64,
     /// No checkpoint could be read: the notes are those that changed since.

@@ -121,6 +121,14 @@ pub(crate) fn choose(index: &SlotIndex, range: &Range<i64>, most: Most) -> (Vec<
 }
 
 impl<S: Storage> ReadPlan<S> {
+    /// The same plan from `offset` on.
+    pub(crate) fn go_on(&mut self, offset: i64) {
+        self.range.start = offset;
+        if let Source::Open { chosen, .. } = &mut self.source {
+            chosen.retain(|(other, _)| *other >= offset);
+        }
+    }
+
     /// Reads. Where a segment was cleaned meanwhile nothing is found and `next` is where it began: plan again.
     ///
     /// # Errors
@@ -145,15 +153,17 @@ impl<S: Storage> ReadPlan<S> {
                 let (Some(index), Some(file)) = (files.index(segment)?, files.file(segment)?) else {
                     return Ok(again);
                 };
-                let (chosen, next) = match index.slot(self.slot) {
+                let (chosen, mut next) = match index.slot(self.slot) {
                     Some(index) => choose(index, &self.range, self.most),
-                    None => (
-                        Vec::new(),
-                        segment
-                            .summary(self.slot)
-                            .map_or(self.range.end, |summary| summary.end),
-                    ),
+                    None => (Vec::new(), self.range.start),
                 };
+                if chosen.is_empty() {
+                    // The summary knows of more than can be found.
+                    let end = segment
+                        .summary(self.slot)
+                        .map_or(self.range.end, |summary| summary.end);
+                    next = end.clamp(self.range.start, self.range.end);
+                }
                 self.read(segment.number, &*file, &chosen, next)
             }
         }

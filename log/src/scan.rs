@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::format::entry::{self, EntryHeader, MARKER};
+use crate::format::entry::{self, EntryHeader, Kind, MARKER};
 use crate::io::read_full;
 use crate::storage::StorageFile;
 
@@ -127,7 +127,9 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
         Ok(head.filter(|(header, _)| {
             // Left over from before: it neither follows nor is newer.
             chain.is_none_or(|crc| header.previous.crc == crc)
-                && last_seq.is_none_or(|last| header.seq > last)
+                && last_seq.is_none_or(|last| {
+                    header.seq > last || (header.seq == last && header.kind == Kind::Footer)
+                })
         }))
     }
 

@@ -34,6 +34,9 @@ fn records_and_notes_are_read_back_across_segments_and_openings() {
             ];
             assert_eq!(log.append(&batches, NOW).unwrap(), [vec![offset, offset], vec![]]);
             written.push((offset, Some(value)));
+            if number % 10 == 9 {
+                sync(&mut log);
+            }
         }
         assert_eq!(values(&log, 1), written);
         sync(&mut log);

@@ -23,6 +23,11 @@ pub fn segment_name(number: u64) -> String {
     format!("{number:020}.seg")
 }
 
+/// The file that is written for a segment before it takes its place; what is left of one is removed when the log opens.
+pub fn temporary_name(number: u64) -> String {
+    format!("{number:020}.tmp")
+}
+
 /// The number of the segment that a file is.
 pub fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Health, Log};
 use crate::Slot;
-use crate::clean::Recent;
+use crate::compaction::Recent;
 use crate::error::AppendError;
 use crate::format::entry::{self, Kind, NO_SLOT, Previous, flag};
 use crate::index::Placed;
@@ -230,6 +230,7 @@ impl<S: Storage> Log<S> {
         }
         let Err(error) = write_full(&*active.file, &self.buffer, active.length) else {
             self.disk.stated = self.disk.synced;
+            self.disk.marked = false;
             return Ok(());
         };
         if active.file.len().is_ok_and(|length| length == active.length) {

@@ -12,7 +12,7 @@ use super::{Active, Boundary, Health, Log};
 use crate::Seq;
 use crate::format::entry::{self, Kind, flag};
 use crate::format::header::{self, Cut};
-use crate::format::{checkpoint, seed, segment_name};
+use crate::format::{checkpoint, seed, segment_name, temporary_name};
 use crate::index::{Index, Placed};
 use crate::io::{read_vec, write_full};
 use crate::layout::{Draft, Layout};
@@ -89,10 +89,11 @@ impl<S: Storage> Log<S> {
             .and_then(|()| {
                 copied.skip_to(self.next_seq);
                 copied.active.file.sync()?;
+                self.storage.rename(&temporary_name(made), &segment_name(made))?;
                 self.storage.sync_folder()
             });
         if let Err(error) = done {
-            let _ = self.storage.remove(&segment_name(made));
+            let _ = self.storage.remove(&temporary_name(made));
             return Err(error);
         }
         Ok(copied)
@@ -183,9 +184,11 @@ impl<S: Storage> Log<S> {
             position: copied.active.length,
         };
         self.disk.stated = self.disk.synced;
+        self.disk.marked = false;
         self.disk.synced = self.next_seq;
         self.disk.dirty.clear();
         self.disk.folder_dirty = false;
+        self.disk.renamed_synced = self.disk.renamed;
         self.active = Some(copied.active);
         self.health = Health::Good;
         copied.lost

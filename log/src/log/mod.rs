@@ -4,6 +4,7 @@
 //! sync, `read` finds records, `clean` lets go.
 
 mod append;
+mod clean;
 mod mend;
 mod read;
 mod roll;
@@ -18,7 +19,7 @@ pub use append::{Batch, NewRecord};
 pub use read::Span;
 pub use sync::Ticket;
 
-use crate::clean::Compacted;
+use crate::compaction::Compacted;
 use crate::files::Files;
 use crate::format::checkpoint::Notes;
 use crate::format::entry::Previous;
@@ -47,6 +48,8 @@ pub struct Log<S: Storage> {
     pub(crate) disk: OnDisk<S::File>,
     pub(crate) health: Health,
     pub(crate) compacted: HashMap<Slot, Compacted>,
+    /// A step of cleaning is out.
+    pub(crate) cleaning: bool,
     /// Written from, and kept for its room.
     pub(crate) buffer: Vec<u8>,
     pub(crate) placed: Vec<Placed>,
@@ -96,10 +99,15 @@ pub(crate) struct OnDisk<F> {
     pub proven: Seq,
     /// The last entry says that those with smaller numbers are; it need not be on disk itself.
     pub stated: Seq,
+    /// The last entry is a mark: it proves all others, and needs no proof itself.
+    pub marked: bool,
     /// Written to since they were last synced, oldest first, by number.
     pub dirty: Vec<(u64, Arc<F>)>,
     /// Names were made or changed since the folder was last synced.
     pub folder_dirty: bool,
+    /// How often a segment was replaced or removed, and how many of these times are on disk.
+    pub renamed: u64,
+    pub renamed_synced: u64,
     pub in_flight: bool,
 }
 

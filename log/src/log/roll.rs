@@ -9,7 +9,7 @@ use crate::error::AppendError;
 use crate::format::entry::{Kind, Previous, flag};
 use crate::format::footer::{Contents, TRAILER, encode_contents, encode_trailer};
 use crate::format::header::{Cut, LENGTH, SegmentHeader};
-use crate::format::{checkpoint, seed, segment_name};
+use crate::format::{checkpoint, seed, segment_name, temporary_name};
 use crate::index::Index;
 use crate::io::write_full;
 use crate::layout::{Layout, without_slot};
@@ -93,6 +93,7 @@ impl<S: Storage> Log<S> {
         self.disk.dirty.push((active.number, Arc::clone(&active.file)));
         self.disk.folder_dirty = true;
         self.disk.stated = self.disk.synced;
+        self.disk.marked = false;
         self.active = Some(active);
         Ok(())
     }
@@ -128,7 +129,12 @@ impl<S: Storage> Log<S> {
         };
         layout.put(&without_slot(Kind::Checkpoint, flag::LAST_OF_BATCH, &[], value));
         let chain = layout.chain;
-        let name = segment_name(number);
+        // One that ends another counts only as a whole, so it gets its name when all of it is on disk.
+        let name = if cut.is_some() {
+            temporary_name(number)
+        } else {
+            segment_name(number)
+        };
         let file = self.storage.create(&name)?;
         if let Err(error) = write_full(&*file, &bytes, 0) {
             // Left behind it would be taken for a torn beginning, and cut off.

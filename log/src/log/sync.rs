@@ -19,6 +19,7 @@ pub struct Ticket<S: Storage> {
     next_seq: Seq,
     boundary: Boundary,
     stated: Seq,
+    renamed: u64,
 }
 
 impl<S: Storage> Ticket<S> {
@@ -61,6 +62,7 @@ impl<S: Storage> Log<S> {
             next_seq: self.next_seq,
             boundary,
             stated: self.disk.stated,
+            renamed: self.disk.renamed,
         })
     }
 
@@ -73,6 +75,7 @@ impl<S: Storage> Log<S> {
             Ok(()) => {
                 self.disk.synced = ticket.next_seq;
                 self.disk.boundary = ticket.boundary;
+                self.disk.renamed_synced = ticket.renamed;
                 self.disk.proven = self.disk.proven.max(ticket.stated);
                 self.notes.settle(ticket.next_seq);
                 SyncEnd {
@@ -100,8 +103,7 @@ impl<S: Storage> Log<S> {
     /// As [`Log::append`].
     pub fn mark(&mut self, now_ms: i64) -> Result<bool, AppendError> {
         let quiet = self.disk.synced == self.next_seq && self.disk.dirty.is_empty() && !self.disk.in_flight;
-        // The entry that states it is itself not proven; a second one would begin an endless row.
-        if !quiet || self.disk.stated + 1 >= self.next_seq {
+        if !quiet || self.disk.marked {
             return Ok(false);
         }
         self.ready(now_ms)?;
@@ -122,6 +124,7 @@ impl<S: Storage> Log<S> {
         active.length += self.buffer.len() as u64;
         active.chain = chain;
         self.next_seq += 1;
+        self.disk.marked = true;
         Ok(true)
     }
 }

@@ -6,17 +6,19 @@ mod proof;
 mod replay;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::error::OpenError;
 use crate::files::{Files, scan_index};
 use crate::format::{seed, segment_name};
-use crate::log::{Boundary, Health, Log, NoteBook, OnDisk, SlotState};
+use crate::log::{Boundary, Health, Log, OnDisk, SlotState};
 use crate::opened::{CutOff, Opened};
 use crate::options::Options;
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
+use crate::sync_end::{Lost, Unreadable};
 
 pub(crate) use list::{Listed, Listing, list};
 pub(crate) use replay::{Replay, Tail, Torn};
@@ -78,10 +80,15 @@ impl<S: Storage> Log<S> {
                 bytes: torn.bytes,
             });
         }
+        let (boundary, unproven) = (tail.boundary, tail.unproven);
         let mut log = Self::assemble(storage, options, salt, highest + 1, tail);
         log.settle_closed(&listing.segments[..first])?;
-        log.cut_and_sync(&gone, torn)?;
-        if log.active.is_none() {
+        log.cut(&gone, torn)?;
+        let lost = log
+            .settle_tail(boundary, unproven, now_ms)
+            .map_err(OpenError::io("syncing the log"))?;
+        opened.lost = lost;
+        if log.active.is_none() && log.failing().is_none() {
             // A full disk is no reason not to open: the next append tries again.
             if let Err(error) = log.begin_segment(now_ms) {
                 tracing::warn!(%error, "the log could not begin a segment; the next append tries again");
@@ -113,10 +120,7 @@ impl<S: Storage> Log<S> {
             active: tail.active,
             next_number,
             slots,
-            notes: NoteBook {
-                notes: tail.notes,
-                ..NoteBook::default()
-            },
+            notes: tail.notes,
             next_seq,
             disk: OnDisk {
                 synced: next_seq,
@@ -126,12 +130,16 @@ impl<S: Storage> Log<S> {
                 },
                 proven: tail.proven,
                 stated: tail.proven,
+                marked: tail.marked,
                 dirty: Vec::new(),
                 folder_dirty: false,
+                renamed: 0,
+                renamed_synced: 0,
                 in_flight: false,
             },
             health: Health::Good,
             compacted: HashMap::new(),
+            cleaning: false,
             buffer: Vec::new(),
             placed: Vec::new(),
         };
@@ -176,8 +184,8 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// Cuts off what is torn, and syncs the tail: what is there now is there for good.
-    fn cut_and_sync(&mut self, gone: &[u64], torn: Option<Torn>) -> Result<(), OpenError> {
+    /// Cuts off what is torn, for good.
+    fn cut(&mut self, gone: &[u64], torn: Option<Torn>) -> Result<(), OpenError> {
         // Newest first, so that what another crash leaves has no hole.
         let mut gone = gone.to_vec();
         gone.sort_unstable_by(|left, right| right.cmp(left));
@@ -190,25 +198,38 @@ impl<S: Storage> Log<S> {
             });
             cut.map_err(OpenError::io(format!("cutting {name}")))?;
         }
-        let unproven = self
-            .closed
-            .values()
-            .filter(|segment| segment.end_seq > self.disk.proven);
-        for segment in unproven {
-            let name = segment_name(segment.number);
-            let synced = self.storage.open(&name).and_then(|file| file.sync());
-            synced.map_err(OpenError::io(format!("syncing {name}")))?;
-        }
-        if let Some(active) = &self.active {
-            let name = segment_name(active.number);
-            active
-                .file
-                .sync()
-                .map_err(OpenError::io(format!("syncing {name}")))?;
-        }
         self.storage
             .sync_folder()
             .map_err(OpenError::io("syncing the folder of the log"))?;
+        Ok(())
+    }
+
+    /// Makes sure that the tail is on disk. Where a sync failed in a process that is gone, the system may hold pages for
+    /// written that never were, so syncing them proves nothing: records that nothing proves are written again, and where
+    /// that fails the log is failing from the beginning.
+    fn settle_tail(
+        &mut self,
+        boundary: Option<Boundary>,
+        unproven: bool,
+        now_ms: i64,
+    ) -> io::Result<Vec<Lost>> {
+        if let Some(boundary) = boundary.filter(|_| unproven) {
+            self.disk.synced = self.disk.proven;
+            self.disk.boundary = boundary;
+            self.health =
+                Health::Failing("what an earlier process wrote could not be written again".to_owned());
+            return Ok(self.mend(now_ms, Unreadable::Wait).lost);
+        }
+        for segment in self
+            .closed
+            .values()
+            .filter(|segment| segment.end_seq > self.disk.proven)
+        {
+            self.storage.open(&segment_name(segment.number))?.sync()?;
+        }
+        if let Some(active) = &self.active {
+            active.file.sync()?;
+        }
         self.disk.boundary = match (&self.active, self.closed.last_key_value()) {
             (Some(active), _) => Boundary {
                 number: active.number,
@@ -220,7 +241,7 @@ impl<S: Storage> Log<S> {
             },
             (None, None) => self.disk.boundary,
         };
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Begins a new log. Its first head must be on disk before anything is acknowledged: nothing else holds the salt.

@@ -2,6 +2,7 @@
 //! have been on disk and is not whole was torn by a loss of power, and is cut off with all that follows.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,15 +10,15 @@ use bytes::Bytes;
 
 use super::list::Listed;
 use crate::error::OpenError;
-use crate::format::checkpoint::{self, Checkpoint, Notes};
+use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::entry::{Kind, NO_SLOT, Previous, flag};
-use crate::format::footer::{TRAILER, decode_trailer};
+use crate::format::footer::{Summary, TRAILER, decode_trailer};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
 use crate::index::Index;
 use crate::io::read_vec;
 use crate::locate::Locator;
-use crate::log::Active;
+use crate::log::{Active, Boundary, NoteBook};
 use crate::opened::{Damage, Opened};
 use crate::scan::{Entry, Item, Scanner};
 use crate::segment::Closed;
@@ -29,9 +30,13 @@ pub(crate) struct Tail<F> {
     pub closed: Vec<Closed>,
     pub active: Option<Active<F>>,
     pub next: HashMap<Slot, i64>,
-    pub notes: Notes,
+    pub notes: NoteBook,
     pub next_seq: Seq,
     pub proven: Seq,
+    /// Where what is not proven begins, if there is any that must not be lost.
+    pub boundary: Option<Boundary>,
+    pub unproven: bool,
+    pub marked: bool,
 }
 
 impl<F> Default for Tail<F> {
@@ -40,9 +45,12 @@ impl<F> Default for Tail<F> {
             closed: Vec::new(),
             active: None,
             next: HashMap::new(),
-            notes: Notes::new(),
+            notes: NoteBook::default(),
             next_seq: 1,
             proven: 0,
+            boundary: None,
+            unproven: false,
+            marked: false,
         }
     }
 }
@@ -71,12 +79,19 @@ pub(crate) struct Replay<F> {
 /// Notes and offsets so far.
 #[derive(Default)]
 struct State {
-    notes: Notes,
+    notes: NoteBook,
     next: HashMap<Slot, i64>,
     /// Whether a checkpoint was read.
     known: bool,
     /// Lost since the last checkpoint, and not named by anything.
     nameless: u64,
+    /// The end of the last entry that is proven.
+    boundary: Option<Boundary>,
+    /// Records or notes come after it.
+    unproven: bool,
+    marked: bool,
+    /// Offsets that only a checkpoint knows of.
+    jumps: Vec<(Slot, Range<i64>)>,
 }
 
 /// What an entry of the batch being read will do.
@@ -96,7 +111,7 @@ struct Walk<'a, F: StorageFile> {
     proven: Seq,
     first_seq: Seq,
     locator: Locator,
-    pending: Vec<Change>,
+    pending: Vec<(Seq, Change)>,
     /// Everything before counts.
     good: Good,
     footer_at: Option<u64>,
@@ -142,6 +157,7 @@ pub(super) fn replay<S: Storage>(
         torn: None,
         empty: Vec::new(),
     };
+    let mut unnamed = None;
     for (at, listed) in segments.iter().enumerate().skip(first) {
         let following = segments.get(at + 1);
         let next_first = following.and_then(|next| Some(next.header?.first_seq));
@@ -172,6 +188,13 @@ pub(super) fn replay<S: Storage>(
         let whole = walk
             .go(&mut state, next_first)
             .map_err(OpenError::io(format!("reading {name}")))?;
+        if let Some(segment) = unnamed
+            .take()
+            .and_then(|at: usize| replay.tail.closed.get_mut(at))
+        {
+            name_lost(segment, &state.jumps);
+        }
+        state.jumps.clear();
         replay.opened.scanned += listed.length;
         replay.opened.damaged.append(&mut walk.damaged);
         expected = Some(walk.good.next_seq);
@@ -187,6 +210,7 @@ pub(super) fn replay<S: Storage>(
             });
         }
         let last = torn || following.is_none();
+        unnamed = (!last && walk.locator.nameless > 0).then_some(replay.tail.closed.len());
         walk.end(&mut state, &mut replay.tail, last);
         if torn {
             break;
@@ -198,14 +222,32 @@ pub(super) fn replay<S: Storage>(
     }
     replay.tail.next = state.next;
     replay.tail.notes = state.notes;
+    replay.tail.boundary = state.boundary.or_else(|| {
+        let listed = segments.get(first.saturating_sub(1))?;
+        Some(Boundary {
+            number: listed.number,
+            position: if first > 0 { listed.length } else { FRONT },
+        })
+    });
+    replay.tail.unproven = state.unproven;
+    replay.tail.marked = state.marked;
     replay.tail.next_seq = expected.unwrap_or(1).max(proven);
     Ok(replay)
 }
 
 impl State {
     fn begin(&mut self, checkpoint: Checkpoint) {
-        self.notes = checkpoint.notes;
+        if self.notes.notes != checkpoint.notes {
+            self.notes = NoteBook {
+                notes: checkpoint.notes,
+                ..NoteBook::default()
+            };
+        }
         for (slot, next) in checkpoint.next {
+            let held = self.next.get(&slot).copied().unwrap_or(0);
+            if held < next && self.known {
+                self.jumps.push((slot, held..next));
+            }
             self.reach(slot, next);
         }
         self.known = true;
@@ -217,15 +259,10 @@ impl State {
         *held = next.max(*held);
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, seq: Seq, change: Change) {
         match change {
             Change::Record(slot, offset) | Change::Lost(slot, offset) => self.reach(slot, offset + 1),
-            Change::Note(name, Some(value)) => {
-                self.notes.insert(name, value);
-            }
-            Change::Note(name, None) => {
-                self.notes.remove(&name);
-            }
+            Change::Note(name, value) => self.notes.change(seq, &name, value.as_ref()),
             Change::Checkpoint(checkpoint) => self.begin(checkpoint),
         }
     }
@@ -278,8 +315,8 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             let next = &state.next;
             self.locator.entry(&entry, |slot| next.get(&slot).copied());
             let change = self.change(&scanner, &entry)?;
-            self.pending.extend(change);
             let seq = entry.header.seq;
+            self.pending.extend(change.map(|change| (seq, change)));
             let is_footer = entry.header.kind == Kind::Footer;
             if is_footer && !self.ends_well(&entry)? {
                 return Ok(false);
@@ -334,7 +371,8 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             &what,
         );
         if record {
-            self.pending.push(Change::Lost(previous.slot, previous.offset));
+            let lost = Change::Lost(previous.slot, previous.offset);
+            self.pending.push((entry.header.seq - 1, lost));
         }
         true
     }
@@ -391,11 +429,20 @@ impl<'a, F: StorageFile> Walk<'a, F> {
     }
 
     fn commit(&mut self, state: &mut State, entry: &Entry) {
-        for change in self.pending.drain(..) {
+        for (seq, change) in self.pending.drain(..) {
             if matches!(change, Change::Checkpoint(_)) {
                 self.named_at_checkpoint = self.locator.nameless;
             }
-            state.apply(change);
+            state.unproven |= seq >= self.proven && !matches!(change, Change::Checkpoint(_));
+            state.apply(seq, change);
+        }
+        state.notes.settle(self.proven);
+        state.marked = entry.header.kind == Kind::Mark;
+        if entry.header.seq < self.proven {
+            state.boundary = Some(Boundary {
+                number: self.listed.number,
+                position: entry.end(),
+            });
         }
         self.good = Good {
             position: entry.end(),
@@ -456,6 +503,31 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 &index,
             )),
         }
+    }
+}
+
+/// What the next checkpoint knows of and nothing else does was at the end of `segment`, where nothing is readable.
+fn name_lost(segment: &mut Closed, jumps: &[(Slot, Range<i64>)]) {
+    for (slot, lost) in jumps {
+        let at = segment
+            .summaries
+            .binary_search_by_key(slot, |summary| summary.slot);
+        let at = at.unwrap_or_else(|at| {
+            let empty = Summary {
+                slot: *slot,
+                first: lost.start,
+                end: lost.start,
+                count: 0,
+                bytes: 0,
+                oldest_ms: 0,
+                newest_ms: 0,
+            };
+            segment.summaries.insert(at, empty);
+            at
+        });
+        let summary = &mut segment.summaries[at];
+        summary.count += (lost.end - summary.end).max(0) as u32;
+        summary.end = summary.end.max(lost.end);
     }
 }
 

@@ -1,0 +1,281 @@
+//! Letting go: whole segments in which nothing is wanted, and the unwanted part of others. One step at a time, each planned
+//! under the lock, run outside it, and ended under it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Log;
+use crate::Slot;
+use crate::cleaning::{CleanPlan, Cleaned, Done, Rewrite, Step, Wanted};
+use crate::compaction::Compacted;
+use crate::format::header::{self, SegmentHeader};
+use crate::format::{seed, segment_name, temporary_name};
+use crate::io::read_vec;
+use crate::reading::{Most, ReadPlan, Source};
+use crate::segment::Closed;
+use crate::storage::Storage;
+
+/// What may go in a segment.
+#[derive(Debug, Default, Clone, Copy)]
+struct Unwanted {
+    /// Of so many bytes of records.
+    total: u64,
+    bytes: u64,
+    dead_records: u32,
+    /// Whether nothing is wanted, which needs no look at the records.
+    whole: bool,
+}
+
+impl<S: Storage> Log<S> {
+    /// Says that of records of `slot` with the same key only the newest is wanted.
+    pub fn set_compacted(&mut self, slot: Slot) {
+        let next = self.slots.entry(slot).or_default().next;
+        let from_seq = self.next_seq;
+        self.compacted
+            .entry(slot)
+            .or_insert_with(|| Compacted::new(next, from_seq));
+    }
+
+    /// The next step of cleaning; nothing where nothing is worth it, a step is out, or the last one is not on disk. A record
+    /// is superseded once a newer one of its key is on disk and was appended `lag_ms` ago.
+    pub fn plan_clean(&mut self, now_ms: i64, lag_ms: i64) -> Option<CleanPlan<S>> {
+        if self.cleaning || self.disk.renamed != self.disk.renamed_synced || self.failing().is_some() {
+            return None;
+        }
+        self.let_lows_count();
+        let step = self.plan_learning().or_else(|| {
+            self.settle(now_ms.saturating_sub(lag_ms));
+            self.plan_segment(now_ms)
+        })?;
+        self.cleaning = true;
+        Some(CleanPlan(step))
+    }
+
+    /// Takes what came of a step, and replaces or removes the segment. Whether anything changed; then a ticket must be run
+    /// before the next step.
+    ///
+    /// # Errors
+    /// What the disk said. The segment is as it was then, and the step is planned again.
+    pub fn end_clean(&mut self, result: io::Result<Cleaned<S>>) -> io::Result<bool> {
+        self.cleaning = false;
+        match result?.0 {
+            Done::Learned { slot, records } => {
+                if let Some(compacted) = self.compacted.get_mut(&slot) {
+                    compacted.learn(records);
+                }
+                Ok(true)
+            }
+            Done::Empty { segment, gone } => {
+                match self.storage.remove(&segment_name(segment.number)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => self.remove_closed(segment.number),
+                }
+                self.forget_keys(segment.number, gone);
+                Ok(true)
+            }
+            Done::Rewritten {
+                old,
+                new,
+                file,
+                index,
+                gone,
+            } => {
+                let (from, to) = (temporary_name(new.number), segment_name(new.number));
+                if let Err(error) = self.storage.rename(&from, &to)
+                    && !self.took_place(&to, new.generation)
+                {
+                    let _ = self.storage.remove(&from);
+                    return Err(error);
+                }
+                self.remove_closed(old.number);
+                self.files.closed(&new, file, index);
+                let number = new.number;
+                self.add_closed(Arc::new(new));
+                self.forget_keys(number, gone);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whether a rename that failed has happened all the same.
+    fn took_place(&self, name: &str, generation: u16) -> bool {
+        let head = self
+            .storage
+            .open(name)
+            .and_then(|file| read_vec(&*file, 0, header::LENGTH as usize));
+        head.is_ok_and(|head| SegmentHeader::decode(&head).is_ok_and(|head| head.generation == generation))
+    }
+
+    fn let_lows_count(&mut self) {
+        for state in self.slots.values_mut() {
+            if let Some((seq, low)) = state.pending_low
+                && seq <= self.disk.synced
+            {
+                state.low = low;
+                state.pending_low = None;
+            }
+        }
+    }
+
+    fn plan_learning(&self) -> Option<Step<S>> {
+        let (slot, compacted) = self.compacted.iter().find(|(_, compacted)| !compacted.learned)?;
+        let most = Most {
+            records: usize::MAX,
+            bytes: u64::MAX,
+        };
+        let mut plans = Vec::new();
+        for segment in self.slots.get(slot).into_iter().flat_map(|state| &state.segments) {
+            let Some(segment) = self.closed.get(segment) else {
+                continue;
+            };
+            let Some(summary) = segment.summary(*slot) else {
+                continue;
+            };
+            plans.push(ReadPlan {
+                slot: *slot,
+                range: summary.first..summary.end.min(compacted.from),
+                most,
+                seed: seed(self.salt, segment.number),
+                source: Source::Closed {
+                    segment: Arc::clone(segment),
+                    files: Arc::clone(&self.files),
+                },
+            });
+        }
+        if let Some(active) = &self.active
+            && let Some(index) = active.index.slot(*slot)
+        {
+            let range = index.summary.first..index.summary.end.min(compacted.from);
+            let (chosen, next) = crate::reading::choose(index, &range, most);
+            plans.push(ReadPlan {
+                slot: *slot,
+                range,
+                most,
+                seed: active.seed,
+                source: Source::Open {
+                    number: active.number,
+                    file: Arc::clone(&active.file),
+                    chosen,
+                    next,
+                },
+            });
+        }
+        Some(Step::Learn {
+            slot: *slot,
+            plans,
+            seq: compacted.from_seq.saturating_sub(1),
+        })
+    }
+
+    fn settle(&mut self, until_ms: i64) {
+        let mut compacted = std::mem::take(&mut self.compacted);
+        for (slot, compacted) in &mut compacted {
+            compacted.settle(until_ms, self.disk.synced, |offset| {
+                self.segment_of(*slot, offset)
+            });
+        }
+        self.compacted = compacted;
+    }
+
+    fn segment_of(&self, slot: Slot, offset: i64) -> u64 {
+        let span = self.spans(slot).find(|span| offset < span.end);
+        span.map_or(0, |span| span.segment)
+    }
+
+    fn plan_segment(&self, now_ms: i64) -> Option<Step<S>> {
+        let most = self.closed.len().saturating_sub(self.options.never_cleaned);
+        let candidates = self.closed.values().take(most);
+        for segment in candidates.take_while(|segment| segment.end_seq <= self.disk.proven) {
+            let unwanted = self.unwanted(segment);
+            if unwanted.whole {
+                return Some(Step::Remove(Arc::clone(segment)));
+            }
+            let worth = unwanted.bytes > 0 && unwanted.bytes * 2 >= unwanted.total;
+            if worth || unwanted.dead_records >= self.options.dead_records || segment.footer_at.is_none() {
+                return Some(Step::Rewrite(Rewrite {
+                    segment: Arc::clone(segment),
+                    storage: Arc::clone(&self.storage),
+                    files: Arc::clone(&self.files),
+                    salt: self.salt,
+                    now_ms,
+                    wanted: self.wanted(segment),
+                }));
+            }
+        }
+        None
+    }
+
+    fn unwanted(&self, segment: &Closed) -> Unwanted {
+        let mut unwanted = Unwanted {
+            whole: true,
+            ..Unwanted::default()
+        };
+        for summary in &segment.summaries {
+            unwanted.total += summary.bytes;
+            let low = self.slots.get(&summary.slot).map_or(0, |state| state.low);
+            if low >= summary.end {
+                unwanted.bytes += summary.bytes;
+                // Whose keys must be counted is looked at.
+                unwanted.whole &= !self.compacted.contains_key(&summary.slot);
+                continue;
+            }
+            unwanted.whole = false;
+            if low > summary.first {
+                let span = (summary.end - summary.first) as u64;
+                let below = (low - summary.first) as u64;
+                unwanted.bytes += summary.bytes / span * below;
+            }
+            if let Some(compacted) = self.compacted.get(&summary.slot) {
+                let dead = compacted.dead(segment.number);
+                unwanted.bytes += dead.bytes;
+                unwanted.dead_records += dead.records;
+            }
+        }
+        unwanted
+    }
+
+    fn wanted(&self, segment: &Closed) -> HashMap<Slot, Wanted> {
+        let slots = segment.summaries.iter().map(|summary| summary.slot);
+        slots
+            .filter_map(|slot| {
+                let state = self.slots.get(&slot)?;
+                let newest = self.compacted.get(&slot).map(|compacted| {
+                    let newest = compacted.newest().iter();
+                    newest
+                        // The newest record of a slot says which offset comes next.
+                        .map(|(key, newest)| {
+                            let done = newest.is_done() && newest.offset + 1 < state.next;
+                            (key.clone(), (newest.offset, done))
+                        })
+                        .collect()
+                });
+                Some((
+                    slot,
+                    Wanted {
+                        low: state.low,
+                        newest,
+                    },
+                ))
+            })
+            .collect()
+    }
+
+    /// A segment changed on disk: what is gone is gone for good once the folder is synced, and nothing is planned before.
+    fn forget_keys(&mut self, segment: u64, gone: Vec<(Slot, Bytes, i64)>) {
+        self.disk.folder_dirty = true;
+        self.disk.renamed += 1;
+        let mut by_slot: BTreeMap<Slot, Vec<(Bytes, i64)>> = BTreeMap::new();
+        for (slot, key, offset) in gone {
+            by_slot.entry(slot).or_default().push((key, offset));
+        }
+        let mut compacted = std::mem::take(&mut self.compacted);
+        for (slot, compacted) in &mut compacted {
+            let gone = by_slot.remove(slot).unwrap_or_default();
+            compacted.cleaned(segment, &gone, |offset| self.segment_of(*slot, offset));
+        }
+        self.compacted = compacted;
+    }
+}
