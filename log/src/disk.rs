@@ -18,7 +18,7 @@ const LOCK: &str = "LOCK";
 pub struct DiskStorage {
     folder: PathBuf,
     /// Locked until it is dropped; none where the folder is only looked at.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl DiskStorage {
@@ -61,7 +61,7 @@ impl DiskStorage {
             .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()));
         Ok(Self {
             folder: folder.to_owned(),
-            _lock: Some(lock),
+            lock: Some(lock),
         })
     }
 
@@ -69,8 +69,23 @@ impl DiskStorage {
     pub fn read_only(folder: impl AsRef<Path>) -> Self {
         Self {
             folder: folder.as_ref().to_owned(),
-            _lock: None,
+            lock: None,
         }
+    }
+
+    /// Gives a file that never changes a second name in another folder, or copies it where that is on another disk. Its
+    /// content is on disk when this returns.
+    pub(crate) fn link_or_copy(&self, name: &str, target: &Self) -> io::Result<()> {
+        let (from, to) = (self.folder.join(name), target.folder.join(name));
+        if fs::hard_link(&from, &to).is_err() {
+            self.copy(name, target)?;
+        }
+        File::open(&to)?.sync_data()
+    }
+
+    /// Copies a file to another folder.
+    pub(crate) fn copy(&self, name: &str, target: &Self) -> io::Result<()> {
+        fs::copy(self.folder.join(name), target.folder.join(name)).map(drop)
     }
 
     /// Where it is.
@@ -104,7 +119,7 @@ impl Storage for DiskStorage {
 
     fn open(&self, name: &str) -> io::Result<Arc<File>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(self._lock.is_some());
+        options.read(true).write(self.lock.is_some());
         options.open(self.folder.join(name)).map(Arc::new)
     }
 

@@ -3,6 +3,7 @@
 //! No threads and no clock: whoever drives it says when, so that a simulated disk can do to it what disks do.
 //! `docs/log-format.md` describes the files byte by byte.
 
+mod backup;
 mod cleaning;
 mod compaction;
 mod disk;
@@ -24,7 +25,9 @@ mod segment;
 pub mod simulated;
 pub mod storage;
 mod sync_end;
+mod verify;
 
+pub use backup::{Copied, backup};
 pub use cleaning::{CleanPlan, Cleaned};
 pub use disk::DiskStorage;
 pub use error::{AppendError, OpenError};
@@ -34,6 +37,7 @@ pub use options::Options;
 pub use reading::{Damaged, Found, Read, ReadPlan, Record};
 pub use storage::{Storage, StorageFile};
 pub use sync_end::{Lost, SyncEnd, Unreadable};
+pub use verify::{Verified, verify};
 
 /// One partition of one topic; who uses the log says which.
 pub type Slot = u32;

@@ -22,7 +22,7 @@ fn clean(log: &mut DiskLog, now_ms: i64) -> usize {
     sync(log);
     while let Some(plan) = log.plan_clean(now_ms, LAG) {
         let cleaned = plan.run();
-        log.end_clean(cleaned).unwrap();
+        log.end_clean(cleaned, now_ms).unwrap();
         sync(log);
         steps += 1;
         assert!(steps < 1000, "cleaning comes to an end");

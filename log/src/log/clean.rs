@@ -11,6 +11,7 @@ use super::Log;
 use crate::Slot;
 use crate::cleaning::{CleanPlan, Cleaned, Done, Rewrite, Step, Wanted};
 use crate::compaction::Compacted;
+use crate::format::bytes::put_varint;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::{seed, segment_name, temporary_name};
 use crate::io::read_vec;
@@ -59,7 +60,7 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// What the disk said. The segment is as it was then, and the step is planned again.
-    pub fn end_clean(&mut self, result: io::Result<Cleaned<S>>) -> io::Result<bool> {
+    pub fn end_clean(&mut self, result: io::Result<Cleaned<S>>, now_ms: i64) -> io::Result<bool> {
         self.cleaning = false;
         match result?.0 {
             Done::Learned { slot, records } => {
@@ -69,6 +70,10 @@ impl<S: Storage> Log<S> {
                 Ok(true)
             }
             Done::Empty { segment, gone } => {
+                // So that a segment that is missing for no reason is noticed. On a full disk the room is worth more.
+                let mut number = Vec::new();
+                put_varint(&mut number, segment.number);
+                let _ = self.write_mark(&number, now_ms);
                 match self.storage.remove(&segment_name(segment.number)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => self.remove_closed(segment.number),

@@ -106,6 +106,13 @@ impl<S: Storage> Log<S> {
         if !quiet || self.disk.marked {
             return Ok(false);
         }
+        self.write_mark(&[], now_ms)?;
+        self.disk.marked = true;
+        Ok(true)
+    }
+
+    /// Writes a mark; its value names segments that are about to be taken away.
+    pub(super) fn write_mark(&mut self, removed: &[u8], now_ms: i64) -> Result<(), AppendError> {
         self.ready(now_ms)?;
         let active = self.active.as_ref().expect("`ready` made one");
         self.buffer.clear();
@@ -117,14 +124,13 @@ impl<S: Storage> Log<S> {
             seq: self.next_seq,
             chain: active.chain,
         };
-        layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], &[]));
+        layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], removed));
         let chain = layout.chain;
         self.write_buffer()?;
         let active = self.active.as_mut().expect("it was just written to");
         active.length += self.buffer.len() as u64;
         active.chain = chain;
         self.next_seq += 1;
-        self.disk.marked = true;
-        Ok(true)
+        Ok(())
     }
 }

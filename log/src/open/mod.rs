@@ -21,7 +21,8 @@ use crate::storage::{Storage, StorageFile};
 use crate::sync_end::{Lost, Unreadable};
 
 pub(crate) use list::{Listed, Listing, list};
-pub(crate) use replay::{Replay, Tail, Torn};
+pub(crate) use proof::suspects;
+pub(crate) use replay::{Replay, Tail, Torn, replay};
 
 impl<S: Storage> Log<S> {
     /// Opens the log in a folder, or begins one. `salt` is a random number, used for a new log.
@@ -56,8 +57,8 @@ impl<S: Storage> Log<S> {
         let salt = listing
             .salt
             .ok_or_else(|| OpenError::Damaged(segment_name(listing.segments[0].number)))?;
-        let (first, proven) = proof::suspects(&*storage, &listing.segments, salt)?;
-        let replay = replay::replay(&*storage, &listing.segments, first, proven, salt)?;
+        let (first, proven) = suspects(&*storage, &listing.segments, salt)?;
+        let replay = replay(&*storage, &listing.segments, first, proven, salt)?;
         let Replay {
             first,
             tail,
@@ -264,7 +265,7 @@ impl<S: Storage> Log<S> {
 }
 
 /// Takes out segments that were made and never written to: their heads never reached the disk, so nothing in them counts.
-fn without_stillborn<S: Storage>(storage: &S, mut listing: Listing) -> Result<Listing, OpenError> {
+pub(crate) fn without_stillborn<S: Storage>(storage: &S, mut listing: Listing) -> Result<Listing, OpenError> {
     let mut kept = Vec::with_capacity(listing.segments.len());
     for listed in listing.segments {
         let name = segment_name(listed.number);

@@ -14,7 +14,7 @@ use crate::storage::{Storage, StorageFile};
 
 /// The first of the segments that must be gone through, and the number up to which everything was on disk. A closed segment
 /// need not be, once later entries prove that all of it was.
-pub(super) fn suspects<S: Storage>(
+pub(crate) fn suspects<S: Storage>(
     storage: &S,
     segments: &[Listed],
     salt: u64,

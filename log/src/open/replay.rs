@@ -1,7 +1,7 @@
 //! Goes through the tail of the log: what was on disk and is not whole is damaged, and what follows it counts; what need not
 //! have been on disk and is not whole was torn by a loss of power, and is cut off with all that follows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::list::Listed;
 use crate::error::OpenError;
+use crate::format::bytes::take_varint;
 use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::entry::{Kind, NO_SLOT, Previous, flag};
 use crate::format::footer::{Summary, TRAILER, decode_trailer};
@@ -90,6 +91,8 @@ struct State {
     /// Records or notes come after it.
     unproven: bool,
     marked: bool,
+    /// The segments that should be there, as far as is known.
+    segments: BTreeSet<u64>,
     /// Offsets that only a checkpoint knows of.
     jumps: Vec<(Slot, Range<i64>)>,
 }
@@ -99,6 +102,8 @@ enum Change {
     Record(Slot, i64),
     Note(Bytes, Option<Bytes>),
     Checkpoint(Checkpoint),
+    /// The segments with these numbers were taken away.
+    Removed(Vec<u64>),
     /// Named by what follows it.
     Lost(Slot, i64),
 }
@@ -128,7 +133,7 @@ struct Good {
 }
 
 /// Goes through `segments` from `first` on, or from an earlier one if nothing else says what the notes were.
-pub(super) fn replay<S: Storage>(
+pub(crate) fn replay<S: Storage>(
     storage: &S,
     segments: &[Listed],
     mut first: usize,
@@ -217,6 +222,20 @@ pub(super) fn replay<S: Storage>(
         }
     }
     replay.opened.notes_lost = !state.known;
+    for number in state.segments {
+        if segments
+            .binary_search_by_key(&number, |listed| listed.number)
+            .is_err()
+        {
+            replay.opened.damaged.push(Damage {
+                segment: number,
+                position: 0,
+                slot: None,
+                offset: None,
+                what: "the segment is missing".to_owned(),
+            });
+        }
+    }
     for next in state.next.values_mut() {
         *next += state.nameless as i64;
     }
@@ -250,6 +269,7 @@ impl State {
             }
             self.reach(slot, next);
         }
+        self.segments = checkpoint.segments.into_iter().collect();
         self.known = true;
         self.nameless = 0;
     }
@@ -264,6 +284,11 @@ impl State {
             Change::Record(slot, offset) | Change::Lost(slot, offset) => self.reach(slot, offset + 1),
             Change::Note(name, value) => self.notes.change(seq, &name, value.as_ref()),
             Change::Checkpoint(checkpoint) => self.begin(checkpoint),
+            Change::Removed(numbers) => {
+                for number in numbers {
+                    self.segments.remove(&number);
+                }
+            }
         }
     }
 }
@@ -413,6 +438,13 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             Kind::Checkpoint if entry.is_whole() => {
                 checkpoint::decode(&scanner.value(entry)?).map(Change::Checkpoint)
             }
+            Kind::Mark if entry.header.value_len > 0 => {
+                let value = scanner.value(entry)?;
+                let mut value = value.as_slice();
+                Some(Change::Removed(
+                    std::iter::from_fn(|| take_varint(&mut value)).collect(),
+                ))
+            }
             _ => None,
         })
     }
@@ -433,7 +465,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             if matches!(change, Change::Checkpoint(_)) {
                 self.named_at_checkpoint = self.locator.nameless;
             }
-            state.unproven |= seq >= self.proven && !matches!(change, Change::Checkpoint(_));
+            state.unproven |= seq >= self.proven && matches!(change, Change::Record(..) | Change::Note(..));
             state.apply(seq, change);
         }
         state.notes.settle(self.proven);

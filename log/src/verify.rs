@@ -1,0 +1,79 @@
+//! Looking at every byte: what is damaged, and where. Changes nothing.
+
+use crate::error::OpenError;
+use crate::format::header::{self, SegmentHeader};
+use crate::format::segment_name;
+use crate::io::read_vec;
+use crate::open::{self, Replay};
+use crate::opened::{CutOff, Damage};
+use crate::storage::Storage;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Segments there are.
+    pub segments: usize,
+    /// Records in them, damaged ones included.
+    pub records: u64,
+    /// Bytes that were looked at.
+    pub bytes: u64,
+    /// What is not as it was written.
+    pub damaged: Vec<Damage>,
+    /// What opening would cut off, since nothing says that it was ever on disk. Where a process is writing, that is what it
+    /// was writing just then.
+    pub cut: Option<CutOff>,
+}
+
+/// Looks at everything in a folder.
+///
+/// # Errors
+/// As [`crate::Log::open`].
+pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
+    let listing = open::without_stillborn(storage, open::list(storage)?)?;
+    let Some(first) = listing.segments.first() else {
+        return Ok(Verified::default());
+    };
+    let salt = listing
+        .salt
+        .ok_or_else(|| OpenError::Damaged(segment_name(first.number)))?;
+    let (_, proven) = open::suspects(storage, &listing.segments, salt)?;
+    let Replay {
+        tail, opened, torn, ..
+    } = open::replay(storage, &listing.segments, 0, proven, salt)?;
+    let closed = tail.closed.iter().flat_map(|segment| &segment.summaries);
+    let closed: u64 = closed.map(|summary| u64::from(summary.count)).sum();
+    let active = tail.active.as_ref().map_or(0, |active| active.index.records());
+    let mut verified = Verified {
+        segments: listing.segments.len(),
+        records: closed + u64::from(active),
+        bytes: opened.scanned,
+        damaged: opened.damaged,
+        cut: torn.map(|torn| CutOff {
+            segment: torn.segment,
+            at: torn.at,
+            bytes: torn.bytes,
+        }),
+    };
+    for listed in &listing.segments {
+        verified.damaged.extend(damaged_head(storage, listed.number)?);
+    }
+    verified
+        .damaged
+        .sort_by_key(|damage| (damage.segment, damage.position));
+    Ok(verified)
+}
+
+fn damaged_head<S: Storage>(storage: &S, number: u64) -> Result<Option<Damage>, OpenError> {
+    let name = segment_name(number);
+    let head = storage
+        .open(&name)
+        .and_then(|file| read_vec(&*file, 0, header::LENGTH as usize));
+    let head = head.map_err(OpenError::io(format!("reading {name}")))?;
+    Ok((SegmentHeader::whole_copies(&head) < 2).then(|| Damage {
+        segment: number,
+        position: 0,
+        slot: None,
+        offset: None,
+        what: "a copy of the segment's head is damaged".to_owned(),
+    }))
+}
