@@ -134,6 +134,16 @@ impl SimulatedDisk {
         std::mem::take(&mut self.0.lock().happened)
     }
 
+    /// Whether a call has failed since [`SimulatedDisk::take_happened`].
+    pub fn has_happened(&self) -> bool {
+        !self.0.lock().happened.is_empty()
+    }
+
+    /// Whether one has failed that was told to, and not because there was no room.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().happened.keys().any(|(_, how)| *how != "no room")
+    }
+
     fn handle(&self, state: &mut State, inode: usize) -> Arc<SimulatedFile> {
         state.inodes[inode].handles += 1;
         Arc::new(SimulatedFile {
@@ -167,7 +177,7 @@ impl Storage for SimulatedDisk {
             return Err(Errno::EXIST.into());
         }
         if state.used() >= state.capacity {
-            state.count(Call::Create, Mischief::Full);
+            state.no_room(Call::Create);
             return Err(Mischief::Full.error());
         }
         state.inodes.push(Inode::default());

@@ -34,6 +34,22 @@ impl Call {
         Self::Sync,
         Self::SetLen,
     ];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "from list",
+            Self::Create => "from create",
+            Self::Open => "from open",
+            Self::Rename => "from rename",
+            Self::Remove => "from remove",
+            Self::SyncFolder => "from folder sync",
+            Self::Read => "from read",
+            Self::Write => "from write",
+            Self::Sync => "from sync",
+            Self::SetLen => "from set_len",
+        }
+    }
 }
 
 /// What happens instead of what was asked.

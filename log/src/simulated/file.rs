@@ -57,7 +57,7 @@ impl StorageFile for SimulatedFile {
         match fault {
             Some(fault) if fault.mischief != Mischief::Short => Err(fault.mischief.error()),
             _ if written == 0 && !bytes.is_empty() => {
-                state.count(Call::Write, Mischief::Full);
+                state.no_room(Call::Write);
                 Err(Mischief::Full.error())
             }
             _ => Ok(written),

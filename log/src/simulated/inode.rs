@@ -77,7 +77,8 @@ impl Inode {
         }
         let share = share(random);
         for number in std::mem::take(&mut self.dirty) {
-            if random.random_bool(share) {
+            let reached = (number * page + page).min(self.cache.len()) <= self.disk.len();
+            if reached && random.random_bool(share) {
                 self.write_back(number, page);
             } else {
                 match aftermath {
@@ -185,7 +186,9 @@ impl Inode {
             .len()
             .min(self.cut.unwrap_or(usize::MAX))
             .clamp(from, to);
-        self.cache[from..held].copy_from_slice(&self.disk[from..held]);
+        if from < held {
+            self.cache[from..held].copy_from_slice(&self.disk[from..held]);
+        }
         self.cache[held..to].fill(0);
     }
 }

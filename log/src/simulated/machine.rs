@@ -87,6 +87,10 @@ impl State {
         *self.happened.entry((call, how)).or_default() += 1;
     }
 
+    pub(super) fn no_room(&mut self, call: Call) {
+        *self.happened.entry((call, "no room")).or_default() += 1;
+    }
+
     /// Bytes that may be written to a file from `position` on.
     pub(super) fn room(&self, inode: usize, position: usize) -> usize {
         let held = self.inodes[inode].len().saturating_sub(position) as u64;

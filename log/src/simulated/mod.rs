@@ -5,6 +5,7 @@
 mod disk;
 mod faults;
 mod file;
+pub mod histories;
 mod inode;
 mod machine;
 mod names;

@@ -1,0 +1,178 @@
+//! What the log must hold, by what was done to it: the batches that were appended, which of them were acknowledged, and how a
+//! record may rightly be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::victim::Part;
+use crate::{Record, Seq, Slot};
+
+/// A batch as it was appended.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// Numbers of its entries.
+    pub seqs: Range<Seq>,
+    /// Its entries say that those with smaller numbers are on disk.
+    pub proof: Seq,
+    pub records: Vec<(Slot, Record)>,
+    pub notes: Vec<(Bytes, Option<Bytes>)>,
+    /// Said to be on disk.
+    pub acknowledged: bool,
+    /// Said to be lost, by a failed sync.
+    pub lost: bool,
+}
+
+/// Next offsets and notes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub next: BTreeMap<Slot, i64>,
+    pub notes: BTreeMap<Bytes, Bytes>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub written: Vec<Written>,
+    /// Batches whose append failed with an unknown result, and how many were written before.
+    pub unknown: Vec<(usize, Vec<Written>)>,
+    /// What an opened log held after so many batches, where damage made that differ from what was written.
+    adopted: BTreeMap<usize, State>,
+    /// Everything below was let go.
+    pub low: BTreeMap<Slot, i64>,
+    /// Numbers of entries in which a bit was turned.
+    pub hits: BTreeMap<Seq, Part>,
+    /// A sync failed, and what was written since the last good one may be gone from the page cache.
+    pub doubt: bool,
+}
+
+impl State {
+    pub fn add(&mut self, batch: &Written) {
+        for (slot, record) in &batch.records {
+            let next = self.next.entry(*slot).or_default();
+            *next = (*next).max(record.offset + 1);
+        }
+        if batch.lost {
+            return;
+        }
+        for (name, value) in &batch.notes {
+            match value {
+                Some(value) => self.notes.insert(name.clone(), value.clone()),
+                None => self.notes.remove(name),
+            };
+        }
+    }
+}
+
+impl Model {
+    /// What the log holds after the first `count` batches.
+    pub fn state(&self, count: usize) -> State {
+        let (from, mut state) = match self.adopted.range(..=count).next_back() {
+            Some((from, state)) => (*from, state.clone()),
+            None => (0, State::default()),
+        };
+        for batch in &self.written[from..count] {
+            state.add(batch);
+        }
+        state
+    }
+
+    /// Notes what a sync said.
+    pub fn acknowledge(&mut self, synced: Seq) {
+        for batch in self.written.iter_mut().rev() {
+            if batch.acknowledged {
+                break;
+            }
+            batch.acknowledged = batch.seqs.end - 1 <= synced;
+        }
+        if self.written.last().is_none_or(|last| last.acknowledged) {
+            self.doubt = false;
+        }
+    }
+
+    /// Notes that entries are said to be lost; what that must not be true of.
+    pub fn lose(&mut self, first: Seq, last: Seq) -> Option<String> {
+        let mut wrong = None;
+        for batch in &mut self.written {
+            if batch.seqs.start <= last && batch.seqs.end > first {
+                if batch.acknowledged {
+                    wrong = Some(format!(
+                        "entries {:?} are said to be lost after they were acknowledged",
+                        batch.seqs
+                    ));
+                }
+                batch.lost = true;
+            }
+        }
+        wrong
+    }
+
+    /// How many batches must be there whatever happened: the acknowledged ones after a loss of power, all after `kill -9`, less
+    /// what a turned bit in what nothing proves to have been on disk makes look torn.
+    pub fn at_least(&self, power_lost: bool) -> usize {
+        let floor = if power_lost || self.doubt {
+            self.acknowledged()
+        } else {
+            self.written.len()
+        };
+        let unproven = self.hits.keys().filter(|hit| !self.is_proven(**hit, floor));
+        unproven.map(|hit| self.batch_of(*hit)).fold(floor, usize::min)
+    }
+
+    /// How many batches there are up to the last acknowledged one.
+    pub fn acknowledged(&self) -> usize {
+        let at = self.written.iter().rposition(|batch| batch.acknowledged);
+        at.map_or(0, |at| at + 1)
+    }
+
+    /// Whether one of the first `count` batches, itself whole, says that the entry was on disk.
+    pub fn is_proven(&self, seq: Seq, count: usize) -> bool {
+        let batches = self.written[..count].iter();
+        batches
+            .filter(|batch| !self.hits.keys().any(|hit| batch.seqs.contains(hit)))
+            .any(|batch| batch.proof > seq && batch.seqs.start > seq)
+    }
+
+    fn batch_of(&self, seq: Seq) -> usize {
+        self.written.partition_point(|batch| batch.seqs.end <= seq)
+    }
+
+    /// Names of notes whose change was damaged.
+    pub fn loose_notes(&self) -> BTreeSet<Bytes> {
+        let hit = |batch: &&Written| self.hits.keys().any(|hit| batch.seqs.contains(hit));
+        let batches = self.written.iter().filter(hit);
+        batches
+            .flat_map(|batch| batch.notes.iter().map(|(name, _)| name.clone()))
+            .collect()
+    }
+
+    /// Goes back to the first `count` batches, in which the log holds `state`.
+    pub fn cut(&mut self, count: usize, state: &State) {
+        self.written.truncate(count);
+        self.unknown.clear();
+        self.adopted.retain(|at, _| *at <= count);
+        for (slot, low) in &mut self.low {
+            *low = (*low).min(state.next.get(slot).copied().unwrap_or_default());
+        }
+        let end = self.written.last().map_or(0, |batch| batch.seqs.end);
+        self.hits.retain(|hit, _| *hit < end);
+    }
+
+    /// The log holds `state`, which is what all batches made of it but for what damage did.
+    pub fn adopt(&mut self, state: State) {
+        self.adopted.insert(self.written.len(), state);
+    }
+
+    /// The records of a slot that were written and not lost, in order.
+    pub fn records(&self, slot: Slot) -> impl Iterator<Item = (&Record, &Written, Seq)> {
+        let batches = self.written.iter().filter(|batch| !batch.lost);
+        batches
+            .flat_map(|batch| {
+                (batch.seqs.start..)
+                    .zip(&batch.records)
+                    .map(move |(seq, record)| (batch, seq, record))
+            })
+            .filter(move |(_, _, (of, _))| *of == slot)
+            .map(|(batch, seq, (_, record))| (record, batch, seq))
+    }
+}

@@ -1,0 +1,83 @@
+//! Which of the histories that were possible an opened log holds.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::model::{Model, State, Written};
+use super::step::SLOTS;
+use crate::Log;
+use crate::simulated::SimulatedDisk;
+
+/// Next offsets by which entries that were lost without a name may raise a slot's.
+const SLACK: i64 = 64;
+
+/// What an opened log holds.
+pub(super) struct Chosen {
+    /// The first so many batches.
+    pub count: usize,
+    /// And these, whose result was not known.
+    pub unknown: Vec<Written>,
+}
+
+/// What a log says that it holds.
+pub(super) fn state(log: &Log<SimulatedDisk>) -> State {
+    let next = SLOTS.iter().map(|slot| (*slot, log.range(*slot).end));
+    State {
+        next: next.filter(|(_, next)| *next > 0).collect(),
+        notes: log.notes().clone(),
+    }
+}
+
+/// The shortest possible history that fits what the log holds.
+pub(super) fn choose(model: &Model, held: &State, power_lost: bool) -> Result<Chosen, String> {
+    let floor = model.at_least(power_lost);
+    let loose = model.loose_notes();
+    let slacks: &[i64] = if model.hits.len() > 1 { &[0, SLACK] } else { &[0] };
+    for slack in slacks {
+        let fits = |state: &State| fits(state, held, &loose, *slack);
+        let mut state = model.state(floor);
+        for count in floor..=model.written.len() {
+            if fits(&state) {
+                return Ok(Chosen {
+                    count,
+                    unknown: Vec::new(),
+                });
+            }
+            if let Some(batch) = model.written.get(count) {
+                state.add(batch);
+            }
+        }
+        for (parent, batches) in model.unknown.iter().filter(|(parent, _)| *parent >= floor) {
+            let mut state = model.state(*parent);
+            for (at, batch) in batches.iter().enumerate() {
+                state.add(batch);
+                if fits(&state) {
+                    return Ok(Chosen {
+                        count: *parent,
+                        unknown: batches[..=at].to_vec(),
+                    });
+                }
+            }
+        }
+    }
+    Err(format!(
+        "what the log holds is no beginning of what was written: it holds {held:?}, must hold at least {:?} ({floor} batches), and at most {:?} ({} batches)",
+        model.state(floor),
+        model.state(model.written.len()),
+        model.written.len()
+    ))
+}
+
+fn fits(state: &State, held: &State, loose: &BTreeSet<Bytes>, slack: i64) -> bool {
+    let next = |state: &State, slot: u32| state.next.get(&slot).copied().unwrap_or_default();
+    let offsets = SLOTS.iter().all(|slot| {
+        let more = next(held, *slot) - next(state, *slot);
+        (0..=slack).contains(&more)
+    });
+    let names = state.notes.keys().chain(held.notes.keys());
+    offsets
+        && names
+            .filter(|name| !loose.contains(*name))
+            .all(|name| state.notes.get(name) == held.notes.get(name))
+}

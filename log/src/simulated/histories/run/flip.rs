@@ -1,0 +1,75 @@
+//! Turns bits of what segments hold.
+
+use super::{Run, Sabotage};
+use crate::format::entry::Kind;
+use crate::format::header::SegmentHeader;
+use crate::format::{seed, segment_number};
+use crate::simulated::histories::step::Flip;
+use crate::simulated::histories::victim::{self, Part};
+
+impl Run {
+    /// Turns a bit of what a segment holds, and lets another process find it.
+    pub(super) fn flip(&mut self, flip: Flip) -> &'static str {
+        let mut names = self.disk.names();
+        names.retain(|name| segment_number(name).is_some());
+        let Some(name) = names.iter().rev().nth(flip.segment) else {
+            return "nothing to flip";
+        };
+        let bytes = self.disk.contents(name).unwrap_or_default();
+        let live = self.live_length(&names, name, bytes.len());
+        let position = live * usize::from(flip.part) / 65_536;
+        let Some(hit) = victim::victim(&bytes[..live], position) else {
+            return "nothing to flip";
+        };
+        if hit.seq.is_some_and(|seq| self.model.hits.contains_key(&seq)) {
+            return "nothing to flip";
+        }
+        if self.sabotage == Some(Sabotage::NoLengthChecksum) {
+            return self.lie_about_a_length(name, &bytes[..live], hit.seq);
+        }
+        if !self.disk.flip(name, position as u64, flip.bit) {
+            return "nothing to flip";
+        }
+        self.model.hits.extend(hit.seq.map(|seq| (seq, hit.part)));
+        self.verdict.coverage.met("a bit turned", hit.part.name(), "done");
+        "flipped"
+    }
+
+    /// How much of a segment counts: the rest may have been abandoned after a failed sync.
+    fn live_length(&self, names: &[String], name: &str, length: usize) -> usize {
+        let cuts = names.iter().filter_map(|other| {
+            let cut = SegmentHeader::decode(&self.disk.contents(other)?).ok()?.cut?;
+            match segment_number(name)? {
+                number if number == cut.number => Some(cut.at as usize),
+                number if number > cut.number && other.as_str() > name => Some(0),
+                _ => None,
+            }
+        });
+        cuts.fold(length, usize::min)
+    }
+
+    /// What a turned bit in a length does where no checksum covers it: every checksum holds.
+    fn lie_about_a_length(&mut self, name: &str, bytes: &[u8], seq: Option<u64>) -> &'static str {
+        let Ok(head) = SegmentHeader::decode(bytes) else {
+            return "nothing to flip";
+        };
+        let seed = seed(head.salt, head.number);
+        let mut chain = None;
+        for laid in victim::entries(bytes, seed) {
+            let mut header = laid.header;
+            match chain {
+                Some(crc) => header.previous.crc = crc,
+                None if Some(header.seq) == seq && header.kind == Kind::Record => header.value_len ^= 1 << 7,
+                None => continue,
+            }
+            let (forged, crc) = header.encode(seed);
+            self.disk.forge(name, laid.position as u64, &forged);
+            chain = Some(crc);
+        }
+        if chain.is_none() {
+            return "nothing to flip";
+        }
+        self.model.hits.extend(seq.map(|seq| (seq, Part::Head)));
+        "lied about a length"
+    }
+}

@@ -1,0 +1,127 @@
+//! The process ends, and another opens the log.
+
+use std::sync::Arc;
+
+use super::Run;
+use crate::simulated::SimulatedDisk;
+use crate::simulated::histories::model::State;
+use crate::simulated::histories::opening;
+use crate::simulated::histories::step::{COMPACTED, End, SLOTS};
+use crate::{Log, Opened};
+
+/// Openings that may fail while the disk does; then it heals.
+const TRIES: u32 = 4;
+
+impl Run {
+    /// The process ends, another one opens the log, and everything in it is looked at.
+    pub(super) fn reopen(&mut self, end: End) {
+        self.end_process(end);
+        self.open(end == End::PowerCut);
+        self.look_at_all();
+        self.after("read all");
+    }
+
+    /// Opens the log, if need be with several processes.
+    pub(super) fn open(&mut self, mut power_lost: bool) {
+        let mut tried_before = false;
+        for attempt in 0.. {
+            self.disk
+                .reseed(u64::from(self.salt) + u64::from(attempt) * 1_000_003);
+            if attempt == TRIES {
+                self.disk.heal();
+            }
+            let dies = self.dies_opening.take();
+            if let Some((calls, end)) = dies {
+                self.disk.die_after(calls);
+                self.death = end;
+            }
+            let opened = Log::open(Arc::new(self.disk.clone()), self.options(), 0x5eed, self.now);
+            if self.disk.is_dead() {
+                drop(opened);
+                power_lost |= self.death == End::PowerCut;
+                tried_before = true;
+                self.after("died opening");
+                self.end_process(self.death);
+                continue;
+            }
+            match opened {
+                Ok((mut log, opened)) => {
+                    set_up(&mut log);
+                    let held = opening::state(&log);
+                    self.log = Some(log);
+                    self.opened(&opened, held, power_lost, tried_before);
+                    return;
+                }
+                Err(error) => {
+                    let only_full = !self.disk.has_failed();
+                    if only_full && (!self.disk.has_happened() || !self.model.written.is_empty()) {
+                        self.wrong(format!("does not open: {error}"));
+                        return;
+                    }
+                    self.tell(|| format!("    does not open: {error}"));
+                    tried_before = true;
+                    self.after("opening refused");
+                    self.end_process(End::Kill);
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: &Opened, held: State, power_lost: bool, tried_before: bool) {
+        let chosen = match opening::choose(&self.model, &held, power_lost) {
+            Ok(chosen) => chosen,
+            Err(wrong) => {
+                self.wrong(format!("{wrong}; opened: {opened:?}"));
+                return;
+            }
+        };
+        let all = self.model.written.len();
+        self.tell(|| {
+            format!(
+                "    {} of {all} batches, power lost: {power_lost}, {opened:?}",
+                chosen.count
+            )
+        });
+        let silent = opened.cut.is_none() && opened.damaged.is_empty();
+        if chosen.count < self.model.acknowledged() && silent && !tried_before {
+            self.wrong("acknowledged batches behind a turned bit are gone, and nothing is said".to_owned());
+        }
+        let outcome = match (chosen.count == self.model.written.len(), silent) {
+            (true, true) => "opened whole",
+            (true, false) => "opened, something cut or damaged",
+            (false, _) => "opened, a torn tail cut",
+        };
+        let how = if power_lost { "power cut" } else { "kill" };
+        self.verdict.coverage.met(how, "between steps", outcome);
+        self.after(outcome);
+        let log = self.log.as_ref().expect("it was opened");
+        let (last, synced) = (log.last(), log.synced());
+        self.model.cut(chosen.count, &held);
+        let mut seq = last + 1
+            - chosen
+                .unknown
+                .iter()
+                .map(|batch| batch.seqs.end - batch.seqs.start)
+                .sum::<u64>();
+        for mut batch in chosen.unknown {
+            let count = batch.seqs.end - batch.seqs.start;
+            batch.seqs = seq..seq + count;
+            seq += count;
+            self.model.written.push(batch);
+        }
+        for lost in &opened.lost {
+            if let Some(wrong) = self.model.lose(lost.first, lost.last) {
+                self.wrong(wrong);
+            }
+        }
+        self.model.adopt(held);
+        self.model.acknowledge(synced);
+    }
+}
+
+/// Compacted slots are told at each opening.
+fn set_up(log: &mut Log<SimulatedDisk>) {
+    for slot in &SLOTS[COMPACTED..] {
+        log.set_compacted(*slot);
+    }
+}
