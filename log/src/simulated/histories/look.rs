@@ -62,7 +62,7 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
                 offset_of(unknown)
             ));
         }
-        let may_be_damaged = model.hits.contains_key(seq) || model.doubt && !batch.acknowledged;
+        let may_be_damaged = batch.lost || model.hits.contains_key(seq) || model.doubt && !batch.acknowledged;
         match found.next_if(|found| offset_of(found) == record.offset) {
             Some(Found::Record(given)) if given == *record => {
                 seen.insert(given.key.as_ref());
@@ -74,7 +74,8 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
             )),
             None => {
                 let beside = model.hits.contains_key(&(seq - 1)) || model.hits.contains_key(&(seq + 1));
-                let excused = record.offset < model.low.get(&slot).copied().unwrap_or_default()
+                let excused = batch.lost
+                    || record.offset < model.low.get(&slot).copied().unwrap_or_default()
                     || model.hits.contains_key(seq) && beside
                     || model.doubt && !batch.acknowledged
                     || is_superseded(slot, record, &written[at + 1..], now)

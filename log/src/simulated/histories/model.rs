@@ -40,8 +40,12 @@ pub(super) struct Model {
     adopted: BTreeMap<usize, State>,
     /// Everything below was let go.
     pub low: BTreeMap<Slot, i64>,
-    /// Numbers of entries in which a bit was turned.
+    /// Numbers of checkpoints and footers in which a bit was turned.
+    pub frame_hits: BTreeSet<Seq>,
+    /// Numbers of a batch's entries in which a bit was turned.
     pub hits: BTreeMap<Seq, Part>,
+    /// A bit was turned in the head of a segment.
+    pub heads_hit: bool,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
     pub doubt: bool,
 }
@@ -93,18 +97,32 @@ impl Model {
     /// Notes that entries are said to be lost; what that must not be true of.
     pub fn lose(&mut self, first: Seq, last: Seq) -> Option<String> {
         let mut wrong = None;
-        for batch in &mut self.written {
-            if batch.seqs.start <= last && batch.seqs.end > first {
-                if batch.acknowledged {
-                    wrong = Some(format!(
-                        "entries {:?} are said to be lost after they were acknowledged",
-                        batch.seqs
-                    ));
-                }
-                batch.lost = true;
+        for at in 0..self.written.len() {
+            let seqs = self.written[at].seqs.clone();
+            if seqs.start > last || seqs.end <= first || self.written[at].lost {
+                continue;
             }
+            // A turned bit in what nothing proves to have been on disk looks like a failed write.
+            let hit = self
+                .hits
+                .range(seqs.clone())
+                .next()
+                .is_some_and(|(hit, _)| !self.must_be_found(*hit));
+            if self.written[at].acknowledged && !hit {
+                wrong = Some(format!(
+                    "entries {seqs:?} are said to be lost after they were acknowledged"
+                ));
+            }
+            self.written[at].lost = true;
         }
         wrong
+    }
+
+    /// Whether a turned bit in the entry must be told from what a loss of power leaves: it is one of a batch, and others say that
+    /// it was on disk.
+    pub fn must_be_found(&self, seq: Seq) -> bool {
+        let of_a_batch = self.written.iter().any(|batch| batch.seqs.contains(&seq));
+        of_a_batch && self.is_proven(seq, self.written.len())
     }
 
     /// How many batches must be there whatever happened: the acknowledged ones after a loss of power, all after `kill -9`, less
@@ -115,7 +133,8 @@ impl Model {
         } else {
             self.written.len()
         };
-        let unproven = self.hits.keys().filter(|hit| !self.is_proven(**hit, floor));
+        let hits = self.hits.keys().chain(&self.frame_hits);
+        let unproven = hits.filter(|hit| !self.is_proven(**hit, floor));
         unproven.map(|hit| self.batch_of(*hit)).fold(floor, usize::min)
     }
 
@@ -156,6 +175,7 @@ impl Model {
         }
         let end = self.written.last().map_or(0, |batch| batch.seqs.end);
         self.hits.retain(|hit, _| *hit < end);
+        self.frame_hits.retain(|hit| *hit < end);
     }
 
     /// The log holds `state`, which is what all batches made of it but for what damage did.
@@ -163,9 +183,9 @@ impl Model {
         self.adopted.insert(self.written.len(), state);
     }
 
-    /// The records of a slot that were written and not lost, in order.
+    /// The records of a slot that were written, in order.
     pub fn records(&self, slot: Slot) -> impl Iterator<Item = (&Record, &Written, Seq)> {
-        let batches = self.written.iter().filter(|batch| !batch.lost);
+        let batches = self.written.iter();
         batches
             .flat_map(|batch| {
                 (batch.seqs.start..)

@@ -33,32 +33,20 @@ pub(super) fn state(log: &Log<SimulatedDisk>) -> State {
 pub(super) fn choose(model: &Model, held: &State, power_lost: bool) -> Result<Chosen, String> {
     let floor = model.at_least(power_lost);
     let loose = model.loose_notes();
-    let slacks: &[i64] = if model.hits.len() > 1 { &[0, SLACK] } else { &[0] };
-    for slack in slacks {
-        let fits = |state: &State| fits(state, held, &loose, *slack);
-        let mut state = model.state(floor);
-        for count in floor..=model.written.len() {
-            if fits(&state) {
-                return Ok(Chosen {
-                    count,
-                    unknown: Vec::new(),
-                });
-            }
-            if let Some(batch) = model.written.get(count) {
-                state.add(batch);
-            }
-        }
-        for (parent, batches) in model.unknown.iter().filter(|(parent, _)| *parent >= floor) {
-            let mut state = model.state(*parent);
-            for (at, batch) in batches.iter().enumerate() {
-                state.add(batch);
-                if fits(&state) {
-                    return Ok(Chosen {
-                        count: *parent,
-                        unknown: batches[..=at].to_vec(),
-                    });
-                }
-            }
+    if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
+        return Ok(chosen);
+    }
+    // Entries that were lost without a name raise all next offsets; then the longest history that fits is the likeliest.
+    if model.hits.len() > 1 {
+        let counts = floor..=model.written.len();
+        let fitting = counts
+            .rev()
+            .find(|count| fits(&model.state(*count), held, &loose, SLACK));
+        if let Some(count) = fitting {
+            return Ok(Chosen {
+                count,
+                unknown: Vec::new(),
+            });
         }
     }
     Err(format!(
@@ -67,6 +55,34 @@ pub(super) fn choose(model: &Model, held: &State, power_lost: bool) -> Result<Ch
         model.state(model.written.len()),
         model.written.len()
     ))
+}
+
+fn shortest(model: &Model, floor: usize, fits: impl Fn(&State) -> bool) -> Option<Chosen> {
+    let mut state = model.state(floor);
+    for count in floor..=model.written.len() {
+        if fits(&state) {
+            return Some(Chosen {
+                count,
+                unknown: Vec::new(),
+            });
+        }
+        if let Some(batch) = model.written.get(count) {
+            state.add(batch);
+        }
+    }
+    for (parent, batches) in model.unknown.iter().filter(|(parent, _)| *parent >= floor) {
+        let mut state = model.state(*parent);
+        for (at, batch) in batches.iter().enumerate() {
+            state.add(batch);
+            if fits(&state) {
+                return Some(Chosen {
+                    count: *parent,
+                    unknown: batches[..=at].to_vec(),
+                });
+            }
+        }
+    }
+    None
 }
 
 fn fits(state: &State, held: &State, loose: &BTreeSet<Bytes>, slack: i64) -> bool {

@@ -41,6 +41,8 @@ impl Part {
 pub(super) struct Victim {
     /// Number of the entry; none for the head of the segment.
     pub seq: Option<Seq>,
+    /// Whether that is one of a batch; checkpoints bear numbers of others.
+    pub of_batch: bool,
     pub part: Part,
 }
 
@@ -72,6 +74,7 @@ pub(super) fn victim(bytes: &[u8], position: usize) -> Option<Victim> {
         let whole = SegmentHeader::whole_copies(&bytes[..bytes.len().min(header::LENGTH as usize)]) == 2;
         return whole.then_some(Victim {
             seq: None,
+            of_batch: false,
             part: Part::SegmentHead,
         });
     }
@@ -89,6 +92,7 @@ pub(super) fn victim(bytes: &[u8], position: usize) -> Option<Victim> {
     let inside = within < laid.header.size() as usize;
     (inside || laid.header.kind == Kind::Footer).then_some(Victim {
         seq: Some(laid.header.seq),
+        of_batch: matches!(laid.header.kind, Kind::Record | Kind::Note | Kind::Mark),
         part,
     })
 }

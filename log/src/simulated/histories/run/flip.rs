@@ -6,6 +6,7 @@ use crate::format::header::SegmentHeader;
 use crate::format::{seed, segment_number};
 use crate::simulated::histories::step::Flip;
 use crate::simulated::histories::victim::{self, Part};
+use crate::{OpenError, Seq, verify};
 
 impl Run {
     /// Turns a bit of what a segment holds, and lets another process find it.
@@ -21,7 +22,8 @@ impl Run {
         let Some(hit) = victim::victim(&bytes[..live], position) else {
             return "nothing to flip";
         };
-        if hit.seq.is_some_and(|seq| self.model.hits.contains_key(&seq)) {
+        let again = |seq: Seq| self.model.hits.contains_key(&seq) || self.model.frame_hits.contains(&seq);
+        if hit.seq.is_some_and(again) {
             return "nothing to flip";
         }
         if self.sabotage == Some(Sabotage::NoLengthChecksum) {
@@ -30,9 +32,61 @@ impl Run {
         if !self.disk.flip(name, position as u64, flip.bit) {
             return "nothing to flip";
         }
-        self.model.hits.extend(hit.seq.map(|seq| (seq, hit.part)));
+        match hit.seq {
+            Some(seq) if hit.of_batch => {
+                self.model.hits.insert(seq, hit.part);
+            }
+            Some(seq) => {
+                self.model.frame_hits.insert(seq);
+            }
+            None => self.model.heads_hit = true,
+        }
         self.verdict.coverage.met("a bit turned", hit.part.name(), "done");
+        if hit.of_batch && hit.seq.is_some_and(|seq| self.model.must_be_found(seq)) {
+            self.find(segment_number(name).unwrap_or_default(), hit.part);
+        }
         "flipped"
+    }
+
+    /// Another process must find what is wrong with a segment.
+    fn find(&mut self, segment: u64, part: Part) {
+        match verify(&self.disk) {
+            Ok(verified) if verified.damaged.iter().any(|damage| damage.segment == segment) => {
+                self.verdict
+                    .coverage
+                    .met("a bit turned", part.name(), "found by verify");
+            }
+            Ok(verified) => self.wrong(format!(
+                "a bit turned {} of segment {segment} is not found: {verified:?}",
+                part.name()
+            )),
+            Err(error) => {
+                self.not_verified(&error);
+            }
+        }
+    }
+
+    /// Another process looks at everything, and finds nothing where nothing was done.
+    pub(super) fn verify(&mut self) -> &'static str {
+        match verify(&self.disk) {
+            Ok(verified) => {
+                let model = &self.model;
+                let touched =
+                    model.doubt || model.heads_hit || !model.hits.is_empty() || !model.frame_hits.is_empty();
+                if !touched && !verified.damaged.is_empty() {
+                    self.wrong(format!("verify finds damage where there is none: {verified:?}"));
+                }
+                "verified"
+            }
+            Err(error) => self.not_verified(&error),
+        }
+    }
+
+    fn not_verified(&mut self, error: &OpenError) -> &'static str {
+        if !self.disk.has_happened() && !self.disk.is_dead() {
+            self.wrong(format!("cannot be verified: {error}"));
+        }
+        "not verified"
     }
 
     /// How much of a segment counts: the rest may have been abandoned after a failed sync.

@@ -135,13 +135,14 @@ impl Run {
                 .told
                 .push(format!("{number:>3} {step:?}: {outcome}{wrong}"));
         }
-        if self.disk.is_dead() {
-            self.reopen(self.death);
-        } else if self.verdict.wrong.is_empty() {
+        if !self.disk.is_dead() && self.verdict.wrong.is_empty() {
             let slot = SLOTS[salt as usize % SLOTS.len()];
             let next = self.log.as_ref().map_or(0, |log| log.range(slot).end);
             self.look(slot, (next - 6).max(0));
             self.after("read");
+        }
+        if self.disk.is_dead() {
+            self.reopen(self.death);
         }
     }
 
@@ -225,7 +226,7 @@ impl Run {
                 self.disk.evict();
                 "evicted"
             }
-            Step::Verify => "verified",
+            Step::Verify => self.verify(),
         }
     }
 
