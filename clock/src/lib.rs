@@ -6,12 +6,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
 
+mod steps;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use relay_schemas::TimestampMs;
+
+pub use steps::Steps;
 
 /// Tells the time. Cheap to clone; all clones agree.
 #[derive(Clone, Default)]

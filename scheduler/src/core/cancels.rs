@@ -24,7 +24,8 @@ impl Core {
         };
         match &pending.phase {
             Phase::Leased(_) => self.requests.cancel(ticket),
-            Phase::Queued if self.recovery.leads() => self.end(ticket, cancelled(), now),
+            // The pool that it may have reached hears the same cancel, and of two outcomes the first wins.
+            Phase::Queued | Phase::Leaving if self.recovery.leads() => self.end(ticket, cancelled(), now),
             Phase::Queued | Phase::Moving | Phase::Leaving | Phase::Ending => {}
         }
     }

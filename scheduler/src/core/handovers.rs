@@ -5,7 +5,10 @@
 //!
 //! A request is held until the other pool's log has it, and then remembered, so that a repeated offer or a work record that comes
 //! back late does not start it here. A leader that dies in between leaves it to its successor, which decides again: the other
-//! pool knows the request by its id, and of two outcomes the first wins.
+//! pool knows the request by its id, and of two outcomes the first wins. A cancel ends it here as well: the other pool hears
+//! the same cancel.
+//!
+//! Where the other pool's topic is not there, that is tried again for as long as the request may live: topics are made by a person.
 
 use relay_lifecycle::{Reason, handed_over, next_pool};
 use relay_schemas::{RequestId, TimestampMs};
@@ -18,6 +21,26 @@ use crate::config::millis;
 
 /// Most requests handed over at one look, so that the other pool is not flooded at once.
 const MOST: usize = 512;
+/// How long after a topic was not there it is tried again, milliseconds.
+const AGAIN_AFTER_MS: i64 = 1_000;
+
+/// Requests on their way into a pool whose topic is not there, each with when it is tried again. Bounded by what is pending.
+#[derive(Debug, Default)]
+pub(super) struct Blocked(Vec<(TimestampMs, Box<HandOver>)>);
+
+impl Blocked {
+    /// Those that are due.
+    fn take_due(&mut self, now: TimestampMs) -> Vec<Box<HandOver>> {
+        let due =
+            |(at, _): &mut (TimestampMs, Box<HandOver>)| *at <= now || *at > now.plus_ms(AGAIN_AFTER_MS);
+        self.0.extract_if(.., due).map(|(_, handover)| handover).collect()
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Core {
     /// The control seam works. Workers that are silent over it for the whole grace are away.
@@ -101,6 +124,22 @@ impl Core {
             self.requests.must_stay(ticket);
             self.requests.waits_since(ticket, now);
             self.queue(ticket, Arrival::New);
+        }
+    }
+
+    /// The other pool has no topic now: it is tried again after a while. Until then it can end here by a cancel or its deadline.
+    pub fn cannot_hand_over_yet(&mut self, handover: Box<HandOver>, now: TimestampMs) {
+        if self.leaving(&handover.ready.request.request_id).is_some() {
+            self.blocked.0.push((now.plus_ms(AGAIN_AFTER_MS), handover));
+        }
+    }
+
+    /// Tries again what could not be handed over and has not ended meanwhile.
+    pub(super) fn hand_over_blocked(&mut self, now: TimestampMs) {
+        for handover in self.blocked.take_due(now) {
+            if self.leaving(&handover.ready.request.request_id).is_some() {
+                self.effects.push(Effect::HandOver(handover));
+            }
         }
     }
 

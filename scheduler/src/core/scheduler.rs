@@ -5,6 +5,7 @@ use relay_schemas::{Run, TenantId, TimestampMs, TokenCount, Usage};
 
 use super::counts::Tally;
 use super::effects::{Effect, Effects};
+use super::handovers::Blocked;
 use super::moves;
 use super::queues::{Queues, Ticket};
 use super::rate::Rate;
@@ -25,6 +26,7 @@ pub struct Core {
     pub(super) ended: Memory<()>,
     pub(super) cancelled: Memory<TenantId>,
     pub(super) handed_over: Memory<()>,
+    pub(super) blocked: Blocked,
     pub(super) rate: Rate,
     pub(super) tally: Tally,
     pub(super) effects: Effects,
@@ -51,6 +53,7 @@ impl Core {
             ended: Memory::new(config.remembered.ended),
             cancelled: Memory::new(config.remembered.cancelled),
             handed_over: Memory::new(config.remembered.ended),
+            blocked: Blocked::default(),
             rate: Rate::default(),
             tally: Tally::default(),
             effects: Effects::new(run),

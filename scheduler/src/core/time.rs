@@ -42,6 +42,7 @@ impl Core {
             self.done_at.look_over = now;
             self.look_over_leases(now);
             self.look_over_routes(now);
+            self.hand_over_blocked(now);
             let silent = 10 * millis(self.config.leases.lost_after);
             self.workers.forget_silent(now.plus_ms(-silent));
         }
@@ -61,6 +62,14 @@ impl Core {
         self.requests.set_back(now);
     }
 
+    /// The clock was set forward by so much, and no time has passed: what was seen was seen so much later, or all that is waited
+    /// for would look overdue. Deadlines are points in the world's time and stay.
+    pub fn set_forward(&mut self, by_ms: i64) {
+        self.seam_works_since = self.seam_works_since.map(|since| since.plus_ms(by_ms));
+        self.workers.set_forward(by_ms);
+        self.requests.set_forward(by_ms);
+    }
+
     /// When [`Core::tick`] is due next.
     pub fn next_wakeup(&self) -> Option<TimestampMs> {
         if !self.recovery.leads() {
@@ -69,7 +78,8 @@ impl Core {
         let every = millis(self.config.pool_status_every);
         let status = self.done_at.pool_status.plus_ms(every);
         let look_over = self.done_at.look_over.plus_ms(LOOK_OVER_MS);
-        let leases = (self.requests.running() + self.requests.queued() > 0).then_some(look_over);
+        let looks = self.requests.running() + self.requests.queued() > 0 || !self.blocked.is_empty();
+        let leases = looks.then_some(look_over);
         let deadline = self.requests.next_deadline().map(|(deadline, _)| deadline);
         [Some(status), leases, deadline].into_iter().flatten().min()
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::metrics::PoolMetrics;
 use crate::config::Config;
-use crate::core::Attempt;
+use crate::core::{Attempt, HandOver};
 use crate::deps::Deps;
 use crate::error::Error;
 
@@ -43,6 +43,8 @@ pub(super) enum Signal {
     HandedOver(Vec<RequestId>),
     /// Another pool's log never will have it.
     CannotHandOver(RequestId, String),
+    /// Another pool has no topic for it now.
+    CannotHandOverYet(Box<HandOver>, String),
     /// Where outcomes ended after these leases came into doubt.
     OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
     /// An ingress answered a fence question, or none did.

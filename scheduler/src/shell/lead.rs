@@ -3,9 +3,11 @@
 //! Nothing is decided before what a predecessor dispatched is known, and nothing while this leader cannot read its own
 //! heartbeats. The loop waits for events only; publishing, asking and reading are tasks of their own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use relay_bus::{BusError, Record};
+use relay_clock::Steps;
 use relay_runner::{Heartbeat, LeadershipTimes, NoticeKind as Kind, Takeover, Tenure, sleep_until};
 use relay_schemas::{SchedulerSnapshot, TimestampMs};
 use tokio::sync::mpsc;
@@ -51,6 +53,8 @@ pub(super) async fn lead(
         times: context.config.leadership.times(),
         heartbeat: Heartbeat::default(),
         busy: false,
+        steps: Steps::since_now(&context.runtime.clock),
+        missing: BTreeSet::new(),
     };
     loop {
         match leader.turn(election, signals, &mut outbox).await? {
@@ -76,6 +80,9 @@ struct Leader {
     heartbeat: Heartbeat,
     /// More could be dispatched than one round takes.
     busy: bool,
+    steps: Steps,
+    /// Topics of other pools that were not there, each told once.
+    missing: BTreeSet<String>,
 }
 
 /// Which inputs may be read now.
@@ -93,6 +100,7 @@ impl Leader {
         signals: &mut mpsc::Receiver<Signal>,
         outbox: &mut Outbox,
     ) -> Result<Option<Tenure>, Error> {
+        self.follow_clock();
         self.beat(election, outbox);
         outbox.reap();
         let now = self.context.runtime.clock.now();
@@ -120,6 +128,16 @@ impl Leader {
         self.recovered();
         self.decide(election, outbox);
         Ok(None)
+    }
+
+    /// Tells the core where the wall clock was set forward; that it was set back shows by itself.
+    fn follow_clock(&mut self) {
+        let step_ms = self.steps.look(&self.context.runtime.clock);
+        if step_ms > 0 {
+            let pool = &self.context.pool;
+            tracing::warn!(pool, step_ms, "the wall clock was set forward");
+            self.core.set_forward(step_ms);
+        }
     }
 
     /// When something is due. A leader that may not act has nothing to do in time but to beat.
@@ -214,6 +232,16 @@ impl Leader {
             Signal::CannotHandOver(id, reason) => {
                 tracing::error!(request.id = %id, reason, "another pool's topic cannot take a request, which stays");
                 self.core.cannot_hand_over(&id, now);
+            }
+            Signal::CannotHandOverYet(handover, topic) => {
+                if self.missing.insert(topic.clone()) {
+                    let pool = handover.pool.as_str();
+                    tracing::warn!(
+                        "pool `{pool}` has no topic {topic}; what is to go on there waits and is tried again until its \
+                         deadline: add the pool to the topic manifest and run `relay topics apply`"
+                    );
+                }
+                self.core.cannot_hand_over_yet(handover, now);
             }
             Signal::OutcomesEnd(doubts, ends) => {
                 self.doubts.add(doubts, ends);
@@ -331,6 +359,7 @@ impl Leader {
                 | Signal::Undispatchable(..)
                 | Signal::HandedOver(_)
                 | Signal::CannotHandOver(..)
+                | Signal::CannotHandOverYet(..)
         );
         if published && let Err(error) = self.take_signal(signal) {
             tracing::warn!(%error, "what was published could not be noted");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use relay_bus::Outgoing;
 use relay_runner::{Backlog, LeadershipLane, NoticeKind, PublisherError, Publishers, Weight};
-use relay_schemas::{RequestId, Service};
+use relay_schemas::Service;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::context::Context;
 use super::outlets::{ConclusionOutlet, HandOverOutlet, WorkOutlet};
 use super::records::Conclusion;
-use crate::core::Attempt;
+use crate::core::{Attempt, HandOver};
 
 /// The queues are bounded by what fills them. Work: a record needs a credit, so there are never more than the workers have
 /// slots. Requests for other pools: what the core holds. Conclusions: once `limits.max_unpublished` of them wait, the leader reads
@@ -23,7 +23,7 @@ pub(super) struct Outbox {
 
 struct Lanes {
     work: UnboundedSender<(Attempt, Outgoing)>,
-    handovers: UnboundedSender<(RequestId, Outgoing)>,
+    handovers: UnboundedSender<Box<HandOver>>,
     conclusions: UnboundedSender<(Conclusion, Weight)>,
     leadership: LeadershipLane,
 }
@@ -58,9 +58,9 @@ impl Outbox {
     }
 
     /// Publishes a request for another pool.
-    pub(super) fn hand_over(&self, id: RequestId, record: Outgoing) {
+    pub(super) fn hand_over(&self, handover: Box<HandOver>) {
         if let Some(lanes) = &self.lanes {
-            let _ = lanes.handovers.send((id, record));
+            let _ = lanes.handovers.send(handover);
         }
     }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use relay_bus::{BusError, Outgoing};
 use relay_control::finish;
 use relay_runner::{Backlog, Outlet, Weight, crash_point};
-use relay_schemas::{RequestId, Service};
+use relay_schemas::Service;
 
 use super::context::{Context, Signal};
-use super::records::Conclusion;
-use crate::core::Attempt;
+use super::records::{Conclusion, ready_record};
+use crate::core::{Attempt, HandOver};
 
 /// Longest time that final frames may take; the log tells an ingress that misses one.
 const FINALS: Duration = Duration::from_secs(2);
@@ -49,29 +49,35 @@ impl Outlet for WorkOutlet {
 pub(super) struct HandOverOutlet(pub(super) Arc<Context>);
 
 impl Outlet for HandOverOutlet {
-    type Item = (RequestId, Outgoing);
+    type Item = Box<HandOver>;
 
     fn begin(&self, _: &mut [Self::Item]) {
         crash_point(Service::Scheduler, "before_hand_over");
     }
 
-    fn records(&self, (_, record): &Self::Item) -> Vec<Outgoing> {
-        vec![record.clone()]
+    fn records(&self, handover: &Self::Item) -> Vec<Outgoing> {
+        vec![ready_record(handover)]
     }
 
-    /// A topic that is gone stands for good as well: the hand-overs behind it must not wait for it.
+    /// The hand-overs behind must not wait for a topic that is not there: it is tried again by itself.
     fn is_final(&self, error: &BusError) -> bool {
         matches!(error, BusError::TooLarge { .. } | BusError::UnknownTopic(_))
     }
 
     async fn published(&self, items: Vec<Self::Item>) {
         crash_point(Service::Scheduler, "after_hand_over");
-        let ids = items.into_iter().map(|(id, _)| id).collect();
+        let ids = items
+            .into_iter()
+            .map(|handover| handover.ready.request.request_id);
+        let ids = ids.collect();
         self.0.signal(Signal::HandedOver(ids)).await;
     }
 
-    async fn refused(&self, (id, _): Self::Item, error: BusError) -> Option<Self::Item> {
-        let signal = Signal::CannotHandOver(id, error.to_string());
+    async fn refused(&self, handover: Self::Item, error: BusError) -> Option<Self::Item> {
+        let signal = match error {
+            BusError::UnknownTopic(topic) => Signal::CannotHandOverYet(handover, topic),
+            error => Signal::CannotHandOver(handover.ready.request.request_id, error.to_string()),
+        };
         self.0.signal(signal).await;
         None
     }

@@ -7,7 +7,7 @@ use relay_control::{send, subjects};
 use super::context::Context;
 use super::doubt;
 use super::outbox::Outbox;
-use super::records::{Conclusion, ready_record, work_record};
+use super::records::{Conclusion, work_record};
 use crate::core::{Attempt, Core, Effect};
 
 /// Does one effect of `core`, or starts doing it.
@@ -26,10 +26,9 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
             outbox.conclude(Conclusion::Outcome(outcome, trace));
         }
         Effect::HandOver(handover) => {
-            let id = handover.ready.request.request_id.clone();
             if let Some(last) = handover.ready.planning.handovers.last() {
                 tracing::info!(
-                    request.id = %id,
+                    request.id = %handover.ready.request.request_id,
                     pool = context.pool,
                     to = last.to_pool,
                     code = last.code,
@@ -37,7 +36,7 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
                     "a request goes on in another pool"
                 );
             }
-            outbox.hand_over(id, ready_record(&handover));
+            outbox.hand_over(handover);
         }
         Effect::Settle(doubts) => {
             tracing::warn!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::testing::{FaultyBus, Mood};
-use relay_bus::topics;
+use relay_bus::{Bus, topics};
 use relay_scheduler::{Config, Leases};
 use relay_schemas::{Ready, SchedulerRecord, SchedulerRecordKind as Kind, SchedulerSnapshot};
 
@@ -60,7 +60,7 @@ async fn the_snapshot_of_a_clean_stop_lists_nothing_that_another_pool_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_whose_topic_is_gone_keeps_no_other_hand_over_and_its_request_stays() {
+async fn a_pool_whose_topic_is_not_there_keeps_no_other_hand_over_and_gets_its_request_once_it_is() {
     let stand = Stand::new();
     let _scheduler = stand.scheduler_on(stand.bus.clone(), "s1", soon());
     stand.offer(leaving(&["gone", "spare"])).await;
@@ -68,5 +68,11 @@ async fn a_pool_whose_topic_is_gone_keeps_no_other_hand_over_and_its_request_sta
         .read::<Ready>(&topics::ready("spare"), |handed| !handed.is_empty())
         .await;
     assert_eq!(handed[0].request.request_id.as_str(), "r1");
-    stand.pool_status(|status| status.waiting_interactive == 1).await;
+    let made = "pools: [gone]\ntopics: [{ name: relay.ready.<pool>.v1, partitions: 1 }]";
+    let made = topics::Manifest::parse(made).unwrap();
+    stand.bus.apply(&made).await.unwrap();
+    let handed = stand
+        .read::<Ready>(&topics::ready("gone"), |handed| !handed.is_empty())
+        .await;
+    assert_eq!(handed[0].request.request_id.as_str(), "r0");
 }

@@ -28,6 +28,17 @@ fn spec(id: &str) -> Spec {
     }
 }
 
+/// One worker has run `spec` and given it back; the other pool's log has not taken it yet.
+fn leaving(spec: Spec) -> World {
+    let mut world = world().with_worker("w", 1, 0);
+    world.hand_over_at_once = false;
+    world.offer(&spec);
+    world.dispatch();
+    let id = spec.id.clone();
+    world.give_back("w", &id, "backend_error");
+    world
+}
+
 /// The only hand-over: to which pool, and its line of the decision trace.
 fn only(world: &World) -> (&str, &HandOver) {
     assert_eq!(world.handed_over.len(), 1);
@@ -274,12 +285,8 @@ fn the_other_pool_goes_on_counting_attempts_and_keeps_the_reason() {
 
 #[test]
 fn what_is_handed_over_is_held_until_the_other_pool_has_it_and_then_never_started_here() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.hand_over_at_once = false;
-    world.offer(&spec("a"));
-    world.dispatch();
+    let mut world = leaving(spec("a"));
     let work = world.dispatched[0].clone();
-    world.give_back("w", "a", "backend_error");
     let before = world.core.snapshot();
     assert_eq!(before.requeued.len(), 1, "a successor takes it up again");
     assert!(!world.core.is_open(&"a".into()));
@@ -303,11 +310,7 @@ fn what_is_handed_over_is_held_until_the_other_pool_has_it_and_then_never_starte
 
 #[test]
 fn what_another_pools_topic_cannot_hold_stays_and_fails_here() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.hand_over_at_once = false;
-    world.offer(&spec("a"));
-    world.dispatch();
-    world.give_back("w", "a", "backend_error");
+    let mut world = leaving(spec("a"));
     let now = world.now();
     world.core.cannot_hand_over(&"a".into(), now);
     world
@@ -324,13 +327,56 @@ fn what_another_pools_topic_cannot_hold_stays_and_fails_here() {
 }
 
 #[test]
-fn an_outcome_that_comes_first_ends_a_hand_over() {
+fn a_cancel_of_a_request_that_is_being_handed_over_ends_it() {
+    let mut world = leaving(spec("a"));
+    world.cancel("a", "t");
+    assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Cancelled);
+    world.core.handed_over(&"a".into());
+    assert_eq!(world.core.counts().handed_over, 0, "it has ended");
+    world.fold();
+    assert!(!world.core.is_open(&"a".into()));
+}
+
+#[test]
+fn a_pool_whose_topic_is_not_there_is_tried_again_until_the_deadline() {
+    let mut world = leaving(Spec {
+        deadline: 3_500,
+        ..spec("a")
+    });
+    for tries in 1..=3 {
+        assert_eq!(world.handed_over.len(), tries);
+        let (handover, now) = (world.handed_over[0].clone(), world.now());
+        world.core.cannot_hand_over_yet(Box::new(handover), now);
+        world.live(1_100);
+    }
+    assert_eq!(world.handed_over.len(), 4);
+    world.live(1_000);
+    assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Expired);
+    assert_eq!(world.handed_over.len(), 4, "what has ended is tried no more");
+}
+
+#[test]
+fn a_wall_clock_that_is_set_forward_makes_no_worker_look_away_and_no_lease_lost() {
     let mut world = world().with_worker("w", 1, 0);
-    world.hand_over_at_once = false;
-    world.offer(&spec("a"));
+    for id in ["a", "b"] {
+        world.offer(&spec(id));
+    }
     world.dispatch();
+    world.live(1_000);
+    world.core.set_forward(60_000);
+    world.now += 60_000;
+    world.pass(100);
+    assert!(world.handed_over.is_empty(), "its worker is only busy");
+    assert!(world.fenced.is_empty(), "its lease was shown a moment ago");
+    world.workers.get_mut(&"w".into()).unwrap().alive = false;
+    world.pass(5_000);
+    assert_eq!(only(&world).1.code, "no_worker", "silence counts as before");
+}
+
+#[test]
+fn an_outcome_that_comes_first_ends_a_hand_over() {
+    let mut world = leaving(spec("a"));
     let work = world.dispatched[0].clone();
-    world.give_back("w", "a", "backend_error");
     let zombie = relay_lifecycle::end(
         relay_lifecycle::Known::Work(&work),
         run(Service::Workers, "w", 1),
@@ -346,14 +392,10 @@ fn an_outcome_that_comes_first_ends_a_hand_over() {
 
 #[test]
 fn what_another_pool_does_not_take_before_its_deadline_ends_as_expired() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.hand_over_at_once = false;
-    world.offer(&Spec {
+    let mut world = leaving(Spec {
         deadline: 500,
         ..spec("a")
     });
-    world.dispatch();
-    world.give_back("w", "a", "backend_error");
     world.live(400);
     assert!(world.outcome("a").is_none());
     world.live(200);

@@ -259,6 +259,16 @@ impl Requests {
         }
     }
 
+    /// The clock was set forward: waits began and leases were seen so much later.
+    pub fn set_forward(&mut self, by_ms: i64) {
+        for pending in self.pending.values_mut() {
+            pending.since = pending.since.plus_ms(by_ms);
+            if let Some(leased) = pending.leased_mut() {
+                leased.seen_at = leased.seen_at.plus_ms(by_ms);
+            }
+        }
+    }
+
     /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.
     pub fn given_back(&self, status: &WorkerStatus, returned: &Returned) -> Option<Ticket> {
         let ticket = self.ticket(&returned.request_id)?;

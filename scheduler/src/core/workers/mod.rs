@@ -202,6 +202,17 @@ impl Workers {
         }
     }
 
+    /// The clock was set forward: what was heard was heard so much later.
+    pub fn set_forward(&mut self, by_ms: i64) {
+        self.since = self.since.plus_ms(by_ms);
+        for worker in self.all.values_mut() {
+            worker.seen_at = worker.seen_at.plus_ms(by_ms);
+        }
+        for served_at in self.served_at.values_mut() {
+            *served_at = served_at.plus_ms(by_ms);
+        }
+    }
+
     /// How long no worker has told that it takes what waits on a route, milliseconds.
     pub fn unserved_ms(&self, route: &Route, now: TimestampMs) -> i64 {
         let models = route.models.iter();
