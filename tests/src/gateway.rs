@@ -81,6 +81,11 @@ impl Gateway {
         self.before = Some(before.to_owned());
     }
 
+    /// Puts a pool without workers before its own, so that every request is handed over.
+    pub fn with_an_empty_pool_first(&self) -> anyhow::Result<()> {
+        self.configure(&crate::pools::empty_one_first(self.folder.path())?)
+    }
+
     /// Starts the process; with `crash_at` it will die there.
     pub fn run(&mut self, crash_at: Option<&str>) -> anyhow::Result<()> {
         let mut command = match &self.before {

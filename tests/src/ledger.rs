@@ -32,11 +32,16 @@ pub fn manifest() -> Manifest {
     Manifest::parse(&text).expect("a test of the relay crate parses it")
 }
 
-/// Opens the log of a dead embedded gateway.
+/// Opens the log of a dead embedded gateway, with the topics that it was configured with.
 pub fn embedded(data: &Path) -> anyhow::Result<Arc<dyn Bus>> {
+    let own = data.with_file_name("topics.yaml");
+    let manifest = match std::fs::read_to_string(own) {
+        Ok(text) => Manifest::parse(&text).map_err(|mistake| anyhow::anyhow!("{mistake}"))?,
+        Err(_) => manifest(),
+    };
     Ok(Arc::new(EmbeddedBus::open(
         data.join("log"),
-        &manifest(),
+        &manifest,
         EmbeddedOptions::default(),
     )?))
 }

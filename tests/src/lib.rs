@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod load;
 pub mod mock;
 pub mod outages;
+pub mod pools;
 pub mod power;
 pub mod process;
 pub mod production;

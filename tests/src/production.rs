@@ -47,22 +47,30 @@ pub struct Production {
 impl Production {
     /// Applies the topics and starts `instances` processes of each service in front of a mock backend.
     pub async fn start(program: &str, instances: usize, mock_arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut production = Self::prepare(program, instances, mock_arguments)?;
-        production.apply_topics()?;
-        production.run_all()?;
-        production.ready(Duration::from_secs(60)).await?;
-        Ok(production)
+        Self::prepare(program, instances, mock_arguments)?.started().await
+    }
+
+    /// Likewise, of a prepared one.
+    pub async fn started(mut self) -> anyhow::Result<Self> {
+        self.apply_topics()?;
+        self.run_all()?;
+        self.ready(Duration::from_secs(60)).await?;
+        Ok(self)
+    }
+
+    /// Puts a pool without workers before its own, so that every request is handed over.
+    pub fn with_an_empty_pool_first(&self) -> anyhow::Result<()> {
+        let lines = crate::pools::empty_one_first(self.folder.path())?;
+        let configured = std::fs::read_to_string(&self.config)?;
+        Ok(std::fs::write(&self.config, configured + &lines)?)
     }
 
     /// Likewise, one of each, with the project's own models and policy instead of a mock.
     pub async fn start_with_own_models(program: &str) -> anyhow::Result<Self> {
-        let mut production = Self::prepare(program, 1, &[])?;
+        let production = Self::prepare(program, 1, &[])?;
         let own = configuration("deploy/policy.yaml", "models/models.yaml", "relay-chat")?;
         std::fs::write(&production.config, own)?;
-        production.apply_topics()?;
-        production.run_all()?;
-        production.ready(Duration::from_secs(60)).await?;
-        Ok(production)
+        production.started().await
     }
 
     fn run_all(&mut self) -> anyhow::Result<()> {

@@ -34,19 +34,45 @@ fn short_load(bases: Vec<String>, seed: u64) -> Load {
     }
 }
 
+/// How the requests come among which a gateway dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comes {
+    /// By call and by batch.
+    Mixed,
+    /// By call alone.
+    ByCall,
+    /// By batch alone.
+    ByBatch,
+}
+
+/// Whether a point is passed only where requests go on in another pool.
+fn needs_a_hand_over(point: &str) -> bool {
+    point.ends_with("_hand_over")
+}
+
 /// The embedded gateway dies at `point` under load, starts again, and has lost and doubled nothing.
-pub async fn embedded_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger> {
+pub async fn embedded_dies_at(point: &str, comes: Comes, seed: u64) -> anyhow::Result<Ledger> {
     let mut gateway = Gateway::prepare(KILLABLE, &MOCK)?;
-    let proof = embedded_crash(&mut gateway, point, seed).await;
+    if needs_a_hand_over(point) {
+        gateway.with_an_empty_pool_first()?;
+    }
+    let proof = embedded_crash(&mut gateway, point, comes, seed).await;
     kept(proof, &mut gateway.folder)
 }
 
-async fn embedded_crash(gateway: &mut Gateway, point: &str, seed: u64) -> anyhow::Result<Ledger> {
-    seed_batch(&*ledger::embedded(&gateway.data())?, seed, 4).await?;
+async fn embedded_crash(
+    gateway: &mut Gateway,
+    point: &str,
+    comes: Comes,
+    seed: u64,
+) -> anyhow::Result<Ledger> {
+    if comes != Comes::ByCall {
+        seed_batch(&*ledger::embedded(&gateway.data())?, seed, 4).await?;
+    }
     gateway.run(Some(point))?;
     // A point on the way up kills it before it is ready; any other only under load.
     let mut saw = Vec::new();
-    if gateway.ready().await.is_ok() {
+    if gateway.ready().await.is_ok() && comes != Comes::ByBatch {
         saw = load::run(&short_load(vec![gateway.base_url.clone()], seed), None).await;
     }
     gateway
@@ -115,6 +141,9 @@ async fn embedded_kills(
 /// One process of the production column dies at `point` under load and starts again; nothing is lost or doubled.
 pub async fn production_dies_at(point: &str, seed: u64) -> anyhow::Result<Ledger> {
     let mut deployment = Production::prepare(KILLABLE, 1, &MOCK)?;
+    if needs_a_hand_over(point) {
+        deployment.with_an_empty_pool_first()?;
+    }
     let proof = production_crash(&mut deployment, point, seed).await;
     kept(proof, &mut deployment.folder)
 }

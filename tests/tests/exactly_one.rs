@@ -5,15 +5,16 @@ use std::time::Duration;
 use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use relay_tests::crash::POINTS;
 use relay_tests::gateway::{Gateway, KILLABLE};
+use relay_tests::pools::EMPTY;
 use relay_tests::power::power_cuts;
-use relay_tests::proofs::{MOST, embedded_dies_at, embedded_storm};
+use relay_tests::proofs::{Comes, MOST, embedded_dies_at, embedded_storm};
 use relay_tests::settle::settle;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
     let mut failed = Vec::new();
     for (number, point) in POINTS.iter().enumerate() {
-        if let Err(error) = embedded_dies_at(point, number as u64 + 1).await {
+        if let Err(error) = embedded_dies_at(point, Comes::Mixed, number as u64 + 1).await {
             failed.push(format!("{point}: {error:#}"));
         }
     }
@@ -24,6 +25,24 @@ async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
         POINTS.len(),
         failed.join("\n")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_while_it_hands_over_loses_and_doubles_nothing_by_call_and_by_batch() {
+    for (seed, comes) in [(7_001, Comes::ByCall), (7_002, Comes::ByBatch)] {
+        for point in ["scheduler.before_hand_over", "scheduler.after_hand_over"] {
+            let ledger = embedded_dies_at(point, comes, seed).await;
+            let ledger = ledger.unwrap_or_else(|error| panic!("{point}, {comes:?}: {error:#}"));
+            let elsewhere = ledger.winners.values().filter(|(outcome, ..)| {
+                let planning = outcome.planning.as_ref();
+                planning.is_some_and(|planning| planning.handovers.iter().any(|over| over.from_pool == EMPTY))
+            });
+            assert!(
+                elsewhere.count() > 0,
+                "{point}, {comes:?}: nothing was handed over"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

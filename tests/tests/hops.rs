@@ -4,10 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use relay_bus::{Bus, Record, header};
+use relay_bus::{Bus, Record, header, topics};
+use relay_schemas::{Outcome, Registry};
 
 use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
 use relay_tests::gateway::KILLABLE;
+use relay_tests::pools::EMPTY;
 use relay_tests::production::{Instance, Production};
 use relay_tests::proofs::{MOST, store};
 use relay_tests::settle::settle_running;
@@ -85,6 +87,34 @@ async fn every_hop_between_six_processes_is_a_record_in_kafka() {
             );
             reached = written;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_worker_of_its_first_pool_takes_goes_on_in_the_next_pool_over_kafka() {
+    let _turn = TURN.lock().await;
+    let deployment = Production::prepare(KILLABLE, 1, &[]).expect("a deployment");
+    deployment.with_an_empty_pool_first().expect("two pools");
+    let deployment = deployment.started().await.expect("six processes start");
+    let bus = ledger::kafka().expect("Kafka runs");
+    for (number, manner) in [Manner::Streamed, Manner::Whole].into_iter().enumerate() {
+        let prompt = unique_prompt(now() + number as u64);
+        let base = &deployment.base_urls[0];
+        let saw = ask(&http::client(), base, "tenant-0", &prompt, manner, None).await;
+        assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
+        let id = saw.request_id.expect("every answer names its request");
+        for pool in [EMPTY, "default"] {
+            let offered = records(&*bus, &[&topics::ready(pool)], &id).await;
+            assert_eq!(offered.len(), 1, "records of {id} in pool {pool}");
+        }
+        let ended = records(&*bus, &[topics::OUTCOMES], &id).await;
+        let outcome: Outcome = Registry::default()
+            .decode(ended[0].value.as_deref())
+            .expect("an outcome");
+        let handovers = outcome.planning.expect("it was planned").handovers;
+        let told: Vec<&str> = handovers.iter().map(|over| over.code.as_str()).collect();
+        assert_eq!(told, ["no_worker"]);
+        assert_eq!(outcome.queueing.expect("it ran").pool, "default");
     }
 }
 

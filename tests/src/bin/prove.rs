@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Parser;
 use relay_tests::crash::POINTS;
 use relay_tests::gateway::KILLABLE;
+use relay_tests::proofs::Comes;
 use relay_tests::takeover::{self, Way};
 use relay_tests::{outages, power, proofs, worker_death};
 
@@ -126,7 +127,7 @@ async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<St
             let ledger = if kafka {
                 proofs::production_dies_at(point, seed).await
             } else {
-                proofs::embedded_dies_at(point, seed).await
+                proofs::embedded_dies_at(point, Comes::Mixed, seed).await
             };
             let place = format!(
                 "round {} of {rounds}, point {} of {}, {point}, {:.1} s",
