@@ -61,6 +61,8 @@ pub struct Failure {
 pub enum Code {
     /// The backend failed.
     BackendError,
+    /// The backend says that too much is asked of it: it ran nothing.
+    BackendBusy,
     /// The backend cannot be reached, or refuses for want of capacity.
     BackendUnavailable,
     /// Prompt and answer do not fit into the model.
@@ -76,6 +78,7 @@ impl Code {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BackendError => "backend_error",
+            Self::BackendBusy => "backend_busy",
             Self::BackendUnavailable => "backend_unavailable",
             Self::ContextLengthExceeded => "context_length_exceeded",
             Self::InvalidRequest => "invalid_request",
@@ -87,7 +90,7 @@ impl Code {
     pub const fn lies_with_the_backend(self) -> bool {
         matches!(
             self,
-            Self::BackendError | Self::BackendUnavailable | Self::ModelNotFound
+            Self::BackendError | Self::BackendBusy | Self::BackendUnavailable | Self::ModelNotFound
         )
     }
 }

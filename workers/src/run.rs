@@ -163,7 +163,7 @@ fn later(earlier: Failure, later: Failure) -> Failure {
     }
     let both_are_away = [&earlier, &later]
         .iter()
-        .all(|failure| failure.code == Code::BackendUnavailable);
+        .all(|failure| matches!(failure.code, Code::BackendBusy | Code::BackendUnavailable));
     let retry_after = later
         .retry_after
         .or(earlier.retry_after.filter(|_| both_are_away));

@@ -304,7 +304,7 @@ async fn what_goes_wrong_upstream_becomes_a_code_and_says_no_secret() {
         ("mock", "status-400", "invalid_request", 1),
         ("mock", "status-302", "backend_error", 1),
         ("mock", "status-401", "backend_error", 1),
-        ("mock", "status-429", "backend_unavailable", 2),
+        ("mock", "status-429", "backend_busy", 2),
         ("mock", "status-500", "backend_error", 2),
         ("gone", "x", "backend_unavailable", 0),
         ("unknown", "x", "model_not_found", 0),

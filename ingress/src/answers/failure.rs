@@ -21,7 +21,8 @@ fn of_end(end: &Final, keyed: bool) -> Refusal {
         Some(message) => message,
         None => default_message(end.status),
     };
-    let rejected = end.status == OutcomeStatus::Rejected;
+    // An endpoint's 429 is no less a rejection than our own.
+    let rejected = end.status == OutcomeStatus::Rejected || code == "backend_busy";
     let never_ran = rejected || (end.retry_after_ms.is_some() && matches!(status, 429 | 503));
     Refusal {
         retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
@@ -74,7 +75,7 @@ fn http_status(status: OutcomeStatus, code: &str) -> u16 {
         "model_not_found" => 404,
         "no_plan" | "invalid_request" | "context_length_exceeded" => 400,
         "deadline_exceeded" => 504,
-        "queue_full" | "tenant_queue_full" => 429,
+        "queue_full" | "tenant_queue_full" | "backend_busy" => 429,
         "worker_lost" | "backend_unavailable" => 503,
         "unknown_pool" | "dead_letter" => 500,
         "backend_error" => 502,
@@ -148,6 +149,7 @@ mod tests {
             (O::Failed, Some("unknown_pool"), 500, "server_error"),
             (O::Failed, Some("backend_error"), 502, "server_error"),
             (O::Failed, Some("backend_unavailable"), 503, "server_error"),
+            (O::Failed, Some("backend_busy"), 429, "rate_limit_error"),
             (O::Failed, Some("dead_letter"), 500, "server_error"),
             (O::Cancelled, Some("cancelled"), 499, "server_error"),
             (O::Failed, Some("a_code_of_a_later_version"), 500, "server_error"),
@@ -180,6 +182,19 @@ mod tests {
             of_end(&end, true).never_retry,
             "its end is recorded under the key"
         );
+    }
+
+    #[test]
+    fn an_endpoints_429_reaches_the_client_as_a_429_with_the_time_to_come_back() {
+        let mut end = ended(OutcomeStatus::Failed, Some("backend_busy"));
+        for (said_ms, told_s) in [(Some(30_000), 30), (None, 1)] {
+            end.retry_after_ms = said_ms;
+            let refusal = of_end(&end, false);
+            assert_eq!(
+                (refusal.status, refusal.retry_after_s(), refusal.never_retry),
+                (429, Some(told_s), false)
+            );
+        }
     }
 
     #[test]

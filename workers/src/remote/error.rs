@@ -150,7 +150,8 @@ impl UpstreamError {
             Some(402 | 429) if self.says(&["insufficient_quota", "billing", "payment"]) => {
                 Failed::for_good(Code::BackendUnavailable, message)
             }
-            Some(408 | 429 | 503 | 529) => Failed::for_now(Code::BackendUnavailable, message),
+            Some(429) => Failed::for_now(Code::BackendBusy, message),
+            Some(408 | 503 | 529) => Failed::for_now(Code::BackendUnavailable, message),
             // The key, the path, the model's name and the bill are ours, not the client's.
             Some(401..=405) => Failed::for_good(Code::BackendError, message),
             Some(400..=499) => Failed::for_good(Code::InvalidRequest, self.with_message(message, hidden)),
@@ -256,7 +257,7 @@ mod tests {
             (408, Code::BackendUnavailable, true),
             (413, Code::InvalidRequest, false),
             (422, Code::InvalidRequest, false),
-            (429, Code::BackendUnavailable, true),
+            (429, Code::BackendBusy, true),
             (500, Code::BackendError, true),
             (503, Code::BackendUnavailable, true),
             (302, Code::BackendError, false),
@@ -293,7 +294,7 @@ mod tests {
             ),
             (
                 r#"{"error":{"code":"rate_limit_exceeded"}}"#,
-                Code::BackendUnavailable,
+                Code::BackendBusy,
                 true,
             ),
             (

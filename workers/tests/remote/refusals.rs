@@ -24,7 +24,12 @@ async fn a_refusal_that_names_a_time_tells_the_client_when_to_come_back() {
         let reply = Reply::json(status, r#"{"error":{"message":"busy"}}"#).header(header, value);
         let mut scene = Scene::new(vec![reply]).await;
         let outcome = scene.outcome().await;
-        assert_eq!(refused(&outcome).0, "backend_unavailable");
+        let code = if status == 429 {
+            "backend_busy"
+        } else {
+            "backend_unavailable"
+        };
+        assert_eq!(refused(&outcome).0, code);
         let wait = outcome.retry_after_ms.unwrap();
         assert!((least..=most).contains(&wait), "{status} {value}: {wait}");
         assert_eq!(scene.requests(), 1, "the wait is longer than the retries");
