@@ -11,7 +11,8 @@ const NUMBERS_GROW_BY: usize = 24;
 
 /// Cuts a frame that is too long for one message into consecutive ones: texts and arguments at character boundaries, lists
 /// between entries, vectors between values; `end` stays on the last. Each piece says the whole count of tokens: all of them
-/// were there when the frame was made. What cannot be cut (names, fields that nobody here knows) goes as it is.
+/// were there when the frame was made. What cannot be cut (names, fields that nobody here knows, entries of lists) goes as it is:
+/// whoever makes a frame sees to it that there is [`room`].
 pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
     if encode(&frame).len() <= max_payload {
         return vec![frame];
@@ -28,8 +29,7 @@ pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
         end,
         ..frame
     };
-    let overhead = encode(&frame).len() + NUMBERS_GROW_BY;
-    let room = max_payload.saturating_sub(overhead);
+    let room = room(&frame, max_payload);
     let mut packed = vec![Load::default()];
     for delta in deltas.into_iter().flat_map(|delta| pieces(delta, room)) {
         let load = place(&mut packed, weight(&delta), room);
@@ -54,6 +54,11 @@ pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
         end: if index == last { end.take().flatten() } else { None },
     };
     packed.into_iter().enumerate().map(piece).collect()
+}
+
+/// How many bytes of an answer a message can carry in a frame that is otherwise as `bare`, which carries none.
+pub fn room(bare: &Frame, max_payload: usize) -> usize {
+    max_payload.saturating_sub(encode(bare).len() + NUMBERS_GROW_BY)
 }
 
 /// What one frame carries.

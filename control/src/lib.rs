@@ -11,7 +11,7 @@ mod queue;
 pub mod subjects;
 
 pub use api::{Control, ControlError, Delivery, Message, Subscription};
-pub use frames::{final_frames, finish, split};
+pub use frames::{final_frames, finish, room, split};
 pub use helpers::{Listener, ask, listen, send, serve, serve_some};
 pub use in_process::{InProcessControl, InProcessOptions};
 pub use nats::{NatsControl, NatsOptions};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use relay_clock::Clock;
-use relay_control::{Control, split};
+use relay_control::{Control, room, split};
 use relay_lifecycle::Transcript;
-use relay_lifecycle::transcript::{pieces, weight};
+use relay_lifecycle::transcript::{indivisible, pieces, weight};
 use relay_runner::crash_point;
 use relay_schemas::{
     Delta, Embedding, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode,
@@ -71,7 +71,12 @@ impl Stream {
         if deltas.is_empty() {
             return;
         }
-        let frame = Frame {
+        let frames = split(self.frame(deltas, tokens), self.control.max_payload());
+        self.send(frames).await;
+    }
+
+    fn frame(&self, deltas: Vec<Delta>, tokens: u32) -> Frame {
+        Frame {
             request_id: self.request_id.clone(),
             run: self.run.clone(),
             seq: self.seq,
@@ -79,9 +84,12 @@ impl Stream {
             embeddings: Vec::new(),
             tokens: TokenCount(tokens),
             end: None,
-        };
-        let frames = split(frame, self.control.max_payload());
-        self.send(frames).await;
+        }
+    }
+
+    /// Bytes that one frame can carry.
+    fn room(&self) -> usize {
+        room(&self.frame(Vec::new(), 0), self.control.max_payload())
     }
 
     /// Sends frames and keeps them. What cannot be sent is kept all the same: ingress notices the gap and asks.
@@ -106,6 +114,15 @@ pub enum Fit {
     Whole,
     /// It was cut: the answer is as large as answers may be.
     Cut,
+}
+
+/// A part of an answer that cannot be streamed: it cannot be cut, and no frame has room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its bytes.
+    pub size: usize,
+    /// Bytes that a frame can carry.
+    pub room: usize,
 }
 
 /// Takes an answer in, piece by piece. What it has is there also when the run is dropped.
@@ -179,6 +196,13 @@ impl Emitter {
             stream.pieces(taken, self.tokens).await;
         }
         fit
+    }
+
+    /// What of these pieces cannot be streamed, if they are to be. (A whole answer may come by the log instead.)
+    pub fn oversized(&self, deltas: &[Delta]) -> Option<Oversized> {
+        let room = self.stream.as_ref()?.room();
+        let size = deltas.iter().map(indivisible).max()?;
+        (size > room).then_some(Oversized { size, room })
     }
 
     /// Takes vectors, which are only ever shown as a whole.

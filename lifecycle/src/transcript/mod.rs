@@ -9,6 +9,6 @@ mod pieces;
 mod rest;
 mod state;
 
-pub use pieces::{embedding_pieces, embedding_weight, join, pieces, weight};
+pub use pieces::{embedding_pieces, embedding_weight, indivisible, join, pieces, weight};
 pub use rest::deltas_of;
 pub use state::Transcript;

@@ -77,6 +77,18 @@ pub fn pieces(delta: Delta, room: usize) -> Vec<Delta> {
     out
 }
 
+/// What of a delta takes most on the wire among that which [`pieces`] leaves whole: names with unknown fields, or one entry of a
+/// list. A frame must have room for as much.
+pub fn indivisible(delta: &Delta) -> usize {
+    let optional = |text: &Option<String>| text.as_deref().map_or(0, str::len);
+    let calls = delta.tool_calls.iter();
+    let calls = calls.map(|call| call_weight(call) - call.arguments.len());
+    let entries = delta.logprobs.iter().chain(&delta.refusal_logprobs);
+    let entries = entries.map(|entry| ENTRY + entry.len());
+    let end = optional(&delta.extra) + optional(&delta.choice_extra);
+    DELTA + calls.chain(entries).max().unwrap_or(0).max(end)
+}
+
 /// The piece of a vector as pieces of at most `room` bytes by their [`embedding_weight`], at least one value each.
 pub fn embedding_pieces(piece: &Embedding, room: usize) -> Vec<Embedding> {
     let most = (room.saturating_sub(16) / 4).max(1);

@@ -1,10 +1,11 @@
 //! What is known of an answer while it comes in. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relay_api::raw::{Object, value};
 use relay_schemas::{Delta, Embedding, ToolCallDelta, Usage};
 
+use super::arguments::Arguments;
 use super::choice::{End, Said, number, present, rest, string, text_of};
 use crate::backend::{Finished, usage};
 
@@ -35,8 +36,8 @@ pub struct Answer {
     /// Tokens that came since then; a piece is one, as far as can be known from here.
     pub tokens: u32,
     choices: BTreeMap<u32, Choice>,
-    /// How many have come.
-    vector_count: Option<usize>,
+    /// The indexes of all that have come.
+    vectors_of: Option<BTreeSet<u32>>,
     /// A choice was given up by the endpoint.
     failed: bool,
     usage: Option<Usage>,
@@ -61,8 +62,8 @@ struct Choice {
 struct Call {
     id: Option<String>,
     name: Option<String>,
-    /// Some of its arguments have come.
-    begun: bool,
+    /// How far its arguments have come.
+    arguments: Arguments,
 }
 
 impl Answer {
@@ -99,7 +100,8 @@ impl Answer {
 
     /// Takes vectors.
     pub fn take_vectors(&mut self, vectors: Vec<Embedding>) {
-        *self.vector_count.get_or_insert(0) += vectors.len();
+        let indexes = vectors.iter().map(|vector| vector.index);
+        self.vectors_of.get_or_insert_default().extend(indexes);
         self.vectors.extend(vectors);
     }
 
@@ -164,16 +166,15 @@ impl Answer {
 
     /// Whether it is complete, and nothing of the `asked` choices, or vectors, is to come.
     pub fn has_all(&self, asked: u32) -> bool {
-        let asked = asked as usize;
-        match self.vector_count {
-            Some(vectors) => vectors >= asked,
-            None => self.is_complete() && self.choices.len() >= asked,
+        match &self.vectors_of {
+            Some(indexes) => indexes.iter().copied().eq(0..asked),
+            None => self.is_complete() && self.choices.len() >= asked as usize,
         }
     }
 
-    /// Whether there are vectors, but not one for each of the `asked`. Those that came are dropped.
+    /// Whether there are vectors, but not one for each of the `asked`, or one for something else. Those that came are dropped.
     pub fn lacks_vectors(&mut self, asked: u32) -> bool {
-        let lacks = self.vector_count.is_some() && !self.has_all(asked);
+        let lacks = self.vectors_of.is_some() && !self.has_all(asked);
         if lacks {
             self.vectors.clear();
         }
@@ -194,21 +195,24 @@ impl Answer {
 
 impl Choice {
     /// The index under which a piece of a call goes on. Some endpoints say the same index, or none, for several calls: a new
-    /// id under a known index is a new call, and so is another name without an id, once arguments have come.
+    /// id under a known index is a new call. Without an id so is another name once arguments have come, and the same name with
+    /// more arguments once those before are whole.
     fn call(&mut self, piece: &ToolCallDelta) -> u32 {
         let said = |word: &Option<String>| word.clone().filter(|word| !word.is_empty());
         let (id, name) = (said(&piece.id), said(&piece.name));
-        let begins = !piece.arguments.is_empty();
         let current = self.current.get(&piece.index).copied();
         if let Some((current, known)) = current.and_then(|at| Some((at, self.calls.get_mut(&at)?))) {
             let differ = |known: &Option<String>, said: &Option<String>| {
                 known.is_some() && said.is_some() && known != said
             };
-            let is_other = id.is_none() && known.begun && differ(&known.name, &name);
+            let more = name.is_some() && !piece.arguments.is_empty();
+            let is_other = id.is_none()
+                && (known.arguments.have_begun() && differ(&known.name, &name)
+                    || known.arguments.are_whole() && more);
             if !is_other && !differ(&known.id, &id) {
                 known.id = known.id.take().or(id);
                 known.name = known.name.take().or(name);
-                known.begun |= begins;
+                known.arguments.take(&piece.arguments);
                 return current;
             }
         }
@@ -222,11 +226,12 @@ impl Choice {
         } else {
             piece.index
         };
-        let call = Call {
+        let mut call = Call {
             id,
             name,
-            begun: begins,
+            arguments: Arguments::default(),
         };
+        call.arguments.take(&piece.arguments);
         self.calls.insert(next, call);
         self.current.insert(piece.index, next);
         next
@@ -278,6 +283,48 @@ mod tests {
                 ..ToolCallDelta::default()
             };
             assert_eq!(choice.call(&piece), expected, "{name} {arguments}");
+        }
+    }
+
+    #[test]
+    fn two_calls_of_one_function_without_ids_are_two_calls() {
+        let mut choice = Choice::default();
+        let pieces = [
+            ("f", "{\"a\":\"}", 0),
+            ("f", "{\"}", 0),
+            ("f", "", 0),
+            ("f", "{\"a\":2", 1),
+            ("", "}", 1),
+            ("f", "{}", 2),
+        ];
+        for (name, arguments, expected) in pieces {
+            let piece = ToolCallDelta {
+                name: Some(name.to_owned()),
+                arguments: arguments.to_owned(),
+                ..ToolCallDelta::default()
+            };
+            assert_eq!(choice.call(&piece), expected, "{name} {arguments}");
+        }
+    }
+
+    #[test]
+    fn vectors_are_all_there_once_there_is_one_for_each_text_and_none_for_another() {
+        let cases: [(&[u32], bool); 5] = [
+            (&[0, 1], true),
+            (&[1, 0], true),
+            (&[0], false),
+            (&[0, 7], false),
+            (&[0, 1, 2], false),
+        ];
+        for (indexes, all) in cases {
+            let mut answer = Answer::default();
+            let vector = |index: &u32| Embedding {
+                index: *index,
+                values: vec![1.0],
+            };
+            answer.take_vectors(indexes.iter().map(vector).collect());
+            assert_eq!(answer.has_all(2), all, "{indexes:?}");
+            assert_eq!(answer.lacks_vectors(2), !all, "{indexes:?}");
         }
     }
 

@@ -1,11 +1,12 @@
 //! Models behind an OpenAI-compatible endpoint.
 //!
 //! `request` is what is asked, `reading` the answer as it comes: `sse` cuts it into events, `events` reads them, `choice` and
-//! `vectors` what they say, `answer` gathers it. `error` and `retry_after` say what a refusal means, `budget` how often is
+//! `vectors` what they say, `answer` gathers it, `arguments` tells when a tool call's are whole. `error` and `retry_after` say what a refusal means, `budget` how often is
 //! tried again, `endpoint` holds the connection. This module tries until the end is known. All but `endpoint`, `reading` and
 //! this are pure.
 
 mod answer;
+mod arguments;
 mod budget;
 mod choice;
 mod endpoint;

@@ -20,7 +20,7 @@ use super::error::Failed;
 use super::events::{Chunk, chunk, whole};
 use super::sse::{SseParser, TooLarge};
 use crate::backend::{Code, Finished};
-use crate::emitter::{Emitter, Fit};
+use crate::emitter::{Emitter, Fit, Oversized};
 use crate::models::RemoteSpec;
 
 /// How long is waited for usage and `[DONE]` once every choice has ended.
@@ -146,7 +146,7 @@ impl Reading<'_> {
                 let said = whole(bytes, &mut progress.answer);
                 self.judge(said, progress);
                 if progress.wrong.is_none() && progress.answer.lacks_vectors(self.choices) {
-                    let message = "the endpoint gave fewer vectors than were asked for";
+                    let message = "the endpoint gave other vectors than one for each text that was sent";
                     progress.wrong = Some(Failed::for_good(Code::BackendError, message));
                 }
             }
@@ -202,6 +202,12 @@ async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Fit, Failed> 
         // Half a vector is none: the client can ask for fewer at once.
         let message = "the vectors are larger together than an answer may be; ask for fewer at once";
         return Err(Failed::for_good(Code::InvalidRequest, message));
+    }
+    if let Some(Oversized { size, room }) = out.oversized(&answer.deltas) {
+        let message = format!(
+            "the endpoint said one field or entry of {size} bytes, of which a streamed message has room for {room}; ask without streaming"
+        );
+        return Err(Failed::for_good(Code::BackendError, message));
     }
     let tokens = std::mem::take(&mut answer.tokens);
     Ok(out.deltas(std::mem::take(&mut answer.deltas), tokens).await)

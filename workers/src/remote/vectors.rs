@@ -29,7 +29,10 @@ fn one(vector: &Object<'_>, at: u32) -> Option<Embedding> {
     if !values.iter().all(|value| value.is_finite()) {
         return None;
     }
-    let index = present(vector, "index").and_then(number).unwrap_or(at);
+    let index = match present(vector, "index") {
+        Some(index) => number(index)?,
+        None => at,
+    };
     Some(Embedding { index, values })
 }
 
@@ -65,6 +68,7 @@ mod tests {
             r#"[{"embedding":"AADAfw=="}]"#,
             "[{}]",
             r#"[{"index":0,"embedding":[1]},{"index":0,"embedding":[2]}]"#,
+            r#"[{"index":-1,"embedding":[1]}]"#,
         ] {
             assert_eq!(read(data), None, "{data}");
         }

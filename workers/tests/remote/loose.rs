@@ -250,3 +250,45 @@ async fn a_vector_that_is_missing_is_missed() {
     assert_eq!(refused(&outcome).0, "backend_error");
     assert_eq!(outcome.answer, None);
 }
+
+#[tokio::test]
+async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_and_a_whole_answer_carries_it()
+ {
+    let theirs = "x".repeat(1_100_000);
+    let chunk = format!("{{\"choices\":[{{\"delta\":{{\"content\":\"a\",\"theirs\":\"{theirs}\"}}}}]}}");
+    for is_streamed in [true, false] {
+        let mut scene = Scene::new(vec![Reply::events(&[&chunk, STOP, DONE])]).await;
+        let mut work = scene.work();
+        work.request.stream = is_streamed;
+        let _frames = scene.house.listen(&mut work).await.unwrap();
+        let outcome = scene.run(&work).await;
+        if is_streamed {
+            let (code, message) = refused(&outcome);
+            assert_eq!(code, "backend_error");
+            assert!(
+                message.contains("1100") && message.contains("without streaming"),
+                "{message}"
+            );
+        } else {
+            let extra = completed(&outcome).choices[0].message.extra.as_deref();
+            assert!(
+                extra.is_some_and(|extra| extra.contains(&theirs)),
+                "it is carried whole"
+            );
+        }
+        assert_eq!(scene.requests(), 1, "asked and paid once");
+    }
+}
+
+#[tokio::test]
+async fn vectors_for_something_else_than_what_was_sent_are_no_answer() {
+    let body = r#"{"data":[{"index":0,"embedding":[1]},{"index":7,"embedding":[2]}]}"#;
+    let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
+    let mut work = scene.work();
+    work.request.operation = Operation::Embedding;
+    work.request.body = r#"{"model":"m","input":["a","b"]}"#.to_owned();
+    let outcome = scene.run(&work).await;
+    let (code, message) = refused(&outcome);
+    assert_eq!(code, "backend_error");
+    assert!(message.contains("one for each text"), "{message}");
+}
