@@ -32,7 +32,7 @@ pub use explain::explain;
 pub use features::Features;
 pub use load::{LoadError, load};
 pub use plan::{plan, replan};
-pub use policy::Policy;
+pub use policy::{MOST_PLANNING, Policy};
 pub use recorded::recorded_policies;
 pub use refusal::Refusal;
 use relay_bus::topics::REQUESTS;

@@ -3,10 +3,7 @@
 use relay_schemas::{Class, ConditionTrace, RuleTrace};
 
 use crate::Features;
-use crate::policy::{Match, Patterns, Range, Rule};
-
-/// Longest text of a condition or of a value in the trace, in bytes; a trace must not outgrow its record.
-const LONGEST: usize = 64;
+use crate::policy::{LONGEST_VALUE, Match, Patterns, Range, Rule};
 
 /// The first rule that matches, and the trace of all of them. Conditions are evaluated also after the first that failed, and
 /// rules also after the first that matched, so that the trace answers "why not that one?".
@@ -89,10 +86,10 @@ fn condition(field: &str, expected: &str, seen: &str, held: bool) -> ConditionTr
 }
 
 pub(crate) fn clip(text: &str) -> String {
-    if text.len() <= LONGEST {
+    if text.len() <= LONGEST_VALUE {
         return text.to_owned();
     }
-    let end = (0..=LONGEST - '…'.len_utf8())
+    let end = (0..=LONGEST_VALUE - '…'.len_utf8())
         .rev()
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(0);
@@ -114,6 +111,9 @@ mod tests {
     fn long_values_are_clipped_between_characters() {
         assert_eq!(clip("short"), "short");
         let clipped = clip(&"é".repeat(100));
-        assert!(clipped.len() <= LONGEST && clipped.ends_with("é…"), "{clipped}");
+        assert!(
+            clipped.len() <= LONGEST_VALUE && clipped.ends_with("é…"),
+            "{clipped}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use relay_settings::{Mistake, Place, Spanned};
 use super::bounds::{Bounds, Limits};
 use super::grammar::{CandidateSpec, Document, Rule, fits};
 
-/// Most rules; with clipped values it keeps the largest decision trace inside a record's margin.
+/// Most rules: a person has to be able to follow the decision trace.
 const MOST_RULES: usize = 64;
 
 pub(super) fn check(document: &Document) -> Result<(), Mistake> {

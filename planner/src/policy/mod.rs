@@ -9,6 +9,7 @@ mod grammar;
 mod names;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use relay_settings::Mistake;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +20,8 @@ pub use grammar::{
     Rule, Settings, Unmatched,
 };
 pub use names::{ModelName, Name, Time};
+pub(crate) use weight::LONGEST_VALUE;
+pub use weight::MOST_PLANNING;
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,7 @@ impl Policy {
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
         let document: Document = relay_settings::from_str(body)?;
         check::check(&document)?;
+        weight::check(&document)?;
         Ok(Self {
             version: format!("{}@{:x}", document.name, Sha256::digest(body.as_bytes())),
             body: body.to_owned(),

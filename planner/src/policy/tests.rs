@@ -104,3 +104,66 @@ fn a_policy_with_a_byte_order_mark_is_the_same_policy() {
     let marked = Policy::parse(&format!("\u{feff}{SMALL}")).expect("valid");
     assert_eq!(marked, Policy::parse(SMALL).expect("valid"));
 }
+
+#[test]
+fn a_policy_under_which_a_plan_could_outgrow_its_record_is_refused_with_numbers() {
+    let all = "{ tenant: a, model: m, prompt_tokens: { min: 1 }, requested_tokens: { min: 1 }, stream: true, class: batch }";
+    let rules = |count: usize, matches: &str| {
+        let rule = |number: usize| format!("  - {{ name: rule-{number:0>58}, match: {matches} }}\n");
+        let rules: String = (0..count).map(rule).collect();
+        SMALL.replace(
+            "  - name: one\n    match: { tenant: acme }\n    set:\n      tier: gold\n",
+            &rules,
+        )
+    };
+    assert!(Policy::parse(&rules(64, "{ model: m, tenant: a }")).is_ok());
+    let refused = Policy::parse(&rules(64, all))
+        .expect_err("its trace is too large")
+        .to_string();
+    for words in ["model `m`", "64 rules with 384 conditions", "57344", "join rules"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    let candidates = |count: usize| {
+        let long = "n".repeat(500);
+        let one = |number: usize| format!("    - {{ pool: default, model: {long}{number} }}\n");
+        SMALL.replacen(
+            "    - { pool: default, model: m }\n",
+            &(0..count).map(one).collect::<String>(),
+            1,
+        )
+    };
+    assert!(Policy::parse(&candidates(50)).is_ok());
+    let refused = Policy::parse(&candidates(150))
+        .expect_err("its plan is too large")
+        .to_string();
+    assert!(refused.contains("150 candidates in 1 pools"), "{refused}");
+}
+
+/// The largest plan and trace that a policy of the largest kind leads to is no larger than what is counted at the door.
+#[test]
+fn what_is_counted_of_a_policy_is_never_less_than_what_it_leads_to() {
+    let (long, tenant) = ("p".repeat(64), "q".repeat(300));
+    let rule = |number: usize| {
+        format!(
+            "  - {{ name: rule-{number:0>58}, match: {{ model: [m, {long}*], tenant: [{tenant}], prompt_tokens: {{ min: 1, max: 4000000000 }} }} }}\n"
+        )
+    };
+    let rules: String = (0..64).map(rule).collect();
+    let body = SMALL.replace("  n:\n", &format!("  {long}:\n")).replace(
+        "  - name: one\n    match: { tenant: acme }\n    set:\n      tier: gold\n",
+        &rules,
+    );
+    let policy = Policy::parse(&body).unwrap_or_else(|mistake| panic!("{mistake}"));
+    let request = relay_schemas::Request {
+        model: long,
+        tenant: "t".repeat(64).as_str().into(),
+        ..relay_schemas::samples::request()
+    };
+    let planning = crate::replan(&policy, &request, request.accepted_at).expect("a plan");
+    let planned = relay_schemas::Planned {
+        request: request.clone(),
+        planning,
+    };
+    let bytes = relay_schemas::encode(&planned).len() - relay_schemas::encode(&request).len();
+    assert!(bytes > 20_000 && bytes <= super::MOST_PLANNING, "{bytes}");
+}
