@@ -109,19 +109,31 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
     config.log.format = settings.log_format.or(config.log.format);
 }
 
+/// Tells of what another process may make good: on Kafka it may lead the pools that this configuration does not.
+fn warn(problem: Option<String>) {
+    if let Some(problem) = problem {
+        tracing::warn!("{problem}, unless another process leads it");
+    }
+}
+
 /// Refuses what cannot work before anything is opened.
 pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
     let Some(only) = only else {
         scheduling::check(&config.scheduler)?;
-        if matches!(config.bus, BusConfig::Embedded(_)) {
-            // On Kafka another process may lead the pools that this one does not.
-            let policy = relay_planner::load(&config.planner.policy)?;
-            scheduling::serves_policy(&config.scheduler, &policy)?;
+        let policy = relay_planner::load(&config.planner.policy)?;
+        match scheduling::unled(&config.scheduler, &policy) {
+            Some(problem) if matches!(config.bus, BusConfig::Embedded(_)) => bail!(problem),
+            problem => warn(problem),
         }
         return against_topics(config);
     };
     if only == Only::Scheduler {
         scheduling::check(&config.scheduler)?;
+    }
+    if matches!(only, Only::Planner | Only::Scheduler) {
+        // The policy may lie on another machine, or be wrong: then the planner says so.
+        let policy = relay_planner::load(&config.planner.policy).ok();
+        warn(policy.and_then(|policy| scheduling::unled(&config.scheduler, &policy)));
     }
     if matches!(config.bus, BusConfig::Embedded(_)) {
         bail!(

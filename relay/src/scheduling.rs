@@ -23,18 +23,15 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a policy that plans into a pool which nobody leads.
-pub fn serves_policy(config: &Config, policy: &Policy) -> anyhow::Result<()> {
-    for pool in policy.document().pools.iter() {
-        let pool: &str = pool;
-        if !config.pools.iter().any(|led| led == pool) {
-            bail!(
-                "the policy (`planner.policy`) plans into pool `{pool}`, which `scheduler.pools` does not name: \
-                 what is planned into it would wait until its deadline; add it there or take it out of the policy"
-            );
-        }
-    }
-    Ok(())
+/// A policy that plans into a pool which this configuration leads nowhere: what is wrong, and how to mend it.
+pub fn unled(config: &Config, policy: &Policy) -> Option<String> {
+    let is_led = |pool: &str| config.pools.iter().any(|led| led == pool);
+    let mut pools = policy.document().pools.iter().map(|pool| &***pool);
+    let pool = pools.find(|pool| !is_led(pool))?;
+    Some(format!(
+        "the policy (`planner.policy`) plans into pool `{pool}`, which `scheduler.pools` does not name: \
+         what is planned into it would wait until its deadline; add it there or take it out of the policy"
+    ))
 }
 
 #[cfg(test)]
@@ -73,6 +70,21 @@ mod tests {
             for refusal in [refused(&text, None), alone] {
                 assert!(refusal.contains(words), "{section}: {refusal}");
             }
+        }
+    }
+
+    #[test]
+    fn on_kafka_a_pool_of_the_policy_that_is_led_nowhere_is_told_and_starts_all_the_same() {
+        let text = "bus: { kind: kafka, brokers: 'b:9092' }\ncontrol: { kind: nats, url: 'nats://n' }\nscheduler: { pools: [other] }\n";
+        let config = parse_text(text, |_| None).expect("it parses");
+        let policy = relay_planner::load(&config.planner.policy).expect("the policy parses");
+        let told = super::unled(&config.scheduler, &policy).expect("it is led nowhere");
+        assert!(
+            told.contains("pool `default`") && told.contains("`scheduler.pools`"),
+            "{told}"
+        );
+        for only in [None, Some(Only::Planner), Some(Only::Scheduler)] {
+            check(&config, only).expect("another process may lead it");
         }
     }
 

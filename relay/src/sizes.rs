@@ -5,8 +5,8 @@ use relay_bus::topics::{self, Manifest};
 
 use crate::config::Config;
 
-/// What a record holds beside what its request says: plan, decision trace, provenance, hashes, tenant, headers. Generously.
-const ENVELOPE: usize = 64 * 1024;
+/// What a record holds beside what its request says: plan and decision trace, and generously for provenance, hashes, tenant, headers.
+const ENVELOPE: usize = relay_planner::MOST_PLANNING + 8 * 1024;
 
 /// How often a decision trace may name the model.
 const MODEL_NAMES: usize = 64;
@@ -57,7 +57,8 @@ fn largest(config: &Config, pools: &[String]) -> Vec<(String, usize)> {
 mod tests {
     use proptest::prelude::*;
     use relay_schemas::{
-        Operation, Outcome, Planned, Planning, Ready, Record, Request, TokenCount, Work, encode, samples,
+        Answer, Embedding, Operation, Outcome, Planned, Planning, Ready, Record, Request, TokenCount, Work,
+        encode, samples,
     };
     use relay_settings::ByteSize;
 
@@ -122,30 +123,37 @@ mod tests {
             filled(written, limits.model_length),
             filled(written, limits.name_length),
         );
+        // Of a chat, then of embeddings.
         let places = [
             "{\"role\":\"user\",\"content\":\"PLACE\"}],",
             "{\"role\":\"user\",\"content\":\"\"}],\"vendor\":\"PLACE\",",
             "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"PLACE\"}}]}],",
             "{\"role\":\"user\",\"content\":\"\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"PLACE\"}}],",
         ];
-        let around = format!(
-            "{{\"model\":\"{model}\",\"user\":\"{user}\",\"metadata\":{{{metadata}}},\"stop\":[{stops}],\"messages\":[{}\"seed\":1}}",
-            places[place]
-        );
+        let inputs = [
+            "\"input\":[\"PLACE\"]",
+            "\"input\":\"x\",\"vendor\":{\"theirs\":[\"PLACE\"]}",
+        ];
+        let known = format!("\"model\":\"{model}\",\"user\":\"{user}\",\"metadata\":{{{metadata}}}");
+        let around = match places.get(place) {
+            Some(messages) => format!("{{{known},\"stop\":[{stops}],\"messages\":[{messages}\"seed\":1}}"),
+            None => format!("{{{known},{}}}", inputs[place - places.len()]),
+        };
         let room = most - (around.len() - "PLACE".len());
         let filling = filled(written, room);
         let rest = " ".repeat(room - filling.len());
         around.replace("PLACE", &filling) + &rest
     }
 
-    fn request(config: &Config, body: &str) -> Request {
-        let parsed = config.ingress.rules().parse(Operation::Chat, body.as_bytes());
+    fn request(config: &Config, operation: Operation, body: &str) -> Request {
+        let parsed = config.ingress.rules().parse(operation, body.as_bytes());
         let parsed = parsed.expect("it keeps to every bound");
         let name = "n".repeat(256);
         Request {
             request_id: "r".repeat(64).as_str().into(),
             tenant: "t".repeat(64).as_str().into(),
             model: parsed.model,
+            operation,
             body: parsed.body,
             request_hash: parsed.request_hash,
             requested_tokens: Some(TokenCount(u32::MAX)),
@@ -176,6 +184,23 @@ mod tests {
         planning
     }
 
+    /// The largest answer.
+    fn answer(config: &Config, operation: Operation) -> Answer {
+        let most = config.workers.max_answer.as_usize();
+        if operation != Operation::Embedding {
+            return samples::answer(&"a".repeat(most));
+        }
+        let vector = Embedding {
+            index: u32::MAX,
+            values: vec![1.0; most / size_of::<f32>()],
+        };
+        Answer {
+            choices: Vec::new(),
+            embeddings: vec![vector],
+            ..samples::answer("")
+        }
+    }
+
     /// With its key and headers.
     fn size<T: Record>(request: &Request, record: &T) -> usize {
         let headers = relay_bus::Headers::of(request);
@@ -198,12 +223,13 @@ mod tests {
 
         /// Under the limits, the policy and the topics that come along.
         #[test]
-        fn what_ingress_accepts_every_later_topic_can_hold(written in 0..WRITTEN.len(), place in 0..4_usize) {
+        fn what_ingress_accepts_every_later_topic_can_hold(written in 0..WRITTEN.len(), place in 0..6_usize) {
             let config = Config::default();
             let policy = relay_planner::load(&config.planner.policy).expect("the policy parses");
             let body = body(&config, WRITTEN[written], place);
             prop_assert_eq!(body.len(), config.ingress.limits.max_body.as_usize());
-            let request = request(&config, &body);
+            let operation = if place < 4 { Operation::Chat } else { Operation::Embedding };
+            let request = request(&config, operation, &body);
             let planning = planning(&policy, &request);
             let planned = Planned { request: request.clone(), planning: planning.clone() };
             let ready = Ready { request: request.clone(), planning: planning.clone(), ..samples::ready() };
@@ -214,7 +240,7 @@ mod tests {
                 caching: Some(work.caching.clone()),
                 queueing: Some(work.queueing.clone()),
                 lease: Some(work.lease.clone()),
-                answer: Some(samples::answer(&"a".repeat(config.workers.max_answer.as_usize()))),
+                answer: Some(answer(&config, operation)),
                 ..samples::outcome()
             };
             let sizes = [
