@@ -16,7 +16,7 @@ use crate::sampling::Sampling;
 /// What a body means that leaves it out. Part of the hash, so that it stands for what is really asked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Defaults {
-    /// The model.
+    /// The model of a chat or a completion. (It embeds nothing, so embeddings always name theirs.)
     pub model: Option<String>,
     /// Most new tokens.
     pub max_tokens: Option<u32>,
@@ -85,11 +85,11 @@ pub fn parse(
         }
     };
     let filled = Filled::of(operation, &sampling, defaults);
-    let model = sampling.model.clone().or_else(|| defaults.model.clone());
+    let model = sampling.model.clone().or_else(|| filled.model.clone());
     Ok(Parsed {
         operation,
         body: text.to_owned(),
-        request_hash: canonical::hash(operation, &canonical::view(&members, &filled.members(defaults))),
+        request_hash: canonical::hash(operation, &canonical::view(&members, &filled.members())),
         model: model.ok_or_else(|| Invalid::missing("model", "name a model; see /v1/models"))?,
         stream: sampling.streams(),
         include_usage: sampling.includes_usage(),
@@ -101,6 +101,7 @@ pub fn parse(
 
 /// The defaults that take effect.
 struct Filled {
+    model: Option<String>,
     max_tokens: Option<u32>,
     temperature: Option<f64>,
 }
@@ -109,19 +110,21 @@ impl Filled {
     fn of(operation: Operation, sampling: &Sampling, defaults: &Defaults) -> Self {
         if operation == Operation::Embedding {
             return Self {
+                model: None,
                 max_tokens: None,
                 temperature: None,
             };
         }
         Self {
+            model: defaults.model.clone(),
             max_tokens: defaults.max_tokens.filter(|_| sampling.token_limit().is_none()),
             temperature: defaults.temperature.filter(|_| sampling.temperature.is_none()),
         }
     }
 
     /// As members that count where the body has none.
-    fn members(&self, defaults: &Defaults) -> Vec<(&'static str, String)> {
-        let model = defaults.model.as_ref().map(|model| {
+    fn members(&self) -> Vec<(&'static str, String)> {
+        let model = self.model.as_ref().map(|model| {
             let mut text = String::new();
             crate::json::write_string(&mut text, model);
             ("model", text)

@@ -99,6 +99,28 @@ fn defaults_count_where_the_body_has_none() {
     assert_ne!(eight.request_hash, read(&with("")).request_hash);
 }
 
+#[test]
+fn embeddings_name_their_model_and_never_take_that_of_a_chat() {
+    let defaults = Defaults {
+        model: Some("house".to_owned()),
+        ..Defaults::default()
+    };
+    let read = |body: &str| {
+        parse(
+            Operation::Embedding,
+            body.as_bytes(),
+            &defaults,
+            &Limits::default(),
+        )
+    };
+    let refused = read(r#"{"input":"a"}"#).unwrap_err();
+    assert_eq!(
+        (refused.code, refused.param.as_deref()),
+        ("missing_required_parameter", Some("model"))
+    );
+    assert_eq!(read(r#"{"input":"a","model":"m"}"#).unwrap().model, "m");
+}
+
 /// Found by reading: both became the double 9007199254740992, and the second was given the first one's cached answer.
 #[test]
 fn numbers_count_digit_by_digit_whatever_their_size() {

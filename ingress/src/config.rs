@@ -79,7 +79,8 @@ impl Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DefaultsConfig {
-    /// Model of a request that names none: the project's own. Without one the field is required. `MODEL_NAME` goes before it.
+    /// Model of a chat or completion that names none: the project's own. Without one the field is required, as it always is for
+    /// embeddings. `MODEL_NAME` goes before it.
     pub model: Option<String>,
     /// Most new tokens of a request that sets no limit; without it the policy's profile decides. `MAX_LENGTH` goes before it.
     pub max_tokens: Option<u32>,
