@@ -1,7 +1,8 @@
 //! Answers, whole and in pieces. Field by field: the schemas.
 //!
 //! What an endpoint says beside the fields that this gateway knows is carried as the text of a JSON object (`extra`), so that
-//! numbers of any size stay as they were written.
+//! numbers of any size stay as they were written. Tables keep answers as JSON: a field that a row does not have yet is left at its
+//! default.
 #![expect(missing_docs, reason = "documented field by field in the schemas")]
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,7 @@ impl FinishReason {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ToolCall {
     pub id: String,
     pub kind: String,
@@ -54,6 +56,7 @@ pub struct ToolCall {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Message {
     pub text: Option<String>,
     pub reasoning: Option<String>,
@@ -65,6 +68,7 @@ pub struct Message {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Choice {
     pub index: u32,
     pub message: Message,
@@ -73,12 +77,14 @@ pub struct Choice {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Embedding {
     pub index: u32,
     pub values: Vec<f32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Answer {
     pub choices: Vec<Choice>,
     pub embeddings: Vec<Embedding>,
