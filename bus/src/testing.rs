@@ -14,6 +14,31 @@ use crate::{
     Position, Reader, StartAt,
 };
 
+/// The brokers that the harness started.
+///
+/// # Panics
+/// Without them: a test that needs Kafka never skips.
+pub fn brokers() -> String {
+    std::env::var("RELAY_KAFKA_BROKERS")
+        .expect("RELAY_KAFKA_BROKERS is not set: run `make test`, which starts Kafka")
+}
+
+/// A name that no other run has: brokers keep what tests leave.
+pub fn unique(test: &str) -> String {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+    format!("{test}-{since}")
+}
+
+/// Applies one topic, given as the manifest has it; what was done.
+///
+/// # Panics
+/// If it cannot be applied.
+pub async fn apply(bus: &dyn Bus, topic: &str) -> String {
+    let manifest = Manifest::parse(&format!("pools: [default]\ntopics: [{{ {topic} }}]"));
+    let applied = bus.apply(&manifest.expect("a manifest")).await;
+    applied.expect("the brokers answer").remove(0)
+}
+
 /// What a [`FaultyBus`] does with what it is asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mood {

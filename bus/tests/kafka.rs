@@ -4,28 +4,13 @@
 
 use std::time::Duration;
 
-use relay_bus::topics::Manifest;
+use relay_bus::testing::{apply, brokers, unique};
 use relay_bus::{Bus, BusError, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, StartAt};
-
-fn brokers() -> String {
-    std::env::var("RELAY_KAFKA_BROKERS")
-        .expect("RELAY_KAFKA_BROKERS is not set: run `make test`, which starts Kafka")
-}
-
-fn name(test: &str) -> String {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    format!("{test}-{since}")
-}
-
-async fn apply(bus: &KafkaBus, topic: &str) -> String {
-    let manifest = Manifest::parse(&format!("pools: [default]\ntopics: [{{ {topic} }}]")).unwrap();
-    bus.apply(&manifest).await.unwrap().remove(0)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn applying_says_what_it_made_changed_and_left() {
     let bus = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
-    let name = name("apply");
+    let name = unique("apply");
     let made = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;
     assert_eq!(made, format!("{name}: created, 2 partitions"));
     let left = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;

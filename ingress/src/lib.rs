@@ -25,7 +25,7 @@ use relay_control::Control;
 use relay_runner::{Identity, Runtime, ops_router, serve_http};
 use tokio::net::TcpListener;
 
-pub use admission::request::Rules;
+pub use admission::request::{Rules, asked};
 pub use config::Config;
 pub use error::Error;
 pub use refusal::Refusal;

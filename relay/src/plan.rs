@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use relay_schemas::{Class, Request, RequestId, TenantId, TokenCount};
+use relay_schemas::{Class, Request, RequestId, TenantId};
 
 use crate::cli::PlanRequest;
 use crate::config::Config;
@@ -19,20 +19,8 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
         request_id: RequestId::from("plan"),
         tenant: TenantId::new(&asked.tenant),
         class: Class::Interactive,
-        model: parsed.model,
-        operation: parsed.operation,
-        body: parsed.body,
-        request_hash: parsed.request_hash,
-        stream: parsed.stream,
-        include_usage: parsed.include_usage,
-        prompt_tokens: TokenCount(parsed.prompt_tokens),
-        requested_tokens: parsed.requested_tokens.map(TokenCount),
-        temperature: parsed.temperature,
-        accepted_at: now,
         deadline: now.plus_ms(i64::try_from(config.ingress.deadlines.default.as_millis())?),
-        reply_to: None,
-        idempotency_key: None,
-        batch: None,
+        ..relay_ingress::asked(parsed, now)
     };
     let policy = relay_planner::load(&config.planner.policy)?;
     Ok(write!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use relay_bus::topics::Manifest;
+use relay_bus::testing::{apply, brokers, unique};
 use relay_bus::{Bus, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, Record, StartAt};
 use relay_runner::{
     Identity, RunnerError, Runtime, Shutdown, Stage, StageError, StageOptions, Step, run_stage,
@@ -17,21 +17,6 @@ use relay_schemas::Service;
 use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(40);
-
-fn brokers() -> String {
-    std::env::var("RELAY_KAFKA_BROKERS")
-        .expect("RELAY_KAFKA_BROKERS is not set: run `make test`, which starts Kafka")
-}
-
-fn name(test: &str) -> String {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    format!("{test}-{since}")
-}
-
-async fn apply(bus: &KafkaBus, topic: &str) -> String {
-    let manifest = Manifest::parse(&format!("pools: [default]\ntopics: [{{ {topic} }}]")).unwrap();
-    bus.apply(&manifest).await.unwrap().remove(0)
-}
 
 /// Hands every record on, and remembers what it saw.
 struct Echo {
@@ -135,7 +120,7 @@ async fn committed(bus: &KafkaBus, topic: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn stages_share_a_topic_and_go_on_where_they_were_left() {
     let bus = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
-    let (from, to) = (name("from"), name("to"));
+    let (from, to) = (unique("from"), unique("to"));
     apply(&bus, &format!("name: {from}, partitions: 4")).await;
     apply(&bus, &format!("name: {to}, partitions: 1")).await;
     publish(&bus, &from, 0..1_000).await;

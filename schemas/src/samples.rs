@@ -1,12 +1,16 @@
 //! Sensible values of every record that a request leaves behind, for tests to change: a new field is added here and nowhere
 //! else. Behind the feature `samples`.
 
+mod next;
+
 use crate::{
     Answer, CacheFlags, CacheStatus, Caching, Candidate, Choice, Class, Decoding, Delta, Embedding, Final,
     FinishReason, Frame, Lane, Lease, Message, MicroUsd, Operation, Outcome, OutcomeStatus, Plan, Planned,
     Planning, Queueing, Ready, Request, Run, Service, TimestampMs, Timings, TokenCount, ToolCall, Usage,
     Verifier, Work,
 };
+
+pub use next::{NextRequest, PRIORITY, next_version};
 
 /// When [`request`] was accepted.
 pub const ACCEPTED_AT: TimestampMs = TimestampMs(1_000_000);

@@ -78,8 +78,8 @@ pub fn of_line(
     }
 }
 
-/// What the body says; the rest is for the caller to fill in.
-fn asked(parsed: Parsed, now: TimestampMs) -> Request {
+/// What the body says, accepted `now`; the rest is for the caller to fill in.
+pub fn asked(parsed: Parsed, now: TimestampMs) -> Request {
     Request {
         request_id: "".into(),
         tenant: "".into(),

@@ -1,87 +1,30 @@
 //! Version N and version N+1 of a service run side by side: N+1 has one field more and one less.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::topics::{DEAD_LETTERS, REQUESTS, SCHEMAS};
 use relay_bus::{Bus, Headers, Outgoing};
 use relay_runner::{announce_schemas, follow_schemas, refresh_schemas};
-use relay_schemas::{Codec, Record, Registry, Request, SchemaBody, TokenCount, encode, hex};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use relay_schemas::samples::{NextRequest, PRIORITY};
+use relay_schemas::{Record, Registry, Request, encode};
 
 use crate::bench::{Bench, IN, OUT, Scripted, onward, request_headers, text, texts};
 use crate::poison::{reader, request};
 
-/// A request as version N+1 has it: without `idempotency_key`, with `priority`. (Only what the test looks at is typed.)
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct NextRequest {
-    request_id: relay_schemas::RequestId,
-    tenant: relay_schemas::TenantId,
-    class: relay_schemas::Class,
-    model: String,
-    operation: relay_schemas::Operation,
-    body: String,
-    request_hash: String,
-    stream: bool,
-    include_usage: bool,
-    prompt_tokens: TokenCount,
-    requested_tokens: Option<TokenCount>,
-    temperature: Option<f64>,
-    accepted_at: relay_schemas::TimestampMs,
-    deadline: relay_schemas::TimestampMs,
-    reply_to: Option<String>,
-    batch: Option<relay_schemas::BatchRef>,
-    priority: i64,
-}
-
-impl Record for NextRequest {
-    const NAME: &'static str = "Request";
-
-    fn codec() -> &'static Codec {
-        static CODEC: OnceLock<Codec> = OnceLock::new();
-        CODEC.get_or_init(|| {
-            let mut schema: Value = serde_json::from_str(Request::codec().json()).unwrap();
-            let fields = schema["fields"].as_array_mut().unwrap();
-            fields.retain(|field| field["name"] != "idempotency_key");
-            fields.push(json!({"name": "priority", "type": "long", "doc": "New.", "default": 4}));
-            Codec::of(schema.to_string())
-        })
-    }
-}
-
 fn next(id: &str) -> NextRequest {
-    let now = request(id);
-    NextRequest {
-        request_id: now.request_id,
-        tenant: now.tenant,
-        class: now.class,
-        model: now.model,
-        operation: now.operation,
-        body: now.body,
-        request_hash: now.request_hash,
-        stream: now.stream,
-        include_usage: now.include_usage,
-        prompt_tokens: now.prompt_tokens,
-        requested_tokens: now.requested_tokens,
-        temperature: now.temperature,
-        accepted_at: now.accepted_at,
-        deadline: now.deadline,
-        reply_to: now.reply_to,
-        batch: now.batch,
-        priority: 9,
-    }
+    NextRequest::of(request(id), 9)
 }
 
-/// What a process of version N+1 announces at its start.
+/// A process of version N+1 starts.
 async fn announce_next(bus: &dyn Bus) {
-    let codec = NextRequest::codec();
-    let fingerprint = hex(codec.fingerprint());
-    let body = SchemaBody {
-        fingerprint: fingerprint.clone(),
-        schema: codec.json().to_owned(),
-    };
-    let record = Outgoing::keyed(SCHEMAS, fingerprint, Headers::default(), encode(&body));
+    let body = NextRequest::announced();
+    let record = Outgoing::keyed(
+        SCHEMAS,
+        body.fingerprint.clone(),
+        Headers::default(),
+        encode(&body),
+    );
     bus.publish(vec![record], Vec::new()).await.unwrap();
 }
 
@@ -113,7 +56,7 @@ async fn both_versions_read_each_other() {
     let of_next = Scripted::new(move |record, _| {
         let read: NextRequest = relay_bus::decode(&registry, record)?;
         let expected = NextRequest {
-            priority: 4,
+            priority: PRIORITY,
             ..next("to next")
         };
         assert_eq!(read, expected);
