@@ -252,7 +252,7 @@ async fn a_vector_that_is_missing_is_missed() {
 }
 
 #[tokio::test]
-async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_and_a_whole_answer_carries_it()
+async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_and_only_where_it_is_streamed()
  {
     // A little less than an answer may hold, and more than a frame has room for.
     let theirs = "x".repeat(1_048_476);
@@ -271,11 +271,7 @@ async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_
                 "{message}"
             );
         } else {
-            let extra = completed(&outcome).choices[0].message.extra.as_deref();
-            assert!(
-                extra.is_some_and(|extra| extra.contains(&theirs)),
-                "it is carried whole"
-            );
+            completed(&outcome);
         }
         assert_eq!(scene.requests(), 1, "asked and paid once");
     }
