@@ -83,7 +83,7 @@ impl Gateway {
 
     /// Puts a pool without workers before its own, so that every request is handed over.
     pub fn with_an_empty_pool_first(&self) -> anyhow::Result<()> {
-        self.configure(&crate::pools::empty_one_first(self.folder.path())?)
+        self.configure(&crate::pools::empty_one_first(self.folder.path(), POLICY)?)
     }
 
     /// Starts the process; with `crash_at` it will die there.

@@ -60,7 +60,7 @@ impl Production {
 
     /// Puts a pool without workers before its own, so that every request is handed over.
     pub fn with_an_empty_pool_first(&self) -> anyhow::Result<()> {
-        let lines = crate::pools::empty_one_first(self.folder.path())?;
+        let lines = crate::pools::empty_one_first(self.folder.path(), POLICY)?;
         let configured = std::fs::read_to_string(&self.config)?;
         Ok(std::fs::write(&self.config, configured + &lines)?)
     }

@@ -21,26 +21,6 @@ use crate::config::millis;
 
 /// Most requests handed over at one look, so that the other pool is not flooded at once.
 const MOST: usize = 512;
-/// How long after a topic was not there it is tried again, milliseconds.
-const AGAIN_AFTER_MS: i64 = 1_000;
-
-/// Requests on their way into a pool whose topic is not there, each with when it is tried again. Bounded by what is pending.
-#[derive(Debug, Default)]
-pub(super) struct Blocked(Vec<(TimestampMs, Box<HandOver>)>);
-
-impl Blocked {
-    /// Those that are due.
-    fn take_due(&mut self, now: TimestampMs) -> Vec<Box<HandOver>> {
-        let due =
-            |(at, _): &mut (TimestampMs, Box<HandOver>)| *at <= now || *at > now.plus_ms(AGAIN_AFTER_MS);
-        self.0.extract_if(.., due).map(|(_, handover)| handover).collect()
-    }
-
-    /// Whether there are any.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 impl Core {
     /// The control seam works. Workers that are silent over it for the whole grace are away.
@@ -130,7 +110,7 @@ impl Core {
     /// The other pool has no topic now: it is tried again after a while. Until then it can end here by a cancel or its deadline.
     pub fn cannot_hand_over_yet(&mut self, handover: Box<HandOver>, now: TimestampMs) {
         if self.leaving(&handover.ready.request.request_id).is_some() {
-            self.blocked.0.push((now.plus_ms(AGAIN_AFTER_MS), handover));
+            self.blocked.add(handover, now);
         }
     }
 

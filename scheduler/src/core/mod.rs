@@ -5,9 +5,10 @@
 //!
 //! [`Core`] (`scheduler`) is made of parts that guard their own invariants: `requests` (what has not ended), `queues` (who comes
 //! next), `workers` (who can take it), `recovery` (what the log has told), `effects` (what is to be done), and the small
-//! `recent`, `rate`, `counts`. `moves` takes a request between them. `impl Core` is one file an input: `offers`, `works`,
+//! `recent`, `rate`, `counts`, `blocked`. `moves` takes a request between them. `impl Core` is one file an input: `offers`, `works`,
 //! `outcomes`, `statuses`, `cancels`, then what follows from them: `dispatch`, `revoke`, `handovers`, `time`; and `snapshot`, `folded`, `view`.
 
+mod blocked;
 mod cancels;
 mod counts;
 mod dispatch;

@@ -3,9 +3,9 @@
 use relay_lifecycle::{Ending, Known};
 use relay_schemas::{Run, TenantId, TimestampMs, TokenCount, Usage};
 
+use super::blocked::Blocked;
 use super::counts::Tally;
 use super::effects::{Effect, Effects};
-use super::handovers::Blocked;
 use super::moves;
 use super::queues::{Queues, Ticket};
 use super::rate::Rate;
