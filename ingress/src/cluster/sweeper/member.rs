@@ -218,7 +218,10 @@ impl Member {
             partition: requests(*number),
             next: *next,
         };
-        self.consumer.commit(moved.iter().map(commit).collect()).await?;
+        // As the stages do: what is meant for a partition that was lost meanwhile is void.
+        self.bus
+            .publish(Vec::new(), moved.iter().map(commit).collect())
+            .await?;
         self.committed.extend(moved);
         Ok(())
     }
