@@ -134,7 +134,7 @@ impl House {
         let schemas = Arc::new(Registry::default());
         let control = config.control.open(schemas.clone()).await?;
         let tables = if services.contains(&Only::TraceSink) {
-            Some(config.store.open(&config.data).await?)
+            Some(config.store.open(&config.data, &clock)?)
         } else {
             None
         };

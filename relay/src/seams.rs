@@ -1,6 +1,6 @@
 //! The four seams, made from configuration: the embedded column needs nothing, the production column needs servers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,7 +9,7 @@ use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions};
 use relay_clock::Clock;
 use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, NatsOptions};
 use relay_schemas::Registry;
-use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Tables};
+use relay_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Tables};
 use serde::Deserialize;
 
 /// The log seam.
@@ -87,13 +87,12 @@ impl ControlConfig {
 }
 
 impl StoreConfig {
-    /// Opens the store; Postgres being away is no error here.
-    pub async fn open(&self, data: &Path) -> anyhow::Result<Tables> {
+    /// Prepares the store, which is opened when it is needed: a Postgres that is away and a file that cannot be opened are no error here.
+    pub fn open(&self, data: &Path, clock: &Clock) -> anyhow::Result<Tables> {
         Ok(match self {
             Self::Sqlite => {
-                let file: PathBuf = data.join("relay.sqlite");
-                let store = SqliteStore::open(&file).await;
-                Arc::new(store.with_context(|| file.display().to_string())?).into()
+                let (file, options) = (data.join("relay.sqlite"), SqliteOptions::default());
+                Arc::new(SqliteStore::at(&file, options, clock.clone())).into()
             }
             Self::Postgres(options) => {
                 Arc::new(PostgresStore::connect(options.clone()).context("the Postgres client")?).into()

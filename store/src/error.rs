@@ -11,12 +11,19 @@ pub enum StoreError {
     /// It cannot hold this data, and never will: nothing of the call was stored.
     #[error("the store refuses the data: {0}")]
     Refused(String),
+    /// What it holds is damaged.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The tables stand elsewhere than the fold that was to follow: nothing of it was stored.
+    #[error("the tables are folded up to elsewhere than was known")]
+    Moved,
     /// Nothing that waiting mends.
     #[error("the store failed: {0}")]
     Fatal(String),
 }
 
 enum Class {
+    Damaged,
     Unavailable,
     Refused,
     Fatal,
@@ -47,6 +54,7 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     match class {
         Class::Unavailable => StoreError::Unavailable(reason),
         Class::Refused => StoreError::Refused(reason),
+        Class::Damaged => StoreError::Damaged(reason),
         Class::Fatal => StoreError::Fatal(reason),
     }
 }
@@ -67,6 +75,8 @@ pub(crate) fn unreadable(reason: impl std::fmt::Display) -> StoreError {
 /// Postgres has five characters (SQLSTATE), `SQLite` a number.
 fn of_code(code: &str) -> Class {
     match code.parse::<u32>() {
+        // A short read: the file ends before its tables do.
+        Ok(522) => Class::Damaged,
         Ok(number) if code.len() < 5 => of_sqlite(number & 0xFF),
         _ => of_sqlstate(code),
     }
@@ -78,6 +88,8 @@ fn of_sqlite(primary: u32) -> Class {
         5 | 6 | 8 | 10 | 13 | 14 => Class::Unavailable,
         // too big, constraint, mismatch, range
         18 | 19 | 20 | 25 => Class::Refused,
+        // malformed, not a database
+        11 | 26 => Class::Damaged,
         _ => Class::Fatal,
     }
 }
@@ -86,6 +98,10 @@ fn of_sqlstate(code: &str) -> Class {
     // A standby after a failover; a lock that was not free in time.
     if matches!(code, "25006" | "55P03") {
         return Class::Unavailable;
+    }
+    // Damaged data, a damaged index.
+    if matches!(code, "XX001" | "XX002") {
+        return Class::Damaged;
     }
     match code.get(..2) {
         // connection, authorization, no such database (yet), rollback, resources, operator, system
@@ -116,13 +132,19 @@ mod tests {
             ("18", "data"),
             ("1555", "data"),
             ("1", "person"),
-            ("11", "person"),
+            ("11", "damage"),
+            ("267", "damage"),
+            ("26", "damage"),
+            ("522", "damage"),
+            ("266", "wait"),
+            ("XX001", "damage"),
             ("", "person"),
         ];
         for (code, expected) in cases {
             let meaning = match of_code(code) {
                 Class::Unavailable => "wait",
                 Class::Refused => "data",
+                Class::Damaged => "damage",
                 Class::Fatal => "person",
             };
             assert_eq!(meaning, expected, "{code}");

@@ -16,7 +16,7 @@ pub use database::postgres::{PostgresOptions, PostgresStore};
 pub use database::sqlite::{SqliteOptions, SqliteStore};
 pub use error::StoreError;
 pub use logged::LoggedOutcome;
-pub use outcomes::{Outcomes, Verdict};
+pub use outcomes::{Advance, Folded, Outcomes, Positions, Verdict};
 pub use traces::{TraceFilter, TraceSummary, Traces};
 
 /// The subjects of one opened database, for the process that hands each service those that it uses.

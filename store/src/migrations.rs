@@ -5,17 +5,31 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 type Step = (i64, &'static str, &'static str);
 
-const POSTGRES: &[Step] = &[(
-    1,
-    "request traces",
-    include_str!("../../migrations/postgres/0001_request_traces.sql"),
-)];
+const POSTGRES: &[Step] = &[
+    (
+        1,
+        "request traces",
+        include_str!("../../migrations/postgres/0001_request_traces.sql"),
+    ),
+    (
+        2,
+        "folded",
+        include_str!("../../migrations/postgres/0002_folded.sql"),
+    ),
+];
 
-const SQLITE: &[Step] = &[(
-    1,
-    "request traces",
-    include_str!("../../migrations/sqlite/0001_request_traces.sql"),
-)];
+const SQLITE: &[Step] = &[
+    (
+        1,
+        "request traces",
+        include_str!("../../migrations/sqlite/0001_request_traces.sql"),
+    ),
+    (
+        2,
+        "folded",
+        include_str!("../../migrations/sqlite/0002_folded.sql"),
+    ),
+];
 
 pub(crate) fn postgres() -> Migrator {
     migrator(POSTGRES)

@@ -39,6 +39,10 @@ both!(
         a_trace_deleted_is_not_folded_again,
         two_sinks_at_once_agree_on_one_winner,
         two_sinks_with_crossed_batches_do_not_wait_for_each_other_for_ever,
+        how_far_is_folded_is_noted_with_the_rows,
+        a_fold_that_begins_elsewhere_than_the_tables_stand_stores_nothing,
+        two_sinks_of_one_partition_do_not_fold_it_twice,
+        tables_that_are_emptied_know_nothing_and_stand_nowhere,
     }
     traces {
         an_outcome_comes_back_as_it_was,
@@ -88,4 +92,36 @@ async fn a_postgres_that_says_nothing_is_unavailable_in_bounded_time() {
 #[tokio::test]
 async fn a_url_that_is_none_is_said_at_once() {
     assert!(PostgresStore::connect(PostgresOptions::new("no url")).is_err());
+}
+
+/// A change of a large table takes longer than any call may.
+#[tokio::test]
+async fn tables_are_made_whatever_the_limits_on_calls_and_statements() {
+    let places::Place::Postgres(options) = places::postgres().await else {
+        unreachable!("it is Postgres");
+    };
+    let store = PostgresStore::connect(PostgresOptions {
+        statement_timeout: Duration::from_millis(1),
+        call_timeout: Duration::from_millis(2),
+        ..options.clone()
+    });
+    let hasty: relay_store::Tables = Arc::new(store.unwrap()).into();
+    let schema = &options.parameters["search_path"];
+    let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(options.url.expose())
+        .await
+        .unwrap();
+    let made = async {
+        loop {
+            let _ = hasty.database.probe().await;
+            let found = sqlx::query_scalar::<_, Option<String>>("SELECT to_regclass($1)::text")
+                .bind(format!("{schema}.folded"))
+                .fetch_one(&mut other);
+            if found.await.unwrap().is_some() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), made)
+        .await
+        .expect("they are made");
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
+use crate::folding::Limits;
+
 /// The trace sink.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Most outcomes that are read and not yet folded.
-    pub max_in_flight: usize,
     /// Most outcomes in one transaction.
     pub batch_records: usize,
     /// Bytes of outcomes from which on a transaction takes no more.
@@ -27,7 +27,7 @@ pub struct Config {
     /// How often what is too old is deleted.
     #[serde(with = "humantime_serde")]
     pub retention_interval: Duration,
-    /// How often the store is looked after when nothing is folded.
+    /// How often the tables are looked at: whether they are there, and stand where they stood.
     #[serde(with = "humantime_serde")]
     pub probe_interval: Duration,
 }
@@ -35,7 +35,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_in_flight: 1_024,
             batch_records: 256,
             batch_size: ByteSize::mib(16),
             batch_wait: Duration::from_millis(5),
@@ -48,6 +47,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How much one transaction takes.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            records: self.batch_records,
+            bytes: self.batch_size.as_usize(),
+            wait: self.batch_wait,
+            look_every: self.probe_interval,
+        }
+    }
+
     /// How long traces are kept, milliseconds.
     pub(crate) fn traces_kept_ms(&self) -> i64 {
         millis(self.traces_kept)

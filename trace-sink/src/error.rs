@@ -3,13 +3,10 @@
 /// What nothing but a person mends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The stage or the bus cannot go on.
+    /// The log cannot go on.
     #[error(transparent)]
-    Runner(#[from] relay_runner::RunnerError),
+    Bus(#[from] relay_bus::BusError),
     /// The metrics could not be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// The stage let go of the batcher before its end.
-    #[error("nothing hands outcomes over any more")]
-    BatcherEnded,
 }

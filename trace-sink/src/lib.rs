@@ -2,13 +2,12 @@
 //! If it dies, answers go on; traces, and answers to "who won?", wait for the next instance to go on where it stopped.
 
 mod admin;
-mod batcher;
+mod condition;
 mod config;
 mod error;
+mod folding;
 mod metrics;
 mod retention;
-mod stage;
-mod store_health;
 mod winners;
 
 use std::sync::Arc;
@@ -16,17 +15,15 @@ use std::sync::Arc;
 pub use admin::admin_router;
 pub use config::Config;
 pub use error::Error;
-use relay_bus::topics;
 use relay_control::{Control, subjects};
-use relay_runner::{Identity, Runtime, StageOptions, run_stage, serve_forever};
+use relay_runner::{Identity, Runtime, serve_forever};
 use relay_store::Tables;
 
-use crate::batcher::Batcher;
+use crate::condition::Condition;
+use crate::folding::Ground;
 use crate::metrics::Metrics;
-use crate::stage::FoldStage;
+use crate::winners::Known;
 
-/// The consumer group.
-const GROUP: &str = "relay.trace-sink";
 /// The queue group of those who can say who won.
 const WINNERS: &str = "trace-sink";
 
@@ -51,29 +48,32 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         tables,
     } = deps;
     let metrics = Metrics::register(&runtime.metrics)?;
-    let schemas = Arc::clone(&runtime.schemas);
-    let (batcher, folding) = Batcher::new(&config, Arc::clone(&tables.outcomes), schemas, metrics.clone());
-    let stage = FoldStage { batcher };
-    // Ends with the stage, which holds the other end.
-    let folding = tokio::spawn(folding.run());
-    let options = StageOptions {
-        max_in_flight: config.max_in_flight,
-        ..StageOptions::new(GROUP, vec![topics::OUTCOMES.to_owned()])
+    let condition = Arc::new(Condition::new(runtime.health.clone(), metrics.degraded()));
+    let ground = Ground {
+        runtime: runtime.clone(),
+        identity,
+        outcomes: Arc::clone(&tables.outcomes),
+        condition: Arc::clone(&condition),
+        metrics: metrics.clone(),
+        limits: config.limits(),
     };
-    let (traces, seam) = (Arc::clone(&tables.traces), Arc::clone(&control));
+    let known = Known::new(&tables, Arc::clone(&runtime.bus));
+    let seam = Arc::clone(&control);
     let answering = serve_forever(
         control,
         subjects::WINNER.to_owned(),
         Some(WINNERS),
-        move |query| winners::answer(Arc::clone(&traces), query, seam.max_payload()),
+        move |query| {
+            let (known, limit) = (known.clone(), seam.max_payload());
+            async move { known.answer(query, limit).await }
+        },
     );
-    let health = store_health::watch(&config, &*tables.database, &runtime.health);
+    let watching = condition.watch(&*tables.database, config.probe_interval);
     let retaining = retention::run(&config, &tables, &runtime.clock, &metrics);
     tokio::select! {
-        ended = run_stage(Arc::new(stage), &runtime, &identity, options) => Ok(ended?),
-        _ = folding => Err(Error::BatcherEnded),
+        ended = folding::run(&ground) => Ok(ended?),
         () = answering => unreachable!("it answers for ever"),
-        () = health => unreachable!("it watches for ever"),
+        () = watching => unreachable!("it watches for ever"),
         () = retaining => unreachable!("it tidies for ever"),
     }
 }

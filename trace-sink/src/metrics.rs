@@ -1,9 +1,9 @@
 //! What the sink counts. Tokens and cost come from winners alone.
 
 use prometheus::{
-    Histogram, HistogramTimer, IntCounter, IntCounterVec, Registry, exponential_buckets,
+    Histogram, HistogramTimer, IntCounter, IntCounterVec, IntGauge, Registry, exponential_buckets,
     register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
-    register_int_counter_with_registry as counter,
+    register_int_counter_with_registry as counter, register_int_gauge_with_registry as gauge,
 };
 use relay_runner::superseded_counter;
 use relay_schemas::{Outcome, OutcomeStatus, Service};
@@ -20,6 +20,9 @@ pub(crate) struct Metrics {
     batch_records: Histogram,
     fold_seconds: Histogram,
     deleted: IntCounter,
+    dead_letters: IntCounter,
+    rebuilds: IntCounter,
+    degraded: IntGauge,
 }
 
 /// What is counted of an outcome once it is known to have won.
@@ -86,6 +89,21 @@ impl Metrics {
                 "Traces deleted after their retention.",
                 registry
             )?,
+            dead_letters: counter!(
+                "relay_trace_sink_dead_letters_total",
+                "Outcomes that could not be read or stored.",
+                registry
+            )?,
+            rebuilds: counter!(
+                "relay_trace_sink_rebuilds_total",
+                "How often the tables lacked what was folded before and were rebuilt from the log.",
+                registry
+            )?,
+            degraded: gauge!(
+                "relay_trace_sink_degraded",
+                "1 while the tables are away, cannot be written, or are being rebuilt.",
+                registry
+            )?,
         };
         for status in OutcomeStatus::ALL {
             metrics.outcomes.with_label_values(&[status.name()]);
@@ -113,6 +131,18 @@ impl Metrics {
     pub(crate) fn fold_began(&self, records: usize) -> HistogramTimer {
         self.batch_records.observe(records as f64);
         self.fold_seconds.start_timer()
+    }
+
+    pub(crate) fn dead(&self) {
+        self.dead_letters.inc();
+    }
+
+    pub(crate) fn rebuilds(&self) {
+        self.rebuilds.inc();
+    }
+
+    pub(crate) fn degraded(&self) -> IntGauge {
+        self.degraded.clone()
     }
 
     pub(crate) fn deleted(&self, traces: u64) {

@@ -2,22 +2,60 @@
 
 use std::sync::Arc;
 
+use relay_bus::{Bus, topics};
 use relay_schemas::{Outcome, WinnerAnswer, WinnerQuery, encode};
-use relay_store::Traces;
+use relay_store::{Folded, Outcomes, StoreError, Tables, Traces};
+use tokio::sync::OnceCell;
 
-/// The winning outcome, or that none is known (yet). No answer where the store cannot tell: that is not the same.
-pub(crate) async fn answer(
+/// What the tables know. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Known {
     traces: Arc<dyn Traces>,
-    query: WinnerQuery,
-    limit: usize,
-) -> Option<WinnerAnswer> {
-    match traces.find(&query.request_id).await {
-        Ok(winner) => Some(fit(winner.map(|logged| logged.outcome), limit)),
-        Err(error) => {
-            tracing::warn!(request_id = %query.request_id, %error, "who won cannot be told now");
-            None
+    outcomes: Arc<dyn Outcomes>,
+    bus: Arc<dyn Bus>,
+    partitions: Arc<OnceCell<usize>>,
+}
+
+impl Known {
+    pub(crate) fn new(tables: &Tables, bus: Arc<dyn Bus>) -> Self {
+        Self {
+            traces: Arc::clone(&tables.traces),
+            outcomes: Arc::clone(&tables.outcomes),
+            bus,
+            partitions: Arc::default(),
         }
     }
+
+    /// The winning outcome, or that none is known (yet). No answer where the tables cannot tell, or lack what was folded once:
+    /// that is not the same.
+    pub(crate) async fn answer(&self, query: WinnerQuery, limit: usize) -> Option<WinnerAnswer> {
+        match self.traces.find(&query.request_id).await {
+            Ok(Some(winner)) => Some(fit(Some(winner.outcome), limit)),
+            Ok(None) => match self.is_whole().await {
+                Ok(true) => Some(fit(None, limit)),
+                Ok(false) => None,
+                Err(error) => cannot_tell(&query, &error),
+            },
+            Err(error) => cannot_tell(&query, &error),
+        }
+    }
+
+    /// Whether every partition is folded at least as far as it was before.
+    async fn is_whole(&self) -> Result<bool, StoreError> {
+        let count = async {
+            let partitions = self.bus.partitions(topics::OUTCOMES).await;
+            let partitions = partitions.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            Ok(usize::try_from(partitions).unwrap_or(0))
+        };
+        let partitions = *self.partitions.get_or_try_init(|| count).await?;
+        let folded = self.outcomes.folded().await?;
+        Ok(folded.len() >= partitions && folded.into_values().all(Folded::is_whole))
+    }
+}
+
+fn cannot_tell(query: &WinnerQuery, error: &StoreError) -> Option<WinnerAnswer> {
+    tracing::debug!(request.id = %query.request_id, %error, "who won cannot be told now");
+    None
 }
 
 /// What can be left out, the least missed first. What ended the request, and how, always stays.

@@ -36,7 +36,7 @@ impl Admin {
                 offset,
             })
             .collect();
-        store.fold(&stored).await.unwrap();
+        store.fold(&stored, &[]).await.unwrap();
         Self {
             router: admin_router(Arc::new(store)),
             _folder: folder,

@@ -11,13 +11,15 @@ use async_trait::async_trait;
 use common::{bare, complete};
 use relay_bus::topics::{DEAD_LETTERS, Manifest, OUTCOMES};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
+use relay_clock::Clock;
 use relay_control::{Control, ControlError, InProcessControl, InProcessOptions, ask, subjects};
 use relay_runner::{Health, Identity, Runtime, Shutdown};
 use relay_schemas::{
     Outcome, OutcomeStatus, RequestId, Service, TimestampMs, WinnerAnswer, WinnerQuery, encode,
 };
 use relay_store::{
-    Database, LoggedOutcome, Outcomes, SqliteStore, StoreError, TraceFilter, TraceSummary, Traces, Verdict,
+    Advance, Database, LoggedOutcome, Outcomes, Positions, SqliteOptions, SqliteStore, StoreError,
+    TraceFilter, TraceSummary, Traces, Verdict,
 };
 use relay_trace_sink::{Config, Deps, Error, run};
 use tokio::task::JoinHandle;
@@ -37,6 +39,8 @@ topics:
 struct Moody {
     store: SqliteStore,
     away: AtomicBool,
+    /// Only folding is not possible.
+    no_folding: AtomicBool,
     /// How often it was to fold while it was away.
     missed: AtomicUsize,
 }
@@ -52,8 +56,17 @@ impl Moody {
 
 #[async_trait]
 impl Outcomes for Moody {
-    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError> {
-        self.check().inspect_err(|_| {
+    async fn fold(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let check = if self.no_folding.load(Ordering::SeqCst) {
+            Err(StoreError::Unavailable("it is read only".to_owned()))
+        } else {
+            self.check()
+        };
+        check.inspect_err(|_| {
             self.missed.fetch_add(1, Ordering::SeqCst);
         })?;
         if outcomes
@@ -62,7 +75,17 @@ impl Outcomes for Moody {
         {
             return Err(StoreError::Refused("it is that one".to_owned()));
         }
-        self.store.fold(outcomes).await
+        self.store.fold(outcomes, advances).await
+    }
+
+    async fn folded(&self) -> Result<Positions, StoreError> {
+        self.check()?;
+        self.store.folded().await
+    }
+
+    async fn forget_all(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.store.forget_all().await
     }
 
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
@@ -108,7 +131,7 @@ struct House {
     store: Arc<Moody>,
     control: Arc<dyn Control>,
     health: Health,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A sink that runs.
@@ -125,19 +148,22 @@ impl House {
         let bus =
             EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap();
         bus.apply(&manifest).await.unwrap();
-        let store = SqliteStore::open(&folder.path().join("relay.sqlite"))
-            .await
-            .unwrap();
+        let options = SqliteOptions {
+            patience: Duration::from_millis(500),
+            ..SqliteOptions::default()
+        };
+        let store = SqliteStore::at(&folder.path().join("relay.sqlite"), options, Clock::system());
         Self {
             bus: Arc::new(bus),
             store: Arc::new(Moody {
                 store,
                 away: AtomicBool::new(false),
+                no_folding: AtomicBool::new(false),
                 missed: AtomicUsize::new(0),
             }),
             control: Arc::new(InProcessControl::new(InProcessOptions::default())),
             health: Health::default(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -193,12 +219,47 @@ impl House {
         let query = WinnerQuery {
             request_id: id.into(),
         };
-        loop {
-            match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, PATIENCE).await {
-                Ok(answer) => return answer.outcome,
-                Err(ControlError::NoResponder(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-                Err(error) => panic!("{error}"),
+        let asking = async {
+            loop {
+                let within = Duration::from_millis(200);
+                match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, within).await {
+                    Ok(answer) => return answer.outcome,
+                    // Not there yet, or it cannot tell yet.
+                    Err(ControlError::NoResponder(_) | ControlError::Timeout { .. }) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
             }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("it is told")
+    }
+
+    /// Not to know is no answer.
+    async fn cannot_tell(&self, id: &str) {
+        let query = WinnerQuery {
+            request_id: id.into(),
+        };
+        let within = Duration::from_millis(50);
+        until(async || {
+            let told = ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, within).await;
+            matches!(told, Err(ControlError::Timeout { .. }))
+        })
+        .await;
+    }
+
+    /// What `/readyz` says of the store.
+    fn told(&self) -> String {
+        self.health.told().get("store").cloned().unwrap_or_default()
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("relay.sqlite")
+    }
+
+    async fn publish_some(&self, ids: std::ops::Range<i32>) {
+        for id in ids {
+            self.publish(&failed(&format!("r{id}"), "lost")).await;
         }
     }
 
@@ -219,6 +280,12 @@ impl Running {
             .flat_map(prometheus::proto::MetricFamily::get_metric)
             .map(|metric| metric.get_counter().get_value() as u64)
             .sum()
+    }
+
+    fn gauge(&self, name: &str) -> i64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family.map_or(-1, |family| family.get_metric()[0].get_gauge().get_value() as i64)
     }
 
     async fn drain(self) {
@@ -301,29 +368,13 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
     for id in 0..20 {
         house.publish(&failed(&format!("r{id}"), "lost")).await;
     }
-    until(async || !house.health.is_ready()).await;
-    assert!(
-        house.health.all()["store"]
-            .as_deref()
-            .is_some_and(|reason| reason.contains("it is away"))
-    );
-    let query = WinnerQuery {
-        request_id: "r0".into(),
-    };
-    let told = ask::<_, WinnerAnswer>(
-        &*house.control,
-        subjects::WINNER,
-        &query,
-        Duration::from_millis(50),
-    )
-    .await;
-    assert!(
-        matches!(told, Err(ControlError::Timeout { .. })),
-        "not to know is no answer: {told:?}"
-    );
+    until(async || house.told().contains("it is away")).await;
+    until(async || sink.gauge("relay_trace_sink_degraded") == 1).await;
+    house.cannot_tell("r0").await;
     house.store.away.store(false, Ordering::SeqCst);
     house.until_traces(20).await;
-    until(async || house.health.is_ready()).await;
+    until(async || house.told() == "ok" && house.health.is_ready()).await;
+    assert_eq!(sink.gauge("relay_trace_sink_degraded"), 0);
     assert_eq!(house.dead_letters().await, 0);
     sink.drain().await;
 }
@@ -332,12 +383,12 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_outcome_overtakes_one_that_waits_for_the_store() {
     let house = House::build().await;
-    house.store.away.store(true, Ordering::SeqCst);
+    house.store.no_folding.store(true, Ordering::SeqCst);
     let sink = house.start();
     house.publish(&failed("r", "first")).await;
     until(async || house.store.missed.load(Ordering::SeqCst) > 0).await;
     house.publish(&failed("r", "second")).await;
-    house.store.away.store(false, Ordering::SeqCst);
+    house.store.no_folding.store(false, Ordering::SeqCst);
     until(async || house.winner("r").await.is_some()).await;
     let winner = house.winner("r").await.and_then(|outcome| outcome.message);
     assert_eq!(winner.as_deref(), Some("first"));
@@ -361,4 +412,113 @@ async fn what_cannot_be_read_or_stored_is_a_dead_letter_and_holds_nothing_up() {
     until(async || house.dead_letters().await == 2).await;
     assert_eq!(house.winner("never").await, None);
     sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_deleted_while_the_sink_runs_are_rebuilt_from_the_log() {
+    let house = House::build().await;
+    house.publish_some(0..30).await;
+    let sink = house.start();
+    house.until_traces(30).await;
+    until(async || sink.counted("relay_trace_sink_outcomes_total") == 30).await;
+    std::fs::remove_file(house.file()).unwrap();
+    // Nothing new comes: it is noticed all the same.
+    until(async || sink.counted("relay_trace_sink_rebuilds_total") == 1).await;
+    house.until_traces(30).await;
+    house.publish_some(30..40).await;
+    house.until_traces(40).await;
+    assert_eq!(
+        sink.counted("relay_trace_sink_outcomes_total"),
+        40,
+        "what is folded again is not counted again"
+    );
+    until(async || house.told() == "ok").await;
+    sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_damaged_at_the_start_are_set_aside_and_rebuilt() {
+    let house = House::build().await;
+    house.publish_some(0..30).await;
+    let sink = house.start();
+    house.until_traces(30).await;
+    sink.drain().await;
+    std::fs::write(
+        house.file(),
+        "no tables, and no database at all: somebody wrote over it",
+    )
+    .unwrap();
+    let sink = house.start();
+    until(async || sink.counted("relay_trace_sink_rebuilds_total") == 1).await;
+    house.until_traces(30).await;
+    sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_damaged_while_the_sink_runs_are_set_aside_and_rebuilt() {
+    let house = House::build().await;
+    house.publish_some(0..30).await;
+    let sink = house.start();
+    house.until_traces(30).await;
+    std::fs::write(house.file(), vec![0xA5; 20_000]).unwrap();
+    until(async || sink.counted("relay_trace_sink_rebuilds_total") == 1).await;
+    house.publish_some(30..31).await;
+    house.until_traces(31).await;
+    assert!(!sink.task.is_finished());
+    sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_emptied_while_the_sink_runs_are_folded_again() {
+    let house = House::build().await;
+    house.publish_some(0..30).await;
+    let sink = house.start();
+    house.until_traces(30).await;
+    house.store.forget_all().await.unwrap();
+    until(async || sink.counted("relay_trace_sink_rebuilds_total") == 1).await;
+    house.until_traces(30).await;
+    sink.drain().await;
+}
+
+/// Else a repeat under a key that ended before would be taken for the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_something_is_missing_that_was_folded_once_nothing_is_said_to_be_unknown() {
+    let house = House::build().await;
+    house.publish_some(0..5).await;
+    let sink = house.start();
+    house.until_traces(5).await;
+    until(async || {
+        let committed = house
+            .bus
+            .committed("relay.trace-sink", &Partition::new(OUTCOMES, 0))
+            .await;
+        committed.unwrap().is_some()
+    })
+    .await;
+    sink.drain().await;
+    house.store.forget_all().await.unwrap();
+    house.store.no_folding.store(true, Ordering::SeqCst);
+    let sink = house.start();
+    house.cannot_tell("r0").await;
+    house.cannot_tell("never heard of").await;
+    assert!(house.told().contains("read only"), "{}", house.told());
+    assert!(house.health.is_ready(), "requests are served");
+    house.store.no_folding.store(false, Ordering::SeqCst);
+    assert_eq!(house.winner("never heard of").await, None);
+    assert!(house.winner("r0").await.is_some());
+    sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sinks_share_the_partitions_and_one_takes_over_where_the_other_stopped() {
+    let house = House::build().await;
+    let (one, other) = (house.start(), house.start());
+    house.publish_some(0..50).await;
+    house.until_traces(50).await;
+    one.drain().await;
+    house.publish_some(50..100).await;
+    house.until_traces(100).await;
+    assert_eq!(other.counted("relay_trace_sink_rebuilds_total"), 0);
+    assert_eq!(other.counted("relay_trace_sink_redelivered_total"), 0);
+    other.drain().await;
 }

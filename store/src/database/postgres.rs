@@ -10,14 +10,16 @@ use async_trait::async_trait;
 use relay_schemas::{Secret, TimestampMs};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use tokio::sync::OnceCell;
 
 use super::Database;
-use crate::error::{StoreError, classify, classify_migration};
-use crate::migrations;
+use super::migration::Migration;
+use crate::error::{StoreError, classify};
 
 /// Rows that one deletion takes, so that it never holds locks long.
 const DELETED_AT_ONCE: i64 = 5_000;
+
+/// A table was dropped under us, perhaps with its schema.
+const NO_SUCH_TABLE: &str = "42P01";
 
 /// Where Postgres is, and the limits towards it.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +38,10 @@ pub struct PostgresOptions {
     /// The longest one call of ours takes, also when the server has gone silent.
     #[serde(with = "humantime_serde")]
     pub call_timeout: Duration,
+    /// The longest that making or changing the tables may take, other processes that do it included; calls wait no longer for it than
+    /// for anything else.
+    #[serde(with = "humantime_serde")]
+    pub migration_timeout: Duration,
     /// Run-time parameters of each session, as they are: `search_path`, `application_name`, …
     pub parameters: BTreeMap<String, String>,
 }
@@ -48,6 +54,7 @@ impl Default for PostgresOptions {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(10),
+            migration_timeout: Duration::from_hours(1),
             parameters: BTreeMap::new(),
         }
     }
@@ -66,7 +73,7 @@ impl PostgresOptions {
 /// Every subject in Postgres.
 pub struct PostgresStore {
     pub(crate) pool: PgPool,
-    migrated: OnceCell<()>,
+    migration: Migration,
     call_timeout: Duration,
 }
 
@@ -81,6 +88,11 @@ impl PostgresStore {
             .expose()
             .parse()
             .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
+        let migration = Migration::new(
+            server.clone().options(options.parameters.clone()),
+            options.acquire_timeout,
+            options.migration_timeout,
+        );
         if !options.statement_timeout.is_zero() {
             // Less than a millisecond would read as no limit.
             let limit_ms = options.statement_timeout.as_millis().max(1);
@@ -93,7 +105,7 @@ impl PostgresStore {
             .connect_lazy_with(server);
         Ok(Self {
             pool,
-            migrated: OnceCell::new(),
+            migration,
             call_timeout: options.call_timeout,
         })
     }
@@ -104,15 +116,14 @@ impl PostgresStore {
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
         let call = async {
-            self.migrated
-                .get_or_try_init(|| async {
-                    migrations::postgres()
-                        .run(&self.pool)
-                        .await
-                        .map_err(classify_migration)
-                })
-                .await?;
-            work.await.map_err(classify)
+            self.migration.done().await?;
+            let done = work.await;
+            if let Err(sqlx::Error::Database(error)) = &done
+                && error.code().is_some_and(|code| code == NO_SUCH_TABLE)
+            {
+                self.migration.forget();
+            }
+            done.map_err(classify)
         };
         let silent =
             |_| StoreError::Unavailable(format!("no answer within {} ms", self.call_timeout.as_millis()));

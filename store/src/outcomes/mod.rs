@@ -1,6 +1,7 @@
 //! Outcomes: which record ended each request, remembered as long as the topic keeps its records, also when the trace
 //! is deleted.
 
+pub(crate) mod folded;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 pub(crate) mod verdict;
@@ -8,6 +9,7 @@ pub(crate) mod verdict;
 use async_trait::async_trait;
 use relay_schemas::TimestampMs;
 
+pub use self::folded::{Advance, Folded, Positions};
 pub use self::verdict::{Verdict, Winners, fold};
 use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
@@ -15,9 +17,19 @@ use crate::logged::LoggedOutcome;
 /// Who won, and what becomes of an outcome.
 #[async_trait]
 pub trait Outcomes: Send + Sync + 'static {
-    /// Judges outcomes in the order given and writes the traces of those that won, in one transaction; says what became
-    /// of each.
-    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError>;
+    /// Judges outcomes in the order given, writes the traces of those that won and notes how far partitions are folded, in
+    /// one transaction; says what became of each. [`StoreError::Moved`] where an advance does not begin where the tables stand.
+    async fn fold(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Vec<Verdict>, StoreError>;
+
+    /// How far each partition is folded.
+    async fn folded(&self) -> Result<Positions, StoreError>;
+
+    /// Empties all tables, so that the log is folded into them again.
+    async fn forget_all(&self) -> Result<(), StoreError>;
 
     /// Forgets who won requests that ended before `before`.
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError>;

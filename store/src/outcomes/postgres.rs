@@ -5,19 +5,40 @@ use relay_schemas::TimestampMs;
 use sqlx::postgres::PgConnection;
 
 use super::verdict::{self, Upserted};
-use super::{Outcomes, Verdict};
+use super::{Advance, Folded, Outcomes, Positions, Verdict};
 use crate::database::postgres::PostgresStore;
-use crate::error::StoreError;
+use crate::error::{StoreError, unreadable};
 use crate::logged::LoggedOutcome;
 use crate::traces;
 
 #[async_trait]
 impl Outcomes for PostgresStore {
-    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError> {
-        if outcomes.is_empty() {
+    async fn fold(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        if outcomes.is_empty() && advances.is_empty() {
             return Ok(Vec::new());
         }
-        self.call(self.fold_once(outcomes)).await
+        self.call(self.fold_once(outcomes, advances))
+            .await?
+            .ok_or(StoreError::Moved)
+    }
+
+    async fn folded(&self) -> Result<Positions, StoreError> {
+        let query = sqlx::query_as("SELECT log_partition, next_offset, whole_from FROM folded");
+        let rows: Vec<(i64, i64, i64)> = self.call(query.fetch_all(&self.pool)).await?;
+        let folded = |(partition, next, whole_from)| {
+            let partition = i32::try_from(partition).map_err(unreadable)?;
+            Ok((partition, Folded { next, whole_from }))
+        };
+        rows.into_iter().map(folded).collect()
+    }
+
+    async fn forget_all(&self) -> Result<(), StoreError> {
+        let emptying = sqlx::query("TRUNCATE request_traces, winners, folded");
+        self.call(emptying.execute(&self.pool)).await.map(drop)
     }
 
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
@@ -28,14 +49,46 @@ impl Outcomes for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn fold_once(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, sqlx::Error> {
+    /// `None`, and nothing is written, where an advance does not begin where the tables stand.
+    async fn fold_once(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
         let candidates = verdict::candidates(outcomes);
         let mut writing = self.pool.begin().await?;
+        // First, and in order: two sinks of one partition wait for each other here, and in no circle.
+        let mut advances: Vec<&Advance> = advances.iter().collect();
+        advances.sort_unstable_by_key(|advance| advance.partition);
+        for advance in advances {
+            if !take_step(&mut writing, advance).await? {
+                writing.rollback().await?;
+                return Ok(None);
+            }
+        }
         let upserted = upsert(&mut writing, &candidates).await?;
         traces::postgres::put(&mut writing, &upserted.won(&candidates)).await?;
         writing.commit().await?;
-        Ok(upserted.judge(outcomes, &candidates))
+        Ok(Some(upserted.judge(outcomes, &candidates)))
     }
+}
+
+async fn take_step(writing: &mut PgConnection, advance: &Advance) -> Result<bool, sqlx::Error> {
+    let Advance { partition, from, to } = advance;
+    let step = match from {
+        None => sqlx::query(
+            "INSERT INTO folded (next_offset, whole_from, log_partition) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        ),
+        Some(_) => sqlx::query(
+            "UPDATE folded SET next_offset = $1, whole_from = $2 WHERE log_partition = $3 AND next_offset = $4",
+        ),
+    };
+    let step = step.bind(to.next).bind(to.whole_from).bind(i64::from(*partition));
+    let step = match from {
+        None => step,
+        Some(from) => step.bind(from),
+    };
+    Ok(step.execute(writing).await?.rows_affected() == 1)
 }
 
 /// Writes down who leads now, and says for whom that is news. The statement locks each request's row, won or not, until

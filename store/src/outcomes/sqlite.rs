@@ -3,22 +3,43 @@
 use async_trait::async_trait;
 use relay_schemas::TimestampMs;
 use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::verdict::{self, Upserted};
-use super::{Outcomes, Verdict};
+use super::{Advance, Folded, Outcomes, Positions, Verdict};
 use crate::database::sqlite::{SqliteStore, in_sizes};
-use crate::error::{StoreError, classify};
+use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
 use crate::traces;
 
 #[async_trait]
 impl Outcomes for SqliteStore {
-    async fn fold(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, StoreError> {
-        if outcomes.is_empty() {
+    async fn fold(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        if outcomes.is_empty() && advances.is_empty() {
             return Ok(Vec::new());
         }
-        self.fold_once(outcomes).await.map_err(classify)
+        let opened = self.opened().await?;
+        let folded = fold_once(&opened.writer, outcomes, advances).await;
+        self.settled(&opened, folded).await?.ok_or(StoreError::Moved)
+    }
+
+    async fn folded(&self) -> Result<Positions, StoreError> {
+        let opened = self.opened().await?;
+        let query = sqlx::query_as("SELECT log_partition, next_offset, whole_from FROM folded");
+        let rows: Vec<(i32, i64, i64)> = self
+            .settled(&opened, query.fetch_all(&opened.readers).await)
+            .await?;
+        let folded = |(partition, next, whole_from)| (partition, Folded { next, whole_from });
+        Ok(rows.into_iter().map(folded).collect())
+    }
+
+    async fn forget_all(&self) -> Result<(), StoreError> {
+        let opened = self.opened().await?;
+        self.settled(&opened, forget_all(&opened.writer).await).await
     }
 
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
@@ -28,15 +49,54 @@ impl Outcomes for SqliteStore {
     }
 }
 
-impl SqliteStore {
-    async fn fold_once(&self, outcomes: &[LoggedOutcome]) -> Result<Vec<Verdict>, sqlx::Error> {
-        let candidates = verdict::candidates(outcomes);
-        let mut writing = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let upserted = upsert(&mut writing, &candidates).await?;
-        traces::sqlite::put(&mut writing, &upserted.won(&candidates)).await?;
-        writing.commit().await?;
-        Ok(upserted.judge(outcomes, &candidates))
+/// `None`, and nothing is written, where an advance does not begin where the tables stand.
+async fn fold_once(
+    writer: &SqlitePool,
+    outcomes: &[LoggedOutcome],
+    advances: &[Advance],
+) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
+    let candidates = verdict::candidates(outcomes);
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
+    for advance in advances {
+        if !take_step(&mut writing, advance).await? {
+            writing.rollback().await?;
+            return Ok(None);
+        }
     }
+    let upserted = upsert(&mut writing, &candidates).await?;
+    traces::sqlite::put(&mut writing, &upserted.won(&candidates)).await?;
+    writing.commit().await?;
+    Ok(Some(upserted.judge(outcomes, &candidates)))
+}
+
+async fn take_step(writing: &mut SqliteConnection, advance: &Advance) -> Result<bool, sqlx::Error> {
+    let Advance { partition, from, to } = advance;
+    let step = match from {
+        None => sqlx::query(
+            "INSERT INTO folded (next_offset, whole_from, log_partition) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        ),
+        Some(_) => sqlx::query(
+            "UPDATE folded SET next_offset = ?, whole_from = ? WHERE log_partition = ? AND next_offset = ?",
+        ),
+    };
+    let step = step.bind(to.next).bind(to.whole_from).bind(partition);
+    let step = match from {
+        None => step,
+        Some(from) => step.bind(from),
+    };
+    Ok(step.execute(writing).await?.rows_affected() == 1)
+}
+
+async fn forget_all(writer: &SqlitePool) -> Result<(), sqlx::Error> {
+    let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
+    for emptying in [
+        "DELETE FROM request_traces",
+        "DELETE FROM winners",
+        "DELETE FROM folded",
+    ] {
+        sqlx::query(emptying).execute(&mut *writing).await?;
+    }
+    writing.commit().await
 }
 
 /// Writes down who leads now, and says for whom that is news.

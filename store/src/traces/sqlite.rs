@@ -12,7 +12,7 @@ use super::list::{SummaryRow, list};
 use super::row::{COLUMNS, TraceRow};
 use super::{TraceFilter, TraceSummary, Traces};
 use crate::database::sqlite::{SqliteStore, in_sizes};
-use crate::error::{StoreError, classify};
+use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
 
 #[async_trait]
@@ -21,20 +21,29 @@ impl Traces for SqliteStore {
         static FIND: LazyLock<Arc<str>> =
             LazyLock::new(|| format!("SELECT {COLUMNS} FROM request_traces WHERE request_id = ?").into());
         let find = sqlx::query_as::<_, TraceRow>(AssertSqlSafe(Arc::clone(&FIND))).bind(request.as_str());
-        let row = find.fetch_optional(&self.readers).await.map_err(classify)?;
+        let opened = self.opened().await?;
+        let row = self
+            .settled(&opened, find.fetch_optional(&opened.readers).await)
+            .await?;
         row.map(LoggedOutcome::try_from).transpose()
     }
 
     async fn list(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError> {
         let mut query = list(filter);
         let query = query.build_query_as::<SummaryRow>();
-        let rows = query.fetch_all(&self.readers).await.map_err(classify)?;
+        let opened = self.opened().await?;
+        let rows = self
+            .settled(&opened, query.fetch_all(&opened.readers).await)
+            .await?;
         rows.into_iter().map(TraceSummary::try_from).collect()
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
         let counting = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM request_traces");
-        let count = counting.fetch_one(&self.readers).await.map_err(classify)?;
+        let opened = self.opened().await?;
+        let count = self
+            .settled(&opened, counting.fetch_one(&opened.readers).await)
+            .await?;
         Ok(count as u64)
     }
 

@@ -34,7 +34,9 @@ pub(crate) async fn is_unavailable(tables: &Tables) {
             tables.traces.find(&"r".into()).await.map(drop),
             tables.traces.list(&TraceFilter::default()).await.map(drop),
             tables.traces.delete_before(now).await.map(drop),
-            tables.outcomes.fold(&[small("r", 0, 0)]).await.map(drop),
+            tables.outcomes.fold(&[small("r", 0, 0)], &[]).await.map(drop),
+            tables.outcomes.folded().await.map(drop),
+            tables.outcomes.forget_all().await,
             tables.outcomes.forget_before(now).await,
         ] {
             assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");

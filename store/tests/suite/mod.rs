@@ -7,7 +7,7 @@ pub(crate) mod traces;
 use relay_store::{LoggedOutcome, Tables, Verdict};
 
 async fn fold(tables: &Tables, batch: &[LoggedOutcome]) -> Vec<Verdict> {
-    tables.outcomes.fold(batch).await.unwrap()
+    tables.outcomes.fold(batch, &[]).await.unwrap()
 }
 
 async fn find(tables: &Tables, id: &str) -> Option<LoggedOutcome> {

@@ -1,7 +1,7 @@
 //! What `Outcomes` must do.
 
 use relay_schemas::TimestampMs;
-use relay_store::{LoggedOutcome, Tables, Verdict};
+use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Tables, Verdict};
 
 use super::{find, fold};
 use crate::places::Place;
@@ -147,4 +147,113 @@ pub(crate) async fn two_sinks_with_crossed_batches_do_not_wait_for_each_other_fo
         .chain(second.await.unwrap())
         .collect();
     assert_eq!(all.len(), 30, "and none was turned away by a deadlock");
+}
+
+fn step(partition: i32, from: Option<i64>, next: i64) -> Advance {
+    let whole_from = 7;
+    Advance {
+        partition,
+        from,
+        to: Folded { next, whole_from },
+    }
+}
+
+async fn stands(tables: &Tables) -> Vec<(i32, i64)> {
+    let folded = tables.outcomes.folded().await.unwrap();
+    folded
+        .into_iter()
+        .map(|(partition, folded)| (partition, folded.next))
+        .collect()
+}
+
+pub(crate) async fn how_far_is_folded_is_noted_with_the_rows(place: Place) {
+    let tables = place.open().await;
+    assert_eq!(stands(&tables).await, []);
+    let steps = [step(3, None, 6), step(0, None, 1)];
+    let folded = tables
+        .outcomes
+        .fold(&[small("r", 3, 5), small("s", 0, 0)], &steps)
+        .await;
+    assert_eq!(folded.unwrap(), [Won, Won]);
+    drop(tables);
+    let tables = place.open().await;
+    assert_eq!(stands(&tables).await, [(0, 1), (3, 6)]);
+    let of_three = tables.outcomes.folded().await.unwrap()[&3];
+    assert!(!of_three.is_whole(), "6 of 7");
+    // Nothing but what cannot be read, for example.
+    assert_eq!(
+        tables.outcomes.fold(&[], &[step(3, Some(6), 7)]).await.unwrap(),
+        []
+    );
+    assert!(tables.outcomes.folded().await.unwrap()[&3].is_whole());
+    // A log that begins anew.
+    tables.outcomes.fold(&[], &[step(3, Some(7), 0)]).await.unwrap();
+    assert_eq!(stands(&tables).await, [(0, 1), (3, 0)]);
+}
+
+pub(crate) async fn a_fold_that_begins_elsewhere_than_the_tables_stand_stores_nothing(place: Place) {
+    let tables = place.open().await;
+    tables
+        .outcomes
+        .fold(&[], &[step(0, None, 10), step(1, None, 10)])
+        .await
+        .unwrap();
+    let elsewhere: [&[Advance]; 4] = [
+        &[step(0, None, 12)],
+        &[step(0, Some(9), 12)],
+        &[step(1, Some(10), 12), step(0, Some(11), 12)],
+        &[step(2, Some(0), 12)],
+    ];
+    for steps in elsewhere {
+        let folded = tables.outcomes.fold(&[small("r", 0, 11)], steps).await;
+        assert!(matches!(folded, Err(StoreError::Moved)), "{steps:?}: {folded:?}");
+    }
+    assert_eq!(find(&tables, "r").await, None);
+    assert_eq!(stands(&tables).await, [(0, 10), (1, 10)]);
+}
+
+pub(crate) async fn two_sinks_of_one_partition_do_not_fold_it_twice(place: Place) {
+    let (one, other) = (place.open().await, place.open().await);
+    one.outcomes.fold(&[], &[step(0, None, 0)]).await.unwrap();
+    for offset in 0..20 {
+        let (batch, steps) = (
+            [small(&offset.to_string(), 0, offset)],
+            [step(0, Some(offset), offset + 1)],
+        );
+        let (first, second) = tokio::join!(
+            one.outcomes.fold(&batch, &steps),
+            other.outcomes.fold(&batch, &steps)
+        );
+        let folded = [&first, &second]
+            .into_iter()
+            .filter(|folded| folded.is_ok())
+            .count();
+        assert_eq!(folded, 1, "{first:?} {second:?}");
+        assert!(
+            [first, second]
+                .iter()
+                .any(|folded| matches!(folded, Err(StoreError::Moved)))
+        );
+    }
+}
+
+pub(crate) async fn tables_that_are_emptied_know_nothing_and_stand_nowhere(place: Place) {
+    let tables = place.open().await;
+    let sink = place.open().await;
+    sink.outcomes
+        .fold(&[small("r", 0, 5)], &[step(0, None, 6)])
+        .await
+        .unwrap();
+    tables.outcomes.forget_all().await.unwrap();
+    assert_eq!(
+        (find(&tables, "r").await, stands(&tables).await),
+        (None, Vec::new())
+    );
+    let goes_on = sink
+        .outcomes
+        .fold(&[small("s", 0, 6)], &[step(0, Some(6), 7)])
+        .await;
+    assert!(matches!(goes_on, Err(StoreError::Moved)), "{goes_on:?}");
+    let again = sink.outcomes.fold(&[small("r", 0, 5)], &[step(0, None, 6)]).await;
+    assert_eq!(again.unwrap(), [Won]);
 }

@@ -47,7 +47,9 @@ impl Failure {
         tracing::warn!(%error, "the traces cannot be shown");
         let status = match error {
             StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            StoreError::Refused(_) | StoreError::Fatal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            StoreError::Refused(_) | StoreError::Fatal(_) | StoreError::Damaged(_) | StoreError::Moved => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self {
             json,

@@ -8,7 +8,7 @@ mod failure;
 mod indent;
 mod list;
 mod pages;
-mod time;
+pub(crate) mod time;
 mod trace;
 mod waterfall;
 

@@ -11,6 +11,14 @@ pub(super) fn instant(at: TimestampMs) -> String {
     )
 }
 
+/// `2026-11-21 09:00` (UTC); the bare number where no calendar reaches.
+pub(crate) fn hour(at: TimestampMs) -> String {
+    Timestamp::from_millisecond(at.0).map_or_else(
+        |_| format!("{} ms", at.0),
+        |instant| instant.strftime("%Y-%m-%d %H:00").to_string(),
+    )
+}
+
 /// `12 ms`, `1.20 s`, `3 min 4 s`, `5 h 6 min`; a dash where there is none.
 pub(super) fn duration(ms: Option<i64>) -> String {
     match ms {

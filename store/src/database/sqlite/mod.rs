@@ -2,16 +2,26 @@
 //!
 //! One connection writes, some read (WAL lets them side by side). A commit is on disk before it counts
 //! (`synchronous = FULL`): the offsets of what was folded are committed after it, so they must not survive it.
+//!
+//! The file is opened when it is first needed and whenever it must be: one that was deleted or replaced while it was open is seen by
+//! its inode, one that is damaged is set aside under another name, and both begin anew, empty. Whoever folds the log notices
+//! by the positions that lie in the tables themselves.
 
-use std::path::Path;
+pub(crate) mod file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use relay_clock::Clock;
 use relay_schemas::TimestampMs;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::sync::Mutex;
 
+use self::file::Inode;
 use super::Database;
 use crate::error::{StoreError, classify, classify_migration};
 use crate::migrations;
@@ -41,31 +51,141 @@ impl Default for SqliteOptions {
 
 /// Every subject in one `SQLite` file.
 pub struct SqliteStore {
+    path: PathBuf,
+    options: SqliteOptions,
+    clock: Clock,
+    opened: Mutex<Option<Arc<Opened>>>,
+}
+
+/// The file, as it was opened.
+pub(crate) struct Opened {
     pub(crate) writer: SqlitePool,
     pub(crate) readers: SqlitePool,
+    inode: Inode,
+    /// Its write-ahead log.
+    log: Option<Inode>,
 }
 
 impl SqliteStore {
-    /// Opens the file, with its folder and tables made if they are not there.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, &SqliteOptions::default()).await
+    /// The tables in the file at `path`, which nothing has looked at yet. The clock names what is set aside.
+    pub fn at(path: &Path, options: SqliteOptions, clock: Clock) -> Self {
+        Self {
+            path: path.to_owned(),
+            options,
+            clock,
+            opened: Mutex::new(None),
+        }
     }
 
-    /// The same with other limits.
-    pub async fn open_with(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent() {
+    /// The same, opened, with its folder and tables made if they are not there.
+    ///
+    /// # Errors
+    /// If that is not possible now.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::at(path, SqliteOptions::default(), Clock::system());
+        store.opened().await?;
+        Ok(store)
+    }
+
+    /// The file, opened if it is not open, or no longer the one that was opened.
+    pub(crate) async fn opened(&self) -> Result<Arc<Opened>, StoreError> {
+        let mut slot = self.opened.lock().await;
+        if let Some(opened) = &*slot {
+            if file::inode(&self.path) == Some(opened.inode) {
+                return Ok(Arc::clone(opened));
+            }
+            tracing::warn!(
+                file = %self.path.display(),
+                "the file of the tables was deleted or replaced while it was open: it is opened anew"
+            );
+            let log = opened.log;
+            let gone = slot.take();
+            self.close(gone).await;
+            file::remove_log(&self.path, log);
+        }
+        let opened = match self.open_file().await {
+            Err(StoreError::Damaged(reason)) => {
+                self.set_aside(&reason)?;
+                self.open_file().await?
+            }
+            opened => opened?,
+        };
+        let opened = Arc::new(opened);
+        *slot = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// What became of a call on `opened`. Where that is damaged, it is set aside: the next call begins anew.
+    pub(crate) async fn settled<T>(
+        &self,
+        opened: &Arc<Opened>,
+        result: Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let error = match result {
+            Ok(done) => return Ok(done),
+            Err(error) => classify(error),
+        };
+        let StoreError::Damaged(reason) = &error else {
+            return Err(error);
+        };
+        self.give_up(opened, reason).await?;
+        Err(StoreError::Unavailable(format!("{error}; it is set aside")))
+    }
+
+    /// Sets the file aside, unless another call has done it.
+    async fn give_up(&self, opened: &Arc<Opened>, reason: &str) -> Result<(), StoreError> {
+        let mut slot = self.opened.lock().await;
+        if slot.as_ref().is_none_or(|now| !Arc::ptr_eq(now, opened)) {
+            return Ok(());
+        }
+        let damaged = slot.take();
+        self.close(damaged).await;
+        if file::inode(&self.path) == Some(opened.inode) {
+            self.set_aside(reason)?;
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, reason: &str) -> Result<(), StoreError> {
+        let aside = file::set_aside(&self.path, self.clock.now()).map_err(|error| {
+            let path = self.path.display();
+            StoreError::Unavailable(format!(
+                "{path} is damaged ({reason}) and cannot be set aside: {error}"
+            ))
+        })?;
+        tracing::warn!(
+            reason,
+            set_aside = %aside.display(),
+            "the file of the tables is damaged: it is set aside, and the tables begin anew (the newest {} such files are kept)",
+            file::MOST_DAMAGED,
+        );
+        Ok(())
+    }
+
+    /// Lets go of the file before another one is opened in its place; a call that hangs on it is not waited for long.
+    async fn close(&self, opened: Option<Arc<Opened>>) {
+        let Some(opened) = opened else { return };
+        let closing = async {
+            opened.readers.close().await;
+            opened.writer.close().await;
+        };
+        let _ = tokio::time::timeout(self.options.patience, closing).await;
+    }
+
+    async fn open_file(&self) -> Result<Opened, StoreError> {
+        if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
         }
         let file = SqliteConnectOptions::new()
-            .filename(path)
+            .filename(&self.path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(options.patience);
+            .busy_timeout(self.options.patience);
         let pool = || {
             SqlitePoolOptions::new()
-                .acquire_timeout(options.patience)
+                .acquire_timeout(self.options.patience)
                 .max_lifetime(None)
                 .idle_timeout(None)
         };
@@ -74,14 +194,22 @@ impl SqliteStore {
             .connect_with(file.clone())
             .await
             .map_err(classify)?;
-        migrations::sqlite()
-            .run(&writer)
-            .await
-            .map_err(classify_migration)?;
+        let migrated = migrations::sqlite().run(&writer).await;
+        if let Err(error) = migrated {
+            writer.close().await;
+            return Err(classify_migration(error));
+        }
         let readers = pool()
-            .max_connections(options.readers.max(1))
+            .max_connections(self.options.readers.max(1))
             .connect_lazy_with(file.create_if_missing(false).pragma("query_only", "ON"));
-        Ok(Self { writer, readers })
+        let inode = file::inode(&self.path)
+            .ok_or_else(|| StoreError::Unavailable(format!("{} is gone", self.path.display())))?;
+        Ok(Opened {
+            writer,
+            readers,
+            inode,
+            log: file::log_inode(&self.path),
+        })
     }
 
     /// Runs a deletion that takes an instant and a number of rows until it finds no more; says how many rows went.
@@ -92,8 +220,10 @@ impl SqliteStore {
     ) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
+            let opened = self.opened().await?;
             let statement = sqlx::query(deletion).bind(before.0).bind(DELETED_AT_ONCE);
-            let done = statement.execute(&self.writer).await.map_err(classify)?;
+            let done = statement.execute(&opened.writer).await;
+            let done = self.settled(&opened, done).await?;
             deleted += done.rows_affected();
             if done.rows_affected() < DELETED_AT_ONCE as u64 {
                 return Ok(deleted);
@@ -105,8 +235,17 @@ impl SqliteStore {
 #[async_trait]
 impl Database for SqliteStore {
     async fn probe(&self) -> Result<(), StoreError> {
-        let probe = sqlx::query("SELECT 1").execute(&self.readers).await;
-        probe.map(drop).map_err(classify)
+        let opened = self.opened().await?;
+        // A page that is in memory says nothing of the file.
+        if file::is_overwritten(&self.path) {
+            self.give_up(&opened, "it does not begin as such a file does")
+                .await?;
+            return self.opened().await.map(drop);
+        }
+        let probe = sqlx::query("SELECT count(*) FROM folded")
+            .execute(&opened.readers)
+            .await;
+        self.settled(&opened, probe).await.map(drop)
     }
 }
 

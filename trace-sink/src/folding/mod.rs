@@ -1,0 +1,114 @@
+//! Folds the log into the tables, from where the tables themselves say they stand.
+//!
+//! The group only says which instance folds which partition; its commit tells the log how far outcomes were used once, and so
+//! whether the tables lack something that was folded before: then they were lost, emptied or restored, and are rebuilt.
+
+mod batch;
+mod deliver;
+mod ground;
+mod share;
+mod start;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use relay_bus::{BusError, ConsumerEvent, Partition, topics};
+use relay_runner::{Backoff, dependency};
+
+pub(crate) use self::batch::Limits;
+pub(crate) use self::ground::Ground;
+use self::ground::{FIRST, GROUP, LONGEST, outcomes};
+use self::share::{Ended, Share};
+
+/// How long a drain waits for what is being folded, and for leaving the group.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Folds until a drain is over.
+///
+/// # Errors
+/// What waiting for the log does not mend.
+pub(crate) async fn run(ground: &Ground) -> Result<(), BusError> {
+    let runtime = &ground.runtime;
+    let mut backoff = Backoff::new(FIRST, LONGEST);
+    loop {
+        match member(ground, &mut backoff).await {
+            Ok(()) => return Ok(()),
+            Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                runtime.health.down(dependency::BUS, error.to_string());
+                tracing::debug!(%error, "folding waits for the log");
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = runtime.shutdown.draining() => return Ok(()),
+        }
+    }
+}
+
+/// Folds what the group gives this instance, until a drain is over.
+async fn member(ground: &Ground, backoff: &mut Backoff) -> Result<(), BusError> {
+    let runtime = &ground.runtime;
+    let mut consumer = runtime
+        .bus
+        .subscribe(GROUP, &[topics::OUTCOMES.to_owned()])
+        .await?;
+    runtime.health.up(dependency::BUS);
+    backoff.reset();
+    let mut owned: BTreeSet<i32> = BTreeSet::new();
+    loop {
+        let mut folding = Box::pin(fold(ground, &owned));
+        let event = tokio::select! {
+            event = consumer.next() => event?,
+            ended = &mut folding => {
+                ended?;
+                break;
+            }
+            () = runtime.shutdown.stopped() => return Ok(()),
+        };
+        // What is under way is given up here: the tables hold all of it or nothing, and say which.
+        drop(folding);
+        match event {
+            // They are read from elsewhere.
+            ConsumerEvent::Records(_) => consumer.pause(&partitions(&owned)).await?,
+            ConsumerEvent::Assigned(more) => {
+                owned.extend(more.iter().map(|partition| partition.partition));
+                consumer.pause(&more).await?;
+            }
+            ConsumerEvent::Revoked(fewer) => {
+                for partition in fewer {
+                    owned.remove(&partition.partition);
+                }
+            }
+        }
+    }
+    let _ = tokio::time::timeout(GRACE, consumer.leave()).await;
+    Ok(())
+}
+
+/// Folds `owned` until a drain.
+async fn fold(ground: &Ground, owned: &BTreeSet<i32>) -> Result<(), BusError> {
+    let shutdown = &ground.runtime.shutdown;
+    if owned.is_empty() {
+        shutdown.draining().await;
+        return Ok(());
+    }
+    loop {
+        let folding = async {
+            let mut share = Share::begin(ground, owned).await?;
+            share.fold_on().await
+        };
+        tokio::select! {
+            ended = folding => match ended? {
+                Ended::Drained => return Ok(()),
+                // Emptied, restored, or folded on by whoever had the partition before: from where they stand now.
+                Ended::Moved => {}
+            },
+            () = shutdown.grace_over(GRACE) => return Ok(()),
+        }
+    }
+}
+
+fn partitions(owned: &BTreeSet<i32>) -> Vec<Partition> {
+    owned.iter().map(|number| outcomes(*number)).collect()
+}

@@ -1,0 +1,349 @@
+//! One instance's partitions, folded on from where the tables stand. A store that is away is waited for with the batch in hand,
+//! so that nothing overtakes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_bus::{Bus, BusError, Commit, Record, decode, topics};
+use relay_runner::{Backoff, Stretch, Tail, dependency, refresh_schemas};
+use relay_schemas::{DecodeError, Outcome, TimestampMs};
+use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Verdict};
+
+use super::batch::Unfolded;
+use super::deliver::Deliver;
+use super::ground::{GROUP, Ground, LONGEST, outcomes};
+use super::start::{Start, start};
+use crate::metrics::Facts;
+
+/// Between two tries of a store that is away: the first wait, and the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+/// Most reads that wait to be taken.
+const READS: usize = 4;
+
+/// Why folding a share ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The process drains.
+    Drained,
+    /// The tables stand elsewhere than was known.
+    Moved,
+}
+
+/// A share.
+pub(super) struct Share<'a> {
+    ground: &'a Ground,
+    tail: Tail,
+    unfolded: Unfolded,
+    stands: BTreeMap<i32, Folded>,
+}
+
+/// A record, and what it holds if that can be read.
+struct Read {
+    record: Record,
+    outcome: Result<LoggedOutcome, String>,
+}
+
+impl<'a> Share<'a> {
+    /// Looks where the tables stand, says what is missing in them, and reads on from there.
+    pub(super) async fn begin(ground: &'a Ground, owned: &BTreeSet<i32>) -> Result<Self, BusError> {
+        let stands = loop {
+            if let Some(stands) = stand(ground, owned).await? {
+                break stands;
+            }
+        };
+        let health = ground.runtime.health.clone();
+        let report = move |result: Result<(), &str>| match result {
+            Ok(()) => health.up(dependency::BUS),
+            Err(reason) => health.down(dependency::BUS, reason),
+        };
+        let from = stands.iter().map(|(number, at)| (outcomes(*number), at.next));
+        let tail = Tail::open(
+            Arc::clone(&ground.runtime.bus),
+            from.collect::<Vec<_>>(),
+            READS,
+            Backoff::new(AGAIN.0, LONGEST),
+            Box::new(report),
+        );
+        let share = Self {
+            ground,
+            tail,
+            unfolded: Unfolded::default(),
+            stands,
+        };
+        share.tell_what_is_missing();
+        Ok(share)
+    }
+
+    /// Folds until a drain, or until the tables turn out to stand elsewhere.
+    pub(super) async fn fold_on(&mut self) -> Result<Ended, BusError> {
+        let shutdown = self.ground.runtime.shutdown.clone();
+        loop {
+            let limits = &self.ground.limits;
+            let batch = tokio::select! {
+                biased;
+                () = shutdown.draining() => return Ok(Ended::Drained),
+                batch = self.unfolded.next(&mut self.tail, limits) => batch?,
+            };
+            let stays = match batch {
+                Some(batch) => self.fold(batch).await?,
+                None => self.still_stands().await,
+            };
+            if !stays {
+                return Ok(Ended::Moved);
+            }
+        }
+    }
+
+    /// Whether the tables stand where they stood; tables that cannot be asked stand still.
+    async fn still_stands(&self) -> bool {
+        let folded = self.ground.outcomes.folded().await;
+        folded.map_or(true, |folded| {
+            self.stands
+                .iter()
+                .all(|(number, at)| folded.get(number) == Some(at))
+        })
+    }
+
+    /// Whether it was folded; false where the tables stand elsewhere.
+    async fn fold(&mut self, batch: Vec<Record>) -> Result<bool, BusError> {
+        let mut reads = Vec::with_capacity(batch.len());
+        for record in batch {
+            let outcome = self.read(&record).await;
+            reads.push(Read { record, outcome });
+        }
+        for Read { record, outcome } in &reads {
+            if let Err(reason) = outcome {
+                self.deliver().bury(record, reason).await?;
+            }
+        }
+        let stays = match self.fold_at_once(&reads).await {
+            Err(StoreError::Refused(_)) => self.fold_one_by_one(&reads).await?,
+            folded => folded.is_ok(),
+        };
+        if stays {
+            self.commit(&reads).await?;
+            self.tell_what_is_missing();
+        }
+        Ok(stays)
+    }
+
+    /// What cannot be decoded is no outcome; a schema that is unknown is looked up once.
+    async fn read(&self, record: &Record) -> Result<LoggedOutcome, String> {
+        let runtime = &self.ground.runtime;
+        let mut outcome = decode::<Outcome>(&runtime.schemas, record);
+        if matches!(outcome, Err(DecodeError::UnknownSchema(_))) {
+            let mut backoff = Backoff::new(AGAIN.0, LONGEST);
+            while let Err(error) = refresh_schemas(&*runtime.bus, &runtime.schemas).await {
+                tracing::debug!(%error, "looking a schema up waits for the log");
+                backoff.wait().await;
+            }
+            outcome = decode(&runtime.schemas, record);
+        }
+        let position = &record.position;
+        let logged = |outcome| LoggedOutcome {
+            outcome,
+            partition: position.partition.partition,
+            offset: position.offset,
+        };
+        outcome.map(logged).map_err(|error| error.to_string())
+    }
+
+    /// One outcome that the store refuses must not take the others with it.
+    async fn fold_one_by_one(&mut self, reads: &[Read]) -> Result<bool, BusError> {
+        for read in reads {
+            let one = std::slice::from_ref(read);
+            let stays = match self.fold_at_once(one).await {
+                Err(StoreError::Refused(reason)) => {
+                    self.deliver().bury(&read.record, &reason).await?;
+                    let dead = Read {
+                        record: read.record.clone(),
+                        outcome: Err(reason),
+                    };
+                    self.fold_at_once(&[dead]).await.is_ok()
+                }
+                folded => folded.is_ok(),
+            };
+            if !stays {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fails only with [`StoreError::Refused`] and [`StoreError::Moved`]: all else is waited for.
+    async fn fold_at_once(&mut self, reads: &[Read]) -> Result<(), StoreError> {
+        let outcomes: Vec<LoggedOutcome> = reads
+            .iter()
+            .filter_map(|read| read.outcome.clone().ok())
+            .collect();
+        let advances = self.advances(reads);
+        let timer = self.ground.metrics.fold_began(outcomes.len());
+        let folded = self.fold_when_reached(&outcomes, &advances).await;
+        timer.observe_duration();
+        for (verdict, logged) in folded?.into_iter().zip(&outcomes) {
+            // What is folded again was counted when it was folded first.
+            let again = self
+                .stands
+                .get(&logged.partition)
+                .is_some_and(|at| logged.offset < at.whole_from);
+            if !again {
+                self.ground.metrics.folded(verdict, Facts::of(&logged.outcome));
+            }
+        }
+        self.stands
+            .extend(advances.iter().map(|advance| (advance.partition, advance.to)));
+        Ok(())
+    }
+
+    fn advances(&self, reads: &[Read]) -> Vec<Advance> {
+        let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
+        for read in reads {
+            let position = &read.record.position;
+            ends.insert(position.partition.partition, position.offset + 1);
+        }
+        let advance = |(partition, next): (i32, i64)| {
+            let at = self.stands.get(&partition)?;
+            let to = Folded { next, ..*at };
+            Some(Advance {
+                partition,
+                from: Some(at.next),
+                to,
+            })
+        };
+        ends.into_iter().filter_map(advance).collect()
+    }
+
+    /// Folds as soon as the store is there, whatever keeps it away.
+    async fn fold_when_reached(
+        &self,
+        outcomes: &[LoggedOutcome],
+        advances: &[Advance],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        loop {
+            match self.ground.outcomes.fold(outcomes, advances).await {
+                Err(error @ (StoreError::Refused(_) | StoreError::Moved)) => return Err(error),
+                Err(error) => self.ground.condition.folding_waits(&error),
+                Ok(verdicts) => {
+                    self.ground.condition.folding_goes_on();
+                    return Ok(verdicts);
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn commit(&self, reads: &[Read]) -> Result<(), BusError> {
+        let partitions: BTreeSet<i32> = reads
+            .iter()
+            .map(|read| read.record.position.partition.partition)
+            .collect();
+        let commit = |number: &i32| {
+            Some(Commit {
+                group: GROUP.to_owned(),
+                partition: outcomes(*number),
+                next: self.stands.get(number)?.next,
+            })
+        };
+        let commits: Vec<Commit> = partitions.iter().filter_map(commit).collect();
+        self.deliver().commit(&commits).await
+    }
+
+    fn deliver(&self) -> Deliver<'_> {
+        Deliver {
+            runtime: &self.ground.runtime,
+            identity: &self.ground.identity,
+            metrics: &self.ground.metrics,
+        }
+    }
+
+    fn tell_what_is_missing(&self) {
+        let missing = self
+            .stands
+            .values()
+            .map(|at| (at.whole_from - at.next).max(0))
+            .sum();
+        self.ground.condition.rebuilding(missing);
+    }
+}
+
+/// Brings the tables to stand where folding begins; `None` where they moved meanwhile.
+async fn stand(ground: &Ground, owned: &BTreeSet<i32>) -> Result<Option<BTreeMap<i32, Folded>>, BusError> {
+    let bus = &*ground.runtime.bus;
+    let tables = ground.tables_when_reached().await;
+    let mut starts: BTreeMap<i32, Start> = BTreeMap::new();
+    for number in owned {
+        let log = bus.range(&outcomes(*number)).await?;
+        let committed = bus.committed(GROUP, &outcomes(*number)).await?;
+        starts.insert(*number, start(tables.get(number).copied(), log, committed));
+    }
+    let changes = |(partition, start): (&i32, &Start)| {
+        let changes = tables.get(partition) != Some(&start.at);
+        changes.then_some(Advance {
+            partition: *partition,
+            from: start.from,
+            to: start.at,
+        })
+    };
+    let advances: Vec<Advance> = starts.iter().filter_map(changes).collect();
+    match ground.outcomes.fold(&[], &advances).await {
+        Ok(_) => {}
+        Err(StoreError::Moved) => return Ok(None),
+        Err(error) => {
+            ground.condition.folding_waits(&error);
+            tokio::time::sleep(AGAIN.1).await;
+            return Ok(None);
+        }
+    }
+    ground.condition.folding_goes_on();
+    say(ground, &starts).await?;
+    Ok(Some(
+        starts
+            .into_iter()
+            .map(|(number, start)| (number, start.at))
+            .collect(),
+    ))
+}
+
+/// One line on what is rebuilt, and one on what is lost.
+async fn say(ground: &Ground, starts: &BTreeMap<i32, Start>) -> Result<(), BusError> {
+    let rebuilt: Vec<(i32, i64)> = starts
+        .iter()
+        .filter(|(_, start)| start.rebuilds)
+        .map(|(number, start)| (*number, start.at.next))
+        .collect();
+    if !rebuilt.is_empty() {
+        let first = first_hour(&*ground.runtime.bus, &rebuilt).await?;
+        ground.metrics.rebuilds();
+        tracing::warn!(
+            messaging.partitions = rebuilt.len(),
+            first_hour = first,
+            "the tables lack outcomes that were folded before: they are rebuilt from the log, which holds them from that hour on; \
+             what is older comes back only from a backup"
+        );
+    }
+    let dropped: i64 = starts.values().map(|start| start.dropped).sum();
+    if dropped > 0 {
+        tracing::warn!(
+            outcomes.dropped = dropped,
+            "the log dropped outcomes before they were folded: raise the `retention` of {} or mend what holds folding up",
+            topics::OUTCOMES
+        );
+    }
+    Ok(())
+}
+
+/// The hour of the oldest record from which partitions are folded again.
+async fn first_hour(bus: &dyn Bus, from: &[(i32, i64)]) -> Result<String, BusError> {
+    let mut first: Option<TimestampMs> = None;
+    for (number, next) in from {
+        let high = bus.range(&outcomes(*number)).await?.high;
+        let mut stretch = Stretch::between(bus, outcomes(*number), *next, high).await?;
+        if let Some(record) = stretch.next().await? {
+            first = Some(first.map_or(record.timestamp, |first| first.min(record.timestamp)));
+        }
+    }
+    let none = || "none: the log holds nothing of them".to_owned();
+    Ok(first.map_or_else(none, crate::admin::time::hour))
+}
