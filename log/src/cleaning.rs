@@ -313,6 +313,7 @@ impl<S: Storage> Rewrite<S> {
             end_seq: self.segment.end_seq,
             length: target.written,
             footer_at: Some(footer_at),
+            cut: self.segment.cut,
             summaries: contents.summaries,
             replaced: AtomicBool::new(false),
         })

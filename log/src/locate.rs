@@ -55,7 +55,9 @@ impl Locator {
             if lost > 0 && previous.slot == NO_SLOT {
                 self.nameless -= 1;
             } else if lost > 0 {
-                self.name(previous.slot, previous.offset + 1, &next);
+                // That one is named for certain, whatever else is known.
+                let next = |slot| Some(next(slot)?.min(previous.offset));
+                self.name(previous.slot, previous.offset + 1, next);
             }
             if self.cleaned {
                 self.nameless = 0;

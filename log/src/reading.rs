@@ -102,8 +102,13 @@ pub(crate) enum Source<S: Storage> {
     },
 }
 
-/// The records of `range` that fit, and where to go on behind them.
-pub(crate) fn choose(index: &SlotIndex, range: &Range<i64>, most: Most) -> (Vec<(i64, Place)>, i64) {
+/// The records of `range` that fit, and where to go on behind them: at `end`, if all do.
+pub(crate) fn choose(
+    index: &SlotIndex,
+    range: &Range<i64>,
+    most: Most,
+    end: i64,
+) -> (Vec<(i64, Place)>, i64) {
     let mut chosen = Vec::new();
     let mut bytes = 0;
     for place in index.from(range.start) {
@@ -117,7 +122,7 @@ pub(crate) fn choose(index: &SlotIndex, range: &Range<i64>, most: Most) -> (Vec<
         }
         chosen.push((offset, *place));
     }
-    (chosen, range.end.min(index.summary.end))
+    (chosen, range.end.min(end))
 }
 
 impl<S: Storage> ReadPlan<S> {
@@ -154,7 +159,7 @@ impl<S: Storage> ReadPlan<S> {
                     return Ok(again);
                 };
                 let (chosen, mut next) = match index.slot(self.slot) {
-                    Some(index) => choose(index, &self.range, self.most),
+                    Some(index) => choose(index, &self.range, self.most, index.summary.end),
                     None => (Vec::new(), self.range.start),
                 };
                 if chosen.is_empty() {
@@ -185,7 +190,7 @@ impl<S: Storage> ReadPlan<S> {
                 let Some(index) = index else {
                     return self.run();
                 };
-                let (chosen, next) = choose(index, &self.range, self.most);
+                let (chosen, next) = choose(index, &self.range, self.most, index.summary.end);
                 (segment.number, chosen, next)
             }
         };

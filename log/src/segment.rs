@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Slot;
 use crate::format::footer::Summary;
+use crate::format::header::Cut;
 
 /// A segment that is no longer written to.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Closed {
     pub length: u64,
     /// Where its footer begins; without one it is scanned when it is read from.
     pub footer_at: Option<u64>,
+    /// What its head says of an abandoned segment.
+    pub cut: Option<Cut>,
     /// What it holds, ordered by slot.
     pub summaries: Vec<Summary>,
     /// Taken away or written anew: who finds something else in its place plans again.

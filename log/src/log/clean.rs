@@ -154,7 +154,7 @@ impl<S: Storage> Log<S> {
             && let Some(index) = active.index.slot(*slot)
         {
             let range = index.summary.first..index.summary.end.min(compacted.from);
-            let (chosen, next) = crate::reading::choose(index, &range, most);
+            let (chosen, next) = crate::reading::choose(index, &range, most, range.end);
             plans.push(ReadPlan {
                 slot: *slot,
                 range,

@@ -23,6 +23,7 @@ use crate::compaction::Compacted;
 use crate::files::Files;
 use crate::format::checkpoint::Notes;
 use crate::format::entry::Previous;
+use crate::format::header::Cut;
 use crate::index::{Index, Placed};
 use crate::options::Options;
 use crate::segment::Closed;
@@ -61,6 +62,7 @@ pub(crate) struct Active<F> {
     pub file: Arc<F>,
     pub first_seq: Seq,
     pub created_ms: i64,
+    pub cut: Option<Cut>,
     /// Bytes so far; the next entry begins here.
     pub length: u64,
     pub seed: u32,

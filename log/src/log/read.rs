@@ -121,7 +121,7 @@ impl<S: Storage> Log<S> {
             return (Source::Nothing, 0);
         };
         let (chosen, next) = match active.index.slot(slot) {
-            Some(index) => reading::choose(index, range, most),
+            Some(index) => reading::choose(index, range, most, range.end),
             None => (Vec::new(), range.end),
         };
         let source = Source::Open {

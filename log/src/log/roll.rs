@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::{Active, Log};
+use crate::Slot;
 use crate::error::AppendError;
 use crate::format::entry::{Kind, Previous, flag};
 use crate::format::footer::{Contents, TRAILER, encode_contents, encode_trailer};
@@ -78,6 +79,7 @@ impl<S: Storage> Log<S> {
             end_seq: contents.end_seq,
             length: active.length + self.buffer.len() as u64,
             footer_at: Some(footer_at),
+            cut: active.cut,
             summaries: contents.summaries,
             replaced: AtomicBool::new(false),
         });
@@ -147,6 +149,7 @@ impl<S: Storage> Log<S> {
             file,
             first_seq,
             created_ms: now_ms,
+            cut,
             length: bytes.len() as u64,
             seed,
             chain,
@@ -154,14 +157,19 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    pub(super) fn checkpoint(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut next: Vec<(u32, i64)> = self
+    pub(super) fn next_offsets(&self) -> Vec<(Slot, i64)> {
+        let mut next: Vec<(Slot, i64)> = self
             .slots
             .iter()
             .map(|(slot, state)| (*slot, state.next))
             .collect();
         next.sort_unstable();
+        next
+    }
+
+    pub(super) fn checkpoint(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let next = self.next_offsets();
         let numbers: Vec<u64> = self
             .closed
             .keys()

@@ -161,6 +161,7 @@ impl<S: Storage> Log<S> {
                 end_seq: before,
                 length: listed.length,
                 footer_at: None,
+                cut: listed.header.and_then(|header| header.cut),
                 summaries: Vec::new(),
                 replaced: AtomicBool::new(false),
             };

@@ -97,11 +97,14 @@ struct State {
     jumps: Vec<(Slot, Range<i64>)>,
 }
 
+/// Whether a checkpoint is the first entry of its segment.
+type Opening = bool;
+
 /// What an entry of the batch being read will do.
 enum Change {
     Record(Slot, i64),
     Note(Bytes, Option<Bytes>),
-    Checkpoint(Checkpoint),
+    Checkpoint(Checkpoint, Opening),
     /// The segments with these numbers were taken away.
     Removed(Vec<u64>),
     /// Named by what follows it.
@@ -193,11 +196,11 @@ pub(crate) fn replay<S: Storage>(
         let whole = walk
             .go(&mut state, next_first)
             .map_err(OpenError::io(format!("reading {name}")))?;
-        if let Some(segment) = unnamed
-            .take()
-            .and_then(|at: usize| replay.tail.closed.get_mut(at))
+        let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
+        if let Some((at, nameless)) = unnamed.take()
+            && jumped as u64 <= nameless
         {
-            name_lost(segment, &state.jumps);
+            name_lost(&mut replay.tail.closed[at], &state.jumps);
         }
         state.jumps.clear();
         replay.opened.scanned += listed.length;
@@ -215,7 +218,8 @@ pub(crate) fn replay<S: Storage>(
             });
         }
         let last = torn || following.is_none();
-        unnamed = (!last && walk.locator.nameless > 0).then_some(replay.tail.closed.len());
+        let nameless = walk.locator.nameless;
+        unnamed = (!last && nameless > 0).then_some((replay.tail.closed.len(), nameless));
         walk.end(&mut state, &mut replay.tail, last);
         if torn {
             break;
@@ -250,7 +254,9 @@ pub(crate) fn replay<S: Storage>(
     });
     replay.tail.unproven = state.unproven;
     replay.tail.marked = state.marked;
-    replay.tail.next_seq = expected.unwrap_or(1).max(proven);
+    replay.tail.next_seq = expected.unwrap_or(1);
+    // What said more is cut off with the rest.
+    replay.tail.proven = proven.min(replay.tail.next_seq);
     Ok(replay)
 }
 
@@ -283,7 +289,13 @@ impl State {
         match change {
             Change::Record(slot, offset) | Change::Lost(slot, offset) => self.reach(slot, offset + 1),
             Change::Note(name, value) => self.notes.change(seq, &name, value.as_ref()),
-            Change::Checkpoint(checkpoint) => self.begin(checkpoint),
+            Change::Checkpoint(checkpoint, opening) => {
+                let jumps = std::mem::take(&mut self.jumps);
+                self.begin(checkpoint);
+                if !opening {
+                    self.jumps = jumps;
+                }
+            }
             Change::Removed(numbers) => {
                 for number in numbers {
                     self.segments.remove(&number);
@@ -329,10 +341,13 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 }
                 Item::Entry(entry) => entry,
             };
-            if let Some(from) = lost.take()
-                && !self.passes_lost(from, &entry)
-            {
-                return Ok(false);
+            if let Some(from) = lost.take() {
+                if !self.passes_lost(from, &entry) {
+                    return Ok(false);
+                }
+                if entry.header.seq <= self.proven.max(self.first_seq) {
+                    state.boundary = Some(self.boundary(entry.position));
+                }
             }
             if !entry.is_whole() && !self.passes_damaged(&entry) {
                 return Ok(false);
@@ -371,6 +386,9 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             );
             self.good.position = self.listed.length;
             self.good.next_seq = end;
+            if end <= self.proven {
+                state.boundary = Some(self.boundary(self.listed.length));
+            }
         }
         Ok(self.pending.is_empty() || next_first.is_none() && self.good.next_seq >= self.proven)
     }
@@ -436,7 +454,9 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 Some(Change::Note(name, value))
             }
             Kind::Checkpoint if entry.is_whole() => {
-                checkpoint::decode(&scanner.value(entry)?).map(Change::Checkpoint)
+                let opening = header.seq < self.first_seq;
+                let checkpoint = checkpoint::decode(&scanner.value(entry)?);
+                checkpoint.map(|checkpoint| Change::Checkpoint(checkpoint, opening))
             }
             Kind::Mark if entry.header.value_len > 0 => {
                 let value = scanner.value(entry)?;
@@ -462,7 +482,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
 
     fn commit(&mut self, state: &mut State, entry: &Entry) {
         for (seq, change) in self.pending.drain(..) {
-            if matches!(change, Change::Checkpoint(_)) {
+            if matches!(change, Change::Checkpoint(..)) {
                 self.named_at_checkpoint = self.locator.nameless;
             }
             state.unproven |= seq >= self.proven && matches!(change, Change::Record(..) | Change::Note(..));
@@ -471,10 +491,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         state.notes.settle(self.proven);
         state.marked = entry.header.kind == Kind::Mark;
         if entry.header.seq < self.proven {
-            state.boundary = Some(Boundary {
-                number: self.listed.number,
-                position: entry.end(),
-            });
+            state.boundary = Some(self.boundary(entry.end()));
         }
         self.good = Good {
             position: entry.end(),
@@ -485,6 +502,13 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 crc: entry.crc,
             },
         };
+    }
+
+    fn boundary(&self, position: u64) -> Boundary {
+        Boundary {
+            number: self.listed.number,
+            position,
+        }
     }
 
     fn damage(&mut self, position: u64, slot: Option<Slot>, offset: Option<i64>, what: &str) {
@@ -520,6 +544,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                     file: self.file,
                     first_seq: self.first_seq,
                     created_ms: header.created_ms,
+                    cut: header.cut,
                     length: position,
                     seed: seed(self.salt, self.listed.number),
                     chain,
@@ -582,6 +607,7 @@ fn closed(
             position
         },
         footer_at,
+        cut: listed.header.and_then(|header| header.cut),
         summaries: index.summaries(),
         replaced: AtomicBool::new(false),
     }
