@@ -34,6 +34,7 @@ impl Weight {
     }
 
     /// The same as a dead letter: the log that a successor reads does not hold it, so no snapshot may be ahead of it.
+    #[must_use]
     pub fn as_letter(self) -> Self {
         Self { letters: 1, ..self }
     }

@@ -23,7 +23,7 @@ pub enum PublisherError {
 /// See the module.
 pub struct Publishers {
     log: LogClient,
-    publishers: JoinSet<Result<(), BusError>>,
+    running: JoinSet<Result<(), BusError>>,
     questions: JoinSet<()>,
 }
 
@@ -32,7 +32,7 @@ impl Publishers {
     pub fn new(log: LogClient) -> Self {
         Self {
             log,
-            publishers: JoinSet::new(),
+            running: JoinSet::new(),
             questions: JoinSet::new(),
         }
     }
@@ -41,14 +41,14 @@ impl Publishers {
     /// whoever fills it bounds it, or holds the reading up by a [`super::Backlog`].
     pub fn open<O: Outlet>(&mut self, outlet: O) -> mpsc::UnboundedSender<O::Item> {
         let (sender, items) = mpsc::unbounded_channel();
-        self.publishers.spawn(publish(self.log.clone(), outlet, items));
+        self.running.spawn(publish(self.log.clone(), outlet, items));
         sender
     }
 
     /// Starts the publisher of the leader's own records.
     pub fn open_leadership(&mut self, service: Service) -> LeadershipLane {
         let (lane, records) = LeadershipLane::new();
-        self.publishers.spawn(append(self.log.clone(), service, records));
+        self.running.spawn(append(self.log.clone(), service, records));
         lane
     }
 
@@ -64,7 +64,7 @@ impl Publishers {
 
     /// Why a publisher ended, once one does. Safe to drop while waiting.
     pub async fn failed(&mut self) -> PublisherError {
-        match self.publishers.join_next().await {
+        match self.running.join_next().await {
             Some(Ok(Err(error))) => error.into(),
             Some(Err(error)) => PublisherError::Task(error.to_string()),
             Some(Ok(Ok(()))) | None => PublisherError::Task("it ended by itself".to_owned()),
@@ -73,7 +73,7 @@ impl Publishers {
 
     /// Waits until everything is out; the senders must be dropped before.
     pub async fn finished(&mut self) {
-        while let Some(ended) = self.publishers.join_next().await {
+        while let Some(ended) = self.running.join_next().await {
             if let Ok(Err(error)) = ended {
                 tracing::warn!(%error, "a publisher could not finish");
             }

@@ -11,18 +11,17 @@ const AGAIN_AFTER_MS: i64 = 1_000;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Blocked(Vec<(TimestampMs, Box<HandOver>)>);
+pub struct Blocked(Vec<(TimestampMs, HandOver)>);
 
 impl Blocked {
     /// One more, to be tried again after a while.
-    pub fn add(&mut self, handover: Box<HandOver>, now: TimestampMs) {
+    pub fn add(&mut self, handover: HandOver, now: TimestampMs) {
         self.0.push((now.plus_ms(AGAIN_AFTER_MS), handover));
     }
 
     /// Those that are due, also where the clock was set back meanwhile.
-    pub fn take_due(&mut self, now: TimestampMs) -> Vec<Box<HandOver>> {
-        let due =
-            |(at, _): &mut (TimestampMs, Box<HandOver>)| *at <= now || *at > now.plus_ms(AGAIN_AFTER_MS);
+    pub fn take_due(&mut self, now: TimestampMs) -> Vec<HandOver> {
+        let due = |(at, _): &mut (TimestampMs, HandOver)| *at <= now || *at > now.plus_ms(AGAIN_AFTER_MS);
         self.0.extract_if(.., due).map(|(_, handover)| handover).collect()
     }
 

@@ -108,7 +108,7 @@ impl Core {
     }
 
     /// The other pool has no topic now: it is tried again after a while. Until then it can end here by a cancel or its deadline.
-    pub fn cannot_hand_over_yet(&mut self, handover: Box<HandOver>, now: TimestampMs) {
+    pub fn cannot_hand_over_yet(&mut self, handover: HandOver, now: TimestampMs) {
         if self.leaving(&handover.ready.request.request_id).is_some() {
             self.blocked.add(handover, now);
         }
@@ -118,7 +118,7 @@ impl Core {
     pub(super) fn hand_over_blocked(&mut self, now: TimestampMs) {
         for handover in self.blocked.take_due(now) {
             if self.leaving(&handover.ready.request.request_id).is_some() {
-                self.effects.push(Effect::HandOver(handover));
+                self.effects.push(Effect::HandOver(Box::new(handover)));
             }
         }
     }

@@ -241,7 +241,7 @@ impl Leader {
                          deadline: add the pool to the topic manifest and run `relay topics apply`"
                     );
                 }
-                self.core.cannot_hand_over_yet(handover, now);
+                self.core.cannot_hand_over_yet(*handover, now);
             }
             Signal::OutcomesEnd(doubts, ends) => {
                 self.doubts.add(doubts, ends);

@@ -66,6 +66,9 @@ impl Outlet for HandOverOutlet {
 
     async fn published(&self, items: Vec<Self::Item>) {
         crash_point(Service::Scheduler, "after_hand_over");
+        for handover in &items {
+            say(handover);
+        }
         let ids = items
             .into_iter()
             .map(|handover| handover.ready.request.request_id);
@@ -80,6 +83,19 @@ impl Outlet for HandOverOutlet {
         };
         self.0.signal(signal).await;
         None
+    }
+}
+
+fn say(handover: &HandOver) {
+    if let Some(last) = handover.ready.planning.handovers.last() {
+        tracing::info!(
+            request.id = %handover.ready.request.request_id,
+            pool = last.from_pool,
+            to = last.to_pool,
+            code = last.code,
+            reason = last.message,
+            "a request goes on in another pool"
+        );
     }
 }
 

@@ -25,19 +25,7 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
             context.metrics.lock().ended(outcome.code.as_deref());
             outbox.conclude(Conclusion::Outcome(outcome, trace));
         }
-        Effect::HandOver(handover) => {
-            if let Some(last) = handover.ready.planning.handovers.last() {
-                tracing::info!(
-                    request.id = %handover.ready.request.request_id,
-                    pool = context.pool,
-                    to = last.to_pool,
-                    code = last.code,
-                    reason = last.message,
-                    "a request goes on in another pool"
-                );
-            }
-            outbox.hand_over(handover);
-        }
+        Effect::HandOver(handover) => outbox.hand_over(handover),
         Effect::Settle(doubts) => {
             tracing::warn!(
                 pool = context.pool,

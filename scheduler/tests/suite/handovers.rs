@@ -28,12 +28,18 @@ fn spec(id: &str) -> Spec {
     }
 }
 
-/// One worker has run `spec` and given it back; the other pool's log has not taken it yet.
-fn leaving(spec: Spec) -> World {
+/// One worker, `w`, runs `spec`.
+fn running(spec: &Spec) -> World {
     let mut world = world().with_worker("w", 1, 0);
-    world.hand_over_at_once = false;
-    world.offer(&spec);
+    world.offer(spec);
     world.dispatch();
+    world
+}
+
+/// One worker has run `spec` and given it back; the other pool's log has not taken it yet.
+fn leaving(spec: &Spec) -> World {
+    let mut world = running(spec);
+    world.hand_over_at_once = false;
     let id = spec.id.clone();
     world.give_back("w", &id, "backend_error");
     world
@@ -55,9 +61,7 @@ fn lose(world: &mut World, worker: &str) {
 
 #[test]
 fn a_run_that_failed_before_its_first_token_goes_on_in_the_pool_of_the_next_candidate() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.offer(&spec("a"));
-    world.dispatch();
+    let mut world = running(&spec("a"));
     world.give_back("w", "a", "backend_unavailable");
     let (pool, why) = only(&world);
     assert_eq!(pool, "spare");
@@ -89,9 +93,7 @@ fn a_run_that_failed_before_its_first_token_goes_on_in_the_pool_of_the_next_cand
 
 #[test]
 fn a_run_given_back_by_a_worker_that_knows_of_no_other_pool_fails_with_its_reason() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.offer(&Spec::new("a", "t"));
-    world.dispatch();
+    let mut world = running(&Spec::new("a", "t"));
     world.give_back("w", "a", "backend_error");
     let outcome = world.outcome("a").unwrap();
     assert_eq!(
@@ -103,9 +105,7 @@ fn a_run_given_back_by_a_worker_that_knows_of_no_other_pool_fails_with_its_reaso
 
 #[test]
 fn workers_lost_in_every_attempt_hand_over_and_in_some_of_them_do_not() {
-    let mut world = world().with_worker("w", 1, 0);
-    world.offer(&spec("a"));
-    world.dispatch();
+    let mut world = running(&spec("a"));
     lose(&mut world, "w");
     assert!(world.handed_over.is_empty(), "one attempt is left");
     world.dispatch();
@@ -241,12 +241,10 @@ fn a_cancelled_or_late_request_ends_where_it_is() {
         ("cancelled", 1_000_000, OutcomeStatus::Cancelled),
         ("late", 50, OutcomeStatus::Expired),
     ] {
-        let mut world = world().with_worker("w", 1, 0);
-        world.offer(&Spec {
+        let mut world = running(&Spec {
             deadline,
             ..spec("a")
         });
-        world.dispatch();
         if status == OutcomeStatus::Cancelled {
             world.cancel("a", "t");
         }
@@ -259,9 +257,7 @@ fn a_cancelled_or_late_request_ends_where_it_is() {
 
 #[test]
 fn the_other_pool_goes_on_counting_attempts_and_keeps_the_reason() {
-    let mut first = world().with_worker("w", 1, 0);
-    first.offer(&spec("a"));
-    first.dispatch();
+    let mut first = running(&spec("a"));
     first.give_back("w", "a", "backend_unavailable");
     let mut offer = spec("a").offer(0, 0);
     offer.ready = first.handed_over[0].ready.clone();
@@ -285,7 +281,7 @@ fn the_other_pool_goes_on_counting_attempts_and_keeps_the_reason() {
 
 #[test]
 fn what_is_handed_over_is_held_until_the_other_pool_has_it_and_then_never_started_here() {
-    let mut world = leaving(spec("a"));
+    let mut world = leaving(&spec("a"));
     let work = world.dispatched[0].clone();
     let before = world.core.snapshot();
     assert_eq!(before.requeued.len(), 1, "a successor takes it up again");
@@ -310,7 +306,7 @@ fn what_is_handed_over_is_held_until_the_other_pool_has_it_and_then_never_starte
 
 #[test]
 fn what_another_pools_topic_cannot_hold_stays_and_fails_here() {
-    let mut world = leaving(spec("a"));
+    let mut world = leaving(&spec("a"));
     let now = world.now();
     world.core.cannot_hand_over(&"a".into(), now);
     world
@@ -328,7 +324,7 @@ fn what_another_pools_topic_cannot_hold_stays_and_fails_here() {
 
 #[test]
 fn a_cancel_of_a_request_that_is_being_handed_over_ends_it() {
-    let mut world = leaving(spec("a"));
+    let mut world = leaving(&spec("a"));
     world.cancel("a", "t");
     assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Cancelled);
     world.core.handed_over(&"a".into());
@@ -339,14 +335,14 @@ fn a_cancel_of_a_request_that_is_being_handed_over_ends_it() {
 
 #[test]
 fn a_pool_whose_topic_is_not_there_is_tried_again_until_the_deadline() {
-    let mut world = leaving(Spec {
+    let mut world = leaving(&Spec {
         deadline: 3_500,
         ..spec("a")
     });
     for tries in 1..=3 {
         assert_eq!(world.handed_over.len(), tries);
         let (handover, now) = (world.handed_over[0].clone(), world.now());
-        world.core.cannot_hand_over_yet(Box::new(handover), now);
+        world.core.cannot_hand_over_yet(handover, now);
         world.live(1_100);
     }
     assert_eq!(world.handed_over.len(), 4);
@@ -375,7 +371,7 @@ fn a_wall_clock_that_is_set_forward_makes_no_worker_look_away_and_no_lease_lost(
 
 #[test]
 fn an_outcome_that_comes_first_ends_a_hand_over() {
-    let mut world = leaving(spec("a"));
+    let mut world = leaving(&spec("a"));
     let work = world.dispatched[0].clone();
     let zombie = relay_lifecycle::end(
         relay_lifecycle::Known::Work(&work),
@@ -392,7 +388,7 @@ fn an_outcome_that_comes_first_ends_a_hand_over() {
 
 #[test]
 fn what_another_pool_does_not_take_before_its_deadline_ends_as_expired() {
-    let mut world = leaving(Spec {
+    let mut world = leaving(&Spec {
         deadline: 500,
         ..spec("a")
     });

@@ -7,8 +7,16 @@ pub struct Arguments {
     whole: bool,
     /// Open braces and brackets.
     depth: u32,
-    in_string: bool,
-    escaped: bool,
+    at: At,
+}
+
+/// Where the next byte stands.
+#[derive(Debug, Default)]
+enum At {
+    #[default]
+    Structure,
+    Text,
+    Escape,
 }
 
 impl Arguments {
@@ -21,19 +29,12 @@ impl Arguments {
     }
 
     fn take_byte(&mut self, byte: u8) {
-        if self.in_string {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.in_string = false,
-                _ => {}
-            }
-            return;
-        }
-        match byte {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => {
+        match (&self.at, byte) {
+            (At::Escape, _) | (At::Structure, b'"') => self.at = At::Text,
+            (At::Text, b'\\') => self.at = At::Escape,
+            (At::Text, b'"') => self.at = At::Structure,
+            (At::Structure, b'{' | b'[') => self.depth += 1,
+            (At::Structure, b'}' | b']') => {
                 self.depth = self.depth.saturating_sub(1);
                 self.whole |= self.depth == 0;
             }
@@ -69,7 +70,9 @@ mod tests {
         ];
         for (pieces, whole) in cases {
             let mut arguments = Arguments::default();
-            pieces.iter().for_each(|piece| arguments.take(piece));
+            for piece in pieces {
+                arguments.take(piece);
+            }
             assert_eq!(arguments.are_whole(), whole, "{pieces:?}");
         }
     }
