@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::Seq;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::{entry, footer, seed, segment_name};
 use crate::index::Index;
@@ -67,7 +66,7 @@ impl<S: Storage> Files<S> {
         };
         let index = match self.footer(segment, &*file)? {
             Some(index) => index,
-            None => scan_index(&*file, segment, self.salt)?.0,
+            None => scan_index(&*file, segment, self.salt)?.index,
         };
         let index = Arc::new(index);
         remember(&self.indexes, self.most_indexes, segment, Arc::clone(&index));
@@ -109,8 +108,8 @@ impl<S: Storage> Files<S> {
     }
 }
 
-/// Where the records are in a segment whose footer is missing or damaged, and the number that its next entry would have.
-pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::Result<(Index, Seq)> {
+/// Where the records are in a segment whose footer is missing or damaged.
+pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::Result<Locator> {
     let mut locator = Locator::new(segment.first_seq, segment.generation > 0);
     let mut scanner = Scanner::new(file, seed(salt, segment.number), header::LENGTH, segment.length);
     while let Some(item) = scanner.next()? {
@@ -120,7 +119,7 @@ pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::
         }
     }
     locator.end(segment.end_seq, &segment.summaries);
-    Ok((locator.index, locator.expected))
+    Ok(locator)
 }
 
 fn recall<T>(list: &Lru<T>, segment: &Closed) -> Option<Arc<T>> {

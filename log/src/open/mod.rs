@@ -83,7 +83,7 @@ impl<S: Storage> Log<S> {
         }
         let (boundary, unproven) = (tail.boundary, tail.unproven);
         let mut log = Self::assemble(storage, options, salt, highest + 1, tail);
-        log.settle_closed(&listing.segments[..first])?;
+        log.settle_closed(&listing.segments, first)?;
         log.cut(&gone, torn)?;
         let lost = log
             .settle_tail(boundary, unproven, now_ms)
@@ -151,9 +151,11 @@ impl<S: Storage> Log<S> {
     }
 
     /// Takes the segments before the tail from their footers; one without is read.
-    fn settle_closed(&mut self, listed: &[Listed]) -> Result<(), OpenError> {
+    fn settle_closed(&mut self, listed_all: &[Listed], count: usize) -> Result<(), OpenError> {
+        let listed = &listed_all[..count];
         let mut before = 1;
-        for listed in listed {
+        for (at, listed) in listed.iter().enumerate() {
+            let following = listed_all.get(at + 1);
             let mut segment = Closed {
                 number: listed.number,
                 generation: listed.generation(),
@@ -175,10 +177,23 @@ impl<S: Storage> Log<S> {
                     .storage
                     .open(&name)
                     .map_err(OpenError::io(format!("opening {name}")))?;
-                let (index, end_seq) = scan_index(&*file, &segment, self.salt)
+                let next_first = following.and_then(|next| Some(next.header?.first_seq));
+                segment.end_seq = next_first.unwrap_or(before);
+                let locator = scan_index(&*file, &segment, self.salt)
                     .map_err(OpenError::io(format!("reading {name}")))?;
-                segment.end_seq = end_seq;
-                segment.summaries = index.summaries();
+                segment.end_seq = locator.expected;
+                segment.summaries = locator.index.summaries();
+                if let Some(following) = following.filter(|_| locator.nameless > 0) {
+                    let salt = self.salt;
+                    replay::name_from_checkpoints(
+                        &*self.storage,
+                        &mut segment,
+                        listed,
+                        following,
+                        locator.nameless,
+                        salt,
+                    )?;
+                }
             }
             before = segment.end_seq;
             self.add_closed(Arc::new(segment));

@@ -345,7 +345,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 if !self.passes_lost(from, &entry) {
                     return Ok(false);
                 }
-                if entry.header.seq <= self.proven.max(self.first_seq) {
+                if entry.header.seq <= self.proven {
                     state.boundary = Some(self.boundary(entry.position));
                 }
             }
@@ -561,6 +561,38 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             )),
         }
     }
+}
+
+/// Names what is lost at the end of a segment without a footer: the checkpoints at its front and at that of the next one say
+/// which offsets were given in between.
+pub(super) fn name_from_checkpoints<S: Storage>(
+    storage: &S,
+    segment: &mut Closed,
+    listed: &Listed,
+    following: &Listed,
+    nameless: u64,
+    salt: u64,
+) -> Result<(), OpenError> {
+    let own = first_checkpoint(storage, listed, FRONT, salt)?;
+    let next = first_checkpoint(storage, following, FRONT, salt)?;
+    let (Some(own), Some(next)) = (own, next) else {
+        return Ok(());
+    };
+    let own: HashMap<Slot, i64> = own.next.into_iter().collect();
+    let jumps: Vec<_> = next
+        .next
+        .into_iter()
+        .map(|(slot, next)| {
+            let held = segment.summary(slot).map_or(0, |summary| summary.end);
+            (slot, held.max(own.get(&slot).copied().unwrap_or(0))..next)
+        })
+        .filter(|(_, lost)| !lost.is_empty())
+        .collect();
+    let jumped: i64 = jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
+    if jumped as u64 <= nameless {
+        name_lost(segment, &jumps);
+    }
+    Ok(())
 }
 
 /// What the next checkpoint knows of and nothing else does was at the end of `segment`, where nothing is readable.
