@@ -71,6 +71,7 @@ fmt: ## Formats the Rust code
 lint: ## Formatting, clippy, licences and sources of all crates
 	@cargo fmt --all --check
 	@python3 deploy/local/circles.py
+	@python3 deploy/local/log_writes.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	@cargo clippy --workspace --exclude relay-bench --exclude relay-tests --lib --bins $(LOCKED) -- -D warnings -D clippy::disallowed_methods
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi
