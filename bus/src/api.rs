@@ -1,6 +1,7 @@
 //! The log seam: what a bus must do. Two implementations, one contract suite (`tests/contract.rs`).
 
 use async_trait::async_trait;
+use prometheus::Registry;
 use relay_schemas::TimestampMs;
 
 use crate::topics::Manifest;
@@ -31,8 +32,19 @@ pub trait Bus: Send + Sync + 'static {
     /// Makes the topics what the manifest says, without ever deleting one; tells what it did, one line a topic.
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError>;
 
-    /// Answers if the bus can be reached now.
+    /// Answers if the bus can be reached now and takes records.
     async fn probe(&self) -> Result<(), BusError>;
+
+    /// Whether there is room for new work; cheap. Whoever takes requests in asks first, so that those that run always have
+    /// room to end. Where somebody else looks after the disk there is always enough.
+    fn room(&self) -> Room {
+        Room::Enough
+    }
+
+    /// Shows the bus's own metrics among those of `registry`.
+    fn register(&self, _registry: &Registry) -> prometheus::Result<()> {
+        Ok(())
+    }
 }
 
 /// A member of a consumer group.
@@ -106,12 +118,32 @@ pub struct OffsetRange {
     pub high: i64,
 }
 
+/// Whether there is room for new work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// There is.
+    Enough,
+    /// What is left is kept for what was accepted before.
+    Reserved {
+        /// Bytes left on the disk.
+        free: u64,
+        /// Bytes that are kept.
+        reserve: u64,
+    },
+}
+
 /// Why the bus did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// It cannot be reached or does not answer: wait, probe, resume. The result of a publish is then unknown.
     #[error("the bus is unavailable: {0}")]
     Unavailable(String),
+    /// Its disk is full. Nothing of a publish was taken; it goes on by itself once there is room.
+    #[error("the disk of the bus is full: {0}; nothing was taken")]
+    Full(String),
+    /// It takes nothing for now. Nothing of a publish was taken; it goes on by itself.
+    #[error("the bus takes nothing: {0}; nothing was taken")]
+    Failing(String),
     /// This record is larger than its topic allows.
     #[error("a record of {size} bytes for {topic}, which allows {limit}")]
     TooLarge {
@@ -130,4 +162,14 @@ pub enum BusError {
     /// Nothing that waiting mends.
     #[error("the bus failed: {0}")]
     Fatal(String),
+}
+
+impl BusError {
+    /// Whether waiting and trying again may mend it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Full(_) | Self::Failing(_) | Self::UnknownTopic(_) => true,
+            Self::TooLarge { .. } | Self::Fatal(_) => false,
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! The log seam: an embedded log (`fjall`) or Apache Kafka behind one trait, and nothing else.
+//! The log seam: an embedded log (`relay-log`) or Apache Kafka behind one trait, and nothing else.
 //!
-//! Only this crate knows `rdkafka` and `fjall`. What hosts a service on it is `relay-runner`.
+//! Only this crate knows `rdkafka` and `relay-log`. What hosts a service on it is `relay-runner`.
 
 mod api;
 mod checksum;
@@ -12,7 +12,7 @@ mod record;
 pub mod testing;
 pub mod topics;
 
-pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, StartAt};
+pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, Room, StartAt};
 pub use checksum::stamp;
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use headers::{Headers, header};

@@ -110,11 +110,18 @@ impl Outgoing {
     }
 }
 
-/// The value of `record` as a `T`; checks the CRC header first where there is one.
+/// The value of `record` as a `T`; a record that the bus found damaged has none, and the CRC header is checked where there
+/// is one.
 ///
 /// # Errors
 /// [`DecodeError`]; a schema that is unknown may be looked up, all else is poison.
 pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
+    if let Some(place) = record.headers.text(header::DAMAGED) {
+        return Err(DecodeError::Malformed {
+            record: T::NAME,
+            reason: format!("the log damaged it: {place}"),
+        });
+    }
     let value = record.value.as_deref();
     if value.is_some_and(|value| !checksum::matches(&record.headers, value)) {
         return Err(DecodeError::Malformed {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::topics::Manifest;
 use crate::{
     Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, OffsetRange, Outgoing, Partition,
-    Position, Reader, StartAt,
+    Position, Reader, Room, StartAt,
 };
 
 /// The brokers that the harness started.
@@ -90,7 +90,12 @@ impl FaultyBus {
             .map(|name| format!("  - {{ name: {name}, partitions: 1 }}\n"));
         let yaml = format!("pools: [default]\ntopics:\n{}", lines.collect::<String>());
         let manifest = Manifest::parse(&yaml).expect("a manifest of plain topics");
-        let log = EmbeddedBus::open(folder, &manifest, EmbeddedOptions::default());
+        let log = EmbeddedBus::open(
+            folder,
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        );
         Self::over(Arc::new(log.expect("a folder of the test's own")))
     }
 
@@ -192,5 +197,9 @@ impl Bus for FaultyBus {
     async fn probe(&self) -> Result<(), BusError> {
         self.answers()?;
         self.log.probe().await
+    }
+
+    fn room(&self) -> Room {
+        self.log.room()
     }
 }

@@ -12,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Circles that are known, each with the reason why it may stay for now.
 KNOWN = {
-    "bus/src/embedded": "the embedded log is rebuilt on segment files of its own",
     "simulation/src": "the twins of the services fall when the simulation runs the services themselves",
 }
 

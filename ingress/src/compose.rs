@@ -199,6 +199,7 @@ impl Ground<'_> {
             acceptor: Acceptor {
                 bus: Arc::clone(&self.runtime.bus),
                 timeout: config.timeouts.accept,
+                retry_after: limits.retry_after,
                 waited: self.metrics.accept.clone(),
                 service: self.identity.service,
             },
@@ -269,6 +270,7 @@ impl Ground<'_> {
                     window: config.window,
                 },
                 gate,
+                bus: Arc::clone(&bus),
                 lines: metrics.batch_lines.clone(),
                 service: self.identity.service,
                 clock: self.clock(),

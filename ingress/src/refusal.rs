@@ -131,6 +131,18 @@ impl Refusal {
         }
     }
 
+    /// 507: what is left of the disk is kept for what was accepted before.
+    pub fn insufficient_storage(retry_after: Duration) -> Self {
+        Self {
+            retry_after_ms: Some(millis(retry_after)),
+            ..Self::new(
+                507,
+                "insufficient_storage",
+                "the gateway's disk is nearly full; nothing was accepted, ask again once there is room",
+            )
+        }
+    }
+
     /// 500: the house's own mistake, before anything was accepted.
     pub fn internal() -> Self {
         Self::new(

@@ -41,7 +41,13 @@ impl Batch {
         .concat();
         let manifest = format!("pools: [default]\ntopics:\n{topics}{results}");
         let manifest = Manifest::parse(&manifest).unwrap();
-        let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         let runtime = runtime(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         Self {

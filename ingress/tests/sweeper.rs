@@ -46,7 +46,13 @@ impl Place {
         );
         let manifest = Manifest::parse(&yaml).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let log = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        let log = EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         Self {
             bus: Arc::new(FaultyBus::over(Arc::new(log))),
             _folder: folder,

@@ -104,7 +104,13 @@ async fn replanning_the_requests_topic_from_offset_0_gives_the_same_plan_hashes(
     std::fs::write(&file, POLICY).unwrap();
     let manifest = Manifest::parse(include_str!("../../deploy/topics.yaml")).unwrap();
     let bus: Arc<dyn Bus> = Arc::new(
-        EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap(),
+        EmbeddedBus::open(
+            folder.path().join("log"),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap(),
     );
     let shutdown = Shutdown::default();
     let runtime = Runtime {

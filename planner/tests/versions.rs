@@ -52,8 +52,15 @@ async fn publish<T: Record>(bus: &dyn Bus, topic: &str, key: &str, record: &T) {
 async fn the_planner_of_now_works_between_services_of_the_next_version() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = Manifest::parse(include_str!("../../deploy/topics.yaml")).unwrap();
-    let bus: Arc<dyn Bus> =
-        Arc::new(EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap());
+    let bus: Arc<dyn Bus> = Arc::new(
+        EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap(),
+    );
     let runtime = Runtime::new(bus.clone());
     relay_runner::announce_schemas(&*bus).await.unwrap();
     let deps = Deps {

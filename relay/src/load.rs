@@ -10,6 +10,15 @@ use crate::{deadlines, environment, scheduling, sizes};
 
 /// Settings that stand somewhere else now, so that who has an old file is told where.
 pub(crate) const MOVED: &[(&str, &str)] = &[
+    ("bus.epoch_bytes", "segment_size"),
+    ("bus.epoch_size", "segment_size"),
+    ("bus.epoch_age_ms", "segment_age"),
+    ("bus.epoch_age", "segment_age"),
+    ("bus.cache_bytes", ""),
+    ("bus.cache_size", ""),
+    ("bus.journal_bytes", ""),
+    ("bus.journal_size", ""),
+    ("bus.record_syncs", ""),
     ("ingress.max_body_bytes", "limits.max_body"),
     ("ingress.max_connections", "limits.max_connections"),
     ("ingress.header_timeout_ms", "timeouts.headers"),

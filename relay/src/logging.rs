@@ -49,8 +49,7 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-const QUIET: &str =
-    "async_nats=warn,fjall=warn,lsm_tree=warn,rdkafka=warn,sqlx=warn,h2=warn,hyper=warn,ort=warn";
+const QUIET: &str = "async_nats=warn,rdkafka=warn,sqlx=warn,h2=warn,hyper=warn,ort=warn";
 
 /// The level as `tracing` spells it: `WARNING` is what Python's services call it, and libraries stay quieter than we are.
 /// A person who starts everything does not want to read which group got which partitions.

@@ -133,7 +133,12 @@ mod tests {
     async fn listening(config: OpsConfig) -> Listening {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = Manifest::parse("pools: [cpu]\ntopics: []").expect("a manifest");
-        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default());
+        let bus = EmbeddedBus::open(
+            folder.path().join("log"),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        );
         let runtime = Runtime::new(Arc::new(bus.expect("a log")));
         let admin = Router::new().route("/admin/change", post(|| async { "changed" }));
         let config = OpsConfig { port: 0, ..config };

@@ -241,3 +241,15 @@ fn an_old_key_is_refused_with_its_new_spelling_which_is_read() {
         parse_text(&nested(path, kind, now), |_| None).unwrap_or_else(|mistake| panic!("{now}: {mistake}"));
     }
 }
+
+#[test]
+fn a_setting_of_the_old_log_that_has_no_use_any_more_is_refused_with_a_line_that_says_so() {
+    for key in ["cache_size: 4MiB", "journal_size: 256MiB", "record_syncs: false"] {
+        let text = format!("bus: {{ kind: embedded, {key} }}");
+        let problem = parse_text(&text, |_| None).expect_err(key).problem;
+        assert!(
+            problem.ends_with("has no use any more; leave it out"),
+            "{problem}"
+        );
+    }
+}

@@ -59,9 +59,12 @@ impl BusConfig {
     /// Opens or connects the bus. A broker that is away is no error here: it is waited for.
     pub fn open(&self, data: &Path, manifest: &Manifest, clock: &Clock) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(match self {
-            Self::Embedded(options) => {
-                Arc::new(EmbeddedBus::open(data.join("log"), manifest, options.clone())?)
-            }
+            Self::Embedded(options) => Arc::new(EmbeddedBus::open(
+                data.join("log"),
+                manifest,
+                options.clone(),
+                clock,
+            )?),
             Self::Kafka(options) => {
                 Arc::new(KafkaBus::connect(options.clone(), clock).context("the Kafka clients")?)
             }

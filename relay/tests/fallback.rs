@@ -45,8 +45,13 @@ impl Pipeline {
         let folder = tempfile::tempdir().unwrap();
         let manifest = TOPICS.replace("pools: [default]", "pools: [default, remote]");
         let manifest = Manifest::parse(&manifest).unwrap();
-        let bus =
-            EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path().join("log"),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         let mut pipeline = Self {
             runtime: Runtime::new(Arc::new(bus)),
             control: Arc::new(InProcessControl::new(InProcessOptions::default())),

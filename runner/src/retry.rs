@@ -21,7 +21,7 @@ pub async fn retry_forever<T, F: Future<Output = Result<T, BusError>>>(
                 health.up(dependency);
                 return Ok(answer);
             }
-            Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+            Err(error) if error.may_pass() => {
                 health.down(dependency, error.to_string());
                 backoff.wait().await;
             }

@@ -24,7 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn log(folder: &std::path::Path) -> Arc<dyn Bus> {
     let topics = format!("pools: [default]\ntopics: [{{ name: {TOPIC}, partitions: 2 }}]");
     let manifest = Manifest::parse(&topics).unwrap();
-    Arc::new(EmbeddedBus::open(folder, &manifest, EmbeddedOptions::default()).unwrap())
+    Arc::new(
+        EmbeddedBus::open(
+            folder,
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap(),
+    )
 }
 
 async fn append(bus: &dyn Bus, partition: i32, texts: &[&'static str]) {

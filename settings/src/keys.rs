@@ -85,8 +85,11 @@ fn unit(key: &str) -> Option<(&str, Spell)> {
         .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))
 }
 
-/// What to say of `key`, which is `now` instead: a path below the same mapping.
+/// What to say of `key`, which is `now` instead: a path below the same mapping, or nothing.
 pub(crate) fn moved(key: &str, value: &Node, now: &str) -> String {
+    if now.is_empty() {
+        return format!("`{key}` has no use any more; leave it out");
+    }
     let scalar = value.scalar();
     let number = scalar.and_then(|scalar| scalar.text.parse().ok());
     let value = match (unit(key), number, scalar) {

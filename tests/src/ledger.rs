@@ -43,6 +43,7 @@ pub fn embedded(data: &Path) -> anyhow::Result<Arc<dyn Bus>> {
         data.join("log"),
         &manifest,
         EmbeddedOptions::default(),
+        &relay_clock::Clock::system(),
     )?))
 }
 

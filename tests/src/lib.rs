@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod charged;
 pub mod crash;
+pub mod disk;
 pub mod files;
 pub mod gateway;
 pub mod http;

@@ -1,12 +1,13 @@
-//! The power goes on the embedded column: everything written since the last sync is gone, and nothing that was promised is.
+//! The power goes on the embedded column: what did not reach the disk is gone, and nothing that was promised is.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use relay_bus::embedded::cut_to_last_sync;
+use anyhow::ensure;
 
 use crate::ask::Saw;
+use crate::disk::Disk;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
 use crate::ledger;
@@ -23,15 +24,20 @@ pub struct Report {
     pub acknowledged: usize,
 }
 
-/// Kills the gateway under load, cuts its log back to the last sync, and starts it again, `cuts` times.
+/// Kills the gateway under load, cuts the power of the disk that holds its log, and starts it again, `cuts` times.
 pub async fn power_cuts(cuts: u64) -> anyhow::Result<Report> {
     let mut gateway = Gateway::prepare(KILLABLE, &["--token-ms", "15"])?;
-    gateway.configure("bus: { kind: embedded, record_syncs: true }\n")?;
-    let proof = cut_power(&mut gateway, cuts).await;
+    let disk = Disk::make(gateway.folder.path(), 512)?;
+    let log = disk.folder().join("log");
+    std::fs::create_dir(&log)?;
+    std::fs::create_dir_all(gateway.data())?;
+    std::os::unix::fs::symlink(&log, gateway.data().join("log"))?;
+    let proof = cut_power(&mut gateway, &disk, cuts).await;
+    gateway.kill();
     kept(proof, &mut gateway.folder)
 }
 
-async fn cut_power(gateway: &mut Gateway, cuts: u64) -> anyhow::Result<Report> {
+async fn cut_power(gateway: &mut Gateway, disk: &Disk, cuts: u64) -> anyhow::Result<Report> {
     let mut saw: Vec<Saw> = Vec::new();
     let mut bytes = 0;
     seed_batch(&*ledger::embedded(&gateway.data())?, 1, 20).await?;
@@ -47,7 +53,9 @@ async fn cut_power(gateway: &mut Gateway, cuts: u64) -> anyhow::Result<Report> {
         let storm = tokio::spawn(async move { load::run(&load, None).await });
         tokio::time::sleep(Duration::from_millis(rand::random_range(600..1_900))).await;
         gateway.kill();
-        let taken = cut_to_last_sync(&gateway.data().join("log")).context("cutting the log")?;
+        let before = size(&gateway.data().join("log"))?;
+        disk.cut_power()?;
+        let taken = before.saturating_sub(size(&gateway.data().join("log"))?);
         say(&format!("power cut {} of {cuts} took {taken} bytes", cut + 1));
         bytes += taken;
         saw.extend(storm.await?);
@@ -61,4 +69,13 @@ async fn cut_power(gateway: &mut Gateway, cuts: u64) -> anyhow::Result<Report> {
         bytes,
         acknowledged: acknowledged.len(),
     })
+}
+
+/// Bytes of the files in `folder`.
+fn size(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
 }

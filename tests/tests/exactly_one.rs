@@ -6,7 +6,6 @@ use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use relay_tests::crash::POINTS;
 use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::pools::EMPTY;
-use relay_tests::power::power_cuts;
 use relay_tests::proofs::{Comes, MOST, embedded_dies_at, embedded_storm};
 use relay_tests::settle::settle;
 
@@ -53,12 +52,6 @@ async fn a_storm_of_kills_at_random_moments_loses_and_doubles_nothing() {
     assert!(storm.shares.accepted > 100, "{}", storm.shares);
     // A short storm is as uneven as its kills; `make prove` asks for 15 %.
     storm.shares.ensure_each(5).expect("every kind happened");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_power_cut_takes_nothing_that_a_client_was_told_is_accepted() {
-    let report = power_cuts(2).await.expect("nothing accepted is lost");
-    assert!(report.acknowledged > 50, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

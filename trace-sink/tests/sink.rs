@@ -145,8 +145,13 @@ impl House {
     async fn build() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manifest = Manifest::parse(TOPICS).unwrap();
-        let bus =
-            EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default()).unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path().join("log"),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         bus.apply(&manifest).await.unwrap();
         let options = SqliteOptions {
             patience: Duration::from_millis(500),

@@ -64,7 +64,12 @@ impl Column {
         let (bus, folder): (Arc<dyn Bus>, _) = match self {
             Self::Embedded(under) => {
                 let folder = tempfile::Builder::new().prefix("bench-hop-").tempdir_in(under)?;
-                let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default())?;
+                let bus = EmbeddedBus::open(
+                    folder.path(),
+                    &manifest,
+                    EmbeddedOptions::default(),
+                    &relay_clock::Clock::system(),
+                )?;
                 (Arc::new(bus), Some(folder))
             }
             Self::Kafka { brokers, .. } => {

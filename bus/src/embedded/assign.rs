@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::Slot;
+use super::slot::Slot;
 
 /// A member of a group, by its number.
 pub(super) type MemberId = u64;

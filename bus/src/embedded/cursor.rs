@@ -1,10 +1,12 @@
 //! A place in one partition, and reading on from several of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::partition::{ColdRead, Found, PartitionLog};
+use super::cold;
+use super::partition::{Found, PartitionLog};
 use super::shared::Shared;
 use crate::{BusError, Record};
 
@@ -84,8 +86,8 @@ impl Cursors {
                 Found::Nothing => {}
                 Found::Records(found) => records.extend(cursor.advance(found)),
                 Found::Cold(_) if !records.is_empty() => {}
-                Found::Cold(cold) => {
-                    let found = self.read_cold(shared, index, cold).await?;
+                Found::Cold(offsets) => {
+                    let found = self.read_cold(shared, index, offsets).await?;
                     self.turn = index + 1;
                     if !found.is_empty() {
                         return Ok(found);
@@ -101,27 +103,18 @@ impl Cursors {
         &mut self,
         shared: &Arc<Shared>,
         index: usize,
-        cold: ColdRead,
+        offsets: Range<i64>,
     ) -> Result<Vec<Record>, BusError> {
         let cursor = &mut self.list[index];
-        let (log, from, end) = (Arc::clone(&cursor.log), Arc::clone(shared), cold.end);
-        let read = tokio::task::spawn_blocking(move || {
-            from.read_cold(
-                &log,
-                &cold,
-                from.options.fetch_records,
-                from.options.fetch_size.as_usize(),
-            )
-        });
-        let found = read
+        let (log, from) = (Arc::clone(&cursor.log), Arc::clone(shared));
+        let read = tokio::task::spawn_blocking(move || cold::read(&from, &log, &offsets));
+        let (found, next) = read
             .await
             .map_err(|error| BusError::Fatal(format!("reading the log: {error}")))??;
-        if found.is_empty() {
-            // Compacted away, or let go by retention meanwhile.
-            cursor.next = cursor.next.max(end);
-            return Ok(found);
-        }
-        Ok(cursor.advance(found))
+        let records = cursor.advance(found);
+        // Beyond what was compacted away, or let go by retention meanwhile.
+        cursor.next = cursor.next.max(next);
+        Ok(records)
     }
 
     /// Whether another round could find more at once.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::assign::{self, MemberId, Wanted};
-use super::keys::Slot;
+use super::slot::Slot;
 
 /// All groups, by name.
 #[derive(Default)]
@@ -20,6 +20,22 @@ pub(super) struct Groups(Mutex<HashMap<String, Arc<Group>>>);
 impl Groups {
     pub(super) fn get(&self, name: &str) -> Arc<Group> {
         Arc::clone(self.0.lock().entry(name.to_owned()).or_default())
+    }
+
+    /// The groups that have members now, each with the topics that these read.
+    pub(super) fn joined(&self) -> Vec<(String, Vec<String>)> {
+        let groups = self.0.lock();
+        let topics = |group: &Group| {
+            let state = group.state.lock();
+            let all: Vec<String> = state
+                .members
+                .values()
+                .flat_map(|member| member.topics.clone())
+                .collect();
+            all
+        };
+        let joined = groups.iter().map(|(name, group)| (name.clone(), topics(group)));
+        joined.filter(|(_, topics)| !topics.is_empty()).collect()
     }
 
     /// Lets every group look again at what there is to own; after topics have changed.

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use super::assign::MemberId;
 use super::cursor::{Cursor, Cursors};
 use super::group::{Change, Group};
-use super::keys::Slot;
+use super::publish::publish;
 use super::shared::Shared;
+use super::slot::Slot;
 use crate::{BusError, Commit, Consumer, ConsumerEvent, Partition};
 
 pub(super) struct Member {
@@ -97,7 +98,7 @@ fn names(cursors: &[Cursor]) -> Vec<Partition> {
 impl Consumer for Member {
     async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
         loop {
-            self.shared.check()?;
+            self.shared.health.open()?;
             if let Some(event) = self.change() {
                 return Ok(event);
             }
@@ -122,7 +123,7 @@ impl Consumer for Member {
     }
 
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), BusError> {
-        self.shared.append(Vec::new(), commits).await.map(|_| ())
+        publish(&self.shared, Vec::new(), commits).await.map(|_| ())
     }
 
     async fn leave(self: Box<Self>) -> Result<(), BusError> {

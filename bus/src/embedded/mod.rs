@@ -1,62 +1,68 @@
-//! The embedded log: Kafka's semantics in one process, kept by `fjall`.
+//! The embedded log: Kafka's semantics in one process, on segment files (`relay-log`).
 //!
-//! A publisher's task checks and encodes its records (`prepare`), one thread writes them in batches (`writer`), another waits
-//! for the disk where a topic asks for that (`syncer`), and whoever reads is woken and served from memory as long as it keeps
-//! up (`partition`). `keys` says how the log lies on disk, `recover` how it is read back, `tidy` how it is kept small.
+//! A publisher's task checks and encodes its records (`publish`), one thread appends them (`writer`), another waits for the
+//! disk where a topic asks for that (`syncer`), a third keeps the log small (`housekeeper`), and whoever reads is woken and
+//! served from memory as long as it keeps up (`partition`), else from the disk (`cold`). What the log must know besides its
+//! records are its `notes`; a full or failing disk is `health` and `space`.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rebuilt with a clock of its own by the next change of the log"
-)]
-
+mod apply;
 mod assign;
+mod cold;
 mod cursor;
-mod frame;
+mod disk;
+mod dropped;
+mod grace;
 mod group;
-mod holder;
-mod keys;
+mod health;
+mod housekeeper;
+mod jobs;
 mod member;
 mod murmur2;
+mod notes;
 mod options;
 mod partition;
-mod power;
-mod prepare;
+mod presence;
+mod publish;
 mod reader;
+mod record;
 mod recover;
 mod retain;
 mod shared;
-mod summary;
+mod slot;
+mod space;
 mod syncer;
-mod tidy;
 mod topic;
 mod writer;
 
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use fjall::compaction::Leveled;
-use fjall::config::{BlockSizePolicy, FilterPolicy, PinningPolicy};
-use fjall::{Database, KeyspaceCreateOptions};
+use prometheus::Registry;
+use relay_clock::Clock;
+use relay_log::{DiskStorage, Log, OpenError, Options, Storage};
 
 pub use options::EmbeddedOptions;
-pub use power::{SyncMark, cut_to_last_sync, last_synced};
 
-use self::partition::TailBudget;
-use self::shared::{Opened, Shared, storage};
+use self::disk::Disk;
+use self::housekeeper::Housekeeper;
+use self::jobs::Job;
+use self::shared::Shared;
 use self::syncer::Syncer;
-use self::topic::TopicLog;
-use self::writer::{Job, Tidy, Writer};
+use self::writer::Writer;
 use crate::topics::Manifest;
-use crate::{Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, StartAt};
+use crate::{
+    Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, Room, StartAt,
+};
 
 /// The log of one process. Dropping it ends its threads; the data is closed once its consumers and readers are gone too.
 pub struct EmbeddedBus {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
-    stop_tidying: Option<mpsc::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    stop_housekeeping: Option<mpsc::Sender<()>>,
 }
 
 impl EmbeddedBus {
@@ -68,133 +74,88 @@ impl EmbeddedBus {
         path: impl AsRef<Path>,
         manifest: &Manifest,
         options: EmbeddedOptions,
+        clock: &Clock,
     ) -> Result<Self, BusError> {
         let path = path.as_ref();
-        let tail = Arc::new(TailBudget::new(options.tail_size.as_usize()));
-        let (db, logs, kept) = open_database(path, &options)?;
-        holder::write(path).map_err(|error| BusError::Fatal(format!("{}: {error}", path.display())))?;
+        let folder = path.display().to_string();
+        let storage = DiskStorage::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => BusError::Unavailable(error.to_string()),
+            _ => BusError::Fatal(format!("{folder}: {error}")),
+        })?;
+        Self::open_on(storage, &folder, manifest, options, clock)
+    }
+
+    /// As [`EmbeddedBus::open`], on any storage; `folder` says where that is.
+    ///
+    /// # Errors
+    /// What the storage said.
+    pub fn open_on(
+        storage: impl Storage,
+        folder: &str,
+        manifest: &Manifest,
+        options: EmbeddedOptions,
+        clock: &Clock,
+    ) -> Result<Self, BusError> {
+        let salt = RandomState::new().hash_one(clock.now().0);
+        let opened = Log::open(
+            Arc::new(Disk::new(storage)),
+            limits(&options),
+            salt,
+            clock.now().0,
+        );
+        let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
+        recover::tell(folder, &opened);
         let (jobs, waiting) = mpsc::channel();
-        let opened = Opened {
-            path: path.to_owned(),
-            options,
-            db,
-            logs,
-            kept,
-            tail,
-        };
-        let shared = Arc::new(Shared::new(opened, jobs));
+        let shared = Arc::new(Shared::new(log, options, clock.clone(), jobs));
         recover::recover(&shared)?;
         let mut bus = Self {
             shared,
-            writer: None,
-            others: Vec::new(),
-            stop_tidying: None,
+            threads: Vec::new(),
+            stop_housekeeping: None,
         };
         bus.start(waiting)?;
-        bus.shared.apply(manifest)?;
+        apply::apply(&bus.shared, manifest)?;
         Ok(bus)
     }
 
     fn start(&mut self, jobs: mpsc::Receiver<Job>) -> Result<(), BusError> {
-        let thread = |error: std::io::Error| BusError::Fatal(format!("a thread of the log: {error}"));
-        let (syncer, sync) =
-            Syncer::new(&self.shared.path, self.shared.options.record_syncs).map_err(thread)?;
-        let writer = Writer::new(Arc::clone(&self.shared), jobs, syncer);
+        let (queue, syncer) = Syncer::new(Arc::clone(&self.shared));
+        let writer = Writer::new(Arc::clone(&self.shared), jobs, queue.clone());
+        let housekeeper = Housekeeper::new(Arc::clone(&self.shared), queue);
         let (stop, stopped) = mpsc::channel();
-        let (syncing, tidying) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(body)
-                .map_err(thread)
-        };
-        self.others
-            .push(spawn("relay-bus-sync", Box::new(move || sync(syncing)))?);
-        self.others.push(spawn(
-            "relay-bus-tidy",
-            Box::new(move || tidy::run(&tidying, &stopped)),
-        )?);
-        self.writer = Some(spawn("relay-bus-write", Box::new(move || writer.run()))?);
-        self.stop_tidying = Some(stop);
+        self.stop_housekeeping = Some(stop);
+        self.spawn("relay-bus-write", move || writer.run())?;
+        self.spawn("relay-bus-tidy", move || housekeeper.run(&stopped))?;
+        self.spawn("relay-bus-sync", move || syncer.run())
+    }
+
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), BusError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread = thread.map_err(|error| BusError::Fatal(format!("a thread of the log: {error}")))?;
+        self.threads.push(thread);
         Ok(())
     }
 }
 
-fn open_database(
-    path: &Path,
-    options: &EmbeddedOptions,
-) -> Result<(Database, [fjall::Keyspace; 2], fjall::Keyspace), BusError> {
-    let opened = Database::builder(path)
-        .cache_size(options.cache_size.as_u64())
-        .worker_threads(1)
-        .max_journaling_size(options.journal_size.as_u64().max(64 << 20))
-        .open();
-    let db = match opened {
-        Err(fjall::Error::Locked) => return Err(BusError::Unavailable(holder::complaint(path))),
-        other => other.map_err(|error| storage(&error))?,
-    };
-    // The writer rotates memtables itself; this limit only catches what it could not foresee.
-    let base = || KeyspaceCreateOptions::default().max_memtable_size(64 << 20);
-    // Log records are read in long ranges, never by key: no filters, large blocks, nothing pinned.
-    let log = || {
-        base()
-            .data_block_size_policy(BlockSizePolicy::all(32 << 10))
-            .filter_policy(FilterPolicy::disabled())
-            .index_block_pinning_policy(PinningPolicy::all(false))
-            .filter_block_pinning_policy(PinningPolicy::all(false))
-            .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(64 << 20)))
-    };
-    let keyspaces = (|| {
-        let logs = [db.keyspace("log-day", log)?, db.keyspace("log-long", log)?];
-        Ok((logs, db.keyspace("kept", base)?))
-    })();
-    let (logs, kept) = keyspaces.map_err(|error: fjall::Error| storage(&error))?;
-    Ok((db, logs, kept))
+fn limits(options: &EmbeddedOptions) -> Options {
+    Options {
+        segment_size: options.segment_size.as_u64(),
+        segment_age_ms: options::millis(options.segment_age),
+        ..Options::default()
+    }
 }
 
-impl Shared {
-    fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
-        let mut lines = Vec::new();
-        let mut tidy = Tidy::default();
-        {
-            let mut topics = self.topics.write();
-            for wanted in manifest.expanded() {
-                let line = if let Some(topic) = topics.get(&wanted.name) {
-                    topic.update(&wanted, &self.tail)
-                } else {
-                    let id = topics.values().map(|topic| topic.id + 1).max().unwrap_or(0);
-                    let line = format!("{}: made, {} partitions", wanted.name, wanted.partitions);
-                    topics.insert(
-                        wanted.name.clone(),
-                        Arc::new(TopicLog::create(id, wanted.clone(), &self.tail)),
-                    );
-                    line
-                };
-                tidy.puts
-                    .push((keys::topic(&wanted.name), topics[&wanted.name].encode()?));
-                lines.push(line);
-            }
-        }
-        self.tidy(tidy)?;
-        self.groups.rebalance_all(&|topic| self.slots(topic));
-        Ok(lines)
-    }
-
-    /// The partitions of a topic; none if there is no such topic.
-    fn slots(&self, topic: &str) -> Vec<keys::Slot> {
-        let topics = self.topics.read();
-        topics.get(topic).map_or_else(Vec::new, |topic| {
-            topic.partitions().iter().map(|log| log.slot).collect()
-        })
-    }
+fn not_opened(folder: &str, error: &OpenError) -> BusError {
+    BusError::Fatal(format!("the log in {folder} does not open: {error}"))
 }
 
 impl Drop for EmbeddedBus {
     fn drop(&mut self) {
-        self.stop_tidying.take();
-        // The writer takes the syncer's queue with it, which ends the syncer.
+        self.stop_housekeeping.take();
         let _ = self.shared.send(Job::Stop);
-        for thread in self.writer.take().into_iter().chain(self.others.drain(..)) {
+        // A disk that fails must not hold the end up.
+        self.shared.health.close();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
         self.shared.close();
@@ -205,7 +166,7 @@ impl Drop for EmbeddedBus {
 #[async_trait]
 impl Bus for EmbeddedBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        self.shared.append(records, commits).await
+        publish::publish(&self.shared, records, commits).await
     }
 
     async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>, BusError> {
@@ -236,11 +197,20 @@ impl Bus for EmbeddedBus {
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
         let (shared, manifest) = (Arc::clone(&self.shared), manifest.clone());
-        let applied = tokio::task::spawn_blocking(move || shared.apply(&manifest)).await;
+        let applied = tokio::task::spawn_blocking(move || apply::apply(&shared, &manifest)).await;
         applied.map_err(|error| BusError::Fatal(format!("applying the manifest: {error}")))?
     }
 
     async fn probe(&self) -> Result<(), BusError> {
-        self.shared.append(Vec::new(), Vec::new()).await.map(|_| ())
+        publish::publish(&self.shared, Vec::new(), Vec::new()).await?;
+        self.shared.health.check()
+    }
+
+    fn room(&self) -> Room {
+        self.shared.room()
+    }
+
+    fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.shared.dropped.register(registry)
     }
 }

@@ -9,13 +9,14 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedOptions {
-    /// Size at which an epoch is closed and its memtable written out. Small ones keep the tail short (DESIGN.md).
-    pub epoch_size: ByteSize,
-    /// An epoch that holds anything is closed after this time at the latest, so that retention by time and the journal move on.
+    /// Size at which a segment file is closed; retention and compaction give back closed segments.
+    pub segment_size: ByteSize,
+    /// A segment that holds anything is closed after this time at the latest, so that retention by time moves on.
     #[serde(with = "humantime_serde")]
-    pub epoch_age: Duration,
-    /// Block cache; only replays from disk use it.
-    pub cache_size: ByteSize,
+    pub segment_age: Duration,
+    /// Room on the disk that is kept for what was accepted: new requests are refused below it. Without it the smaller of
+    /// 256 MiB and 5 % of the disk.
+    pub disk_reserve: Option<ByteSize>,
     /// Most bytes of newest records kept in memory, over all partitions.
     pub tail_size: ByteSize,
     /// Most bytes on their way into the log; publishers wait beyond it.
@@ -30,27 +31,33 @@ pub struct EmbeddedOptions {
     /// How long a compacted topic keeps a record after a newer one of its key.
     #[serde(with = "humantime_serde")]
     pub compaction_lag: Duration,
-    /// Most bytes of journal files.
-    pub journal_size: ByteSize,
-    /// Writes down after each sync how much of the journal is on disk (`last-sync`), so that a test can cut the log back to
-    /// it as a power loss would; see [`super::cut_to_last_sync`]. Linux only.
-    pub record_syncs: bool,
+    /// How long retention waits after a start, and after a jump of the clock.
+    #[serde(with = "humantime_serde")]
+    pub retention_grace: Duration,
+    /// How long a group that nobody joins any more is remembered; until then nothing that it has not read is let go.
+    #[serde(with = "humantime_serde")]
+    pub group_retention: Duration,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
-            epoch_size: ByteSize::mib(2),
-            epoch_age: Duration::from_mins(10),
-            cache_size: ByteSize::mib(4),
+            segment_size: ByteSize::mib(32),
+            segment_age: Duration::from_mins(30),
+            disk_reserve: None,
             tail_size: ByteSize::mib(16),
             queue_size: ByteSize::mib(64),
             fetch_size: ByteSize::mib(1),
             fetch_records: 512,
             tidy_interval: Duration::from_secs(10),
             compaction_lag: Duration::from_mins(1),
-            journal_size: ByteSize::mib(256),
-            record_syncs: false,
+            retention_grace: Duration::from_hours(1),
+            group_retention: Duration::from_hours(7 * 24),
         }
     }
+}
+
+/// In milliseconds; what is longer than can be counted is for ever.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

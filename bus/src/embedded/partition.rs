@@ -1,6 +1,7 @@
-//! One partition in memory: its offsets, where its records lie, its newest records, and who waits for more.
+//! One partition in memory: its offsets, its newest records, and who waits for more.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,23 +9,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::keys::Slot;
-use super::retain::Span;
+use super::slot::Slot;
 use crate::{Partition, Position, Record};
-
-/// Which keyspace holds a partition's records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Space {
-    /// One of the log keyspaces.
-    Log(u8),
-    /// Compacted topics lie in `kept`.
-    Kept,
-}
 
 pub(super) struct PartitionLog {
     pub slot: Slot,
     pub name: Partition,
-    pub space: Space,
     state: Mutex<State>,
     tail: Arc<TailBudget>,
 }
@@ -33,20 +23,11 @@ pub(super) struct PartitionLog {
 pub(super) struct State {
     /// The oldest offset held.
     pub low: i64,
-    /// The offset of the next append; only the writer moves it.
-    pub next: i64,
     /// Offsets below are acknowledged and may be read.
     pub visible: i64,
     /// Appends that wait for a sync; what comes after them in this partition must not overtake them.
     pub unsynced: usize,
-    /// Where the records lie (log keyspaces).
-    pub spans: VecDeque<Span>,
-    /// The newest offset of each key and what it replaced, with the time (compacted topics).
-    pub newest: HashMap<Bytes, i64>,
-    pub superseded: VecDeque<(i64, i64)>,
-    /// Tombstones to be removed in time (compacted topics).
-    pub tombstones: Vec<i64>,
-    /// The newest records, without gaps up to `visible`.
+    /// The newest records up to `visible`, in order; nothing is missing that is in the log.
     tail: VecDeque<Record>,
     waiting: Vec<Arc<Notify>>,
 }
@@ -55,26 +36,17 @@ pub(super) struct State {
 pub(super) enum Found {
     /// Records from the tail.
     Records(Vec<Record>),
-    /// They must be read from the keyspace.
-    Cold(ColdRead),
+    /// These offsets must be read from the disk.
+    Cold(Range<i64>),
     /// Nothing yet.
     Nothing,
 }
 
-/// What to read from the keyspace.
-pub(super) struct ColdRead {
-    /// Epoch (0 in `kept`), first offset, one past the last.
-    pub ranges: Vec<(u32, i64, i64)>,
-    /// Where to go on if nothing is found at all (compacted away).
-    pub end: i64,
-}
-
 impl PartitionLog {
-    pub(super) fn new(slot: Slot, name: Partition, space: Space, tail: Arc<TailBudget>) -> Self {
+    pub(super) fn new(slot: Slot, name: Partition, tail: Arc<TailBudget>) -> Self {
         Self {
             slot,
             name,
-            space,
             state: Mutex::default(),
             tail,
         }
@@ -139,13 +111,14 @@ impl PartitionLog {
             .front()
             .map_or(i64::MAX, |record| record.position.offset);
         if from < tail_starts {
-            return Found::Cold(self.cold(&state, from, most_bytes));
+            return Found::Cold(from..tail_starts.min(state.visible));
         }
+        let first = state.tail.partition_point(|record| record.position.offset < from);
         let mut bytes = 0;
         let records = state
             .tail
             .iter()
-            .skip((from - tail_starts) as usize)
+            .skip(first)
             .take(most_records.max(1))
             .take_while(|record| {
                 let fits = bytes == 0 || bytes < most_bytes;
@@ -155,27 +128,6 @@ impl PartitionLog {
             .cloned()
             .collect();
         Found::Records(records)
-    }
-
-    fn cold(&self, state: &State, from: i64, most_bytes: usize) -> ColdRead {
-        if self.space == Space::Kept {
-            return ColdRead {
-                ranges: vec![(0, from, state.visible)],
-                end: state.visible,
-            };
-        }
-        let start = state.spans.partition_point(|span| span.end <= from);
-        let mut ranges = Vec::new();
-        let mut bytes = 0;
-        for span in state.spans.iter().skip(start) {
-            if span.first >= state.visible || bytes > most_bytes as u64 {
-                break;
-            }
-            ranges.push((span.epoch, span.first.max(from), span.end.min(state.visible)));
-            bytes += span.bytes;
-        }
-        let end = ranges.last().map_or(state.visible, |(_, _, end)| *end);
-        ColdRead { ranges, end }
     }
 }
 

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::cursor::{Cursor, Cursors};
-use super::partition::Space;
 use super::shared::Shared;
 use crate::{BusError, Partition, Reader, Record, StartAt};
 
@@ -38,17 +37,19 @@ fn start_at(
     notify: &Arc<Notify>,
 ) -> Result<Cursor, BusError> {
     let log = shared.partition(partition)?;
-    let (next, not_before) = {
+    let (low, visible) = {
         let state = log.lock();
-        match start {
-            StartAt::Start => (state.low, None),
-            StartAt::End => (state.visible, None),
-            StartAt::Offset(offset) => (offset.max(state.low), None),
-            StartAt::Time(instant) if log.space == Space::Kept => (state.low, Some(instant.0)),
-            StartAt::Time(instant) => {
-                let first = state.spans.iter().find(|span| span.newest_ms >= instant.0);
-                (first.map_or(state.visible, |span| span.first), Some(instant.0))
-            }
+        (state.low, state.visible)
+    };
+    let (next, not_before) = match start {
+        StartAt::Start => (low, None),
+        StartAt::End => (visible, None),
+        StartAt::Offset(offset) => (offset.max(low), None),
+        StartAt::Time(instant) => {
+            let held = shared.log.lock();
+            let first = held.spans(log.slot).find(|span| span.newest_ms >= instant.0);
+            let first = first.map_or(visible, |span| span.first);
+            (first.max(low), Some(instant.0))
         }
     };
     let mut cursor = Cursor::new(log, next, notify);
@@ -60,7 +61,7 @@ fn start_at(
 impl Reader for LogReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
         loop {
-            self.shared.check()?;
+            self.shared.health.open()?;
             let records = self.cursors.read(&self.shared).await?;
             if !records.is_empty() {
                 return Ok(records);

@@ -1,142 +1,78 @@
-//! Opening: what the log knew is read back from `kept`, and from the records of epochs that were still open.
+//! Opening: what the log knows is taken from its notes.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use fjall::{Guard, PersistMode};
+use relay_log::Opened;
 
-use super::keys::{self, Slot, kind};
-use super::partition::PartitionLog;
-use super::retain::Span;
-use super::shared::{LOGS, Shared, storage};
+use super::notes::{self, Note};
+use super::shared::Shared;
 use super::topic::TopicLog;
-use super::{frame, summary};
 use crate::BusError;
 
-/// Fills a fresh [`Shared`] from its database.
+/// Fills a fresh [`Shared`] from its log.
 pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
-    for (_, value) in entries(shared, kind::TOPIC)? {
-        let topic = TopicLog::decode(&value, &shared.tail)?;
-        shared
-            .topics
-            .write()
-            .insert(topic.settings().name, Arc::new(topic));
-    }
-    let slots: HashMap<Slot, Arc<PartitionLog>> = shared
-        .partitions()
-        .into_iter()
-        .map(|log| (log.slot, log))
-        .collect();
-    for (key, value) in entries(shared, kind::COMMIT)? {
-        let (group, slot) = keys::parse_commit(&key).ok_or_else(damaged)?;
-        shared.committed.lock().insert((group, slot), number(&value)?);
-    }
-    for (key, value) in entries(shared, kind::LOW)? {
-        let slot = keys::parse_low(&key).ok_or_else(damaged)?;
-        if let Some(log) = slots.get(&slot) {
-            log.lock().low = number(&value)?;
-        }
-    }
-    let mut summaries: [BTreeMap<u32, Vec<(Slot, Span)>>; LOGS] = Default::default();
-    for (key, value) in entries(shared, kind::EPOCH)? {
-        let (space, epoch) = keys::parse_epoch(&key).ok_or_else(damaged)?;
-        let spans = summary::decode(&value, epoch).ok_or_else(damaged)?;
-        let space = summaries.get_mut(usize::from(space)).ok_or_else(damaged)?;
-        space.insert(epoch, spans);
-    }
-    for (space, mut summaries) in summaries.into_iter().enumerate() {
-        read_open_epochs(shared, space, &mut summaries)?;
-        let next = summaries.last_key_value().map_or(0, |(epoch, _)| epoch + 1);
-        shared.epochs[space].store(next, Ordering::Release);
-        for (slot, span) in summaries.into_values().flatten() {
-            if let Some(log) = slots.get(&slot) {
-                let mut state = log.lock();
-                if span.end > state.low {
-                    state.spans.push_back(span);
-                }
+    let mut log = shared.log.lock();
+    let mut lows = Vec::new();
+    for (name, value) in log.notes() {
+        match notes::parse(name, value) {
+            Some(Note::Topic(topic)) => {
+                let topic = TopicLog::decode(&topic, &shared.tail).ok_or_else(|| {
+                    BusError::Fatal("the log's list of topics is of another version of Relay".to_owned())
+                })?;
+                shared
+                    .topics
+                    .write()
+                    .insert(topic.settings().name, Arc::new(topic));
+            }
+            Some(Note::Low { slot, low }) => lows.push((slot, low)),
+            Some(Note::Commit { .. } | Note::Seen { .. } | Note::Tried) => {}
+            None => {
+                tracing::warn!(log.note = %name.escape_ascii(), "the log holds a note that this version does not know")
             }
         }
     }
-    read_compacted(shared, &slots)?;
-    for log in slots.values() {
-        let mut state = log.lock();
-        let held = state.spans.back().map_or(0, |span| span.end);
-        state.next = state.next.max(held).max(state.low);
-        if let Some(first) = state.spans.front().map(|span| span.first) {
-            state.low = state.low.max(first);
+    for (slot, low) in lows {
+        log.set_low(slot, low);
+    }
+    shared.read_commits(&log);
+    for topic in shared.topics.read().values() {
+        for partition in topic.partitions() {
+            if topic.is_compacted() {
+                log.set_compacted(partition.slot);
+            }
+            let held = log.range(partition.slot);
+            let mut state = partition.lock();
+            (state.low, state.visible) = (held.start, held.end);
         }
-        state.visible = state.next;
     }
     Ok(())
 }
 
-/// Summarises the epochs that were open when the log was last closed or killed: their records are read once, now.
-fn read_open_epochs(
-    shared: &Shared,
-    space: usize,
-    summaries: &mut BTreeMap<u32, Vec<(Slot, Span)>>,
-) -> Result<(), BusError> {
-    let first = summaries.last_key_value().map_or(0, |(epoch, _)| epoch + 1);
-    let mut spans: BTreeMap<(u32, Slot), Span> = BTreeMap::new();
-    for entry in shared.logs[space].range(keys::log(first, 0, 0)..) {
-        let (key, value) = pair(entry)?;
-        let (epoch, slot, offset) = keys::parse_log(&key).ok_or_else(damaged)?;
-        let time = frame::time_of(&value).ok_or_else(damaged)?;
-        let span = spans.entry((epoch, slot)).or_insert(Span {
-            epoch,
-            first: offset,
-            end: offset,
-            bytes: 0,
-            newest_ms: time,
-        });
-        span.end = offset + 1;
-        span.bytes += value.len() as u64;
-        span.newest_ms = span.newest_ms.max(time);
-    }
-    for ((epoch, slot), span) in spans {
-        summaries.entry(epoch).or_default().push((slot, span));
-    }
-    let mut batch = shared.db.batch().durability(Some(PersistMode::Buffer));
-    for (epoch, spans) in summaries.range(first..) {
-        batch.insert(
-            &shared.kept,
-            keys::epoch(space as u8, *epoch),
-            summary::encode_spans(spans),
+/// Tells what opening found; one line each.
+pub(super) fn tell(folder: &str, opened: &Opened) {
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(
+            log.folder = folder,
+            log.cut_bytes = cut.bytes,
+            log.segment = cut.segment,
+            log.position = cut.at,
+            "the end of the log was torn and is cut off; nothing of it was acknowledged as on disk"
         );
     }
-    batch.commit().map_err(|error| storage(&error))
-}
-
-fn read_compacted(shared: &Shared, slots: &HashMap<Slot, Arc<PartitionLog>>) -> Result<(), BusError> {
-    for entry in shared.kept.prefix([kind::COMPACTED]) {
-        let (key, value) = pair(entry)?;
-        let (slot, offset) = keys::parse_compacted(&key).ok_or_else(damaged)?;
-        let Some(log) = slots.get(&slot) else { continue };
-        let mut state = log.lock();
-        state.next = state.next.max(offset + 1);
-        let time = frame::time_of(&value).ok_or_else(damaged)?;
-        let replaced = frame::key_of(&value).and_then(|key| state.newest.insert(key, offset));
-        state.superseded.extend(replaced.map(|offset| (time, offset)));
-        if frame::is_tombstone(&value) {
-            state.tombstones.push(offset);
-        }
+    if let Some(first) = opened.damaged.first() {
+        tracing::error!(
+            log.folder = folder,
+            log.damaged = opened.damaged.len(),
+            log.segment = first.segment,
+            log.position = first.position,
+            log.what = first.what,
+            "the log is damaged; what is whole is read on, and `relay log verify` lists all of it"
+        );
     }
-    Ok(())
-}
-
-fn entries(shared: &Shared, kind: u8) -> Result<Vec<(fjall::UserKey, fjall::UserValue)>, BusError> {
-    shared.kept.prefix([kind]).map(pair).collect()
-}
-
-fn pair(entry: Guard) -> Result<(fjall::UserKey, fjall::UserValue), BusError> {
-    entry.into_inner().map_err(|error| storage(&error))
-}
-
-fn number(bytes: &[u8]) -> Result<i64, BusError> {
-    bytes.try_into().map(i64::from_be_bytes).map_err(|_| damaged())
-}
-
-fn damaged() -> BusError {
-    BusError::Fatal("the embedded log's own notes are damaged".to_owned())
+    if opened.notes_lost {
+        tracing::error!(
+            log.folder = folder,
+            "both copies of the log's notes are damaged: topics and commits are known only as far as they changed since"
+        );
+    }
 }

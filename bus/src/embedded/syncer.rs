@@ -1,33 +1,40 @@
-//! The thread that waits for the disk: one `fdatasync` for all that has gathered, then acknowledges in order.
-//!
-//! It syncs the journal through a descriptor of its own: the storage engine's own call would hold the journal's lock, and with
-//! it every hop that need not be on disk. When the engine starts a new journal it syncs the old one whole, so the newest
-//! file is the only one that can hold unsynced records.
+//! The thread that waits for the disk: one sync for all that has gathered, then it acknowledges in order. When a sync fails
+//! it is also the one that tries to go on.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use relay_log::{Lost, Seq, SyncEnd, Unreadable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::health::Trouble;
 use super::partition::PartitionLog;
-use super::power;
 use super::shared::Shared;
 use crate::{BusError, Position, Record};
+
+/// Pauses between two tries to go on after a failed sync.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After so many tries (about ten seconds) what the disk does not give back is given up, so that the rest goes on.
+const PATIENT_TRIES: u32 = 15;
 
 /// Written records on their way to being acknowledged.
 pub(super) struct Done {
     pub records: Vec<(Arc<PartitionLog>, Record)>,
     pub answer: oneshot::Sender<Result<Vec<Position>, BusError>>,
     pub room: OwnedSemaphorePermit,
-    pub on_disk: bool,
+    /// The numbers of their entries in the log.
+    pub seqs: Range<Seq>,
 }
 
 impl Done {
     /// Shows the records to their readers and answers the publisher.
-    pub(super) fn finish(self, was_deferred: bool) {
+    pub(super) fn finish(self) {
+        self.settle(false);
+    }
+
+    fn settle(self, was_deferred: bool) {
         let mut positions = Vec::with_capacity(self.records.len());
         for (log, record) in self.records {
             positions.push(record.position.clone());
@@ -39,94 +46,150 @@ impl Done {
         drop(self.room);
         let _ = self.answer.send(Ok(positions));
     }
+
+    /// Tells the publisher that nobody knows.
+    fn give_up(self, reason: &str) {
+        for (log, _) in &self.records {
+            log.lock().unsynced -= 1;
+        }
+        let reason = format!("syncing the log failed, and the result is unknown: {reason}");
+        let _ = self.answer.send(Err(BusError::Unavailable(reason)));
+    }
+
+    fn is_among(&self, lost: &[Lost]) -> bool {
+        lost.iter()
+            .any(|lost| lost.first < self.seqs.end && self.seqs.start <= lost.last)
+    }
 }
 
-/// The writer's end of the syncer.
+/// What the syncer is asked.
+enum Wish {
+    Finish(Done),
+    /// Sync whatever is not; then drop the sender, if somebody waits for that.
+    Flush(Option<mpsc::Sender<()>>),
+}
+
+/// The others' end of the syncer.
+#[derive(Clone)]
+pub(super) struct SyncQueue(mpsc::Sender<Wish>);
+
 pub(super) struct Syncer {
-    queue: mpsc::Sender<Done>,
-    journal: Arc<Mutex<Journal>>,
+    shared: Arc<Shared>,
+    wishes: mpsc::Receiver<Wish>,
+}
+
+impl SyncQueue {
+    pub(super) fn finish_when_synced(&self, done: Done) {
+        if let Err(mpsc::SendError(Wish::Finish(done))) = self.0.send(Wish::Finish(done)) {
+            done.give_up("the log is closed");
+        }
+    }
+
+    /// Waits until everything appended before is on disk, or until the syncer has given up.
+    pub(super) fn flush(&self) {
+        let (done, wait) = mpsc::channel();
+        if self.0.send(Wish::Flush(Some(done))).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    /// Has everything appended before synced, and does not wait for it.
+    pub(super) fn flush_soon(&self) {
+        let _ = self.0.send(Wish::Flush(None));
+    }
 }
 
 impl Syncer {
-    /// A syncer for the database under `path`, and the thread body that drives it.
-    pub(super) fn new(
-        path: &Path,
-        record: bool,
-    ) -> io::Result<(Self, impl FnOnce(Arc<Shared>) + Send + 'static)> {
-        let (queue, waiting) = mpsc::channel::<Done>();
-        let journal = Arc::new(Mutex::new(Journal::newest(path, record)?));
-        let same = Arc::clone(&journal);
-        let body = move |shared: Arc<Shared>| run(&shared, &waiting, &same);
-        Ok((Self { queue, journal }, body))
+    pub(super) fn new(shared: Arc<Shared>) -> (SyncQueue, Self) {
+        let (queue, wishes) = mpsc::channel();
+        (SyncQueue(queue), Self { shared, wishes })
     }
 
-    pub(super) fn send(&self, done: Done) -> Result<(), ()> {
-        self.queue.send(done).map_err(|_| ())
-    }
-
-    pub(super) fn sync_now(&self) -> io::Result<()> {
-        self.journal.lock().sync()
-    }
-}
-
-fn run(shared: &Shared, waiting: &mpsc::Receiver<Done>, journal: &Mutex<Journal>) {
-    while let Ok(first) = waiting.recv() {
-        let mut gathered = vec![first];
-        gathered.extend(waiting.try_iter());
-        if gathered.iter().any(|done| done.on_disk) {
-            let synced = journal.lock().sync();
-            if let Err(error) = synced {
-                let reason = format!("the journal cannot be synced: {error}");
-                for done in gathered {
-                    let _ = done.answer.send(Err(BusError::Fatal(reason.clone())));
+    /// Runs until every [`SyncQueue`] is dropped; then everything is on disk, unless the disk fails.
+    pub(super) fn run(self) {
+        while let Ok(first) = self.wishes.recv() {
+            let (mut waiting, mut flushes) = (Vec::new(), Vec::new());
+            for wish in std::iter::once(first).chain(self.wishes.try_iter()) {
+                match wish {
+                    Wish::Finish(done) => waiting.push(done),
+                    Wish::Flush(done) => flushes.push(done),
                 }
-                shared.fail(reason);
+            }
+            self.sync(waiting);
+        }
+        self.sync(Vec::new());
+    }
+
+    /// Syncs until all that waits is on disk or lost.
+    fn sync(&self, mut waiting: Vec<Done>) {
+        for tries in 0.. {
+            let unreadable = if tries < PATIENT_TRIES {
+                Unreadable::Wait
+            } else {
+                Unreadable::GiveUp
+            };
+            let end = self.once(unreadable);
+            waiting = self.answer(waiting, &end);
+            let Some(reason) = end.failing else {
+                if waiting.is_empty() {
+                    return;
+                }
+                continue;
+            };
+            self.shared.health.fails(Trouble::Failing(reason.clone()));
+            if self.shared.health.is_closed() {
+                for done in waiting {
+                    done.give_up(&reason);
+                }
                 return;
             }
-        }
-        for done in gathered {
-            done.finish(true);
+            let pause = FIRST_PAUSE * 2_u32.pow(tries.min(10));
+            std::thread::sleep(pause.min(LONGEST_PAUSE));
         }
     }
-}
 
-/// The newest journal file.
-struct Journal {
-    folder: PathBuf,
-    number: u64,
-    file: File,
-    record: bool,
-}
-
-impl Journal {
-    fn newest(folder: &Path, record: bool) -> io::Result<Self> {
-        let number = power::journals(folder)?.last().copied().unwrap_or(0);
-        Ok(Self {
-            folder: folder.to_owned(),
-            number,
-            file: File::open(power::journal(folder, number))?,
-            record,
-        })
+    fn once(&self, unreadable: Unreadable) -> SyncEnd {
+        let now = || self.shared.clock.now().0;
+        let ticket = self.shared.log.lock().begin_sync();
+        if let Some(ticket) = ticket {
+            let result = ticket.run();
+            return self.shared.log.lock().end_sync(ticket, result, now());
+        }
+        self.shared.log.lock().mend(now(), unreadable)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        loop {
-            let next = power::journal(&self.folder, self.number + 1);
-            if !next.exists() {
-                break;
+    /// Answers those of whom it is known now; the others are left.
+    fn answer(&self, waiting: Vec<Done>, end: &SyncEnd) -> Vec<Done> {
+        self.tell_lost(&waiting, &end.lost);
+        let mut left = Vec::new();
+        for done in waiting {
+            if done.is_among(&end.lost) {
+                done.give_up("what was written cannot be read back");
+            } else if done.seqs.end <= end.synced + 1 {
+                done.settle(true);
+            } else {
+                left.push(done);
             }
-            self.file = File::open(next)?;
-            self.number += 1;
         }
-        let mark = if self.record {
-            power::written(&self.folder, self.number)?
-        } else {
-            None
-        };
-        self.file.sync_data()?;
-        match mark {
-            Some(mark) => power::record(&self.folder, mark),
-            None => Ok(()),
+        left
+    }
+
+    /// What was acknowledged from memory and is gone must be said; who had published it cannot be told any more.
+    fn tell_lost(&self, waiting: &[Done], lost: &[Lost]) {
+        if lost.is_empty() {
+            return;
         }
+        self.shared.read_commits(&self.shared.log.lock());
+        let all: u64 = lost.iter().map(|lost| lost.last + 1 - lost.first).sum();
+        let unacknowledged: u64 = waiting
+            .iter()
+            .filter(|done| done.is_among(lost))
+            .map(|done| done.seqs.end - done.seqs.start)
+            .sum();
+        tracing::error!(
+            log.lost_entries = all,
+            log.lost_acknowledged = all.saturating_sub(unacknowledged),
+            "the disk lost entries of the embedded log that it had taken"
+        );
     }
 }

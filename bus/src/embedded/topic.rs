@@ -1,46 +1,28 @@
-//! Topics as the embedded log knows them: a number, a keyspace, settings from the manifest, partitions.
+//! Topics as the embedded log knows them: a number, settings from the manifest, partitions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, Bytes};
 use parking_lot::RwLock;
-use relay_settings::ByteSize;
 
-use super::keys;
 use super::murmur2;
-use super::partition::{PartitionLog, Space, TailBudget};
-use super::retain::{self, Retention};
-use crate::topics::Topic;
+use super::partition::{PartitionLog, TailBudget};
+use super::slot;
+use crate::topics::{OUTCOMES, Topic};
 use crate::{BusError, Outgoing, Partition};
-
-/// Topics kept this long or shorter share the first log keyspace.
-const SHORT: Duration = Duration::from_hours(24);
 
 pub(super) struct TopicLog {
     pub id: u16,
-    pub space: Space,
     settings: RwLock<Topic>,
     partitions: RwLock<Vec<Arc<PartitionLog>>>,
     turn: AtomicUsize,
 }
 
 impl TopicLog {
-    /// A topic that is new to this log; its keyspace never changes afterwards.
-    pub(super) fn create(id: u16, settings: Topic, tail: &Arc<TailBudget>) -> Self {
-        let space = match settings.retention {
-            _ if settings.compacted => Space::Kept,
-            Some(retention) if retention <= SHORT => Space::Log(0),
-            _ => Space::Log(1),
-        };
-        Self::with(id, space, settings, tail)
-    }
-
-    fn with(id: u16, space: Space, settings: Topic, tail: &Arc<TailBudget>) -> Self {
+    pub(super) fn new(id: u16, settings: Topic, tail: &Arc<TailBudget>) -> Self {
         let topic = Self {
             id,
-            space,
             settings: RwLock::new(settings),
             partitions: RwLock::default(),
             turn: AtomicUsize::new(0),
@@ -55,37 +37,53 @@ impl TopicLog {
         let mut partitions = self.partitions.write();
         for number in partitions.len()..settings.partitions as usize {
             partitions.push(Arc::new(PartitionLog::new(
-                keys::slot(self.id, number as u16),
+                slot::slot(self.id, number as u16),
                 Partition::new(settings.name.clone(), number as i32),
-                self.space,
                 Arc::clone(tail),
             )));
         }
     }
 
-    /// Takes over new settings; says what changed, or that nothing did.
-    pub(super) fn update(&self, wanted: &Topic, tail: &Arc<TailBudget>) -> String {
-        let before = self.settings.read().clone();
+    /// What the topic becomes when the manifest says `wanted`, if anything changes, and the line that tells it.
+    pub(super) fn becomes(&self, wanted: &Topic) -> (Option<Topic>, String) {
+        let before = self.settings.read();
         let name = &wanted.name;
         if wanted.compacted != before.compacted {
-            return format!("{name}: `compacted` cannot change; use a new topic (kept as it was)");
+            let line = format!("{name}: `compacted` cannot change; use a new topic (kept as it was)");
+            return (None, line);
         }
-        if *wanted == before {
-            return format!("{name}: as it was");
-        }
-        let partitions = wanted.partitions.max(before.partitions);
-        *self.settings.write() = Topic {
+        let (partitions, why) = match (before.partitions, wanted.partitions) {
+            (had, wanted) if had != wanted && name == OUTCOMES => {
+                (had, "because who won is the first in partition order")
+            }
+            (had, wanted) if had > wanted => (had, "partitions are never taken away"),
+            (_, wanted) => (wanted, ""),
+        };
+        let after = Topic {
             partitions,
             ..wanted.clone()
         };
-        self.grow(tail);
-        if partitions > wanted.partitions {
-            format!(
-                "{name}: settings changed; it keeps its {partitions} partitions, which never become fewer"
-            )
+        let changed = (after != *before).then_some(after);
+        let what = if changed.is_some() {
+            "settings changed"
         } else {
-            format!("{name}: settings changed, {partitions} partitions")
-        }
+            "as it was"
+        };
+        let line = match (why, &changed) {
+            ("", None) => format!("{name}: as it was"),
+            ("", Some(_)) => format!("{name}: settings changed, {partitions} partitions"),
+            (why, _) => format!(
+                "{name}: {what}; it keeps its {partitions} partitions instead of {}, {why}",
+                wanted.partitions
+            ),
+        };
+        (changed, line)
+    }
+
+    /// Takes over what [`TopicLog::becomes`] said.
+    pub(super) fn become_so(&self, settings: Topic, tail: &Arc<TailBudget>) {
+        *self.settings.write() = settings;
+        self.grow(tail);
     }
 
     pub(super) fn settings(&self) -> Topic {
@@ -100,12 +98,8 @@ impl TopicLog {
         self.settings.read().max_record.as_usize()
     }
 
-    pub(super) fn retention(&self) -> Retention {
-        let settings = self.settings.read();
-        Retention {
-            age_ms: settings.retention.map(retain::millis),
-            bytes: settings.retention_size.map(ByteSize::as_u64),
-        }
+    pub(super) fn is_compacted(&self) -> bool {
+        self.settings.read().compacted
     }
 
     pub(super) fn partitions(&self) -> Vec<Arc<PartitionLog>> {
@@ -136,29 +130,19 @@ impl TopicLog {
         })
     }
 
-    /// As kept under [`keys::topic`]: number, keyspace, settings.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, BusError> {
-        let mut bytes = Vec::new();
-        bytes.put_u16(self.id);
-        bytes.put_u8(match self.space {
-            Space::Log(number) => number,
-            Space::Kept => u8::MAX,
-        });
-        let settings = serde_json::to_vec(&*self.settings.read())
-            .map_err(|error| BusError::Fatal(format!("a topic's settings cannot be written: {error}")))?;
-        bytes.extend_from_slice(&settings);
-        Ok(bytes)
+    pub(super) fn decode(mut bytes: &[u8], tail: &Arc<TailBudget>) -> Option<Self> {
+        let id = bytes.try_get_u16_le().ok()?;
+        let settings = serde_json::from_slice(bytes).ok()?;
+        Some(Self::new(id, settings, tail))
     }
+}
 
-    pub(super) fn decode(mut bytes: &[u8], tail: &Arc<TailBudget>) -> Result<Self, BusError> {
-        let damaged = || BusError::Fatal("the log's list of topics is damaged".to_owned());
-        let id = bytes.try_get_u16().map_err(|_| damaged())?;
-        let space = match bytes.try_get_u8().map_err(|_| damaged())? {
-            u8::MAX => Space::Kept,
-            number if number < 2 => Space::Log(number),
-            _ => return Err(damaged()),
-        };
-        let settings = serde_json::from_slice(bytes).map_err(|_| damaged())?;
-        Ok(Self::with(id, space, settings, tail))
-    }
+/// A topic as its note in the log: number, settings.
+pub(super) fn encode(id: u16, settings: &Topic) -> Result<Bytes, BusError> {
+    let mut bytes = Vec::new();
+    bytes.put_u16_le(id);
+    let settings = serde_json::to_vec(settings)
+        .map_err(|error| BusError::Fatal(format!("a topic's settings cannot be written: {error}")))?;
+    bytes.extend_from_slice(&settings);
+    Ok(bytes.into())
 }

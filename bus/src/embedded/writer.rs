@@ -1,367 +1,177 @@
-//! The one thread that writes: takes what has gathered, gives offsets, writes one atomic batch, hands the records to their
-//! readers. What must be on disk goes on to the syncer, so that the others never wait behind a sync.
+//! The one thread that appends: takes what has gathered, writes it at once, hands the records to their readers. What must be
+//! on disk goes on to the syncer, so that the others never wait behind a sync.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::ops::Range;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 
-use fjall::{OwnedWriteBatch, PersistMode};
+use relay_log::{Batch, Seq};
 use relay_schemas::TimestampMs;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::frame;
-use super::keys::{self, Slot};
-use super::partition::{PartitionLog, Space};
-use super::prepare::{Prepared, PreparedCommit};
-use super::retain::Span;
-use super::shared::{LOGS, Shared, storage};
-use super::summary;
-use super::syncer::{Done, Syncer};
-use crate::{BusError, Position, Record};
+use super::health::{self, Trouble};
+use super::jobs::{Append, Job};
+use super::notes;
+use super::shared::Shared;
+use super::syncer::{Done, SyncQueue};
+use crate::Record;
 
-/// Most bytes and jobs of one batch; what is beyond waits for the next.
-const BATCH_BYTES: usize = 1 << 20;
-const BATCH_JOBS: usize = 1024;
-/// Rotate every keyspace after so many bytes, so that none holds the journal.
-const ROTATE_ALL_BYTES: u64 = 32 << 20;
-
-/// What the writer is asked to do.
-pub(super) enum Job {
-    /// Append records, commit offsets.
-    Append(Append),
-    /// Change small keys.
-    Tidy(Tidy, mpsc::Sender<()>),
-    /// Finish and end.
-    Stop,
-}
-
-/// A round of housekeeping, and whom to tell when it is done.
-type Tidying = (Tidy, mpsc::Sender<()>);
-
-pub(super) struct Append {
-    pub records: Vec<Prepared>,
-    pub commits: Vec<PreparedCommit>,
-    pub answer: oneshot::Sender<Result<Vec<Position>, BusError>>,
-    /// Given back with the answer: how much may be on its way.
-    pub room: OwnedSemaphorePermit,
-}
-
-/// Housekeeping in `kept`, and closing epochs by age.
-#[derive(Default)]
-pub(super) struct Tidy {
-    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
-    pub removes: Vec<Vec<u8>>,
-    pub close_old: bool,
-}
-
-/// What is written of one log keyspace since its epoch began.
-struct Epoch {
-    number: u32,
-    bytes: u64,
-    since: Instant,
-    touched: HashMap<Slot, Arc<PartitionLog>>,
-}
+/// Most bytes and jobs of one write; what is beyond waits for the next.
+const WRITE_BYTES: usize = 1 << 20;
+const WRITE_JOBS: usize = 1024;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     jobs: mpsc::Receiver<Job>,
-    syncer: Syncer,
-    epochs: [Epoch; LOGS],
-    since_rotation: u64,
-}
-
-/// An append that is written but not yet acknowledged.
-struct Written {
-    append: Append,
-    offsets: Vec<i64>,
-    deferred: bool,
-    on_disk: bool,
+    syncer: SyncQueue,
+    /// Bytes written since the syncer was last asked for more than a publisher's sake.
+    unsynced: u64,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, syncer: Syncer) -> Self {
-        let epochs = std::array::from_fn(|number| Epoch {
-            number: shared.open_epoch(number),
-            bytes: 0,
-            since: Instant::now(),
-            touched: HashMap::new(),
-        });
+    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, syncer: SyncQueue) -> Self {
         Self {
             shared,
             jobs,
             syncer,
-            epochs,
-            since_rotation: 0,
+            unsynced: 0,
         }
     }
 
-    /// Runs until [`Job::Stop`], or until the storage fails.
+    /// Runs until [`Job::Stop`].
     pub(super) fn run(mut self) {
-        if let Err(error) = self.mark_before_flush() {
-            self.shared.fail(error.to_string());
-            return;
-        }
         while let Ok(job) = self.jobs.recv() {
-            let (appends, tidies, stop) = self.gather(job);
-            if let Err(error) = self.write(appends, tidies) {
-                self.shared.fail(error.to_string());
-                return;
-            }
+            let (appends, stop) = self.gather(job);
+            self.write(appends);
             if stop {
                 return;
             }
         }
     }
 
-    fn gather(&self, first: Job) -> (Vec<Append>, Vec<Tidying>, bool) {
-        let (mut appends, mut tidies, mut bytes) = (Vec::new(), Vec::new(), 0);
+    fn gather(&self, first: Job) -> (Vec<Append>, bool) {
+        let (mut appends, mut bytes) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Append(append) => {
-                    bytes += append
-                        .records
-                        .iter()
-                        .map(|record| record.body.len())
-                        .sum::<usize>();
+                    bytes += append.size();
                     appends.push(append);
                 }
-                Job::Tidy(tidy, done) => tidies.push((tidy, done)),
-                Job::Stop => return (appends, tidies, true),
+                Job::Stop => return (appends, true),
             }
-            let full = bytes >= BATCH_BYTES || appends.len() >= BATCH_JOBS;
+            let full = bytes >= WRITE_BYTES || appends.len() >= WRITE_JOBS;
             next = if full { None } else { self.jobs.try_recv().ok() };
         }
-        (appends, tidies, false)
+        (appends, false)
     }
 
-    fn write(&mut self, appends: Vec<Append>, tidies: Vec<Tidying>) -> Result<(), BusError> {
-        let now = relay_clock::Clock::system().now();
-        let mut batch = self.shared.db.batch().durability(Some(PersistMode::Buffer));
-        let written: Vec<Written> = appends
-            .into_iter()
-            .map(|append| self.place(&mut batch, append, now))
-            .collect();
-        self.place_commits(&mut batch, &written);
-        for (tidy, _) in &tidies {
-            for (key, value) in &tidy.puts {
-                batch.insert(&self.shared.kept, key.clone(), value.clone());
+    fn write(&mut self, mut appends: Vec<Append>) {
+        let now = self.shared.clock.now();
+        let bytes: usize = appends.iter().map(Append::size).sum();
+        let batches: Vec<Batch> = appends.iter_mut().map(batch_of).collect();
+        let (appended, last) = {
+            let mut log = self.shared.log.lock();
+            (log.append(&batches, now.0), log.last())
+        };
+        let offsets = match appended {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                if let Some(trouble) = Trouble::of(&error) {
+                    self.shared.health.fails(trouble);
+                }
+                for append in appends {
+                    let _ = append.answer.send(Err(health::refusal(&error)));
+                }
+                return;
             }
-            for key in &tidy.removes {
-                batch.remove(&self.shared.kept, key.clone());
-            }
+        };
+        if batches.iter().any(|batch| entries(batch) > 0) {
+            self.shared.health.works();
         }
-        if let Err(error) = batch.commit() {
-            let reason = storage(&error).to_string();
-            for written in written {
-                let _ = written.append.answer.send(Err(BusError::Fatal(reason.clone())));
-            }
-            return Err(storage(&error));
+        let ranges = ranges(&batches, last + 1);
+        for ((append, offsets), seqs) in appends.into_iter().zip(offsets).zip(ranges) {
+            self.hand_on(append, &offsets, seqs, now);
         }
-        for written in written {
-            self.acknowledge(written, now)?;
+        // Each segment that waits for a sync is an open file.
+        self.unsynced += bytes as u64;
+        if self.unsynced >= self.shared.options.segment_size.as_u64() {
+            self.syncer.flush_soon();
+            self.unsynced = 0;
         }
-        let close_old = tidies.iter().any(|(tidy, _)| tidy.close_old);
-        for (_, done) in tidies {
-            let _ = done.send(());
-        }
-        self.close_epochs(close_old)
     }
 
-    /// Gives each record its offset and puts it into the batch.
-    fn place(&mut self, batch: &mut OwnedWriteBatch, mut append: Append, now: TimestampMs) -> Written {
-        let on_disk = append.records.iter().any(|record| record.on_disk);
-        let mut deferred = on_disk;
-        let mut offsets = Vec::with_capacity(append.records.len());
-        for prepared in &mut append.records {
-            let mut body = std::mem::take(&mut prepared.body);
-            frame::stamp(&mut body, now);
-            let mut state = prepared.log.lock();
-            let offset = state.next;
-            state.next += 1;
-            deferred |= state.unsynced > 0;
-            match prepared.log.space {
-                Space::Log(number) => {
-                    let epoch = &mut self.epochs[usize::from(number)];
-                    extend(&mut state.spans, epoch.number, offset, body.len() as u64, now);
-                    epoch.bytes += body.len() as u64;
-                    self.since_rotation += body.len() as u64;
-                    epoch
-                        .touched
-                        .entry(prepared.log.slot)
-                        .or_insert_with(|| Arc::clone(&prepared.log));
-                    let key = keys::log(epoch.number, prepared.log.slot, offset);
-                    batch.insert(&self.shared.logs[usize::from(number)], key, body);
-                }
-                Space::Kept => {
-                    let replaced = prepared
-                        .record
-                        .key
-                        .clone()
-                        .and_then(|key| state.newest.insert(key, offset));
-                    state.superseded.extend(replaced.map(|offset| (now.0, offset)));
-                    if prepared.record.value.is_none() {
-                        state.tombstones.push(offset);
-                    }
-                    self.since_rotation += body.len() as u64;
-                    batch.insert(
-                        &self.shared.kept,
-                        keys::compacted(prepared.log.slot, offset),
-                        body,
-                    );
-                }
+    /// Shows the records at once, or has the syncer do it when they are on disk, or when what they must not overtake is.
+    fn hand_on(&self, append: Append, offsets: &[i64], seqs: Range<Seq>, now: TimestampMs) {
+        let mut deferred = append.records.iter().any(|prepared| prepared.on_disk);
+        deferred |= append
+            .records
+            .iter()
+            .any(|prepared| prepared.log.lock().unsynced > 0);
+        if !append.commits.is_empty() {
+            let mut committed = self.shared.committed.lock();
+            for commit in append.commits {
+                committed.insert((commit.group, commit.slot), commit.next);
             }
-            offsets.push(offset);
         }
-        if deferred {
-            for prepared in &append.records {
+        let records = append.records.into_iter().zip(offsets).map(|(prepared, offset)| {
+            if deferred {
                 prepared.log.lock().unsynced += 1;
             }
-        }
-        Written {
-            append,
-            offsets,
-            deferred,
-            on_disk,
-        }
-    }
-
-    /// Only the last commit of a group in a partition is worth writing.
-    fn place_commits(&mut self, batch: &mut OwnedWriteBatch, written: &[Written]) {
-        let mut last: HashMap<(&str, Slot), i64> = HashMap::new();
-        for commit in written.iter().flat_map(|written| &written.append.commits) {
-            last.insert((&commit.group, commit.slot), commit.next);
-        }
-        if last.is_empty() {
-            return;
-        }
-        let mut committed = self.shared.committed.lock();
-        for ((group, slot), next) in last {
-            batch.insert(
-                &self.shared.kept,
-                keys::commit(group, slot),
-                next.to_be_bytes().to_vec(),
-            );
-            self.since_rotation += 64;
-            committed.insert((group.to_owned(), slot), next);
-        }
-    }
-
-    fn acknowledge(&self, written: Written, now: TimestampMs) -> Result<(), BusError> {
-        let Append {
-            records,
-            answer,
-            room,
-            ..
-        } = written.append;
-        let records = records
-            .into_iter()
-            .zip(written.offsets)
-            .map(|(prepared, offset)| {
-                let record = Record {
-                    position: prepared.log.position(offset),
-                    timestamp: now,
-                    key: prepared.record.key,
-                    headers: prepared.record.headers,
-                    value: prepared.record.value,
-                };
-                (prepared.log, record)
-            })
-            .collect();
+            let record = Record {
+                position: prepared.log.position(*offset),
+                timestamp: now,
+                key: prepared.record.key,
+                headers: prepared.record.headers,
+                value: prepared.record.value,
+            };
+            (prepared.log, record)
+        });
         let done = Done {
-            records,
-            answer,
-            room,
-            on_disk: written.on_disk,
+            records: records.collect(),
+            answer: append.answer,
+            room: append.room,
+            seqs,
         };
-        if written.deferred {
-            self.syncer.send(done).map_err(|()| self.shared.why_failed())
+        if deferred {
+            self.syncer.finish_when_synced(done);
         } else {
-            done.finish(false);
-            Ok(())
+            done.finish();
         }
-    }
-
-    /// Closes the epochs that are full (or old), together with their memtables.
-    fn close_epochs(&mut self, close_old: bool) -> Result<(), BusError> {
-        let all = self.since_rotation >= ROTATE_ALL_BYTES;
-        let age = self.shared.options.epoch_age;
-        let mut closed = false;
-        for number in 0..LOGS {
-            let epoch = &self.epochs[number];
-            let old = close_old && epoch.since.elapsed() >= age;
-            let full = epoch.bytes >= self.shared.options.epoch_size.as_u64();
-            if epoch.bytes > 0 && (full || old || all) {
-                self.close_epoch(number)?;
-                closed = true;
-            }
-        }
-        if all || (closed && close_old) {
-            self.mark_before_flush()?;
-            self.shared
-                .kept
-                .rotate_memtable()
-                .map_err(|error| storage(&error))?;
-            self.since_rotation = 0;
-        }
-        Ok(())
-    }
-
-    fn close_epoch(&mut self, number: usize) -> Result<(), BusError> {
-        let epoch = &mut self.epochs[number];
-        let summary = summary::encode(epoch.touched.values(), epoch.number);
-        let mut batch = self.shared.db.batch().durability(Some(PersistMode::Buffer));
-        batch.insert(
-            &self.shared.kept,
-            keys::epoch(number as u8, epoch.number),
-            summary,
-        );
-        batch.commit().map_err(|error| storage(&error))?;
-        epoch.number += 1;
-        epoch.bytes = 0;
-        epoch.since = Instant::now();
-        epoch.touched.clear();
-        let next = epoch.number;
-        self.mark_before_flush()?;
-        self.shared.logs[number]
-            .rotate_memtable()
-            .map_err(|error| storage(&error))?;
-        self.shared.epochs[number].store(next, Ordering::Release);
-        Ok(())
-    }
-
-    /// The storage engine syncs the journal when it opens and before it writes a table; with `record_syncs` that must be on
-    /// record before a table exists, else a test would cut the journal below it.
-    fn mark_before_flush(&self) -> Result<(), BusError> {
-        if self.shared.options.record_syncs {
-            self.syncer
-                .sync_now()
-                .map_err(|error| BusError::Fatal(error.to_string()))?;
-        }
-        Ok(())
     }
 }
 
-fn extend(
-    spans: &mut std::collections::VecDeque<Span>,
-    epoch: u32,
-    offset: i64,
-    bytes: u64,
-    now: TimestampMs,
-) {
-    match spans.back_mut() {
-        Some(span) if span.epoch == epoch => {
-            span.end = offset + 1;
-            span.bytes += bytes;
-            span.newest_ms = now.0;
-        }
-        _ => spans.push_back(Span {
-            epoch,
-            first: offset,
-            end: offset + 1,
-            bytes,
-            newest_ms: now.0,
-        }),
+/// The records and commits of one publisher: all of them or none.
+fn batch_of(append: &mut Append) -> Batch {
+    let records = append.records.iter_mut();
+    let commits = append.commits.iter();
+    Batch {
+        records: records
+            .map(|prepared| std::mem::take(&mut prepared.new))
+            .collect(),
+        notes: commits
+            .map(|commit| {
+                let name = notes::commit(&commit.group, commit.slot);
+                (name, Some(notes::number(commit.next)))
+            })
+            .collect(),
     }
+}
+
+fn entries(batch: &Batch) -> usize {
+    batch.records.len() + batch.notes.len()
+}
+
+/// The numbers of each batch's entries, the last of which ends before `end`.
+fn ranges(batches: &[Batch], mut end: Seq) -> Vec<Range<Seq>> {
+    let mut ranges: Vec<Range<Seq>> = batches
+        .iter()
+        .rev()
+        .map(|batch| {
+            let first = end - entries(batch) as Seq;
+            let range = first..end;
+            end = first;
+            range
+        })
+        .collect();
+    ranges.reverse();
+    ranges
 }

@@ -31,7 +31,13 @@ impl Column {
     pub fn embedded(test: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let nothing = manifest("[]");
-        let bus = EmbeddedBus::open(folder.path(), &nothing, EmbeddedOptions::default()).unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path(),
+            &nothing,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         Self {
             bus: Arc::new(bus),
             name: test.to_owned(),

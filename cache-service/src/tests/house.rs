@@ -44,7 +44,12 @@ impl House {
     pub(super) fn with(options: InProcessOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = Manifest::parse(include_str!("../../../deploy/topics.yaml")).expect("valid");
-        let opened = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default());
+        let opened = EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        );
         let bus: Arc<dyn Bus> = Arc::new(opened.expect("a log"));
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
         let levels = Arc::new(Levels {

@@ -35,6 +35,8 @@ pub struct Acceptor {
     pub bus: Arc<dyn Bus>,
     /// Longest wait for its acknowledgement; then the result is unknown.
     pub timeout: Duration,
+    /// What a client that is refused is told to wait.
+    pub retry_after: Duration,
     /// How long it took.
     pub waited: Histogram,
     /// For crash points.
@@ -65,6 +67,17 @@ impl Acceptor {
             Ok(Err(BusError::Unavailable(reason))) => {
                 tracing::warn!(request.id = %request.request_id, reason, "the log is unavailable; the result is unknown");
                 Ok(Accepted::Unknown)
+            }
+            Ok(Err(BusError::Full(reason))) => {
+                tracing::warn!(request.id = %request.request_id, reason, "the log's disk is full; nothing was accepted");
+                Err(Refusal::insufficient_storage(self.retry_after))
+            }
+            Ok(Err(BusError::Failing(reason))) => {
+                tracing::warn!(request.id = %request.request_id, reason, "the log takes nothing");
+                Err(Refusal::unavailable(
+                    "the log takes nothing now",
+                    self.retry_after,
+                ))
             }
             Ok(Err(BusError::TooLarge { limit, .. })) => Err(Refusal::too_large(limit)),
             Ok(Err(error @ (BusError::UnknownTopic(_) | BusError::Fatal(_)))) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_api::request::Parsed;
+use relay_bus::Room;
 use relay_clock::Clock;
 use relay_lifecycle::Patience;
 use relay_runner::{Identity, Shutdown};
@@ -144,6 +145,8 @@ impl Admission {
             "answers cannot reach this gateway now"
         } else if !self.readiness.is_up(Dependency::Bus) {
             "the log cannot be reached now"
+        } else if self.acceptor.bus.room() != Room::Enough {
+            return Err(Refusal::insufficient_storage(self.retry_after));
         } else {
             return Ok(());
         };

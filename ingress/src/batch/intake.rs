@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
-use relay_bus::{Headers, Outgoing, Record, decode, header, topics};
+use relay_bus::{Bus, Headers, Outgoing, Record, Room, decode, header, topics};
 use relay_clock::Clock;
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{
@@ -40,6 +40,8 @@ pub struct Intake {
     pub schemas: Arc<Registry>,
     /// What a line may ask for.
     pub rules: LineRules,
+    /// Whether the log has room for new work.
+    pub bus: Arc<dyn Bus>,
     /// Whether the batch class has room.
     pub gate: Arc<Mutex<Gate>>,
     /// Counts lines, by what became of them.
@@ -51,9 +53,9 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Waits until the batch class has room; a drain leaves what waits here in the log.
+    /// Waits until the log and the batch class have room; a drain leaves what waits here in the log.
     async fn room(&self) {
-        while !self.gate.lock().admit(self.clock.now()) {
+        while self.bus.room() != Room::Enough || !self.gate.lock().admit(self.clock.now()) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

@@ -60,7 +60,7 @@ impl Intake {
                     runtime.health.up(BUS);
                     return Ok(Some(Self::with(consumer, runtime, options)));
                 }
-                Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                Err(error) if error.may_pass() => {
                     failures += 1;
                     if failures == 1 {
                         tracing::warn!(messaging.group = options.group, %error, "joining the group waits");
@@ -163,7 +163,7 @@ impl Intake {
 
     /// Waits for what can be waited for, by a probe that runs beside everything else.
     async fn on_error(&mut self, error: BusError) -> Result<(), RunnerError> {
-        if !matches!(error, BusError::Unavailable(_) | BusError::UnknownTopic(_)) {
+        if !error.may_pass() {
             return Err(error.into());
         }
         self.failed = true;
@@ -188,7 +188,7 @@ impl Intake {
                     Err(error) => health.down(BUS, error.to_string()),
                 }
             }
-            if matches!(error, BusError::Unavailable(_)) {
+            if !matches!(error, BusError::UnknownTopic(_)) {
                 tracing::info!(messaging.group = options.group, "the bus answers again");
                 health.up(BUS);
             }

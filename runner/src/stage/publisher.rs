@@ -151,7 +151,7 @@ impl<S: Stage> Publisher<S> {
         loop {
             match self.bus.publish(records.to_vec(), commits.to_vec()).await {
                 Ok(_) => break,
-                Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                Err(error) if error.may_pass() => {
                     failed += 1;
                     if failed == 1 {
                         tracing::warn!(%error, "publishing waits");

@@ -45,7 +45,7 @@ pub(super) async fn append(
         }
         match runtime.bus.publish(vec![record], Vec::new()).await {
             Ok(_) => backoff.reset(),
-            Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+            Err(error) if error.may_pass() => {
                 runtime.health.down(BUS, error.to_string());
                 backoff.wait().await;
             }

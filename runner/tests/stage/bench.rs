@@ -41,7 +41,13 @@ impl Bench {
         let outcomes = format!("  - {{ name: {OUTCOMES}, partitions: 1, max_record: {OUTCOME_LIMIT}B }}");
         let yaml = format!("pools: [default]\ntopics:\n{}\n{outcomes}\n", topics.join("\n"));
         let manifest = Manifest::parse(&yaml).unwrap();
-        let log = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        let log = EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         let bus = Arc::new(FaultyBus::over(Arc::new(log)));
         let runtime = runtime(bus.clone());
         let identity = Identity {

@@ -39,7 +39,13 @@ impl Stand {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manifest = topics::Manifest::parse(&MANIFEST.replace("[default]", "[default, spare]")).unwrap();
-        let bus = EmbeddedBus::open(folder.path(), &manifest, EmbeddedOptions::default()).unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path(),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
         Self {
             bus: Arc::new(bus),
             control: Arc::new(InProcessControl::new(InProcessOptions::default())),

@@ -47,7 +47,12 @@ impl House {
     pub async fn start(models: &str, change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let manifest = Manifest::parse(MANIFEST).map_err(anyhow::Error::msg)?;
-        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, EmbeddedOptions::default())?;
+        let bus = EmbeddedBus::open(
+            folder.path().join("log"),
+            &manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )?;
         let runtime = Runtime::new(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;

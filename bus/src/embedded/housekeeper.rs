@@ -1,0 +1,307 @@
+//! Housekeeping beside the flow: retention, forgotten groups, closing quiet segments, cleaning. Each round's work is bounded;
+//! the next goes on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use relay_log::{AppendError, Span};
+
+use super::grace::{Grace, Instants};
+use super::health::Trouble;
+use super::notes::{self, Note};
+use super::options::millis;
+use super::partition::PartitionLog;
+use super::presence::{Presence, Reading};
+use super::retain::{self, Keep};
+use super::shared::Shared;
+use super::slot::{Slot, topic_of};
+use super::syncer::SyncQueue;
+use crate::Room;
+
+/// Pause between two rounds while the log takes nothing.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Most segments cleaned in a round.
+const MOST_CLEANED: usize = 16;
+
+pub(super) struct Housekeeper {
+    shared: Arc<Shared>,
+    syncer: SyncQueue,
+    grace: Grace,
+    presence: Presence,
+    /// Whether the last step of cleaning failed, which is told once.
+    cleaning_failed: bool,
+}
+
+impl Housekeeper {
+    pub(super) fn new(shared: Arc<Shared>, syncer: SyncQueue) -> Self {
+        let now = both_clocks(&shared);
+        let grace = Grace::new(shared.options.retention_grace, now);
+        warn_of_strange_start(&shared, now);
+        let presence = {
+            let log = shared.log.lock();
+            let seen = log
+                .notes()
+                .iter()
+                .filter_map(|(name, value)| match notes::parse(name, value) {
+                    Some(Note::Seen { group, topic, at_ms }) => Some(((group, topic), at_ms)),
+                    _ => None,
+                });
+            Presence::new(seen)
+        };
+        Self {
+            shared,
+            syncer,
+            grace,
+            presence,
+            cleaning_failed: false,
+        }
+    }
+
+    /// Runs until `stop` is dropped.
+    pub(super) fn run(mut self, stop: &mpsc::Receiver<()>) {
+        loop {
+            let interval = self.shared.options.tidy_interval.max(Duration::from_millis(1));
+            let pause = if self.shared.health.is_troubled() {
+                interval.min(TRY_AGAIN)
+            } else {
+                interval
+            };
+            if stop.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+            if let Err(error) = self.round()
+                && let Some(trouble) = Trouble::of(&error)
+            {
+                self.shared.health.fails(trouble);
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), AppendError> {
+        if self.shared.health.is_troubled() {
+            self.syncer.flush();
+            self.shared.note(vec![(notes::tried(), Some(notes::number(0)))])?;
+            self.shared.health.works();
+        }
+        self.look_at_the_clock();
+        self.look_at_groups()?;
+        self.let_go()?;
+        self.shared.log.lock().roll_if_old(self.now())?;
+        let behind = {
+            let log = self.shared.log.lock();
+            log.last() > log.synced()
+        };
+        if behind {
+            self.syncer.flush();
+        }
+        self.shared.log.lock().mark(self.now())?;
+        self.clean();
+        Ok(())
+    }
+
+    fn now(&self) -> i64 {
+        self.shared.clock.now().0
+    }
+
+    fn look_at_the_clock(&mut self) {
+        if let Some(jumped) = self.grace.look(both_clocks(&self.shared)) {
+            tracing::warn!(
+                clock.jumped_ms = jumped,
+                grace_ms = millis(self.shared.options.retention_grace),
+                "the clock was set; the log lets nothing go until the grace is over"
+            );
+        }
+    }
+
+    /// Retention: moves the lowest offsets up. What made it right is on disk before anything goes.
+    fn let_go(&self) -> Result<(), AppendError> {
+        let now = self.now();
+        let short = self.shared.room() != Room::Enough;
+        if self.grace.lasts() && !short {
+            return Ok(());
+        }
+        let unread = self.unread();
+        let (mut lows, mut notes) = (Vec::new(), Vec::new());
+        let topics: Vec<_> = self.shared.topics.read().values().cloned().collect();
+        for topic in topics.iter().filter(|topic| !topic.is_compacted()) {
+            let settings = topic.settings();
+            let mut dropped = 0;
+            for partition in topic.partitions() {
+                let keep = Keep {
+                    age_ms: settings.retention.filter(|_| !self.grace.lasts()).map(millis),
+                    bytes: settings.retention_size.map(relay_settings::ByteSize::as_u64),
+                    unread_from: unread.get(&partition.slot).copied(),
+                };
+                if let Some(gone) = retain::let_go(&self.spans(&partition), keep, now) {
+                    dropped += gone.unread;
+                    notes.push((notes::low(partition.slot), Some(notes::number(gone.low))));
+                    lows.push((partition, gone.low));
+                }
+            }
+            if dropped > 0 {
+                self.shared.dropped.count(&settings.name, dropped);
+                tracing::error!(
+                    messaging.topic = settings.name,
+                    log.dropped_unread = dropped,
+                    "`retention_size` let records go that a group had still to read"
+                );
+            }
+        }
+        if lows.is_empty() {
+            return Ok(());
+        }
+        self.shared.note(notes)?;
+        let mut log = self.shared.log.lock();
+        for (partition, low) in lows {
+            log.set_low(partition.slot, low);
+            let mut state = partition.lock();
+            state.low = state.low.max(low);
+        }
+        Ok(())
+    }
+
+    /// Where records of a partition lie that it still holds.
+    fn spans(&self, partition: &PartitionLog) -> Vec<Span> {
+        let low = partition.lock().low;
+        let log = self.shared.log.lock();
+        log.spans(partition.slot).filter(|span| span.end > low).collect()
+    }
+
+    /// For each partition the first offset that a group has still to read.
+    fn unread(&self) -> HashMap<Slot, i64> {
+        let mut unread = HashMap::new();
+        let mut reads = |slot, next: i64| {
+            let first = unread.entry(slot).or_insert(next);
+            *first = next.min(*first);
+        };
+        let committed = self.shared.committed.lock().clone();
+        for ((_, slot), next) in &committed {
+            reads(*slot, *next);
+        }
+        for (group, topics) in self.shared.groups.joined() {
+            for slot in topics.iter().flat_map(|topic| self.shared.slots(topic)) {
+                if !committed.contains_key(&(group.clone(), slot)) {
+                    reads(slot, 0);
+                }
+            }
+        }
+        unread
+    }
+
+    fn look_at_groups(&mut self) -> Result<(), AppendError> {
+        let names: BTreeMap<u16, String> = {
+            let topics = self.shared.topics.read();
+            topics
+                .iter()
+                .map(|(name, topic)| (topic.id, name.clone()))
+                .collect()
+        };
+        let committed: BTreeSet<Reading> = {
+            let committed = self.shared.committed.lock();
+            committed
+                .keys()
+                .map(|(group, slot)| (group.clone(), topic_of(*slot)))
+                .collect()
+        };
+        let keep = millis(self.shared.options.group_retention);
+        let joined = self.joined();
+        let look = self
+            .presence
+            .look(&joined, &committed, self.now(), keep, self.grace.lasts());
+        for (group, topic) in &look.absent {
+            tracing::warn!(
+                messaging.group = group,
+                messaging.topic = names.get(topic),
+                group_retention_ms = keep,
+                "a group has committed here and nobody joins it; what it has not read is kept until it is forgotten"
+            );
+        }
+        for (group, topic) in &look.forgotten {
+            tracing::warn!(
+                messaging.group = group,
+                messaging.topic = names.get(topic),
+                "an absent group is forgotten"
+            );
+        }
+        let now = notes::number(self.now());
+        let seen = look
+            .seen
+            .iter()
+            .map(|(group, topic)| (notes::seen(group, *topic), Some(now.clone())));
+        let mut changes: Vec<_> = seen.collect();
+        let mut committed = self.shared.committed.lock();
+        for (group, topic) in &look.forgotten {
+            changes.push((notes::seen(group, *topic), None));
+            let of_both = |(name, slot): &(String, Slot)| name == group && topic_of(*slot) == *topic;
+            let slots: Vec<Slot> = committed
+                .keys()
+                .filter(|key| of_both(key))
+                .map(|(_, slot)| *slot)
+                .collect();
+            changes.extend(slots.iter().map(|slot| (notes::commit(group, *slot), None)));
+            committed.retain(|key, _| !of_both(key));
+        }
+        drop(committed);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.shared.note(changes)
+    }
+
+    fn joined(&self) -> BTreeSet<Reading> {
+        let topics = self.shared.topics.read();
+        let mut joined = BTreeSet::new();
+        for (group, names) in self.shared.groups.joined() {
+            let ids = names.iter().filter_map(|name| topics.get(name));
+            joined.extend(ids.map(|topic| (group.clone(), topic.id)));
+        }
+        joined
+    }
+
+    /// Gives back what nobody wants any more, a step at a time.
+    fn clean(&mut self) {
+        for _ in 0..MOST_CLEANED {
+            let lag = millis(self.shared.options.compaction_lag);
+            let plan = self.shared.log.lock().plan_clean(self.now(), lag);
+            let Some(plan) = plan else { return };
+            let result = plan.run();
+            let ended = self.shared.log.lock().end_clean(result, self.now());
+            match ended {
+                Ok(_) => self.cleaning_failed = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut self.cleaning_failed, true) {
+                        tracing::warn!(%error, "cleaning the embedded log failed; it is tried again");
+                    }
+                    return;
+                }
+            }
+            self.syncer.flush();
+        }
+    }
+}
+
+fn both_clocks(shared: &Shared) -> Instants {
+    Instants {
+        wall: shared.clock.now(),
+        passed: shared.clock.instant(),
+    }
+}
+
+/// A clock that is far from the newest record may be wrong, and then retention would be.
+fn warn_of_strange_start(shared: &Shared, now: Instants) {
+    let newest = {
+        let log = shared.log.lock();
+        let newest = log
+            .slots()
+            .filter_map(|slot| log.spans(slot).map(|span| span.newest_ms).max());
+        newest.max()
+    };
+    if let Some(away) = Grace::strange_start(newest, now.wall) {
+        tracing::warn!(
+            clock.after_newest_record_ms = away,
+            grace_ms = millis(shared.options.retention_grace),
+            "the clock is far from the newest record of the log; nothing is let go until the grace is over: set the clock right before if it is wrong"
+        );
+    }
+}

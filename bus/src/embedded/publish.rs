@@ -1,0 +1,69 @@
+//! What a publisher's own task does: checks, partitions, encoding; then it waits for the writer.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::health;
+use super::jobs::{Append, Job, Prepared, PreparedCommit, size_of};
+use super::record;
+use super::shared::{QUEUE_UNIT, Shared};
+use crate::{BusError, Commit, Outgoing, Position};
+
+/// Sends records and commits to the writer and waits for its answer.
+pub(super) async fn publish(
+    shared: &Shared,
+    records: Vec<Outgoing>,
+    commits: Vec<Commit>,
+) -> Result<Vec<Position>, BusError> {
+    let records = records
+        .into_iter()
+        .map(|record| prepare(shared, record))
+        .collect::<Result<Vec<_>, _>>()?;
+    let commits = commits
+        .into_iter()
+        .map(|commit| prepare_commit(shared, commit))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bytes: usize = records.iter().map(|prepared| size_of(&prepared.new)).sum();
+    let most = (shared.options.queue_size.as_usize() / QUEUE_UNIT).max(1);
+    let units = bytes.div_ceil(QUEUE_UNIT).clamp(1, most);
+    let room = Arc::clone(&shared.queue).acquire_many_owned(units as u32).await;
+    let room = room.map_err(|_| health::closed())?;
+    let (answer, answered) = oneshot::channel();
+    shared.send(Job::Append(Append {
+        records,
+        commits,
+        answer,
+        room,
+    }))?;
+    answered.await.unwrap_or_else(|_| Err(health::closed()))
+}
+
+fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {
+    let topic = shared.topic(&record.topic)?;
+    let key = record.key.as_ref().map_or(0, bytes::Bytes::len);
+    for (size, limit) in [(record::size_of(&record), topic.limit()), (key, record::MOST_KEY)] {
+        if size > limit {
+            return Err(BusError::TooLarge {
+                topic: record.topic,
+                size,
+                limit,
+            });
+        }
+    }
+    let log = topic.choose(&record)?;
+    Ok(Prepared {
+        new: record::encode(log.slot, &record),
+        log,
+        on_disk: topic.on_disk(),
+        record,
+    })
+}
+
+fn prepare_commit(shared: &Shared, commit: Commit) -> Result<PreparedCommit, BusError> {
+    Ok(PreparedCommit {
+        slot: shared.partition(&commit.partition)?.slot,
+        group: commit.group,
+        next: commit.next,
+    })
+}

@@ -1,0 +1,210 @@
+//! A record as the log holds it: key, headers (its `meta`) and value, each with a checksum of the log's own.
+
+use bytes::{Buf, BufMut, Bytes};
+use relay_log::{Damaged, Found, NewRecord};
+use relay_schemas::TimestampMs;
+
+use super::slot::Slot;
+use crate::headers::header;
+use crate::{Headers, Outgoing, Position, Record};
+
+/// Longest key that the log can hold.
+pub(super) const MOST_KEY: usize = u16::MAX as usize;
+
+/// Bytes that count against a topic's largest record.
+pub(super) fn size_of(record: &Outgoing) -> usize {
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+}
+
+/// `record` as the log takes it. The value is not copied.
+pub(super) fn encode(slot: Slot, record: &Outgoing) -> NewRecord {
+    NewRecord {
+        slot,
+        key: record.key.clone(),
+        meta: meta_of(&record.headers),
+        value: record.value.clone().unwrap_or_default(),
+        tombstone: record.value.is_none(),
+    }
+}
+
+fn meta_of(headers: &Headers) -> Bytes {
+    let count = headers.iter().count();
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| 6 + name.len() + value.len())
+        .sum();
+    let mut bytes = Vec::with_capacity(2 + size);
+    bytes.put_u16_le(count as u16);
+    for (name, value) in headers.iter() {
+        bytes.put_u16_le(name.len() as u16);
+        bytes.put_slice(name.as_bytes());
+        bytes.put_u32_le(value.len() as u32);
+        bytes.put_slice(value);
+    }
+    bytes.into()
+}
+
+fn headers_of(mut bytes: Bytes) -> Option<Headers> {
+    let count = bytes.try_get_u16_le().ok()?;
+    let headers: Option<Headers> = (0..count).map(|_| header_of(&mut bytes)).collect();
+    headers.filter(|_| bytes.is_empty())
+}
+
+fn header_of(bytes: &mut Bytes) -> Option<(String, Bytes)> {
+    let length = usize::from(bytes.try_get_u16_le().ok()?);
+    let name = String::from_utf8(take(bytes, length)?.to_vec()).ok()?;
+    let length = bytes.try_get_u32_le().ok()? as usize;
+    Some((name, take(bytes, length)?))
+}
+
+fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    (bytes.len() >= length).then(|| bytes.split_to(length))
+}
+
+/// What was found at `position`. A damaged record keeps its place: it says so in a header, by which decoding it fails, and
+/// has the key and headers it was written with where these are whole. Its time is not known; `near` stands for it.
+pub(super) fn decode(position: Position, near: TimestampMs, found: Found) -> Record {
+    match found {
+        Found::Record(found) => {
+            let Some(headers) = headers_of(found.meta.clone()) else {
+                let reason = "its headers are not as this version writes them".to_owned();
+                return damaged(position, near, None, found.value, reason);
+            };
+            Record {
+                position,
+                timestamp: TimestampMs(found.timestamp),
+                key: found.key,
+                headers,
+                value: (!found.tombstone).then_some(found.value),
+            }
+        }
+        Found::Damaged(Damaged {
+            segment,
+            position: at,
+            meta,
+            raw,
+            ..
+        }) => {
+            let meta = meta.and_then(|(key, meta)| Some((key, headers_of(meta)?)));
+            let place = format!("segment {segment}, byte {at}");
+            damaged(position, near, meta, raw, place)
+        }
+    }
+}
+
+fn damaged(
+    position: Position,
+    near: TimestampMs,
+    meta: Option<(Option<Bytes>, Headers)>,
+    raw: Bytes,
+    reason: String,
+) -> Record {
+    let (key, mut headers) = meta.unwrap_or_default();
+    headers.set(header::DAMAGED, reason);
+    Record {
+        position,
+        timestamp: near,
+        key,
+        headers,
+        value: Some(raw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Partition;
+
+    fn position() -> Position {
+        Position {
+            partition: Partition::new("t", 0),
+            offset: 7,
+        }
+    }
+
+    fn outgoing(key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Outgoing {
+        let mut headers = Headers::default();
+        headers.set("a", "1");
+        headers.set("empty", Bytes::new());
+        Outgoing {
+            topic: "t".to_owned(),
+            partition: None,
+            key: key.map(Bytes::from_static),
+            headers,
+            value: value.map(Bytes::from_static),
+        }
+    }
+
+    fn found(new: NewRecord) -> Found {
+        Found::Record(relay_log::Record {
+            offset: 7,
+            timestamp: 1234,
+            key: new.key,
+            meta: new.meta,
+            value: new.value,
+            tombstone: new.tombstone,
+        })
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_with_its_key_headers_and_value() {
+        for (key, value) in [
+            (Some(&b"k"[..]), Some(&b"v"[..])),
+            (None, Some(&b""[..])),
+            (Some(&b""[..]), None),
+            (None, None),
+        ] {
+            let record = outgoing(key, value);
+            let back = decode(position(), TimestampMs(0), found(encode(3, &record)));
+            assert_eq!(back.timestamp, TimestampMs(1234));
+            assert_eq!(
+                (back.key, back.headers, back.value),
+                (record.key, record.headers, record.value)
+            );
+        }
+    }
+
+    #[test]
+    fn cut_headers_are_a_damaged_record_instead_of_a_panic() {
+        let new = encode(3, &outgoing(Some(b"key"), Some(b"")));
+        for length in 0..new.meta.len() {
+            let cut = NewRecord {
+                meta: new.meta.slice(..length),
+                ..new.clone()
+            };
+            let record = decode(position(), TimestampMs(5), found(cut));
+            assert!(record.headers.get(header::DAMAGED).is_some(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_keeps_whole_headers_and_says_where_it_lies() {
+        let new = encode(3, &outgoing(Some(b"key"), Some(b"value")));
+        let damaged = |meta| {
+            Found::Damaged(Damaged {
+                slot: 3,
+                offset: 7,
+                segment: 12,
+                position: 4096,
+                meta,
+                raw: Bytes::from_static(b"raw"),
+            })
+        };
+        let whole = damaged(Some((new.key.clone(), new.meta)));
+        let record = decode(position(), TimestampMs(5), whole);
+        assert_eq!((record.key, record.timestamp), (new.key, TimestampMs(5)));
+        assert_eq!(record.headers.text("a"), Some("1"));
+        assert_eq!(
+            record.headers.text(header::DAMAGED),
+            Some("segment 12, byte 4096")
+        );
+        let record = decode(position(), TimestampMs(5), damaged(None));
+        assert_eq!(record.headers.iter().count(), 1);
+    }
+}

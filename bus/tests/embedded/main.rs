@@ -1,0 +1,11 @@
+//! What only the embedded log promises: it is a set of files, and whatever happens to the process, the power or the disk, what
+//! was acknowledged is still there.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod faults;
+mod house;
+mod killing;
+mod power;
+mod reopening;
+mod retention;
