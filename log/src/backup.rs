@@ -140,7 +140,7 @@ fn whole_batches<F: StorageFile>(file: &F, number: u64, length: u64) -> io::Resu
                 return Ok(length);
             }
             Item::Entry(entry) if entry.is_whole() && entry.header.has(flag::LAST_OF_BATCH) => {
-                end = entry.end()
+                end = entry.end();
             }
             Item::Entry(_) | Item::Lost { .. } => {}
         }

@@ -21,8 +21,8 @@ type Lru<T> = Mutex<Vec<((u64, u16), Arc<T>)>>;
 pub struct Files<S: Storage> {
     storage: Arc<S>,
     salt: u64,
-    files: Lru<S::File>,
-    most_files: usize,
+    opened: Lru<S::File>,
+    most_opened: usize,
     indexes: Lru<Index>,
     most_indexes: usize,
 }
@@ -32,8 +32,8 @@ impl<S: Storage> Files<S> {
         Self {
             storage,
             salt,
-            files: Mutex::default(),
-            most_files: most_files.max(1),
+            opened: Mutex::default(),
+            most_opened: most_files.max(1),
             indexes: Mutex::default(),
             most_indexes: most_indexes.max(1),
         }
@@ -41,7 +41,7 @@ impl<S: Storage> Files<S> {
 
     /// The file of a closed segment; nothing if it was replaced meanwhile.
     pub fn file(&self, segment: &Closed) -> io::Result<Option<Arc<S::File>>> {
-        if let Some(file) = recall(&self.files, segment) {
+        if let Some(file) = recall(&self.opened, segment) {
             return Ok(Some(file));
         }
         let file = match self.storage.open(&segment_name(segment.number)) {
@@ -52,7 +52,7 @@ impl<S: Storage> Files<S> {
         if head.is_ok_and(|head| head.generation != segment.generation) {
             return Ok(None);
         }
-        remember(&self.files, self.most_files, segment, Arc::clone(&file));
+        remember(&self.opened, self.most_opened, segment, Arc::clone(&file));
         Ok(Some(file))
     }
 
@@ -75,14 +75,14 @@ impl<S: Storage> Files<S> {
 
     /// Remembers what is known of a segment that was just closed.
     pub fn closed(&self, segment: &Closed, file: Arc<S::File>, index: Index) {
-        remember(&self.files, self.most_files, segment, file);
+        remember(&self.opened, self.most_opened, segment, file);
         remember(&self.indexes, self.most_indexes, segment, Arc::new(index));
     }
 
     /// Forgets a segment that was replaced.
     pub fn forget(&self, segment: &Closed) {
         let key = (segment.number, segment.generation);
-        self.files.lock().retain(|(other, _)| *other != key);
+        self.opened.lock().retain(|(other, _)| *other != key);
         self.indexes.lock().retain(|(other, _)| *other != key);
     }
 

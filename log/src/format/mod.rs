@@ -1,6 +1,6 @@
 //! How the log lies on disk, byte by byte: `docs/log-format.md` describes it. All integers are little endian.
 
-pub mod bytes;
+pub(crate) mod bytes;
 pub mod checkpoint;
 pub mod entry;
 pub mod footer;

@@ -5,6 +5,7 @@
 
 mod append;
 mod clean;
+mod copied;
 mod mend;
 mod read;
 mod roll;

@@ -1,5 +1,7 @@
 //! The segments of a folder, each known by its head and, where it is closed, by its footer.
 
+use std::path::Path;
+
 use crate::error::OpenError;
 use crate::format::entry::{self, EntryHeader, Kind};
 use crate::format::footer::{self, Contents, TRAILER};
@@ -50,7 +52,11 @@ pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
         .list()
         .map_err(OpenError::io("listing the folder of the log"))?
     {
-        if name.ends_with(".jnl") || name == "keyspaces" {
+        if Path::new(&name)
+            .extension()
+            .is_some_and(|extension| extension == "jnl")
+            || name == "keyspaces"
+        {
             return Err(OpenError::OldFormat(name));
         }
         if let Some(number) = segment_number(&name) {

@@ -2,8 +2,12 @@
 //! the tail and tells damage from what a loss of power tore, and here the torn end is cut off.
 
 mod list;
+mod naming;
 mod proof;
 mod replay;
+mod state;
+mod tail;
+mod walk;
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +26,8 @@ use crate::sync_end::{Lost, Unreadable};
 
 pub(crate) use list::{Listed, Listing, list};
 pub(crate) use proof::suspects;
-pub(crate) use replay::{Replay, Tail, Torn, replay};
+pub(crate) use replay::replay;
+pub(crate) use tail::{Replay, Tail, Torn};
 
 impl<S: Storage> Log<S> {
     /// Opens the log in a folder, or begins one. `salt` is a random number, used for a new log.
@@ -185,7 +190,7 @@ impl<S: Storage> Log<S> {
                 segment.summaries = locator.index.summaries();
                 if let Some(following) = following.filter(|_| locator.nameless > 0) {
                     let salt = self.salt;
-                    replay::name_from_checkpoints(
+                    naming::name_from_checkpoints(
                         &*self.storage,
                         &mut segment,
                         listed,

@@ -1,0 +1,233 @@
+//! Batches that are read back and written again to a new segment.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Active;
+use crate::format::checkpoint::{self, Notes};
+use crate::format::entry::{self, Kind, flag};
+use crate::index::Placed;
+use crate::io::{read_vec, write_full};
+use crate::layout::{Draft, Layout, without_slot};
+use crate::scan::{Entry, Item, Scanner};
+use crate::storage::StorageFile;
+use crate::sync_end::{Lost, Unreadable};
+use crate::{Seq, Slot};
+
+/// Bytes written at once.
+const PART: usize = 1 << 20;
+
+/// What was written but is not on disk: some segments from a place on.
+pub(super) struct Source<F> {
+    pub file: Arc<F>,
+    pub seed: u32,
+    pub from: u64,
+    pub to: u64,
+}
+
+/// What was copied so far.
+pub(super) struct Copied<F> {
+    pub active: Active<F>,
+    /// The number that the next entry should have.
+    pub expected: Seq,
+    /// Something behind it cannot be read.
+    pub broken: bool,
+    pub notes: Vec<(Seq, Bytes, Option<Bytes>)>,
+    pub lost: Vec<Lost>,
+    pub base: Base,
+    /// The next offset of each slot, the lost ones included: they were given to others already.
+    pub next: Vec<(Slot, i64)>,
+}
+
+/// What was known at the last sync.
+pub(super) struct Base {
+    pub notes: Notes,
+    pub next: Vec<(Slot, i64)>,
+    pub segments: Vec<u64>,
+}
+
+impl Base {
+    pub(super) fn encode(&self, next: &[(Slot, i64)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let segments = self.segments.iter().copied();
+        checkpoint::encode(&mut bytes, &self.notes, next.iter().copied(), segments);
+        bytes
+    }
+}
+
+/// A batch that is being read.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub entries: Vec<(Entry, Vec<u8>)>,
+    pub spoiled: bool,
+}
+
+impl<F: StorageFile> Copied<F> {
+    pub(super) fn copy(&mut self, source: &Source<F>, synced: Seq, unreadable: Unreadable) -> io::Result<()> {
+        let mut scanner = Scanner::new(&*source.file, source.seed, source.from, source.to);
+        let mut batch = Reading::default();
+        let mut follows = self.expected;
+        let mut buffer = Vec::new();
+        loop {
+            let entry = match scanner.next() {
+                Ok(Some(Item::Entry(entry))) => entry,
+                Ok(Some(Item::Lost { .. })) => {
+                    self.broken = true;
+                    continue;
+                }
+                Ok(None) => break,
+                Err(_) if unreadable == Unreadable::GiveUp => {
+                    self.broken = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            if entry.header.seq < synced {
+                continue;
+            }
+            if entry.header.seq > follows && self.broken {
+                batch.spoiled = true;
+            }
+            self.broken = false;
+            follows = entry.header.seq + 1;
+            let at = entry.position + entry::LENGTH as u64;
+            let length = entry.header.size() - entry::LENGTH as u64;
+            let body = match read_vec(&*source.file, at, length as usize) {
+                Err(error) if unreadable == Unreadable::Wait => return Err(error),
+                other => other.unwrap_or_default(),
+            };
+            batch.spoiled |= !entry.is_whole() || body.len() as u64 != length;
+            let last = entry.header.has(flag::LAST_OF_BATCH);
+            batch.entries.push((entry, body));
+            if last {
+                let batch = std::mem::take(&mut batch);
+                if batch.spoiled {
+                    self.lose_below(follows, synced, &mut buffer);
+                } else {
+                    self.put(&batch, synced, &mut buffer);
+                }
+                if buffer.len() >= PART {
+                    self.write(&mut buffer)?;
+                }
+            }
+            if entry.header.kind == Kind::Footer {
+                break;
+            }
+        }
+        self.broken |= !batch.entries.is_empty();
+        self.write(&mut buffer)
+    }
+
+    fn put(&mut self, batch: &Reading, synced: Seq, buffer: &mut Vec<u8>) {
+        for (entry, body) in &batch.entries {
+            let header = entry.header;
+            if matches!(header.kind, Kind::Checkpoint | Kind::Footer) {
+                // This one opens with a checkpoint, and closes with its own.
+                self.fill(header.seq + 1, synced, buffer);
+                continue;
+            }
+            self.fill(header.seq, synced, buffer);
+            self.expected = header.seq + 1;
+            let position = self.active.length + buffer.len() as u64;
+            let mut layout = Layout {
+                bytes: &mut *buffer,
+                seed: self.active.seed,
+                synced,
+                now_ms: header.timestamp,
+                seq: header.seq,
+                chain: self.active.chain,
+            };
+            let (meta, value) = body.split_at(header.meta_len as usize);
+            let (key, meta) = meta.split_at(usize::from(header.key_len));
+            layout.put(&Draft {
+                kind: header.kind,
+                flags: header.flags,
+                slot: header.slot,
+                offset: header.offset,
+                key,
+                meta,
+                value,
+            });
+            self.active.chain = layout.chain;
+            match header.kind {
+                Kind::Record => self.active.index.push(Placed {
+                    slot: header.slot,
+                    offset: header.offset,
+                    position: position as u32,
+                    size: header.size() as u32,
+                    timestamp: Some(header.timestamp),
+                }),
+                Kind::Note => {
+                    let value = (!header.has(flag::TOMBSTONE)).then(|| Bytes::copy_from_slice(value));
+                    self.notes.push((header.seq, Bytes::copy_from_slice(key), value));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Marks take the numbers below `seq` that are not there: a number that is missing says that something was lost.
+    pub(super) fn fill(&mut self, seq: Seq, synced: Seq, buffer: &mut Vec<u8>) {
+        let mut layout = Layout {
+            bytes: buffer,
+            seed: self.active.seed,
+            synced,
+            now_ms: self.active.created_ms,
+            seq: self.expected,
+            chain: self.active.chain,
+        };
+        while layout.seq < seq {
+            layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], &[]));
+        }
+        self.active.chain = layout.chain;
+        self.expected = self.expected.max(seq);
+    }
+
+    /// What was expected below `seq` is lost: a checkpoint says which offsets were given to it.
+    pub(super) fn lose_below(&mut self, seq: Seq, synced: Seq, buffer: &mut Vec<u8>) {
+        if seq <= self.expected {
+            return;
+        }
+        self.lost.push(Lost {
+            first: self.expected,
+            last: seq - 1,
+        });
+        self.fill(seq - 1, synced, buffer);
+        let mut notes = self.base.notes.clone();
+        for (_, name, value) in &self.notes {
+            match value {
+                Some(value) => notes.insert(name.clone(), value.clone()),
+                None => notes.remove(name),
+            };
+        }
+        let mut value = Vec::new();
+        let segments = self.base.segments.iter().copied().chain([self.active.number]);
+        let segments: Vec<u64> = segments.collect();
+        checkpoint::encode(
+            &mut value,
+            &notes,
+            self.next.iter().copied(),
+            segments.into_iter(),
+        );
+        let mut layout = Layout {
+            bytes: buffer,
+            seed: self.active.seed,
+            synced,
+            now_ms: self.active.created_ms,
+            seq: seq - 1,
+            chain: self.active.chain,
+        };
+        layout.put(&without_slot(Kind::Checkpoint, flag::LAST_OF_BATCH, &[], &value));
+        self.active.chain = layout.chain;
+        self.expected = seq;
+    }
+
+    pub(super) fn write(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        write_full(&*self.active.file, buffer, self.active.length)?;
+        self.active.length += buffer.len() as u64;
+        buffer.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! Goes through one segment of the tail.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+
+use super::list::Listed;
+use super::state::{Change, State};
+use super::tail::Tail;
+use crate::format::bytes::take_varint;
+use crate::format::checkpoint;
+use crate::format::entry::{Kind, NO_SLOT, Previous, flag};
+use crate::format::footer::{TRAILER, decode_trailer};
+use crate::format::header::LENGTH as FRONT;
+use crate::format::seed;
+use crate::index::Index;
+use crate::io::read_vec;
+use crate::locate::Locator;
+use crate::log::{Active, Boundary};
+use crate::opened::Damage;
+use crate::scan::{Entry, Item, Scanner};
+use crate::segment::Closed;
+use crate::storage::StorageFile;
+use crate::{Seq, Slot};
+
+/// One segment while it is gone through.
+pub(super) struct Walk<'a, F: StorageFile> {
+    pub listed: &'a Listed,
+    pub file: Arc<F>,
+    pub salt: u64,
+    pub proven: Seq,
+    pub first_seq: Seq,
+    pub locator: Locator,
+    pub pending: Vec<(Seq, Change)>,
+    /// Everything before counts.
+    pub good: Good,
+    pub footer_at: Option<u64>,
+    pub damaged: Vec<Damage>,
+    pub named_at_checkpoint: u64,
+}
+
+/// The end of the last whole batch.
+#[derive(Clone, Copy)]
+pub(super) struct Good {
+    pub position: u64,
+    pub next_seq: Seq,
+    pub chain: Previous,
+}
+
+impl<'a, F: StorageFile> Walk<'a, F> {
+    pub(super) fn new(listed: &'a Listed, file: Arc<F>, salt: u64, proven: Seq, first_seq: Seq) -> Self {
+        Self {
+            listed,
+            file,
+            salt,
+            proven,
+            first_seq,
+            locator: Locator::new(first_seq, listed.generation() > 0),
+            pending: Vec::new(),
+            good: Good {
+                position: FRONT,
+                next_seq: first_seq,
+                chain: Previous::NONE,
+            },
+            footer_at: None,
+            damaged: Vec::new(),
+            named_at_checkpoint: 0,
+        }
+    }
+
+    /// Goes to the end; false where the segment is torn behind [`Walk::good`].
+    pub(super) fn go(&mut self, state: &mut State, next_first: Option<Seq>) -> std::io::Result<bool> {
+        let file = Arc::clone(&self.file);
+        let seed = seed(self.salt, self.listed.number);
+        let mut scanner = Scanner::new(&*file, seed, FRONT, self.listed.length);
+        let mut lost: Option<u64> = None;
+        while let Some(item) = scanner.next()? {
+            let entry = match item {
+                Item::Lost { from, .. } => {
+                    lost = Some(from);
+                    self.locator.lost(from);
+                    continue;
+                }
+                Item::Entry(entry) => entry,
+            };
+            if let Some(from) = lost.take() {
+                if !self.passes_lost(from, &entry) {
+                    return Ok(false);
+                }
+                if entry.header.seq <= self.proven {
+                    state.boundary = Some(self.boundary(entry.position));
+                }
+            }
+            if !entry.is_whole() && !self.passes_damaged(&entry) {
+                return Ok(false);
+            }
+            let next = &state.next;
+            self.locator.entry(&entry, |slot| next.get(&slot).copied());
+            let change = self.change(&scanner, &entry)?;
+            let seq = entry.header.seq;
+            self.pending.extend(change.map(|change| (seq, change)));
+            let is_footer = entry.header.kind == Kind::Footer;
+            if is_footer && !self.ends_well(&entry)? {
+                return Ok(false);
+            }
+            // What was on disk was a whole number of batches.
+            if entry.header.has(flag::LAST_OF_BATCH) || seq < self.proven {
+                self.commit(state, &entry);
+            }
+            if is_footer {
+                self.footer_at = Some(entry.position);
+                return Ok(true);
+            }
+        }
+        if let Some(from) = lost {
+            let expected = self.locator.expected.max(self.first_seq);
+            if expected >= self.proven {
+                return Ok(false);
+            }
+            // Of what is proven it is damage; of what is not, torn, and so is all that follows.
+            let end = next_first.unwrap_or(self.proven).min(self.proven);
+            self.locator.nameless += end.saturating_sub(expected);
+            self.locator.expected = end;
+            self.damage(
+                from,
+                None,
+                None,
+                "nothing is readable from here to the segment's end",
+            );
+            self.good.position = self.listed.length;
+            self.good.next_seq = end;
+            state.boundary = Some(self.boundary(self.listed.length));
+            if next_first.is_some_and(|next| next > end) {
+                return Ok(false);
+            }
+        }
+        Ok(self.pending.is_empty() || next_first.is_none() && self.good.next_seq >= self.proven)
+    }
+
+    /// Whether what was lost before `entry` had been on disk; else it is torn.
+    fn passes_lost(&mut self, from: u64, entry: &Entry) -> bool {
+        let expected = self.locator.expected;
+        let opening = expected < self.first_seq;
+        let lost_checkpoint_only = opening && entry.header.seq == self.first_seq;
+        if !lost_checkpoint_only && expected.max(self.first_seq) >= self.proven {
+            return false;
+        }
+        let previous = entry.header.previous;
+        let record = previous.slot != NO_SLOT;
+        let what = format!(
+            "the head of {} is lost",
+            count(entry.header.seq.saturating_sub(expected))
+        );
+        self.damage(
+            from,
+            record.then_some(previous.slot),
+            record.then_some(previous.offset),
+            &what,
+        );
+        if record {
+            let lost = Change::Lost(previous.slot, previous.offset);
+            self.pending.push((entry.header.seq - 1, lost));
+        }
+        true
+    }
+
+    /// Whether an entry that is not whole had been on disk; else it is torn.
+    fn passes_damaged(&mut self, entry: &Entry) -> bool {
+        let header = &entry.header;
+        let opening = header.kind == Kind::Checkpoint && header.seq < self.first_seq;
+        if !opening && header.seq >= self.proven {
+            return false;
+        }
+        let record = header.kind == Kind::Record;
+        let part = if entry.meta_whole { "value" } else { "key or meta" };
+        let what = format!("the {part} of this {} is damaged", word(header.kind));
+        self.damage(
+            entry.position,
+            record.then_some(header.slot),
+            record.then_some(header.offset),
+            &what,
+        );
+        true
+    }
+
+    fn change(&self, scanner: &Scanner<'_, F>, entry: &Entry) -> std::io::Result<Option<Change>> {
+        let header = &entry.header;
+        Ok(match header.kind {
+            Kind::Record => Some(Change::Record(header.slot, header.offset)),
+            Kind::Note if entry.is_whole() => {
+                let name = Bytes::from(scanner.meta(entry)?);
+                let removed = header.has(flag::TOMBSTONE);
+                let value = if removed {
+                    None
+                } else {
+                    Some(scanner.value(entry)?.into())
+                };
+                Some(Change::Note(name, value))
+            }
+            Kind::Checkpoint if entry.is_whole() => {
+                let opening = header.seq < self.first_seq;
+                let checkpoint = checkpoint::decode(&scanner.value(entry)?);
+                checkpoint.map(|checkpoint| Change::Checkpoint(checkpoint, opening))
+            }
+            Kind::Mark if entry.header.value_len > 0 => {
+                let value = scanner.value(entry)?;
+                let mut value = value.as_slice();
+                Some(Change::Removed(
+                    std::iter::from_fn(|| take_varint(&mut value)).collect(),
+                ))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the last bytes of the file are there; if they are not, and need not be, the closing is torn.
+    fn ends_well(&mut self, entry: &Entry) -> std::io::Result<bool> {
+        let trailer = read_vec(&*self.file, entry.end(), TRAILER)?;
+        let whole = trailer.first_chunk().and_then(decode_trailer).is_some();
+        if !whole && entry.header.seq < self.proven {
+            self.damage(entry.end(), None, None, "the segment's last bytes are damaged");
+            return Ok(true);
+        }
+        Ok(whole)
+    }
+
+    fn commit(&mut self, state: &mut State, entry: &Entry) {
+        for (seq, change) in self.pending.drain(..) {
+            if matches!(change, Change::Checkpoint(..)) {
+                self.named_at_checkpoint = self.locator.nameless;
+            }
+            state.unproven |= seq >= self.proven && matches!(change, Change::Record(..) | Change::Note(..));
+            state.apply(seq, change);
+        }
+        state.notes.settle(self.proven);
+        state.marked = entry.header.kind == Kind::Mark;
+        if entry.header.seq < self.proven {
+            state.boundary = Some(self.boundary(entry.end()));
+        }
+        self.good = Good {
+            position: entry.end(),
+            next_seq: (entry.header.seq + 1).max(self.first_seq),
+            chain: Previous {
+                slot: entry.header.slot,
+                offset: entry.header.offset,
+                crc: entry.crc,
+            },
+        };
+    }
+
+    fn boundary(&self, position: u64) -> Boundary {
+        Boundary {
+            number: self.listed.number,
+            position,
+        }
+    }
+
+    fn damage(&mut self, position: u64, slot: Option<Slot>, offset: Option<i64>, what: &str) {
+        self.damaged.push(Damage {
+            segment: self.listed.number,
+            position,
+            slot,
+            offset,
+            what: what.to_owned(),
+        });
+    }
+
+    /// Hands over what the segment holds; the last one is written on, unless it is closed or its head is damaged.
+    pub(super) fn end(self, state: &mut State, tail: &mut Tail<F>, last: bool) {
+        state.nameless += self.locator.nameless.saturating_sub(self.named_at_checkpoint);
+        if last && self.good.position == FRONT {
+            return;
+        }
+        let Good {
+            position,
+            next_seq,
+            chain,
+        } = self.good;
+        let index = if position < self.listed.length && self.footer_at.is_none() {
+            self.locator.index.before(position)
+        } else {
+            self.locator.index
+        };
+        match self.listed.header {
+            Some(header) if last && self.footer_at.is_none() => {
+                tail.active = Some(Active {
+                    number: self.listed.number,
+                    file: self.file,
+                    first_seq: self.first_seq,
+                    created_ms: header.created_ms,
+                    cut: header.cut,
+                    length: position,
+                    seed: seed(self.salt, self.listed.number),
+                    chain,
+                    index,
+                });
+            }
+            _ => tail.closed.push(closed(
+                self.listed,
+                self.first_seq,
+                next_seq,
+                position,
+                self.footer_at,
+                &index,
+            )),
+        }
+    }
+}
+
+fn closed(
+    listed: &Listed,
+    first_seq: Seq,
+    end_seq: Seq,
+    position: u64,
+    footer_at: Option<u64>,
+    index: &Index,
+) -> Closed {
+    Closed {
+        number: listed.number,
+        generation: listed.generation(),
+        first_seq,
+        end_seq,
+        length: if footer_at.is_some() {
+            listed.length
+        } else {
+            position
+        },
+        footer_at,
+        cut: listed.header.and_then(|header| header.cut),
+        summaries: index.summaries(),
+        replaced: AtomicBool::new(false),
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Record => "record",
+        Kind::Note => "note",
+        Kind::Checkpoint => "checkpoint",
+        Kind::Mark => "mark",
+        Kind::Footer => "index",
+    }
+}
+
+fn count(entries: u64) -> String {
+    if entries == 1 {
+        "an entry".to_owned()
+    } else {
+        format!("{entries} entries")
+    }
+}
