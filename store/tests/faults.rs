@@ -269,6 +269,40 @@ async fn a_file_that_cannot_be_made_is_unavailable_until_it_can() {
     begins_anew(&tables).await;
 }
 
+#[tokio::test]
+async fn a_copy_made_while_folding_goes_on_is_whole_and_says_where_it_stands() {
+    let place = Place::new();
+    let store = Arc::new(SqliteStore::at(
+        &place.file(),
+        SqliteOptions::default(),
+        Clock::system(),
+    ));
+    let tables: Tables = store.clone().into();
+    for offset in 0..50 {
+        fold(&tables, offset, (offset > 0).then_some(offset))
+            .await
+            .unwrap();
+    }
+    let copy = place.folder.path().join("copy/relay.sqlite");
+    std::fs::create_dir(copy.parent().unwrap()).unwrap();
+    let folding = async {
+        for offset in 50..100 {
+            fold(&tables, offset, Some(offset)).await.unwrap();
+        }
+    };
+    let (copied, ()) = tokio::join!(store.copy_to(&copy), folding);
+    copied.unwrap();
+    let restored: Tables = Arc::new(SqliteStore::open(&copy).await.unwrap()).into();
+    let next = restored.outcomes.folded().await.unwrap()[&0].next;
+    assert!((50..=100).contains(&next), "{next}");
+    assert_eq!(
+        restored.traces.count().await.unwrap(),
+        next as u64,
+        "rows and position are of one moment"
+    );
+    assert!(store.copy_to(&copy).await.is_err(), "nothing is written over");
+}
+
 async fn checkpointed(file: &Path) {
     let mut other = SqliteConnection::connect(&file.to_string_lossy()).await.unwrap();
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -47,6 +47,13 @@ pub(crate) fn remove_log(path: &Path, ours: Option<Inode>) {
     }
 }
 
+/// Brings a new file and its name to the disk.
+pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Whether the file at `path` can be read and is no `SQLite` file any more.
 pub(crate) fn is_overwritten(path: &Path) -> bool {
     let mut begin = [0; MAGIC.len()];

@@ -19,6 +19,7 @@ use relay_schemas::TimestampMs;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Mutex;
 
 use self::file::Inode;
@@ -85,6 +86,28 @@ impl SqliteStore {
         let store = Self::at(path, SqliteOptions::default(), Clock::system());
         store.opened().await?;
         Ok(store)
+    }
+
+    /// Copies the tables, as they are at one moment, into a new file at `to`, which is on disk when this returns. Folding goes on
+    /// meanwhile. How far the copy is folded lies in it: whoever restores it has the rest folded from the log.
+    ///
+    /// # Errors
+    /// Where there is a file already, or the copy cannot be made.
+    pub async fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
+        let opened = self.opened().await?;
+        // A connection of its own: readers may not write, not even elsewhere, and the writer is needed meanwhile.
+        let own = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(self.options.patience);
+        let copying = async {
+            let mut own = own.connect().await?;
+            let copying = sqlx::query("VACUUM INTO ?").bind(to.to_string_lossy().into_owned());
+            copying.execute(&mut own).await?;
+            own.close().await
+        };
+        let copied = copying.await;
+        self.settled(&opened, copied).await?;
+        file::sync(to).map_err(|error| StoreError::Unavailable(format!("{}: {error}", to.display())))
     }
 
     /// The file, opened if it is not open, or no longer the one that was opened.
