@@ -98,6 +98,9 @@ pub enum Command {
     /// Look after the topics
     #[command(subcommand)]
     Topics(Topics),
+    /// Look after the traces
+    #[command(subcommand)]
+    Traces(Traces),
     /// Print the plan that the policy makes for a request, and why
     Plan(PlanRequest),
 }
@@ -111,6 +114,21 @@ pub enum Topics {
     Offsets,
     /// Print records of a topic as JSON lines, oldest first, up to its present end
     Read(ReadTopic),
+}
+
+/// Look after the traces.
+#[derive(Debug, Subcommand)]
+pub enum Traces {
+    /// Empty the tables and have them folded from the log again
+    Rebuild(Rebuild),
+}
+
+/// How to rebuild.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Do it, though traces that the log no longer holds are lost
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Which records to print.

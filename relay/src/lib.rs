@@ -24,6 +24,7 @@ mod secrets;
 mod signals;
 mod sizes;
 mod topics;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Workers => hosting::alone(config, Only::Workers).await,
             Command::TraceSink => hosting::alone(config, Only::TraceSink).await,
             Command::Topics(command) => topics::run(&config, command).await,
+            Command::Traces(command) => traces::run(&config, command).await,
             Command::Plan(request) => plan::run(&config, &request),
         }
     });

@@ -1,6 +1,6 @@
 //! The four seams, made from configuration: the embedded column needs nothing, the production column needs servers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -90,11 +90,16 @@ impl ControlConfig {
 }
 
 impl StoreConfig {
+    /// Where `SQLite` keeps the tables, under the data folder.
+    pub fn file(data: &Path) -> PathBuf {
+        data.join("relay.sqlite")
+    }
+
     /// Prepares the store, which is opened when it is needed: a Postgres that is away and a file that cannot be opened are no error here.
     pub fn open(&self, data: &Path, clock: &Clock) -> anyhow::Result<Tables> {
         Ok(match self {
             Self::Sqlite => {
-                let (file, options) = (data.join("relay.sqlite"), SqliteOptions::default());
+                let (file, options) = (Self::file(data), SqliteOptions::default());
                 Arc::new(SqliteStore::at(&file, options, clock.clone())).into()
             }
             Self::Postgres(options) => {
