@@ -204,6 +204,9 @@ pub struct AnswersConfig {
     /// The same for requests with an idempotency key, whose frames may go to another ingress.
     #[serde(with = "humantime_serde")]
     pub keyed_silence: Duration,
+    /// How long a request with an idempotency key waits for a sink that cannot tell whether it has ended before.
+    #[serde(with = "humantime_serde")]
+    pub untold: Duration,
     /// Pause between two cancels of the same request.
     #[serde(with = "humantime_serde")]
     pub cancel_every: Duration,
@@ -215,6 +218,7 @@ impl Default for AnswersConfig {
             gap: Duration::from_millis(50),
             silence: Duration::from_secs(1),
             keyed_silence: Duration::from_millis(250),
+            untold: Duration::from_secs(5),
             cancel_every: Duration::from_millis(250),
         }
     }
@@ -226,6 +230,7 @@ impl AnswersConfig {
         [self.silence, self.keyed_silence].map(|silence| Patience {
             gap_ms: millis(self.gap),
             silence_ms: millis(silence),
+            untold_ms: millis(self.untold),
             ..Patience::default()
         })
     }

@@ -169,6 +169,19 @@ impl Refusal {
         }
     }
 
+    /// 503: whether the request ended before, under its idempotency key, only the tables know.
+    pub fn untold() -> Self {
+        Self {
+            retry_after_ms: Some(5_000),
+            ..Self::new(
+                503,
+                "unknown_result",
+                "what this request came to cannot be told now: the tables that hold what was recorded under idempotency keys are away or \
+                 being rebuilt; nothing is lost, so ask again with the same `Idempotency-Key`",
+            )
+        }
+    }
+
     /// 504: accepted, but no end was heard of in time.
     pub fn no_answer(keyed: bool) -> Self {
         Self {

@@ -491,3 +491,26 @@ async fn a_drain_does_not_wait_longer_than_its_grace() {
     ended.unwrap().unwrap().unwrap();
     assert!(!open.rest().await.text().contains("[DONE]"));
 }
+
+/// Its tables are away, or lack what they knew. Without a key the log tells how a request ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_whose_answer_only_the_tables_know_is_told_so_and_not_kept_to_its_deadline() {
+    let harness = Harness::with(|config| config.answers.untold = ms(300)).await;
+    // No sink answers. It may be the first under its key, so it is accepted, and dropped by the stages if it is not.
+    let asking = harness.chat(&[("idempotency-key", "k")], WHOLE);
+    let plain = harness.chat(&[], WHOLE);
+    let (told, plain, ()) = tokio::join!(asking, plain, async {
+        let requests = [harness.accepted().await, harness.accepted().await];
+        tokio::time::sleep(ms(1_500)).await;
+        let unkeyed = requests
+            .iter()
+            .find(|request| request.idempotency_key.is_none())
+            .unwrap();
+        harness.complete(unkeyed, "hello").await;
+    });
+    assert_eq!(told.status, 503, "{}", told.text());
+    assert!(told.text().contains("unknown_result") && told.text().contains("same `Idempotency-Key`"));
+    assert_eq!(told.header("retry-after"), Some("5"));
+    assert_eq!(told.header("x-should-retry"), None);
+    assert_eq!(plain.status, 200, "{}", plain.text());
+}

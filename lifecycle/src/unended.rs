@@ -175,12 +175,12 @@ impl Unended {
 mod tests {
     use super::*;
 
-    fn accepted(id: &str, deadline: i64) -> Option<OpenRequest> {
-        Some(OpenRequest {
+    fn request(id: &str, deadline: i64) -> OpenRequest {
+        OpenRequest {
             id: id.into(),
             tenant: "acme".into(),
             deadline: TimestampMs(deadline),
-        })
+        }
     }
 
     fn ids(unended: &Unended, now: i64) -> Vec<String> {
@@ -195,8 +195,8 @@ mod tests {
     fn a_request_is_overdue_a_margin_after_its_deadline_and_after_it_was_read() {
         let mut unended = Unended::new(10, 100);
         unended.own(0, 0);
-        unended.read((0, 0), accepted("in time", 1_000), TimestampMs(500));
-        unended.read((0, 1), accepted("read late", 1_000), TimestampMs(5_000));
+        unended.read((0, 0), Some(request("in time", 1_000)), TimestampMs(500));
+        unended.read((0, 1), Some(request("read late", 1_000)), TimestampMs(5_000));
         assert_eq!(ids(&unended, 1_099), [""; 0]);
         assert_eq!(ids(&unended, 1_100), ["in time"]);
         assert_eq!(ids(&unended, 5_100), ["in time", "read late"]);
@@ -212,7 +212,7 @@ mod tests {
         let resume = |unended: &Unended| unended.resume_at().collect::<Vec<_>>();
         assert_eq!(resume(&unended), [(2, 7)]);
         for (offset, id) in [(7, "a"), (8, "b"), (11, "c")] {
-            unended.read((2, offset), accepted(id, 0), TimestampMs(0));
+            unended.read((2, offset), Some(request(id, 0)), TimestampMs(0));
         }
         unended.read((2, 12), None, TimestampMs(0));
         unended.ended(&"b".into());
@@ -229,18 +229,18 @@ mod tests {
         let mut unended = Unended::new(10, 0);
         unended.own(0, 0);
         unended.own(1, 0);
-        unended.read((0, 0), accepted("a", 10), TimestampMs(0));
-        unended.read((0, 1), accepted("a", 99), TimestampMs(0));
-        unended.read((0, 0), accepted("b", 5), TimestampMs(0));
+        unended.read((0, 0), Some(request("a", 10)), TimestampMs(0));
+        unended.read((0, 1), Some(request("a", 99)), TimestampMs(0));
+        unended.read((0, 0), Some(request("b", 5)), TimestampMs(0));
         assert_eq!(
             ids(&unended, 10),
             ["a"],
             "the first record decides, and what was read is not read again"
         );
-        unended.read((1, 0), accepted("c", 10), TimestampMs(0));
+        unended.read((1, 0), Some(request("c", 10)), TimestampMs(0));
         unended.lose(0);
         assert_eq!(ids(&unended, 10), ["c"]);
-        unended.read((0, 2), accepted("d", 0), TimestampMs(0));
+        unended.read((0, 2), Some(request("d", 0)), TimestampMs(0));
         assert_eq!(
             ids(&unended, 10),
             ["c"],
@@ -254,7 +254,7 @@ mod tests {
         unended.own(0, 0);
         for offset in 0..4 {
             assert!(!unended.is_full());
-            unended.read((0, offset), accepted(&offset.to_string(), 0), TimestampMs(0));
+            unended.read((0, offset), Some(request(&offset.to_string(), 0)), TimestampMs(0));
         }
         assert!(unended.is_full());
         unended.ended(&"0".into());

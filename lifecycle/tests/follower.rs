@@ -581,6 +581,7 @@ proptest! {
             }
             Err(Broken::Diverged) => prop_assert!(!world.shown.is_empty(), "only what was shown can diverge"),
             Err(Broken::Unavailable) => prop_assert!(text_dropped, "a recorded text is always there"),
+            Err(Broken::Untold) => unreachable!("this sink tells, or is not heard"),
         }
     }
 }
@@ -633,4 +634,33 @@ fn why_an_answer_ended_is_not_shown_before_its_record() {
     assert_eq!(follower.on_frame(early, START), []);
     let won = outcome(&run(1), "a");
     assert_eq!(follower.on_winner(&won, START), [show_end(""), over(&won)]);
+}
+
+#[test]
+fn a_client_is_not_kept_waiting_to_its_deadline_for_a_sink_that_cannot_tell() {
+    let at = |ms: i64| START.plus_ms(ms);
+    let patience = Patience {
+        untold_ms: 500,
+        ..Patience::default()
+    };
+    let follower = || Follower::new(patience, true, START);
+    let mut silent = follower();
+    silent.on_untold(at(300));
+    silent.on_untold(at(700));
+    assert!(silent.next_wakeup() <= Some(at(800)));
+    assert!(silent.on_wakeup(at(799)).is_empty());
+    assert_eq!(silent.on_wakeup(at(800)), [Step::Break(Broken::Untold)]);
+    assert!(silent.has_ended());
+
+    // What runs is no repeat of what has ended; and a sink that can tell again is believed.
+    let mut running = follower();
+    running.on_untold(at(300));
+    running.on_frame(frame(&run(1), 0, "a", None), at(700));
+    running.on_untold(at(750));
+    running.on_unended();
+    assert!(!running.on_wakeup(at(900)).contains(&Step::Break(Broken::Untold)));
+    running.on_untold(at(1_000));
+    let steps = running.on_winner(&failed(Service::Scheduler), at(1_400));
+    assert!(matches!(steps[..], [Step::Finish { .. }]), "{steps:?}");
+    assert!(running.on_wakeup(at(1_600)).is_empty());
 }

@@ -155,7 +155,8 @@ impl Admission {
 
     /// What the sink recorded under the same key.
     async fn recorded(&self, request: &Request) -> Result<Option<Outcome>, Refusal> {
-        let Some(outcome) = self.waiting.questions.winner(&request.request_id).await else {
+        // Where the sink cannot tell, it may be the first: it is taken, and its client told if that stays so.
+        let Ok(Some(outcome)) = self.waiting.questions.winner(&request.request_id).await else {
             return Ok(None);
         };
         let other_body = |first: &Request| first.request_hash != request.request_hash;

@@ -54,6 +54,7 @@ pub fn timed_out(accepted: Accepted, keyed: bool) -> Refusal {
 /// What a client is told of an answer that cannot be finished truthfully.
 fn of_broken(broken: Broken) -> Refusal {
     let (code, message) = match broken {
+        Broken::Untold => return Refusal::untold(),
         Broken::Diverged => (
             "answer_diverged",
             "another run of this request was recorded than the one shown; what was shown is void",

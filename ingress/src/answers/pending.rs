@@ -121,6 +121,20 @@ impl Pending {
         self.apply(&mut progress, steps);
     }
 
+    /// The sink knows of no end.
+    pub fn on_unended(&self) {
+        self.progress.lock().follower.on_unended();
+    }
+
+    /// The sink cannot tell. Where the log will, nothing hangs on that.
+    pub fn on_untold(&self, now: TimestampMs) {
+        let mut progress = self.progress.lock();
+        if progress.sink_decides {
+            progress.follower.on_untold(now);
+            self.wake.notify_one();
+        }
+    }
+
     /// Fences attempts; says whether the client saw text.
     pub fn fence(&self, attempt: u32) -> bool {
         self.progress.lock().follower.fence(attempt)

@@ -10,6 +10,10 @@ use relay_schemas::{Outcome, ReplayAnswer, ReplayQuery, RequestId, Run, WinnerAn
 
 use super::pending::{Pending, Question};
 
+/// The sink cannot tell how a request ended; that none has been heard of is another thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CannotTell;
+
 /// Asks questions over the control seam. Cheap to clone.
 #[derive(Clone)]
 pub struct Questions {
@@ -35,8 +39,12 @@ impl Questions {
     async fn put_one(&self, pending: &Pending, question: Question) {
         match question {
             Question::Winner => {
-                if let Some(outcome) = self.winner(&pending.request_id).await {
-                    pending.on_winner(&outcome, self.clock.now());
+                let winner = self.winner(&pending.request_id).await;
+                let now = self.clock.now();
+                match winner {
+                    Ok(Some(outcome)) => pending.on_winner(&outcome, now),
+                    Ok(None) => pending.on_unended(),
+                    Err(CannotTell) => pending.on_untold(now),
                 }
             }
             Question::Replay { run, from_seq } => self.replay(pending, run, from_seq).await,
@@ -61,17 +69,20 @@ impl Questions {
         }
     }
 
-    /// How the request ended, if the sink answers and knows.
-    pub async fn winner(&self, request: &RequestId) -> Option<Outcome> {
+    /// How the request ended, as far as the sink knows.
+    ///
+    /// # Errors
+    /// Where it gives no answer: it is away, or its tables are, or they lack what they knew.
+    pub async fn winner(&self, request: &RequestId) -> Result<Option<Outcome>, CannotTell> {
         self.asked.with_label_values(&["sink"]).inc();
         let query = WinnerQuery {
             request_id: request.clone(),
         };
         match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, self.timeout).await {
-            Ok(answer) => answer.outcome,
+            Ok(answer) => Ok(answer.outcome),
             Err(error) => {
                 tracing::debug!(request.id = %request, %error, "the sink does not say how it ended");
-                None
+                Err(CannotTell)
             }
         }
     }

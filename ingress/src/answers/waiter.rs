@@ -120,7 +120,7 @@ impl Waiter {
             clock,
             ..
         } = &*self.waiting;
-        if let Some(outcome) = questions.winner(&self.pending.request_id).await {
+        if let Ok(Some(outcome)) = questions.winner(&self.pending.request_id).await {
             self.pending.on_winner(&outcome, clock.now());
         }
         let taken = self.pending.take(clock.now());

@@ -13,6 +13,8 @@ pub struct Patience {
     pub silence_ms: i64,
     /// Longest pause between two questions.
     pub most_ms: i64,
+    /// How long the sink may be unable to tell how a request ended whose end only it knows.
+    pub untold_ms: i64,
     /// Questions for the content of a finished answer before it counts as lost.
     pub replays: u32,
     /// Most frames held while an earlier one is missing; later ones are dropped and asked for again.
@@ -26,6 +28,7 @@ impl Default for Patience {
             fold_ms: 10,
             silence_ms: 1_000,
             most_ms: 8_000,
+            untold_ms: 5_000,
             replays: 6,
             ahead: 1_024,
         }
@@ -51,6 +54,8 @@ pub(super) struct Asking {
     frames_asked: u32,
     winner_at: Option<TimestampMs>,
     winner_asked: u32,
+    /// Since when the sink cannot tell, though nothing else came meanwhile.
+    untold_since: Option<TimestampMs>,
 }
 
 impl Asking {
@@ -63,12 +68,21 @@ impl Asking {
             frames_asked: 0,
             winner_at: None,
             winner_asked: 0,
+            untold_since: None,
         }
     }
 
     /// When the next question is due, at the latest.
     pub fn next_wakeup(&self) -> TimestampMs {
-        let sooner = self.frames_at.into_iter().chain(self.winner_at).min();
+        let untold = self
+            .untold_since
+            .map(|since| since.plus_ms(self.patience.untold_ms));
+        let sooner = self
+            .frames_at
+            .into_iter()
+            .chain(self.winner_at)
+            .chain(untold)
+            .min();
         sooner.map_or(self.quiet_at, |at| at.min(self.quiet_at))
     }
 
@@ -76,6 +90,23 @@ impl Asking {
     pub fn note_frame(&mut self, now: TimestampMs) {
         self.quiet_ms = self.patience.silence_ms;
         self.quiet_at = now.plus_ms(self.quiet_ms);
+        self.untold_since = None;
+    }
+
+    /// The sink was asked, and cannot tell.
+    pub fn note_untold(&mut self, now: TimestampMs) {
+        self.untold_since.get_or_insert(now);
+    }
+
+    /// The sink was asked, and knows of no end.
+    pub fn note_unended(&mut self) {
+        self.untold_since = None;
+    }
+
+    /// Whether the sink has been unable to tell for too long.
+    pub fn stays_untold(&self, now: TimestampMs) -> bool {
+        self.untold_since
+            .is_some_and(|since| now.since_ms(since) >= self.patience.untold_ms)
     }
 
     /// Frames are missing: they are asked for soon, if that is not planned already.
@@ -108,6 +139,7 @@ impl Asking {
     /// The winner is known.
     pub fn note_winner(&mut self) {
         self.winner_at = None;
+        self.untold_since = None;
     }
 
     /// What is due, and when it is due again.

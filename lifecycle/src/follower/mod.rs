@@ -52,6 +52,8 @@ pub enum Broken {
     Diverged,
     /// The answer was recorded without its content, and nobody holds the frames any more.
     Unavailable,
+    /// Only the sink knows whether the request has ended, and it cannot tell.
+    Untold,
 }
 
 /// The state of one answer on its way to one client.
@@ -167,6 +169,19 @@ impl Follower {
         self.expect_winner(now.plus_ms(self.patience.fold_ms));
     }
 
+    /// Only the sink can tell how this request ended, and it cannot: its tables are away, or lack what they knew. A client is not kept
+    /// waiting for that until its deadline.
+    pub fn on_untold(&mut self, now: TimestampMs) {
+        if self.decided.is_none() && !self.ended {
+            self.asking.note_untold(now);
+        }
+    }
+
+    /// The sink knows of no end so far.
+    pub fn on_unended(&mut self) {
+        self.asking.note_unended();
+    }
+
     /// The winner is known: from the log, or from the sink. Whatever is said later is not the first; but the same record may
     /// come again with content that the sink's answer had no room for.
     pub fn on_winner(&mut self, outcome: &Outcome, now: TimestampMs) -> Vec<Step> {
@@ -200,6 +215,9 @@ impl Follower {
         }
         if self.decided.is_some() && self.asking.is_tired() {
             return self.give_up(Broken::Unavailable);
+        }
+        if self.asking.stays_untold(now) {
+            return self.give_up(Broken::Untold);
         }
         let due = self.asking.due(now);
         let mut steps: Vec<Step> = due

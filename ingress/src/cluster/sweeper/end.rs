@@ -9,9 +9,9 @@ use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, decode, hea
 use relay_clock::Clock;
 use relay_lifecycle::{Known, Overdue, end};
 use relay_runner::{Stretch, carried_headers, outcome_record};
-use relay_schemas::{OutcomeStatus, Registry, Request, RequestId, Run};
+use relay_schemas::{Outcome, OutcomeStatus, Registry, Request, RequestId, Run};
 
-use crate::answers::questions::Questions;
+use crate::answers::questions::{CannotTell, Questions};
 
 /// As every service says it whose request's deadline has passed.
 const CODE: &str = "deadline_exceeded";
@@ -36,7 +36,9 @@ impl Ending {
     /// Says which have an outcome now.
     pub(super) async fn end(&self, overdue: &[Overdue]) -> Result<Vec<RequestId>, BusError> {
         let known = join_all(overdue.iter().map(|overdue| self.questions.winner(&overdue.id))).await;
-        let forgotten = overdue.iter().zip(&known).filter(|(_, known)| known.is_none());
+        // A sink that cannot tell holds nothing up: a second outcome changes nothing.
+        let ended = |known: &Result<Option<Outcome>, CannotTell>| matches!(known, Ok(Some(_)));
+        let forgotten = overdue.iter().zip(&known).filter(|(_, known)| !ended(known));
         let mut swept = 0_u64;
         for (forgotten, _) in forgotten {
             self.end_one(forgotten).await?;
