@@ -38,12 +38,6 @@ pub(super) struct Share<'a> {
     stands: BTreeMap<i32, Folded>,
 }
 
-/// A record, and what it holds if that can be read.
-struct Read {
-    record: Record,
-    outcome: Result<LoggedOutcome, String>,
-}
-
 impl<'a> Share<'a> {
     /// Looks where the tables stand, says what is missing in them, and reads on from there.
     pub(super) async fn begin(ground: &'a Ground, owned: &BTreeSet<i32>) -> Result<Self, BusError> {
@@ -107,22 +101,19 @@ impl<'a> Share<'a> {
 
     /// Whether it was folded; false where the tables stand elsewhere.
     async fn fold(&mut self, batch: Vec<Record>) -> Result<bool, BusError> {
-        let mut reads = Vec::with_capacity(batch.len());
-        for record in batch {
-            let outcome = self.read(&record).await;
-            reads.push(Read { record, outcome });
-        }
-        for Read { record, outcome } in &reads {
-            if let Err(reason) = outcome {
-                self.deliver().bury(record, reason).await?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for record in &batch {
+            match self.read(record).await {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(reason) => self.deliver().bury(record, &reason).await?,
             }
         }
-        let stays = match self.fold_at_once(&reads).await {
-            Err(StoreError::Refused(_)) => self.fold_one_by_one(&reads).await?,
+        let stays = match self.fold_at_once(&batch, &outcomes).await {
+            Err(StoreError::Refused(_)) => self.fold_one_by_one(&batch, outcomes).await?,
             folded => folded.is_ok(),
         };
         if stays {
-            self.commit(&reads).await?;
+            self.commit(&batch).await?;
             self.tell_what_is_missing();
         }
         Ok(stays)
@@ -150,17 +141,22 @@ impl<'a> Share<'a> {
     }
 
     /// One outcome that the store refuses must not take the others with it.
-    async fn fold_one_by_one(&mut self, reads: &[Read]) -> Result<bool, BusError> {
-        for read in reads {
-            let one = std::slice::from_ref(read);
-            let stays = match self.fold_at_once(one).await {
+    async fn fold_one_by_one(
+        &mut self,
+        batch: &[Record],
+        outcomes: Vec<LoggedOutcome>,
+    ) -> Result<bool, BusError> {
+        let mut outcomes = outcomes.into_iter().peekable();
+        for record in batch {
+            let (position, one) = (&record.position, std::slice::from_ref(record));
+            let lies_here = |logged: &LoggedOutcome| {
+                (logged.partition, logged.offset) == (position.partition.partition, position.offset)
+            };
+            let outcome = outcomes.next_if(lies_here);
+            let stays = match self.fold_at_once(one, outcome.as_slice()).await {
                 Err(StoreError::Refused(reason)) => {
-                    self.deliver().bury(&read.record, &reason).await?;
-                    let dead = Read {
-                        record: read.record.clone(),
-                        outcome: Err(reason),
-                    };
-                    self.fold_at_once(&[dead]).await.is_ok()
+                    self.deliver().bury(record, &reason).await?;
+                    self.fold_at_once(one, &[]).await.is_ok()
                 }
                 folded => folded.is_ok(),
             };
@@ -171,35 +167,29 @@ impl<'a> Share<'a> {
         Ok(true)
     }
 
-    /// Fails only with [`StoreError::Refused`] and [`StoreError::Moved`]: all else is waited for.
-    async fn fold_at_once(&mut self, reads: &[Read]) -> Result<(), StoreError> {
-        let outcomes: Vec<LoggedOutcome> = reads
-            .iter()
-            .filter_map(|read| read.outcome.clone().ok())
-            .collect();
-        let advances = self.advances(reads);
+    /// Folds the `outcomes` that lie in `batch`. Fails only with [`StoreError::Refused`] and [`StoreError::Moved`]: all else is
+    /// waited for.
+    async fn fold_at_once(&mut self, batch: &[Record], outcomes: &[LoggedOutcome]) -> Result<(), StoreError> {
+        let advances = self.advances(batch);
         let timer = self.ground.metrics.fold_began(outcomes.len());
-        let folded = self.fold_when_reached(&outcomes, &advances).await;
+        let folded = self.fold_when_reached(outcomes, &advances).await;
         timer.observe_duration();
-        for (verdict, logged) in folded?.into_iter().zip(&outcomes) {
+        for (verdict, logged) in folded?.into_iter().zip(outcomes) {
             // What is folded again was counted when it was folded first.
-            let again = self
-                .stands
-                .get(&logged.partition)
-                .is_some_and(|at| logged.offset < at.whole_from);
-            if !again {
+            let at = self.stands.get(&logged.partition);
+            if at.is_none_or(|at| logged.offset >= at.whole_from) {
                 self.ground.metrics.folded(verdict, Facts::of(&logged.outcome));
             }
         }
-        self.stands
-            .extend(advances.iter().map(|advance| (advance.partition, advance.to)));
+        let to = advances.iter().map(|advance| (advance.partition, advance.to));
+        self.stands.extend(to);
         Ok(())
     }
 
-    fn advances(&self, reads: &[Read]) -> Vec<Advance> {
+    fn advances(&self, batch: &[Record]) -> Vec<Advance> {
         let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
-        for read in reads {
-            let position = &read.record.position;
+        for record in batch {
+            let position = &record.position;
             ends.insert(position.partition.partition, position.offset + 1);
         }
         let advance = |(partition, next): (i32, i64)| {
@@ -234,11 +224,9 @@ impl<'a> Share<'a> {
         }
     }
 
-    async fn commit(&self, reads: &[Read]) -> Result<(), BusError> {
-        let partitions: BTreeSet<i32> = reads
-            .iter()
-            .map(|read| read.record.position.partition.partition)
-            .collect();
+    async fn commit(&self, batch: &[Record]) -> Result<(), BusError> {
+        let number = |record: &Record| record.position.partition.partition;
+        let partitions: BTreeSet<i32> = batch.iter().map(number).collect();
         let commit = |number: &i32| {
             Some(Commit {
                 group: GROUP.to_owned(),
