@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::list::Listed;
-use crate::Slot;
 use crate::error::OpenError;
 use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::entry::Kind;
@@ -14,6 +13,7 @@ use crate::format::{seed, segment_name};
 use crate::scan::{Item, Scanner};
 use crate::segment::Closed;
 use crate::storage::Storage;
+use crate::{Seq, Slot};
 
 /// Names what is lost at the end of a segment without a footer: the checkpoints at its front and at that of the next one say
 /// which offsets were given in between.
@@ -82,6 +82,23 @@ pub(super) fn closing_checkpoint<S: Storage>(
     };
     let at = u64::from(sealed.contents.checkpoint_at);
     first_checkpoint(storage, listed, at, salt)
+}
+
+/// What the opening checkpoint of a segment says its first entry is, where its head is damaged.
+pub(super) fn opening_seq<S: Storage>(
+    storage: &S,
+    listed: &Listed,
+    salt: u64,
+) -> Result<Option<Seq>, OpenError> {
+    let name = segment_name(listed.number);
+    let read = storage.open(&name).and_then(|file| {
+        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length);
+        Ok(match scanner.next()? {
+            Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint => Some(entry.header.seq + 1),
+            _ => None,
+        })
+    });
+    read.map_err(OpenError::io(format!("reading {name}")))
 }
 
 pub(super) fn opens_whole<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<bool, OpenError> {

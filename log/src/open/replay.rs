@@ -2,7 +2,7 @@
 //! have been on disk and is not whole was torn by a loss of power, and is cut off with all that follows.
 
 use super::list::Listed;
-use super::naming::{closing_checkpoint, name_lost, opens_whole};
+use super::naming::{closing_checkpoint, name_lost, opening_seq, opens_whole};
 use super::state::State;
 use super::tail::{Replay, Tail, Torn};
 use super::walk::Walk;
@@ -48,11 +48,10 @@ pub(crate) fn replay<S: Storage>(
     for (at, listed) in segments.iter().enumerate().skip(first) {
         let following = segments.get(at + 1);
         let next_first = following.and_then(|next| Some(next.header?.first_seq));
-        let first_seq = listed
-            .header
-            .map(|header| header.first_seq)
-            .or(expected)
-            .unwrap_or(1);
+        let first_seq = match listed.header {
+            Some(header) => header.first_seq,
+            None => opening_seq(storage, listed, salt)?.or(expected).unwrap_or(1),
+        };
         if next_first == Some(first_seq) {
             replay.empty.push(listed.number);
             continue;

@@ -89,7 +89,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                     return Ok(false);
                 }
                 if entry.header.seq <= self.proven {
-                    state.boundary = Some(self.boundary(entry.position));
+                    self.pass(state, &entry);
                 }
             }
             if !entry.is_whole() && !self.passes_damaged(&entry) {
@@ -223,6 +223,19 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             return Ok(true);
         }
         Ok(whole)
+    }
+
+    /// All before `entry` was on disk: what of it is lost is damage, and stays where it is.
+    fn pass(&mut self, state: &mut State, entry: &Entry) {
+        for (seq, change) in self.pending.drain(..) {
+            state.apply(seq, change);
+        }
+        self.good = Good {
+            position: entry.position,
+            next_seq: entry.header.seq.max(self.first_seq),
+            chain: entry.header.previous,
+        };
+        state.boundary = Some(self.boundary(entry.position));
     }
 
     fn commit(&mut self, state: &mut State, entry: &Entry) {
