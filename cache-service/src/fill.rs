@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Partition, Record, decode};
+use relay_bus::{Partition, Record};
 use relay_clock::Clock;
-use relay_runner::{Stage, StageError, Standing, Step, Winners};
+use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
 use relay_schemas::{Outcome, Registry};
 
 use crate::eligibility::{NotCached, entry_of};
@@ -28,7 +28,7 @@ impl Stage for FillStage {
     type Effect = ();
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
-        let outcome: Outcome = decode(&self.schemas, record)?;
+        let outcome = read_outcome(&self.schemas, record)?;
         match self.winners.note(&outcome.request_id, &record.position).await? {
             Standing::Superseded => self.metrics.superseded(),
             Standing::Winner => self.fill(&outcome, record).await,

@@ -143,6 +143,7 @@ impl House {
             schemas,
             ..Runtime::new(bus)
         };
+        runtime.bus.register(&runtime.metrics)?;
         tokio::spawn(follow_schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
         anyhow::ensure!(

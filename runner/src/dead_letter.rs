@@ -7,7 +7,7 @@ use bytes::Bytes;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{DeadHeader, DeadLetter, OutcomeStatus, Run, Service, TimestampMs, encode};
 
-use crate::outcome::outcome_record;
+use crate::outcome::{RECORD_DAMAGED, outcome_record};
 use crate::runtime::Identity;
 use relay_bus::topics::{DEAD_LETTERS, PLANNED, REQUESTS};
 use relay_bus::{Headers, Outgoing, Record, header};
@@ -119,7 +119,12 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
         "the request's record at {}-{}@{} could not be processed",
         partition.topic, partition.partition, record.position.offset
     );
-    let ending = Ending::because(OutcomeStatus::Failed, CODE, message);
+    let code = if record.headers.get(header::DAMAGED).is_some() {
+        RECORD_DAMAGED
+    } else {
+        CODE
+    };
+    let ending = Ending::because(OutcomeStatus::Failed, code, message);
     let outcome = end(Known::Headers(&request_id, &tenant), run, ending, now);
     Some(outcome_record(&outcome, carried_headers(&record.headers)))
 }

@@ -15,6 +15,7 @@
 //! | wait between two tries | [`Backoff`] |
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
+//! | read how one ended | [`read_outcome`] |
 //! | answer probes and Prometheus | [`ops_router`] |
 //! | accept connections, so many and no more | [`serve_http`] |
 
@@ -44,7 +45,7 @@ pub use dead_letter::{carried_headers, poisoned};
 pub use health::{Health, dependency};
 pub use listen::{listen_forever, serve_forever};
 pub use ops::ops_router;
-pub use outcome::outcome_record;
+pub use outcome::{outcome_record, read_outcome};
 pub use recent::Recent;
 pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};

@@ -7,10 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_bus::{Bus, BusError, Partition, Position, decode};
-use relay_schemas::{DecodeError, Outcome, Registry, RequestId, TimestampMs};
+use relay_bus::{Bus, BusError, Partition, Position};
+use relay_schemas::{DecodeError, Registry, RequestId, TimestampMs};
 use tokio::sync::OnceCell;
 
+use crate::outcome::read_outcome;
 use crate::recent::Recent;
 use crate::schemas::refresh_schemas;
 use crate::stage::StageError;
@@ -108,11 +109,11 @@ impl Winners {
             Stretch::between(&*self.bus, position.partition.clone(), from, position.offset).await?;
         let mut refreshed = false;
         while let Some(record) = before.next().await? {
-            let mut outcome = decode::<Outcome>(&self.schemas, &record);
+            let mut outcome = read_outcome(&self.schemas, &record);
             if matches!(outcome, Err(DecodeError::UnknownSchema(_))) && !refreshed {
                 refreshed = true;
                 refresh_schemas(&*self.bus, &self.schemas).await?;
-                outcome = decode(&self.schemas, &record);
+                outcome = read_outcome(&self.schemas, &record);
             }
             // What cannot be decoded is no outcome.
             if let Ok(outcome) = outcome {

@@ -172,6 +172,23 @@ impl House {
         }
     }
 
+    /// Closes the log, turns a bit of the record that holds `outcome`, and opens it again.
+    fn damage(&mut self, outcome: &Outcome) {
+        let folder = self.folder.path().join("log");
+        let manifest = Manifest::parse(TOPICS).unwrap();
+        let open = |folder: &std::path::Path| {
+            let bus = EmbeddedBus::open(folder, &manifest, EmbeddedOptions::default(), &Clock::system());
+            Arc::new(bus.unwrap())
+        };
+        self.bus = open(&self.folder.path().join("other"));
+        let segment = folder.join("00000000000000000001.seg");
+        let (mut bytes, value) = (std::fs::read(&segment).unwrap(), encode(outcome));
+        let at = bytes.windows(value.len()).position(|window| window == &value[..]);
+        bytes[at.unwrap() + value.len() / 2] ^= 4;
+        std::fs::write(&segment, bytes).unwrap();
+        self.bus = open(&folder);
+    }
+
     async fn publish(&self, outcome: &Outcome) {
         let mut headers = Headers::default();
         headers.set(
@@ -319,6 +336,45 @@ fn failed(id: &str, reason: &str) -> Outcome {
         reason,
         relay_clock::Clock::system().now().0,
     )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_outcome_is_a_failed_end_and_never_makes_room_for_a_second_one() {
+    let mut house = House::build().await;
+    let first = complete("one", "acme", "relay-chat", Clock::system().now().0);
+    house.publish(&first).await;
+    house.publish(&failed("two", "its only end")).await;
+    house.damage(&first);
+    house.publish(&failed("one", "a zombie")).await;
+    let sink = house.start();
+    house.until_traces(2).await;
+    until(async || house.dead_letters().await == 1).await;
+    let told = house.winner("one").await.unwrap();
+    assert_eq!(
+        (told.status, told.code.as_deref()),
+        (OutcomeStatus::Failed, Some("record_damaged"))
+    );
+    assert_eq!(told.usage, relay_schemas::Usage::default(), "nothing is charged");
+    assert_ne!(house.winner("two").await.unwrap().code, told.code);
+    sink.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_tables_hold_of_an_outcome_stands_when_its_record_is_damaged() {
+    let mut house = House::build().await;
+    let first = complete("one", "acme", "relay-chat", Clock::system().now().0);
+    house.publish(&first).await;
+    let sink = house.start();
+    house.until_traces(1).await;
+    sink.drain().await;
+    house.damage(&first);
+    let sink = house.start();
+    house.publish(&failed("one", "a zombie")).await;
+    house.publish(&failed("two", "its only end")).await;
+    house.until_traces(2).await;
+    let told = house.winner("one").await.unwrap();
+    assert_eq!((told.status, told.usage), (first.status, first.usage));
+    sink.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod damage;
 mod faults;
 mod house;
 mod killing;
 mod power;
 mod reopening;
 mod retention;
+mod unread;

@@ -78,7 +78,7 @@ fn http_status(status: OutcomeStatus, code: &str) -> u16 {
         "deadline_exceeded" => 504,
         "queue_full" | "tenant_queue_full" | "backend_busy" => 429,
         "worker_lost" | "backend_unavailable" => 503,
-        "unknown_pool" | "dead_letter" => 500,
+        "unknown_pool" | "dead_letter" | "record_damaged" => 500,
         "backend_error" => 502,
         "cancelled" => 499,
         _ => match status {
@@ -152,6 +152,7 @@ mod tests {
             (O::Failed, Some("backend_unavailable"), 503, "server_error"),
             (O::Failed, Some("backend_busy"), 429, "rate_limit_error"),
             (O::Failed, Some("dead_letter"), 500, "server_error"),
+            (O::Failed, Some("record_damaged"), 500, "server_error"),
             (O::Cancelled, Some("cancelled"), 499, "server_error"),
             (O::Failed, Some("a_code_of_a_later_version"), 500, "server_error"),
             (O::Rejected, None, 429, "rate_limit_error"),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Partition, Record, decode, topics};
+use relay_bus::{Bus, BusError, Partition, Record, topics};
 use relay_clock::Clock;
-use relay_runner::{Backoff, Tail, ends};
-use relay_schemas::{Outcome, Registry};
+use relay_runner::{Backoff, Tail, ends, read_outcome};
+use relay_schemas::Registry;
 
 use super::routes::Routes;
 use crate::cluster::readiness::{Dependency, Readiness};
@@ -81,7 +81,7 @@ impl Outcomes {
             return;
         }
         // What cannot be read is no outcome, for no service; but then the sink may have read it in a schema not known here yet.
-        let outcome = decode::<Outcome>(&self.schemas, record)
+        let outcome = read_outcome(&self.schemas, record)
             .inspect_err(|error| tracing::warn!(request.id = %request, %error, "an unreadable outcome"))
             .ok()
             .filter(|outcome| outcome.request_id == request);

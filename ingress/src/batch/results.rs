@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prometheus::IntCounter;
 use relay_api::response::Facts;
-use relay_bus::{Headers, Outgoing, Partition, Record, decode, topics};
+use relay_bus::{Headers, Outgoing, Partition, Record, topics};
 use relay_lifecycle::{Broken, is_success};
-use relay_runner::{Stage, StageError, Standing, Step, Winners};
+use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
 use relay_schemas::{BatchResult, Outcome, Registry, encode};
 
 use super::name::name_in_headers;
@@ -32,7 +32,7 @@ impl Stage for Results {
     type Effect = ();
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
-        let outcome: Outcome = decode(&self.schemas, record)?;
+        let outcome = read_outcome(&self.schemas, record)?;
         let standing = self.winners.note(&outcome.request_id, &record.position).await?;
         let Some(result) = result(&outcome, &record.headers) else {
             return Ok(Step::nothing());
@@ -47,7 +47,7 @@ impl Stage for Results {
     /// A result that the log does not take, because JSON made it too large, leaves its sender without the answer but not
     /// without a result. An outcome that cannot be read is none: another one may follow.
     fn last_words(&self, record: &Record, _reason: &str) -> Vec<Outgoing> {
-        let Ok(outcome) = decode::<Outcome>(&self.schemas, record) else {
+        let Ok(outcome) = read_outcome(&self.schemas, record) else {
             return Vec::new();
         };
         let result = result(&outcome, &record.headers).map(|result| {

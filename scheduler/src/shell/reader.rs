@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, Record, decode, header};
-use relay_runner::refresh_schemas;
-use relay_schemas::{DecodeError, Outcome, Ready, Work};
+use relay_runner::{read_outcome, refresh_schemas};
+use relay_schemas::{DecodeError, Ready, Registry, Work};
 
 use super::context::Context;
 use super::garbage::{give_up, name};
@@ -95,12 +95,12 @@ impl RecordReader {
         let at = at(record);
         if at.offset < core.offsets().next(Input::Outcomes, at.partition) {
             // It lay before the snapshot; a predecessor has dealt with what cannot be read there.
-            if let Ok(outcome) = decode::<Outcome>(&self.context.runtime.schemas, record) {
+            if let Ok(outcome) = read_outcome(&self.context.runtime.schemas, record) {
                 core.outcome(&outcome, at);
             }
             return Ok(());
         }
-        match self.read::<Outcome>(record, Input::Outcomes).await? {
+        match self.read_by(record, Input::Outcomes, read_outcome).await? {
             Some(outcome) => {
                 core.outcome(&outcome, at);
             }
@@ -115,7 +115,16 @@ impl RecordReader {
         record: &Record,
         input: Input,
     ) -> Result<Option<T>, BusError> {
-        let reason = match self.decode(record).await? {
+        self.read_by(record, input, decode).await
+    }
+
+    async fn read_by<T>(
+        &mut self,
+        record: &Record,
+        input: Input,
+        by: impl Fn(&Registry, &Record) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, BusError> {
+        let reason = match self.decode(record, by).await? {
             Ok(decoded) => return Ok(Some(decoded)),
             Err(error) => error.to_string(),
         };
@@ -125,17 +134,18 @@ impl RecordReader {
     }
 
     /// Decodes; reads the schema topic once where the writer's schema is unknown.
-    async fn decode<T: relay_schemas::Record>(
+    async fn decode<T>(
         &self,
         record: &Record,
+        by: impl Fn(&Registry, &Record) -> Result<T, DecodeError>,
     ) -> Result<Result<T, DecodeError>, BusError> {
         let runtime = &self.context.runtime;
-        let decoded = decode::<T>(&runtime.schemas, record);
+        let decoded = by(&runtime.schemas, record);
         if !matches!(decoded, Err(DecodeError::UnknownSchema(_))) {
             return Ok(decoded);
         }
         let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
         self.context.log.ask(refresh).await?;
-        Ok(decode::<T>(&runtime.schemas, record))
+        Ok(by(&runtime.schemas, record))
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Commit, Record, decode, topics};
-use relay_runner::{Backoff, Stretch, Tail, dependency, refresh_schemas};
-use relay_schemas::{DecodeError, Outcome, TimestampMs};
+use relay_bus::{Bus, BusError, Commit, Record, header, topics};
+use relay_runner::{Backoff, Stretch, Tail, dependency, read_outcome, refresh_schemas};
+use relay_schemas::{DecodeError, TimestampMs};
 use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Verdict};
 
 use super::batch::Unfolded;
@@ -103,6 +103,12 @@ impl<'a> Share<'a> {
     async fn fold(&mut self, batch: Vec<Record>) -> Result<bool, BusError> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for record in &batch {
+            // A damaged one is an end all the same, and what is left of it is a dead letter.
+            if let Some(place) = record.headers.text(header::DAMAGED) {
+                self.deliver().bury(record, place).await?;
+                outcomes.extend(self.read(record).await.ok());
+                continue;
+            }
             match self.read(record).await {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(reason) => self.deliver().bury(record, &reason).await?,
@@ -122,14 +128,14 @@ impl<'a> Share<'a> {
     /// What cannot be decoded is no outcome; a schema that is unknown is looked up once.
     async fn read(&self, record: &Record) -> Result<LoggedOutcome, String> {
         let runtime = &self.ground.runtime;
-        let mut outcome = decode::<Outcome>(&runtime.schemas, record);
+        let mut outcome = read_outcome(&runtime.schemas, record);
         if matches!(outcome, Err(DecodeError::UnknownSchema(_))) {
             let mut backoff = Backoff::new(AGAIN.0, LONGEST);
             while let Err(error) = refresh_schemas(&*runtime.bus, &runtime.schemas).await {
                 tracing::debug!(%error, "looking a schema up waits for the log");
                 backoff.wait().await;
             }
-            outcome = decode(&runtime.schemas, record);
+            outcome = read_outcome(&runtime.schemas, record);
         }
         let position = &record.position;
         let logged = |outcome| LoggedOutcome {

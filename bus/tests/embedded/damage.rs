@@ -1,0 +1,84 @@
+//! A bit is flipped in a real segment: that record says so in its place, and everything else is read.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use relay_bus::{Bus, EmbeddedOptions, Headers, Outgoing, Partition, Record, header};
+
+use crate::house::{all, offsets, open, record};
+
+fn named(n: usize) -> Outgoing {
+    let mut headers = Headers::default();
+    headers.set(header::REQUEST_ID, format!("request-{n}"));
+    headers.set(header::TENANT, "acme");
+    let value = Bytes::from(format!("value-{n}-{}", "v".repeat(100)));
+    Outgoing::to_partition(&Partition::new("safe", 0), headers, value)
+}
+
+/// Five records, with the log closed.
+async fn five(folder: &Path) -> PathBuf {
+    let bus = open(folder, EmbeddedOptions::default());
+    for n in 0..5 {
+        bus.publish(vec![named(n)], Vec::new()).await.unwrap();
+    }
+    drop(bus);
+    folder.join("00000000000000000001.seg")
+}
+
+fn find(bytes: &[u8], text: &str) -> usize {
+    let mut windows = bytes.windows(text.len());
+    windows.position(|window| window == text.as_bytes()).unwrap()
+}
+
+fn damaged(records: &[Record]) -> Vec<i64> {
+    let damaged = records
+        .iter()
+        .filter(|record| record.headers.get(header::DAMAGED).is_some());
+    damaged.map(|record| record.position.offset).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_a_value_is_a_damaged_record_whose_headers_can_be_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let segment = five(folder.path()).await;
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = find(&bytes, "value-2-") + 20;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let bus = open(folder.path(), EmbeddedOptions::default());
+    let found = all(&bus, "safe", 0).await;
+    assert_eq!((offsets(&found), damaged(&found)), (vec![0, 1, 2, 3, 4], vec![2]));
+    let place = found[2].headers.text(header::DAMAGED).unwrap();
+    assert!(place.starts_with("segment 1, byte "), "{place}");
+    assert_eq!(found[2].headers.request_id().unwrap().as_str(), "request-2");
+    assert_eq!(found[2].headers.tenant().unwrap().as_str(), "acme");
+    let next = bus
+        .publish(vec![record("safe", 0, "next")], Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(next[0].offset, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_anywhere_in_a_record_damages_that_record_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let segment = five(folder.path()).await;
+    let whole = std::fs::read(&segment).unwrap();
+    // From the head of the third record to its last byte: 80 bytes of head, key and headers, value.
+    let end = find(&whole, "value-2-") + named(2).value.unwrap().len();
+    let start = find(&whole, "value-1-") + named(1).value.unwrap().len();
+    for at in start..end {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&segment, &bytes).unwrap();
+        let bus = open(folder.path(), EmbeddedOptions::default());
+        let found = all(&bus, "safe", 0).await;
+        let (held, damaged) = (offsets(&found), damaged(&found));
+        assert_eq!(held, [0, 1, 2, 3, 4], "byte {at} of {start}..{end}");
+        assert_eq!(damaged, [2], "byte {at} of {start}..{end}");
+        drop(bus);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
+        std::fs::write(&segment, &whole).unwrap();
+    }
+}
