@@ -82,3 +82,16 @@ async fn a_flipped_bit_anywhere_in_a_record_damages_that_record_alone() {
         std::fs::write(&segment, &whole).unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_clean_end_the_last_record_too_is_damaged_and_not_taken_for_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let segment = five(folder.path()).await;
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = find(&bytes, "value-4-") + 20;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let bus = open(folder.path(), EmbeddedOptions::default());
+    let found = all(&bus, "safe", 0).await;
+    assert_eq!((offsets(&found), damaged(&found)), (vec![0, 1, 2, 3, 4], vec![4]));
+}
