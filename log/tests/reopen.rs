@@ -113,3 +113,31 @@ fn what_is_written_is_on_disk_only_after_its_ticket() {
     sync(&mut log);
     assert!(log.begin_sync().is_none(), "nothing is left to sync");
 }
+
+#[test]
+fn opening_reads_heads_and_footers_and_the_tail_however_long_the_log_is() {
+    let place = Place::new();
+    let each_its_own = Options {
+        segment_size: 1,
+        ..Options::default()
+    };
+    {
+        let (mut log, _) = place.try_open(&each_its_own).unwrap();
+        for number in 0..320 {
+            let records = (0..20).map(|slot| record(slot, format!("{number} {}", "x".repeat(500))));
+            append(&mut log, records.collect());
+            sync(&mut log);
+        }
+        log.mark(NOW).unwrap();
+        sync(&mut log);
+    }
+    let (log, opened) = place.open();
+    assert!(place.segments().len() >= 320);
+    assert!(
+        opened.scanned * 100 < log.size(),
+        "{} of {}",
+        opened.scanned,
+        log.size()
+    );
+    assert_eq!((log.range(7), values(&log, 7).len()), (0..320, 320));
+}
