@@ -93,6 +93,9 @@ impl State {
 
     /// Bytes that may be written to a file from `position` on.
     pub(super) fn room(&self, inode: usize, position: usize) -> usize {
+        if self.capacity == u64::MAX {
+            return usize::MAX;
+        }
         let held = self.inodes[inode].len().saturating_sub(position) as u64;
         (held.saturating_add(self.capacity.saturating_sub(self.used()))).min(usize::MAX as u64) as usize
     }
@@ -129,6 +132,12 @@ impl State {
     }
 
     pub(super) fn begin_life(&mut self) {
+        let named = self.names.anywhere();
+        for (number, inode) in self.inodes.iter_mut().enumerate() {
+            if inode.handles == 0 && !named.contains(&number) {
+                *inode = Inode::default();
+            }
+        }
         self.life += 1;
         self.dead = false;
         self.calls_left = None;

@@ -1,6 +1,6 @@
 //! The folder: which names a process sees, which a loss of power would leave, and the changes between the two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -29,6 +29,16 @@ impl Names {
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, usize)> {
         self.seen.iter().map(|(name, inode)| (name.as_str(), *inode))
+    }
+
+    /// Files that have a name, or may have one after a loss of power.
+    pub(super) fn anywhere(&self) -> BTreeSet<usize> {
+        let pending = self.pending.iter().filter_map(|change| match change {
+            Change::Make(_, inode) | Change::Rename { inode, .. } => Some(*inode),
+            Change::Remove(_) => None,
+        });
+        let named = self.seen.values().chain(self.on_disk.values()).copied();
+        named.chain(pending).collect()
     }
 
     pub(super) fn make(&mut self, name: &str, inode: usize) {
@@ -68,7 +78,7 @@ impl Names {
         }
     }
 
-    /// Leaves what a loss of power leaves: each change has happened or not, whatever came before it. Returns the files still named.
+    /// Leaves what a loss of power leaves: each change has happened or not, whatever came before it.
     pub(super) fn lose_power(&mut self, random: &mut SmallRng) {
         let share = share(random);
         for change in self.pending.drain(..) {
@@ -105,8 +115,6 @@ fn apply(names: &mut BTreeMap<String, usize>, change: Change) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use rand::SeedableRng;
 
     use super::*;

@@ -55,7 +55,7 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
         if !range.contains(&record.offset) {
             continue;
         }
-        let place = format!("slot {slot:#x} offset {} (entry {seq})", record.offset);
+        let place = || format!("slot {slot:#x} offset {} (entry {seq})", record.offset);
         while let Some(unknown) = found.next_if(|found| offset_of(found) < record.offset) {
             wrong.push(format!(
                 "slot {slot:#x} offset {}: was never written: {unknown:?}",
@@ -67,10 +67,11 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
             Some(Found::Record(given)) if given == *record => {
                 seen.insert(given.key.as_ref());
             }
-            Some(Found::Record(given)) => wrong.push(format!("{place}: is {given:?} and was {record:?}")),
+            Some(Found::Record(given)) => wrong.push(format!("{}: is {given:?} and was {record:?}", place())),
             Some(Found::Damaged(_)) if may_be_damaged => shown.reported.extend(model.hits.get(seq)),
             Some(Found::Damaged(damaged)) => wrong.push(format!(
-                "{place}: is damaged, and nothing touched it: {damaged:?}"
+                "{}: is damaged, and nothing touched it: {damaged:?}",
+                place()
             )),
             None => {
                 let beside = model.hits.contains_key(&(seq - 1)) || model.hits.contains_key(&(seq + 1));
@@ -84,7 +85,7 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
                         && at + 1 < written.len()
                         && !seen.contains(&record.key.as_ref());
                 if !excused {
-                    wrong.push(format!("{place}: is missing ({})", standing(batch)));
+                    wrong.push(format!("{}: is missing ({})", place(), standing(batch)));
                 }
             }
         }
