@@ -44,8 +44,8 @@ pub(super) struct Model {
     pub frame_hits: BTreeSet<Seq>,
     /// Numbers of a batch's entries in which a bit was turned.
     pub hits: BTreeMap<Seq, Part>,
-    /// A bit was turned in the head of a segment.
-    pub heads_hit: bool,
+    /// A bit was turned somewhere.
+    pub touched: bool,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
     pub doubt: bool,
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::model::{Model, State, Written};
 use super::step::SLOTS;
-use crate::Log;
 use crate::simulated::SimulatedDisk;
+use crate::{Log, Slot};
 
 /// Next offsets by which entries that were lost without a name may raise a slot's.
 const SLACK: i64 = 64;
@@ -30,15 +30,25 @@ pub(super) fn state(log: &Log<SimulatedDisk>) -> State {
 }
 
 /// The shortest possible history that fits what the log holds.
-pub(super) fn choose(model: &Model, held: &State, power_lost: bool) -> Result<Chosen, String> {
+pub(super) fn choose(
+    model: &Model,
+    log: &Log<SimulatedDisk>,
+    held: &State,
+    power_lost: bool,
+) -> Result<Chosen, String> {
     let floor = model.at_least(power_lost);
     let loose = model.loose_notes();
     if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
         return Ok(chosen);
     }
-    // Entries that were lost without a name raise all next offsets; then the longest history that fits is the likeliest.
-    if model.hits.len() > 1 {
-        let counts = floor..=model.written.len();
+    // Entries that were lost without a name raise all next offsets, and a checkpoint knows of offsets whose records were cut
+    // off: then what can be read tells how much there is.
+    if !model.hits.is_empty() || !model.frame_hits.is_empty() {
+        let there = model.written[floor..]
+            .iter()
+            .take_while(|batch| is_there(log, batch))
+            .count();
+        let counts = floor..=floor + there;
         let fitting = counts
             .rev()
             .find(|count| fits(&model.state(*count), held, &loose, SLACK));
@@ -55,6 +65,19 @@ pub(super) fn choose(model: &Model, held: &State, power_lost: bool) -> Result<Ch
         model.state(model.written.len()),
         model.written.len()
     ))
+}
+
+/// Whether anything of a batch can be read, as far as that can be known.
+fn is_there(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
+    let found = |slot: &Slot, offset: i64| {
+        let read = log.plan_read(*slot, offset..offset + 1, 1, 1).run();
+        read.is_ok_and(|read| !read.found.is_empty())
+    };
+    batch.records.is_empty()
+        || batch
+            .records
+            .iter()
+            .any(|(slot, record)| found(slot, record.offset))
 }
 
 fn shortest(model: &Model, floor: usize, fits: impl Fn(&State) -> bool) -> Option<Chosen> {

@@ -39,8 +39,9 @@ impl Run {
             Some(seq) => {
                 self.model.frame_hits.insert(seq);
             }
-            None => self.model.heads_hit = true,
+            None => {}
         }
+        self.model.touched = true;
         self.verdict.coverage.met("a bit turned", hit.part.name(), "done");
         if hit.of_batch && hit.seq.is_some_and(|seq| self.model.must_be_found(seq)) {
             self.find(segment_number(name).unwrap_or_default(), hit.part);
@@ -70,10 +71,7 @@ impl Run {
     pub(super) fn verify(&mut self) -> &'static str {
         match verify(&self.disk) {
             Ok(verified) => {
-                let model = &self.model;
-                let touched =
-                    model.doubt || model.heads_hit || !model.hits.is_empty() || !model.frame_hits.is_empty();
-                if !touched && !verified.damaged.is_empty() {
+                if !self.model.touched && !self.model.doubt && !verified.damaged.is_empty() {
                     self.wrong(format!("verify finds damage where there is none: {verified:?}"));
                 }
                 "verified"

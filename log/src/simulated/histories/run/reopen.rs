@@ -68,7 +68,8 @@ impl Run {
     }
 
     fn opened(&mut self, opened: &Opened, held: State, power_lost: bool, tried_before: bool) {
-        let chosen = match opening::choose(&self.model, &held, power_lost) {
+        let log = self.log.as_ref().expect("it was opened");
+        let chosen = match opening::choose(&self.model, log, &held, power_lost) {
             Ok(chosen) => chosen,
             Err(wrong) => {
                 self.wrong(format!("{wrong}; opened: {opened:?}"));
