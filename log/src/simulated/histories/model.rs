@@ -102,12 +102,10 @@ impl Model {
             if seqs.start > last || seqs.end <= first || self.written[at].lost {
                 continue;
             }
-            // A turned bit in what nothing proves to have been on disk looks like a failed write.
-            let hit = self
-                .hits
-                .range(seqs.clone())
-                .next()
-                .is_some_and(|(hit, _)| !self.must_be_found(*hit));
+            // A turned bit in what nothing proves to have been on disk looks like a failed write; where it took a head away, the
+            // next batch may be the rest of the same.
+            let mut here = self.hits.range(seqs.start.saturating_sub(1)..seqs.end);
+            let hit = here.any(|(hit, _)| !self.must_be_found(*hit));
             if self.written[at].acknowledged && !hit {
                 wrong = Some(format!(
                     "entries {seqs:?} are said to be lost after they were acknowledged"
@@ -122,7 +120,7 @@ impl Model {
     /// it was on disk.
     pub fn must_be_found(&self, seq: Seq) -> bool {
         let of_a_batch = self.written.iter().any(|batch| batch.seqs.contains(&seq));
-        of_a_batch && self.is_proven(seq, self.written.len())
+        of_a_batch && self.is_proven(seq, self.acknowledged())
     }
 
     /// How many batches must be there whatever happened: the acknowledged ones after a loss of power, all after `kill -9`, less
