@@ -135,6 +135,16 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 return Ok(false);
             }
         }
+        let torn_beginning = !self.damaged.is_empty()
+            && next_first.is_none()
+            && self.locator.expected == self.first_seq
+            && self.first_seq >= self.proven;
+        if torn_beginning {
+            // A loss of power tore what it opens with, and nothing came after it.
+            self.damaged.clear();
+            self.good.position = FRONT;
+            return Ok(false);
+        }
         Ok(self.pending.is_empty() || next_first.is_none() && self.good.next_seq >= self.proven)
     }
 
