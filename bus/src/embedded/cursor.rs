@@ -87,8 +87,9 @@ impl Cursors {
                 Found::Records(found) => records.extend(cursor.advance(found)),
                 Found::Cold(_) if !records.is_empty() => {}
                 Found::Cold(offsets) => {
-                    let found = self.read_cold(shared, index, offsets).await?;
+                    // Also when it fails: what cannot be read must not keep the others waiting.
                     self.turn = index + 1;
+                    let found = self.read_cold(shared, index, offsets).await?;
                     if !found.is_empty() {
                         return Ok(found);
                     }

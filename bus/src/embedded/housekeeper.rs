@@ -79,6 +79,13 @@ impl Housekeeper {
     }
 
     fn round(&mut self) -> Result<(), AppendError> {
+        let tended = self.tend();
+        // Whatever failed before: this alone gives a full disk room again.
+        self.clean();
+        tended
+    }
+
+    fn tend(&mut self) -> Result<(), AppendError> {
         if self.shared.health.is_troubled() {
             self.syncer.flush();
             self.shared.note(vec![(notes::tried(), Some(notes::number(0)))])?;
@@ -96,7 +103,6 @@ impl Housekeeper {
             self.syncer.flush();
         }
         self.shared.log.lock().mark(self.now())?;
-        self.clean();
         Ok(())
     }
 
@@ -250,9 +256,11 @@ impl Housekeeper {
     }
 
     fn joined(&self) -> BTreeSet<Reading> {
+        // Before the topics are locked: whoever joins a group locks them the other way round.
+        let groups = self.shared.groups.joined();
         let topics = self.shared.topics.read();
         let mut joined = BTreeSet::new();
-        for (group, names) in self.shared.groups.joined() {
+        for (group, names) in groups {
             let ids = names.iter().filter_map(|name| topics.get(name));
             joined.extend(ids.map(|topic| (group.clone(), topic.id)));
         }

@@ -16,6 +16,7 @@ mod group;
 mod health;
 mod housekeeper;
 mod jobs;
+mod lost;
 mod member;
 mod murmur2;
 mod notes;

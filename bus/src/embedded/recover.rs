@@ -40,9 +40,11 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
             if topic.is_compacted() {
                 log.set_compacted(partition.slot);
             }
-            let held = log.range(partition.slot);
+            let low = log.range(partition.slot).start;
+            // Not the next offset: of offsets lost at the end nothing would ever come, and who reads up to them would wait.
+            let end = log.spans(partition.slot).last().map_or(low, |span| span.end);
             let mut state = partition.lock();
-            (state.low, state.visible) = (held.start, held.end);
+            (state.low, state.visible) = (low, low.max(end));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use relay_log::{Lost, Seq, SyncEnd, Unreadable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::health::Trouble;
+use super::lost::LostEntries;
 use super::partition::PartitionLog;
 use super::shared::Shared;
 use crate::{BusError, Position, Record};
@@ -55,11 +56,6 @@ impl Done {
         let reason = format!("syncing the log failed, and the result is unknown: {reason}");
         let _ = self.answer.send(Err(BusError::Unavailable(reason)));
     }
-
-    fn is_among(&self, lost: &[Lost]) -> bool {
-        lost.iter()
-            .any(|lost| lost.first < self.seqs.end && self.seqs.start <= lost.last)
-    }
 }
 
 /// What the syncer is asked.
@@ -76,6 +72,7 @@ pub(super) struct SyncQueue(mpsc::Sender<Wish>);
 pub(super) struct Syncer {
     shared: Arc<Shared>,
     wishes: mpsc::Receiver<Wish>,
+    lost: LostEntries,
 }
 
 impl SyncQueue {
@@ -102,11 +99,16 @@ impl SyncQueue {
 impl Syncer {
     pub(super) fn new(shared: Arc<Shared>) -> (SyncQueue, Self) {
         let (queue, wishes) = mpsc::channel();
-        (SyncQueue(queue), Self { shared, wishes })
+        let syncer = Self {
+            shared,
+            wishes,
+            lost: LostEntries::default(),
+        };
+        (SyncQueue(queue), syncer)
     }
 
     /// Runs until every [`SyncQueue`] is dropped; then everything is on disk, unless the disk fails.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         while let Ok(first) = self.wishes.recv() {
             let (mut waiting, mut flushes) = (Vec::new(), Vec::new());
             for wish in std::iter::once(first).chain(self.wishes.try_iter()) {
@@ -126,7 +128,7 @@ impl Syncer {
     }
 
     /// Syncs until all that waits is on disk or lost.
-    fn sync(&self, mut waiting: Vec<Done>) {
+    fn sync(&mut self, mut waiting: Vec<Done>) {
         for tries in 0.. {
             let unreadable = if tries < PATIENT_TRIES {
                 Unreadable::Wait
@@ -164,13 +166,15 @@ impl Syncer {
     }
 
     /// Answers those of whom it is known now; the others are left.
-    fn answer(&self, waiting: Vec<Done>, end: &SyncEnd) -> Vec<Done> {
+    fn answer(&mut self, waiting: Vec<Done>, end: &SyncEnd) -> Vec<Done> {
+        self.lost.add(&end.lost);
         self.tell_lost(&waiting, &end.lost);
         let mut left = Vec::new();
         for done in waiting {
-            if done.is_among(&end.lost) {
+            if self.lost.hold(&done.seqs) {
                 done.give_up("what was written cannot be read back");
             } else if done.seqs.end <= end.synced + 1 {
+                self.lost.forget_before(done.seqs.start);
                 done.settle(true);
             } else {
                 left.push(done);
@@ -188,7 +192,7 @@ impl Syncer {
         let all: u64 = lost.iter().map(|lost| lost.last + 1 - lost.first).sum();
         let unacknowledged: u64 = waiting
             .iter()
-            .filter(|done| done.is_among(lost))
+            .filter(|done| self.lost.hold(&done.seqs))
             .map(|done| done.seqs.end - done.seqs.start)
             .sum();
         tracing::error!(
