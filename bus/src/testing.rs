@@ -49,6 +49,10 @@ pub enum Mood {
     Away,
     /// Refuses every publish as fatal.
     Broken,
+    /// Has no room for new work; what is published all the same is taken.
+    Short,
+    /// Has no room, and refuses every publish as one to a full disk.
+    Full,
     /// Refuses every publish as too large.
     RefusesSize,
     /// Takes no publish until the mood changes.
@@ -137,7 +141,8 @@ impl FaultyBus {
         let mut moods = self.mood.subscribe();
         let mood = moods.wait_for(|mood| *mood != Mood::Holds).await;
         match mood.map_or(Mood::Works, |mood| *mood) {
-            Mood::Works | Mood::Holds | Mood::NeverAcknowledges => Ok(()),
+            Mood::Works | Mood::Short | Mood::Holds | Mood::NeverAcknowledges => Ok(()),
+            Mood::Full => Err(BusError::Full("no space left".to_owned())),
             Mood::Away => self.answers(),
             Mood::Broken => Err(BusError::Fatal("it is broken".to_owned())),
             Mood::RefusesSize => Err(BusError::TooLarge {
@@ -200,6 +205,9 @@ impl Bus for FaultyBus {
     }
 
     fn room(&self) -> Room {
-        self.log.room()
+        match *self.mood.borrow() {
+            Mood::Short | Mood::Full => Room::Reserved { free: 0, reserve: 1 },
+            _ => self.log.room(),
+        }
     }
 }

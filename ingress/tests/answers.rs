@@ -429,6 +429,23 @@ async fn a_log_that_surely_did_not_take_it_is_an_error_at_once() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_nearly_full_is_a_507_and_nothing_was_accepted() {
+    let harness = Harness::new().await;
+    for mood in [Mood::Short, Mood::Full] {
+        harness.log(mood);
+        let response = harness.chat(&[], WHOLE).await;
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (507, "insufficient_storage")
+        );
+        assert_eq!(response.header("retry-after"), Some("1"));
+    }
+    assert!(harness.nothing_taken(topics::REQUESTS));
+    harness.log(Mood::Works);
+    harness.until_ready(200).await;
+}
+
+#[tokio::test]
 async fn models_are_those_of_the_workers_that_are_heard() {
     let harness = Harness::new().await;
     let status = WorkerStatus {

@@ -6,6 +6,7 @@ mod harness;
 use std::sync::Arc;
 
 use harness::{completed, eventually, failed, identity, read, runtime};
+use relay_bus::testing::{FaultyBus, Mood};
 use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, header};
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
@@ -20,6 +21,7 @@ const GOOD: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}
 
 /// An ingress whose log is real.
 struct Batch {
+    bus: Arc<FaultyBus>,
     runtime: Runtime,
     control: Arc<dyn Control>,
     running: tokio::task::JoinHandle<Result<(), relay_ingress::Error>>,
@@ -48,10 +50,12 @@ impl Batch {
             &relay_clock::Clock::system(),
         )
         .unwrap();
-        let runtime = runtime(Arc::new(bus));
+        let bus = Arc::new(FaultyBus::over(Arc::new(bus)));
+        let runtime = runtime(bus.clone());
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         Self {
             running: start(&runtime, &control).await,
+            bus,
             runtime,
             control,
             _folder: folder,
@@ -261,6 +265,30 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
         ("nightly", "7")
     );
     assert!(found[1].body.contains("model_not_found"));
+}
+
+#[tokio::test]
+async fn lines_wait_while_the_disk_of_the_log_is_nearly_full() {
+    let batch = Batch::new().await;
+    batch.bus.be(Mood::Short);
+    batch.line("7", GOOD).await;
+    eventually(async || {
+        batch.pool(0).await;
+        batch.waits_for_room().then_some(())
+    })
+    .await;
+    tokio::time::sleep(harness::ms(200)).await;
+    assert_eq!(
+        batch.held(REQUESTS).await,
+        0,
+        "there is room in the pool, but not on the disk"
+    );
+    batch.bus.be(Mood::Works);
+    eventually(async || {
+        batch.pool(0).await;
+        (batch.held(REQUESTS).await == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Grace {
     /// How far the newest record of all lies from now, in milliseconds, where that is strange at a start.
     pub(super) fn strange_start(newest: Option<i64>, now: TimestampMs) -> Option<i64> {
         let away = now.0.saturating_sub(newest?);
-        (away > LONG_AWAY_MS || away < -PLAUSIBLE_MS).then_some(away)
+        (!(-PLAUSIBLE_MS..=LONG_AWAY_MS).contains(&away)).then_some(away)
     }
 
     /// Looks at the clocks: by how many milliseconds the wall clock jumped, if it did; the grace then begins anew.

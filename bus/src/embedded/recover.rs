@@ -27,7 +27,7 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
             Some(Note::Low { slot, low }) => lows.push((slot, low)),
             Some(Note::Commit { .. } | Note::Seen { .. } | Note::Tried) => {}
             None => {
-                tracing::warn!(log.note = %name.escape_ascii(), "the log holds a note that this version does not know")
+                tracing::warn!(log.note = %name.escape_ascii(), "the log holds a note that this version does not know");
             }
         }
     }
