@@ -119,7 +119,10 @@ fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<Vec<Recent
             bytes: LEARNED_AT_ONCE,
         };
         while plan.range.start < end {
-            let read = plan.run()?;
+            let read = match plan.run() {
+                Err(_) => plan.give_up()?,
+                Ok(read) => read,
+            };
             // What is damaged has no key that could be trusted: it supersedes nothing, and stays.
             records.extend(read.found.into_iter().filter_map(|found| match found {
                 Found::Record(record) => Some(Recent {

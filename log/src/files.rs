@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::{entry, footer, seed, segment_name};
 use crate::index::Index;
-use crate::io::read_vec;
+use crate::io::read_vec_around;
 use crate::locate::Locator;
 use crate::scan::{Item, Scanner};
 use crate::segment::Closed;
@@ -48,7 +48,7 @@ impl<S: Storage> Files<S> {
             Err(_) if segment.is_replaced() => return Ok(None),
             other => other?,
         };
-        let head = SegmentHeader::decode(&read_vec(&*file, 0, header::LENGTH as usize)?);
+        let head = SegmentHeader::decode(&read_vec_around(&*file, 0, header::LENGTH as usize));
         if head.is_ok_and(|head| head.generation != segment.generation) {
             return Ok(None);
         }
@@ -64,13 +64,25 @@ impl<S: Storage> Files<S> {
         let Some(file) = self.file(segment)? else {
             return Ok(None);
         };
-        let index = match self.footer(segment, &*file)? {
-            Some(index) => index,
-            None => scan_index(&*file, segment, self.salt)?.index,
+        let index = match self.footer(segment, &*file) {
+            Ok(Some(index)) => index,
+            Ok(None) | Err(_) => scan_index(&*file, segment, self.salt, false)?.index,
         };
         let index = Arc::new(index);
         remember(&self.indexes, self.most_indexes, segment, Arc::clone(&index));
         Ok(Some(index))
+    }
+
+    /// As [`Files::index`], with what cannot be read taken for lost; not remembered, since it may be readable later.
+    pub fn index_around(&self, segment: &Closed) -> io::Result<Option<Arc<Index>>> {
+        if let Ok(index) = self.index(segment) {
+            return Ok(index);
+        }
+        let Some(file) = self.file(segment)? else {
+            return Ok(None);
+        };
+        let located = scan_index(&*file, segment, self.salt, true)?;
+        Ok(Some(Arc::new(located.index)))
     }
 
     /// Remembers what is known of a segment that was just closed.
@@ -109,9 +121,17 @@ impl<S: Storage> Files<S> {
 }
 
 /// Where the records are in a segment whose footer is missing or damaged.
-pub fn scan_index<F: StorageFile>(file: &F, segment: &Closed, salt: u64) -> io::Result<Locator> {
+pub fn scan_index<F: StorageFile>(
+    file: &F,
+    segment: &Closed,
+    salt: u64,
+    around: bool,
+) -> io::Result<Locator> {
     let mut locator = Locator::new(segment.first_seq, segment.generation > 0);
     let mut scanner = Scanner::new(file, seed(salt, segment.number), header::LENGTH, segment.length);
+    if around {
+        scanner = scanner.around();
+    }
     while let Some(item) = scanner.next()? {
         match item {
             Item::Lost { from, .. } => locator.lost(from),

@@ -185,7 +185,7 @@ impl<S: Storage> ReadPlan<S> {
                 number, chosen, next, ..
             } => (*number, chosen.clone(), *next),
             Source::Closed { segment, files } => {
-                let index = files.index(segment)?;
+                let index = files.index_around(segment)?;
                 let index = index.as_ref().and_then(|index| index.slot(self.slot));
                 let Some(index) = index else {
                     return self.run();
@@ -199,7 +199,8 @@ impl<S: Storage> ReadPlan<S> {
             .map(|(offset, place)| self.damaged(segment, *offset, *place, None, &Bytes::new()));
         Ok(Read {
             found: found.into_iter().collect(),
-            next: first_after(&chosen, next),
+            // At least that one is given up.
+            next: first_after(&chosen, next).max(self.range.start + 1),
         })
     }
 

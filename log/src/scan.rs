@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::format::entry::{self, EntryHeader, Kind, MARKER};
-use crate::io::read_full;
+use crate::io::{read_around, read_full, read_vec, read_vec_around};
 use crate::storage::StorageFile;
 
 /// Bytes read at once.
@@ -60,6 +60,8 @@ pub struct Scanner<'a, F: StorageFile> {
     chain: Option<u32>,
     last_seq: Option<u64>,
     heads_only: bool,
+    around: bool,
+    failed: bool,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -75,9 +77,22 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
             chain: None,
             last_seq: None,
             heads_only: false,
+            around: false,
+            failed: false,
             window: Vec::new(),
             window_at: 0,
         }
+    }
+
+    /// Takes what cannot be read for damaged, instead of failing.
+    pub fn around(mut self) -> Self {
+        self.around = true;
+        self
+    }
+
+    /// Whether anything could not be read.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Takes every body for whole without looking.
@@ -117,7 +132,10 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
 
     fn bytes(&self, at: u64, length: u32) -> io::Result<Vec<u8>> {
         let length = u64::from(length).min(self.end.saturating_sub(at));
-        crate::io::read_vec(self.file, at, length as usize)
+        if self.around {
+            return Ok(read_vec_around(self.file, at, length as usize));
+        }
+        read_vec(self.file, at, length as usize)
     }
 
     /// A head that is whole and may follow what was read so far.
@@ -199,7 +217,11 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
         if at < self.window_at || at + wanted > held {
             let most = (WINDOW as u64).min(self.end.saturating_sub(at));
             self.window.resize(most as usize, 0);
-            let read = read_full(self.file, &mut self.window, at);
+            let mut read = read_full(self.file, &mut self.window, at);
+            if self.around && read.is_err() {
+                self.failed = true;
+                read = Ok(read_around(self.file, &mut self.window, at));
+            }
             self.window.truncate(*read.as_ref().unwrap_or(&0));
             self.window_at = at;
             read?;

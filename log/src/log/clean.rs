@@ -19,6 +19,9 @@ use crate::reading::{Most, ReadPlan, Source};
 use crate::segment::Closed;
 use crate::storage::Storage;
 
+/// How long a segment that could not be written anew is passed over, so that one bad sector does not stop all cleaning.
+const PASSED_OVER_MS: i64 = 10 * 60 * 1000;
+
 /// What may go in a segment.
 #[derive(Debug, Default, Clone, Copy)]
 struct Unwanted {
@@ -47,11 +50,28 @@ impl<S: Storage> Log<S> {
             return None;
         }
         self.let_lows_count();
-        let step = self.plan_learning().or_else(|| {
+        let step = self.plan_remove().or_else(|| self.plan_learning()).or_else(|| {
             self.settle(now_ms.saturating_sub(lag_ms));
-            self.plan_segment(now_ms)
+            self.plan_rewrite(now_ms)
         })?;
         self.cleaning = true;
+        self.cleaning_segment = match &step {
+            Step::Rewrite(rewrite) => Some(rewrite.segment.number),
+            _ => None,
+        };
+        Some(CleanPlan(step))
+    }
+
+    /// As [`Log::plan_clean`], but only what takes no room: removes segments in which nothing is wanted. For a disk that is
+    /// nearly full.
+    pub fn plan_removal(&mut self) -> Option<CleanPlan<S>> {
+        if self.cleaning || self.disk.renamed != self.disk.renamed_synced || self.failing().is_some() {
+            return None;
+        }
+        self.let_lows_count();
+        let step = self.plan_remove()?;
+        self.cleaning = true;
+        self.cleaning_segment = None;
         Some(CleanPlan(step))
     }
 
@@ -62,6 +82,10 @@ impl<S: Storage> Log<S> {
     /// What the disk said. The segment is as it was then, and the step is planned again.
     pub fn end_clean(&mut self, result: io::Result<Cleaned<S>>, now_ms: i64) -> io::Result<bool> {
         self.cleaning = false;
+        if let (Err(_), Some(number)) = (&result, self.cleaning_segment.take()) {
+            self.passed_over
+                .insert(number, now_ms.saturating_add(PASSED_OVER_MS));
+        }
         match result?.0 {
             Done::Learned { slot, records } => {
                 if let Some(compacted) = self.compacted.get_mut(&slot) {
@@ -190,10 +214,37 @@ impl<S: Storage> Log<S> {
         span.map_or(0, |span| span.segment)
     }
 
-    fn plan_segment(&self, now_ms: i64) -> Option<Step<S>> {
+    /// Closed segments that may be cleaned, oldest first.
+    fn candidates(&self) -> impl Iterator<Item = &Arc<Closed>> {
         let most = self.closed.len().saturating_sub(self.options.never_cleaned);
         let candidates = self.closed.values().take(most);
-        for segment in candidates.take_while(|segment| segment.end_seq <= self.disk.proven) {
+        candidates.take_while(|segment| segment.end_seq <= self.disk.proven)
+    }
+
+    fn plan_remove(&self) -> Option<Step<S>> {
+        // What says where an abandoned one ends goes after that one was written anew.
+        let mut whole = self
+            .candidates()
+            .take_while(|segment| segment.footer_at.is_some() || self.unwanted(segment).whole)
+            .filter(|segment| self.unwanted(segment).whole);
+        whole.next().map(|segment| Step::Remove(Arc::clone(segment)))
+    }
+
+    fn plan_rewrite(&self, now_ms: i64) -> Option<Step<S>> {
+        let mut abandoned = false;
+        for segment in self.candidates() {
+            // It may be the one that says where an abandoned one ends that is still there.
+            if abandoned && segment.cut.is_some() {
+                continue;
+            }
+            if self
+                .passed_over
+                .get(&segment.number)
+                .is_some_and(|until| now_ms < *until)
+            {
+                abandoned |= segment.footer_at.is_none();
+                continue;
+            }
             let unwanted = self.unwanted(segment);
             if unwanted.whole {
                 return Some(Step::Remove(Arc::clone(segment)));

@@ -52,6 +52,10 @@ pub struct Log<S: Storage> {
     pub(crate) compacted: HashMap<Slot, Compacted>,
     /// A step of cleaning is out.
     pub(crate) cleaning: bool,
+    /// The segment that it writes anew.
+    pub(crate) cleaning_segment: Option<u64>,
+    /// Segments that could not be, and until when they are passed over.
+    pub(crate) passed_over: BTreeMap<u64, i64>,
     /// Written from, and kept for its room.
     pub(crate) buffer: Vec<u8>,
     pub(crate) placed: Vec<Placed>,

@@ -39,6 +39,14 @@ impl<S: Storage> Log<S> {
         low.max(first).min(state.next)..state.next
     }
 
+    /// One past the last offset of `slot` at which anything can be read. It is below the end of [`Log::range`] where the
+    /// last records are lost and nothing names them.
+    pub fn readable_end(&self, slot: Slot) -> i64 {
+        self.spans(slot)
+            .last()
+            .map_or(self.range(slot).start, |span| span.end)
+    }
+
     /// Every slot of which there is or was a record.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         self.slots.keys().copied()

@@ -7,7 +7,7 @@ use crate::format::entry::{self, EntryHeader, Kind};
 use crate::format::footer::{self, Contents, TRAILER};
 use crate::format::header::{self, Cut, HeaderError, SegmentHeader};
 use crate::format::{seed, segment_name, segment_number};
-use crate::io::read_vec;
+use crate::io::read_vec_around;
 use crate::storage::{Storage, StorageFile};
 
 /// What is left of a half-made file.
@@ -87,8 +87,7 @@ pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
 
 fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<(Listed, Option<u64>), OpenError> {
     let name = segment_name(number);
-    let reading = |error| OpenError::io(format!("reading {name}"))(error);
-    let head = read_vec(file, 0, header::LENGTH as usize).map_err(reading)?;
+    let head = read_vec_around(file, 0, header::LENGTH as usize);
     let header = match SegmentHeader::decode(&head) {
         Ok(header) => Some(header).filter(|header| header.number == number),
         Err(HeaderError::Damaged) => None,
@@ -107,12 +106,12 @@ fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<(Listed
     };
     let mut salt = header.map(|header| header.salt);
     let trailer_at = length.saturating_sub(TRAILER as u64).max(header::LENGTH);
-    let trailer = read_vec(file, trailer_at, TRAILER).map_err(reading)?;
+    let trailer = read_vec_around(file, trailer_at, TRAILER);
     let trailer = trailer.first_chunk().and_then(footer::decode_trailer);
     if let Some((footer_at, meta_len, own_salt)) = trailer.filter(|(at, ..)| *at < trailer_at) {
         salt = salt.or(Some(own_salt));
         let wanted = (footer::meta_end(footer_at, meta_len).min(trailer_at) - footer_at) as usize;
-        let bytes = read_vec(file, footer_at, wanted).map_err(reading)?;
+        let bytes = read_vec_around(file, footer_at, wanted);
         listed.sealed = contents(&bytes, seed(salt.unwrap_or(own_salt), number))
             .map(|contents| Sealed { footer_at, contents });
     }

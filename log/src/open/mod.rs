@@ -146,6 +146,8 @@ impl<S: Storage> Log<S> {
             health: Health::Good,
             compacted: HashMap::new(),
             cleaning: false,
+            cleaning_segment: None,
+            passed_over: std::collections::BTreeMap::new(),
             buffer: Vec::new(),
             placed: Vec::new(),
         };
@@ -184,7 +186,8 @@ impl<S: Storage> Log<S> {
                     .map_err(OpenError::io(format!("opening {name}")))?;
                 let next_first = following.and_then(|next| Some(next.header?.first_seq));
                 segment.end_seq = next_first.unwrap_or(before);
-                let locator = scan_index(&*file, &segment, self.salt)
+                let locator = scan_index(&*file, &segment, self.salt, false)
+                    .or_else(|_| scan_index(&*file, &segment, self.salt, true))
                     .map_err(OpenError::io(format!("reading {name}")))?;
                 segment.end_seq = locator.expected;
                 segment.summaries = locator.index.summaries();

@@ -92,7 +92,7 @@ pub(super) fn opening_seq<S: Storage>(
 ) -> Result<Option<Seq>, OpenError> {
     let name = segment_name(listed.number);
     let read = storage.open(&name).and_then(|file| {
-        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length);
+        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length).around();
         Ok(match scanner.next()? {
             Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint => Some(entry.header.seq + 1),
             _ => None,
@@ -114,7 +114,7 @@ fn first_checkpoint<S: Storage>(
 ) -> Result<Option<Checkpoint>, OpenError> {
     let name = segment_name(listed.number);
     let read = storage.open(&name).and_then(|file| {
-        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), at, listed.length);
+        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), at, listed.length).around();
         match scanner.next()? {
             Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint && entry.is_whole() => {
                 Ok(checkpoint::decode(&scanner.value(&entry)?))

@@ -38,7 +38,9 @@ pub(crate) fn suspects<S: Storage>(
 
 fn largest_synced<F: StorageFile>(file: &F, listed: &Listed, salt: u64) -> io::Result<Seq> {
     let mut proven = 0;
-    let mut scanner = Scanner::new(file, seed(salt, listed.number), FRONT, listed.length).heads_only();
+    let mut scanner = Scanner::new(file, seed(salt, listed.number), FRONT, listed.length)
+        .heads_only()
+        .around();
     while let Some(item) = scanner.next()? {
         if let Item::Entry(entry) = item {
             proven = proven.max(entry.header.synced);
@@ -47,7 +49,7 @@ fn largest_synced<F: StorageFile>(file: &F, listed: &Listed, salt: u64) -> io::R
     Ok(proven)
 }
 
-/// Whether a segment whose head is unreadable was made and never written to. `seed` is missing where no segment has a head.
+/// Whether a segment whose head is unreadable was made and never written to; a disk that fails is no proof of that. `seed` is missing where no segment has a head.
 pub(super) fn is_stillborn<F: StorageFile>(file: &F, length: u64, seed: Option<u32>) -> io::Result<bool> {
     let Some(seed) = seed else {
         // The first segment's head is synced before anything is acknowledged.

@@ -15,7 +15,7 @@ use crate::format::footer::{TRAILER, decode_trailer};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::seed;
 use crate::index::Index;
-use crate::io::read_vec;
+use crate::io::read_vec_around;
 use crate::locate::Locator;
 use crate::log::{Active, Boundary};
 use crate::opened::Damage;
@@ -73,7 +73,24 @@ impl<'a, F: StorageFile> Walk<'a, F> {
     pub(super) fn go(&mut self, state: &mut State, next_first: Option<Seq>) -> std::io::Result<bool> {
         let file = Arc::clone(&self.file);
         let seed = seed(self.salt, self.listed.number);
-        let mut scanner = Scanner::new(&*file, seed, FRONT, self.listed.length);
+        let mut scanner = Scanner::new(&*file, seed, FRONT, self.listed.length).around();
+        let whole = self.walk(&mut scanner, state, next_first)?;
+        let ends = self.footer_at.is_some() || self.good.position >= self.listed.length;
+        if scanner.failed() && (!whole || !ends) {
+            // What cannot be read now may have been acknowledged: it is not cut off.
+            return Err(std::io::Error::other(
+                "the disk does not give the end of the log back",
+            ));
+        }
+        Ok(whole)
+    }
+
+    fn walk(
+        &mut self,
+        scanner: &mut Scanner<'_, F>,
+        state: &mut State,
+        next_first: Option<Seq>,
+    ) -> std::io::Result<bool> {
         let mut lost: Option<u64> = None;
         while let Some(item) = scanner.next()? {
             let entry = match item {
@@ -97,11 +114,11 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             }
             let next = &state.next;
             self.locator.entry(&entry, |slot| next.get(&slot).copied());
-            let change = self.change(&scanner, &entry)?;
+            let change = self.change(scanner, &entry)?;
             let seq = entry.header.seq;
             self.pending.extend(change.map(|change| (seq, change)));
             let is_footer = entry.header.kind == Kind::Footer;
-            if is_footer && !self.ends_well(&entry)? {
+            if is_footer && !self.ends_well(&entry) {
                 return Ok(false);
             }
             // What was on disk was a whole number of batches.
@@ -225,14 +242,14 @@ impl<'a, F: StorageFile> Walk<'a, F> {
     }
 
     /// Whether the last bytes of the file are there; if they are not, and need not be, the closing is torn.
-    fn ends_well(&mut self, entry: &Entry) -> std::io::Result<bool> {
-        let trailer = read_vec(&*self.file, entry.end(), TRAILER)?;
+    fn ends_well(&mut self, entry: &Entry) -> bool {
+        let trailer = read_vec_around(&*self.file, entry.end(), TRAILER);
         let whole = trailer.first_chunk().and_then(decode_trailer).is_some();
         if !whole && entry.header.seq < self.proven {
             self.damage(entry.end(), None, None, "the segment's last bytes are damaged");
-            return Ok(true);
+            return true;
         }
-        Ok(whole)
+        whole
     }
 
     /// All before `entry` was on disk: what of it is lost is damage, and stays where it is.
