@@ -28,7 +28,7 @@ impl DiskStorage {
     /// [`io::ErrorKind::WouldBlock`] when another process has it open, naming it; else what the system said.
     pub fn open(folder: impl AsRef<Path>) -> io::Result<Self> {
         let folder = folder.as_ref();
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let path = folder.join(LOCK);
         let mut lock = OpenOptions::new()
             .create(true)
@@ -92,6 +92,23 @@ impl DiskStorage {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Makes a folder and those it lies in, with names that survive a loss of power.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    fs::create_dir_all(folder)?;
+    for made in missing {
+        let parent = made
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Storage for DiskStorage {

@@ -30,7 +30,10 @@ impl AppendError {
     }
 
     pub(crate) fn of(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::StorageFull {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
             Self::Full(error)
         } else {
             Self::Failed(error)

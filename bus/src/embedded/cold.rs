@@ -12,11 +12,16 @@ use super::record;
 use super::shared::Shared;
 use crate::{BusError, Record, header};
 
-/// Pauses before a disk that refuses to read is asked again; then the record counts as damaged.
-const PAUSES: [Duration; 3] = [
+/// Pauses before a disk that refuses to read is asked again; then the record counts as damaged. About as long as a failed sync
+/// is tried again: a device that is away for a few seconds has damaged nothing.
+const PAUSES: [Duration; 7] = [
     Duration::from_millis(5),
     Duration::from_millis(50),
     Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(4),
 ];
 
 /// Reads what lies in `offsets`, from the first on, as much as one call may return; and where to go on. Blocks.
@@ -68,6 +73,10 @@ fn find(shared: &Shared, log: &PartitionLog, offsets: &Range<i64>) -> Result<Rea
             (Err(_), Some(pause)) => thread::sleep(*pause),
             (Ok(_), None) => {
                 let reason = format!("{} changes faster than it can be read", log.name.topic);
+                return Err(BusError::Unavailable(reason));
+            }
+            (Err(error), None) if shared.health.is_troubled() => {
+                let reason = format!("reading {} from the log: {error}", log.name.topic);
                 return Err(BusError::Unavailable(reason));
             }
             (Err(_), None) => {

@@ -38,6 +38,13 @@ impl Groups {
         joined.filter(|(_, topics)| !topics.is_empty()).collect()
     }
 
+    /// Wakes every member, also those that own nothing to be woken by.
+    pub(super) fn wake_all(&self) {
+        for group in self.0.lock().values() {
+            group.tell(&group.state.lock());
+        }
+    }
+
     /// Lets every group look again at what there is to own; after topics have changed.
     pub(super) fn rebalance_all(&self, slots: &dyn Fn(&str) -> Vec<Slot>) {
         let groups: Vec<Arc<Group>> = self.0.lock().values().cloned().collect();

@@ -48,8 +48,12 @@ impl Trouble {
 impl Health {
     /// The log takes records.
     pub(super) fn works(&self) {
+        if !self.is_troubled() {
+            return;
+        }
+        let mut trouble = self.trouble.lock();
         if self.troubled.swap(false, Ordering::AcqRel) {
-            *self.trouble.lock() = None;
+            *trouble = None;
             tracing::info!("the embedded log takes records again");
         }
     }

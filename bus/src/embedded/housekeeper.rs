@@ -128,7 +128,7 @@ impl Housekeeper {
             return Ok(());
         }
         let unread = self.unread();
-        let (mut lows, mut notes) = (Vec::new(), Vec::new());
+        let (mut lows, mut notes, mut unread_dropped) = (Vec::new(), Vec::new(), Vec::new());
         let topics: Vec<_> = self.shared.topics.read().values().cloned().collect();
         for topic in topics.iter().filter(|topic| !topic.is_compacted()) {
             let settings = topic.settings();
@@ -145,19 +145,20 @@ impl Housekeeper {
                     lows.push((partition, gone.low));
                 }
             }
-            if dropped > 0 {
-                self.shared.dropped.count(&settings.name, dropped);
-                tracing::error!(
-                    messaging.topic = settings.name,
-                    log.dropped_unread = dropped,
-                    "`retention_size` let records go that a group had still to read"
-                );
-            }
+            unread_dropped.extend((dropped > 0).then_some((settings.name, dropped)));
         }
         if lows.is_empty() {
             return Ok(());
         }
         self.shared.note(notes)?;
+        for (topic, dropped) in unread_dropped {
+            self.shared.dropped.count(&topic, dropped);
+            tracing::error!(
+                messaging.topic = topic,
+                log.dropped_unread = dropped,
+                "`retention_size` let records go that a group had still to read"
+            );
+        }
         let mut log = self.shared.log.lock();
         for (partition, low) in lows {
             log.set_low(partition.slot, low);
@@ -236,23 +237,25 @@ impl Housekeeper {
             .iter()
             .map(|(group, topic)| (notes::seen(group, *topic), Some(now.clone())));
         let mut changes: Vec<_> = seen.collect();
-        let mut committed = self.shared.committed.lock();
-        for (group, topic) in &look.forgotten {
-            changes.push((notes::seen(group, *topic), None));
-            let of_both = |(name, slot): &(String, Slot)| name == group && topic_of(*slot) == *topic;
-            let slots: Vec<Slot> = committed
-                .keys()
-                .filter(|key| of_both(key))
-                .map(|(_, slot)| *slot)
-                .collect();
-            changes.extend(slots.iter().map(|slot| (notes::commit(group, *slot), None)));
-            committed.retain(|key, _| !of_both(key));
-        }
-        drop(committed);
+        let is_forgotten =
+            |(group, slot): &(String, Slot)| look.forgotten.contains(&(group.clone(), topic_of(*slot)));
+        changes.extend(
+            look.forgotten
+                .iter()
+                .map(|(group, topic)| (notes::seen(group, *topic), None)),
+        );
+        let forgotten = self.shared.committed.lock().clone();
+        let forgotten = forgotten.keys().filter(|commit| is_forgotten(commit));
+        changes.extend(forgotten.map(|(group, slot)| (notes::commit(group, *slot), None)));
         if changes.is_empty() {
             return Ok(());
         }
-        self.shared.note(changes)
+        self.shared.note(changes)?;
+        self.shared
+            .committed
+            .lock()
+            .retain(|commit, _| !is_forgotten(commit));
+        Ok(())
     }
 
     fn joined(&self) -> BTreeSet<Reading> {

@@ -1,14 +1,19 @@
 //! What a publisher's own task does: checks, partitions, encoding; then it waits for the writer.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::health;
 use super::jobs::{Append, Job, Prepared, PreparedCommit, size_of};
 use super::record;
 use super::shared::{QUEUE_UNIT, Shared};
 use crate::{BusError, Commit, Outgoing, Position};
+
+/// How often a publisher that waits for room looks whether the log takes anything at all.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Sends records and commits to the writer and waits for its answer.
 pub(super) async fn publish(
@@ -27,8 +32,7 @@ pub(super) async fn publish(
     let bytes: usize = records.iter().map(|prepared| size_of(&prepared.new)).sum();
     let most = (shared.options.queue_size.as_usize() / QUEUE_UNIT).max(1);
     let units = bytes.div_ceil(QUEUE_UNIT).clamp(1, most);
-    let room = Arc::clone(&shared.queue).acquire_many_owned(units as u32).await;
-    let room = room.map_err(|_| health::closed())?;
+    let room = place_in_the_queue(shared, units as u32).await?;
     let (answer, answered) = oneshot::channel();
     shared.send(Job::Append(Append {
         records,
@@ -37,6 +41,18 @@ pub(super) async fn publish(
         room,
     }))?;
     answered.await.unwrap_or_else(|_| Err(health::closed()))
+}
+
+/// Waits for room, but not while the log takes nothing: what has not been handed to the writer is certainly not taken.
+async fn place_in_the_queue(shared: &Shared, units: u32) -> Result<OwnedSemaphorePermit, BusError> {
+    let mut place = pin!(Arc::clone(&shared.queue).acquire_many_owned(units));
+    loop {
+        tokio::select! {
+            biased;
+            place = &mut place => return place.map_err(|_| health::closed()),
+            () = tokio::time::sleep(LOOK_EVERY) => shared.health.check()?,
+        }
+    }
 }
 
 fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {

@@ -145,5 +145,6 @@ impl Shared {
         for partition in self.partitions() {
             partition.wake();
         }
+        self.groups.wake_all();
     }
 }

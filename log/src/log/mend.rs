@@ -68,7 +68,9 @@ impl<S: Storage> Log<S> {
                 self.storage.sync_folder()
             });
         if let Err(error) = done {
+            // It may have its name already: each try would leave another.
             let _ = self.storage.remove(&temporary_name(made));
+            let _ = self.storage.remove(&segment_name(made));
             return Err(error);
         }
         Ok(copied)

@@ -70,8 +70,13 @@ impl<S: Storage> Log<S> {
     /// new segment, at once.
     pub fn end_sync(&mut self, ticket: Ticket<S>, result: io::Result<()>, now_ms: i64) -> SyncEnd {
         self.disk.in_flight = false;
+        // The system tells an error of writing back once: where another sync of the file was told it meanwhile, this one's
+        // success says nothing.
+        let result = match self.failing() {
+            Some(reason) => result.and(Err(io::Error::other(reason.to_owned()))),
+            None => result,
+        };
         match result {
-            // A write was cut back meanwhile and that could not be synced: what this ticket synced is good all the same.
             Ok(()) => {
                 self.disk.synced = ticket.next_seq;
                 self.disk.boundary = ticket.boundary;
@@ -90,7 +95,9 @@ impl<S: Storage> Log<S> {
                 dirty.extend(later.filter(|(number, _)| *number > ticket.boundary.number));
                 self.disk.dirty = dirty;
                 self.disk.folder_dirty |= ticket.folder.is_some();
-                self.health = Health::Failing(format!("syncing the log: {error}"));
+                if self.failing().is_none() {
+                    self.health = Health::Failing(format!("syncing the log: {error}"));
+                }
                 self.mend(now_ms, Unreadable::Wait)
             }
         }

@@ -59,7 +59,7 @@ impl Deliver<'_> {
         loop {
             match self.runtime.bus.publish(records.to_vec(), commits.to_vec()).await {
                 Ok(_) => break,
-                Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+                Err(error) if error.may_pass() => {
                     self.runtime.health.down(dependency::BUS, error.to_string());
                     failed = true;
                 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<(), BusError> {
     loop {
         match member(ground, &mut backoff).await {
             Ok(()) => return Ok(()),
-            Err(error @ (BusError::Unavailable(_) | BusError::UnknownTopic(_))) => {
+            Err(error) if error.may_pass() => {
                 runtime.health.down(dependency::BUS, error.to_string());
                 tracing::debug!(%error, "folding waits for the log");
             }
