@@ -1,6 +1,46 @@
 //! Histories of the log on a disk that does what disks do; a million with `make simulate`.
 
-use relay_log::simulated::histories::{History, run};
+use relay_log::simulated::histories::{History, Sabotage, run};
+
+/// The log panics inside [`run`], which says so; nothing of it is to be printed.
+fn wrong(seed: u64, sabotage: Option<Sabotage>) -> Option<String> {
+    run(&History::of(seed), sabotage, false).wrong.into_iter().next()
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_damaged_is_silent_whatever_the_disk_does() {
+    for seed in 0..1_500 {
+        let wrong = wrong(seed, None);
+        assert_eq!(
+            wrong, None,
+            "`make simulate ARGS='--log --seed {seed}'` explains seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for seed in [293, 407, 551, 1_326, 2_401, 3_680, 3_895, 4_428, 8_052] {
+        assert_eq!(wrong(seed, None), None, "seed {seed}");
+    }
+}
+
+/// The histories can fail: a careless log is noticed within so many of them.
+#[test]
+fn carelessness_is_noticed_within_a_stated_number_of_histories() {
+    for (sabotage, within) in [
+        (Sabotage::NoFolderSync, 100),
+        (Sabotage::WrongFile, 100),
+        (Sabotage::NoLengthChecksum, 1_000),
+        (Sabotage::AcknowledgeBeforeSync, 100),
+    ] {
+        let noticed = (0..within).find(|seed| wrong(*seed, Some(sabotage)).is_some());
+        assert!(
+            noticed.is_some(),
+            "{sabotage:?} goes unnoticed in {within} histories"
+        );
+    }
+}
 
 #[test]
 fn a_seed_always_gives_the_same_run() {

@@ -68,7 +68,7 @@ pub(super) fn choose(
 }
 
 /// Whether anything of a batch can be read, as far as that can be known.
-fn is_there(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
+pub(super) fn is_there(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
     let found = |slot: &Slot, offset: i64| {
         let read = log.plan_read(*slot, offset..offset + 1, 1, 1).run();
         read.is_ok_and(|read| !read.found.is_empty())

@@ -69,6 +69,13 @@ impl Run {
 
     fn opened(&mut self, opened: &Opened, held: State, power_lost: bool, tried_before: bool) {
         let log = self.log.as_ref().expect("it was opened");
+        if self.model.doubt {
+            // A process that died after a failed sync may have known of losses that it told nobody.
+            let unsure = self.model.written.iter_mut().filter(|batch| !batch.acknowledged);
+            for batch in unsure {
+                batch.lost |= !opening::is_there(log, batch);
+            }
+        }
         let chosen = match opening::choose(&self.model, log, &held, power_lost) {
             Ok(chosen) => chosen,
             Err(wrong) => {
