@@ -74,10 +74,11 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
                 place()
             )),
             None => {
-                let beside = model.hits.contains_key(&(seq - 1)) || model.hits.contains_key(&(seq + 1));
+                // Where several heads are lost, their number may not tell whose they were.
+                let nameless = model.hits.get(seq) == Some(&Part::Head) && model.hits.len() > 1;
                 let excused = batch.lost
                     || record.offset < model.low.get(&slot).copied().unwrap_or_default()
-                    || model.hits.contains_key(seq) && beside
+                    || nameless
                     || model.doubt && !batch.acknowledged
                     || is_superseded(slot, record, &written[at + 1..], now)
                     || record.tombstone

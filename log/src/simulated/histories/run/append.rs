@@ -24,7 +24,7 @@ impl Run {
         let held = opening::state(log);
         let mut next = held.next.clone();
         let appended = log.append(&batches, self.now);
-        let mut seq = log.last() + 1 - batches.iter().map(entries).sum::<u64>();
+        let mut seq = (log.last() + 1).saturating_sub(batches.iter().map(entries).sum::<u64>());
         let mut written = Vec::new();
         for batch in &batches {
             let seqs = seq..seq + entries(batch);
