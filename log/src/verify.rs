@@ -1,6 +1,7 @@
 //! Looking at every byte: what is damaged, and where. Changes nothing.
 
 use crate::error::OpenError;
+use crate::format::checkpoint::Notes;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::segment_name;
 use crate::io::read_vec;
@@ -22,6 +23,8 @@ pub struct Verified {
     /// What opening would cut off, since nothing says that it was ever on disk. Where a process is writing, that is what it
     /// was writing just then.
     pub cut: Option<CutOff>,
+    /// The notes at the end.
+    pub notes: Notes,
 }
 
 /// Looks at everything in a folder.
@@ -53,6 +56,7 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
             at: torn.at,
             bytes: torn.bytes,
         }),
+        notes: tail.notes.notes,
     };
     for listed in &listing.segments {
         verified.damaged.extend(damaged_head(storage, listed.number)?);

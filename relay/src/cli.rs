@@ -101,6 +101,19 @@ pub enum Command {
     /// Look after the traces
     #[command(subcommand)]
     Traces(Traces),
+    /// Look after the embedded log
+    #[command(subcommand)]
+    Log(Log),
+    /// Copy the embedded log and the tables to an empty folder, also while a gateway runs on them
+    #[command(
+        after_help = "The copy is read through before it counts; docs/backup.md has what it holds, and how to bring it back."
+    )]
+    Backup(Folder),
+    /// Bring a backup back into an empty data folder
+    #[command(
+        after_help = "For example: relay restore /backups/monday --data relay-data, then relay up --data relay-data."
+    )]
+    Restore(Folder),
     /// Print the plan that the policy makes for a request, and why
     Plan(PlanRequest),
 }
@@ -129,6 +142,30 @@ pub struct Rebuild {
     /// Do it, though traces that the log no longer holds are lost
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Look after the embedded log.
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Read every byte of it and print what is damaged, and where; changes nothing, and may be used while a gateway runs
+    #[command(after_help = "Exit code 1 says that something is damaged.")]
+    Verify(VerifyLog),
+}
+
+/// Which log to verify.
+#[derive(Debug, Args)]
+pub struct VerifyLog {
+    /// A log, a data folder or a backup; without one, the log of the configured data folder
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Where a backup lies, or will.
+#[derive(Debug, Args)]
+pub struct Folder {
+    /// The folder of the backup
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// Which records to print.

@@ -3,6 +3,7 @@
 //! This file is the table of contents; each command has a file of its own. It is a library too, so that the proof can build
 //! the same executable with crash points.
 
+mod backup;
 mod banner;
 mod cli;
 mod config;
@@ -11,6 +12,7 @@ mod descriptors;
 mod environment;
 mod hosting;
 mod load;
+mod log_check;
 mod logging;
 mod only;
 mod ops;
@@ -65,6 +67,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Scheduler => hosting::alone(config, Only::Scheduler).await,
             Command::Workers => hosting::alone(config, Only::Workers).await,
             Command::TraceSink => hosting::alone(config, Only::TraceSink).await,
+            Command::Log(cli::Log::Verify(asked)) => log_check::verify(&config, &asked),
+            Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
+            Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
             Command::Topics(command) => topics::run(&config, command).await,
             Command::Traces(command) => traces::run(&config, command).await,
             Command::Plan(request) => plan::run(&config, &request),

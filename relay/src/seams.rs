@@ -12,6 +12,11 @@ use relay_schemas::Registry;
 use relay_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Tables};
 use serde::Deserialize;
 
+/// The embedded log, below the data folder.
+pub(crate) const LOG: &str = "log";
+/// The tables, below the data folder.
+pub(crate) const TABLES: &str = "relay.sqlite";
+
 /// The log seam.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename = "kind", rename_all = "snake_case")]
@@ -60,7 +65,7 @@ impl BusConfig {
     pub fn open(&self, data: &Path, manifest: &Manifest, clock: &Clock) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(match self {
             Self::Embedded(options) => Arc::new(EmbeddedBus::open(
-                data.join("log"),
+                data.join(LOG),
                 manifest,
                 options.clone(),
                 clock,
@@ -92,7 +97,7 @@ impl ControlConfig {
 impl StoreConfig {
     /// Where `SQLite` keeps the tables, under the data folder.
     pub fn file(data: &Path) -> PathBuf {
-        data.join("relay.sqlite")
+        data.join(TABLES)
     }
 
     /// Prepares the store, which is opened when it is needed: a Postgres that is away and a file that cannot be opened are no error here.

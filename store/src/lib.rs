@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub use database::Database;
 pub use database::postgres::{PostgresOptions, PostgresStore};
+pub use database::sqlite::copy::copy as copy_sqlite;
 pub use database::sqlite::{SqliteOptions, SqliteStore};
 pub use error::StoreError;
 pub use logged::LoggedOutcome;

@@ -7,7 +7,9 @@
 
 mod apply;
 mod assign;
+mod check;
 mod cold;
+mod copy;
 mod cursor;
 mod disk;
 mod dropped;
@@ -46,6 +48,8 @@ use prometheus::Registry;
 use relay_clock::Clock;
 use relay_log::{DiskStorage, Log, OpenError, Options, Storage};
 
+pub use check::{Checked, Finding, Torn, check};
+pub use copy::{Copied, copy};
 pub use options::EmbeddedOptions;
 
 use self::disk::Disk;

@@ -16,7 +16,7 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
     for (name, value) in log.notes() {
         match notes::parse(name, value) {
             Some(Note::Topic(topic)) => {
-                let topic = TopicLog::decode(&topic, &shared.tail).ok_or_else(|| {
+                let topic = TopicLog::read(&topic, &shared.tail).ok_or_else(|| {
                     BusError::Fatal("the log's list of topics is of another version of Relay".to_owned())
                 })?;
                 shared

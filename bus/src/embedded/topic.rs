@@ -130,11 +130,16 @@ impl TopicLog {
         })
     }
 
-    pub(super) fn decode(mut bytes: &[u8], tail: &Arc<TailBudget>) -> Option<Self> {
-        let id = bytes.try_get_u16_le().ok()?;
-        let settings = serde_json::from_slice(bytes).ok()?;
+    pub(super) fn read(note: &[u8], tail: &Arc<TailBudget>) -> Option<Self> {
+        let (id, settings) = decode(note)?;
         Some(Self::new(id, settings, tail))
     }
+}
+
+/// Reads a topic's note: number, settings.
+pub(super) fn decode(mut note: &[u8]) -> Option<(u16, Topic)> {
+    let id = note.try_get_u16_le().ok()?;
+    Some((id, serde_json::from_slice(note).ok()?))
 }
 
 /// A topic as its note in the log: number, settings.

@@ -7,6 +7,7 @@
 //! its inode, one that is damaged is set aside under another name, and both begin anew, empty. Whoever folds the log notices
 //! by the positions that lie in the tables themselves.
 
+pub(crate) mod copy;
 pub(crate) mod file;
 
 use std::path::{Path, PathBuf};
