@@ -1,7 +1,7 @@
 //! A whole gateway on the embedded column, started, killed and started again on the same data and the same ports.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -110,6 +110,14 @@ impl Gateway {
         }
         self.process = Some(Process::start(command, &self.folder.path().join("relay.log"))?);
         Ok(())
+    }
+
+    /// Runs another command of the executable with the gateway's configuration, to its end.
+    pub fn command(&self, words: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(&self.executable);
+        command.args(words).arg("--config").arg(&self.config);
+        let output = command.current_dir(root()).output();
+        output.with_context(|| format!("relay {}", words.join(" ")))
     }
 
     /// Waits until `/readyz` says so.

@@ -44,7 +44,7 @@ const MIX: [Kind; 17] = {
         Streamed, Hit, Batch, Whole, Cancelled,
     ]
 };
-const TENANTS: u64 = 5;
+pub(crate) const TENANTS: u64 = 5;
 
 /// How many batch lines belong to so many seconds of a load that has none of its own.
 pub fn batch_lines_for(rate: u32, lasting: Duration) -> u64 {

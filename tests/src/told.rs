@@ -22,6 +22,7 @@ pub fn means(code: &str) -> Told {
         "internal_error"
         | "too_many_in_flight"
         | "service_unavailable"
+        | "insufficient_storage"
         | "idempotency_key_reused"
         | "invalid_tenant"
         | "invalid_deadline"

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Parser;
 use relay_tests::crash::POINTS;
+use relay_tests::flips::{self, Field};
 use relay_tests::gateway::KILLABLE;
 use relay_tests::proofs::Comes;
 use relay_tests::takeover::{self, Way};
-use relay_tests::{outages, power, proofs, worker_death};
+use relay_tests::{keyed, outages, power, proofs, worker_death};
 
 /// Kills the real processes at every named point and at random moments, and judges the raw log.
 #[derive(Debug, Parser)]
@@ -34,6 +35,9 @@ struct Arguments {
     /// How often the power is cut
     #[arg(long, default_value_t = 10)]
     power_cuts: u64,
+    /// Seconds for which the process is killed at random moments under keyed requests
+    #[arg(long, default_value_t = 300)]
+    killing: u64,
     /// Seconds for which each server is away
     #[arg(long, default_value_t = 20)]
     away: u64,
@@ -64,6 +68,11 @@ async fn main() -> ExitCode {
         ),
         ("storm, embedded", Box::pin(storm(&arguments, false))),
         ("power cuts, embedded", Box::pin(power(arguments.power_cuts))),
+        ("flipped bits, embedded", Box::pin(flipped_bits())),
+        (
+            "kills under keys, embedded",
+            Box::pin(kills_under_keys(arguments.killing)),
+        ),
         (
             "crash points, Kafka",
             Box::pin(crash_points(arguments.kafka_rounds, &arguments.point, true)),
@@ -186,6 +195,29 @@ async fn power(cuts: u64) -> anyhow::Result<String> {
     Ok(format!(
         "{cuts} cuts took {} bytes off the log; {} accepted and acknowledged, none lost",
         report.bytes, report.acknowledged
+    ))
+}
+
+/// In each kind of field alone, and in all of them at once.
+async fn flipped_bits() -> anyhow::Result<String> {
+    for field in Field::ALL {
+        flips::flipped(&[field])
+            .await
+            .with_context(|| format!("{field:?}"))?;
+        proofs::say(&format!("{field:?}"));
+    }
+    let bits = flips::flipped(&Field::ALL).await?;
+    Ok(format!(
+        "{bits} kinds of fields, one by one and at once: named by `relay log verify`, started on; the damaged records are dead letters \
+         with their places, all else is there"
+    ))
+}
+
+async fn kills_under_keys(seconds: u64) -> anyhow::Result<String> {
+    let report = keyed::killed_at_random(Duration::from_secs(seconds)).await?;
+    Ok(format!(
+        "{} kills in {seconds} s; {} keys asked for {} times, each told one end, twice",
+        report.kills, report.keys, report.questions
     ))
 }
 
