@@ -76,6 +76,11 @@ impl Condition {
         self.note(|known| known.unfolded = Some(error.to_string()));
     }
 
+    /// Whether outcomes wait that cannot be folded: then nothing is said to be unknown which may be among them.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.known.lock().0.unfolded.is_some()
+    }
+
     /// A batch was folded.
     pub(crate) fn folding_goes_on(&self) {
         self.note(|known| known.unfolded = None);
@@ -135,9 +140,11 @@ mod tests {
             told(),
             ("bypassed: the store is unavailable: locked".to_owned(), true, 1)
         );
+        assert!(condition.is_held_up());
         condition.rebuilding(7);
         assert!(told().0.contains("locked"), "the graver comes first");
         condition.folding_goes_on();
+        assert!(!condition.is_held_up());
         assert_eq!(
             told(),
             (

@@ -57,7 +57,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         metrics: metrics.clone(),
         limits: config.limits(),
     };
-    let known = Known::new(&tables, Arc::clone(&runtime.bus));
+    let known = Known::new(&tables, Arc::clone(&runtime.bus), Arc::clone(&condition));
     let seam = Arc::clone(&control);
     let answering = serve_forever(
         control,

@@ -7,30 +7,36 @@ use relay_schemas::{Outcome, WinnerAnswer, WinnerQuery, encode};
 use relay_store::{Folded, Outcomes, StoreError, Tables, Traces};
 use tokio::sync::OnceCell;
 
+use crate::condition::Condition;
+
 /// What the tables know. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Known {
     traces: Arc<dyn Traces>,
     outcomes: Arc<dyn Outcomes>,
     bus: Arc<dyn Bus>,
+    condition: Arc<Condition>,
     partitions: Arc<OnceCell<usize>>,
 }
 
 impl Known {
-    pub(crate) fn new(tables: &Tables, bus: Arc<dyn Bus>) -> Self {
+    pub(crate) fn new(tables: &Tables, bus: Arc<dyn Bus>, condition: Arc<Condition>) -> Self {
         Self {
             traces: Arc::clone(&tables.traces),
             outcomes: Arc::clone(&tables.outcomes),
             bus,
+            condition,
             partitions: Arc::default(),
         }
     }
 
-    /// The winning outcome, or that none is known (yet). No answer where the tables cannot tell, or lack what was folded once:
+    /// The winning outcome, or that none is known (yet). No answer where the tables cannot tell, lack what was folded once, or
+    /// cannot be folded into:
     /// that is not the same.
     pub(crate) async fn answer(&self, query: WinnerQuery, limit: usize) -> Option<WinnerAnswer> {
         match self.traces.find(&query.request_id).await {
             Ok(Some(winner)) => Some(fit(Some(winner.outcome), limit)),
+            Ok(None) if self.condition.is_held_up() => None,
             Ok(None) => match self.is_whole().await {
                 Ok(true) => Some(fit(None, limit)),
                 Ok(false) => None,

@@ -583,3 +583,21 @@ async fn two_sinks_share_the_partitions_and_one_takes_over_where_the_other_stopp
     assert_eq!(other.counted("relay_trace_sink_redelivered_total"), 0);
     other.drain().await;
 }
+
+/// Reading goes on while another process locks the file: what waits to be folded is not unknown for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_outcomes_wait_to_be_folded_nothing_is_said_to_be_unknown() {
+    let house = House::build().await;
+    house.publish_some(0..2).await;
+    let sink = house.start();
+    house.until_traces(2).await;
+    assert_eq!(house.winner("r2").await, None);
+    house.store.no_folding.store(true, Ordering::SeqCst);
+    house.publish_some(2..3).await;
+    house.cannot_tell("r2").await;
+    assert!(house.winner("r1").await.is_some(), "what is known is told");
+    house.store.no_folding.store(false, Ordering::SeqCst);
+    house.until_traces(3).await;
+    assert!(house.winner("r2").await.is_some());
+    sink.drain().await;
+}
