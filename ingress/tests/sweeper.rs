@@ -300,3 +300,16 @@ async fn whoever_is_late_within_the_margin_is_not_forestalled() {
     assert_eq!(swept(&runtime), 0);
     runtime.shutdown.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_no_outcome() {
+    let place = Place::new(1);
+    let request = long_ago("r");
+    place.accept(&request).await;
+    let garbage = Outgoing::keyed(topics::OUTCOMES, "r", Headers::of(&request), "no outcome".into());
+    place.bus.publish(vec![garbage], Vec::new()).await.unwrap();
+    let runtime = place.start("one", |_| {}).await;
+    place.until_dealt_with(0).await;
+    assert_eq!(swept(&runtime), 1);
+    runtime.shutdown.stop();
+}

@@ -107,6 +107,11 @@ impl Unended {
         track.open.insert(offset, Open { id, tenant, due });
     }
 
+    /// Whether `id` is not known to have ended.
+    pub fn contains(&self, id: &RequestId) -> bool {
+        self.places.contains_key(id)
+    }
+
     /// An outcome of `id` was read.
     pub fn ended(&mut self, id: &RequestId) {
         if let Some((partition, offset)) = self.places.remove(id)

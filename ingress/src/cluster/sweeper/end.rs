@@ -7,9 +7,9 @@ use futures::future::join_all;
 use prometheus::IntCounter;
 use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, decode, header, topics};
 use relay_clock::Clock;
-use relay_lifecycle::{Known, Overdue, end};
-use relay_runner::{Stretch, carried_headers, outcome_record};
-use relay_schemas::{Outcome, OutcomeStatus, Registry, Request, RequestId, Run};
+use relay_lifecycle::{Known, Overdue, Unended, end};
+use relay_runner::{Stretch, carried_headers, outcome_record, read_outcome};
+use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Request, RequestId, Run};
 
 use crate::answers::questions::{CannotTell, Questions};
 
@@ -32,6 +32,17 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// Which open request a record of `outcomes` ends. What cannot be read is no outcome, for no service; one in a schema that is not
+    /// known here yet may be one for others.
+    pub(super) fn ends(&self, record: &Record, unended: &Unended) -> Option<RequestId> {
+        let id = record.headers.request_id().filter(|id| unended.contains(id))?;
+        match read_outcome(&self.schemas, record) {
+            Ok(outcome) => (outcome.request_id == id).then_some(id),
+            Err(DecodeError::UnknownSchema(_)) => Some(id),
+            Err(_) => None,
+        }
+    }
+
     /// Ends `overdue`, but for what the sink says has ended long ago: a repeat under a key is accepted anew and then dropped.
     /// Says which have an outcome now.
     pub(super) async fn end(&self, overdue: &[Overdue]) -> Result<Vec<RequestId>, BusError> {

@@ -80,7 +80,7 @@ impl Member {
                 }
                 outcomes = round.outcomes() => {
                     for record in outcomes? {
-                        if let Some(id) = record.headers.request_id() {
+                        if let Some(id) = ending.ends(&record, &self.unended) {
                             self.unended.ended(&id);
                         }
                     }
