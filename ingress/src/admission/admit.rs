@@ -143,10 +143,11 @@ impl Admission {
             "this gateway is shutting down"
         } else if !self.readiness.answers_arrive() {
             "answers cannot reach this gateway now"
+        } else if self.acceptor.bus.room() != Room::Enough {
+            // Before the log itself is asked for: on a full disk that takes nothing either.
+            return Err(Refusal::insufficient_storage(self.retry_after));
         } else if !self.readiness.is_up(Dependency::Bus) {
             "the log cannot be reached now"
-        } else if self.acceptor.bus.room() != Room::Enough {
-            return Err(Refusal::insufficient_storage(self.retry_after));
         } else {
             return Ok(());
         };

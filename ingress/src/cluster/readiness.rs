@@ -9,6 +9,8 @@ use relay_runner::Health;
 pub enum Dependency {
     /// The log.
     Bus,
+    /// Room for new work on the disk of the log.
+    Room,
     /// The control seam.
     Control,
     /// The reply subscription on it.
@@ -18,12 +20,19 @@ pub enum Dependency {
 }
 
 impl Dependency {
-    const ALL: [Self; 4] = [Self::Bus, Self::Control, Self::Replies, Self::Outcomes];
+    const ALL: [Self; 5] = [
+        Self::Bus,
+        Self::Room,
+        Self::Control,
+        Self::Replies,
+        Self::Outcomes,
+    ];
 
     /// The name, as `/readyz` shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bus => "bus",
+            Self::Room => "room",
             Self::Control => "control",
             Self::Replies => "replies",
             Self::Outcomes => "outcomes",
