@@ -12,7 +12,7 @@ use relay_tests::flips::{self, Field};
 use relay_tests::gateway::KILLABLE;
 use relay_tests::proofs::Comes;
 use relay_tests::takeover::{self, Way};
-use relay_tests::{keyed, outages, power, proofs, worker_death};
+use relay_tests::{disk, full, images, keyed, outages, power, proofs, worker_death};
 
 /// Kills the real processes at every named point and at random moments, and judges the raw log.
 #[derive(Debug, Parser)]
@@ -35,6 +35,9 @@ struct Arguments {
     /// How often the power is cut
     #[arg(long, default_value_t = 10)]
     power_cuts: u64,
+    /// How many images are taken of the disk under large requests
+    #[arg(long, default_value_t = 20)]
+    images: u64,
     /// Seconds for which the process is killed at random moments under keyed requests
     #[arg(long, default_value_t = 300)]
     killing: u64,
@@ -67,7 +70,15 @@ async fn main() -> ExitCode {
             Box::pin(crash_points(arguments.embedded_rounds, &arguments.point, false)),
         ),
         ("storm, embedded", Box::pin(storm(&arguments, false))),
-        ("power cuts, embedded", Box::pin(power(arguments.power_cuts))),
+        (
+            "power cuts, embedded",
+            Box::pin(on_a_disk(power(arguments.power_cuts))),
+        ),
+        (
+            "images of the disk, embedded",
+            Box::pin(on_a_disk(disk_images(arguments.images))),
+        ),
+        ("full disk, embedded", Box::pin(on_a_disk(full_disk()))),
         ("flipped bits, embedded", Box::pin(flipped_bits())),
         (
             "kills under keys, embedded",
@@ -195,6 +206,31 @@ async fn power(cuts: u64) -> anyhow::Result<String> {
     Ok(format!(
         "{cuts} cuts took {} bytes off the log; {} accepted and acknowledged, none lost",
         report.bytes, report.acknowledged
+    ))
+}
+
+/// Only where a loop device can be mounted.
+async fn on_a_disk(proof: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
+    match disk::lacking() {
+        None => proof.await,
+        Some(why) => Ok(format!("SKIPPED, nothing was shown: {why}")),
+    }
+}
+
+async fn disk_images(count: u64) -> anyhow::Result<String> {
+    let report = images::images(count).await?;
+    Ok(format!(
+        "{count} images with {} segments; {} large requests acknowledged before they were taken, none lost",
+        report.segments, report.acknowledged
+    ))
+}
+
+async fn full_disk() -> anyhow::Result<String> {
+    let report = full::disk_fills().await?;
+    Ok(format!(
+        "filled to the reserve, to the last byte, and killed there: {} refused with 507, {} accepted, each with one winner; it went \
+         on by itself each time",
+        report.refused, report.accepted
     ))
 }
 
