@@ -131,6 +131,19 @@ impl Refusal {
         }
     }
 
+    /// 503: whether the key was used before cannot be told now. Nothing was accepted, so asking again is safe.
+    pub fn key_unknown(retry_after: Duration) -> Self {
+        Self {
+            retry_after_ms: Some(millis(retry_after)),
+            ..Self::new(
+                503,
+                "idempotency_unavailable",
+                "whether this `Idempotency-Key` was used before cannot be told now: no trace sink answers, or its tables are \
+                 away or being rebuilt; nothing was accepted, ask again with the same key",
+            )
+        }
+    }
+
     /// 507: what is left of the disk is kept for what was accepted before.
     pub fn insufficient_storage(retry_after: Duration) -> Self {
         Self {

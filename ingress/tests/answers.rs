@@ -396,6 +396,7 @@ async fn a_log_that_does_not_answer_is_listened_to_until_the_deadline() {
     assert!(response.text().contains("Idempotency-Key"), "it says how to ask");
     assert!(matches!(cancels.next().await, Some(Delivery::Message(_))));
 
+    harness.serve_sink().await;
     let keyed = [("x-relay-deadline-ms", "60"), ("idempotency-key", "k")];
     let response = harness.chat(&keyed, WHOLE).await;
     assert_eq!((response.status, response.header("x-should-retry")), (503, None));
@@ -513,11 +514,12 @@ async fn a_drain_does_not_wait_longer_than_its_grace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_whose_answer_only_the_tables_know_is_told_so_and_not_kept_to_its_deadline() {
     let harness = Harness::with(|config| config.answers.untold = ms(300)).await;
-    // No sink answers. It may be the first under its key, so it is accepted, and dropped by the stages if it is not.
+    let sink = harness.serve_sink().await;
     let asking = harness.chat(&[("idempotency-key", "k")], WHOLE);
     let plain = harness.chat(&[], WHOLE);
     let (told, plain, ()) = tokio::join!(asking, plain, async {
         let requests = [harness.accepted().await, harness.accepted().await];
+        sink.abort();
         tokio::time::sleep(ms(1_500)).await;
         let unkeyed = requests
             .iter()

@@ -274,9 +274,39 @@ async fn a_repeat_of_what_runs_elsewhere_is_published_again_and_answered_from_th
     assert_eq!(response.json()["choices"][0]["message"]["content"], "elsewhere");
 }
 
+/// Else what ended and was paid for would run again, or its client would wait for an end that was told long ago.
+#[tokio::test]
+async fn while_no_sink_can_tell_a_request_under_a_key_is_told_so_and_others_go_on() {
+    let harness = Harness::with(|config| config.answers.untold = ms(100)).await;
+    let key = [("idempotency-key", "k")];
+    let refused = harness.chat(&key, WHOLE).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "idempotency_unavailable")
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("x-should-retry"), None, "to ask again is safe");
+    assert!(refused.text().contains("ask again with the same key"));
+    assert!(harness.nothing_taken(topics::REQUESTS), "it was not accepted");
+    let (unkeyed, ()) = tokio::join!(harness.chat(&[], WHOLE), async {
+        let request = harness.accepted().await;
+        harness.complete(&request, "without a key").await;
+    });
+    assert_eq!(unkeyed.status, 200);
+
+    harness.serve_sink().await;
+    let (first, ()) = tokio::join!(harness.chat(&key, WHOLE), async {
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "once"));
+        harness.complete(&request, "once").await;
+    });
+    assert_eq!(first.status, 200, "{}", first.text());
+}
+
 #[tokio::test]
 async fn a_client_with_a_key_that_goes_away_leaves_its_request_running() {
     let harness = Harness::new().await;
+    harness.serve_sink().await;
     let mut cancels = harness.cancels().await;
     let open = harness.open(&[("idempotency-key", "k")], WHOLE).await;
     harness.accepted().await;

@@ -34,6 +34,8 @@ async fn dealt_with(bus: &dyn Bus, partition: i32) -> i64 {
 /// A log of a test's own, with `partitions` of requests and two of outcomes.
 struct Place {
     bus: Arc<dyn Bus>,
+    /// A sink that knows of no end answers on it.
+    control: Arc<dyn Control>,
     _folder: tempfile::TempDir,
 }
 
@@ -53,8 +55,11 @@ impl Place {
             &relay_clock::Clock::system(),
         )
         .unwrap();
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        harness::serve_sink(Arc::clone(&control), Arc::default());
         Self {
             bus: Arc::new(FaultyBus::over(Arc::new(log))),
+            control,
             _folder: folder,
         }
     }
@@ -65,14 +70,13 @@ impl Place {
         quick(&mut config);
         change(&mut config);
         let runtime = runtime(Arc::clone(&self.bus));
-        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         let deps = Deps {
             runtime: runtime.clone(),
             identity: relay_runner::Identity {
                 instance: instance.into(),
                 ..harness::identity()
             },
-            control,
+            control: Arc::clone(&self.control),
             listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
         tokio::spawn(relay_ingress::run(config, deps));
@@ -144,6 +148,7 @@ fn swept(runtime: &Runtime) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_no_service_ends_is_ended_by_the_sweeper_and_its_client_is_told() {
     let harness = Harness::with(quick).await;
+    harness.serve_sink().await;
     let asking = harness.chat(&[("x-relay-deadline-ms", "200")], BODY);
     let (response, request) = tokio::join!(asking, harness.accepted());
     assert_eq!(response.status, 504, "{}", response.text());
@@ -187,6 +192,25 @@ async fn a_repeat_of_what_the_sink_knows_to_have_ended_is_left_alone() {
     harness.bus.log.publish(vec![record], Vec::new()).await.unwrap();
     eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
     assert!(harness.nothing_taken(topics::OUTCOMES));
+}
+
+/// It may have ended: the log that this round read back does not reach as far as the sink's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_sink_can_tell_of_is_left_to_a_later_round() {
+    let harness = Harness::with(quick).await;
+    let request = long_ago("k1");
+    let record = Outgoing::keyed(topics::REQUESTS, "k1", Headers::of(&request), encode(&request));
+    harness.bus.log.publish(vec![record], Vec::new()).await.unwrap();
+    eventually(async || {
+        let asked = harness.metric("relay_ingress_questions_total{to=\"sink\"}").await;
+        asked.is_some_and(|asked| asked >= 2.0).then_some(())
+    })
+    .await;
+    assert!(harness.nothing_taken(topics::OUTCOMES), "nor is it ended");
+    assert_eq!(dealt_with(&*harness.bus, 0).await, 0);
+    harness.serve_sink().await;
+    eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
+    assert_eq!(harness.recorded().await.status, OutcomeStatus::Expired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -235,7 +235,9 @@ fn is_honest(away: Dependency, end: &End) -> bool {
     match end {
         End::Finished(_) | End::Left => true,
         // Under a key only Postgres knows whether the request has ended before.
-        End::Status(503, code) if away.server == "postgres" => code == "unknown_result",
+        End::Status(503, code) if away.server == "postgres" => {
+            ["unknown_result", "idempotency_unavailable"].contains(&code.as_str())
+        }
         End::ErrorEvent(code) if away.server == "postgres" => code == "unknown_result",
         _ if away.dispensable => false,
         End::Status(status, code) => [429, 503, 504].contains(status) && HONEST.contains(&code.as_str()),

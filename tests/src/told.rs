@@ -24,6 +24,7 @@ pub fn means(code: &str) -> Told {
         | "service_unavailable"
         | "insufficient_storage"
         | "idempotency_key_reused"
+        | "idempotency_unavailable"
         | "invalid_tenant"
         | "invalid_deadline"
         | "invalid_idempotency_key"

@@ -19,6 +19,9 @@ use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::readiness::{Dependency, Readiness};
 use crate::refusal::Refusal;
 
+/// Least pause between two questions to a sink that cannot tell.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
 /// A request that the client now waits for.
 pub struct Admitted {
     /// Its id.
@@ -156,8 +159,7 @@ impl Admission {
 
     /// What the sink recorded under the same key.
     async fn recorded(&self, request: &Request) -> Result<Option<Outcome>, Refusal> {
-        // Where the sink cannot tell, it may be the first: it is taken, and its client told if that stays so.
-        let Ok(Some(outcome)) = self.waiting.questions.winner(&request.request_id).await else {
+        let Some(outcome) = self.winner(&request.request_id).await? else {
             return Ok(None);
         };
         let other_body = |first: &Request| first.request_hash != request.request_hash;
@@ -165,6 +167,25 @@ impl Admission {
             return Err(Refusal::key_reused());
         }
         Ok(Some(outcome))
+    }
+
+    /// How the request ended before, if it did. A sink that cannot tell is asked again for a while, for it may only be starting;
+    /// then the request is refused: the stages remember who won for a while only, so that a repeat that was accepted would run
+    /// and be paid again, or wait for an end told long ago.
+    async fn winner(&self, request: &RequestId) -> Result<Option<Outcome>, Refusal> {
+        let patience = self.following.keyed_patience;
+        let [most, pause] = [patience.untold_ms, patience.silence_ms]
+            .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        let began = self.clock.instant();
+        loop {
+            if let Ok(winner) = self.waiting.questions.winner(request).await {
+                return Ok(winner);
+            }
+            if self.clock.since(began) >= most {
+                return Err(Refusal::key_unknown(self.retry_after));
+            }
+            tokio::time::sleep(pause.clamp(LEAST_PAUSE, most.max(LEAST_PAUSE))).await;
+        }
     }
 
     /// Waits for the request, and publishes it unless this ingress waits for it already. A request that another ingress

@@ -23,6 +23,7 @@ use relay_schemas::{
     TokenCount, Usage, WinnerAnswer, WinnerQuery, decode, encode,
 };
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 /// The runtime of a process whose log is `bus`.
 pub fn runtime(bus: Arc<dyn Bus>) -> Runtime {
@@ -36,6 +37,15 @@ pub fn identity() -> Identity {
         instance: "ingress-1".into(),
         epoch: 17,
     }
+}
+
+/// A sink that answers with what `known` holds, until it is stopped.
+pub fn serve_sink(control: Arc<dyn Control>, known: Arc<Mutex<HashMap<RequestId, Outcome>>>) -> AbortHandle {
+    let answer = move |query: WinnerQuery| {
+        let outcome = known.lock().get(&query.request_id).cloned();
+        std::future::ready(WinnerAnswer { outcome })
+    };
+    tokio::spawn(relay_control::serve(control, subjects::WINNER, None, answer)).abort_handle()
 }
 
 /// An ingress and the scripted world around it.
@@ -191,19 +201,9 @@ impl Harness {
         self.sink.lock().insert(outcome.request_id.clone(), outcome);
     }
 
-    /// A sink that answers.
-    pub async fn serve_sink(&self) {
-        let sink = self.sink.clone();
-        let control = self.control.clone();
-        tokio::spawn(relay_control::serve(
-            control,
-            subjects::WINNER,
-            None,
-            move |query: WinnerQuery| {
-                let outcome = sink.lock().get(&query.request_id).cloned();
-                std::future::ready(WinnerAnswer { outcome })
-            },
-        ));
+    /// A sink that answers, until it is stopped.
+    pub async fn serve_sink(&self) -> AbortHandle {
+        let sink = serve_sink(self.control.clone(), self.sink.clone());
         let query = WinnerQuery {
             request_id: RequestId::new("nobody"),
         };
@@ -213,6 +213,7 @@ impl Harness {
             ask.await.ok()
         })
         .await;
+        sink
     }
 
     /// Hears cancels from now on.

@@ -9,7 +9,7 @@ use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, decode, hea
 use relay_clock::Clock;
 use relay_lifecycle::{Known, Overdue, Unended, end};
 use relay_runner::{Stretch, carried_headers, outcome_record, read_outcome};
-use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Request, RequestId, Run};
+use relay_schemas::{DecodeError, OutcomeStatus, Registry, Request, RequestId, Run};
 
 use crate::answers::questions::{CannotTell, Questions};
 
@@ -44,17 +44,23 @@ impl Ending {
     }
 
     /// Ends `overdue`, but for what the sink says has ended long ago: a repeat under a key is accepted anew and then dropped.
-    /// Says which have an outcome now.
+    /// What no sink can tell of is left to the next round: the log may no longer hold how it ended, and rebuilt tables would
+    /// take this end for the first. Says which have an outcome now.
     pub(super) async fn end(&self, overdue: &[Overdue]) -> Result<Vec<RequestId>, BusError> {
-        let known = join_all(overdue.iter().map(|overdue| self.questions.winner(&overdue.id))).await;
-        // A sink that cannot tell holds nothing up: a second outcome changes nothing.
-        let ended = |known: &Result<Option<Outcome>, CannotTell>| matches!(known, Ok(Some(_)));
-        let forgotten = overdue.iter().zip(&known).filter(|(_, known)| !ended(known));
+        let told = join_all(overdue.iter().map(|overdue| self.questions.winner(&overdue.id))).await;
+        let mut ended = Vec::new();
         let mut swept = 0_u64;
-        for (forgotten, _) in forgotten {
-            self.end_one(forgotten).await?;
-            self.swept.inc();
-            swept += 1;
+        for (overdue, told) in overdue.iter().zip(told) {
+            match told {
+                Err(CannotTell) => continue,
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.end_one(overdue).await?;
+                    self.swept.inc();
+                    swept += 1;
+                }
+            }
+            ended.push(overdue.id.clone());
         }
         if let Some(first) = overdue.first().filter(|_| swept > 0) {
             tracing::warn!(
@@ -64,7 +70,7 @@ impl Ending {
                  them stands still"
             );
         }
-        Ok(overdue.iter().map(|overdue| overdue.id.clone()).collect())
+        Ok(ended)
     }
 
     async fn end_one(&self, overdue: &Overdue) -> Result<(), BusError> {

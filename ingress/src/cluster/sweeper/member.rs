@@ -199,11 +199,13 @@ impl Member {
     async fn finish(&mut self, began: Began, ending: &Ending) -> Result<bool, BusError> {
         self.outcomes = began.outcomes;
         let overdue = self.unended.overdue(began.at, MOST_A_ROUND);
-        for id in ending.end(&overdue).await? {
-            self.unended.ended(&id);
+        let ended = ending.end(&overdue).await?;
+        for id in &ended {
+            self.unended.ended(id);
         }
         self.commit().await?;
-        Ok(overdue.len() == MOST_A_ROUND)
+        // While no sink tells of them, those that are left are not asked for without a pause.
+        Ok(ended.len() == MOST_A_ROUND)
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
