@@ -2,6 +2,7 @@
 //! server connects, and nothing else does.
 
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use relay_clock::Clock;
 use relay_schemas::Operation;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -12,6 +13,9 @@ use super::error::{Failed, Hidden, UpstreamError, unreachable};
 use super::request::path;
 use super::retry_after::retry_after;
 use crate::models::RemoteSpec;
+
+/// A part of the path that is so long may be a key or an account; shorter ones are words such as `v1`.
+const SECRET_SEGMENT: usize = 8;
 
 /// Bytes of an error body that are read, to find what the error says.
 const ERROR_BODY_BYTES: usize = 16 * 1_024;
@@ -130,19 +134,31 @@ fn hidden(key: Option<String>, spec: &RemoteSpec, base: &Url) -> Hidden {
         .as_ref()
         .zip(base.port())
         .map(|(host, port)| format!("{host}:{port}"));
-    let parts = [
-        key,
-        host,
-        with_port,
-        base.password().map(str::to_owned),
-        base.query().map(str::to_owned),
-    ];
-    let whole = [
-        spec.base_url.expose().to_owned(),
-        base.to_string(),
-        base.username().to_owned(),
-    ];
-    Hidden::new(parts.into_iter().flatten().chain(whole))
+    let parts = [key, host, with_port, base.query().map(str::to_owned)];
+    let whole = [spec.base_url.expose().to_owned(), base.to_string()];
+    let known = parts.into_iter().flatten().chain(whole);
+    Hidden::new(known.chain(secrets(base)))
+}
+
+/// What of the address may be a secret by itself, both as it is written and decoded: an endpoint quotes either.
+fn secrets(base: &Url) -> Vec<String> {
+    let values = base.query().unwrap_or_default().split('&');
+    let values = values.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    let segments = base.path_segments().into_iter().flatten();
+    let written = [base.username(), base.password().unwrap_or_default()]
+        .into_iter()
+        .chain(values)
+        .chain(segments.filter(|segment| segment.len() >= SECRET_SEGMENT));
+    let mut secrets: Vec<String> = written
+        .flat_map(|written| [written.to_owned(), decoded(written)])
+        .collect();
+    // Here a plus is a space.
+    secrets.extend(base.query_pairs().map(|(_, value)| value.into_owned()));
+    secrets
+}
+
+fn decoded(written: &str) -> String {
+    percent_decode_str(written).decode_utf8_lossy().into_owned()
 }
 
 /// The first bytes of a body; what fails is left out.
@@ -160,6 +176,29 @@ async fn beginning(mut response: Response) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_of_the_base_url_is_hidden_as_it_is_written_and_as_it_is_meant() {
+        let base = "https://us%65r:p%40ss%2Fword@h.example/accounts%2D77/v1?key=SECRET&sig=a%2Bb+cd%3D";
+        let base = Url::parse(base).expect("an address");
+        let hidden = Hidden::new(secrets(&base));
+        let quoted = [
+            "user",
+            "us%65r",
+            "p@ss/word",
+            "p%40ss%2Fword",
+            "accounts-77",
+            "SECRET",
+            "a%2Bb+cd%3D",
+            "a+b cd=",
+        ];
+        for secret in quoted {
+            let body = format!(r#"{{"error":{{"message":"{secret} is not valid, nor is v1"}}}}"#);
+            let failed = UpstreamError::parse(body.as_bytes()).meaning(Some(400), &hidden);
+            let told = failed.failure.message;
+            assert!(told.ends_with("[…] is not valid, nor is v1"), "{secret}: {told}");
+        }
+    }
 
     #[test]
     fn a_query_of_the_base_url_stays_behind_the_path() {
