@@ -3,6 +3,7 @@
 use relay_schemas::{Choice, Final, FinishReason, Message, Operation, ToolCall};
 
 use crate::json::write_string;
+use crate::raw::Object;
 use crate::response::{Facts, answer, list, members, optional, put};
 
 /// The answer as one object.
@@ -55,13 +56,25 @@ fn tool_call(out: &mut String, call: &ToolCall) {
     write_string(out, &call.id);
     out.push_str(r#","type":"#);
     write_string(out, kind(&call.kind));
-    out.push_str(r#","function":{"name":"#);
-    write_string(out, &call.name);
-    out.push_str(r#","arguments":"#);
-    write_string(out, &call.arguments);
-    out.push('}');
+    let more = function_extra(call.extra.as_deref());
+    // A call of another kind has members of its own, which came along.
+    let is_function = kind(&call.kind) == "function";
+    if is_function || !call.name.is_empty() || !call.arguments.is_empty() || more.is_some() {
+        out.push_str(r#","function":{"name":"#);
+        write_string(out, &call.name);
+        out.push_str(r#","arguments":"#);
+        write_string(out, &call.arguments);
+        members(out, more.as_deref(), &["name", "arguments"]);
+        out.push('}');
+    }
     members(out, call.extra.as_deref(), &["id", "type", "function"]);
     out.push('}');
+}
+
+/// What came along inside a call's `function`, such as the signature of a thought.
+pub(super) fn function_extra(call_extra: Option<&str>) -> Option<String> {
+    let extra = Object::parse(call_extra?).ok()?;
+    extra.get("function").map(str::to_owned)
 }
 
 /// An endpoint that names no kind means a function.
@@ -111,6 +124,38 @@ mod tests {
             &samples::last(),
             &samples::answer("Hello").choices
         ));
+    }
+
+    #[test]
+    fn what_came_along_in_a_function_is_told_there_and_a_call_of_another_kind_gains_no_function() {
+        let calls = [
+            ToolCall {
+                name: "f".to_owned(),
+                arguments: "{}".to_owned(),
+                extra: Some(
+                    r#"{"function":{"thought_signature":"s","name":"not this one"},"x":1}"#.to_owned(),
+                ),
+                ..ToolCall::default()
+            },
+            ToolCall {
+                id: "c".to_owned(),
+                kind: "custom".to_owned(),
+                extra: Some(r#"{"custom":{"name":"g","input":"1"}}"#.to_owned()),
+                ..ToolCall::default()
+            },
+        ];
+        let told = calls.map(|call| {
+            let mut told = String::new();
+            tool_call(&mut told, &call);
+            told
+        });
+        assert_eq!(
+            told,
+            [
+                r#"{"id":"","type":"function","function":{"name":"f","arguments":"{}","thought_signature":"s"},"x":1}"#,
+                r#"{"id":"c","type":"custom","custom":{"name":"g","input":"1"}}"#,
+            ]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use relay_schemas::{Delta, Final, FinishReason, Operation, ToolCallDelta};
 
-use super::render::{kind, logprobs};
+use super::render::{function_extra, kind, logprobs};
 use crate::json::write_string;
 use crate::response::{Facts, came_along, head, list, members, put, says_something, usage};
 
@@ -181,17 +181,31 @@ fn tool_call(out: &mut String, call: &ToolCallDelta) {
         out.push_str(r#","type":"#);
         write_string(out, kind(call.kind.as_deref().unwrap_or_default()));
     }
-    out.push_str(r#","function":{"#);
-    if let Some(name) = &call.name {
-        out.push_str(r#""name":"#);
-        write_string(out, name);
-        out.push(',');
+    let more = function_extra(call.extra.as_deref());
+    if more.is_some() || is_of_function(call) {
+        out.push_str(r#","function":{"#);
+        if let Some(name) = &call.name {
+            out.push_str(r#""name":"#);
+            write_string(out, name);
+            out.push(',');
+        }
+        out.push_str(r#""arguments":"#);
+        write_string(out, &call.arguments);
+        members(out, more.as_deref(), &["name", "arguments"]);
+        out.push('}');
     }
-    out.push_str(r#""arguments":"#);
-    write_string(out, &call.arguments);
-    out.push('}');
     members(out, call.extra.as_deref(), &["index", "id", "type", "function"]);
     out.push('}');
+}
+
+/// A call of another kind has members of its own, which came along; of its later pieces they are all there is.
+fn is_of_function(call: &ToolCallDelta) -> bool {
+    let says_so = call.name.is_some() || !call.arguments.is_empty();
+    let may_be = match call.kind.as_deref() {
+        Some(named) => kind(named) == "function",
+        None => call.extra.is_none(),
+    };
+    says_so || may_be
 }
 
 #[cfg(test)]
@@ -276,6 +290,43 @@ mod tests {
             ..samples::last()
         };
         insta::assert_snapshot!(told(Chunks::new(FACTS, true), &deltas, &end));
+    }
+
+    #[test]
+    fn what_came_along_in_a_function_is_told_there_and_a_call_of_another_kind_gains_no_function() {
+        let text = |text: &str| Some(text.to_owned());
+        let pieces = [
+            ToolCallDelta {
+                name: text("f"),
+                extra: text(r#"{"function":{"thought_signature":"s"}}"#),
+                ..ToolCallDelta::default()
+            },
+            ToolCallDelta {
+                index: 1,
+                id: text("c"),
+                kind: text("custom"),
+                extra: text(r#"{"custom":{"name":"g","input":""}}"#),
+                ..ToolCallDelta::default()
+            },
+            ToolCallDelta {
+                index: 1,
+                extra: text(r#"{"custom":{"input":"1"}}"#),
+                ..ToolCallDelta::default()
+            },
+        ];
+        let told = pieces.map(|piece| {
+            let mut told = String::new();
+            tool_call(&mut told, &piece);
+            told
+        });
+        assert_eq!(
+            told,
+            [
+                r#"{"index":0,"type":"function","function":{"name":"f","arguments":"","thought_signature":"s"}}"#,
+                r#"{"index":1,"id":"c","type":"custom","custom":{"name":"g","input":""}}"#,
+                r#"{"index":1,"custom":{"input":"1"}}"#,
+            ]
+        );
     }
 
     #[test]
