@@ -79,8 +79,7 @@ impl Reading<'_> {
             match &next {
                 Next::Bytes(chunk) => {
                     bytes += chunk.len();
-                    let taken = self.take(&mut body, chunk, &mut progress);
-                    if bytes > self.spec.max_body.as_usize() || taken.is_err() {
+                    if self.take(&mut body, chunk, &mut progress).is_err() {
                         return Err(too_large());
                     }
                 }
@@ -98,6 +97,13 @@ impl Reading<'_> {
             let complete = all || (progress.done || whole) && progress.answer.is_complete();
             match (next, progress.wrong.take()) {
                 (_, Some(wrong)) => return Err(wrong),
+                // Pings behind a complete answer are none of it, however many they are.
+                (Next::Bytes(_), _) if bytes > self.spec.max_body.as_usize() && (spoke || !complete) => {
+                    return Err(too_large());
+                }
+                (Next::Bytes(_), _) if bytes > self.spec.max_body.as_usize() => {
+                    return Ok(progress.answer.finished());
+                }
                 (Next::Bytes(_), _) if !progress.done => {}
                 _ if complete => return Ok(progress.answer.finished()),
                 // An end without a reason is a connection that was cut where it happened to look like an end.

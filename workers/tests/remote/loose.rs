@@ -155,6 +155,18 @@ async fn errors_without_a_wrapper_inside_a_200_are_told_as_what_they_are() {
 }
 
 #[tokio::test]
+async fn pings_behind_a_complete_answer_do_not_make_it_too_large() {
+    let reply = Reply::events(&[TEXT, STOP]).then(Then::Pings);
+    let mut scene = Scene::with(vec![reply.clone()], "/v1", "max_body: 300B").await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    // What is read is more than an answer may be, and not complete.
+    let unended = Reply::events(&[TEXT]).then(Then::Pings);
+    let mut scene = Scene::with(vec![unended], "/v1", "max_body: 300B").await;
+    let outcome = scene.outcome().await;
+    assert!(refused(&outcome).1.contains("too large"), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn endless_pings_without_an_end_end_at_the_deadline() {
     let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(Then::Pings)]).await;
     let mut work = scene.work();

@@ -22,10 +22,15 @@ impl Scene {
     }
 
     pub async fn with_url(replies: Vec<Reply>, behind: &str) -> Self {
+        Self::with(replies, behind, "").await
+    }
+
+    /// With one more line about the endpoint.
+    pub async fn with(replies: Vec<Reply>, behind: &str, line: &str) -> Self {
         let endpoint = Scripted::start(replies).await.unwrap();
         let models = format!(
             "models:\n  m:\n    backend: openai\n    base_url: \"http://{}{behind}\"\n    upstream_model: theirs\n    \
-             api_key_env: PATH\n",
+             api_key_env: PATH\n    {line}\n",
             endpoint.address()
         );
         let house = House::start(&models, |_| {}).await.unwrap();
