@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::error::Invalid;
 use crate::limits::Limits;
 use crate::read::typed;
-use crate::values::{Count, Texts};
+use crate::values::{Count, Seed, Texts, TopK};
 
 /// The fields that every text operation has. Null means "not set", as `OpenAI`'s own clients send it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -17,13 +17,13 @@ pub struct Sampling {
     pub model: Option<String>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
-    pub top_k: Option<u32>,
+    pub top_k: Option<TopK>,
     pub presence_penalty: Option<f64>,
     pub frequency_penalty: Option<f64>,
     pub max_tokens: Option<Count>,
     pub max_completion_tokens: Option<Count>,
     pub n: Option<Count>,
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     pub stop: Option<Texts>,
     pub logit_bias: Option<BTreeMap<String, f64>>,
     pub stream: Option<bool>,

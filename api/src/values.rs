@@ -44,6 +44,95 @@ impl Visitor<'_> for CountReader {
     }
 }
 
+/// A whole number; `42.0` is one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub i64);
+
+const A_SEED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
+
+/// Up to here every whole number is one of a float's.
+const WHOLE_FLOATS: f64 = 9_007_199_254_740_992.0;
+
+impl<'de> Deserialize<'de> for Seed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(SeedReader)
+    }
+}
+
+struct SeedReader;
+
+impl Visitor<'_> for SeedReader {
+    type Value = Seed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(A_SEED)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Seed, E> {
+        let seed = i64::try_from(number);
+        seed.map(Seed)
+            .map_err(|_| E::invalid_value(Unexpected::Other("a number"), &A_SEED))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Seed, E> {
+        Ok(Seed(number))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Seed, E> {
+        if number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS {
+            return Ok(Seed(number as i64));
+        }
+        Err(E::invalid_value(Unexpected::Other("a number"), &A_SEED))
+    }
+}
+
+/// How many tokens may come next, or all of them, which some servers write as `-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopK(pub Option<u32>);
+
+const A_TOP_K: &str = "a whole number from 0 to 4294967295, or -1 for all tokens";
+
+impl<'de> Deserialize<'de> for TopK {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TopKReader)
+    }
+}
+
+struct TopKReader;
+
+impl Visitor<'_> for TopKReader {
+    type Value = TopK;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(A_TOP_K)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<TopK, E> {
+        let top_k = u32::try_from(number);
+        top_k
+            .map(|top_k| TopK(Some(top_k)))
+            .map_err(|_| E::invalid_value(Unexpected::Other("a number"), &A_TOP_K))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<TopK, E> {
+        match number {
+            -1 => Ok(TopK(None)),
+            _ => Err(E::invalid_value(Unexpected::Other("a number"), &A_TOP_K)),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<TopK, E> {
+        if number.fract() == 0.0 && (-1.0..1e15).contains(&number) {
+            return if number < 0.0 {
+                self.visit_i64(number as i64)
+            } else {
+                self.visit_u64(number as u64)
+            };
+        }
+        Err(E::invalid_value(Unexpected::Other("a number"), &A_TOP_K))
+    }
+}
+
 /// One text or a list of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Texts {

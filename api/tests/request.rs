@@ -373,3 +373,34 @@ proptest! {
         prop_assert_eq!(hash(&forward), hash(&backward));
     }
 }
+
+#[test]
+fn tools_and_functions_have_one_bound() {
+    let most = Limits::default().tools;
+    let function = json!({"name": "f"});
+    for (name, one) in [
+        ("tools", json!({"type": "function", "function": &function})),
+        ("functions", function.clone()),
+    ] {
+        assert!(chat(&plus(&json!({name: vec![&one; most]}))).is_ok());
+        let refused = chat(&plus(&json!({name: vec![&one; most + 1]}))).unwrap_err();
+        assert_eq!(refused.param.as_deref(), Some(name));
+        assert!(
+            refused.message.contains("at most 128, got 129"),
+            "{}",
+            refused.message
+        );
+    }
+}
+
+#[test]
+fn all_tokens_may_be_asked_for_as_minus_one_and_fewer_than_that_are_refused() {
+    assert!(chat(&with(r#","top_k":-1,"seed":42.0"#)).is_ok());
+    for (member, name) in [
+        ("\"top_k\":-2", "top_k"),
+        ("\"seed\":9223372036854775808", "seed"),
+    ] {
+        let refused = chat(&with(&format!(",{member}"))).unwrap_err();
+        assert_eq!(refused.param.as_deref(), Some(name), "{}", refused.message);
+    }
+}

@@ -49,8 +49,8 @@ impl Features {
             requested_tokens: request.requested_tokens.map(|tokens| tokens.0),
             temperature: finite("temperature", request.temperature)?,
             top_p: finite("top_p", wishes.top_p)?,
-            top_k: wishes.top_k,
-            seed: wishes.seed,
+            top_k: wishes.top_k.and_then(|top_k| top_k.0),
+            seed: wishes.seed.map(|seed| seed.0),
             stop: wishes.stop.map(|stop| stop.texts).unwrap_or_default(),
             accepted_at: request.accepted_at,
             deadline: request.deadline,
@@ -91,6 +91,27 @@ mod tests {
     }
 
     #[test]
+    fn all_tokens_may_be_asked_for_as_minus_one_and_whole_numbers_may_be_floats() {
+        let cases = [
+            (r#"{"top_k":-1,"seed":42.0}"#, None, Some(42)),
+            (
+                r#"{"top_k":-1.0,"seed":-9223372036854775808}"#,
+                None,
+                Some(i64::MIN),
+            ),
+            (
+                r#"{"top_k":40.0,"seed":9223372036854775807}"#,
+                Some(40),
+                Some(i64::MAX),
+            ),
+        ];
+        for (body, top_k, seed) in cases {
+            let features = Features::of(&testing::request_with(body)).expect("a valid request");
+            assert_eq!((features.top_k, features.seed), (top_k, seed), "{body}");
+        }
+    }
+
+    #[test]
     fn embeddings_have_no_decoding_wishes_whatever_their_members_are_called() {
         let embedding = |body: &str| Request {
             operation: Operation::Embedding,
@@ -112,7 +133,8 @@ mod tests {
             (r#"{"seed":1.5}"#, "seed"),
             (r#"{"stop":[1]}"#, "stop"),
             (r#"{"stop":{}}"#, "stop"),
-            (r#"{"top_k":-1}"#, "top_k"),
+            (r#"{"top_k":-2}"#, "top_k"),
+            (r#"{"seed":9223372036854775808}"#, "seed"),
             (r#"{"top_p":"x"}"#, "top_p"),
         ] {
             let refusal = Features::of(&testing::request_with(body)).expect_err(body);

@@ -123,7 +123,7 @@ mod tests {
             filled(written, limits.model_length),
             filled(written, limits.name_length),
         );
-        // Of a chat, then of embeddings.
+        // Of a chat, then of embeddings, then of a completion.
         let places = [
             "{\"role\":\"user\",\"content\":\"PLACE\"}],",
             "{\"role\":\"user\",\"content\":\"\"}],\"vendor\":\"PLACE\",",
@@ -133,11 +133,13 @@ mod tests {
         let inputs = [
             "\"input\":[\"PLACE\"]",
             "\"input\":\"x\",\"vendor\":{\"theirs\":[\"PLACE\"]}",
+            "\"prompt\":\"PLACE\",\"stop\":STOPS",
         ];
         let known = format!("\"model\":\"{model}\",\"user\":\"{user}\",\"metadata\":{{{metadata}}}");
         let around = match places.get(place) {
             Some(messages) => format!("{{{known},\"stop\":[{stops}],\"messages\":[{messages}\"seed\":1}}"),
-            None => format!("{{{known},{}}}", inputs[place - places.len()]),
+            None => format!("{{{known},{}}}", inputs[place - places.len()])
+                .replace("STOPS", &format!("[{stops}]")),
         };
         let room = most - (around.len() - "PLACE".len());
         let filling = filled(written, room);
@@ -223,12 +225,16 @@ mod tests {
 
         /// Under the limits, the policy and the topics that come along.
         #[test]
-        fn what_ingress_accepts_every_later_topic_can_hold(written in 0..WRITTEN.len(), place in 0..6_usize) {
+        fn what_ingress_accepts_every_later_topic_can_hold(written in 0..WRITTEN.len(), place in 0..7_usize) {
             let config = Config::default();
             let policy = relay_planner::load(&config.planner.policy).expect("the policy parses");
             let body = body(&config, WRITTEN[written], place);
             prop_assert_eq!(body.len(), config.ingress.limits.max_body.as_usize());
-            let operation = if place < 4 { Operation::Chat } else { Operation::Embedding };
+            let operation = match place {
+                0..4 => Operation::Chat,
+                4..6 => Operation::Embedding,
+                _ => Operation::Completion,
+            };
             let request = request(&config, operation, &body);
             let planning = planning(&policy, &request);
             let planned = Planned { request: request.clone(), planning: planning.clone() };

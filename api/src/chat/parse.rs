@@ -92,6 +92,7 @@ impl Chat {
         }
         self.sampling.check(limits)?;
         tools::check(talk.tools.as_deref().unwrap_or_default(), limits)?;
+        tools::not_too_many("functions", talk.functions.as_ref().map_or(0, Vec::len), limits)?;
         most(
             "top_logprobs",
             talk.top_logprobs.unwrap_or(0),

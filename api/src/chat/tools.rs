@@ -37,13 +37,22 @@ pub struct CalledFunction {
     pub arguments: String,
 }
 
+/// Holds the number of tools, or of functions as they were named before, against its bound.
+///
+/// # Errors
+/// If there are more.
+pub(super) fn not_too_many(path: &str, number: usize, limits: &Limits) -> Result<(), Invalid> {
+    if number > limits.tools {
+        let message = format!("`{path}` may hold at most {}, got {number}", limits.tools);
+        return Err(Invalid::value(path, message));
+    }
+    Ok(())
+}
+
 /// # Errors
 /// The first tool that is no tool, or does not keep to the bounds.
 pub(super) fn check(tools: &[Tool], limits: &Limits) -> Result<(), Invalid> {
-    if tools.len() > limits.tools {
-        let message = format!("`tools` may hold at most {}, got {}", limits.tools, tools.len());
-        return Err(Invalid::value("tools", message));
-    }
+    not_too_many("tools", tools.len(), limits)?;
     for (index, tool) in tools.iter().enumerate() {
         let path = format!("tools[{index}].function");
         match &tool.function {

@@ -165,6 +165,17 @@ impl FromStr for Device {
     }
 }
 
+/// The name under which an endpoint takes a chat's limit of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatLimit {
+    /// The older name, which nearly every endpoint knows; the newer one where the client used it.
+    #[default]
+    MaxTokens,
+    /// The newer name alone.
+    MaxCompletionTokens,
+}
+
 /// An OpenAI-compatible endpoint.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +190,9 @@ pub struct RemoteSpec {
     pub api_key_env: Option<String>,
     /// What the endpoint calls the model.
     pub upstream_model: String,
+    /// What a chat's limit of tokens is called.
+    #[serde(default)]
+    pub chat_limit: ChatLimit,
     /// Waiting for a connection.
     #[serde(default = "defaults::connect_timeout", with = "humantime_serde")]
     pub connect_timeout: Duration,

@@ -120,7 +120,7 @@ impl RemoteModel {
 impl Backend for RemoteModel {
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
         let decoding = &work.planning.plan.decoding;
-        let body = request::body(&work.request, &self.spec.upstream_model, decoding)
+        let body = request::body(&work.request, &self.spec, decoding)
             .map_err(|_| Failure::new(Code::InvalidRequest, "the request is no JSON object"))?;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         self.budget.lock().earn();

@@ -8,6 +8,8 @@ use relay_schemas::{Decoding, Operation, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::models::{ChatLimit, RemoteSpec};
+
 /// Where `operation` is served, behind the base URL.
 pub const fn path(operation: Operation) -> &'static str {
     match operation {
@@ -17,20 +19,17 @@ pub const fn path(operation: Operation) -> &'static str {
     }
 }
 
-/// The body for an endpoint that calls the model `upstream_model`. Text is asked for as a stream, with its usage. What says
+/// The body for an endpoint. Text is asked for as a stream, with its usage. What says
 /// the same as the plan stays as the client wrote it, as does everything that the plan does not speak of.
 ///
 /// # Errors
 /// If the body is no JSON object, or a number cannot be written.
-pub fn body(
-    request: &Request,
-    upstream_model: &str,
-    decoding: &Decoding,
-) -> Result<Vec<u8>, serde_json::Error> {
+pub fn body(request: &Request, spec: &RemoteSpec, decoding: &Decoding) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = Object::parse(&request.body)?;
-    body.put("model", upstream_model)?;
+    body.put("model", &spec.upstream_model)?;
     if request.operation != Operation::Embedding {
-        decode(&mut body, request.operation, decoding)?;
+        let limit = limit_name(&body, request.operation, spec.chat_limit);
+        decode(&mut body, limit, decoding)?;
         if knows_the_best_at_the_end(request) {
             body.remove("stream_options");
         } else {
@@ -65,17 +64,22 @@ fn knows_the_best_at_the_end(request: &Request) -> bool {
         })
 }
 
-fn decode(body: &mut Object<'_>, operation: Operation, decoding: &Decoding) -> Result<(), serde_json::Error> {
-    // The newer name where the client used it: models that know only one of the two know that one.
+/// The newer name where the client used it: models that know only one of the two know that one.
+fn limit_name(body: &Object<'_>, operation: Operation, knows: ChatLimit) -> &'static str {
     let newer = body
         .get("max_completion_tokens")
         .is_some_and(|limit| limit != "null");
-    let limit = if operation == Operation::Chat && newer {
-        body.remove("max_tokens");
+    if operation == Operation::Chat && (newer || knows == ChatLimit::MaxCompletionTokens) {
         "max_completion_tokens"
     } else {
         "max_tokens"
-    };
+    }
+}
+
+fn decode(body: &mut Object<'_>, limit: &'static str, decoding: &Decoding) -> Result<(), serde_json::Error> {
+    if limit == "max_completion_tokens" {
+        body.remove("max_tokens");
+    }
     set(body, limit, &u64::from(decoding.max_tokens.0))?;
     set(body, "temperature", &decoding.temperature)?;
     if let Some(top_p) = decoding.top_p {
@@ -122,9 +126,12 @@ fn set<T: Serialize + DeserializeOwned + PartialEq>(
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::path::Path;
+
     use relay_schemas::{TokenCount, samples};
 
     use super::*;
+    use crate::models::{BackendSpec, Models};
 
     fn sent(operation: Operation, text: &str, decoding: &Decoding) -> String {
         let request = Request {
@@ -132,7 +139,18 @@ mod tests {
             body: text.to_owned(),
             ..samples::request()
         };
-        String::from_utf8(body(&request, "theirs", decoding).unwrap()).unwrap()
+        String::from_utf8(body(&request, &spec(""), decoding).unwrap()).unwrap()
+    }
+
+    fn spec(line: &str) -> RemoteSpec {
+        let text = format!(
+            "models: {{m: {{backend: openai, base_url: 'http://h/v1', upstream_model: theirs{line}}}}}"
+        );
+        let models = Models::parse(&text, Path::new("models.yaml")).unwrap();
+        match models.models.into_values().next() {
+            Some(BackendSpec::Remote(spec)) => spec,
+            _ => panic!("it is remote"),
+        }
     }
 
     fn decoding() -> Decoding {
@@ -197,6 +215,21 @@ mod tests {
         assert!(neither.contains(r#""max_tokens":7"#), "{neither}");
         let null = sent(Operation::Chat, r#"{"max_completion_tokens":null}"#, &decoding());
         assert!(null.contains(r#""max_tokens":7"#), "{null}");
+        let only_newer = |text: &str| {
+            let request = Request {
+                body: text.to_owned(),
+                ..samples::request()
+            };
+            let spec = spec(", chat_limit: max_completion_tokens");
+            String::from_utf8(body(&request, &spec, &decoding()).unwrap()).unwrap()
+        };
+        for text in ["{}", r#"{"max_tokens":98}"#] {
+            let newer = only_newer(text);
+            assert!(
+                newer.contains(r#""max_completion_tokens":7"#) && !newer.contains("\"max_tokens"),
+                "{newer}"
+            );
+        }
         let completion = sent(
             Operation::Completion,
             r#"{"prompt":"p","max_tokens":99}"#,
@@ -272,6 +305,6 @@ mod tests {
             body: "[]".to_owned(),
             ..samples::request()
         };
-        assert!(body(&request, "theirs", &decoding()).is_err());
+        assert!(body(&request, &spec(""), &decoding()).is_err());
     }
 }
