@@ -12,6 +12,7 @@
 //! | read what a partition holds now | [`Stretch`] |
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
 //! | ask the log until it answers | [`retry_forever`] |
+//! | read what a newer version may have written | [`decode_known`] |
 //! | wait between two tries | [`Backoff`] |
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
@@ -49,7 +50,7 @@ pub use outcome::{outcome_record, read_outcome};
 pub use recent::Recent;
 pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
-pub use schemas::{announce_schemas, follow_schemas, refresh_schemas};
+pub use schemas::{announce_schemas, decode_known, follow_schemas, refresh_schemas};
 pub use server::{ConnectionBounds, serve_http};
 pub use shutdown::Shutdown;
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};

@@ -46,6 +46,22 @@ pub async fn refresh_schemas(bus: &dyn Bus, registry: &Registry) -> Result<(), B
     })
 }
 
+/// Decodes `by`; where the writer's schema is unknown, has the schemas read anew by `refresh`, and decodes once more.
+///
+/// # Errors
+/// If that failed. What cannot be decoded all the same is an answer.
+pub async fn decode_known<T, E, F: Future<Output = Result<(), E>>>(
+    by: impl Fn() -> Result<T, DecodeError>,
+    refresh: impl FnOnce() -> F,
+) -> Result<Result<T, DecodeError>, E> {
+    let decoded = by();
+    if !matches!(decoded, Err(DecodeError::UnknownSchema(_))) {
+        return Ok(decoded);
+    }
+    refresh().await?;
+    Ok(by())
+}
+
 /// Learns every schema announced, now and later; ends only with an error. The control seam knows no topic to look an unknown
 /// schema up in, so whoever listens there must have heard of it before.
 pub async fn follow_schemas(bus: &dyn Bus, registry: &Registry) -> Result<Infallible, BusError> {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use relay_bus::{Bus, BusError, Partition, Position};
-use relay_schemas::{DecodeError, Registry, RequestId, TimestampMs};
+use relay_schemas::{Registry, RequestId, TimestampMs};
 use tokio::sync::OnceCell;
 
 use crate::outcome::read_outcome;
 use crate::recent::Recent;
-use crate::schemas::refresh_schemas;
+use crate::schemas::{decode_known, refresh_schemas};
 use crate::stage::StageError;
 use crate::stretch::Stretch;
 
@@ -109,12 +109,16 @@ impl Winners {
             Stretch::between(&*self.bus, position.partition.clone(), from, position.offset).await?;
         let mut refreshed = false;
         while let Some(record) = before.next().await? {
-            let mut outcome = read_outcome(&self.schemas, &record);
-            if matches!(outcome, Err(DecodeError::UnknownSchema(_))) && !refreshed {
-                refreshed = true;
-                refresh_schemas(&*self.bus, &self.schemas).await?;
-                outcome = read_outcome(&self.schemas, &record);
-            }
+            let once = || {
+                let again = std::mem::replace(&mut refreshed, true);
+                async move {
+                    if again {
+                        return Ok(());
+                    }
+                    refresh_schemas(&*self.bus, &self.schemas).await
+                }
+            };
+            let outcome = decode_known(|| read_outcome(&self.schemas, &record), once).await?;
             // What cannot be decoded is no outcome.
             if let Ok(outcome) = outcome {
                 memory.note(&outcome.request_id, record.position.offset);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_bus::{BusError, Record, decode, header};
-use relay_runner::{read_outcome, refresh_schemas};
+use relay_runner::{decode_known, read_outcome, refresh_schemas};
 use relay_schemas::{DecodeError, Ready, Registry, Work};
 
 use super::context::Context;
@@ -140,12 +140,7 @@ impl RecordReader {
         by: impl Fn(&Registry, &Record) -> Result<T, DecodeError>,
     ) -> Result<Result<T, DecodeError>, BusError> {
         let runtime = &self.context.runtime;
-        let decoded = by(&runtime.schemas, record);
-        if !matches!(decoded, Err(DecodeError::UnknownSchema(_))) {
-            return Ok(decoded);
-        }
         let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
-        self.context.log.ask(refresh).await?;
-        Ok(by(&runtime.schemas, record))
+        decode_known(|| by(&runtime.schemas, record), || self.context.log.ask(refresh)).await
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay_bus::{BusError, Commit, Outgoing, Record};
-use relay_runner::{Backoff, Identity, Runtime, crash_point, dependency, poisoned};
+use relay_runner::{Backoff, Identity, Runtime, crash_point, dependency, poisoned, retry_forever};
 
 use super::ground::GROUP;
 use crate::metrics::Metrics;
@@ -54,22 +54,10 @@ impl Deliver<'_> {
 
     /// Publishes until it is acknowledged, for as long as that takes.
     async fn persist(&self, records: &[Outgoing], commits: &[Commit]) -> Result<(), BusError> {
-        let mut backoff = Backoff::new(FIRST, LONGEST);
-        let mut failed = false;
-        loop {
-            match self.runtime.bus.publish(records.to_vec(), commits.to_vec()).await {
-                Ok(_) => break,
-                Err(error) if error.may_pass() => {
-                    self.runtime.health.down(dependency::BUS, error.to_string());
-                    failed = true;
-                }
-                Err(error) => return Err(error),
-            }
-            backoff.wait().await;
-        }
-        if failed {
-            self.runtime.health.up(dependency::BUS);
-        }
-        Ok(())
+        let Runtime { bus, health, .. } = self.runtime;
+        let publish = || bus.publish(records.to_vec(), commits.to_vec());
+        retry_forever(health, dependency::BUS, Backoff::new(FIRST, LONGEST), publish)
+            .await
+            .map(drop)
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::{Bus, BusError, Commit, Record, header, topics};
-use relay_runner::{Backoff, Stretch, Tail, dependency, read_outcome, refresh_schemas};
-use relay_schemas::{DecodeError, TimestampMs};
+use relay_runner::{
+    Backoff, Stretch, Tail, decode_known, dependency, read_outcome, refresh_schemas, retry_forever,
+};
+use relay_schemas::TimestampMs;
 use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Verdict};
 
 use super::batch::Unfolded;
@@ -106,10 +108,10 @@ impl<'a> Share<'a> {
             // A damaged one is an end all the same, and what is left of it is a dead letter.
             if let Some(place) = record.headers.text(header::DAMAGED) {
                 self.deliver().bury(record, place).await?;
-                outcomes.extend(self.read(record).await.ok());
+                outcomes.extend(self.read(record).await?.ok());
                 continue;
             }
-            match self.read(record).await {
+            match self.read(record).await? {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(reason) => self.deliver().bury(record, &reason).await?,
             }
@@ -126,24 +128,19 @@ impl<'a> Share<'a> {
     }
 
     /// What cannot be decoded is no outcome; a schema that is unknown is looked up once.
-    async fn read(&self, record: &Record) -> Result<LoggedOutcome, String> {
+    async fn read(&self, record: &Record) -> Result<Result<LoggedOutcome, String>, BusError> {
         let runtime = &self.ground.runtime;
-        let mut outcome = read_outcome(&runtime.schemas, record);
-        if matches!(outcome, Err(DecodeError::UnknownSchema(_))) {
-            let mut backoff = Backoff::new(AGAIN.0, LONGEST);
-            while let Err(error) = refresh_schemas(&*runtime.bus, &runtime.schemas).await {
-                tracing::debug!(%error, "looking a schema up waits for the log");
-                backoff.wait().await;
-            }
-            outcome = read_outcome(&runtime.schemas, record);
-        }
+        let backoff = Backoff::new(AGAIN.0, LONGEST);
+        let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
+        let ask = || retry_forever(&runtime.health, dependency::BUS, backoff, refresh);
+        let outcome = decode_known(|| read_outcome(&runtime.schemas, record), ask).await?;
         let position = &record.position;
         let logged = |outcome| LoggedOutcome {
             outcome,
             partition: position.partition.partition,
             offset: position.offset,
         };
-        outcome.map(logged).map_err(|error| error.to_string())
+        Ok(outcome.map(logged).map_err(|error| error.to_string()))
     }
 
     /// One outcome that the store refuses must not take the others with it.
