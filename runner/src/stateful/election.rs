@@ -49,6 +49,7 @@ pub struct Election<T: LeadershipTopic> {
     topic: T,
     leadership: Leadership,
     records: Tail,
+    /// The newest one: kept while this instance leads, which may be deposed before it has written one of its own.
     snapshot: Option<T::Snapshot>,
     unreadable: Vec<Unreadable>,
     /// Where the topic ended when this instance started: what lies before is old news.
@@ -87,8 +88,9 @@ impl<T: LeadershipTopic> Election<T> {
         &self.leadership
     }
 
-    /// When a claim is due: not before everything is read that lay in the topic at the start.
-    pub fn claim_due(&self) -> Option<TimestampMs> {
+    /// When a claim is due, as it is `now`: not before everything is read that lay in the topic at the start.
+    pub fn claim_due(&mut self, now: TimestampMs) -> Option<TimestampMs> {
+        self.leadership.look(now);
         let followed = self.next >= self.end;
         self.leadership.claim_due().filter(|_| followed)
     }
@@ -106,9 +108,9 @@ impl<T: LeadershipTopic> Election<T> {
         self.records.try_next()
     }
 
-    /// The newest snapshot, once.
-    pub fn take_snapshot(&mut self) -> Option<T::Snapshot> {
-        self.snapshot.take()
+    /// The newest snapshot of a leader.
+    pub fn snapshot(&self) -> Option<&T::Snapshot> {
+        self.snapshot.as_ref()
     }
 
     /// What could not be read of the topic while this instance led, once: a leader gives it up for all that read it.
@@ -128,8 +130,14 @@ impl<T: LeadershipTopic> Election<T> {
                 Ok(written) => {
                     let old = offset < self.end;
                     let at = if old { record.timestamp.min(now) } else { now };
-                    self.leadership.observe(&self.topic.notice(&written), offset, at);
-                    self.snapshot = self.topic.snapshot(written).or(self.snapshot.take());
+                    let notice = self.topic.notice(&written);
+                    self.leadership.observe(&notice, offset, at);
+                    // What a leader wrote after it was deposed would take its successor's decisions back.
+                    if notice.epoch == self.leadership.epoch()
+                        && let Some(snapshot) = self.topic.snapshot(written)
+                    {
+                        self.snapshot = Some(snapshot);
+                    }
                 }
                 Err(error) if self.leadership.leads() => self.unreadable.push(Unreadable {
                     record: record.clone(),

@@ -41,9 +41,11 @@ impl Heartbeat {
         self.next
     }
 
-    /// Whether one is due, which then counts as written.
+    /// Whether one is due, which then counts as written. One that is due later than it can be was planned before the wall clock
+    /// was set back: it is due now.
     pub fn beats(&mut self, now: TimestampMs, times: &LeadershipTimes) -> bool {
-        if now < self.next {
+        let waits = self.next.since_ms(now);
+        if (1..=millis(times.heartbeat)).contains(&waits) {
             return false;
         }
         self.next = now.plus_ms(millis(times.heartbeat));
@@ -61,7 +63,7 @@ impl Heartbeat {
     ) -> bool {
         let since = changes - self.snapshot_changes;
         let first = self.snapshot_at == TimestampMs(0);
-        let old = now.since_ms(self.snapshot_at) >= millis(times.snapshot_every);
+        let old = !(0..millis(times.snapshot_every)).contains(&now.since_ms(self.snapshot_at));
         let due = since >= times.snapshot_changes || (since > 0 && old);
         if !(first || untold > self.snapshot_untold || due) {
             return false;
@@ -69,6 +71,11 @@ impl Heartbeat {
         (self.snapshot_at, self.snapshot_changes) = (now, changes);
         self.snapshot_untold = untold;
         true
+    }
+
+    /// The last snapshot did not get into the log: the next one is due at once.
+    pub fn lost_snapshot(&mut self) {
+        self.snapshot_at = TimestampMs(0);
     }
 }
 
@@ -90,6 +97,26 @@ mod tests {
         let beats = [1_000, 1_499, 1_500, 1_600].map(|now| heartbeat.beats(TimestampMs(now), &TIMES));
         assert_eq!(beats, [true, false, true, false]);
         assert_eq!(heartbeat.due(), TimestampMs(2_000));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_holds_up_neither_heartbeat_nor_snapshot() {
+        let mut heartbeat = Heartbeat::default();
+        assert!(heartbeat.beats(TimestampMs(3_600_000), &TIMES));
+        assert!(heartbeat.takes_snapshot(1, 0, TimestampMs(3_600_000), &TIMES));
+        let beats = [1_000, 1_499, 1_500].map(|now| heartbeat.beats(TimestampMs(now), &TIMES));
+        assert_eq!(beats, [true, false, true]);
+        assert!(heartbeat.takes_snapshot(2, 0, TimestampMs(1_000), &TIMES));
+    }
+
+    #[test]
+    fn a_snapshot_that_was_lost_is_due_again_at_once() {
+        let mut heartbeat = Heartbeat::default();
+        assert!(heartbeat.takes_snapshot(1, 0, TimestampMs(1_000), &TIMES));
+        assert!(!heartbeat.takes_snapshot(1, 0, TimestampMs(1_500), &TIMES));
+        heartbeat.lost_snapshot();
+        assert!(heartbeat.takes_snapshot(1, 0, TimestampMs(2_000), &TIMES));
+        assert!(!heartbeat.takes_snapshot(1, 0, TimestampMs(2_500), &TIMES));
     }
 
     #[test]

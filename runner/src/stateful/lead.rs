@@ -1,5 +1,8 @@
 //! The leader's own records on their way into the leadership topic.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use relay_bus::{BusError, Outgoing};
 use relay_schemas::Service;
 use tokio::sync::mpsc;
@@ -10,31 +13,48 @@ use crate::crash::crash_point;
 use crate::health::dependency::BUS;
 
 /// Takes one record at a time: a heartbeat that is late is not followed by another.
-pub struct LeadershipLane(mpsc::Sender<(NoticeKind, Outgoing)>);
+pub struct LeadershipLane {
+    records: mpsc::Sender<(NoticeKind, Outgoing)>,
+    lost: Lost,
+}
+
+/// Whether a snapshot did not get into the log that may get there at another try.
+pub(super) type Lost = Arc<AtomicBool>;
 
 impl LeadershipLane {
     /// A lane, and where what it takes comes out.
-    pub(super) fn new() -> (Self, mpsc::Receiver<(NoticeKind, Outgoing)>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<(NoticeKind, Outgoing)>, Lost) {
         let (sender, records) = mpsc::channel(1);
-        (Self(sender), records)
+        let lost = Lost::default();
+        let lane = Self {
+            records: sender,
+            lost: Arc::clone(&lost),
+        };
+        (lane, records, lost)
     }
 
     /// Whether the record before is out of the way.
     pub fn is_free(&self) -> bool {
-        self.0.capacity() > 0
+        self.records.capacity() > 0
     }
 
     /// Appends a record. (A lane that is not free takes none.)
     pub fn write(&self, kind: NoticeKind, record: Outgoing) {
-        let _ = self.0.try_send((kind, record));
+        let _ = self.records.try_send((kind, record));
+    }
+
+    /// Whether a snapshot was lost since this was asked last.
+    pub fn lost_snapshot(&self) -> bool {
+        self.lost.swap(false, Ordering::Relaxed)
     }
 }
 
-/// Appends until the lane is dropped. One try each: what a lost one said, the next one says.
+/// Appends until the lane is dropped. One try each: what a lost one said, the next one says; that a snapshot was lost is told.
 pub(super) async fn append(
     log: LogClient,
     service: Service,
     mut records: mpsc::Receiver<(NoticeKind, Outgoing)>,
+    lost: Lost,
 ) -> Result<(), BusError> {
     let mut backoff = log.backoff();
     let runtime = log.runtime();
@@ -47,6 +67,7 @@ pub(super) async fn append(
             Ok(_) => backoff.reset(),
             Err(error) if error.may_pass() => {
                 runtime.health.down(BUS, error.to_string());
+                lost.fetch_or(kind == NoticeKind::Snapshot, Ordering::Relaxed);
                 backoff.wait().await;
             }
             Err(error @ BusError::TooLarge { .. }) => {

@@ -50,7 +50,7 @@ impl Leadership {
         match notice.kind {
             Kind::Claim if notice.epoch == self.epoch => self.follow(offset, writer, notice.sent_at, at),
             Kind::Heartbeat | Kind::Snapshot if notice.epoch == self.epoch => {
-                self.heard_at = self.heard_at.max(at);
+                self.heard_at = at;
                 self.confirm(&writer, notice.sent_at);
             }
             // The claim itself is gone from the log (it was made anew, or cut): who writes under a newer epoch leads.
@@ -74,7 +74,7 @@ impl Leadership {
 
     fn confirm(&mut self, writer: &(InstanceId, i64), sent_at: TimestampMs) {
         if *writer == self.me {
-            self.confirmed = self.confirmed.max(Some(sent_at));
+            self.confirmed = Some(sent_at);
         }
     }
 
@@ -88,12 +88,18 @@ impl Leadership {
         self.leader.as_ref() == Some(&self.me) && !self.resigned
     }
 
-    /// Whether it may act on that now: its own heartbeat was read back a moment ago.
+    /// Whether it may act on that now: its own heartbeat was read back a moment ago. One that lies ahead was sent before the
+    /// wall clock was set back, and says nothing of how long ago that was.
     pub fn may_act(&self, now: TimestampMs) -> bool {
-        self.leads()
-            && self
-                .confirmed
-                .is_some_and(|sent_at| now.since_ms(sent_at) < self.self_fence_after_ms)
+        let is_fresh = |sent_at| (0..self.self_fence_after_ms).contains(&now.since_ms(sent_at));
+        self.leads() && self.confirmed.is_some_and(is_fresh)
+    }
+
+    /// Looks at the wall clock. What lies ahead of it was heard before the clock was set back, and counts from now: else nobody
+    /// would be suspected before the clock has caught up.
+    pub fn look(&mut self, now: TimestampMs) {
+        self.heard_at = self.heard_at.min(now);
+        self.claimed_at = self.claimed_at.map(|at| at.min(now));
     }
 
     /// When a claim is due, if nothing is heard until then; `None` for who leads.
@@ -177,6 +183,27 @@ mod tests {
         ];
         assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(2_700)));
         assert_eq!(reads("a", &log).claim_due(), None);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_delays_no_takeover_and_lets_no_leader_act_unheard() {
+        const HOUR: i64 = 3_600_000;
+        let log = [
+            notice("a", Kind::Claim, NOBODY, HOUR),
+            notice("a", Kind::Heartbeat, 0, HOUR + 500),
+        ];
+        let mut b = reads("b", &log);
+        b.look(TimestampMs(600));
+        assert_eq!(b.claim_due(), Some(TimestampMs(2_600)));
+        assert_eq!(b.claim(TimestampMs(HOUR)), 0);
+        b.look(TimestampMs(700));
+        assert_eq!(b.claim_due(), Some(TimestampMs(2_600)), "nor a second claim");
+        let mut a = reads("a", &log);
+        assert!(!a.may_act(TimestampMs(600)));
+        a.observe(&notice("a", Kind::Heartbeat, 0, 650), 2, TimestampMs(660));
+        assert!(a.may_act(TimestampMs(670)), "it reads itself again");
+        b.observe(&notice("a", Kind::Heartbeat, 0, 650), 2, TimestampMs(660));
+        assert_eq!(b.claim_due(), Some(TimestampMs(2_660)));
     }
 
     #[test]

@@ -47,8 +47,9 @@ impl Publishers {
 
     /// Starts the publisher of the leader's own records.
     pub fn open_leadership(&mut self, service: Service) -> LeadershipLane {
-        let (lane, records) = LeadershipLane::new();
-        self.running.spawn(append(self.log.clone(), service, records));
+        let (lane, records, lost) = LeadershipLane::new();
+        self.running
+            .spawn(append(self.log.clone(), service, records, lost));
         lane
     }
 

@@ -25,11 +25,10 @@ pub trait StatefulStage: Send {
     /// Waits, while it stands by, for something that only a leader needs, and lets it go. Is dropped while it waits.
     fn let_go(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Leads under the election's epoch, from the newest snapshot on, until it is deposed or the process drains.
+    /// Leads under the election's epoch, from its newest snapshot on, until it is deposed or the process drains.
     fn lead(
         &mut self,
         election: &mut Election<Self::Topic>,
-        snapshot: Option<<Self::Topic as LeadershipTopic>::Snapshot>,
     ) -> impl Future<Output = Result<Tenure, Self::Error>> + Send;
 }
 
@@ -53,8 +52,7 @@ pub async fn run_stateful<S: StatefulStage>(
     while stand_by(&log, &mut election, stage).await? {
         let epoch = election.leadership().epoch();
         tracing::info!(messaging.topic = name, epoch, "this instance leads");
-        let snapshot = election.take_snapshot();
-        match stage.lead(&mut election, snapshot).await? {
+        match stage.lead(&mut election).await? {
             Tenure::Drained => break,
             Tenure::Deposed => tracing::warn!(
                 messaging.topic = name,
@@ -75,10 +73,14 @@ async fn stand_by<S: StatefulStage>(
     let runtime = log.runtime();
     while !election.leadership().leads() {
         let now = runtime.clock.now();
-        if election.claim_due().is_some_and(|due| due <= now) {
-            election.claim(now).await?;
+        if election.claim_due(now).is_some_and(|due| due <= now) {
+            // A log that hangs holds no drain up. A claim that is left so may win: a standby takes over from it in its time.
+            tokio::select! {
+                () = runtime.shutdown.draining() => return Ok(false),
+                claimed = election.claim(now) => claimed?,
+            }
         }
-        let due = election.claim_due();
+        let due = election.claim_due(now);
         tokio::select! {
             () = runtime.shutdown.draining() => return Ok(false),
             records = election.next() => election.observe(&records?),

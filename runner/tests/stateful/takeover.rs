@@ -1,10 +1,14 @@
 //! One instance leads, the other stands by.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::testing::Mood;
+use relay_bus::Outgoing;
+use relay_bus::testing::{FaultyBus, Mood};
+use relay_runner::{Election, Identity, NOBODY, NoticeKind, Runtime};
+use relay_schemas::{SchedulerSnapshot, Service, TimestampMs};
 
-use crate::tally::{Instance, PATIENCE, append, bus};
+use crate::tally::{Instance, PATIENCE, TIMES, Topic, append, bus, client};
 
 #[tokio::test]
 async fn a_successor_begins_with_the_snapshot_and_reads_only_the_rest_of_the_log() {
@@ -56,4 +60,57 @@ async fn a_leader_that_cannot_write_stops_deciding_and_decides_again_when_it_can
     alone.shows(|shown| !shown.decides).await;
     bus.be(Mood::Works);
     alone.shows(|shown| shown.decides).await;
+}
+
+#[tokio::test]
+async fn a_drain_is_seen_while_the_log_takes_no_claim() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = bus(folder.path());
+    bus.be(Mood::Holds);
+    let alone = Instance::start(&bus, "a");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!alone.task.is_finished());
+    alone.shutdown.drain();
+    let ended = tokio::time::timeout(PATIENCE, alone.task).await;
+    ended.expect("it waits for no claim").unwrap().unwrap();
+}
+
+async fn follow(bus: &Arc<FaultyBus>, name: &str) -> Election<Topic> {
+    let identity = Identity {
+        service: Service::Scheduler,
+        instance: name.into(),
+        epoch: 1,
+    };
+    let log = client(Runtime::new(bus.clone()));
+    Election::open(log, identity, Topic, TIMES).await.unwrap()
+}
+
+/// A leader may be deposed while it still folds what the snapshot does not hold, and lead again later.
+#[tokio::test]
+async fn the_newest_snapshot_of_a_leader_is_kept_and_one_written_after_a_deposition_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = bus(folder.path());
+    let (a, mut b) = (follow(&bus, "a").await, follow(&bus, "b").await);
+    let written = |by: &Election<Topic>, kind, epoch, state: Option<i64>| -> Outgoing {
+        let state = state.map(|prompt_tokens| SchedulerSnapshot {
+            prompt_tokens,
+            ..SchedulerSnapshot::default()
+        });
+        by.record(kind, epoch, state, TimestampMs(1_000))
+    };
+    let records = [
+        (written(&a, NoticeKind::Claim, NOBODY, None), None),
+        (written(&a, NoticeKind::Snapshot, 0, Some(1)), Some(1)),
+        (written(&b, NoticeKind::Claim, 0, None), Some(1)),
+        (written(&a, NoticeKind::Snapshot, 0, Some(99)), Some(1)),
+        (written(&b, NoticeKind::Heartbeat, 2, None), Some(1)),
+        (written(&b, NoticeKind::Snapshot, 2, Some(2)), Some(2)),
+    ];
+    for (number, (record, expected)) in records.into_iter().enumerate() {
+        bus.log.publish(vec![record], Vec::new()).await.unwrap();
+        let read = b.next().await.unwrap();
+        b.observe(&read);
+        let kept = b.snapshot().map(|snapshot| snapshot.prompt_tokens);
+        assert_eq!(kept, expected, "after record {number}");
+    }
 }

@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const COUNTED: &str = "test.counted";
 const LEADERSHIP: &str = "test.leadership";
-const TIMES: LeadershipTimes = LeadershipTimes {
+pub const TIMES: LeadershipTimes = LeadershipTimes {
     heartbeat: Duration::from_millis(20),
     suspect_after: Duration::from_millis(400),
     self_fence_after: Duration::from_millis(300),
@@ -101,7 +101,7 @@ pub async fn append(bus: &FaultyBus, count: usize) {
     bus.log.publish(vec![record; count], Vec::new()).await.unwrap();
 }
 
-struct Topic;
+pub struct Topic;
 
 impl LeadershipTopic for Topic {
     type Record = SchedulerRecord;
@@ -178,11 +178,11 @@ impl Folded for Count {
 }
 
 impl Count {
-    fn of(snapshot: Option<SchedulerSnapshot>) -> Self {
+    fn of(snapshot: Option<&SchedulerSnapshot>) -> Self {
         let mut count = Self::default();
         if let Some(snapshot) = snapshot {
             count.total = snapshot.prompt_tokens;
-            for folded in snapshot.folded {
+            for folded in &snapshot.folded {
                 count.offsets.set((), folded.partition, folded.next);
             }
         }
@@ -216,27 +216,19 @@ impl StatefulStage for Tally {
         std::future::pending().await
     }
 
-    async fn lead(
-        &mut self,
-        election: &mut Election<Topic>,
-        snapshot: Option<SchedulerSnapshot>,
-    ) -> Result<Tenure, Self::Error> {
-        let ended = self.count(election, snapshot).await;
+    async fn lead(&mut self, election: &mut Election<Topic>) -> Result<Tenure, Self::Error> {
+        let ended = self.count(election).await;
         self.shown.lock().decides = false;
         ended
     }
 }
 
 impl Tally {
-    async fn count(
-        &self,
-        election: &mut Election<Topic>,
-        snapshot: Option<SchedulerSnapshot>,
-    ) -> Result<Tenure, relay_bus::BusError> {
+    async fn count(&self, election: &mut Election<Topic>) -> Result<Tenure, relay_bus::BusError> {
         let runtime = self.log.runtime();
         let clock = &runtime.clock;
         let epoch = election.leadership().epoch();
-        let mut count = Count::of(snapshot);
+        let mut count = Count::of(election.snapshot());
         let (mut takeover, opened) = Takeover::begin(&self.log, clock.instant(), &mut count, &[()]).await?;
         let from = opened.into_iter().flat_map(|Opened { from, .. }| from);
         let mut records = self.log.tail(from);
@@ -246,6 +238,9 @@ impl Tally {
         loop {
             let now = clock.now();
             if heartbeat.beats(now, &TIMES) && lane.is_free() {
+                if lane.lost_snapshot() {
+                    heartbeat.lost_snapshot();
+                }
                 let changes = count.total.unsigned_abs();
                 let takes = takeover.is_over() && heartbeat.takes_snapshot(changes, 0, now, &TIMES);
                 let kind = if takes {

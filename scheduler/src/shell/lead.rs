@@ -9,7 +9,7 @@ use std::sync::Arc;
 use relay_bus::{BusError, Record};
 use relay_clock::Steps;
 use relay_runner::{Heartbeat, LeadershipTimes, NoticeKind as Kind, Takeover, Tenure, sleep_until};
-use relay_schemas::{SchedulerSnapshot, TimestampMs};
+use relay_schemas::TimestampMs;
 use tokio::sync::mpsc;
 
 use super::context::{Context, Signal};
@@ -35,13 +35,12 @@ pub(super) async fn lead(
     context: &Arc<Context>,
     election: &mut Election,
     signals: &mut mpsc::Receiver<Signal>,
-    snapshot: Option<SchedulerSnapshot>,
 ) -> Result<Tenure, Error> {
     context.metrics.lock().start_over();
     let began = context.runtime.clock.instant();
     let mut outbox = Outbox::start(context);
     outbox.spawn(seam::watch(context.clone()));
-    let (core, inputs, takeover) = recover::open(context, began, snapshot.as_ref()).await?;
+    let (core, inputs, takeover) = recover::open(context, began, election.snapshot()).await?;
     let mut leader = Leader {
         reader: RecordReader::new(context.clone()),
         context: context.clone(),
@@ -319,9 +318,12 @@ impl Leader {
         if !self.heartbeat.beats(now, &self.times) || !outbox.can_write() {
             return;
         }
+        if outbox.lost_snapshot() {
+            self.heartbeat.lost_snapshot();
+        }
         let counts = self.core.counts();
         // What another pool has, a successor would take up again without a snapshot.
-        let takes = self.may_write_snapshot(outbox)
+        let takes = self.may_write_snapshot(election, outbox)
             && self
                 .heartbeat
                 .takes_snapshot(counts.changes, counts.handed_over, now, &self.times);
@@ -333,9 +335,14 @@ impl Leader {
         outbox.write(kind, election.record(kind, self.epoch, snapshot, now));
     }
 
-    /// A snapshot must not be ahead of what is published: dead letters are in no topic that recovery folds.
-    fn may_write_snapshot(&self, outbox: &Outbox) -> bool {
-        self.takeover.is_over() && !self.reader.has_garbage() && outbox.backlog().letters_are_published()
+    /// A snapshot must not be ahead of what is published: dead letters are in no topic that recovery folds. Who may not act may
+    /// have been deposed, and would write what its successor has decided otherwise.
+    fn may_write_snapshot(&self, election: &Election, outbox: &Outbox) -> bool {
+        let now = self.context.runtime.clock.now();
+        election.leadership().may_act(now)
+            && self.takeover.is_over()
+            && !self.reader.has_garbage()
+            && outbox.backlog().letters_are_published()
     }
 
     /// Waits until everything is out, and notes what the bus has acknowledged: the last snapshot lists it no longer.
@@ -379,8 +386,7 @@ impl Leader {
         while let Ok(signal) = signals.try_recv() {
             self.take_published(signal);
         }
-        let now = self.context.runtime.clock.now();
-        let may_write = self.may_write_snapshot(&outbox) && election.leadership().may_act(now);
+        let may_write = self.may_write_snapshot(election, &outbox);
         let snapshot = may_write.then(|| self.core.snapshot());
         election.resign(self.epoch, snapshot, patience).await;
     }

@@ -92,6 +92,13 @@ impl Outbox {
         }
     }
 
+    /// Whether a snapshot did not get into the log since this was asked last.
+    pub(super) fn lost_snapshot(&self) -> bool {
+        self.lanes
+            .as_ref()
+            .is_some_and(|lanes| lanes.leadership.lost_snapshot())
+    }
+
     /// Runs a question.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.publishers.ask(task);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use relay_runner::{Election, StatefulStage, Tenure, run_stateful};
-use relay_schemas::SchedulerSnapshot;
 use tokio::sync::mpsc;
 
 use super::context::{Context, Signal};
@@ -48,13 +47,9 @@ impl StatefulStage for Stage {
         }
     }
 
-    async fn lead(
-        &mut self,
-        election: &mut Election<SchedulerTopic>,
-        snapshot: Option<SchedulerSnapshot>,
-    ) -> Result<Tenure, Error> {
+    async fn lead(&mut self, election: &mut Election<SchedulerTopic>) -> Result<Tenure, Error> {
         self.context.metrics.lock().leader.set(1);
-        let ended = lead(&self.context, election, &mut self.signals, snapshot).await;
+        let ended = lead(&self.context, election, &mut self.signals).await;
         self.context.metrics.lock().leader.set(0);
         ended
     }
