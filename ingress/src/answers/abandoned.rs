@@ -6,7 +6,7 @@
 //! limit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use relay_clock::Clock;
@@ -68,7 +68,7 @@ impl Abandoned {
     }
 
     async fn see_to_the_end(self, pending: Arc<Pending>, claim: Claim) {
-        let mut cancel_at = tokio::time::Instant::now();
+        let mut cancelled: Option<Instant> = None;
         loop {
             let now = self.clock.now();
             let taken = pending.take(now);
@@ -76,10 +76,11 @@ impl Abandoned {
             if taken.ended || now >= claim.deadline || self.shutdown.is_stopped() {
                 break;
             }
-            if !claim.keyed && cancel_at <= tokio::time::Instant::now() {
+            let is_due = cancelled.is_none_or(|at| self.clock.since(at) >= self.pause);
+            if !claim.keyed && is_due {
                 self.cancel(&pending.request_id, &claim.tenant, "client_gone")
                     .await;
-                cancel_at = tokio::time::Instant::now() + self.pause;
+                cancelled = Some(self.clock.instant());
             }
             tokio::select! {
                 () = pending.changed() => {}

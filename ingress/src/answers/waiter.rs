@@ -71,7 +71,8 @@ pub struct Waiter {
 impl Waiter {
     /// What comes next; `Idle` if that is nothing for `patience`. Safe to drop while waiting.
     pub async fn next(&mut self, patience: Duration) -> AnswerEvent {
-        let idle_at = tokio::time::Instant::now() + patience;
+        let idle = tokio::time::sleep(patience);
+        tokio::pin!(idle);
         loop {
             let now = self.waiting.clock.now();
             let taken = self.pending.take(now);
@@ -92,7 +93,7 @@ impl Waiter {
             tokio::select! {
                 () = self.pending.changed() => {}
                 () = tokio::time::sleep(pause) => {}
-                () = tokio::time::sleep_until(idle_at) => return AnswerEvent::Idle,
+                () = &mut idle => return AnswerEvent::Idle,
             }
         }
     }
