@@ -14,6 +14,9 @@ pub use self::verdict::{Verdict, Winners, fold};
 use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
 
+/// Every table that is a fold of the log: emptied together, or some would hold what others lack.
+pub(crate) const FOLDED_TABLES: [&str; 3] = ["request_traces", "winners", "folded"];
+
 /// Who won, and what becomes of an outcome.
 #[async_trait]
 pub trait Outcomes: Send + Sync + 'static {
@@ -28,7 +31,7 @@ pub trait Outcomes: Send + Sync + 'static {
     /// How far each partition is folded.
     async fn folded(&self) -> Result<Positions, StoreError>;
 
-    /// Empties all tables, so that the log is folded into them again.
+    /// Empties all tables that are a fold of the log, so that the log is folded into them again.
     async fn forget_all(&self) -> Result<(), StoreError>;
 
     /// Forgets who won requests that ended before `before`.

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use relay_schemas::TimestampMs;
 use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, QueryBuilder};
 
 use super::verdict::{self, Upserted};
-use super::{Advance, Folded, Outcomes, Positions, Verdict};
+use super::{Advance, FOLDED_TABLES, Folded, Outcomes, Positions, Verdict};
 use crate::database::postgres::PostgresStore;
 use crate::error::{StoreError, unreadable};
 use crate::logged::LoggedOutcome;
@@ -37,8 +38,9 @@ impl Outcomes for PostgresStore {
     }
 
     async fn forget_all(&self) -> Result<(), StoreError> {
-        let emptying = sqlx::query("TRUNCATE request_traces, winners, folded");
-        self.call(emptying.execute(&self.pool)).await.map(drop)
+        let mut emptying = QueryBuilder::<Postgres>::new("TRUNCATE ");
+        emptying.push(FOLDED_TABLES.join(", "));
+        self.call(emptying.build().execute(&self.pool)).await.map(drop)
     }
 
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {

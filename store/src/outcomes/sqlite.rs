@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use relay_schemas::TimestampMs;
-use sqlx::QueryBuilder;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::verdict::{self, Upserted};
-use super::{Advance, Folded, Outcomes, Positions, Verdict};
+use super::{Advance, FOLDED_TABLES, Folded, Outcomes, Positions, Verdict};
 use crate::database::sqlite::{SqliteStore, in_sizes};
 use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
@@ -89,12 +89,10 @@ async fn take_step(writing: &mut SqliteConnection, advance: &Advance) -> Result<
 
 async fn forget_all(writer: &SqlitePool) -> Result<(), sqlx::Error> {
     let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
-    for emptying in [
-        "DELETE FROM request_traces",
-        "DELETE FROM winners",
-        "DELETE FROM folded",
-    ] {
-        sqlx::query(emptying).execute(&mut *writing).await?;
+    for table in FOLDED_TABLES {
+        let mut emptying = QueryBuilder::<Sqlite>::new("DELETE FROM ");
+        emptying.push(table);
+        emptying.build().execute(&mut *writing).await?;
     }
     writing.commit().await
 }
