@@ -1,5 +1,7 @@
 //! What was appended is there, now and after it was opened again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use bytes::Bytes;
