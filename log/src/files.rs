@@ -155,6 +155,10 @@ fn recall<T>(list: &Lru<T>, segment: &Closed) -> Option<Arc<T>> {
 fn remember<T>(list: &Lru<T>, most: usize, segment: &Closed, value: Arc<T>) {
     let key = (segment.number, segment.generation);
     let mut list = list.lock();
+    // Whoever looked at it just before must not keep the room of what was replaced from being given back.
+    if segment.is_replaced() {
+        return;
+    }
     list.retain(|(other, _)| *other != key);
     if list.len() >= most {
         list.remove(0);

@@ -109,20 +109,42 @@ pub(crate) fn choose(
     most: Most,
     end: i64,
 ) -> (Vec<(i64, Place)>, i64) {
+    let places = index.from(range.start).iter();
+    let mut places = places
+        .map(|place| (index.summary.first + i64::from(place.delta), *place))
+        .take_while(|(offset, _)| *offset < range.end)
+        .peekable();
+    let mut room = Room::new(most);
     let mut chosen = Vec::new();
-    let mut bytes = 0;
-    for place in index.from(range.start) {
-        let offset = index.summary.first + i64::from(place.delta);
-        if offset >= range.end {
-            break;
-        }
-        bytes += u64::from(place.size);
-        if !chosen.is_empty() && (bytes > most.bytes || chosen.len() >= most.records) {
-            return (chosen, offset);
-        }
-        chosen.push((offset, *place));
+    while let Some(fits) = places.next_if(|(_, place)| room.takes(place)) {
+        chosen.push(fits);
     }
-    (chosen, range.end.min(end))
+    let next = places.next().map_or(range.end.min(end), |(offset, _)| offset);
+    (chosen, next)
+}
+
+/// What is left of the bounds of a read; one record fits in any case.
+struct Room {
+    most: Most,
+    records: usize,
+    bytes: u64,
+}
+
+impl Room {
+    fn new(most: Most) -> Self {
+        Self {
+            most,
+            records: 0,
+            bytes: 0,
+        }
+    }
+
+    fn takes(&mut self, place: &Place) -> bool {
+        self.bytes += u64::from(place.size);
+        let fits = self.records == 0 || self.bytes <= self.most.bytes && self.records < self.most.records;
+        self.records += 1;
+        fits
+    }
 }
 
 impl<S: Storage> ReadPlan<S> {
@@ -153,7 +175,12 @@ impl<S: Storage> ReadPlan<S> {
                 file,
                 chosen,
                 next,
-            } => self.read(*number, &**file, chosen, *next),
+            } => {
+                let mut room = Room::new(self.most);
+                let fitting = chosen.iter().take_while(|(_, place)| room.takes(place)).count();
+                let next = chosen.get(fitting).map_or(*next, |(offset, _)| *offset);
+                self.read(*number, &**file, &chosen[..fitting], next)
+            }
             Source::Closed { segment, files } => {
                 let (Some(index), Some(file)) = (files.index(segment)?, files.file(segment)?) else {
                     return Ok(again);
