@@ -42,6 +42,9 @@ pub(crate) struct Dead {
     pub bytes: u64,
 }
 
+/// Records settled at once: it happens under the lock that appending needs as well.
+const SETTLED_AT_ONCE: usize = 20_000;
+
 /// The keys of a compacted slot.
 #[derive(Debug)]
 pub(crate) struct Compacted {
@@ -52,6 +55,8 @@ pub(crate) struct Compacted {
     /// Whether they were.
     pub learned: bool,
     recent: VecDeque<Recent>,
+    /// When the oldest of `recent` was first seen to bear a time that is yet to come.
+    early: Option<i64>,
     newest: HashMap<Bytes, Newest>,
     dead: BTreeMap<u64, Dead>,
 }
@@ -63,6 +68,7 @@ impl Compacted {
             from_seq,
             learned: false,
             recent: VecDeque::new(),
+            early: None,
             newest: HashMap::new(),
             dead: BTreeMap::new(),
         }
@@ -88,13 +94,17 @@ impl Compacted {
         });
     }
 
-    /// Records appended up to `until_ms` and on disk supersede older ones. `segment_of` says where an offset is.
-    pub(crate) fn settle(&mut self, until_ms: i64, synced: Seq, segment_of: impl Fn(i64) -> u64) {
-        while self
-            .recent
-            .front()
-            .is_some_and(|recent| recent.timestamp <= until_ms && recent.seq < synced)
-        {
+    /// Records appended `lag_ms` ago and on disk supersede older ones, a number of them at a time. `segment_of` says where an
+    /// offset is.
+    pub(crate) fn settle(&mut self, now_ms: i64, lag_ms: i64, synced: Seq, segment_of: impl Fn(i64) -> u64) {
+        let until_ms = now_ms.saturating_sub(lag_ms);
+        for _ in 0..SETTLED_AT_ONCE {
+            let Some((seq, appended_ms)) = self.oldest(now_ms) else {
+                return;
+            };
+            if seq >= synced || appended_ms > until_ms {
+                return;
+            }
             let Some(recent) = self.recent.pop_front() else {
                 return;
             };
@@ -117,6 +127,19 @@ impl Compacted {
             }
             self.newest.insert(key, newest);
         }
+    }
+
+    /// Number and age of the oldest that is not settled. A clock that was ahead stamps records with times to come, which
+    /// must not hold up all that follow: such a record counts as appended when that is first seen.
+    fn oldest(&mut self, now_ms: i64) -> Option<(Seq, i64)> {
+        let recent = self.recent.front()?;
+        let appended_ms = if recent.timestamp > now_ms {
+            *self.early.get_or_insert(now_ms)
+        } else {
+            self.early = None;
+            recent.timestamp
+        };
+        Some((recent.seq, appended_ms))
     }
 
     /// What may go in a segment.
@@ -182,13 +205,28 @@ mod tests {
         for offset in 0..3 {
             slot.appended(recent("a", offset, offset * 10, false));
         }
-        slot.settle(9, 100, |_| 1);
+        slot.settle(9, 0, 100, |_| 1);
         assert_eq!(slot.dead(1), dead(0), "the second is too young");
-        slot.settle(10, 1, |_| 1);
+        slot.settle(10, 0, 1, |_| 1);
         assert_eq!(slot.dead(1), dead(0), "the second is not on disk");
-        slot.settle(10, 2, |_| 1);
+        slot.settle(10, 0, 2, |_| 1);
         assert_eq!(slot.dead(1), dead(1));
-        slot.settle(1000, 100, |_| 1);
+        slot.settle(1000, 0, 100, |_| 1);
+        assert_eq!(slot.dead(1), dead(2));
+    }
+
+    #[test]
+    fn records_from_the_future_settle_once_the_clock_is_right_and_the_lag_is_over() {
+        let mut slot = Compacted::new(0, 0);
+        slot.appended(recent("a", 0, 1_000_000, false));
+        slot.appended(recent("a", 1, 1_000_000, false));
+        slot.appended(recent("a", 2, 60, false));
+        slot.settle(50, 10, 100, |_| 1);
+        slot.settle(59, 10, 100, |_| 1);
+        assert_eq!(slot.dead(1), dead(0), "they may be as young as they were seen");
+        slot.settle(60, 10, 100, |_| 1);
+        assert_eq!(slot.dead(1), dead(1), "the last one is young itself");
+        slot.settle(70, 10, 100, |_| 1);
         assert_eq!(slot.dead(1), dead(2));
     }
 
@@ -197,7 +235,7 @@ mod tests {
         let mut slot = Compacted::new(0, 0);
         slot.appended(recent("a", 0, 0, false));
         slot.appended(recent("a", 1, 0, true));
-        slot.settle(0, 100, |offset| offset as u64);
+        slot.settle(0, 0, 100, |offset| offset as u64);
         assert_eq!((slot.dead(0), slot.dead(1)), (dead(1), dead(0)));
         let key = Bytes::from_static(b"a");
         slot.cleaned(0, &[(key.clone(), 0)], |offset| offset as u64);
@@ -212,7 +250,7 @@ mod tests {
         slot.appended(recent("a", 0, 0, false));
         slot.appended(recent("a", 1, 0, false));
         slot.forget(&[Lost { first: 1, last: 5 }]);
-        slot.settle(10, 100, |_| 1);
+        slot.settle(10, 0, 100, |_| 1);
         assert_eq!(slot.dead(1), dead(0));
     }
 }

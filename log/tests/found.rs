@@ -238,3 +238,32 @@ fn after_a_failed_sync_no_later_one_is_believed() {
         holds(Setting { page: 64, ..SETTING }, &next, 100);
     }
 }
+
+#[test]
+fn a_segment_goes_only_after_what_says_so_is_on_disk() {
+    let steps = [
+        Step::Append(vec![vec![Item::Unnote(0)]]),
+        Step::Sync,
+        Step::Append(vec![vec![Item::Keyed {
+            slot: 3,
+            key: 1,
+            size: 59,
+        }]]),
+        Step::Reopen(End::Kill),
+        Step::Append(vec![vec![Item::Note(3)]]),
+        Step::Reopen(End::PowerCut),
+        Step::Roll,
+        Step::Fail(Fault {
+            call: Call::Write,
+            after: 0,
+            times: 5,
+            mischief: Mischief::Io,
+            aftermath: Aftermath::MarkedClean,
+        }),
+        Step::Clean,
+        Step::Verify,
+        Step::Reopen(End::PowerCut),
+        Step::Verify,
+    ];
+    holds(Setting { page: 64, ..SETTING }, &steps, 100);
+}

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Log;
-use crate::Slot;
 use crate::cleaning::{CleanPlan, Cleaned, Done, Rewrite, Step, Wanted};
 use crate::compaction::Compacted;
+use crate::error::AppendError;
 use crate::format::bytes::put_varint;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::{seed, segment_name, temporary_name};
@@ -18,6 +18,7 @@ use crate::io::read_vec;
 use crate::reading::{Most, ReadPlan, Source};
 use crate::segment::Closed;
 use crate::storage::Storage;
+use crate::{Seq, Slot};
 
 /// How long a segment that could not be written anew is passed over, so that one bad sector does not stop all cleaning.
 const PASSED_OVER_MS: i64 = 10 * 60 * 1000;
@@ -33,6 +34,14 @@ struct Unwanted {
     whole: bool,
 }
 
+/// A segment of which a mark says that it goes; it does once that mark is on disk.
+pub(crate) struct Leaving {
+    segment: u64,
+    /// The number of the mark.
+    told: Seq,
+    gone: Vec<(Slot, Bytes, i64)>,
+}
+
 impl<S: Storage> Log<S> {
     /// Says that of records of `slot` with the same key only the newest is wanted.
     pub fn set_compacted(&mut self, slot: Slot) {
@@ -46,12 +55,12 @@ impl<S: Storage> Log<S> {
     /// The next step of cleaning; nothing where nothing is worth it, a step is out, or the last one is not on disk. A record
     /// is superseded once a newer one of its key is on disk and was appended `lag_ms` ago.
     pub fn plan_clean(&mut self, now_ms: i64, lag_ms: i64) -> Option<CleanPlan<S>> {
-        if self.cleaning || self.disk.renamed != self.disk.renamed_synced || self.failing().is_some() {
+        if !self.may_clean() {
             return None;
         }
         self.let_lows_count();
         let step = self.plan_remove().or_else(|| self.plan_learning()).or_else(|| {
-            self.settle(now_ms.saturating_sub(lag_ms));
+            self.settle(now_ms, lag_ms);
             self.plan_rewrite(now_ms)
         })?;
         self.cleaning = true;
@@ -65,7 +74,7 @@ impl<S: Storage> Log<S> {
     /// As [`Log::plan_clean`], but only what takes no room: removes segments in which nothing is wanted. For a disk that is
     /// nearly full.
     pub fn plan_removal(&mut self) -> Option<CleanPlan<S>> {
-        if self.cleaning || self.disk.renamed != self.disk.renamed_synced || self.failing().is_some() {
+        if !self.may_clean() {
             return None;
         }
         self.let_lows_count();
@@ -73,6 +82,14 @@ impl<S: Storage> Log<S> {
         self.cleaning = true;
         self.cleaning_segment = None;
         Some(CleanPlan(step))
+    }
+
+    fn may_clean(&self) -> bool {
+        let told = self
+            .leaving
+            .as_ref()
+            .is_none_or(|leaving| leaving.told < self.disk.synced);
+        told && !self.cleaning && self.disk.renamed == self.disk.renamed_synced && self.failing().is_none()
     }
 
     /// Takes what came of a step, and replaces or removes the segment. Whether anything changed; then a ticket must be run
@@ -94,10 +111,18 @@ impl<S: Storage> Log<S> {
                 Ok(true)
             }
             Done::Empty { segment, gone } => {
-                // So that a segment that is missing for no reason is noticed. On a full disk the room is worth more.
-                let mut number = Vec::new();
-                put_varint(&mut number, segment.number);
-                let _ = self.write_mark(&number, now_ms);
+                let gone = match self.leaving.take() {
+                    Some(leaving) if leaving.segment == segment.number => leaving.gone,
+                    _ if self.tell_leaving(segment.number, now_ms)? => {
+                        self.leaving = Some(Leaving {
+                            segment: segment.number,
+                            told: self.last(),
+                            gone,
+                        });
+                        return Ok(true);
+                    }
+                    _ => gone,
+                };
                 match self.storage.remove(&segment_name(segment.number)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => self.remove_closed(segment.number),
@@ -126,6 +151,26 @@ impl<S: Storage> Log<S> {
                 self.forget_keys(number, gone);
                 Ok(true)
             }
+        }
+    }
+
+    /// Writes that a segment goes: one that is missing and of which nothing says so is damage. False on a full disk, where
+    /// its room is worth more, and where the next mark or checkpoint says it.
+    fn tell_leaving(&mut self, segment: u64, now_ms: i64) -> io::Result<bool> {
+        let mut numbers = Vec::new();
+        for number in self.untold.iter().chain([&segment]) {
+            put_varint(&mut numbers, *number);
+        }
+        match self.write_mark(&numbers, now_ms) {
+            Ok(()) => {
+                self.untold.clear();
+                Ok(true)
+            }
+            Err(AppendError::Full(_)) => {
+                self.untold.push(segment);
+                Ok(false)
+            }
+            Err(error) => Err(io::Error::other(error)),
         }
     }
 
@@ -199,19 +244,21 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    fn settle(&mut self, until_ms: i64) {
+    fn settle(&mut self, now_ms: i64, lag_ms: i64) {
         let mut compacted = std::mem::take(&mut self.compacted);
         for (slot, compacted) in &mut compacted {
-            compacted.settle(until_ms, self.disk.synced, |offset| {
+            compacted.settle(now_ms, lag_ms, self.disk.synced, |offset| {
                 self.segment_of(*slot, offset)
             });
         }
         self.compacted = compacted;
     }
 
+    /// The segment that holds an offset, or the first one behind it.
     fn segment_of(&self, slot: Slot, offset: i64) -> u64 {
-        let span = self.spans(slot).find(|span| offset < span.end);
-        span.map_or(0, |span| span.segment)
+        let closed = self.closed_at(slot, offset).map(|segment| segment.number);
+        let open = self.active.as_ref().map(|active| active.number);
+        closed.or(open).unwrap_or(0)
     }
 
     /// Closed segments that may be cleaned, oldest first.
@@ -222,6 +269,10 @@ impl<S: Storage> Log<S> {
     }
 
     fn plan_remove(&self) -> Option<Step<S>> {
+        if let Some(leaving) = &self.leaving {
+            let segment = self.closed.get(&leaving.segment)?;
+            return Some(Step::Remove(Arc::clone(segment)));
+        }
         // What says where an abandoned one ends goes after that one was written anew.
         let mut whole = self
             .candidates()

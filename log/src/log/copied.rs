@@ -67,22 +67,21 @@ pub(super) struct Reading {
 impl<F: StorageFile> Copied<F> {
     pub(super) fn copy(&mut self, source: &Source<F>, synced: Seq, unreadable: Unreadable) -> io::Result<()> {
         let mut scanner = Scanner::new(&*source.file, source.seed, source.from, source.to);
+        if unreadable == Unreadable::GiveUp {
+            // One unreadable page costs what is in it, and not all that stands behind.
+            scanner = scanner.around();
+        }
         let mut batch = Reading::default();
         let mut follows = self.expected;
         let mut buffer = Vec::new();
         loop {
-            let entry = match scanner.next() {
-                Ok(Some(Item::Entry(entry))) => entry,
-                Ok(Some(Item::Lost { .. })) => {
+            let entry = match scanner.next()? {
+                Some(Item::Entry(entry)) => entry,
+                Some(Item::Lost { .. }) => {
                     self.broken = true;
                     continue;
                 }
-                Ok(None) => break,
-                Err(_) if unreadable == Unreadable::GiveUp => {
-                    self.broken = true;
-                    break;
-                }
-                Err(error) => return Err(error),
+                None => break,
             };
             if entry.header.seq < synced {
                 continue;

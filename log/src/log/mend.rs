@@ -38,7 +38,7 @@ impl<S: Storage> Log<S> {
     fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Copied<S::File>> {
         let number = self.disk.boundary.number;
         let sources = self.sources()?;
-        let base = self.at_sync(number)?;
+        let base = self.at_sync(number, unreadable)?;
         let cut = Some(self.cut_at_sync());
         let synced = self.disk.synced;
         let active = self.make_segment(synced, cut, &base.encode(&base.next), now_ms)?;
@@ -114,7 +114,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// What was known at the last sync, with the segments up to `number`.
-    fn at_sync(&self, number: u64) -> io::Result<Base> {
+    fn at_sync(&self, number: u64, unreadable: Unreadable) -> io::Result<Base> {
         let mut notes = self.notes.notes.clone();
         for (_, name, before) in self.notes.undo.iter().rev() {
             match before {
@@ -126,7 +126,11 @@ impl<S: Storage> Log<S> {
         segments.extend((!self.is_void_at_sync(number)).then_some(number));
         let mut next: BTreeMap<Slot, i64> = self.next_offsets().into_iter().collect();
         for segment in self.closed.range(number..).map(|(_, segment)| segment) {
-            if let Some(index) = self.files.index(segment)? {
+            let index = match unreadable {
+                Unreadable::Wait => self.files.index(segment)?,
+                Unreadable::GiveUp => self.files.index_around(segment)?,
+            };
+            if let Some(index) = index {
                 self.lower(&mut next, segment.number, &index);
             }
         }
@@ -221,6 +225,7 @@ impl<S: Storage> Log<S> {
         self.disk.folder_dirty = false;
         self.disk.renamed_synced = self.disk.renamed;
         self.active = Some(copied.active);
+        self.leaving = None;
         self.health = Health::Good;
         copied.lost
     }
@@ -236,7 +241,7 @@ impl<S: Storage> Log<S> {
                 if position >= segment.length {
                     return;
                 }
-                let index = self.files.index(&segment).ok().flatten();
+                let index = self.files.index_around(&segment).ok().flatten();
                 self.remove_closed(number);
                 (
                     segment.first_seq,

@@ -54,6 +54,10 @@ pub struct Log<S: Storage> {
     pub(crate) cleaning: bool,
     /// The segment that it writes anew.
     pub(crate) cleaning_segment: Option<u64>,
+    /// The segment that goes as soon as the mark that says so is on disk. A checkpoint names it again: then it is told anew.
+    pub(crate) leaving: Option<clean::Leaving>,
+    /// Segments that are gone, of which a full disk did not let that be written.
+    pub(crate) untold: Vec<u64>,
     /// Segments that could not be, and until when they are passed over.
     pub(crate) passed_over: BTreeMap<u64, i64>,
     /// Written from, and kept for its room.

@@ -7,6 +7,7 @@ use super::Log;
 use crate::Slot;
 use crate::format::seed;
 use crate::reading::{self, ReadPlan, Source};
+use crate::segment::Closed;
 use crate::storage::Storage;
 
 /// The records of one slot in one segment.
@@ -107,18 +108,21 @@ impl<S: Storage> Log<S> {
         }
     }
 
+    /// The first closed segment with records of `slot` from `offset` on.
+    pub(super) fn closed_at(&self, slot: Slot, offset: i64) -> Option<&Arc<Closed>> {
+        let state = self.slots.get(&slot)?;
+        let end = |number: &u64| self.closed.get(number)?.summary(slot).map(|summary| summary.end);
+        let at = state
+            .segments
+            .partition_point(|number| end(number).is_none_or(|end| end <= offset));
+        self.closed.get(state.segments.get(at)?)
+    }
+
     fn source(&self, slot: Slot, range: &Range<i64>, most: reading::Most) -> (Source<S>, u64) {
         if range.is_empty() {
             return (Source::Nothing, 0);
         }
-        let closed = self.slots.get(&slot).and_then(|state| {
-            let end = |number: &u64| self.closed.get(number)?.summary(slot).map(|summary| summary.end);
-            let at = state
-                .segments
-                .partition_point(|number| end(number).is_none_or(|end| end <= range.start));
-            self.closed.get(state.segments.get(at)?)
-        });
-        if let Some(segment) = closed {
+        if let Some(segment) = self.closed_at(slot, range.start) {
             let source = Source::Closed {
                 segment: Arc::clone(segment),
                 files: Arc::clone(&self.files),

@@ -72,6 +72,7 @@ impl<S: Storage> Log<S> {
         self.write_buffer()?;
         let active = self.active.take().expect("it was just written to");
         self.next_seq = contents.end_seq;
+        self.leaving = None;
         let segment = Arc::new(Closed {
             number: active.number,
             generation: 0,
@@ -96,6 +97,8 @@ impl<S: Storage> Log<S> {
         self.disk.folder_dirty = true;
         self.disk.stated = self.disk.synced;
         self.disk.marked = false;
+        self.leaving = None;
+        self.untold.clear();
         self.active = Some(active);
         Ok(())
     }

@@ -147,6 +147,8 @@ impl<S: Storage> Log<S> {
             compacted: HashMap::new(),
             cleaning: false,
             cleaning_segment: None,
+            leaving: None,
+            untold: Vec::new(),
             passed_over: std::collections::BTreeMap::new(),
             buffer: Vec::new(),
             placed: Vec::new(),

@@ -48,6 +48,8 @@ pub(super) struct Model {
     pub touched: bool,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
     pub doubt: bool,
+    /// The disk was full: a segment may be gone without a word, since its room was worth more.
+    pub full: bool,
 }
 
 impl State {

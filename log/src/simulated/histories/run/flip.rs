@@ -73,7 +73,9 @@ impl Run {
             Ok(verified) => {
                 // One of the two heads of a segment may be torn by a loss of power, and does no harm.
                 let is_head = |damage: &Damage| damage.position == 0 && damage.what.contains("copy");
-                let whole = verified.damaged.iter().all(is_head);
+                let may_be_missing = |damage: &Damage| self.model.full && damage.what.contains("missing");
+                let mut damaged = verified.damaged.iter();
+                let whole = damaged.all(|damage| is_head(damage) || may_be_missing(damage));
                 if !whole && !self.model.touched && !self.model.doubt {
                     self.wrong(format!("verify finds damage where there is none: {verified:?}"));
                 }

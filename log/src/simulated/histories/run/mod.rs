@@ -152,8 +152,7 @@ impl Run {
             if call == Call::Sync && how != "died" {
                 self.model.doubt = true;
             }
-            // What says that a segment was taken away could not be written, so that it seems to be missing until the next roll.
-            self.model.touched |= call == Call::Write && outcome.starts_with("cleaning");
+            self.model.full |= matches!(how, "ENOSPC" | "no room");
             self.verdict.coverage.met(how, call.name(), outcome);
         }
     }
