@@ -205,11 +205,11 @@ mod tests {
         for offset in 0..3 {
             slot.appended(recent("a", offset, offset * 10, false));
         }
-        slot.settle(9, 0, 100, |_| 1);
+        slot.settle(19, 10, 100, |_| 1);
         assert_eq!(slot.dead(1), dead(0), "the second is too young");
-        slot.settle(10, 0, 1, |_| 1);
+        slot.settle(20, 10, 1, |_| 1);
         assert_eq!(slot.dead(1), dead(0), "the second is not on disk");
-        slot.settle(10, 0, 2, |_| 1);
+        slot.settle(20, 10, 2, |_| 1);
         assert_eq!(slot.dead(1), dead(1));
         slot.settle(1000, 0, 100, |_| 1);
         assert_eq!(slot.dead(1), dead(2));
