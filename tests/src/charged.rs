@@ -34,6 +34,15 @@ pub async fn agree(bus: &dyn Bus, ledger: &Ledger, most: Duration) -> anyhow::Re
     }
 }
 
+/// Whether the newest snapshot says of every outcome of the ledger what it was charged.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn is_covered(bus: &dyn Bus, ledger: &Ledger) -> anyhow::Result<bool> {
+    let newest = newest(bus).await?;
+    Ok(newest.is_some_and(|snapshot| covers(&snapshot, ledger)))
+}
+
 async fn newest(bus: &dyn Bus) -> anyhow::Result<Option<SchedulerSnapshot>> {
     let registry = Registry::default();
     let records = ledger::all(bus, &topics::scheduler("default")).await?;

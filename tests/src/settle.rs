@@ -24,7 +24,17 @@ pub async fn settle_after_restart(
 ) -> anyhow::Result<Ledger> {
     gateway.run(None)?;
     gateway.ready().await?;
+    let deadline = Instant::now() + most;
     let ledger = settle(gateway, saw, most).await?;
+    // A scheduler that was stopped while it still recovered has written no snapshot.
+    while !charged::is_covered(&*ledger::embedded(&gateway.data())?, &ledger).await?
+        && Instant::now() < deadline
+    {
+        gateway.run(None)?;
+        gateway.ready().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gateway.stop()?;
+    }
     let bus = ledger::embedded(&gateway.data())?;
     charged::agree(&*bus, &ledger, Duration::ZERO).await?;
     Ok(ledger)

@@ -12,17 +12,12 @@ use super::record;
 use super::shared::Shared;
 use crate::{BusError, Record, header};
 
-/// Pauses before a disk that refuses to read is asked again; then the record counts as damaged. About as long as a failed sync
-/// is tried again: a device that is away for a few seconds has damaged nothing.
-const PAUSES: [Duration; 7] = [
-    Duration::from_millis(5),
-    Duration::from_millis(50),
-    Duration::from_millis(200),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(3),
-    Duration::from_secs(4),
-];
+/// The first and the longest pause before a disk that refuses to read is asked again. A device that is away for a few seconds
+/// has damaged nothing, so that only [`EmbeddedOptions::read_patience`](super::EmbeddedOptions) decides.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Plans made for one read, as segments are cleaned meanwhile.
+const MOST_PLANS: u32 = 8;
 
 /// Reads what lies in `offsets`, from the first on, as much as one call may return; and where to go on. Blocks.
 pub(super) fn read(
@@ -58,7 +53,7 @@ pub(super) fn read(
 }
 
 fn find(shared: &Shared, log: &PartitionLog, offsets: &Range<i64>) -> Result<Read, BusError> {
-    let mut pauses = PAUSES.iter();
+    let (mut plans, mut pause, mut waited) = (0, FIRST_PAUSE, Duration::ZERO);
     loop {
         let plan = shared.log.lock().plan_read(
             log.slot,
@@ -66,24 +61,24 @@ fn find(shared: &Shared, log: &PartitionLog, offsets: &Range<i64>) -> Result<Rea
             shared.options.fetch_records,
             shared.options.fetch_size.as_usize(),
         );
-        match (plan.run(), pauses.next()) {
-            (Ok(read), _) if !read.found.is_empty() || read.next > offsets.start => return Ok(read),
+        let unavailable = |error: &std::io::Error| {
+            BusError::Unavailable(format!("reading {} from the log: {error}", log.name.topic))
+        };
+        match plan.run() {
+            Ok(read) if !read.found.is_empty() || read.next > offsets.start => return Ok(read),
             // The segment was cleaned meanwhile.
-            (Ok(_), Some(_)) => {}
-            (Err(_), Some(pause)) => thread::sleep(*pause),
-            (Ok(_), None) => {
+            Ok(_) if plans < MOST_PLANS => plans += 1,
+            Ok(_) => {
                 let reason = format!("{} changes faster than it can be read", log.name.topic);
                 return Err(BusError::Unavailable(reason));
             }
-            (Err(error), None) if shared.health.is_troubled() => {
-                let reason = format!("reading {} from the log: {error}", log.name.topic);
-                return Err(BusError::Unavailable(reason));
+            Err(_) if waited < shared.options.read_patience => {
+                thread::sleep(pause);
+                waited += pause;
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
-            (Err(_), None) => {
-                return plan.give_up().map_err(|error| {
-                    BusError::Unavailable(format!("reading {} from the log: {error}", log.name.topic))
-                });
-            }
+            Err(error) if shared.health.is_troubled() => return Err(unavailable(&error)),
+            Err(_) => return plan.give_up().map_err(|error| unavailable(&error)),
         }
     }
 }

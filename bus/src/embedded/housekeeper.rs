@@ -274,7 +274,12 @@ impl Housekeeper {
     fn clean(&mut self) {
         for _ in 0..MOST_CLEANED {
             let lag = millis(self.shared.options.compaction_lag);
-            let plan = self.shared.log.lock().plan_clean(self.now(), lag);
+            let plan = if self.shared.room() == Room::Enough {
+                self.shared.log.lock().plan_clean(self.now(), lag)
+            } else {
+                // A segment that is rewritten needs room for its copy first.
+                self.shared.log.lock().plan_removal()
+            };
             let Some(plan) = plan else { return };
             let result = plan.run();
             let ended = self.shared.log.lock().end_clean(result, self.now());

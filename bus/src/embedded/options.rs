@@ -25,6 +25,9 @@ pub struct EmbeddedOptions {
     pub fetch_size: ByteSize,
     /// Most records one `next()` returns.
     pub fetch_records: usize,
+    /// How long a disk that refuses to read is asked again before a record counts as damaged.
+    #[serde(with = "humantime_serde")]
+    pub read_patience: Duration,
     /// How often retention and compaction are looked at.
     #[serde(with = "humantime_serde")]
     pub tidy_interval: Duration,
@@ -49,6 +52,7 @@ impl Default for EmbeddedOptions {
             queue_size: ByteSize::mib(64),
             fetch_size: ByteSize::mib(1),
             fetch_records: 512,
+            read_patience: Duration::from_secs(10),
             tidy_interval: Duration::from_secs(10),
             compaction_lag: Duration::from_mins(1),
             retention_grace: Duration::from_hours(1),

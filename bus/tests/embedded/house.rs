@@ -44,6 +44,7 @@ pub fn open_on(disk: &SimulatedDisk, options: EmbeddedOptions) -> EmbeddedBus {
 pub fn nothing_in_memory() -> EmbeddedOptions {
     EmbeddedOptions {
         tail_size: ByteSize::b(0),
+        read_patience: Duration::from_millis(30),
         ..EmbeddedOptions::default()
     }
 }
