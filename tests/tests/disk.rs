@@ -25,10 +25,10 @@ async fn each_key_has_one_end_however_often_the_process_is_killed() {
 }
 
 /// Runs a command of the gateway's executable; what it printed, if it went as expected.
-fn command(gateway: &Gateway, words: &[&str], works: bool) -> String {
-    let output = gateway.command(words).expect("it runs");
+fn command(gateway: &Gateway, arguments: &[&str], works: bool) -> String {
+    let output = gateway.command(arguments).expect("it runs");
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert_eq!(output.status.success(), works, "{words:?}: {}", said.concat());
+    assert_eq!(output.status.success(), works, "{arguments:?}: {}", said.concat());
     said.concat()
 }
 
