@@ -6,10 +6,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use relay_bus::embedded;
+use relay_clock::Clock;
 use relay_store::copy_sqlite;
 
 use crate::config::Config;
@@ -91,7 +91,8 @@ fn ensure_empty(folder: &Path, why: &str) -> anyhow::Result<()> {
 }
 
 async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let begin = Instant::now();
+    let clock = Clock::system();
+    let begin = clock.instant();
     let incomplete = to.join(INCOMPLETE);
     fs::create_dir_all(&incomplete).with_context(|| incomplete.display().to_string())?;
     let tables = from.join(TABLES);
@@ -108,7 +109,7 @@ async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     writeln!(
         io::stdout(),
         "copied in {:.1} s: {} bytes of log in {} segments, {tables} bytes of tables",
-        begin.elapsed().as_secs_f64(),
+        clock.since(begin).as_secs_f64(),
         log.bytes,
         log.segments
     )?;
