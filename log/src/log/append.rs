@@ -9,7 +9,7 @@ use crate::error::AppendError;
 use crate::format::entry::{self, Kind, NO_SLOT, Previous, flag};
 use crate::index::Placed;
 use crate::io::write_full;
-use crate::layout::{Draft, Layout};
+use crate::layout::Draft;
 use crate::options::MOST_APPEND;
 use crate::storage::{Storage, StorageFile};
 
@@ -127,14 +127,7 @@ impl<S: Storage> Log<S> {
         let active = self.active.as_ref().expect("`ready` made one");
         self.buffer.clear();
         self.placed.clear();
-        let mut layout = Layout {
-            bytes: &mut self.buffer,
-            seed: active.seed,
-            synced: self.disk.synced,
-            now_ms,
-            seq: self.next_seq,
-            chain: active.chain,
-        };
+        let mut layout = active.layout(&mut self.buffer, self.disk.synced, self.next_seq, now_ms);
         let mut offsets = Vec::with_capacity(batches.len());
         for batch in batches {
             let mut left = batch.entries();

@@ -10,7 +10,7 @@ use crate::format::checkpoint::{self, Notes};
 use crate::format::entry::{self, Kind, flag};
 use crate::index::Placed;
 use crate::io::{read_vec, write_full};
-use crate::layout::{Draft, Layout, without_slot};
+use crate::layout::{Draft, without_slot};
 use crate::scan::{Entry, Item, Scanner};
 use crate::storage::StorageFile;
 use crate::sync_end::{Lost, Unreadable};
@@ -130,14 +130,7 @@ impl<F: StorageFile> Copied<F> {
             self.fill(header.seq, synced, buffer);
             self.expected = header.seq + 1;
             let position = self.active.length + buffer.len() as u64;
-            let mut layout = Layout {
-                bytes: &mut *buffer,
-                seed: self.active.seed,
-                synced,
-                now_ms: header.timestamp,
-                seq: header.seq,
-                chain: self.active.chain,
-            };
+            let mut layout = self.active.layout(buffer, synced, header.seq, header.timestamp);
             let (meta, value) = body.split_at(header.meta_len as usize);
             let (key, meta) = meta.split_at(usize::from(header.key_len));
             layout.put(&Draft {
@@ -169,14 +162,9 @@ impl<F: StorageFile> Copied<F> {
 
     /// Marks take the numbers below `seq` that are not there: a number that is missing says that something was lost.
     pub(super) fn fill(&mut self, seq: Seq, synced: Seq, buffer: &mut Vec<u8>) {
-        let mut layout = Layout {
-            bytes: buffer,
-            seed: self.active.seed,
-            synced,
-            now_ms: self.active.created_ms,
-            seq: self.expected,
-            chain: self.active.chain,
-        };
+        let mut layout = self
+            .active
+            .layout(buffer, synced, self.expected, self.active.created_ms);
         while layout.seq < seq {
             layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], &[]));
         }
@@ -210,14 +198,9 @@ impl<F: StorageFile> Copied<F> {
             self.next.iter().copied(),
             segments.into_iter(),
         );
-        let mut layout = Layout {
-            bytes: buffer,
-            seed: self.active.seed,
-            synced,
-            now_ms: self.active.created_ms,
-            seq: seq - 1,
-            chain: self.active.chain,
-        };
+        let mut layout = self
+            .active
+            .layout(buffer, synced, seq - 1, self.active.created_ms);
         layout.put(&without_slot(Kind::Checkpoint, flag::LAST_OF_BATCH, &[], &value));
         self.active.chain = layout.chain;
         self.expected = seq;

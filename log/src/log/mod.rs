@@ -26,6 +26,7 @@ use crate::format::checkpoint::Notes;
 use crate::format::entry::Previous;
 use crate::format::header::Cut;
 use crate::index::{Index, Placed};
+use crate::layout::Layout;
 use crate::options::Options;
 use crate::segment::Closed;
 use crate::storage::Storage;
@@ -77,6 +78,26 @@ pub(crate) struct Active<F> {
     pub seed: u32,
     pub chain: Previous,
     pub index: Index,
+}
+
+impl<F> Active<F> {
+    /// Lays out its next entries in `bytes`, from the number `seq` on.
+    pub(crate) fn layout<'a>(
+        &self,
+        bytes: &'a mut Vec<u8>,
+        synced: Seq,
+        seq: Seq,
+        now_ms: i64,
+    ) -> Layout<'a> {
+        Layout {
+            bytes,
+            seed: self.seed,
+            synced,
+            now_ms,
+            seq,
+            chain: self.chain,
+        }
+    }
 }
 
 /// What is known of a slot.

@@ -56,14 +56,7 @@ impl<S: Storage> Log<S> {
         let meta = encode_contents(&contents);
         let places = active.index.encode(&contents.summaries);
         self.buffer.clear();
-        let mut layout = Layout {
-            bytes: &mut self.buffer,
-            seed: active.seed,
-            synced: self.disk.synced,
-            now_ms,
-            seq: self.next_seq,
-            chain: active.chain,
-        };
+        let mut layout = active.layout(&mut self.buffer, self.disk.synced, self.next_seq, now_ms);
         layout.put(&without_slot(Kind::Checkpoint, 0, &[], &value));
         let footer_at = active.length + layout.bytes.len() as u64;
         layout.put(&without_slot(Kind::Footer, flag::LAST_OF_BATCH, &meta, &places));

@@ -7,7 +7,7 @@ use super::{Boundary, Health, Log};
 use crate::Seq;
 use crate::error::AppendError;
 use crate::format::entry::{Kind, flag};
-use crate::layout::{Layout, without_slot};
+use crate::layout::without_slot;
 use crate::storage::{Storage, StorageFile};
 use crate::sync_end::{SyncEnd, Unreadable};
 
@@ -123,14 +123,7 @@ impl<S: Storage> Log<S> {
         self.ready(now_ms)?;
         let active = self.active.as_ref().expect("`ready` made one");
         self.buffer.clear();
-        let mut layout = Layout {
-            bytes: &mut self.buffer,
-            seed: active.seed,
-            synced: self.disk.synced,
-            now_ms,
-            seq: self.next_seq,
-            chain: active.chain,
-        };
+        let mut layout = active.layout(&mut self.buffer, self.disk.synced, self.next_seq, now_ms);
         layout.put(&without_slot(Kind::Mark, flag::LAST_OF_BATCH, &[], removed));
         let chain = layout.chain;
         self.write_buffer()?;
