@@ -1,35 +1,22 @@
-//! Cuts a failing schedule down: leaves out ever smaller parts as long as it still fails (delta debugging).
+//! Cuts a failing schedule down.
 
-use crate::schedule::Schedule;
+use relay_log::simulated::shortest;
+
+use crate::schedule::{Event, Schedule};
 
 /// The shortest schedule found that still fails.
 pub fn shrink(failing: &Schedule, fails: impl Fn(&Schedule) -> bool) -> Schedule {
-    let mut best = failing.clone();
-    let mut part = best.events.len().div_ceil(2);
-    while part > 0 {
-        let mut start = 0;
-        let mut shrunk = false;
-        while start < best.events.len() {
-            let mut shorter = best.clone();
-            shorter.events.drain(start..(start + part).min(best.events.len()));
-            if fails(&shorter) {
-                best = shorter;
-                shrunk = true;
-            } else {
-                start += part;
-            }
-        }
-        if !shrunk {
-            part /= 2;
-        }
-    }
-    best
+    let with = |events: &[Event]| Schedule {
+        seed: failing.seed,
+        events: events.to_vec(),
+    };
+    with(&shortest(&failing.events, |events| fails(&with(events))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Actor, Event, What};
+    use crate::schedule::{Actor, What};
 
     #[test]
     fn only_what_is_needed_to_fail_is_left() {

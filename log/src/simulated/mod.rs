@@ -9,8 +9,10 @@ pub mod histories;
 mod inode;
 mod machine;
 mod names;
+mod shortest;
 
 pub use disk::SimulatedDisk;
 pub use faults::{Aftermath, Call, Fault, Mischief};
 pub use file::SimulatedFile;
 pub use machine::Neglect;
+pub use shortest::shortest;

@@ -1,29 +1,16 @@
-//! Cuts a failing history down: leaves out ever smaller parts as long as it still fails (delta debugging).
+//! Cuts a failing history down.
 
 use super::step::{History, Step};
+use crate::simulated::shortest::shortest;
 
 /// The shortest history found that still fails.
 pub fn shrink(failing: &History, fails: impl Fn(&History) -> bool) -> History {
-    let mut best = failing.clone();
-    let mut part = best.steps.len().div_ceil(2);
-    while part > 0 {
-        let mut start = 0;
-        let mut shrunk = false;
-        while start < best.steps.len() {
-            let mut shorter = best.clone();
-            shorter.steps.drain(start..(start + part).min(best.steps.len()));
-            if fails(&shorter) {
-                best = shorter;
-                shrunk = true;
-            } else {
-                start += part;
-            }
-        }
-        if !shrunk {
-            part /= 2;
-        }
-    }
-    thin(best, fails)
+    let with = |steps: &[(u32, Step)]| History {
+        setting: failing.setting,
+        steps: steps.to_vec(),
+    };
+    let steps = shortest(&failing.steps, |steps| fails(&with(steps)));
+    thin(with(&steps), fails)
 }
 
 /// Leaves out batches and what they hold.
