@@ -42,7 +42,7 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
             }
             let low = log.range(partition.slot).start;
             // Not the next offset: of offsets lost at the end nothing would ever come, and who reads up to them would wait.
-            let end = log.spans(partition.slot).last().map_or(low, |span| span.end);
+            let end = log.readable_end(partition.slot);
             let mut state = partition.lock();
             (state.low, state.visible) = (low, low.max(end));
         }
