@@ -265,9 +265,21 @@ mod tests {
         }
     }
 
+    /// Pieces without ids, each by name and arguments, belong to the calls whose places stand behind them.
+    fn assert_calls(pieces: &[(&str, &str, u32)]) {
+        let mut choice = Choice::default();
+        for (name, arguments, expected) in pieces {
+            let piece = ToolCallDelta {
+                name: Some((*name).to_owned()),
+                arguments: (*arguments).to_owned(),
+                ..ToolCallDelta::default()
+            };
+            assert_eq!(choice.call(&piece), *expected, "{name} {arguments}");
+        }
+    }
+
     #[test]
     fn calls_without_ids_are_told_apart_by_their_names() {
-        let mut choice = Choice::default();
         let pieces = [
             ("f", "", 0),
             ("f", "{", 0),
@@ -276,19 +288,11 @@ mod tests {
             ("g", "{}", 1),
             ("", "", 1),
         ];
-        for (name, arguments, expected) in pieces {
-            let piece = ToolCallDelta {
-                name: Some(name.to_owned()),
-                arguments: arguments.to_owned(),
-                ..ToolCallDelta::default()
-            };
-            assert_eq!(choice.call(&piece), expected, "{name} {arguments}");
-        }
+        assert_calls(&pieces);
     }
 
     #[test]
     fn two_calls_of_one_function_without_ids_are_two_calls() {
-        let mut choice = Choice::default();
         let pieces = [
             ("f", "{\"a\":\"}", 0),
             ("f", "{\"}", 0),
@@ -297,14 +301,7 @@ mod tests {
             ("", "}", 1),
             ("f", "{}", 2),
         ];
-        for (name, arguments, expected) in pieces {
-            let piece = ToolCallDelta {
-                name: Some(name.to_owned()),
-                arguments: arguments.to_owned(),
-                ..ToolCallDelta::default()
-            };
-            assert_eq!(choice.call(&piece), expected, "{name} {arguments}");
-        }
+        assert_calls(&pieces);
     }
 
     #[test]
