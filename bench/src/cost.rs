@@ -30,7 +30,7 @@ pub(crate) fn cpu_s(process: u32) -> Option<f64> {
     Some(ticks / 100.0)
 }
 
-fn resident_mib(process: u32) -> Option<f64> {
+pub(crate) fn resident_mib(process: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)

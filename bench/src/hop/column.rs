@@ -1,7 +1,7 @@
 //! The two buses, each with five fresh topics.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -53,6 +53,14 @@ impl Column {
         match self {
             Self::Embedded(_) => Meter::own(),
             Self::Kafka { meter, .. } => meter.clone(),
+        }
+    }
+
+    /// The folder whose disk holds the log, where it is ours.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded(under) => Some(under),
+            Self::Kafka { .. } => None,
         }
     }
 

@@ -1,18 +1,18 @@
-//! One measured run: records are due at fixed instants, whatever the bus does (open loop); latency counts from when a record
-//! was due, so that a stall is not hidden.
+//! One measured run. At a rate, records are due at fixed instants, whatever the bus does (open loop), and latency counts from when a
+//! record was due, so that a stall is not hidden. Flat out, a new one is sent for each that came out, and latency counts from then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 use relay_bus::{Bus, Headers, Outgoing};
 use tokio::task::JoinSet;
 
-use super::Scenario;
 use super::chain::Chain;
 use super::column::{Column, Ready};
 use super::figures::{Figures, Spent};
+use super::{Pace, Scenario};
 use crate::pace::paced;
 use crate::quantiles;
 
@@ -22,16 +22,19 @@ const SETTLING: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(10);
 /// What is left of the warm-up is not worth a window of its own when it is shorter.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// Records under way, flat out: as many as a busy gateway has, few enough that none waits for memory.
+const WINDOW_FLAT_OUT: usize = 256;
 /// What has not come out by then is lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `scenario` once for `seconds`.
 pub async fn run(column: &Column, scenario: Scenario, seconds: u64) -> Result<Figures> {
+    let unopened = Spent::now(&column.meter())?;
     let mut line = Line::open(column, scenario).await?;
     line.pass(SETTLING).await?;
     let before = Spent::now(&column.meter())?;
     let latencies = line.pass(Duration::from_secs(seconds)).await?;
-    let figures = Figures::of(latencies, before, Spent::now(&column.meter())?);
+    let figures = Figures::of(latencies, unopened, before, Spent::now(&column.meter())?);
     line.close().await?;
     Ok(figures)
 }
@@ -66,7 +69,7 @@ struct Line {
     ready: Ready,
     chain: Chain,
     filler: Bytes,
-    rate: u32,
+    pace: Pace,
 }
 
 impl Line {
@@ -76,14 +79,21 @@ impl Line {
             chain: Chain::start(&ready, scenario.by_reference).await?,
             ready,
             filler: filler(scenario.bytes),
-            rate: scenario.rate,
+            pace: scenario.pace,
         })
     }
 
     /// Sends for `lasting` and waits until all has come out; its latencies in milliseconds.
     async fn pass(&mut self, lasting: Duration) -> Result<Vec<f64>> {
-        let gap = Duration::from_secs(1) / self.rate;
-        let count = (lasting.as_secs_f64() * f64::from(self.rate)).ceil() as usize;
+        match self.pace {
+            Pace::PerSecond(rate) => self.open_loop(rate, lasting).await,
+            Pace::FlatOut => self.closed_loop(lasting).await,
+        }
+    }
+
+    async fn open_loop(&mut self, rate: u32, lasting: Duration) -> Result<Vec<f64>> {
+        let gap = Duration::from_secs(1) / rate;
+        let count = (lasting.as_secs_f64() * f64::from(rate)).ceil() as usize;
         let start = Instant::now();
         let sending = send(
             &self.ready.bus,
@@ -94,6 +104,34 @@ impl Line {
         let (sent, latencies) = tokio::join!(sending, receive(&mut self.chain, count, start));
         sent?;
         latencies
+    }
+
+    async fn closed_loop(&mut self, lasting: Duration) -> Result<Vec<f64>> {
+        let start = Instant::now();
+        let (mut number, mut latencies) = (0, Vec::new());
+        let mut publishing = JoinSet::new();
+        loop {
+            while number - latencies.len() < WINDOW_FLAT_OUT && start.elapsed() < lasting {
+                let record = record(&self.ready.topics[0], number, start.elapsed(), &self.filler);
+                let bus = Arc::clone(&self.ready.bus);
+                publishing.spawn(async move { bus.publish(vec![record], Vec::new()).await });
+                number += 1;
+            }
+            if number == latencies.len() {
+                break;
+            }
+            latencies.push(next_out(&mut self.chain, start).await?);
+            while let Ok(due) = self.chain.out.try_recv() {
+                latencies.push(since(start, due));
+            }
+            while let Some(done) = publishing.try_join_next() {
+                done??;
+            }
+        }
+        while let Some(done) = publishing.join_next().await {
+            done??;
+        }
+        Ok(latencies)
     }
 
     async fn close(self) -> Result<()> {
@@ -159,13 +197,22 @@ fn record(topic: &str, number: usize, due: Duration, filler: &Bytes) -> Outgoing
 async fn receive(chain: &mut Chain, count: usize, start: Instant) -> Result<Vec<f64>> {
     let mut latencies = Vec::with_capacity(count);
     while latencies.len() < count {
-        let due = tokio::time::timeout(PATIENCE, chain.out.recv()).await;
-        let due = due.with_context(|| format!("{} of {count} came out, then nothing", latencies.len()))?;
-        let due = Duration::from_nanos(due.context("the chain ended")?);
-        latencies.push((start.elapsed().saturating_sub(due)).as_secs_f64() * 1000.0);
+        let latency = next_out(chain, start).await;
+        latencies.push(latency.with_context(|| format!("{} of {count} came out", latencies.len()))?);
     }
-    ensure!(latencies.len() == count, "more came out than went in");
     Ok(latencies)
+}
+
+async fn next_out(chain: &mut Chain, start: Instant) -> Result<f64> {
+    let due = tokio::time::timeout(PATIENCE, chain.out.recv()).await;
+    let due = due.context("nothing comes out any more")?;
+    Ok(since(start, due.context("the chain ended")?))
+}
+
+/// Milliseconds since a record was `due`, nanoseconds after `start`.
+fn since(start: Instant, due: u64) -> f64 {
+    let waited = start.elapsed().saturating_sub(Duration::from_nanos(due));
+    waited.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]
@@ -182,6 +229,14 @@ mod tests {
             assert_eq!(latencies.len(), 100);
             assert!(latencies.iter().all(|ms| (0.001..30_000.0).contains(ms)));
         }
+        line.close().await?;
+        let flat_out = Scenario {
+            pace: Pace::FlatOut,
+            ..Scenario::WARM_UP
+        };
+        let mut line = Line::open(&column, flat_out).await?;
+        let latencies = line.pass(Duration::from_millis(50)).await?;
+        assert!(latencies.len() >= WINDOW_FLAT_OUT, "{}", latencies.len());
         line.close().await?;
         assert_eq!(
             std::fs::read_dir(folder.path())?.count(),
