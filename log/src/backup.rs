@@ -58,8 +58,15 @@ pub fn backup(source: &DiskStorage, target: &Path) -> io::Result<Copied> {
             return Ok(Copied::default());
         };
         for seen in closed {
-            if !copied.contains(seen) && source.link_or_copy(&segment_name(seen.number), &target).is_ok() {
-                copied.push(*seen);
+            if copied.contains(seen) {
+                continue;
+            }
+            let name = segment_name(seen.number);
+            match source.link_or_copy(&name, &target) {
+                Ok(()) => copied.push(*seen),
+                // It was cleaned meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{name}: {error}"))),
             }
         }
         let length = copy_open(source, *open, &target)?;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use relay_bus::embedded;
+use relay_bus::embedded::{self, Checked, Copied};
 use relay_clock::Clock;
 use relay_store::copy_sqlite;
 
@@ -90,21 +90,20 @@ fn ensure_empty(folder: &Path, why: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What was copied.
+struct Whole {
+    tables: u64,
+    log: Copied,
+    checked: Checked,
+}
+
 async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let clock = Clock::system();
     let begin = clock.instant();
-    let incomplete = to.join(INCOMPLETE);
-    fs::create_dir_all(&incomplete).with_context(|| incomplete.display().to_string())?;
-    let tables = from.join(TABLES);
-    let tables = if tables.exists() {
-        let copied = copy_sqlite(&tables, &incomplete.join(TABLES)).await;
-        copied.with_context(|| format!("copying {}", tables.display()))?
-    } else {
-        0
+    let Whole { tables, log, checked } = match whole(from, to).await {
+        Ok(whole) => whole,
+        Err(error) => return Err(undone(to, error)),
     };
-    let log = embedded::copy(&from.join(LOG), &incomplete.join(LOG))?;
-    let checked = embedded::check(&incomplete.join(LOG))?;
-    complete(to)?;
     log_check::tell(&checked, &to.join(LOG))?;
     writeln!(
         io::stdout(),
@@ -122,16 +121,52 @@ async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts what was copied in its place: the log last, since nothing counts without it.
-fn complete(to: &Path) -> anyhow::Result<()> {
+/// Copies all of it, reads it through and puts it in its place.
+async fn whole(from: &Path, to: &Path) -> anyhow::Result<Whole> {
     let incomplete = to.join(INCOMPLETE);
-    for name in [TABLES, LOG] {
-        match fs::rename(incomplete.join(name), to.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| to.join(name).display().to_string());
-            }
-            _ => sync(to)?,
-        }
+    fs::create_dir_all(&incomplete).with_context(|| incomplete.display().to_string())?;
+    let tables = from.join(TABLES);
+    let has_tables = tables
+        .try_exists()
+        .with_context(|| tables.display().to_string())?;
+    let tables = if has_tables {
+        let copied = copy_sqlite(&tables, &incomplete.join(TABLES)).await;
+        copied.with_context(|| format!("copying {}", tables.display()))?
+    } else {
+        0
+    };
+    let log = embedded::copy(&from.join(LOG), &incomplete.join(LOG))?;
+    let checked = embedded::check(&incomplete.join(LOG))?;
+    complete(to, has_tables)?;
+    Ok(Whole { tables, log, checked })
+}
+
+/// Takes away what a copy that failed has left: half a copy is none, and says so nowhere else.
+fn undone(to: &Path, error: anyhow::Error) -> anyhow::Error {
+    let is_left =
+        |removed: io::Result<()>| removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+    let left = [
+        is_left(fs::remove_dir_all(to.join(LOG))),
+        is_left(fs::remove_dir_all(to.join(INCOMPLETE))),
+        is_left(fs::remove_file(to.join(TABLES))),
+    ];
+    let to = to.display();
+    error.context(if left.contains(&true) {
+        format!(
+            "nothing was copied, and what is left in {to} cannot be removed: empty it before the next try"
+        )
+    } else {
+        format!("nothing was copied, and {to} is empty again")
+    })
+}
+
+/// Puts what was copied in its place: the log last, since nothing counts without it.
+fn complete(to: &Path, has_tables: bool) -> anyhow::Result<()> {
+    let incomplete = to.join(INCOMPLETE);
+    for name in [TABLES, LOG].into_iter().skip(usize::from(!has_tables)) {
+        let renamed = fs::rename(incomplete.join(name), to.join(name));
+        renamed.with_context(|| to.join(name).display().to_string())?;
+        sync(to)?;
     }
     fs::remove_dir_all(&incomplete).with_context(|| incomplete.display().to_string())?;
     sync(to)
@@ -144,7 +179,17 @@ fn sync(folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use relay_bus::topics::Manifest;
+    use relay_bus::{EmbeddedBus, EmbeddedOptions};
+
     use super::*;
+
+    /// A data folder with a log in it.
+    fn with_log(data: &Path) {
+        let manifest = Manifest::parse("pools: [default]\ntopics: []").expect("a manifest");
+        let options = EmbeddedOptions::default();
+        EmbeddedBus::open(data.join(LOG), &manifest, options, &Clock::system()).expect("a log");
+    }
 
     async fn refused(asked: impl Future<Output = anyhow::Result<()>>) -> String {
         format!("{:#}", asked.await.expect_err("it is refused"))
@@ -168,5 +213,51 @@ mod tests {
         assert!(full.contains("not empty, it holds `log`"), "{full}");
         let full = refused(restore(&config, &folder)).await;
         assert!(full.contains("choose another with --data"), "{full}");
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_fails_is_told_and_leaves_nothing_that_looks_like_one() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("backup");
+        let config = Config {
+            data: place.path().join("data"),
+            ..Config::default()
+        };
+        with_log(&config.data);
+        let tables = config.data.join(TABLES);
+        fs::write(&tables, "no database").expect("a file");
+        let told = refused(backup(&config, &folder)).await;
+        assert!(
+            told.contains("nothing was copied") && told.contains(TABLES),
+            "{told}"
+        );
+        fs::remove_file(&tables).expect("it is there");
+        // It cannot be read as a file.
+        let unreadable = "00000000000000000009.seg";
+        fs::create_dir(config.data.join(LOG).join(unreadable)).expect("a folder");
+        let told = refused(backup(&config, &folder)).await;
+        assert!(
+            told.contains("nothing was copied") && told.contains("copying the log"),
+            "{told}"
+        );
+        assert_eq!(fs::read_dir(&folder).expect("the target").count(), 0);
+        fs::remove_dir(config.data.join(LOG).join(unreadable)).expect("it is there");
+        backup(&config, &folder)
+            .await
+            .expect("the same folder can be used again");
+        assert!(folder.join(LOG).is_dir() && !folder.join(INCOMPLETE).exists());
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_cannot_be_copied_is_named() {
+        let place = tempfile::tempdir().expect("a folder");
+        with_log(place.path());
+        let log = place.path().join(LOG);
+        // It can be read, and not be synced.
+        let oldest = "00000000000000000000.seg";
+        std::os::unix::fs::symlink("/dev/null", log.join(oldest)).expect("a link");
+        let copied = embedded::copy(&log, &place.path().join("copy"));
+        let told = copied.expect_err("it cannot be copied").to_string();
+        assert!(told.contains(oldest) && !told.contains("faster"), "{told}");
     }
 }
