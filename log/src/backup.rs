@@ -8,12 +8,14 @@ use crate::disk::DiskStorage;
 use crate::format::entry::flag;
 use crate::format::header::{self, SegmentHeader};
 use crate::format::{seed, segment_name, segment_number};
-use crate::io::read_vec;
+use crate::io::{read_vec, read_vec_around, write_full};
 use crate::scan::{Item, Scanner};
 use crate::storage::{Storage, StorageFile};
 
 /// How often it begins anew because segments were cleaned meanwhile.
 const ATTEMPTS: usize = 20;
+/// Bytes copied at once.
+const PART: usize = 1 << 20;
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,10 +34,11 @@ struct Seen {
     generation: u16,
 }
 
-/// Copies the log in `source` to the folder `target`, which must not hold one. The copy is on disk when this returns.
+/// Copies the log in `source` to the folder `target`, which must not hold one. The copy is on disk when this returns. What the
+/// disk of `source` does not give back is zeros in it, which [`crate::verify`] finds as it finds any damage.
 ///
 /// # Errors
-/// What the disk said; that the target is in use; or that segments were cleaned faster than they could be copied.
+/// What the disk of `target` said; that it is in use; or that segments were cleaned faster than they could be copied.
 pub fn backup(source: &DiskStorage, target: &Path) -> io::Result<Copied> {
     let target = DiskStorage::open(target)?;
     if !segments(&target)?.is_empty() {
@@ -62,7 +65,7 @@ pub fn backup(source: &DiskStorage, target: &Path) -> io::Result<Copied> {
                 continue;
             }
             let name = segment_name(seen.number);
-            match source.link_or_copy(&name, &target) {
+            match link_or_copy(source, &name, &target) {
                 Ok(()) => copied.push(*seen),
                 // It was cleaned meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -99,7 +102,7 @@ fn segments(folder: &DiskStorage) -> io::Result<Vec<Seen>> {
         };
         let head = match folder.open(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => read_vec(&*other?, 0, header::LENGTH as usize)?,
+            other => read_vec_around(&*other?, 0, header::LENGTH as usize),
         };
         seen.push(Seen {
             number,
@@ -111,12 +114,36 @@ fn segments(folder: &DiskStorage) -> io::Result<Vec<Seen>> {
     Ok(seen)
 }
 
+/// Gives a segment that never changes a second name, or copies it where that is on another disk.
+fn link_or_copy(source: &DiskStorage, name: &str, target: &DiskStorage) -> io::Result<()> {
+    if source.link(name, target).is_err() {
+        copy(source, name, target)?;
+    }
+    target.open(name)?.sync()
+}
+
+fn copy(source: &DiskStorage, name: &str, target: &DiskStorage) -> io::Result<()> {
+    let from = source.open(name)?;
+    let length = from.len()?;
+    // From an attempt before.
+    let _ = target.remove(name);
+    let to = target.create(name)?;
+    let mut at = 0;
+    while at < length {
+        let bytes = read_vec_around(&*from, at, PART.min((length - at) as usize));
+        if bytes.is_empty() {
+            break;
+        }
+        write_full(&*to, &bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    Ok(())
+}
+
 /// Copies the segment that is written, up to its last whole batch; nothing if it is gone.
 fn copy_open(source: &DiskStorage, open: Seen, target: &DiskStorage) -> io::Result<Option<u64>> {
     let name = segment_name(open.number);
-    // From an attempt before.
-    let _ = target.remove(&name);
-    if let Err(error) = source.copy(&name, target) {
+    if let Err(error) = copy(source, &name, target) {
         return if error.kind() == io::ErrorKind::NotFound {
             Ok(None)
         } else {

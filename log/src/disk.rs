@@ -73,19 +73,9 @@ impl DiskStorage {
         }
     }
 
-    /// Gives a file that never changes a second name in another folder, or copies it where that is on another disk. Its
-    /// content is on disk when this returns.
-    pub(crate) fn link_or_copy(&self, name: &str, target: &Self) -> io::Result<()> {
-        let (from, to) = (self.folder.join(name), target.folder.join(name));
-        if fs::hard_link(&from, &to).is_err() {
-            self.copy(name, target)?;
-        }
-        File::open(&to)?.sync_data()
-    }
-
-    /// Copies a file to another folder.
-    pub(crate) fn copy(&self, name: &str, target: &Self) -> io::Result<()> {
-        fs::copy(self.folder.join(name), target.folder.join(name)).map(drop)
+    /// Gives a file that never changes a second name in another folder of the same disk.
+    pub(crate) fn link(&self, name: &str, target: &Self) -> io::Result<()> {
+        fs::hard_link(self.folder.join(name), target.folder.join(name))
     }
 
     /// Where it is.

@@ -69,15 +69,21 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
 
 fn damaged_head<S: Storage>(storage: &S, number: u64) -> Result<Option<Damage>, OpenError> {
     let name = segment_name(number);
-    let head = storage
+    let file = storage
         .open(&name)
-        .and_then(|file| read_vec(&*file, 0, header::LENGTH as usize));
-    let head = head.map_err(OpenError::io(format!("reading {name}")))?;
-    Ok((SegmentHeader::whole_copies(&head) < 2).then(|| Damage {
+        .map_err(OpenError::io(format!("opening {name}")))?;
+    let what = match read_vec(&*file, 0, header::LENGTH as usize) {
+        Err(error) => format!("the segment's head cannot be read: {error}"),
+        Ok(head) if SegmentHeader::whole_copies(&head) < 2 => {
+            "a copy of the segment's head is damaged".to_owned()
+        }
+        Ok(_) => return Ok(None),
+    };
+    Ok(Some(Damage {
         segment: number,
         position: 0,
         slot: None,
         offset: None,
-        what: "a copy of the segment's head is damaged".to_owned(),
+        what,
     }))
 }

@@ -107,3 +107,27 @@ fn a_backup_taken_while_the_log_is_written_opens_with_all_that_was_acknowledged_
     let again = backup(&DiskStorage::read_only(place.path()), target.path());
     assert!(again.unwrap_err().to_string().contains("empty folder"));
 }
+
+#[test]
+fn a_segment_that_the_disk_does_not_give_back_is_listed_and_the_rest_of_the_log_is_copied() {
+    let place = filled();
+    let path = place.segments().remove(2);
+    fs::remove_file(&path).unwrap();
+    // It has a length, and reading it fails.
+    fs::create_dir(&path).unwrap();
+    for entry in 0..40 {
+        fs::write(path.join(entry.to_string()), "").unwrap();
+    }
+    let source = DiskStorage::read_only(place.path());
+    let found = verify(&source).unwrap();
+    assert!(found.damaged.iter().all(|damage| damage.segment == 3));
+    assert!(found.damaged[0].what.contains("cannot be read"), "{found:?}");
+    let target = Place::new();
+    backup(&source, target.path()).unwrap();
+    let copied = verify(&DiskStorage::read_only(target.path())).unwrap();
+    assert!(copied.damaged.iter().all(|damage| damage.segment == 3) && !copied.damaged.is_empty());
+    let (log, opened) = target.try_open(&options()).unwrap();
+    assert!(!opened.damaged.is_empty());
+    let whole = values(&log, 0).into_iter().filter(|(_, value)| value.is_some());
+    assert!(whole.count() > 10);
+}

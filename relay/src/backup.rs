@@ -232,16 +232,16 @@ mod tests {
             "{told}"
         );
         fs::remove_file(&tables).expect("it is there");
-        // It cannot be read as a file.
-        let unreadable = "00000000000000000009.seg";
-        fs::create_dir(config.data.join(LOG).join(unreadable)).expect("a folder");
+        // It can be read, and not be synced.
+        let unsynced = config.data.join(LOG).join("00000000000000000000.seg");
+        std::os::unix::fs::symlink("/dev/null", &unsynced).expect("a link");
         let told = refused(backup(&config, &folder)).await;
         assert!(
             told.contains("nothing was copied") && told.contains("copying the log"),
             "{told}"
         );
         assert_eq!(fs::read_dir(&folder).expect("the target").count(), 0);
-        fs::remove_dir(config.data.join(LOG).join(unreadable)).expect("it is there");
+        fs::remove_file(&unsynced).expect("it is there");
         backup(&config, &folder)
             .await
             .expect("the same folder can be used again");

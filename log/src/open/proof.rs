@@ -49,7 +49,8 @@ fn largest_synced<F: StorageFile>(file: &F, listed: &Listed, salt: u64) -> io::R
     Ok(proven)
 }
 
-/// Whether a segment whose head is unreadable was made and never written to; a disk that fails is no proof of that. `seed` is missing where no segment has a head.
+/// Whether a segment whose head is unreadable was made and never written to; a disk that fails is no proof of that. `seed` is
+/// missing where no segment has a head.
 pub(super) fn is_stillborn<F: StorageFile>(file: &F, length: u64, seed: Option<u32>) -> io::Result<bool> {
     let Some(seed) = seed else {
         // The first segment's head is synced before anything is acknowledged.
@@ -59,10 +60,11 @@ pub(super) fn is_stillborn<F: StorageFile>(file: &F, length: u64, seed: Option<u
         );
     };
     let mut scanner = Scanner::new(file, seed, FRONT.min(length), length).heads_only();
-    while let Some(item) = scanner.next()? {
-        if matches!(item, Item::Entry(_)) {
-            return Ok(false);
+    loop {
+        match scanner.next() {
+            Ok(None) => return Ok(true),
+            Ok(Some(Item::Lost { .. })) => {}
+            Ok(Some(Item::Entry(_))) | Err(_) => return Ok(false),
         }
     }
-    Ok(true)
 }
