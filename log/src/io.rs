@@ -109,6 +109,10 @@ mod tests {
             Err(io::ErrorKind::Unsupported.into())
         }
 
+        fn id(&self) -> io::Result<crate::storage::FileId> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
         fn len(&self) -> io::Result<u64> {
             Ok(12_000)
         }

@@ -26,9 +26,16 @@ pub trait Storage: Send + Sync + 'static {
     /// Waits until names made, changed and removed so far are on disk.
     fn sync_folder(&self) -> io::Result<()>;
 
+    /// Which file a name leads to; [`io::ErrorKind::NotFound`] where there is none.
+    fn id(&self, name: &str) -> io::Result<FileId>;
+
     /// Bytes that may still be written to this disk.
     fn free(&self) -> io::Result<Space>;
 }
+
+/// What tells a file from all others, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(pub u64, pub u64);
 
 /// How full a disk is, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,9 @@ pub trait StorageFile: Send + Sync + 'static {
 
     /// Cuts the file or makes it longer with zeros.
     fn set_len(&self, length: u64) -> io::Result<()>;
+
+    /// Which file it is.
+    fn id(&self) -> io::Result<FileId>;
 
     /// Bytes of the file.
     fn len(&self) -> io::Result<u64>;

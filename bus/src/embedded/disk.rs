@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use relay_log::storage::Space;
+use relay_log::storage::{FileId, Space};
 use relay_log::{Storage, StorageFile};
 
 /// Any storage.
@@ -26,6 +26,7 @@ trait Erased: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_folder(&self) -> io::Result<()>;
+    fn id(&self, name: &str) -> io::Result<FileId>;
     fn free(&self) -> io::Result<Space>;
 }
 
@@ -52,6 +53,10 @@ impl<S: Storage> Erased for S {
 
     fn sync_folder(&self) -> io::Result<()> {
         Storage::sync_folder(self)
+    }
+
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        Storage::id(self, name)
     }
 
     fn free(&self) -> io::Result<Space> {
@@ -86,6 +91,10 @@ impl Storage for Disk {
         self.0.sync_folder()
     }
 
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        self.0.id(name)
+    }
+
     fn free(&self) -> io::Result<Space> {
         self.0.free()
     }
@@ -106,6 +115,10 @@ impl StorageFile for DiskFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        self.0.id()
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -94,6 +94,9 @@ impl Housekeeper {
         self.look_at_the_clock();
         self.look_at_groups()?;
         self.let_go()?;
+        if self.shared.log.lock().check_name().is_err() {
+            self.syncer.flush();
+        }
         self.shared.log.lock().roll_if_old(self.now())?;
         let behind = {
             let log = self.shared.log.lock();

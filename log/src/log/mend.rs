@@ -36,6 +36,7 @@ impl<S: Storage> Log<S> {
 
     /// Copies what is not on disk to a new segment and syncs that. Changes nothing that is known.
     fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Copied<S::File>> {
+        self.put_back(unreadable)?;
         let number = self.disk.boundary.number;
         let sources = self.sources()?;
         let base = self.at_sync(number, unreadable)?;
@@ -179,7 +180,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// Whether nothing of a segment was on disk at the last sync but its beginning.
-    fn is_void_at_sync(&self, number: u64) -> bool {
+    pub(super) fn is_void_at_sync(&self, number: u64) -> bool {
         let first_seq = match (&self.active, self.closed.get(&number)) {
             (Some(active), _) if active.number == number => Some(active.first_seq),
             (_, closed) => closed.map(|segment| segment.first_seq),

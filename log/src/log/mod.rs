@@ -1,12 +1,13 @@
 //! The log as it is while open: what is where, what is on disk, and what is known besides the records.
 //!
 //! `append` writes, `roll` closes a segment and begins the next, `sync` says what is on disk, `mend` goes on after a failed
-//! sync, `read` finds records, `clean` lets go.
+//! sync, `named` after its segment lost its name, `read` finds records, `clean` lets go.
 
 mod append;
 mod clean;
 mod copied;
 mod mend;
+mod named;
 mod read;
 mod roll;
 mod sync;

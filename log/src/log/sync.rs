@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::named::ensure_named;
 use super::{Boundary, Health, Log};
 use crate::Seq;
 use crate::error::AppendError;
@@ -15,7 +16,8 @@ use crate::sync_end::{SyncEnd, Unreadable};
 #[must_use = "until it is handed back there is no other"]
 pub struct Ticket<S: Storage> {
     files: Vec<(u64, Arc<S::File>)>,
-    folder: Option<Arc<S>>,
+    storage: Arc<S>,
+    folder_dirty: bool,
     next_seq: Seq,
     boundary: Boundary,
     stated: Seq,
@@ -23,12 +25,17 @@ pub struct Ticket<S: Storage> {
 }
 
 impl<S: Storage> Ticket<S> {
-    /// Waits until all of it is on disk: older files first, then the names.
+    /// Waits until all of it is on disk: older files first, then the names, which must still lead to these files.
     pub fn run(&self) -> io::Result<()> {
         for (_, file) in &self.files {
             file.sync()?;
         }
-        self.folder.as_ref().map_or(Ok(()), |folder| folder.sync_folder())
+        if self.folder_dirty {
+            self.storage.sync_folder()?;
+        }
+        self.files
+            .iter()
+            .try_for_each(|(number, file)| ensure_named(&*self.storage, *number, &**file))
     }
 
     /// The number of the last entry that is on disk when this succeeds.
@@ -58,7 +65,8 @@ impl<S: Storage> Log<S> {
         };
         Some(Ticket {
             files: std::mem::take(&mut self.disk.dirty),
-            folder: std::mem::take(&mut self.disk.folder_dirty).then(|| Arc::clone(&self.storage)),
+            storage: Arc::clone(&self.storage),
+            folder_dirty: std::mem::take(&mut self.disk.folder_dirty),
             next_seq: self.next_seq,
             boundary,
             stated: self.disk.stated,
@@ -94,7 +102,7 @@ impl<S: Storage> Log<S> {
                 let later = std::mem::take(&mut self.disk.dirty).into_iter();
                 dirty.extend(later.filter(|(number, _)| *number > ticket.boundary.number));
                 self.disk.dirty = dirty;
-                self.disk.folder_dirty |= ticket.folder.is_some();
+                self.disk.folder_dirty |= ticket.folder_dirty;
                 if self.failing().is_none() {
                     self.health = Health::Failing(format!("syncing the log: {error}"));
                 }

@@ -13,7 +13,7 @@ use super::faults::{Call, Fault, Mischief};
 use super::file::SimulatedFile;
 use super::inode::Inode;
 use super::machine::{Neglect, State};
-use crate::storage::{Space, Storage};
+use crate::storage::{FileId, Space, Storage};
 
 /// A folder on a simulated disk. Clones are the same disk.
 #[derive(Debug, Clone)]
@@ -226,6 +226,11 @@ impl Storage for SimulatedDisk {
             state.names.sync();
         }
         Ok(())
+    }
+
+    fn id(&self, name: &str) -> io::Result<FileId> {
+        let state = self.0.lock();
+        state.found(name).map(|inode| FileId(0, inode as u64))
     }
 
     fn free(&self) -> io::Result<Space> {

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::faults::{Call, Mischief};
 use super::machine::State;
-use crate::storage::StorageFile;
+use crate::storage::{FileId, StorageFile};
 
 /// A handle; it dies with the process that opened it.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl StorageFile for SimulatedFile {
         let page = state.page;
         state.inodes[self.inode].set_len(length as usize, page, &mut state.random);
         Ok(())
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        self.state.lock().alive(self.life)?;
+        Ok(FileId(0, self.inode as u64))
     }
 
     fn len(&self) -> io::Result<u64> {
