@@ -10,6 +10,8 @@ pub struct Opened {
     pub fresh: bool,
     /// What was cut off the end: it was never acknowledged.
     pub cut: Option<CutOff>,
+    /// Segments that lay under another one's name.
+    pub misnamed: Vec<Misnamed>,
     /// What was on disk and is damaged, in the part that was looked at.
     pub damaged: Vec<Damage>,
     /// Entries that were there, and could not be read back when they were written again.
@@ -29,6 +31,17 @@ pub struct CutOff {
     pub at: u64,
     /// Bytes that are gone, later segments included.
     pub bytes: u64,
+}
+
+/// A segment that lay under another one's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misnamed {
+    /// That name.
+    pub found: String,
+    /// Which one it is.
+    pub segment: u64,
+    /// The name it has now, where its own is taken; else it has its own again.
+    pub aside: Option<String>,
 }
 
 /// Something that was on disk and is not as it was written.

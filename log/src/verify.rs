@@ -33,8 +33,22 @@ pub struct Verified {
 /// As [`crate::Log::open`].
 pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
     let listing = open::without_stillborn(storage, open::list(storage)?)?;
+    let misnamed = listing.misnamed.iter().map(|(found, is)| Damage {
+        segment: *found,
+        position: 0,
+        slot: None,
+        offset: None,
+        what: format!(
+            "this file is {}: the next start gives it that name, or sets it aside where that is taken",
+            segment_name(*is)
+        ),
+    });
     let Some(first) = listing.segments.first() else {
-        return Ok(Verified::default());
+        return Ok(Verified {
+            segments: listing.misnamed.len(),
+            damaged: misnamed.collect(),
+            ..Verified::default()
+        });
     };
     let salt = listing
         .salt
@@ -58,6 +72,7 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
         }),
         notes: tail.notes.notes,
     };
+    verified.damaged.extend(misnamed);
     for listed in &listing.segments {
         verified.damaged.extend(damaged_head(storage, listed.number)?);
     }

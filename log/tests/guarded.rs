@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::Arc;
 
 use relay_log::simulated::SimulatedDisk;
-use relay_log::{DiskStorage, Log, Options, Storage, Unreadable};
+use relay_log::{DiskStorage, Log, Options, Storage, Unreadable, verify};
 use support::{NOW, Place, append, batch, record, sync, values};
 
 #[test]
@@ -130,4 +130,64 @@ fn what_was_written_anew_survives_a_loss_of_power() {
         assert_eq!(opened.damaged, []);
         assert_eq!(log.range(1), 0..2, "seed {seed}");
     }
+}
+
+fn filled() -> Place {
+    let place = Place::new();
+    let (mut log, _) = place.try_open(&small()).unwrap();
+    for number in 0..80 {
+        append(&mut log, vec![record(1, format!("value {number:2}"))]);
+        sync(&mut log);
+    }
+    log.mark(NOW).unwrap();
+    sync(&mut log);
+    place
+}
+
+fn small() -> Options {
+    Options {
+        segment_size: 1024,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn segments_that_changed_places_get_their_names_back() {
+    let place = filled();
+    let segments = place.segments();
+    let aside = place.path().join("aside");
+    for (from, to) in [
+        (&segments[2], &aside),
+        (&segments[5], &segments[2]),
+        (&aside, &segments[5]),
+    ] {
+        fs::rename(from, to).unwrap();
+    }
+    let found = verify(&DiskStorage::read_only(place.path())).unwrap().damaged;
+    assert!(
+        found
+            .iter()
+            .any(|damage| damage.what.contains("00000000000000000006.seg"))
+    );
+    let (log, opened) = place.try_open(&small()).unwrap();
+    assert_eq!((opened.damaged, opened.misnamed.len()), (Vec::new(), 2));
+    assert!(opened.misnamed.iter().all(|misnamed| misnamed.aside.is_none()));
+    assert_eq!(values(&log, 1).len(), 80);
+    assert!(values(&log, 1).iter().all(|(_, value)| value.is_some()));
+}
+
+#[test]
+fn a_copy_of_a_segment_under_another_name_is_set_aside_and_never_removed() {
+    let place = filled();
+    let segments = place.segments();
+    let copied = fs::read(&segments[3]).unwrap();
+    let foreign = place.path().join("00000000000000000777.seg");
+    fs::write(&foreign, &copied).unwrap();
+    // Set aside before, by another start.
+    fs::write(place.path().join("00000000000000000777.seg.aside"), "older").unwrap();
+    let (log, opened) = place.try_open(&small()).unwrap();
+    let name = "00000000000000000777.seg.aside.aside";
+    assert_eq!(opened.misnamed[0].aside.as_deref(), Some(name));
+    assert_eq!(fs::read(place.path().join(name)).unwrap(), copied);
+    assert_eq!((opened.damaged, values(&log, 1).len()), (Vec::new(), 80));
 }

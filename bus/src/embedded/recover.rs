@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relay_log::Opened;
+use relay_log::format::segment_name;
 
 use super::notes::{self, Note};
 use super::shared::Shared;
@@ -60,6 +61,25 @@ pub(super) fn tell(folder: &str, opened: &Opened) {
             log.position = cut.at,
             "the end of the log was torn and is cut off; nothing of it was acknowledged as on disk"
         );
+    }
+    for misnamed in &opened.misnamed {
+        let segment = segment_name(misnamed.segment);
+        match &misnamed.aside {
+            None => tracing::error!(
+                log.folder = folder,
+                log.file = misnamed.found,
+                log.segment = segment,
+                "a segment lay under another one's name, and has its own again"
+            ),
+            Some(aside) => tracing::error!(
+                log.folder = folder,
+                log.file = misnamed.found,
+                log.segment = segment,
+                log.aside = aside,
+                "a segment lay under another one's name, and its own is taken: it is set aside; if it is the right one, stop Relay \
+                 and give it its name, else remove it"
+            ),
+        }
     }
     if let Some(first) = opened.damaged.first() {
         tracing::error!(

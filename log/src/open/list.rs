@@ -34,6 +34,8 @@ pub(crate) struct Sealed {
 pub(crate) struct Listing {
     pub segments: Vec<Listed>,
     pub void: Vec<u64>,
+    /// Under which number, and which it is: those do not count.
+    pub misnamed: Vec<(u64, u64)>,
     pub leftovers: Vec<String>,
     pub salt: Option<u64>,
 }
@@ -69,6 +71,7 @@ pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
     let mut listing = Listing {
         segments: Vec::with_capacity(numbers.len()),
         void: Vec::new(),
+        misnamed: Vec::new(),
         leftovers,
         salt: None,
     };
@@ -77,19 +80,31 @@ pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
         let file = storage
             .open(&name)
             .map_err(OpenError::io(format!("opening {name}")))?;
-        let (listed, salt) = look_at(&*file, number, length)?;
-        listing.salt = listing.salt.or(salt);
-        listing.segments.push(listed);
+        match look_at(&*file, number, length)? {
+            Looked::Misnamed(is) => listing.misnamed.push((number, is)),
+            Looked::Segment(listed, salt) => {
+                listing.salt = listing.salt.or(salt);
+                listing.segments.push(listed);
+            }
+        }
     }
     apply_cuts(&mut listing);
     Ok(listing)
 }
 
-fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<(Listed, Option<u64>), OpenError> {
+enum Looked {
+    /// With the salt that it names.
+    Segment(Listed, Option<u64>),
+    /// It is another one.
+    Misnamed(u64),
+}
+
+fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked, OpenError> {
     let name = segment_name(number);
     let head = read_vec_around(file, 0, header::LENGTH as usize);
     let header = match SegmentHeader::decode(&head) {
-        Ok(header) => Some(header).filter(|header| header.number == number),
+        Ok(header) if header.number != number => return Ok(Looked::Misnamed(header.number)),
+        Ok(header) => Some(header),
         Err(HeaderError::Damaged) => None,
         Err(HeaderError::Version(version)) => {
             return Err(OpenError::Version {
@@ -115,7 +130,7 @@ fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<(Listed
         listed.sealed = contents(&bytes, seed(salt.unwrap_or(own_salt), number))
             .map(|contents| Sealed { footer_at, contents });
     }
-    Ok((listed, salt))
+    Ok(Looked::Segment(listed, salt))
 }
 
 fn contents(bytes: &[u8], seed: u32) -> Option<Contents> {

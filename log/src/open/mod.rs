@@ -2,6 +2,7 @@
 //! the tail and tells damage from what a loss of power tore, and here the torn end is cut off.
 
 mod list;
+mod misnamed;
 mod naming;
 mod proof;
 mod replay;
@@ -40,7 +41,11 @@ impl<S: Storage> Log<S> {
         salt: u64,
         now_ms: i64,
     ) -> Result<(Self, Opened), OpenError> {
-        let listing = list(&*storage)?;
+        let mut listing = list(&*storage)?;
+        let misnamed = misnamed::put_in_place(&*storage, &listing)?;
+        if !misnamed.is_empty() {
+            listing = list(&*storage)?;
+        }
         for name in &listing.leftovers {
             let _ = storage.remove(name);
         }
@@ -55,6 +60,7 @@ impl<S: Storage> Log<S> {
                 log,
                 Opened {
                     fresh: true,
+                    misnamed,
                     ..Opened::default()
                 },
             ));
@@ -71,6 +77,7 @@ impl<S: Storage> Log<S> {
             torn,
             empty,
         } = replay;
+        opened.misnamed = misnamed;
         let mut gone = listing.void;
         gone.extend(empty);
         if let Some(torn) = torn {
