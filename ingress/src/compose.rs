@@ -12,7 +12,7 @@ use relay_runner::{ConnectionBounds, Identity, Runtime, Winners, listen_forever}
 use relay_schemas::{PoolStatus, WorkerStatus};
 use tokio_util::task::TaskTracker;
 
-use crate::admission::accept::Acceptor;
+use crate::admission::accept::{Acceptor, Refusing};
 use crate::admission::admit::{Admission, Following};
 use crate::admission::limits::Limits;
 use crate::admission::refusals::{Budget, Refusals};
@@ -202,6 +202,7 @@ impl Ground<'_> {
                 retry_after: limits.retry_after,
                 waited: self.metrics.accept.clone(),
                 service: self.identity.service,
+                refusing: Refusing::default(),
             },
             waiting,
             following: Following {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::health;
 use super::notes;
 use super::shared::Shared;
 use super::topic::{self, TopicLog};
@@ -45,7 +44,9 @@ pub(super) fn apply(shared: &Shared, manifest: &Manifest) -> Result<Vec<String>,
         Ok((notes::topic(&settings.name), Some(note)))
     });
     let notes = notes.collect::<Result<_, BusError>>()?;
-    shared.note(notes).map_err(|error| health::refusal(&error))?;
+    shared
+        .note(notes)
+        .map_err(|error| shared.health.refusal(&error))?;
     for Change { id, settings } in changes {
         let compacted = settings.compacted;
         let name = settings.name.clone();

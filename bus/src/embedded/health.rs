@@ -17,8 +17,8 @@ pub(super) enum Trouble {
 }
 
 /// The health of one log.
-#[derive(Default)]
 pub(super) struct Health {
+    folder: String,
     closed: AtomicBool,
     troubled: AtomicBool,
     trouble: Mutex<Option<Trouble>>,
@@ -37,15 +37,25 @@ impl Trouble {
         }
     }
 
-    fn error(&self) -> BusError {
+    fn error(&self, folder: &str) -> BusError {
         match self {
-            Self::Full(reason) => BusError::Full(reason.clone()),
-            Self::Failing(reason) => BusError::Failing(format!("its disk fails: {reason}")),
+            Self::Full(reason) => BusError::Full(format!("{folder}: {reason}")),
+            Self::Failing(reason) => BusError::Failing(format!("the disk of {folder} fails: {reason}")),
         }
     }
 }
 
 impl Health {
+    /// Of the log in `folder`.
+    pub(super) fn new(folder: &str) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            closed: AtomicBool::default(),
+            troubled: AtomicBool::default(),
+            trouble: Mutex::default(),
+        }
+    }
+
     /// The log takes records.
     pub(super) fn works(&self) {
         if !self.is_troubled() {
@@ -65,7 +75,7 @@ impl Health {
             .as_ref()
             .is_some_and(|now| std::mem::discriminant(now) == std::mem::discriminant(&trouble));
         if !same_kind {
-            let error = trouble.error();
+            let error = trouble.error(&self.folder);
             tracing::error!(%error, "the embedded log takes nothing; it goes on by itself when its disk does");
         }
         *now = Some(trouble);
@@ -82,7 +92,23 @@ impl Health {
         self.trouble
             .lock()
             .as_ref()
-            .map_or(Ok(()), |trouble| Err(trouble.error()))
+            .map_or(Ok(()), |trouble| Err(trouble.error(&self.folder)))
+    }
+
+    /// What a publisher is told.
+    pub(super) fn refusal(&self, error: &AppendError) -> BusError {
+        let folder = &self.folder;
+        match error {
+            AppendError::Unknown(_) => {
+                BusError::Unavailable(format!("{folder}: {error}; the result is unknown"))
+            }
+            // Publishers' records were measured before: this is the log's own mistake.
+            AppendError::TooLarge(reason) => BusError::Fatal(reason.clone()),
+            AppendError::Full(error) => BusError::Full(format!("{folder}: {error}")),
+            AppendError::Failed(_) | AppendError::Failing(_) => {
+                BusError::Failing(format!("{folder}: {error}"))
+            }
+        }
     }
 
     /// The log ends; from now on nothing waits.
@@ -103,15 +129,4 @@ impl Health {
 /// Of a log that has ended.
 pub(super) fn closed() -> BusError {
     BusError::Fatal("the embedded log is closed".to_owned())
-}
-
-/// What a publisher is told.
-pub(super) fn refusal(error: &AppendError) -> BusError {
-    match error {
-        AppendError::Unknown(_) => BusError::Unavailable(format!("{error}; the result is unknown")),
-        // Publishers' records were measured before: this is the log's own mistake.
-        AppendError::TooLarge(reason) => BusError::Fatal(reason.clone()),
-        AppendError::Full(error) => BusError::Full(error.to_string()),
-        AppendError::Failed(_) | AppendError::Failing(_) => BusError::Failing(error.to_string()),
-    }
 }

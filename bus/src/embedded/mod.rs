@@ -111,7 +111,7 @@ impl EmbeddedBus {
         let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
         recover::tell(folder, &opened);
         let (jobs, waiting) = mpsc::channel();
-        let shared = Arc::new(Shared::new(log, options, clock.clone(), jobs));
+        let shared = Arc::new(Shared::new(log, folder, options, clock.clone(), jobs));
         recover::recover(&shared)?;
         let mut bus = Self {
             shared,

@@ -46,6 +46,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         log: Log<Disk>,
+        folder: &str,
         options: EmbeddedOptions,
         clock: Clock,
         jobs: mpsc::Sender<Job>,
@@ -61,7 +62,7 @@ impl Shared {
             topics: RwLock::default(),
             committed: Mutex::default(),
             groups: Groups::default(),
-            health: Health::default(),
+            health: Health::new(folder),
             dropped: Dropped::default(),
             queue: Arc::new(queue),
             jobs,

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use relay_log::{Batch, Seq};
 use relay_schemas::TimestampMs;
 
-use super::health::{self, Trouble};
+use super::health::Trouble;
 use super::jobs::{Append, Job};
 use super::notes;
 use super::shared::Shared;
@@ -79,7 +79,7 @@ impl Writer {
                     self.shared.health.fails(trouble);
                 }
                 for append in appends {
-                    let _ = append.answer.send(Err(health::refusal(&error)));
+                    let _ = append.answer.send(Err(self.shared.health.refusal(&error)));
                 }
                 return;
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::Histogram;
 use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
 use relay_runner::crash_point;
@@ -41,6 +42,34 @@ pub struct Acceptor {
     pub waited: Histogram,
     /// For crash points.
     pub service: Service,
+    /// What is told once, and not for each request.
+    pub refusing: Refusing,
+}
+
+/// Why the log takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Full,
+    Failing,
+}
+
+/// Whether the log takes requests, why not, and how many were refused since.
+#[derive(Debug, Default)]
+pub struct Refusing(Mutex<Option<(Why, u64)>>);
+
+impl Refusing {
+    /// Counts a refusal; whether it is the first one for this reason.
+    fn begins_or_counts(&self, why: Why) -> bool {
+        let mut now = self.0.lock();
+        let (before, refused) = now.map_or((None, 0), |(before, refused)| (Some(before), refused));
+        *now = Some((why, refused + 1));
+        before != Some(why)
+    }
+
+    /// The log took a request; how many it had refused before, if any.
+    fn ends(&self) -> Option<u64> {
+        self.0.lock().take().map(|(_, refused)| refused)
+    }
 }
 
 impl Acceptor {
@@ -57,6 +86,9 @@ impl Acceptor {
         timer.observe_duration();
         match result {
             Ok(Ok(_)) => {
+                if let Some(refused) = self.refusing.ends() {
+                    tracing::info!(requests.refused = refused, "the log takes requests again");
+                }
                 crash_point(self.service, "after_accept");
                 Ok(Accepted::Yes)
             }
@@ -69,11 +101,21 @@ impl Acceptor {
                 Ok(Accepted::Unknown)
             }
             Ok(Err(BusError::Full(reason))) => {
-                tracing::warn!(request.id = %request.request_id, reason, "the log's disk is full; nothing was accepted");
+                if self.refusing.begins_or_counts(Why::Full) {
+                    tracing::warn!(
+                        reason,
+                        "the log's disk is full: requests are refused until it has room"
+                    );
+                }
                 Err(Refusal::insufficient_storage(self.retry_after))
             }
             Ok(Err(BusError::Failing(reason))) => {
-                tracing::warn!(request.id = %request.request_id, reason, "the log takes nothing");
+                if self.refusing.begins_or_counts(Why::Failing) {
+                    tracing::warn!(
+                        reason,
+                        "the log takes nothing: requests are refused until it does"
+                    );
+                }
                 Err(Refusal::unavailable(
                     "the log takes nothing now",
                     self.retry_after,
@@ -85,5 +127,21 @@ impl Acceptor {
                 Err(Refusal::internal())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_takes_nothing_is_told_once_for_each_reason_and_the_refused_are_counted() {
+        let refusing = Refusing::default();
+        assert_eq!(refusing.ends(), None);
+        let told = [Why::Failing, Why::Failing, Why::Full, Why::Full, Why::Failing]
+            .map(|why| refusing.begins_or_counts(why));
+        assert_eq!(told, [true, false, true, false, true]);
+        assert_eq!((refusing.ends(), refusing.ends()), (Some(5), None));
+        assert!(refusing.begins_or_counts(Why::Failing));
     }
 }
