@@ -108,6 +108,29 @@ pub fn compact(text: &str, depth: usize) -> Result<String, Fault> {
     Ok(out)
 }
 
+/// How deep JSON of others may be nested: what is deeper is no answer and no request, and what walks through values level by
+/// level needs an end.
+pub const DEEPEST: usize = 64;
+
+/// Whether `text` is nested deeper than `most` levels. What is no JSON has a depth too, by its brackets.
+pub fn is_deeper_than(text: &str, most: usize) -> bool {
+    let bytes = text.as_bytes();
+    let (mut open, mut at) = (0_usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        at = match byte {
+            b'"' => end_of_string(bytes, at),
+            _ => at + 1,
+        };
+        match byte {
+            b'{' | b'[' if open == most => return true,
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Behind the closing quote of the string that begins at `begin`.
 fn end_of_string(bytes: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
@@ -171,6 +194,23 @@ mod tests {
             assert_eq!(compact(text, 4), Err(fault), "{text}");
         }
         assert!(compact(r#"{"a":{"a":["a","a"]},"b":"a"}"#, 3).is_ok());
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_and_by_what_is_open_at_once() {
+        for (text, depth) in [
+            ("", 0),
+            ("1", 0),
+            (r#""[[[[\"[[""#, 0),
+            ("[[],[],{}]", 2),
+            (r#"{"a":[{"b":"}"}]}"#, 3),
+            ("]]][[", 2),
+            (r#"["\u005b", "half"#, 1),
+        ] {
+            assert!(!is_deeper_than(text, depth), "{text}");
+            assert!(depth == 0 || is_deeper_than(text, depth - 1), "{text}");
+        }
+        assert!(is_deeper_than(&"[".repeat(1_000_000), DEEPEST));
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -49,7 +49,7 @@ impl Default for Limits {
             choices: 128,
             top_logprobs: 20,
             inputs: 2_048,
-            depth: 64,
+            depth: crate::json::DEEPEST,
         }
     }
 }

@@ -1,13 +1,30 @@
 //! Fields that nobody here knows, as they come in pieces: JSON objects as text.
 //!
 //! Joined as clients of the API do it: texts and arrays are appended, objects joined member by member, and everything else is
-//! replaced by what comes later; so are `index` and `type`, which name a thing and do not grow. What can be read back from the
-//! whole is the rest behind a beginning ([`rest`]); where there is none, the two are not of one answer.
+//! replaced by what comes later; so are members that name a thing, such as `index` and `type`, which do not grow. What can be
+//! read back from the whole is the rest behind a beginning ([`rest`]); where there is none, the two are not of one answer.
+//!
+//! Objects are joined to the depth that workers read ([`DEEPEST`]); what is deeper, in records of earlier versions, is replaced.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use relay_api::json::{DEEPEST, write_string};
 use relay_api::raw::{Object, value};
 
-/// Two of these never grow by joining.
-const NAMES: [&str; 2] = ["index", "type"];
+/// Members that never grow by joining.
+const NAMES: [&str; 4] = ["index", "type", "id", "name"];
+
+/// Whether a member names a thing. Some endpoints say these with every piece, and in later ones nothing.
+fn is_name(member: &str) -> bool {
+    NAMES.contains(&member) || member.ends_with("_id")
+}
+
+/// Whether a name says nothing.
+fn is_blank(name: &str) -> bool {
+    matches!(name, "null" | "\"\"")
+}
 
 /// An object as it grows: read once, and written when it is asked for, so that each piece costs no more than itself.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +47,7 @@ impl Growing {
             Self::Joined(members) => Some(members),
         };
         let joined = joined.and_then(|mut members| {
-            members.join(&Object::parse(piece).ok()?)?;
+            members.join(&Object::parse(piece).ok()?, DEEPEST)?;
             Some(members)
         });
         *self = joined.map_or_else(|| Self::Piece(piece.to_owned()), Self::Joined);
@@ -46,14 +63,18 @@ impl Growing {
         match self {
             Self::Nothing => None,
             Self::Piece(piece) => Some(piece.clone()),
-            Self::Joined(members) => Some(members.to_json()),
+            Self::Joined(members) => {
+                let mut out = String::new();
+                members.write(&mut out);
+                Some(out)
+            }
         }
     }
 }
 
 /// Members in the order in which they came.
 #[derive(Debug, Clone, Default)]
-pub struct Members(Vec<(String, Member)>);
+pub struct Members(IndexMap<String, Member>);
 
 /// A value as it grows; what has not grown yet is kept as it was written.
 #[derive(Debug, Clone)]
@@ -73,32 +94,40 @@ impl Members {
         Some(Self(object.iter().map(written).collect()))
     }
 
-    fn join(&mut self, piece: &Object<'_>) -> Option<()> {
+    /// `levels`: how deep objects are joined.
+    fn join(&mut self, piece: &Object<'_>, levels: usize) -> Option<()> {
         for (name, more) in piece.iter() {
-            match self.0.iter_mut().find(|(known, _)| known == name) {
-                Some((_, had)) if !NAMES.contains(&name) => had.join(more)?,
-                Some((_, had)) => *had = Member::Written(more.to_owned()),
-                None => self.0.push((name.to_owned(), Member::Written(more.to_owned()))),
+            match self.0.get_mut(name) {
+                Some(_) if is_name(name) && is_blank(more) => {}
+                Some(had) if is_name(name) => *had = Member::Written(more.to_owned()),
+                Some(had) => had.join(more, levels)?,
+                None => {
+                    self.0.insert(name.to_owned(), Member::Written(more.to_owned()));
+                }
             }
         }
         Some(())
     }
 
-    fn to_json(&self) -> String {
-        let mut object = Object::default();
-        for (name, member) in &self.0 {
-            // It is JSON: its parts were.
-            if let Ok(value) = value(member.to_json()) {
-                object.set(name.as_str(), value);
+    /// It is JSON: its parts were.
+    fn write(&self, out: &mut String) {
+        out.push('{');
+        for (nth, (name, member)) in self.0.iter().enumerate() {
+            if nth > 0 {
+                out.push(',');
             }
+            write_string(out, name);
+            out.push(':');
+            member.write(out);
         }
-        object.to_json()
+        out.push('}');
     }
 }
 
 impl Member {
-    fn join(&mut self, more: &str) -> Option<()> {
+    fn join(&mut self, more: &str, levels: usize) -> Option<()> {
         let (text, list) = (inside(more, '"', '"'), items(more));
+        let object = more.starts_with('{') && levels > 0;
         if let Self::Written(had) = self
             && had.get(..1) == more.get(..1)
         {
@@ -106,7 +135,7 @@ impl Member {
                 Self::Text(inside(had, '"', '"')?.to_owned())
             } else if list.is_some() {
                 Self::Items(items(had)?.to_owned())
-            } else if more.starts_with('{') {
+            } else if object {
                 Self::Members(Members::read(had)?)
             } else {
                 Self::Written(more.to_owned())
@@ -120,18 +149,18 @@ impl Member {
                 }
                 had.push_str(more);
             }
-            (Self::Members(had), ..) if more.starts_with('{') => had.join(&Object::parse(more).ok()?)?,
+            (Self::Members(had), ..) if object => had.join(&Object::parse(more).ok()?, levels - 1)?,
             _ => *self = Self::Written(more.to_owned()),
         }
         Some(())
     }
 
-    fn to_json(&self) -> String {
+    fn write(&self, out: &mut String) {
         match self {
-            Self::Written(text) => text.clone(),
-            Self::Text(inside) => format!("\"{inside}\""),
-            Self::Items(inside) => format!("[{inside}]"),
-            Self::Members(members) => members.to_json(),
+            Self::Written(text) => out.push_str(text),
+            Self::Text(inside) => out.extend(["\"", inside.as_str(), "\""]),
+            Self::Items(inside) => out.extend(["[", inside.as_str(), "]"]),
+            Self::Members(members) => members.write(out),
         }
     }
 }
@@ -150,9 +179,10 @@ pub fn rest(whole: Option<&str>, shown: Option<&str>) -> Result<Option<String>, 
     if whole == shown {
         return Ok(None);
     }
-    let (whole, shown) = (object(whole)?, object(shown)?);
-    let rest = rest_of_objects(&whole, &shown)?;
-    Ok((!rest.is_empty()).then(|| rest.to_json()))
+    let rest = rest_of_objects(whole, shown, DEEPEST)?;
+    // Half a text is no JSON where the two differ within an escape.
+    value(rest.clone()).map_err(|_| Diverged)?;
+    Ok((rest != "{}").then_some(rest))
 }
 
 /// What was shown is no beginning of the whole.
@@ -163,27 +193,33 @@ fn object(text: &str) -> Result<Object<'_>, Diverged> {
     Object::parse(text).map_err(|_| Diverged)
 }
 
-fn rest_of_objects<'a>(whole: &Object<'a>, shown: &Object<'_>) -> Result<Object<'a>, Diverged> {
-    if shown.iter().any(|(name, _)| whole.get(name).is_none()) {
-        return Err(Diverged);
-    }
-    let mut rest = Object::default();
+/// The rest of an object, as JSON. `levels`: how deep objects are compared, as they are joined.
+fn rest_of_objects(whole: &str, shown: &str, levels: usize) -> Result<String, Diverged> {
+    let (whole, shown) = (object(whole)?, object(shown)?);
+    let mut seen: HashMap<&str, &str> = shown.iter().collect();
+    let mut out = String::from("{");
     for (name, all) in whole.iter() {
-        let more = match shown.get(name) {
-            None => all.to_owned(),
+        let more = match seen.remove(name) {
+            None => Cow::Borrowed(all),
             Some(had) if had == all => continue,
-            Some(_) if NAMES.contains(&name) => all.to_owned(),
-            Some(had) => rest_of_values(all, had)?,
+            Some(_) if is_name(name) => Cow::Borrowed(all),
+            Some(had) => rest_of_values(all, had, levels)?,
         };
-        rest.set(name.to_owned(), value(more).map_err(|_| Diverged)?);
+        if out.len() > 1 {
+            out.push(',');
+        }
+        write_string(&mut out, name);
+        out.push(':');
+        out.push_str(&more);
     }
-    Ok(rest)
+    out.push('}');
+    seen.is_empty().then_some(out).ok_or(Diverged)
 }
 
-fn rest_of_values(all: &str, had: &str) -> Result<String, Diverged> {
+fn rest_of_values<'a>(all: &'a str, had: &str, levels: usize) -> Result<Cow<'a, str>, Diverged> {
     if let (Some(all), Some(had)) = (inside(all, '"', '"'), inside(had, '"', '"')) {
         let rest = all.strip_prefix(had).ok_or(Diverged)?;
-        return Ok(format!("\"{rest}\""));
+        return Ok(Cow::Owned(format!("\"{rest}\"")));
     }
     if let (Some(all), Some(had)) = (items(all), items(had)) {
         let rest = all.strip_prefix(had).ok_or(Diverged)?;
@@ -192,12 +228,12 @@ fn rest_of_values(all: &str, had: &str) -> Result<String, Diverged> {
             None if had.is_empty() || rest.is_empty() => rest,
             None => return Err(Diverged),
         };
-        return Ok(format!("[{rest}]"));
+        return Ok(Cow::Owned(format!("[{rest}]")));
     }
-    if all.starts_with('{') && had.starts_with('{') {
-        return Ok(rest_of_objects(&object(all)?, &object(had)?)?.to_json());
+    if all.starts_with('{') && had.starts_with('{') && levels > 0 {
+        return rest_of_objects(all, had, levels - 1).map(Cow::Owned);
     }
-    Ok(all.to_owned())
+    Ok(Cow::Borrowed(all))
 }
 
 /// What stands in an array, without the white space around it.
@@ -229,6 +265,47 @@ mod tests {
         }
         let text = whole.text().expect("there were pieces");
         assert_eq!(text.matches("more").count(), 600_000);
+    }
+
+    fn nested(levels: usize, inside: &str) -> String {
+        format!("{}{inside}{}", r#"{"a":"#.repeat(levels), "}".repeat(levels))
+    }
+
+    #[test]
+    fn objects_are_joined_as_deep_as_workers_read_them_and_what_is_deeper_is_replaced() {
+        let pieces = |levels| [nested(levels, r#""p""#), nested(levels, r#""q""#)];
+        let join = |[first, second]: &[String; 2]| joined(&[first, second]);
+        assert_eq!(join(&pieces(DEEPEST + 1)), nested(DEEPEST + 1, r#""pq""#));
+        // 400,000 levels ended the process.
+        for levels in [DEEPEST + 2, 8_000, 400_000] {
+            let pieces = pieces(levels);
+            let whole = join(&pieces);
+            assert!(whole == pieces[1], "{levels}");
+            let rest = rest(Some(&whole), Some(&pieces[0])).expect("a beginning");
+            assert!(rest.as_ref() == Some(&whole), "{levels}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_said_again_with_every_piece_is_said_once() {
+        let pieces = [
+            r#"{"x_id":"id1","function_call":{"name":"f","arguments":"{"},"o":{"id":"a","type":"t"}}"#,
+            r#"{"x_id":"id1","function_call":{"name":"f","arguments":"}"},"o":{"id":"","type":null}}"#,
+        ];
+        let expected =
+            r#"{"x_id":"id1","function_call":{"name":"f","arguments":"{}"},"o":{"id":"a","type":"t"}}"#;
+        assert_eq!(joined(&pieces), expected);
+        let rest = rest(Some(expected), Some(pieces[0])).expect("a beginning");
+        assert_eq!(rest.as_deref(), Some(r#"{"function_call":{"arguments":"}"}}"#));
+    }
+
+    #[test]
+    fn many_names_cost_no_more_than_few() {
+        let piece: Vec<String> = (0..100_000).map(|nth| format!("\"{nth}\":\"a\"")).collect();
+        let piece = format!("{{{}}}", piece.join(","));
+        let whole = joined(&[&piece, &piece]);
+        assert_eq!(whole.matches("aa").count(), 100_000);
+        assert_eq!(rest(Some(&whole), Some(&piece)), Ok(Some(piece)));
     }
 
     #[test]
