@@ -16,6 +16,7 @@ pub mod json;
 pub mod limits;
 mod members;
 pub mod models;
+pub mod names;
 pub mod raw;
 mod read;
 pub mod request;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::error::Invalid;
 use crate::limits::Limits;
+use crate::names::length;
 use crate::read::typed;
 use crate::values::{Count, Seed, Texts, TopK};
 
@@ -161,18 +162,6 @@ pub fn model(name: Option<&str>, limits: &Limits) -> Result<(), Invalid> {
         return Err(Invalid::kind("model", "a non-empty string", "an empty string"));
     }
     length("model", name, limits.model_length)
-}
-
-/// # Errors
-/// If the text is longer than `most` bytes.
-pub(crate) fn length(path: &str, text: Option<&str>, most: usize) -> Result<(), Invalid> {
-    match text {
-        Some(text) if text.len() > most => {
-            let message = format!("`{path}` may be at most {most} bytes long, got {}", text.len());
-            Err(Invalid::value(path, message))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// # Errors

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+
+use crate::names::Chosen;
 
 /// A whole number from 1; `16.0` is one too, because some languages know no other kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,7 +327,7 @@ pub enum WordOrObject {
     /// A word.
     Word(String),
     /// An object.
-    Object,
+    Object(Chosen),
 }
 
 impl<'de> Deserialize<'de> for WordOrObject {
@@ -347,7 +350,7 @@ impl<'de> Visitor<'de> for WordReader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<WordOrObject, A::Error> {
-        ObjectReader.visit_map(members).map(|_| WordOrObject::Object)
+        Chosen::deserialize(MapAccessDeserializer::new(members)).map(WordOrObject::Object)
     }
 }
 

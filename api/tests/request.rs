@@ -267,6 +267,47 @@ fn every_mistake_is_named_with_its_place_and_its_remedy() {
 }
 
 #[test]
+fn names_of_tools_of_choices_and_of_formats_are_bounded_as_other_names() {
+    let long = "n".repeat(300);
+    let named = json!({"name": long});
+    let message = |function_call: &Value| json!({"role": "assistant", "function_call": function_call});
+    let cases = [
+        (
+            "tools[0].custom.name",
+            json!({"tools": [{"type": "custom", "custom": named}]}),
+        ),
+        (
+            "tools[0].function.name",
+            json!({"tools": [{"type": "function", "function": named}]}),
+        ),
+        ("functions[0].name", json!({"functions": [named]})),
+        (
+            "tool_choice.function.name",
+            json!({"tool_choice": {"type": "function", "function": named}}),
+        ),
+        (
+            "tool_choice.custom.name",
+            json!({"tool_choice": {"type": "custom", "custom": named}}),
+        ),
+        ("function_call.name", json!({"function_call": named})),
+        (
+            "response_format.json_schema.name",
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": long, "schema": {}}}}),
+        ),
+        (
+            "messages[0].function_call.name",
+            json!({"messages": [message(&named)]}),
+        ),
+    ];
+    for (param, more) in cases {
+        let invalid = chat(&plus(&more)).expect_err(param);
+        assert_eq!(invalid.param.as_deref(), Some(param), "{}", invalid.message);
+        let text = plus(&more).replace(&long, "fine");
+        chat(&text).unwrap_or_else(|invalid| panic!("{param}: {}", invalid.message));
+    }
+}
+
+#[test]
 fn mistakes_of_completions_and_embeddings_are_named_too() {
     let told = |operation, body: &str| {
         let invalid = read(operation, body).expect_err(body);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::tools::CalledFunction;
 use crate::error::Invalid;
 use crate::limits::Limits;
-use crate::sampling::length;
+use crate::names::{self, Named, length};
 use crate::tokens::{PER_MESSAGE, estimate};
 use crate::values::AnyObject;
 
@@ -51,7 +51,8 @@ pub struct Message {
     #[serde(default, deserialize_with = "crate::members::some")]
     pub tool_calls: Option<Vec<ToolCall>>,
     pub tool_call_id: Option<String>,
-    pub function_call: Option<AnyObject>,
+    #[serde(default, deserialize_with = "crate::members::one")]
+    pub function_call: Option<Named>,
     pub audio: Option<AnyObject>,
 }
 
@@ -132,6 +133,7 @@ impl Message {
                 }
             }
         }
+        names::check(&path("function_call"), self.function_call.as_ref(), limits)?;
         length(&path("name"), self.name.as_deref(), limits.name_length)?;
         length(
             &path("tool_call_id"),

@@ -6,6 +6,7 @@ use super::message::Message;
 use super::tools::{self, Tool};
 use crate::error::Invalid;
 use crate::limits::Limits;
+use crate::names::{self, Named};
 use crate::raw::Object;
 use crate::read::typed;
 use crate::sampling::{Sampling, most};
@@ -31,7 +32,8 @@ pub struct Talk {
     pub tools: Option<Vec<Tool>>,
     pub tool_choice: Option<WordOrObject>,
     pub parallel_tool_calls: Option<bool>,
-    pub functions: Option<Vec<AnyObject>>,
+    #[serde(default, deserialize_with = "crate::members::some")]
+    pub functions: Option<Vec<Named>>,
     pub function_call: Option<WordOrObject>,
     #[serde(default, deserialize_with = "crate::members::one")]
     pub response_format: Option<ResponseFormat>,
@@ -52,7 +54,8 @@ pub struct ResponseFormat {
     #[serde(rename = "type")]
     pub kind: String,
     /// The schema, where one is given.
-    pub json_schema: Option<AnyObject>,
+    #[serde(default, deserialize_with = "crate::members::one")]
+    pub json_schema: Option<Named>,
 }
 
 impl Chat {
@@ -93,6 +96,17 @@ impl Chat {
         self.sampling.check(limits)?;
         tools::check(talk.tools.as_deref().unwrap_or_default(), limits)?;
         tools::not_too_many("functions", talk.functions.as_ref().map_or(0, Vec::len), limits)?;
+        for (index, function) in talk.functions.iter().flatten().enumerate() {
+            names::check(&format!("functions[{index}]"), Some(function), limits)?;
+        }
+        for (path, choice) in [
+            ("tool_choice", &talk.tool_choice),
+            ("function_call", &talk.function_call),
+        ] {
+            if let Some(WordOrObject::Object(chosen)) = choice {
+                chosen.check(path, limits)?;
+            }
+        }
         most(
             "top_logprobs",
             talk.top_logprobs.unwrap_or(0),
@@ -105,6 +119,8 @@ impl Chat {
             ));
         }
         let format = talk.response_format.as_ref();
+        let schema = format.and_then(|format| format.json_schema.as_ref());
+        names::check("response_format.json_schema", schema, limits)?;
         if format.is_some_and(|format| format.kind == "json_schema" && format.json_schema.is_none()) {
             return Err(Invalid::missing(
                 "response_format.json_schema",

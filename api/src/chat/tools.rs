@@ -4,10 +4,10 @@ use serde::Deserialize;
 
 use crate::error::Invalid;
 use crate::limits::Limits;
-use crate::sampling::length;
+use crate::names::{self, Named, length};
 use crate::values::AnyObject;
 
-/// A tool. Of kinds other than `function` only the kind is known.
+/// A tool. Of kinds other than `function` and `custom` only the kind is known.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Tool {
     /// `function`, …
@@ -16,6 +16,9 @@ pub struct Tool {
     /// What may be called.
     #[serde(default, deserialize_with = "crate::members::one")]
     pub function: Option<Function>,
+    /// What may be called with a text.
+    #[serde(default, deserialize_with = "crate::members::one")]
+    pub custom: Option<Named>,
 }
 
 /// A function. The schema of its parameters stays in the body.
@@ -54,6 +57,7 @@ pub(super) fn not_too_many(path: &str, number: usize, limits: &Limits) -> Result
 pub(super) fn check(tools: &[Tool], limits: &Limits) -> Result<(), Invalid> {
     not_too_many("tools", tools.len(), limits)?;
     for (index, tool) in tools.iter().enumerate() {
+        names::check(&format!("tools[{index}].custom"), tool.custom.as_ref(), limits)?;
         let path = format!("tools[{index}].function");
         match &tool.function {
             None if tool.kind == "function" => {

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use crate::completions::parse::{check_input, input_tokens};
 use crate::error::Invalid;
 use crate::limits::Limits;
+use crate::names::length;
 use crate::read::typed;
-use crate::sampling::{length, model};
+use crate::sampling::model;
 use crate::values::{Count, Input};
 
 /// Embeddings, as far as Relay knows the request. What it does not know stays in the body.
