@@ -2,7 +2,7 @@
 //!
 //! The tree is there before a variable is, so that no value can be taken for YAML: a `#`, a `: ` or a `\t` is what it is. A
 //! plain scalar with a reference takes the type of its field (`port: ${PORT}`), a quoted one is text. A default was
-//! written in the file and means what it would mean there.
+//! written in the file and means what it would mean there; as in a shell it also stands for a variable that is set to nothing.
 
 use crate::mistake::{Mark, Mistake};
 use crate::node::{Node, Path, Scalar, Value};
@@ -72,8 +72,15 @@ fn expand(scalar: &mut Scalar, var: &dyn Fn(&str) -> Option<String>) -> Result<(
                 "write `${NAME}` or `${NAME:-default}`, or `$${` for the characters themselves".to_owned(),
             ));
         }
+        if default.is_some_and(|default| default.contains("${")) {
+            return Err((
+                format!("the default of `${{{name}}}` holds another reference"),
+                "a default is written out, up to the next `}`".to_owned(),
+            ));
+        }
         expanded.push_str(&rest[..start]);
-        match (var(name), default) {
+        let value = var(name).filter(|value| !value.is_empty() || default.is_none());
+        match (value, default) {
             (Some(value), _) => {
                 expanded.push_str(&value);
                 from_outside = true;

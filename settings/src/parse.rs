@@ -30,8 +30,8 @@ impl Document {
         let mut builder = Builder::default();
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
-                let at = *error.marker();
-                Mistake::new(mark(at), "", error.info(), "")
+                let at = mark(*error.marker());
+                Mistake::new(at, "", error.info(), way_out(text, at))
             })?;
             builder.take(event, &span)?;
         }
@@ -97,6 +97,19 @@ impl Document {
     /// The first thing that `T` refuses.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
         read::read(&self.root)
+    }
+}
+
+/// How to mend what is no YAML, where that is known.
+fn way_out(text: &str, at: Mark) -> &'static str {
+    let line = text.lines().nth(at.line - 1).unwrap_or_default();
+    let flow = line
+        .find("${")
+        .is_some_and(|reference| line[..reference].contains(['{', '[']));
+    if flow {
+        "a reference such as `${NAME}` cannot stand between braces or brackets: write its key on a line of its own"
+    } else {
+        ""
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A number of bytes. Read from `64MiB`, `1.5GB`, `512B` or a plain number; shown so that nothing is rounded.
+/// A number of bytes. Read from `64MiB`, `1.5GB`, `512B` or `0`; shown so that nothing is rounded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(u64);
 
@@ -71,8 +71,9 @@ impl FromStr for ByteSize {
     type Err = NoSize;
 
     fn from_str(text: &str) -> Result<Self, NoSize> {
-        let size: Result<bytesize::ByteSize, _> = text.parse();
-        size.map(|size| Self(size.as_u64()))
+        let no_unit = text.trim().parse().is_ok_and(|number: f64| number != 0.0);
+        let size = text.parse().ok().filter(|_| !no_unit).ok_or(());
+        size.map(|size: bytesize::ByteSize| Self(size.as_u64()))
             .map_err(|_| NoSize(text.to_owned()))
     }
 }
@@ -89,7 +90,7 @@ impl<'de> Deserialize<'de> for ByteSize {
             }
 
             fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
+                bytes.to_string().parse().map_err(E::custom)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
@@ -126,6 +127,10 @@ mod tests {
             assert_eq!(shown.parse(), Ok(ByteSize(bytes)));
         }
         assert_eq!("1.5 GB".parse(), Ok(ByteSize(1_500_000_000)));
+        assert_eq!("0".parse(), Ok(ByteSize(0)));
+        for text in ["1000", "1.5"] {
+            assert_eq!(text.parse::<ByteSize>(), Err(NoSize(text.to_owned())));
+        }
         let error = "64 apples".parse::<ByteSize>().expect_err("no unit");
         assert_eq!(
             error.to_string(),

@@ -24,6 +24,7 @@ fn a_value_is_one_value_whatever_the_variable_holds() {
         ("name: ${NULL}", "null"),
         ("name: ${DIGITS}", "421337"),
         ("name: ${EMPTY}", ""),
+        ("name: x${EMPTY:-default}", "xdefault"),
         ("name: x-${WORD}-${PORT}", "x-hunter2-8080"),
         ("name: ${MISSING:-a: b}", "a: b"),
         ("name: $${WORD} and $HOME, 5$", "${WORD} and $HOME, 5$"),
@@ -82,7 +83,7 @@ fn durations_and_sizes_are_written_with_their_units() {
     assert_eq!(file.grace, Duration::from_secs(90));
     assert_eq!(file.max_body, ByteSize::mib(64));
     assert_eq!(file.retry.base, Duration::from_millis(250));
-    assert_eq!(read("max_body: 4096").expect("bytes").max_body, ByteSize::kib(4));
+    assert_eq!(read("max_body: 0").expect("nothing").max_body, ByteSize::b(0));
 }
 
 #[test]

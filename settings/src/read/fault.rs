@@ -120,10 +120,12 @@ impl de::Error for Fault {
     }
 }
 
-/// `humantime-serde` says what it wants, but not how to write it.
+/// What `humantime-serde` says that it wants, but not how to write it.
+pub(super) const A_DURATION: &str = "a duration";
+
 fn remedy(expected: &dyn Expected) -> &'static str {
     match expected.to_string().as_str() {
-        "a duration" => "write for example 250ms, 5s, 2m, 1h or 7d",
+        A_DURATION => "write for example 250ms, 5s, 2m, 1h or 7d",
         _ => "",
     }
 }

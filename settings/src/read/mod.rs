@@ -8,16 +8,24 @@ mod access;
 mod fault;
 mod reader;
 
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Expected, Visitor};
 
 use self::access::{Entries, Items, PlaceThenValue, Variant};
-use self::fault::{Fault, Read};
+use self::fault::{A_DURATION, Fault, Read};
 use self::reader::Reader;
 use crate::keys::one_of;
 use crate::mistake::Mistake;
 use crate::node::{Node, Path, Value};
 use crate::scalar::{self, Plain};
 use crate::spanned::SPANNED;
+
+/// Units that `humantime` takes and that no setting means: `1M` is a month, a letter away from a minute.
+const VAGUE_UNITS: [&str; 8] = ["M", "month", "months", "y", "yr", "yrs", "year", "years"];
+
+fn has_vague_unit(duration: &str) -> bool {
+    let mut units = duration.split(|char: char| !char.is_alphabetic());
+    units.any(|unit| VAGUE_UNITS.contains(&unit))
+}
 
 pub(crate) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Mistake> {
     let reader = Reader {
@@ -78,7 +86,20 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         deserialize_i8 visit_i8 i8, deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32, deserialize_i64 visit_i64 i64,
     }
 
-    text! { deserialize_str deserialize_string deserialize_char deserialize_identifier }
+    text! { deserialize_string deserialize_char deserialize_identifier }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        let scalar = self.scalar("text")?;
+        let expected: &dyn Expected = &visitor;
+        if expected.to_string() == A_DURATION && has_vague_unit(&scalar.text) {
+            let problem = format!(
+                "`{}` counts months or years, which are not all as long",
+                scalar.shown()
+            );
+            return self.refuse(problem, "write minutes as `m`, and longer times in days: 30d");
+        }
+        self.place(visitor.visit_borrowed_str(&scalar.text))
+    }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
         let bool = self.plain("true or false", scalar::bool)?;

@@ -49,10 +49,17 @@ impl<'de> Reader<'de, '_> {
         let meant = meaning(&scalar.text);
         match meant {
             Some(value) if scalar.plain => Ok(value),
-            Some(_) => self.refuse(
-                format!("is text, where {needed} is needed"),
-                format!("remove the quotes: {}", scalar.shown()),
-            ),
+            Some(_) => {
+                let way = match scalar.written {
+                    // Between braces it is no YAML without its quotes.
+                    Some(_) => " on a line of its own, outside of braces and brackets",
+                    None => "",
+                };
+                self.refuse(
+                    format!("is text, where {needed} is needed"),
+                    format!("remove the quotes: {}{way}", scalar.shown()),
+                )
+            }
             None => self.refuse(format!("`{}` is not {needed}", scalar.shown()), ""),
         }
     }
