@@ -60,9 +60,9 @@ impl<'a> Object<'a> {
         Some(self.members.remove(at).1)
     }
 
-    /// Keeps the members whose names `wanted` wants.
-    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
-        self.members.retain(|(name, _)| wanted(name));
+    /// Keeps the members whose names and texts `wanted` wants.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str, &str) -> bool) {
+        self.members.retain(|(name, value)| wanted(name, value.get()));
     }
 
     /// Names and texts of all members, in order.
@@ -169,7 +169,7 @@ mod tests {
         object.put("d", &4).expect("a number");
         assert!(object.remove("a").is_some());
         assert!(object.remove("a").is_none());
-        object.retain(|name| name != "c");
+        object.retain(|name, _| name != "c");
         assert_eq!(object.to_json(), r#"{"b":"two","d":4}"#);
         assert_eq!(object.into_owned().to_json(), r#"{"b":"two","d":4}"#);
     }

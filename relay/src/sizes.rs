@@ -35,7 +35,9 @@ fn largest(config: &Config, pools: &[String]) -> Vec<(String, usize)> {
     let stops = limits.stops.saturating_mul(limits.stop_length);
     let names = limits.model_length.saturating_mul(MODEL_NAMES);
     let planned = request.saturating_add(stops).saturating_add(names);
-    let outcome = planned.saturating_add(config.workers.max_answer.as_usize());
+    let outcome = planned
+        .saturating_add(config.workers.max_answer.as_usize())
+        .saturating_add(relay_workers::MOST_BESIDE);
     let mut largest = vec![
         (topics::BATCH_REQUESTS.to_owned(), request),
         (topics::REQUESTS.to_owned(), request),
@@ -189,8 +191,16 @@ mod tests {
     /// The largest answer.
     fn answer(config: &Config, operation: Operation) -> Answer {
         let most = config.workers.max_answer.as_usize();
+        // All that an endpoint may say beside it.
+        let extra = Some(format!(
+            "{{\"x\":\"{}\"}}",
+            "q".repeat(relay_workers::MOST_BESIDE - 8)
+        ));
         if operation != Operation::Embedding {
-            return samples::answer(&"a".repeat(most));
+            return Answer {
+                extra,
+                ..samples::answer(&"a".repeat(most))
+            };
         }
         let vector = Embedding {
             index: u32::MAX,
@@ -199,6 +209,7 @@ mod tests {
         Answer {
             choices: Vec::new(),
             embeddings: vec![vector],
+            extra,
             ..samples::answer("")
         }
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prometheus::IntCounterVec;
 use relay_clock::Clock;
 use relay_runner::Health;
 use tokio::sync::watch;
@@ -13,7 +12,7 @@ use tokio::sync::watch;
 use crate::backend::{Backend, Code, Failure};
 use crate::models::{BackendSpec, Device, Models, OnnxSpec, Price};
 use crate::onnx::{OnnxModel, library_path};
-use crate::remote::RemoteModel;
+use crate::remote::{Counters, RemoteModel};
 
 /// As `/readyz` names it.
 const DEPENDENCY: &str = "models";
@@ -53,8 +52,8 @@ pub struct Loading {
     pub device: Device,
     /// Tells the time.
     pub clock: Clock,
-    /// Counts chunks of endpoints that were not understood.
-    pub chunks_not_understood: IntCounterVec,
+    /// Counts what of endpoints' answers did not come through.
+    pub counters: Counters,
 }
 
 impl Catalogue {
@@ -71,12 +70,7 @@ impl Catalogue {
             let price = spec.price();
             match spec {
                 BackendSpec::Remote(spec) => {
-                    let Loading {
-                        clock,
-                        chunks_not_understood,
-                        ..
-                    } = &loading;
-                    let remote = RemoteModel::new(spec, clock.clone(), chunks_not_understood.clone());
+                    let remote = RemoteModel::new(spec, loading.clock.clone(), loading.counters.clone());
                     let remote = remote.map(|remote| Arc::new(remote) as Arc<dyn Backend>);
                     sender.send_replace(board.settle(&name, remote));
                 }

@@ -12,6 +12,7 @@ use relay_schemas::{
     Delta, Embedding, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode,
 };
 
+use crate::dropped::Dropped;
 use crate::replay::ReplayBuffer;
 
 /// Frames kept for ingresses that missed them, shared by all runs.
@@ -130,6 +131,7 @@ pub struct Emitter {
     transcript: Transcript,
     most_bytes: usize,
     bytes: usize,
+    dropped: Dropped,
     tokens: u32,
     shown: Arc<AtomicU32>,
     prompt_tokens: Option<u32>,
@@ -147,6 +149,7 @@ impl Emitter {
             transcript: Transcript::default(),
             most_bytes,
             bytes: 0,
+            dropped: Dropped::default(),
             tokens: 0,
             shown,
             prompt_tokens: None,
@@ -163,7 +166,8 @@ impl Emitter {
         self.deltas(vec![Delta::text(text)], tokens).await
     }
 
-    /// Takes the next pieces, made of `tokens` new tokens; either may be nothing. What is too large is cut where it may be.
+    /// Takes the next pieces, made of `tokens` new tokens; either may be nothing. What is too large is cut where it may be;
+    /// fields that nobody here knows give way to what was said.
     pub async fn deltas(&mut self, deltas: Vec<Delta>, tokens: u32) -> Fit {
         let deltas: Vec<Delta> = deltas.into_iter().filter(|delta| !delta.is_empty()).collect();
         if tokens > 0 || !deltas.is_empty() {
@@ -171,8 +175,11 @@ impl Emitter {
         }
         let mut fit = Fit::Whole;
         let mut taken = Vec::with_capacity(deltas.len());
-        for delta in deltas {
+        for mut delta in deltas {
             let left = self.most_bytes.saturating_sub(self.bytes);
+            if content(&delta) > left {
+                self.dropped = self.dropped.and(without_unknown(&mut delta));
+            }
             let size = content(&delta);
             if size <= left {
                 self.bytes += size;
@@ -243,9 +250,14 @@ impl Emitter {
         self.seed = Some(seed);
     }
 
-    /// Whether anything of an answer has come: from then on no other model may start over.
+    /// Whether anything of an answer has come: from then on the same model is not asked again.
     pub fn has_begun(&self) -> bool {
         self.first_token_at.is_some()
+    }
+
+    /// Fields that did not fit.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
     }
 
     /// Everything that was taken in.
@@ -262,12 +274,21 @@ impl Emitter {
     }
 }
 
+/// Takes the fields out that nobody here knows, but for those of tool calls, which may be all that a call says.
+fn without_unknown(delta: &mut Delta) -> Dropped {
+    let mut dropped = Dropped::default();
+    for fields in [&mut delta.extra, &mut delta.choice_extra] {
+        if let Some(fields) = fields.take() {
+            dropped.add(fields.len());
+        }
+    }
+    dropped
+}
+
 /// Bytes of everything that a delta says.
 fn content(delta: &Delta) -> usize {
     let nothing = Delta {
         tool_calls: vec![ToolCallDelta::default(); delta.tool_calls.len()],
-        logprobs: vec![String::new(); delta.logprobs.len()],
-        refusal_logprobs: vec![String::new(); delta.refusal_logprobs.len()],
         ..Delta::default()
     };
     weight(delta) - weight(&nothing)
@@ -294,6 +315,21 @@ pub struct Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn unknown_fields_that_do_not_fit_are_dropped_and_the_text_goes_on() {
+        let shown = Arc::new(AtomicU32::new(0));
+        let mut emitter = Emitter::new(100, shown, None, Clock::system());
+        let piece = Delta {
+            extra: Some(format!("{{\"x\":\"{}\"}}", "q".repeat(200))),
+            ..Delta::text("a")
+        };
+        assert_eq!(emitter.deltas(vec![piece], 1).await, Fit::Whole);
+        assert_eq!(emitter.text("b", 1).await, Fit::Whole);
+        let dropped = emitter.dropped();
+        assert_eq!((dropped.fields, dropped.bytes), (1, 208));
+        assert_eq!(emitter.into_parts().transcript.first_text(), "ab");
+    }
 
     #[tokio::test]
     async fn an_answer_is_cut_at_a_character_where_it_becomes_too_large() {

@@ -3,12 +3,13 @@
 //! runs elsewhere, another ends as `worker_lost`.
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way. `onnx` and `remote` are the
-//! backends, `catalogue` the models they run, `models` the file that declares them. `ledger`, `replay`, `price`
+//! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them. `ledger`, `replay`, `price`
 //! and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
 mod catalogue;
 mod config;
+mod dropped;
 mod emitter;
 mod error;
 pub mod ledger;
@@ -40,6 +41,7 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use error::Error;
+pub use remote::MOST_BESIDE;
 
 use crate::catalogue::{Catalogue, Loading};
 use crate::ledger::Ledger;
@@ -123,7 +125,10 @@ fn worker(
         library: config.onnxruntime.clone(),
         device: config.device,
         clock: runtime.clock.clone(),
-        chunks_not_understood: metrics.chunks_not_understood.clone(),
+        counters: remote::Counters {
+            not_understood: metrics.chunks_not_understood.clone(),
+            dropped: metrics.fields_dropped.clone(),
+        },
     };
     let runner = Runner {
         catalogue: Catalogue::start(models, loading, &runtime.health),

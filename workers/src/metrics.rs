@@ -26,6 +26,8 @@ pub struct Metrics {
     pub fallbacks: IntCounter,
     /// Chunks of endpoints that were not understood, by what came of it.
     pub chunks_not_understood: IntCounterVec,
+    /// Fields of endpoints' answers that were dropped for their size.
+    pub fields_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -83,6 +85,11 @@ impl Metrics {
                 "relay_workers_chunks_not_understood_total",
                 "Chunks of endpoints that were not understood, by what came of it: skipped, or the run failed.",
                 &["effect"],
+                registry
+            )?,
+            fields_dropped: counter!(
+                "relay_workers_fields_dropped_total",
+                "Unknown fields of endpoints' answers that were dropped for their size; the answer says so.",
                 registry
             )?,
         })

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relay_api::raw::{Object, value};
-use relay_schemas::{Delta, Embedding, ToolCallDelta, Usage};
+use relay_api::raw::Object;
+use relay_schemas::{Delta, Embedding, Usage};
 
-use super::arguments::Arguments;
-use super::choice::{End, Said, number, present, rest, string, text_of};
+use super::beside::Beside;
+use super::calls::Calls;
+use super::choice::{Said, Unreadable, number, present, rest, string};
+use super::end::End;
+use super::spoken::Spoken;
 use crate::backend::{Finished, usage};
+use crate::dropped::Dropped;
 
 /// Top-level members that are understood, and `obfuscation`, which is padding.
 const KNOWN: [&str; 10] = [
@@ -29,6 +33,8 @@ const BYTES_A_TOKEN: usize = 4;
 /// An answer, as far as it has come.
 #[derive(Debug, Default)]
 pub struct Answer {
+    /// How many choices, or vectors, were asked for.
+    asked: u32,
     /// What came since it was last taken.
     pub deltas: Vec<Delta>,
     /// Vectors that came since they were last taken.
@@ -41,32 +47,26 @@ pub struct Answer {
     /// A choice was given up by the endpoint.
     failed: bool,
     usage: Option<Usage>,
-    usage_details: Option<String>,
-    extra: Object<'static>,
+    beside: Beside,
     model: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct Choice {
-    /// Something of it has come.
-    begun: bool,
+    spoken: Spoken,
     ended: bool,
-    /// Its tool calls, by the index under which they go on.
-    calls: BTreeMap<u32, Call>,
-    /// The index of the call that a piece without an id continues, by the endpoint's index.
-    current: BTreeMap<u32, u32>,
-}
-
-/// What tells a tool call from others.
-#[derive(Debug, Default)]
-struct Call {
-    id: Option<String>,
-    name: Option<String>,
-    /// How far its arguments have come.
-    arguments: Arguments,
+    calls: Calls,
 }
 
 impl Answer {
+    /// Nothing yet, of an answer of which so many choices, or vectors, were asked for.
+    pub fn of(asked: u32) -> Self {
+        Self {
+            asked,
+            ..Self::default()
+        }
+    }
+
     /// Takes the top level of a chunk, or of a whole body: all but its choices.
     pub fn take_top(&mut self, top: &Object<'_>) {
         if let Some(counted) = present(top, "usage").and_then(|raw| Object::parse(raw).ok()) {
@@ -76,11 +76,7 @@ impl Answer {
             let model = present(top, "model").and_then(string);
             self.model = model.map(|model| model.chars().take(200).collect());
         }
-        for (name, raw) in rest(top, &KNOWN).iter() {
-            if let Ok(raw) = value(raw.to_owned()) {
-                self.extra.set(name.to_owned(), raw);
-            }
-        }
+        self.beside.take(&rest(top, &KNOWN));
     }
 
     fn take_usage(&mut self, counted: &Object<'_>) {
@@ -95,7 +91,7 @@ impl Answer {
         };
         self.usage = Some(usage(prompt, completion.unwrap_or(0)));
         let known = [PROMPT[0], PROMPT[1], COMPLETION[0], COMPLETION[1], "total_tokens"];
-        self.usage_details = text_of(&rest(counted, &known));
+        self.beside.take_usage(&rest(counted, &known));
     }
 
     /// Takes vectors.
@@ -121,21 +117,28 @@ impl Answer {
             .max(u32::try_from(bytes / BYTES_A_TOKEN).unwrap_or(u32::MAX));
     }
 
+    /// Whether a choice of that index was asked for.
+    pub fn is_asked_for(&self, index: u32) -> bool {
+        index < self.asked
+    }
+
     /// Takes what a choice says.
-    pub fn take_choice(&mut self, said: Said) {
-        let Said { mut delta, end } = said;
+    pub fn take_choice(&mut self, said: Said) -> Result<(), Unreadable> {
+        let Said {
+            mut delta,
+            message,
+            end,
+        } = said;
         let choice = self.choices.entry(delta.index).or_default();
+        choice.spoken.take(&mut delta, message)?;
         for call in &mut delta.tool_calls {
-            call.index = choice.call(call);
+            call.index = choice.calls.take(call).ok_or(Unreadable)?;
         }
         let speaks = !(delta.text.is_empty()
             && delta.reasoning.is_empty()
             && delta.refusal.is_empty()
             && delta.tool_calls.is_empty());
-        if speaks {
-            choice.begun = true;
-            self.tokens += 1;
-        }
+        self.tokens += u32::from(speaks);
         match end {
             Some(End::Because(reason)) => {
                 choice.ended = true;
@@ -147,11 +150,7 @@ impl Answer {
         if !delta.is_empty() {
             self.deltas.push(delta);
         }
-    }
-
-    /// Whether anything of that choice's content has come.
-    pub fn has_begun(&self, index: u32) -> bool {
-        self.choices.get(&index).is_some_and(|choice| choice.begun)
+        Ok(())
     }
 
     /// Whether the endpoint gave a choice up.
@@ -164,145 +163,46 @@ impl Answer {
         !self.choices.is_empty() && self.choices.values().all(|choice| choice.ended)
     }
 
-    /// Whether it is complete, and nothing of the `asked` choices, or vectors, is to come.
-    pub fn has_all(&self, asked: u32) -> bool {
+    /// Whether it is complete, and nothing of what was asked for is to come.
+    pub fn has_all(&self) -> bool {
         match &self.vectors_of {
-            Some(indexes) => indexes.iter().copied().eq(0..asked),
-            None => self.is_complete() && self.choices.len() >= asked as usize,
+            Some(indexes) => indexes.iter().copied().eq(0..self.asked),
+            None => self.is_complete() && self.choices.len() >= self.asked as usize,
         }
     }
 
-    /// Whether there are vectors, but not one for each of the `asked`, or one for something else. Those that came are dropped.
-    pub fn lacks_vectors(&mut self, asked: u32) -> bool {
-        let lacks = self.vectors_of.is_some() && !self.has_all(asked);
+    /// How many choices came, of how many that were asked for.
+    pub fn counts(&self) -> (usize, u32) {
+        (self.choices.len(), self.asked)
+    }
+
+    /// Whether there are vectors, but not one for each text, or one for something else. Those that came are dropped.
+    pub fn lacks_vectors(&mut self) -> bool {
+        let lacks = self.vectors_of.is_some() && !self.has_all();
         if lacks {
             self.vectors.clear();
         }
         lacks
     }
 
-    /// The end of the run; choices have said theirs.
-    pub fn finished(self) -> Finished {
-        Finished {
+    /// The end of the run; choices have said theirs. `dropped`: fields of them that did not fit. With all that was dropped.
+    pub fn finished(self, dropped: Dropped) -> (Finished, Dropped) {
+        let dropped = self.beside.dropped().and(dropped);
+        let (usage_details, extra) = self.beside.finish(dropped);
+        let finished = Finished {
             finish_reason: None,
             usage: self.usage,
-            usage_details: self.usage_details,
-            extra: text_of(&self.extra),
+            usage_details,
+            extra,
             model_version: self.model,
-        }
-    }
-}
-
-impl Choice {
-    /// The index under which a piece of a call goes on. Some endpoints say the same index, or none, for several calls: a new
-    /// id under a known index is a new call. Without an id so is another name once arguments have come, and the same name with
-    /// more arguments once those before are whole.
-    fn call(&mut self, piece: &ToolCallDelta) -> u32 {
-        let said = |word: &Option<String>| word.clone().filter(|word| !word.is_empty());
-        let (id, name) = (said(&piece.id), said(&piece.name));
-        let current = self.current.get(&piece.index).copied();
-        if let Some((current, known)) = current.and_then(|at| Some((at, self.calls.get_mut(&at)?))) {
-            let differ = |known: &Option<String>, said: &Option<String>| {
-                known.is_some() && said.is_some() && known != said
-            };
-            let more = name.is_some() && !piece.arguments.is_empty();
-            let is_other = id.is_none()
-                && (known.arguments.have_begun() && differ(&known.name, &name)
-                    || known.arguments.are_whole() && more);
-            if !is_other && !differ(&known.id, &id) {
-                known.id = known.id.take().or(id);
-                known.name = known.name.take().or(name);
-                known.arguments.take(&piece.arguments);
-                return current;
-            }
-        }
-        let free = self
-            .calls
-            .keys()
-            .next_back()
-            .map_or(0, |most| most.saturating_add(1));
-        let next = if self.calls.contains_key(&piece.index) {
-            free
-        } else {
-            piece.index
         };
-        let mut call = Call {
-            id,
-            name,
-            arguments: Arguments::default(),
-        };
-        call.arguments.take(&piece.arguments);
-        self.calls.insert(next, call);
-        self.current.insert(piece.index, next);
-        next
+        (finished, dropped)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn calls_under_one_index_are_told_apart_by_their_ids() {
-        let mut choice = Choice::default();
-        let pieces = [
-            (0, Some("a"), 0),
-            (0, None, 0),
-            (0, Some(""), 0),
-            (0, Some("b"), 1),
-            (0, None, 1),
-            (3, Some("c"), 3),
-            (0, Some("d"), 4),
-            (3, None, 3),
-        ];
-        for (index, id, expected) in pieces {
-            let piece = ToolCallDelta {
-                index,
-                id: id.map(str::to_owned),
-                ..ToolCallDelta::default()
-            };
-            assert_eq!(choice.call(&piece), expected, "{index} {id:?}");
-        }
-    }
-
-    /// Pieces without ids, each by name and arguments, belong to the calls whose places stand behind them.
-    fn assert_calls(pieces: &[(&str, &str, u32)]) {
-        let mut choice = Choice::default();
-        for (name, arguments, expected) in pieces {
-            let piece = ToolCallDelta {
-                name: Some((*name).to_owned()),
-                arguments: (*arguments).to_owned(),
-                ..ToolCallDelta::default()
-            };
-            assert_eq!(choice.call(&piece), *expected, "{name} {arguments}");
-        }
-    }
-
-    #[test]
-    fn calls_without_ids_are_told_apart_by_their_names() {
-        let pieces = [
-            ("f", "", 0),
-            ("f", "{", 0),
-            ("", "}", 0),
-            ("f", "", 0),
-            ("g", "{}", 1),
-            ("", "", 1),
-        ];
-        assert_calls(&pieces);
-    }
-
-    #[test]
-    fn two_calls_of_one_function_without_ids_are_two_calls() {
-        let pieces = [
-            ("f", "{\"a\":\"}", 0),
-            ("f", "{\"}", 0),
-            ("f", "", 0),
-            ("f", "{\"a\":2", 1),
-            ("", "}", 1),
-            ("f", "{}", 2),
-        ];
-        assert_calls(&pieces);
-    }
 
     #[test]
     fn vectors_are_all_there_once_there_is_one_for_each_text_and_none_for_another() {
@@ -314,14 +214,14 @@ mod tests {
             (&[0, 1, 2], false),
         ];
         for (indexes, all) in cases {
-            let mut answer = Answer::default();
+            let mut answer = Answer::of(2);
             let vector = |index: &u32| Embedding {
                 index: *index,
                 values: vec![1.0],
             };
             answer.take_vectors(indexes.iter().map(vector).collect());
-            assert_eq!(answer.has_all(2), all, "{indexes:?}");
-            assert_eq!(answer.lacks_vectors(2), !all, "{indexes:?}");
+            assert_eq!(answer.has_all(), all, "{indexes:?}");
+            assert_eq!(answer.lacks_vectors(), !all, "{indexes:?}");
         }
     }
 

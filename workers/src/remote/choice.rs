@@ -5,41 +5,39 @@
 
 use relay_api::completions;
 use relay_api::raw::{Object, value};
-use relay_schemas::{Delta, FinishReason, ToolCallDelta};
+use relay_schemas::{Delta, ToolCallDelta};
 use serde_json::value::RawValue;
+
+use super::end::{End, end};
 
 /// Something of an answer that cannot be understood and may have been text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
-
-/// How a choice says that it is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With a reason of the API's.
-    Because(FinishReason),
-    /// The endpoint gave the choice up.
-    Failed,
-}
 
 /// What a choice says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Said {
     /// The content, without its end.
     pub delta: Delta,
+    /// A whole message that came with it, or instead.
+    pub message: Option<Result<Delta, Unreadable>>,
     /// Its end, if it says one.
     pub end: Option<End>,
 }
 
-/// Reads a choice. `content` is the name under which its content stands: `delta`, or `message`; a text completion's is
-/// `text`, in the choice itself.
-pub fn read(choice: &Object<'_>, content: &str) -> Result<Said, Unreadable> {
-    let mut delta = Delta {
+/// Reads a choice. Its content stands under `delta`, or under `message`; a text completion's is `text`, in the choice itself.
+pub fn read(choice: &Object<'_>) -> Result<Said, Unreadable> {
+    let nothing = Delta {
         index: choice.get("index").and_then(number).unwrap_or(0),
         ..Delta::default()
     };
-    if let Some(inner) = present(choice, content) {
-        read_content(&Object::parse(inner).map_err(|_| Unreadable)?, &mut delta)?;
-    }
+    let content = |raw: &str| -> Result<Delta, Unreadable> {
+        let mut delta = nothing.clone();
+        read_content(&Object::parse(raw).map_err(|_| Unreadable)?, &mut delta)?;
+        Ok(delta)
+    };
+    let mut delta = present(choice, "delta").map_or_else(|| Ok(nothing.clone()), content)?;
+    let message = present(choice, "message").map(content);
     // Some endpoints say one text under both names.
     if let (true, Some(text)) = (delta.text.is_empty(), present(choice, "text")) {
         delta.text = string(text).ok_or(Unreadable)?;
@@ -53,7 +51,7 @@ pub fn read(choice: &Object<'_>, content: &str) -> Result<Said, Unreadable> {
     }
     delta.choice_extra = text_of(&extra);
     let end = present(choice, "finish_reason").and_then(|reason| end(&string(reason)?));
-    Ok(Said { delta, end })
+    Ok(Said { delta, message, end })
 }
 
 /// The member, unless it is null.
@@ -75,7 +73,7 @@ pub fn number(raw: &str) -> Option<u32> {
 /// The members of `object` that are none of `known`, and not null.
 pub fn rest<'a>(object: &'a Object<'a>, known: &[&str]) -> Object<'a> {
     let mut rest = object.clone();
-    rest.retain(|name| !known.contains(&name) && object.get(name) != Some("null"));
+    rest.retain(|name, value| !known.contains(&name) && value != "null");
     rest
 }
 
@@ -211,29 +209,6 @@ fn read_logprobs<'a>(raw: &'a str, delta: &mut Delta, extra: &mut Object<'a>) {
     }
 }
 
-/// The API has five reasons; endpoints have more names for them, and some write `""` or `"null"` for none yet.
-fn end(reason: &str) -> Option<End> {
-    let known = match reason.to_ascii_lowercase().as_str() {
-        "" | "null" | "none" | "unknown" | "finish_reason_unspecified" => return None,
-        "failed" | "abort" | "aborted" | "cancelled" | "insufficient_system_resource" => {
-            return Some(End::Failed);
-        }
-        name if name.contains("error") || name.starts_with("malformed") => return Some(End::Failed),
-        "max_tokens"
-        | "max_token"
-        | "max_length"
-        | "max_output_tokens"
-        | "model_length"
-        | "model_context_window_exceeded" => FinishReason::Length,
-        "tool_use" | "tool_call" => FinishReason::ToolCalls,
-        "safety" | "recitation" | "content_policy" | "prohibited_content" | "sensitive" | "blocklist"
-        | "spii" | "blocked" | "image_safety" | "language" => FinishReason::ContentFilter,
-        // `eos`, `end_turn`, `stop_sequence`, …: it came to its end.
-        name => FinishReason::named(name).unwrap_or(FinishReason::Stop),
-    };
-    Some(End::Because(known))
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -242,7 +217,7 @@ mod tests {
 
     fn delta(text: &str) -> Result<Delta, Unreadable> {
         let choice = format!("{{\"delta\":{text}}}");
-        read(&Object::parse(&choice).unwrap(), "delta").map(|said| said.delta)
+        read(&Object::parse(&choice).unwrap()).map(|said| said.delta)
     }
 
     #[test]
@@ -318,7 +293,7 @@ mod tests {
     fn what_nobody_here_knows_is_carried_on_exactly() {
         let choice = r#"{"index":2,"delta":{"content":"a","audio":{"id":1e400},"nothing":null,
             "content_of_theirs":[9007199254740993]},"stop_reason":128001,"matched":null}"#;
-        let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
+        let said = read(&Object::parse(choice).unwrap()).unwrap();
         assert_eq!(said.delta.index, 2);
         assert_eq!(
             said.delta.extra.as_deref(),
@@ -339,18 +314,18 @@ mod tests {
     #[test]
     fn logprobs_are_entries_whichever_operation_wrote_them() {
         let choice = r#"{"delta":{},"logprobs":{"content":[{"token":"a","logprob":-0.10},{"token":"b"}],"refusal":null}}"#;
-        let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
+        let said = read(&Object::parse(choice).unwrap()).unwrap();
         assert_eq!(
             said.delta.logprobs,
             [r#"{"token":"a","logprob":-0.10}"#, r#"{"token":"b"}"#]
         );
         let choice = r#"{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-0.10]}}"#;
-        let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
+        let said = read(&Object::parse(choice).unwrap()).unwrap();
         assert_eq!(said.delta.text, "a");
         assert_eq!(said.delta.logprobs, [r#"{"token":"a","logprob":-0.10}"#]);
         assert_eq!(said.delta.choice_extra, None);
         let other = r#"{"text":"a","logprobs":{"theirs":[-0.10]}}"#;
-        let said = read(&Object::parse(other).unwrap(), "delta").unwrap();
+        let said = read(&Object::parse(other).unwrap()).unwrap();
         assert_eq!(
             said.delta.choice_extra.as_deref(),
             Some(r#"{"logprobs":{"theirs":[-0.10]}}"#)
@@ -360,35 +335,7 @@ mod tests {
     #[test]
     fn a_text_that_stands_under_both_names_is_said_once() {
         let choice = r#"{"delta":{"content":"a"},"text":"a"}"#;
-        let said = read(&Object::parse(choice).unwrap(), "delta").unwrap();
+        let said = read(&Object::parse(choice).unwrap()).unwrap();
         assert_eq!(said.delta.text, "a");
-    }
-
-    #[test]
-    fn reasons_are_the_apis_five_whatever_an_endpoint_calls_them() {
-        let cases = [
-            ("", None),
-            ("null", None),
-            ("unknown", None),
-            ("FINISH_REASON_UNSPECIFIED", None),
-            ("stop", Some(End::Because(FinishReason::Stop))),
-            ("eos", Some(End::Because(FinishReason::Stop))),
-            ("MAX_TOKENS", Some(End::Because(FinishReason::Length))),
-            ("tool_use", Some(End::Because(FinishReason::ToolCalls))),
-            ("content_filter", Some(End::Because(FinishReason::ContentFilter))),
-            ("max_token", Some(End::Because(FinishReason::Length))),
-            (
-                "model_context_window_exceeded",
-                Some(End::Because(FinishReason::Length)),
-            ),
-            ("sensitive", Some(End::Because(FinishReason::ContentFilter))),
-            ("BLOCKLIST", Some(End::Because(FinishReason::ContentFilter))),
-            ("error", Some(End::Failed)),
-            ("network_error", Some(End::Failed)),
-            ("MALFORMED_FUNCTION_CALL", Some(End::Failed)),
-        ];
-        for (reason, expected) in cases {
-            assert_eq!(end(reason), expected, "{reason}");
-        }
     }
 }

@@ -83,6 +83,7 @@ impl Endpoint {
         let mut failed = UpstreamError::parse(&body).meaning(Some(status), &self.hidden);
         if matches!(status, 429 | 503 | 529) {
             failed.failure.retry_after = retry_after(&headers, self.clock.now());
+            failed.turned_away = status != 429 && failed.passing;
         }
         Err(failed)
     }

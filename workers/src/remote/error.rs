@@ -11,6 +11,9 @@ use crate::backend::{Code, Failure};
 /// Characters of an endpoint's message that a client sees.
 const MESSAGE_CHARS: usize = 500;
 
+/// When a client may come back that an endpoint turned away without a word of when.
+const COME_BACK: Duration = Duration::from_secs(2);
+
 /// A try that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -18,6 +21,8 @@ pub struct Failed {
     pub failure: Failure,
     /// Whether the same request may succeed in a moment.
     pub passing: bool,
+    /// Whether the endpoint ran nothing for want of capacity.
+    pub turned_away: bool,
 }
 
 impl Failed {
@@ -26,6 +31,7 @@ impl Failed {
         Self {
             failure: Failure::new(code, message),
             passing: false,
+            turned_away: false,
         }
     }
 
@@ -34,7 +40,17 @@ impl Failed {
         Self {
             failure: Failure::new(code, message),
             passing: true,
+            turned_away: false,
         }
+    }
+
+    /// What the client sees where nothing is tried again. One that was turned away may come back, also where the endpoint did
+    /// not say when.
+    pub fn told(mut self) -> Failure {
+        if self.turned_away {
+            self.failure.retry_after.get_or_insert(COME_BACK);
+        }
+        self.failure
     }
 
     /// Nothing has come for `waited`.

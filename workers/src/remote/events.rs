@@ -1,11 +1,13 @@
 //! What one event of a stream, or one whole body, says. Pure.
 
+use relay_api::json::{DEEPEST, is_deeper_than};
 use relay_api::raw::Object;
 use relay_schemas::FinishReason;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::choice::{self, End, present, string};
+use super::choice::{self, present, string};
+use super::end::End;
 use super::error::UpstreamError;
 use super::vectors;
 
@@ -18,8 +20,12 @@ pub enum Chunk {
     Done,
     /// Nothing that is known here, and nothing that could be text.
     Foreign,
+    /// A choice of it was not asked for; the others were taken.
+    Beyond,
     /// It cannot be understood, and may have been text.
     Unreadable,
+    /// It is nested deeper than [`DEEPEST`] levels: nothing of it was read.
+    Deep,
     /// The endpoint says that it failed.
     Failed(UpstreamError),
 }
@@ -47,14 +53,12 @@ pub fn whole(body: &[u8], answer: &mut Answer) -> Chunk {
 }
 
 fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Chunk {
+    // A raw value is read without a bound of its parser's.
+    if is_deeper_than(text, DEEPEST) {
+        return Chunk::Deep;
+    }
     let Ok(top) = Object::parse(text) else {
-        // An error may come in a list of one.
-        let list: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
-        let first = list.and_then(|list| list.first().copied());
-        return match first.and_then(|first| UpstreamError::said(&Object::parse(first.get()).ok()?)) {
-            Some(error) => Chunk::Failed(error),
-            None => Chunk::Unreadable,
-        };
+        return no_object(text);
     };
     if let Some(error) = UpstreamError::said(&top) {
         return Chunk::Failed(error);
@@ -81,30 +85,40 @@ fn take(text: &str, answer: &mut Answer, in_pieces: bool) -> Chunk {
     let Ok(choices) = serde_json::from_str::<Vec<Object<'_>>>(choices) else {
         return Chunk::Unreadable;
     };
+    let mut beyond = false;
     for choice in &choices {
-        match choice::read(choice, content(choice, answer, in_pieces)) {
-            Ok(mut said) => {
-                // What came as a whole has come to its end, also where it does not say why.
-                let is_whole = !in_pieces
-                    && ["message", "text"]
-                        .iter()
-                        .any(|name| present(choice, name).is_some());
-                if is_whole && said.end.is_none() {
-                    said.end = Some(End::Because(FinishReason::Stop));
-                }
-                answer.take_choice(said);
-            }
-            Err(choice::Unreadable) => return Chunk::Unreadable,
+        let Ok(mut said) = choice::read(choice) else {
+            return Chunk::Unreadable;
+        };
+        if !answer.is_asked_for(said.delta.index) {
+            beyond = true;
+            continue;
+        }
+        // What came as a whole has come to its end, also where it does not say why.
+        let says = |name: &&str| present(choice, name).is_some();
+        if !in_pieces && said.end.is_none() && ["message", "delta", "text"].iter().any(says) {
+            said.end = Some(End::Because(FinishReason::Stop));
+        }
+        if answer.take_choice(said).is_err() {
+            return Chunk::Unreadable;
         }
     }
-    Chunk::Part
+    if beyond { Chunk::Beyond } else { Chunk::Part }
 }
 
-/// Where the content of a choice stands. A stream may end with the whole message: it counts where no piece of it came.
-fn content(choice: &Object<'_>, answer: &Answer, in_pieces: bool) -> &'static str {
-    let index = present(choice, "index").and_then(choice::number).unwrap_or(0);
-    let pieces = in_pieces && (present(choice, "delta").is_some() || answer.has_begun(index));
-    if pieces { "delta" } else { "message" }
+/// What is no object: an error in a list of one, or perhaps text. Nothing, numbers and empty lists say nothing.
+fn no_object(text: &str) -> Chunk {
+    let list: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+    let first = list.as_ref().and_then(|list| list.first());
+    let error = first.and_then(|first| UpstreamError::said(&Object::parse(first.get()).ok()?));
+    let says_nothing = list.is_some_and(|list| list.is_empty())
+        || matches!(text, "null" | "true" | "false")
+        || serde_json::from_str::<f64>(text).is_ok();
+    match error {
+        Some(error) => Chunk::Failed(error),
+        None if says_nothing => Chunk::Foreign,
+        None => Chunk::Unreadable,
+    }
 }
 
 impl UpstreamError {
@@ -134,9 +148,10 @@ impl UpstreamError {
 mod tests {
     use super::*;
     use crate::backend::usage;
+    use crate::dropped::Dropped;
 
     fn taken(events: &[&str]) -> (Answer, Vec<Chunk>) {
-        let mut answer = Answer::default();
+        let mut answer = Answer::of(1);
         let said = events.iter().map(|data| chunk(data, &mut answer)).collect();
         (answer, said)
     }
@@ -163,8 +178,8 @@ mod tests {
             answer.deltas.last().and_then(|delta| delta.finish_reason),
             Some(FinishReason::Stop)
         );
-        assert!(answer.has_all(1) && !answer.has_all(2));
-        let finished = answer.finished();
+        assert!(answer.has_all());
+        let (finished, _) = answer.finished(Dropped::default());
         assert_eq!(finished.usage, Some(usage(3, 2)));
         assert_eq!(
             finished.usage_details.as_deref(),
@@ -198,13 +213,82 @@ mod tests {
         let cases = [
             (r#"{"type":"ping"}"#, Chunk::Foreign),
             ("{}", Chunk::Foreign),
+            ("null", Chunk::Foreign),
+            ("[]", Chunk::Foreign),
+            ("7", Chunk::Foreign),
+            (r#""text""#, Chunk::Unreadable),
+            (r#"["text"]"#, Chunk::Unreadable),
             ("<html>", Chunk::Unreadable),
             (r#"{"choices":[{"delta":{"content":"cut"#, Chunk::Unreadable),
             (r#"{"choices":"none"}"#, Chunk::Unreadable),
             (r#"{"choices":[{"delta":{"content":5}}]}"#, Chunk::Unreadable),
         ];
         for (data, expected) in cases {
-            assert_eq!(chunk(data, &mut Answer::default()), expected, "{data}");
+            assert_eq!(chunk(data, &mut Answer::of(1)), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn text_is_seen_under_message_in_a_stream_and_under_delta_in_a_body() {
+        let streams: [&[&str]; 3] = [
+            &[
+                r#"{"choices":[{"index":0,"message":{"content":"hel"},"finish_reason":null}]}"#,
+                r#"{"choices":[{"index":0,"message":{"content":"lo"},"finish_reason":"stop"}]}"#,
+            ],
+            &[r#"{"choices":[{"index":0,"delta":{},"message":{"content":"hello"},"finish_reason":"stop"}]}"#],
+            &[
+                r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"message":{"content":"hello"},"finish_reason":"stop"}]}"#,
+            ],
+        ];
+        for events in streams {
+            let (answer, _) = taken(events);
+            assert_eq!(text(&answer), "hello", "{events:?}");
+            assert!(answer.is_complete());
+        }
+        for body in [
+            r#"{"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"hello"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"hello"},"message":{"content":"hello"}}]}"#,
+        ] {
+            let mut answer = Answer::of(1);
+            assert_eq!(whole(body.as_bytes(), &mut answer), Chunk::Part);
+            assert_eq!(text(&answer), "hello", "{body}");
+            assert!(answer.has_all());
+        }
+    }
+
+    #[test]
+    fn choices_that_were_not_asked_for_are_passed_over() {
+        let choice =
+            |index: u32| format!("{{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"a\"}}}}]}}");
+        let mut answer = Answer::of(2);
+        for (index, expected) in [(u32::MAX, Chunk::Beyond), (2, Chunk::Beyond), (1, Chunk::Part)] {
+            assert_eq!(chunk(&choice(index), &mut answer), expected, "{index}");
+        }
+        assert_eq!(text(&answer), "a");
+        assert_eq!(answer.counts(), (1, 2));
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_anything_of_an_answer_is_not_read() {
+        let nested =
+            |levels: usize, open: &str, close: &str| open.repeat(levels) + "\"a\"" + &close.repeat(levels);
+        let delta =
+            |value: &str| format!("{{\"choices\":[{{\"delta\":{{\"content\":\"a\",\"x\":{value}}}}}]}}");
+        assert_eq!(
+            chunk(&delta(&nested(DEEPEST - 4, "[", "]")), &mut Answer::of(1)),
+            Chunk::Part
+        );
+        let thoughts = nested(140_000, "[{\"type\":\"thinking\",\"thinking\":", "}]");
+        let bodies = [
+            delta(&nested(DEEPEST - 3, "[", "]")),
+            delta(&nested(8_000, "{\"a\":", "}")),
+            nested(400_000, "[", "]"),
+            format!("{{\"choices\":[{{\"delta\":{{\"content\":{thoughts}}}}}]}}"),
+        ];
+        for body in bodies {
+            assert_eq!(chunk(&body, &mut Answer::of(1)), Chunk::Deep);
+            assert_eq!(whole(body.as_bytes(), &mut Answer::of(1)), Chunk::Deep);
         }
     }
 
@@ -219,7 +303,7 @@ mod tests {
             r#"[{"error":{"message":"m"}}]"#,
             r#"{"choices":[],"error":{"message":"m"}}"#,
         ] {
-            let said = chunk(data, &mut Answer::default());
+            let said = chunk(data, &mut Answer::of(1));
             assert!(matches!(said, Chunk::Failed(_)), "{data}: {said:?}");
         }
     }
@@ -228,31 +312,31 @@ mod tests {
     fn an_error_that_says_nothing_is_none() {
         for error in ["{}", "{ }", "\"\"", "false", "null"] {
             let data = format!("{{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"error\":{error}}}");
-            assert_eq!(chunk(&data, &mut Answer::default()), Chunk::Part, "{error}");
+            assert_eq!(chunk(&data, &mut Answer::of(1)), Chunk::Part, "{error}");
         }
     }
 
     #[test]
     fn a_whole_body_that_gives_no_reason_has_come_to_its_end() {
-        let mut answer = Answer::default();
+        let mut answer = Answer::of(1);
         let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":null}]}"#;
         assert_eq!(whole(body.as_bytes(), &mut answer), Chunk::Part);
         assert_eq!(answer.deltas[0].finish_reason, Some(FinishReason::Stop));
-        assert!(answer.has_all(1));
+        assert!(answer.has_all());
     }
 
     #[test]
     fn a_whole_body_is_an_answer_too() {
-        let mut answer = Answer::default();
+        let mut answer = Answer::of(2);
         let body = r#"{"id":"x","object":"chat.completion","model":"m","choices":[
             {"index":0,"message":{"role":"assistant","content":"hi","refusal":null},"finish_reason":"stop","logprobs":null},
             {"index":1,"message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}
         ],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         assert_eq!(whole(body.as_bytes(), &mut answer), Chunk::Part);
-        assert!(answer.has_all(2));
+        assert!(answer.has_all());
         assert_eq!(text(&answer), "hi");
         assert_eq!(answer.deltas[1].tool_calls[0].name.as_deref(), Some("f"));
-        assert_eq!(whole(b"{}", &mut Answer::default()), Chunk::Unreadable);
-        assert_eq!(whole(b"\xff", &mut Answer::default()), Chunk::Unreadable);
+        assert_eq!(whole(b"{}", &mut Answer::of(1)), Chunk::Unreadable);
+        assert_eq!(whole(b"\xff", &mut Answer::of(1)), Chunk::Unreadable);
     }
 }

@@ -1,20 +1,25 @@
 //! Models behind an OpenAI-compatible endpoint.
 //!
-//! `request` is what is asked, `reading` the answer as it comes: `sse` cuts it into events, `events` reads them, `choice` and
-//! `vectors` what they say, `answer` gathers it, `arguments` tells when a tool call's are whole. `error` and `retry_after` say what a refusal means, `budget` how often is
+//! `request` is what is asked, `reading` the answer as it comes: `sse` cuts it into events, `events` reads them, `choice`, `end` and
+//! `vectors` what they say, `answer` gathers it: `spoken` of it is what a choice has said, `calls` are its tool calls, `arguments` tells
+//! when theirs are whole, `beside` is what came along. `error` and `retry_after` say what a refusal means, `budget` how often is
 //! tried again, `endpoint` holds the connection. This module tries until the end is known. All but `endpoint`, `reading` and
 //! this are pure.
 
 mod answer;
 mod arguments;
+mod beside;
 mod budget;
+mod calls;
 mod choice;
+mod end;
 mod endpoint;
 mod error;
 mod events;
 mod reading;
 mod request;
 mod retry_after;
+mod spoken;
 mod sse;
 mod vectors;
 
@@ -23,15 +28,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use prometheus::IntCounterVec;
 use relay_clock::Clock;
 use relay_runner::backoff;
 use relay_schemas::Work;
 use tokio::sync::Semaphore;
 
+pub use self::beside::MOST_BESIDE;
 use self::budget::RetryBudget;
 use self::endpoint::Endpoint;
 use self::error::Failed;
+pub use self::reading::Counters;
 use self::reading::Reading;
 use crate::backend::{Backend, Code, Failure, Finished};
 use crate::emitter::Emitter;
@@ -48,22 +54,22 @@ pub struct RemoteModel {
     slots: Semaphore,
     budget: Mutex<RetryBudget>,
     clock: Clock,
-    not_understood: IntCounterVec,
+    counters: Counters,
 }
 
 impl RemoteModel {
-    /// Prepares the connections; opens none. `not_understood` counts chunks, by what came of them.
+    /// Prepares the connections; opens none.
     ///
     /// # Errors
     /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can.
-    pub fn new(spec: RemoteSpec, clock: Clock, not_understood: IntCounterVec) -> Result<Self, String> {
+    pub fn new(spec: RemoteSpec, clock: Clock, counters: Counters) -> Result<Self, String> {
         Ok(Self {
             endpoint: Endpoint::new(&spec, clock.clone())?,
             slots: Semaphore::new(spec.max_concurrent),
             budget: Mutex::new(RetryBudget::default()),
             spec,
             clock,
-            not_understood,
+            counters,
         })
     }
 
@@ -78,7 +84,7 @@ impl RemoteModel {
             spec: &self.spec,
             clock: &self.clock,
             choices: request::choices(&work.request),
-            not_understood: &self.not_understood,
+            counters: &self.counters,
         };
         reading.read(response, out).await
     }
@@ -110,7 +116,7 @@ impl RemoteModel {
             }
             match self.wait(&failed, tried, work) {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None => return Err(failed.failure),
+                None => return Err(failed.told()),
             }
         }
     }

@@ -2,13 +2,14 @@
 //!
 //! An answer is complete once every choice that was asked for has said why it ended. What comes behind (usage, `[DONE]`, the
 //! connection's end) is waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything.
-//! Fewer choices are an answer only where the endpoint says that it is done. Without an end nothing is complete, and pings
-//! are not an answer: the request's deadline ends them.
+//! Fewer choices than were asked for are no answer, and more are passed over. Without an end nothing is complete, and pings are
+//! not an answer: the request's deadline ends them.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use prometheus::IntCounterVec;
+use prometheus::{IntCounter, IntCounterVec};
+use relay_api::json::DEEPEST;
 use relay_clock::Clock;
 use relay_schemas::FinishReason;
 use reqwest::Response;
@@ -36,8 +37,17 @@ pub struct Reading<'a> {
     pub clock: &'a Clock,
     /// How many choices, or vectors, were asked for.
     pub choices: u32,
-    /// Counts what could not be understood, by what came of it.
-    pub not_understood: &'a IntCounterVec,
+    /// Counts what could not be understood, and what did not fit.
+    pub counters: &'a Counters,
+}
+
+/// What of answers did not come through.
+#[derive(Clone)]
+pub struct Counters {
+    /// Chunks that were not understood, by what came of it.
+    pub not_understood: IntCounterVec,
+    /// Fields that were dropped for their size.
+    pub dropped: IntCounter,
 }
 
 /// The bytes so far: not yet known as what, a stream of events, or one body.
@@ -48,9 +58,10 @@ enum Body {
 }
 
 /// An answer in the course of being read.
-#[derive(Default)]
 struct Progress {
     answer: Answer,
+    /// An event has come.
+    events: bool,
     /// `[DONE]` has come.
     done: bool,
     wrong: Option<Failed>,
@@ -68,7 +79,12 @@ impl Reading<'_> {
     /// Reads the answer, and sends on what it says as it comes.
     pub async fn read(&self, mut response: Response, out: &mut Emitter) -> Result<Finished, Failed> {
         let mut body = Body::Unknown(Vec::new());
-        let mut progress = Progress::default();
+        let mut progress = Progress {
+            answer: Answer::of(self.choices),
+            events: false,
+            done: false,
+            wrong: None,
+        };
         let mut bytes = 0;
         let mut patience = self.spec.first_byte_timeout;
         let mut complete_since = None;
@@ -91,27 +107,22 @@ impl Reading<'_> {
             if send_on(&mut progress.answer, out).await? == Fit::Cut {
                 return Ok(Finished::with(FinishReason::Length));
             }
-            let all = progress.answer.has_all(self.choices);
-            // An endpoint that does not know `n` answers with one choice, and says that this was all.
-            let whole = matches!((&next, &body), (Next::End, Body::Whole(_)));
-            let complete = all || (progress.done || whole) && progress.answer.is_complete();
+            let complete = progress.answer.has_all();
             match (next, progress.wrong.take()) {
                 (_, Some(wrong)) => return Err(wrong),
                 // Pings behind a complete answer are none of it, however many they are.
                 (Next::Bytes(_), _) if bytes > self.spec.max_body.as_usize() && (spoke || !complete) => {
                     return Err(too_large());
                 }
-                (Next::Bytes(_), _) if bytes > self.spec.max_body.as_usize() => {
-                    return Ok(progress.answer.finished());
-                }
-                (Next::Bytes(_), _) if !progress.done => {}
-                _ if complete => return Ok(progress.answer.finished()),
-                // An end without a reason is a connection that was cut where it happened to look like an end.
-                (Next::Bytes(_) | Next::End | Next::Cut, _) => return Err(Failed::broken_off()),
+                (Next::Bytes(_), _) if bytes <= self.spec.max_body.as_usize() && !progress.done => {}
+                _ if complete => return Ok(self.finished(progress.answer, out)),
                 (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited)),
+                // An end without a reason is a connection that was cut where it happened to look like an end.
+                (Next::Cut, _) => return Err(Failed::broken_off()),
+                (Next::Bytes(_) | Next::End, _) => return Err(unfinished(&progress, &body, bytes)),
             }
             // An endpoint that gives a reason with every chunk may go on all the same.
-            if !all {
+            if !complete {
                 complete_since = None;
             } else if spoke || complete_since.is_none() {
                 complete_since = Some(self.clock.instant());
@@ -151,7 +162,7 @@ impl Reading<'_> {
             Body::Whole(bytes) => {
                 let said = whole(bytes, &mut progress.answer);
                 self.judge(said, progress);
-                if progress.wrong.is_none() && progress.answer.lacks_vectors(self.choices) {
+                if progress.wrong.is_none() && progress.answer.lacks_vectors() {
                     let message = "the endpoint gave other vectors than one for each text that was sent";
                     progress.wrong = Some(Failed::for_good(Code::BackendError, message));
                 }
@@ -160,13 +171,14 @@ impl Reading<'_> {
     }
 
     fn take_event(&self, data: &str, progress: &mut Progress) {
+        progress.events = true;
         let said = chunk(data, &mut progress.answer);
         self.judge(said, progress);
     }
 
     fn judge(&self, said: Chunk, progress: &mut Progress) {
         // Behind the end nothing can be lost, and nothing go wrong.
-        let complete = progress.answer.has_all(self.choices);
+        let complete = progress.answer.has_all();
         let wrong = match said {
             Chunk::Part => None,
             Chunk::Done => {
@@ -174,9 +186,12 @@ impl Reading<'_> {
                 None
             }
             Chunk::Failed(error) => (!complete).then(|| self.endpoint.meaning(&error)),
-            Chunk::Foreign => self.not_understood("skipped"),
-            Chunk::Unreadable if complete => self.not_understood("skipped"),
-            Chunk::Unreadable => self.not_understood("failed"),
+            Chunk::Foreign | Chunk::Beyond => self.skipped(),
+            Chunk::Unreadable | Chunk::Deep if complete => self.skipped(),
+            Chunk::Unreadable => self.failed("the endpoint sent what is no part of an answer"),
+            Chunk::Deep => self.failed(&format!(
+                "the endpoint sent JSON that is nested deeper than {DEEPEST} levels"
+            )),
         };
         if progress.wrong.is_none() {
             let gave_up = || Failed::for_now(Code::BackendError, "the endpoint gave the answer up");
@@ -184,11 +199,31 @@ impl Reading<'_> {
         }
     }
 
-    /// Counts it; a failure, where it is one.
-    fn not_understood(&self, effect: &str) -> Option<Failed> {
-        self.not_understood.with_label_values(&[effect]).inc();
-        let message = "the endpoint sent what is no part of an answer";
-        (effect == "failed").then(|| Failed::for_good(Code::BackendError, message))
+    /// The end of a run, which tells what of it was dropped.
+    fn finished(&self, answer: Answer, out: &Emitter) -> Finished {
+        let (finished, dropped) = answer.finished(out.dropped());
+        if !dropped.is_nothing() {
+            self.counters.dropped.inc_by(dropped.fields);
+            tracing::warn!(
+                gen_ai.request.model = self.spec.upstream_model,
+                fields = dropped.fields,
+                bytes = dropped.bytes,
+                "an endpoint's answer had larger fields beside its text than are kept; it says so under `relay_dropped`"
+            );
+        }
+        finished
+    }
+
+    /// Counts what was passed over.
+    fn skipped(&self) -> Option<Failed> {
+        self.counters.not_understood.with_label_values(&["skipped"]).inc();
+        None
+    }
+
+    /// Counts what may have been text.
+    fn failed(&self, why: &str) -> Option<Failed> {
+        self.counters.not_understood.with_label_values(&["failed"]).inc();
+        Some(Failed::for_good(Code::BackendError, why))
     }
 }
 
@@ -217,6 +252,27 @@ async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Fit, Failed> 
     }
     let tokens = std::mem::take(&mut answer.tokens);
     Ok(out.deltas(std::mem::take(&mut answer.deltas), tokens).await)
+}
+
+/// Why a body or a stream that came to its end in good order is no answer.
+fn unfinished(progress: &Progress, body: &Body, bytes: usize) -> Failed {
+    let (came, asked) = progress.answer.counts();
+    if progress.answer.is_complete() && came < asked as usize {
+        let message = format!("the endpoint answered with {came} of the {asked} choices that were asked for");
+        return Failed::for_good(Code::BackendError, message);
+    }
+    let message = match body {
+        _ if bytes == 0 => "the endpoint answered with nothing, an empty body",
+        Body::Events(_) if !progress.events => {
+            "the endpoint answered with what is neither JSON nor a stream of events, such as a page of HTML"
+        }
+        Body::Whole(_) => "the endpoint's answer holds no choice that is finished",
+        _ if progress.done => {
+            "the endpoint said `[DONE]` without a `finish_reason`: its answer may lack its end"
+        }
+        _ => "the endpoint's stream ended without a `finish_reason`: its answer may lack its end",
+    };
+    Failed::for_now(Code::BackendError, message)
 }
 
 fn too_large() -> Failed {

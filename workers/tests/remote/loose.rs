@@ -246,11 +246,23 @@ async fn a_choice_that_begins_long_after_the_others_end_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_does_not_know_n_may_leave_choices_out_in_good_order() {
+async fn an_answer_that_lacks_choices_that_were_asked_for_is_an_error_that_says_so() {
     let whole = r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#;
-    for reply in [Reply::events(&[TEXT, STOP, DONE]), Reply::json(200, whole)] {
-        let outcome = of_two(reply, r#"{"n":2}"#, Operation::Chat).await;
-        assert_eq!(completed(&outcome).first_text(), "hello");
+    for reply in [
+        Reply::events(&[TEXT, STOP, DONE]),
+        Reply::events(&[TEXT, STOP]),
+        Reply::json(200, whole),
+    ] {
+        for (body, operation) in [
+            (r#"{"n":2}"#, Operation::Chat),
+            (r#"{"prompt":["a","b"]}"#, Operation::Completion),
+        ] {
+            let outcome = of_two(reply.clone(), body, operation).await;
+            let (code, message) = refused(&outcome);
+            assert_eq!(code, "backend_error");
+            assert!(message.contains("1 of the 2 choices"), "{message}");
+            assert_eq!(outcome.answer.as_ref().unwrap().first_text(), "hello");
+        }
     }
 }
 

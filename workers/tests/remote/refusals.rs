@@ -84,3 +84,18 @@ async fn a_client_sees_what_the_endpoint_says_of_its_request_but_neither_key_nor
     );
     assert!(message.chars().count() < 700, "{message}");
 }
+
+#[tokio::test]
+async fn an_endpoint_without_capacity_that_says_no_time_may_be_asked_again() {
+    for (status, body, wait) in [
+        (503, r#"{"error":{"message":"busy"}}"#, Some(2_000)),
+        (529, r#"{"error":{"message":"busy"}}"#, Some(2_000)),
+        (500, "{}", None),
+        (402, r#"{"error":{"code":"insufficient_quota"}}"#, None),
+    ] {
+        let mut scene = Scene::with(vec![Reply::json(status, body)], "/v1", "retries: 0").await;
+        let outcome = scene.outcome().await;
+        refused(&outcome);
+        assert_eq!(outcome.retry_after_ms, wait, "{status}");
+    }
+}
