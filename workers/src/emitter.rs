@@ -255,6 +255,20 @@ impl Emitter {
         self.first_token_at.is_some()
     }
 
+    /// Whether a client may have seen anything of it: from then on no other model may start over.
+    pub fn has_shown(&self) -> bool {
+        self.has_begun() && self.stream.is_some()
+    }
+
+    /// Forgets what has come, of which nothing was shown: another model answers. The time that was computed stays.
+    pub fn start_over(&mut self) {
+        self.transcript = Transcript::default();
+        (self.bytes, self.tokens) = (0, 0);
+        self.dropped = Dropped::default();
+        self.shown.store(0, Ordering::Relaxed);
+        (self.prompt_tokens, self.seed, self.first_token_at) = (None, None, None);
+    }
+
     /// Fields that did not fit.
     pub fn dropped(&self) -> Dropped {
         self.dropped

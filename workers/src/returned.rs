@@ -1,4 +1,5 @@
-//! Runs that were given back to the scheduler: they failed before their first token, and another pool may do better. Pure.
+//! Runs that were given back to the scheduler: they failed before a client saw anything of them, and another pool may do
+//! better. Pure.
 //!
 //! Statuses are absolute and may be lost, so each of them tells what was given back a moment ago. A scheduler that hears none of
 //! them finds the lease with no worker and revokes it, as it does where a worker is lost.

@@ -39,7 +39,7 @@ enum Ended {
 pub enum Ran {
     /// It ended. With where its last frame goes.
     Ended(Box<Outcome>, Option<Stream>),
-    /// Every candidate of this pool failed before the first token, and the plan names another pool.
+    /// Every candidate of this pool failed before a client saw anything of it, and the plan names another pool.
     GivenBack(Failure),
 }
 
@@ -73,7 +73,7 @@ impl Runner {
             }
         };
         if let Ended::Failed(failure) = &ended
-            && !out.has_begun()
+            && !out.has_shown()
             && failure.code.lies_with_the_backend()
             && next_pool(&work.planning.plan, &self.pool).is_some()
         {
@@ -122,6 +122,7 @@ impl Runner {
                         backend: ready.backend,
                         price: ready.price,
                     });
+                    out.start_over();
                     match backend.run(work, out).await {
                         Ok(finished) => return Ok(finished),
                         Err(failure) => failure,
@@ -129,7 +130,7 @@ impl Runner {
                 }
                 Err(failure) => failure,
             };
-            if out.has_begun() || !failure.code.lies_with_the_backend() {
+            if out.has_shown() || !failure.code.lies_with_the_backend() {
                 return Err(failure);
             }
             last = if nth == 0 { failure } else { later(last, failure) };

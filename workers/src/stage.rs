@@ -126,7 +126,7 @@ impl WorkerStage {
                     attempt,
                     code = failure.code.name(),
                     reason = failure.message,
-                    "a run failed before its first token and is given back for another pool"
+                    "a run failed before a client saw anything of it and is given back for another pool"
                 );
                 let returned = Returned {
                     request_id,

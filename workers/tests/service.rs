@@ -240,7 +240,7 @@ async fn a_deadline_ends_a_run_as_expired() {
 }
 
 #[tokio::test]
-async fn the_next_candidate_of_this_pool_steps_in_before_the_first_token_only() {
+async fn the_next_candidate_of_this_pool_steps_in_until_a_client_has_seen_something() {
     let broken = mock(Settings {
         fail_rate: 1.0,
         ..Settings::default()
@@ -276,8 +276,10 @@ async fn the_next_candidate_of_this_pool_steps_in_before_the_first_token_only() 
     );
     assert_eq!((broken.requests(), sound.requests()), (1, 1));
 
-    // Two tokens come before the connection breaks off: nobody may start over.
+    // Two tokens are streamed before the connection breaks off: nobody may start over.
     let mut work = house.work("breaks-off", "sound", "break-off");
+    work.request.stream = true;
+    let _frames = house.listen(&mut work).await.unwrap();
     work.planning.plan.candidates = vec![candidate("default", "sound"), candidate("default", "broken")];
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();

@@ -78,7 +78,7 @@ impl Core {
         self.take_back(ticket, client, now);
     }
 
-    /// A worker gives a run back that failed before its first token.
+    /// A worker gives a run back that failed before a client saw anything of it.
     pub(super) fn given_back(&mut self, ticket: Ticket, returned: &Returned, now: TimestampMs) {
         if self.recovery.leads() {
             let why = Failure {
