@@ -18,7 +18,7 @@ use crate::descriptors;
 use crate::load;
 use crate::only::Only;
 use crate::ops::Ops;
-use crate::signals::{Interrupted, drain_and_stop};
+use crate::signals::{self, Interrupted};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
@@ -84,7 +84,7 @@ async fn host(mut config: Config, services: &[Only]) -> anyhow::Result<()> {
         ));
     }
     let grace = house.config.grace;
-    let interrupted = tokio::spawn(drain_and_stop(shutdown.clone(), grace));
+    let interrupted = signals::heard(shutdown.clone(), grace).context("hearing signals")?;
     let result = finish(running, &shutdown).await;
     ops.abort();
     // Where nothing stopped the drain, nobody waits for a second signal any more.

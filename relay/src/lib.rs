@@ -54,6 +54,9 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// How long is waited for threads that no service waits for any more.
+const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     let config = load::load(&cli.settings)?;
     logging::start(&config.log)?;
@@ -78,6 +81,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {
         // Who asks twice does not wait for threads that are still computing.
         runtime.shutdown_background();
+    } else {
+        // All services have ended; a model may be loading all the same, and for ever.
+        runtime.shutdown_timeout(THREADS_END);
     }
     done
 }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use relay_runner::Shutdown;
+use tokio::sync::oneshot;
+
+/// After a second signal, the time for what ends by itself.
+const LAST: Duration = Duration::from_secs(1);
 
 /// A second signal ended the drain.
 #[derive(Debug)]
@@ -17,8 +21,31 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Hears signals on a thread of its own: a second one ends this process whatever its other threads are busy with, a model that
+/// loads for ever among them. Says, once the drain is stopped, whether it was by a second signal.
+pub fn heard(shutdown: Shutdown, grace: Duration) -> std::io::Result<oneshot::Receiver<bool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (tell, told) = oneshot::channel();
+    let listen = move || {
+        let interrupted = runtime.block_on(drain_and_stop(shutdown, grace));
+        // Where nobody waits for it, the process is at its end.
+        let _ = tell.send(interrupted);
+        if interrupted {
+            std::thread::sleep(LAST);
+            eprintln!("relay: {Interrupted}");
+            std::process::exit(1);
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)?;
+    Ok(told)
+}
+
 /// The first Ctrl-C (or SIGTERM) drains; a second one, or the end of the grace period, stops. Says whether it was a second one.
-pub async fn drain_and_stop(shutdown: Shutdown, grace: Duration) -> bool {
+async fn drain_and_stop(shutdown: Shutdown, grace: Duration) -> bool {
     let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(terminate) => terminate,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! The models of this worker, each with its state: loading, ready, or failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ use crate::remote::{Counters, RemoteModel};
 
 /// As `/readyz` names it.
 const DEPENDENCY: &str = "models";
+
+/// Local models that are loaded at once: one that takes for ever keeps no other waiting.
+const LOADERS: usize = 4;
 
 /// Every declared model, by name.
 pub struct Catalogue {
@@ -57,7 +60,7 @@ pub struct Loading {
 }
 
 impl Catalogue {
-    /// Prepares remote models, and starts to load local ones one after the other in the background. `health` learns of each.
+    /// Prepares remote models, and starts to load local ones in the background. `health` learns of each.
     pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
         let board = Board {
             health: health.clone(),
@@ -78,9 +81,19 @@ impl Catalogue {
             }
             entries.insert(name, Entry { price, state });
         }
-        board.report(&to_load.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>());
-        if !to_load.is_empty() {
-            tokio::task::spawn_blocking(move || load_all(to_load, &loading, &board));
+        let left: Vec<String> = to_load.iter().map(|(name, ..)| name.clone()).collect();
+        board.report(&left);
+        let loaders = left.len().min(LOADERS);
+        let loader = Arc::new(Loader {
+            waiting: Mutex::new(to_load.into()),
+            left: Mutex::new(left),
+            library: library_path(&loading.library),
+            loading,
+            board,
+        });
+        for _ in 0..loaders {
+            let loader = loader.clone();
+            tokio::task::spawn_blocking(move || loader.load_all());
         }
         Self { entries }
     }
@@ -154,19 +167,40 @@ impl Board {
     }
 }
 
-fn load_all(models: Vec<(String, OnnxSpec, watch::Sender<LoadState>)>, loading: &Loading, board: &Board) {
-    let library = library_path(&loading.library);
-    let mut left: Vec<String> = models.iter().map(|(name, ..)| name.clone()).collect();
-    for (name, spec, sender) in models {
-        tracing::info!(gen_ai.request.model = name, model.path = %spec.path.display(), "loading a model");
-        let loaded = OnnxModel::load(&name, &spec, &library, loading.device, &loading.clock);
-        let loaded = loaded
-            .map(|model| Arc::new(model) as Arc<dyn Backend>)
-            .map_err(|error| error.to_string());
-        let state = board.settle(&name, loaded);
-        left.retain(|other| *other != name);
-        // Told before the first request can fail of it.
-        board.report(&left);
-        sender.send_replace(state);
+/// What is to be loaded, and what is told of it.
+struct Loader {
+    waiting: Mutex<VecDeque<(String, OnnxSpec, watch::Sender<LoadState>)>>,
+    /// Those that are not loaded yet, the waiting ones included.
+    left: Mutex<Vec<String>>,
+    library: PathBuf,
+    loading: Loading,
+    board: Board,
+}
+
+impl Loader {
+    /// Loads what waits, one model after the other.
+    fn load_all(&self) {
+        loop {
+            let next = self.waiting.lock().pop_front();
+            let Some((name, spec, sender)) = next else { return };
+            tracing::info!(gen_ai.request.model = name, model.path = %spec.path.display(), "loading a model");
+            let loaded = OnnxModel::load(
+                &name,
+                &spec,
+                &self.library,
+                self.loading.device,
+                &self.loading.clock,
+            );
+            let loaded = loaded
+                .map(|model| Arc::new(model) as Arc<dyn Backend>)
+                .map_err(|error| error.to_string());
+            let state = self.board.settle(&name, loaded);
+            // Told before the first request can fail of it, and by one at a time: what is said last is so.
+            let mut left = self.left.lock();
+            left.retain(|other| *other != name);
+            self.board.report(&left);
+            drop(left);
+            sender.send_replace(state);
+        }
     }
 }
