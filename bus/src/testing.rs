@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -13,6 +14,9 @@ use crate::{
     Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, OffsetRange, Outgoing, Partition,
     Position, Reader, Room, StartAt,
 };
+
+/// Far above what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The brokers that the harness started.
 ///
@@ -37,6 +41,82 @@ pub async fn apply(bus: &dyn Bus, topic: &str) -> String {
     let manifest = Manifest::parse(&format!("pools: [default]\ntopics: [{{ {topic} }}]"));
     let applied = bus.apply(&manifest.expect("a manifest")).await;
     applied.expect("the brokers answer").remove(0)
+}
+
+/// A log in `folder` that holds `records`, those with the numbers in `damaged` damaged on the disk.
+///
+/// # Panics
+/// If the folder cannot hold a log.
+pub async fn with_damaged(
+    folder: &Path,
+    manifest: &Manifest,
+    records: &[Outgoing],
+    damaged: &[usize],
+) -> EmbeddedBus {
+    let open = || {
+        let log = EmbeddedBus::open(
+            folder,
+            manifest,
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        );
+        log.expect("a folder of the test's own")
+    };
+    let log = open();
+    let taken = log.publish(records.to_vec(), Vec::new()).await;
+    taken.expect("the log takes them");
+    drop(log);
+    for number in damaged {
+        turn_a_bit(folder, records[*number].value.as_deref().expect("a value"));
+    }
+    open()
+}
+
+/// Turns a bit in the middle of `value`, which a closed log in `folder` holds in its first segment.
+///
+/// # Panics
+/// If it does not.
+pub fn turn_a_bit(folder: &Path, value: &[u8]) {
+    let segment = folder.join("00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let at = bytes.windows(value.len()).position(|window| window == value);
+    bytes[at.expect("the log holds it") + value.len() / 2] ^= 4;
+    std::fs::write(&segment, bytes).expect("a segment that can be written");
+}
+
+/// The first `count` records of `topic` that can be read, whichever partition holds them.
+///
+/// # Panics
+/// If they do not come in time.
+pub async fn first<T: relay_schemas::Record>(bus: &dyn Bus, topic: &str, count: usize) -> Vec<T> {
+    let partitions = 0..bus.partitions(topic).await.expect("the topic is there");
+    let from = partitions.map(|number| (Partition::new(topic, number), StartAt::Start));
+    let mut reader = bus.read(from.collect()).await.expect("the log is read");
+    let reading = async {
+        let mut found = Vec::new();
+        while found.len() < count {
+            let records = reader.next().await.expect("the log is read");
+            let registry = relay_schemas::Registry::default();
+            found.extend(
+                records
+                    .iter()
+                    .filter_map(|record| crate::decode(&registry, record).ok()),
+            );
+        }
+        found
+    };
+    let found = tokio::time::timeout(PATIENCE, reading).await;
+    found.unwrap_or_else(|_| panic!("{count} records of {topic} never came"))
+}
+
+/// Where the first `count` records lay that became dead letters.
+pub async fn buried(bus: &dyn Bus, count: usize) -> Vec<Position> {
+    let letters: Vec<relay_schemas::DeadLetter> = first(bus, crate::topics::DEAD_LETTERS, count).await;
+    let place = |letter: relay_schemas::DeadLetter| Position {
+        partition: Partition::new(letter.source_topic, letter.source_partition),
+        offset: letter.source_offset,
+    };
+    letters.into_iter().map(place).collect()
 }
 
 /// What a [`FaultyBus`] does with what it is asked.
