@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
 
+mod grace;
 mod steps;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use relay_schemas::TimestampMs;
 
+pub use grace::Grace;
 pub use steps::Steps;
 
 /// Tells the time. Cheap to clone; all clones agree.

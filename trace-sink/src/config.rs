@@ -27,6 +27,9 @@ pub struct Config {
     /// How often what is too old is deleted.
     #[serde(with = "humantime_serde")]
     pub retention_interval: Duration,
+    /// How long nothing is deleted after a start, and after a jump of the clock.
+    #[serde(with = "humantime_serde")]
+    pub retention_grace: Duration,
     /// How often the tables are looked at: whether they are there, and stand where they stood.
     #[serde(with = "humantime_serde")]
     pub probe_interval: Duration,
@@ -41,6 +44,7 @@ impl Default for Config {
             traces_kept: Duration::from_hours(30 * 24),
             winners_kept: Duration::from_hours(30 * 24),
             retention_interval: Duration::from_mins(10),
+            retention_grace: Duration::from_hours(1),
             probe_interval: Duration::from_secs(2),
         }
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use relay_clock::Grace;
 use relay_log::{AppendError, Span};
 
-use super::grace::{Grace, Instants};
 use super::health::Trouble;
 use super::notes::{self, Note};
 use super::options::millis;
@@ -35,9 +35,8 @@ pub(super) struct Housekeeper {
 
 impl Housekeeper {
     pub(super) fn new(shared: Arc<Shared>, syncer: SyncQueue) -> Self {
-        let now = both_clocks(&shared);
-        let grace = Grace::new(shared.options.retention_grace, now);
-        warn_of_strange_start(&shared, now);
+        let grace = Grace::new(shared.options.retention_grace, shared.clock.clone());
+        warn_of_strange_start(&shared);
         let presence = {
             let log = shared.log.lock();
             let seen = log
@@ -114,7 +113,7 @@ impl Housekeeper {
     }
 
     fn look_at_the_clock(&mut self) {
-        if let Some(jumped) = self.grace.look(both_clocks(&self.shared)) {
+        if let Some(jumped) = self.grace.look() {
             tracing::warn!(
                 clock.jumped_ms = jumped,
                 grace_ms = millis(self.shared.options.retention_grace),
@@ -300,15 +299,8 @@ impl Housekeeper {
     }
 }
 
-fn both_clocks(shared: &Shared) -> Instants {
-    Instants {
-        wall: shared.clock.now(),
-        passed: shared.clock.instant(),
-    }
-}
-
 /// A clock that is far from the newest record may be wrong, and then retention would be.
-fn warn_of_strange_start(shared: &Shared, now: Instants) {
+fn warn_of_strange_start(shared: &Shared) {
     let newest = {
         let log = shared.log.lock();
         let newest = log
@@ -316,7 +308,7 @@ fn warn_of_strange_start(shared: &Shared, now: Instants) {
             .filter_map(|slot| log.spans(slot).map(|span| span.newest_ms).max());
         newest.max()
     };
-    if let Some(away) = Grace::strange_start(newest, now.wall) {
+    if let Some(away) = Grace::strange_start(newest, shared.clock.now()) {
         tracing::warn!(
             clock.after_newest_record_ms = away,
             grace_ms = millis(shared.options.retention_grace),

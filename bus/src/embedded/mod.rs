@@ -13,7 +13,6 @@ mod copy;
 mod cursor;
 mod disk;
 mod dropped;
-mod grace;
 mod group;
 mod health;
 mod housekeeper;
