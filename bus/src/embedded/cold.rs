@@ -46,6 +46,7 @@ pub(super) fn read(
                 log.place = place,
                 "a record of the log is damaged; what follows it is read on"
             );
+            shared.losses.damaged(&log.name.topic);
         }
         record
     });

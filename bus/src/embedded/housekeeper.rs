@@ -154,7 +154,7 @@ impl Housekeeper {
         }
         self.shared.note(notes)?;
         for (topic, dropped) in unread_dropped {
-            self.shared.dropped.count(&topic, dropped);
+            self.shared.losses.dropped(&topic, dropped);
             tracing::error!(
                 messaging.topic = topic,
                 log.dropped_unread = dropped,

@@ -12,11 +12,11 @@ mod cold;
 mod copy;
 mod cursor;
 mod disk;
-mod dropped;
 mod group;
 mod health;
 mod housekeeper;
 mod jobs;
+mod losses;
 mod lost;
 mod member;
 mod murmur2;
@@ -108,9 +108,9 @@ impl EmbeddedBus {
             clock.now().0,
         );
         let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
-        recover::tell(folder, &opened);
         let (jobs, waiting) = mpsc::channel();
         let shared = Arc::new(Shared::new(log, folder, options, clock.clone(), jobs));
+        recover::tell(folder, &opened, &shared);
         recover::recover(&shared)?;
         let mut bus = Self {
             shared,
@@ -215,6 +215,6 @@ impl Bus for EmbeddedBus {
     }
 
     fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        self.shared.dropped.register(registry)
+        self.shared.losses.register(registry)
     }
 }

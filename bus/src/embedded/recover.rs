@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use relay_log::Opened;
 use relay_log::format::segment_name;
+use relay_log::{Log, Opened};
 
+use super::disk::Disk;
 use super::notes::{self, Note};
 use super::shared::Shared;
 use super::topic::TopicLog;
@@ -33,9 +34,12 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
         }
     }
     for (slot, low) in lows {
+        // Where what it let go was the last that is known, what comes next must not lie below it.
+        log.reach(slot, low);
         log.set_low(slot, low);
     }
     shared.read_commits(&log);
+    reach_what_was_committed(shared, &mut log);
     for topic in shared.topics.read().values() {
         for partition in topic.partitions() {
             if topic.is_compacted() {
@@ -51,8 +55,26 @@ pub(super) fn recover(shared: &Shared) -> Result<(), BusError> {
     Ok(())
 }
 
+/// Where the last records of a partition are lost with all that names them, a group may have committed beyond its end. Their
+/// offsets are not given again: what comes next would lie behind what the group is to read, and be passed over.
+fn reach_what_was_committed(shared: &Shared, log: &mut Log<Disk>) {
+    for ((group, slot), next) in &*shared.committed.lock() {
+        let end = log.range(*slot).end;
+        if *next > end {
+            log.reach(*slot, *next);
+            tracing::warn!(
+                messaging.group = group,
+                log.slot = slot,
+                log.committed = next,
+                log.end = end,
+                "a group has committed beyond the end of a partition, whose last records are lost; their offsets stay empty"
+            );
+        }
+    }
+}
+
 /// Tells what opening found; one line each.
-pub(super) fn tell(folder: &str, opened: &Opened) {
+pub(super) fn tell(folder: &str, opened: &Opened, shared: &Shared) {
     if let Some(cut) = &opened.cut {
         tracing::warn!(
             log.folder = folder,
@@ -89,6 +111,15 @@ pub(super) fn tell(folder: &str, opened: &Opened) {
             log.position = first.position,
             log.what = first.what,
             "the log is damaged; what is whole is read on, and `relay log verify` lists all of it"
+        );
+    }
+    let lost: u64 = opened.lost.iter().map(|lost| lost.last + 1 - lost.first).sum();
+    if lost > 0 {
+        shared.losses.lost(lost);
+        tracing::error!(
+            log.folder = folder,
+            log.lost_entries = lost,
+            "the disk lost entries of the log that an earlier process had written"
         );
     }
     if opened.notes_lost {

@@ -10,10 +10,10 @@ use relay_log::{AppendError, Batch, Log};
 use tokio::sync::Semaphore;
 
 use super::disk::Disk;
-use super::dropped::Dropped;
 use super::group::Groups;
 use super::health::{self, Health};
 use super::jobs::Job;
+use super::losses::Losses;
 use super::notes::{self, Note};
 use super::options::EmbeddedOptions;
 use super::partition::{PartitionLog, TailBudget};
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub health: Health,
     space: SpaceGauge,
     disk: Arc<Disk>,
-    pub dropped: Dropped,
+    pub losses: Losses,
     /// Room for what is on its way to the writer.
     pub queue: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
@@ -63,7 +63,7 @@ impl Shared {
             committed: Mutex::default(),
             groups: Groups::default(),
             health: Health::new(folder),
-            dropped: Dropped::default(),
+            losses: Losses::default(),
             queue: Arc::new(queue),
             jobs,
         }

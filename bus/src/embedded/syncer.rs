@@ -195,6 +195,7 @@ impl Syncer {
             .filter(|done| self.lost.hold(&done.seqs))
             .map(|done| done.seqs.end - done.seqs.start)
             .sum();
+        self.shared.losses.lost(all);
         tracing::error!(
             log.lost_entries = all,
             log.lost_acknowledged = all.saturating_sub(unacknowledged),

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use relay_bus::{Bus, EmbeddedOptions, Headers, Outgoing, Partition, Record, header};
+use relay_bus::{
+    Bus, Commit, Consumer, ConsumerEvent, EmbeddedOptions, Headers, Outgoing, Partition, Record, header,
+};
 
-use crate::house::{all, offsets, open, record};
+use crate::house::{all, counted, offsets, open, record};
 
 fn named(n: usize) -> Outgoing {
     let mut headers = Headers::default();
@@ -48,6 +50,7 @@ async fn a_flipped_bit_in_a_value_is_a_damaged_record_whose_headers_can_be_trust
     let bus = open(folder.path(), EmbeddedOptions::default());
     let found = all(&bus, "safe", 0).await;
     assert_eq!((offsets(&found), damaged(&found)), (vec![0, 1, 2, 3, 4], vec![2]));
+    assert_eq!(counted(&bus, "relay_log_damaged_reads_total"), 1);
     let place = found[2].headers.text(header::DAMAGED).unwrap();
     assert!(place.starts_with("segment 1, byte "), "{place}");
     assert_eq!(found[2].headers.request_id().unwrap().as_str(), "request-2");
@@ -94,4 +97,46 @@ async fn after_a_clean_end_the_last_record_too_is_damaged_and_not_taken_for_torn
     let bus = open(folder.path(), EmbeddedOptions::default());
     let found = all(&bus, "safe", 0).await;
     assert_eq!((offsets(&found), damaged(&found)), (vec![0, 1, 2, 3, 4], vec![4]));
+}
+
+async fn next_offset(consumer: &mut dyn Consumer) -> i64 {
+    loop {
+        if let ConsumerEvent::Records(records) = consumer.next().await.unwrap() {
+            return records[0].position.offset;
+        }
+    }
+}
+
+/// Two heads are lost at once, so that only the second is named by what follows, and the group has read the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_read_what_is_lost_at_the_end_is_given_what_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(folder.path(), EmbeddedOptions::default());
+    let partition = Partition::new("safe", 0);
+    bus.publish(vec![record("fast", 1, "before-them")], Vec::new())
+        .await
+        .unwrap();
+    let read = Commit {
+        group: "g".to_owned(),
+        partition: partition.clone(),
+        next: 1,
+    };
+    let both = vec![record("safe", 0, "the-first"), record("fast", 0, "the-second")];
+    bus.publish(both, vec![read]).await.unwrap();
+    drop(bus);
+    let segment = folder.path().join("00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let start = find(&bytes, "before-them") + "before-them".len();
+    let end = find(&bytes, "the-second") + "the-second".len();
+    bytes[start..end].fill(0);
+    std::fs::write(&segment, bytes).unwrap();
+    let bus = open(folder.path(), EmbeddedOptions::default());
+    assert_eq!(bus.committed("g", &partition).await.unwrap(), Some(1));
+    let mut consumer = bus.subscribe("g", &["safe".to_owned()]).await.unwrap();
+    let next = bus
+        .publish(vec![record("safe", 0, "next")], Vec::new())
+        .await
+        .unwrap();
+    let read = tokio::time::timeout(std::time::Duration::from_secs(5), next_offset(&mut *consumer)).await;
+    assert_eq!(read.ok(), Some(next[0].offset), "what was published is read");
 }

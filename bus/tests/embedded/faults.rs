@@ -8,7 +8,7 @@ use relay_clock::Clock;
 use relay_log::simulated::{Aftermath, Call, Fault, Mischief, SimulatedDisk};
 use relay_settings::ByteSize;
 
-use crate::house::{all, eventually, nothing_in_memory, offsets, open_on, record, topics};
+use crate::house::{all, counted, eventually, nothing_in_memory, offsets, open_on, record, topics};
 
 fn quick() -> EmbeddedOptions {
     EmbeddedOptions {
@@ -169,6 +169,24 @@ async fn a_failed_sync_loses_no_acknowledgement_whatever_became_of_the_pages() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_sync_has_lost_is_counted() {
+    let disk = SimulatedDisk::new(9, 512);
+    let bus = open_on(&disk, quick());
+    for n in 0..5_u8 {
+        bus.publish(vec![record("fast", 0, vec![n; 2000])], Vec::new())
+            .await
+            .unwrap();
+    }
+    assert_eq!(counted(&bus, "relay_log_lost_entries_total"), 0);
+    disk.fail(fault(Call::Sync, 1, Mischief::Io, Aftermath::Dropped));
+    let _ = bus.publish(vec![record("safe", 0, "a")], Vec::new()).await;
+    eventually("it is counted", async || {
+        counted(&bus, "relay_log_lost_entries_total") > 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

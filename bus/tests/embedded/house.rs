@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prometheus::Registry;
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Record, StartAt};
 use relay_clock::Clock;
@@ -89,6 +90,16 @@ pub async fn all(bus: &EmbeddedBus, topic: &str, partition: i32) -> Vec<Record> 
 
 pub fn offsets(records: &[Record]) -> Vec<i64> {
     records.iter().map(|record| record.position.offset).collect()
+}
+
+/// What a counter says, over all topics.
+pub fn counted(bus: &EmbeddedBus, name: &str) -> u64 {
+    let registry = Registry::new();
+    bus.register(&registry).unwrap();
+    let families = registry.gather();
+    let of_name = families.iter().filter(|family| family.name() == name);
+    let values = of_name.flat_map(|family| family.get_metric());
+    values.map(|metric| metric.get_counter().get_value() as u64).sum()
 }
 
 /// Waits for what the log does in its own time.

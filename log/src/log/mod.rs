@@ -231,6 +231,12 @@ impl<S: Storage> Log<S> {
         }
     }
 
+    /// Says that offsets of `slot` below `next` were given, also where nothing that is left shows it.
+    pub fn reach(&mut self, slot: Slot, next: i64) {
+        let state = self.slots.entry(slot).or_default();
+        state.next = state.next.max(next);
+    }
+
     pub(crate) fn add_closed(&mut self, segment: Arc<Closed>) {
         for summary in &segment.summaries {
             let state = self.slots.entry(summary.slot).or_default();
