@@ -11,7 +11,8 @@ use crate::{Outgoing, Partition, Position, Record};
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Appends `records` in order and returns where they lie once they are acknowledged as durably as their topics ask;
-    /// the `commits` take effect then, never before (embedded: in the same atomic batch).
+    /// the `commits` take effect then, never before (embedded: in the same atomic batch). While a group has members, what would
+    /// set it back comes too late and is passed over; one that nobody reads as may be set back.
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError>;
 
     /// Joins a consumer group: each partition is read by one member, from the group's committed offset (else from the start).

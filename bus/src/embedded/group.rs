@@ -38,6 +38,14 @@ impl Groups {
         joined.filter(|(_, topics)| !topics.is_empty()).collect()
     }
 
+    /// Whether somebody reads as this group now.
+    pub(super) fn has_members(&self, name: &str) -> bool {
+        let groups = self.0.lock();
+        groups
+            .get(name)
+            .is_some_and(|group| !group.state.lock().members.is_empty())
+    }
+
     /// Wakes every member, also those that own nothing to be woken by.
     pub(super) fn wake_all(&self) {
         for group in self.0.lock().values() {

@@ -36,8 +36,8 @@ pub(super) struct Prepared {
 
 /// A commit with its partition found.
 pub(super) struct PreparedCommit {
-    pub group: String,
-    pub slot: Slot,
+    /// The group, and what it reads.
+    pub reading: (String, Slot),
     pub next: i64,
 }
 

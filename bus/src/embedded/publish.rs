@@ -78,8 +78,7 @@ fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {
 
 fn prepare_commit(shared: &Shared, commit: Commit) -> Result<PreparedCommit, BusError> {
     Ok(PreparedCommit {
-        slot: shared.partition(&commit.partition)?.slot,
-        group: commit.group,
+        reading: (commit.group, shared.partition(&commit.partition)?.slot),
         next: commit.next,
     })
 }

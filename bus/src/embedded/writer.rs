@@ -1,6 +1,7 @@
 //! The one thread that appends: takes what has gathered, writes it at once, hands the records to their readers. What must be
 //! on disk goes on to the syncer, so that the others never wait behind a sync.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
 
@@ -8,9 +9,10 @@ use relay_log::{Batch, Seq};
 use relay_schemas::TimestampMs;
 
 use super::health::Trouble;
-use super::jobs::{Append, Job};
+use super::jobs::{Append, Job, PreparedCommit};
 use super::notes;
 use super::shared::Shared;
+use super::slot::Slot;
 use super::syncer::{Done, SyncQueue};
 use crate::Record;
 
@@ -67,6 +69,7 @@ impl Writer {
     fn write(&mut self, mut appends: Vec<Append>) {
         let now = self.shared.clock.now();
         let bytes: usize = appends.iter().map(Append::size).sum();
+        self.drop_stale(&mut appends);
         let batches: Vec<Batch> = appends.iter_mut().map(batch_of).collect();
         let (appended, last) = {
             let mut log = self.shared.log.lock();
@@ -99,6 +102,27 @@ impl Writer {
         }
     }
 
+    /// Takes out commits that would set a group back which is being read: they come from a member that has lost the partition.
+    /// A group without members may be set back on purpose.
+    fn drop_stale(&self, appends: &mut [Append]) {
+        let committed = self.shared.committed.lock();
+        let mut reached: HashMap<(String, Slot), i64> = HashMap::new();
+        let mut is_stale = |commit: &PreparedCommit| {
+            let before = reached.get(&commit.reading).or(committed.get(&commit.reading));
+            let stale = before.is_some_and(|before| commit.next < *before)
+                && self.shared.groups.has_members(&commit.reading.0);
+            if stale {
+                tracing::debug!(messaging.group = commit.reading.0, "a commit came too late");
+            } else {
+                reached.insert(commit.reading.clone(), commit.next);
+            }
+            stale
+        };
+        for append in appends {
+            append.commits.retain(|commit| !is_stale(commit));
+        }
+    }
+
     /// Shows the records at once, or has the syncer do it when they are on disk, or when what they must not overtake is.
     fn hand_on(&self, append: Append, offsets: &[i64], seqs: Range<Seq>, now: TimestampMs) {
         let mut deferred = append.records.iter().any(|prepared| prepared.on_disk);
@@ -109,7 +133,7 @@ impl Writer {
         if !append.commits.is_empty() {
             let mut committed = self.shared.committed.lock();
             for commit in append.commits {
-                committed.insert((commit.group, commit.slot), commit.next);
+                committed.insert(commit.reading, commit.next);
             }
         }
         let records = append.records.into_iter().zip(offsets).map(|(prepared, offset)| {
@@ -149,7 +173,8 @@ fn batch_of(append: &mut Append) -> Batch {
             .collect(),
         notes: commits
             .map(|commit| {
-                let name = notes::commit(&commit.group, commit.slot);
+                let (group, slot) = &commit.reading;
+                let name = notes::commit(group, *slot);
                 (name, Some(notes::number(commit.next)))
             })
             .collect(),

@@ -62,8 +62,12 @@ impl Consumer for KafkaConsumer {
         resumed.map_err(|error| error::of(&error, ""))
     }
 
-    async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), BusError> {
+    async fn commit(&mut self, mut commits: Vec<Commit>) -> Result<(), BusError> {
         let member = self.member().clone();
+        commits.retain(|commit| member.context().advances(commit));
+        if commits.is_empty() {
+            return Ok(());
+        }
         blocking(move || {
             let committed = groups::list(&commits).and_then(|list| member.commit(&list, CommitMode::Sync));
             committed.map_err(|error| error::of(&error, ""))

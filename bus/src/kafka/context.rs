@@ -1,6 +1,6 @@
 //! librdkafka's callbacks: its log, and changes of a member's partitions.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel as Level;
@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::Notify;
 
-use crate::{ConsumerEvent, Partition};
+use crate::{Commit, ConsumerEvent, Partition};
 
 /// Sends librdkafka's log lines to ours. What matters is reported as an error where it happens, so its lines are details.
 fn log(level: Level, facility: &str, line: &str) {
@@ -42,7 +42,8 @@ impl ConsumerContext for Quiet {}
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     events: Mutex<VecDeque<ConsumerEvent>>,
-    owned: Mutex<BTreeSet<Partition>>,
+    /// What is ours, and how far it was committed since.
+    owned: Mutex<BTreeMap<Partition, i64>>,
     changed: Notify,
 }
 
@@ -59,7 +60,18 @@ impl Membership {
 
     /// Whether the partition is ours now.
     pub(super) fn owns(&self, partition: &Partition) -> bool {
-        self.owned.lock().contains(partition)
+        self.owned.lock().contains_key(partition)
+    }
+
+    /// Whether a commit is to be told: what lies behind an earlier one, or is not ours, comes too late.
+    pub(super) fn advances(&self, commit: &Commit) -> bool {
+        match self.owned.lock().get_mut(&commit.partition) {
+            Some(before) if commit.next >= *before => {
+                *before = commit.next;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn tell(&self, event: ConsumerEvent) {
@@ -82,7 +94,7 @@ impl ConsumerContext for Membership {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
             let lost = partitions(list);
-            self.owned.lock().retain(|partition| !lost.contains(partition));
+            self.owned.lock().retain(|partition, _| !lost.contains(partition));
             if !lost.is_empty() {
                 self.tell(ConsumerEvent::Revoked(lost));
             }
@@ -92,7 +104,8 @@ impl ConsumerContext for Membership {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             let won = partitions(list);
-            self.owned.lock().extend(won.iter().cloned());
+            let fresh = won.iter().map(|partition| (partition.clone(), 0));
+            self.owned.lock().extend(fresh);
             if !won.is_empty() {
                 self.tell(ConsumerEvent::Assigned(won));
             }

@@ -39,15 +39,17 @@ impl Groups {
             .collect()
     }
 
-    /// Notes the commits; those for partitions that were lost meanwhile are void. A group without a member here is told
-    /// directly.
+    /// Notes the commits; those for partitions that were lost meanwhile are void, and none goes back. A group without a member
+    /// here is told directly, and may be set back on purpose.
     pub(super) async fn commit(&self, commits: Vec<Commit>, options: &KafkaOptions) -> Result<(), BusError> {
         let mut elsewhere: HashMap<String, Vec<Commit>> = HashMap::new();
         for commit in commits {
             let members = self.members(&commit.group);
             if members.is_empty() {
                 elsewhere.entry(commit.group.clone()).or_default().push(commit);
-            } else if let Some(owner) = owner(&members, &commit.partition) {
+            } else if let Some(owner) = owner(&members, &commit.partition)
+                && owner.context().advances(&commit)
+            {
                 store(owner, &commit);
             }
         }

@@ -97,6 +97,35 @@ pub async fn many_in_flight_commit_only_the_lowest_contiguous(column: &Column) {
     assert_eq!(texts(&records(&mut successor, 3).await), ["1", "2", "3"]);
 }
 
+pub async fn a_stale_commit_sets_no_group_back_and_one_that_nobody_reads_as_may_be(column: &Column) {
+    let (topic, partition) = input(column, 4).await;
+    let group = column.group("g");
+    let mut consumer = column
+        .bus
+        .subscribe(&group, std::slice::from_ref(&topic))
+        .await
+        .unwrap();
+    records(&mut consumer, 4).await;
+    let publish = async |next| {
+        let commits = commit(&group, &partition, next);
+        column.bus.publish(Vec::new(), commits).await.unwrap();
+    };
+    publish(3).await;
+    committed(column, &group, &partition, 3).await;
+    publish(1).await;
+    consumer.commit(commit(&group, &partition, 2)).await.unwrap();
+    let both = [2, 4].map(|next| commit(&group, &partition, next)).concat();
+    let told = async || column.bus.committed(&group, &partition).await.unwrap();
+    assert_eq!(told().await, Some(3));
+    column.bus.publish(Vec::new(), both).await.unwrap();
+    committed(column, &group, &partition, 4).await;
+    consumer.leave().await.unwrap();
+    publish(1).await;
+    committed(column, &group, &partition, 1).await;
+    let mut successor = column.bus.subscribe(&group, &[topic]).await.unwrap();
+    assert_eq!(texts(&records(&mut successor, 3).await), ["1", "2", "3"]);
+}
+
 pub async fn nothing_committed_means_from_the_start(column: &Column) {
     let (topic, partition) = input(column, 2).await;
     let mut consumer = column.bus.subscribe(&column.group("g"), &[topic]).await.unwrap();
