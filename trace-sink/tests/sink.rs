@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{bare, complete};
+use relay_bus::testing::{FaultyBus, Mood, buried, turn_a_bit};
 use relay_bus::topics::{DEAD_LETTERS, Manifest, OUTCOMES};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_clock::Clock;
@@ -181,11 +182,7 @@ impl House {
             Arc::new(bus.unwrap())
         };
         self.bus = open(&self.folder.path().join("other"));
-        let segment = folder.join("00000000000000000001.seg");
-        let (mut bytes, value) = (std::fs::read(&segment).unwrap(), encode(outcome));
-        let at = bytes.windows(value.len()).position(|window| window == &value[..]);
-        bytes[at.unwrap() + value.len() / 2] ^= 4;
-        std::fs::write(&segment, bytes).unwrap();
+        turn_a_bit(&folder, &encode(outcome));
         self.bus = open(&folder);
     }
 
@@ -348,7 +345,11 @@ async fn a_damaged_outcome_is_a_failed_end_and_never_makes_room_for_a_second_one
     house.publish(&failed("one", "a zombie")).await;
     let sink = house.start();
     house.until_traces(2).await;
-    until(async || house.dead_letters().await == 1).await;
+    let letters = buried(&*house.bus, 1).await;
+    assert_eq!(
+        (letters[0].partition.topic.as_str(), letters[0].offset),
+        (OUTCOMES, 0)
+    );
     let told = house.winner("one").await.unwrap();
     assert_eq!(
         (told.status, told.code.as_deref()),
@@ -475,6 +476,70 @@ async fn what_cannot_be_read_or_stored_is_a_dead_letter_and_holds_nothing_up() {
     sink.drain().await;
 }
 
+/// A log of `house` that can be told to misbehave where dead letters are published.
+fn moody_log(house: &mut House) -> Arc<FaultyBus> {
+    let log = Arc::new(FaultyBus::over(Arc::clone(&house.bus)).only_for(DEAD_LETTERS));
+    house.bus = Arc::clone(&log) as Arc<dyn Bus>;
+    log
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_between_a_fold_and_its_dead_letters_neither_loses_nor_repeats_one() {
+    for dies_while in [Mood::Holds, Mood::NeverAcknowledges] {
+        let mut house = House::build().await;
+        if dies_while == Mood::NeverAcknowledges {
+            // Whose first commit was acknowledged.
+            let sink = house.start();
+            house.publish_some(0..1).await;
+            house.until_traces(1).await;
+            sink.drain().await;
+        }
+        house.publish_some(0..3).await;
+        house
+            .publish_value("garbage", Headers::default(), "no outcome".into())
+            .await;
+        house.publish(&failed("never", "refused")).await;
+        let log = moody_log(&mut house);
+        log.be(dies_while);
+        let sink = house.start();
+        house.until_traces(3).await;
+        if dies_while == Mood::NeverAcknowledges {
+            until(async || house.dead_letters().await == 2).await;
+        }
+        sink.task.abort();
+        sink.task.await.unwrap_err();
+        log.be(Mood::Works);
+        let sink = house.start();
+        until(async || house.dead_letters().await == 2).await;
+        sink.drain().await;
+        let sink = house.start();
+        house.publish_some(3..4).await;
+        house.until_traces(4).await;
+        sink.drain().await;
+        assert_eq!(house.dead_letters().await, 2, "{dies_while:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rebuilt_brings_no_second_dead_letter() {
+    let house = House::build().await;
+    house
+        .publish_value("garbage", Headers::default(), "no outcome".into())
+        .await;
+    house.publish(&failed("never", "refused")).await;
+    house.publish_some(0..3).await;
+    let sink = house.start();
+    house.until_traces(3).await;
+    until(async || house.dead_letters().await == 2).await;
+    house.store.forget_all().await.unwrap();
+    until(async || sink.counted("relay_trace_sink_rebuilds_total") == 1).await;
+    house.until_traces(3).await;
+    house.publish_some(3..4).await;
+    house.until_traces(4).await;
+    sink.drain().await;
+    assert_eq!(house.dead_letters().await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_that_are_deleted_while_the_sink_runs_are_rebuilt_from_the_log() {
     let house = House::build().await;
@@ -553,7 +618,7 @@ async fn while_something_is_missing_that_was_folded_once_nothing_is_said_to_be_u
             .bus
             .committed("relay.trace-sink", &Partition::new(OUTCOMES, 0))
             .await;
-        committed.unwrap().is_some()
+        committed.unwrap().is_some_and(|next| next > 0)
     })
     .await;
     sink.drain().await;

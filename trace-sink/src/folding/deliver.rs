@@ -1,11 +1,13 @@
 //! What folding tells the log: how far it is, and which records it cannot use.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use relay_bus::{BusError, Commit, Outgoing, Record};
+use relay_bus::{BusError, Commit, Outgoing};
 use relay_runner::{Backoff, Identity, Runtime, crash_point, dependency, poisoned, retry_forever};
 
-use super::ground::GROUP;
+use super::ground::{GROUP, outcomes};
+use super::sorting::Dead;
 use crate::metrics::Metrics;
 
 /// Most bytes of a record's value that its dead letter keeps.
@@ -22,8 +24,41 @@ pub(super) struct Deliver<'a> {
 }
 
 impl Deliver<'_> {
-    /// A dead letter takes the place of `record`.
-    pub(super) async fn bury(&self, record: &Record, reason: &str) -> Result<(), BusError> {
+    /// Tells the group how far outcomes are folded, and with it publishes what takes the place of those that cannot be used.
+    pub(super) async fn tell(&self, dead: &[Dead], folded: &BTreeMap<i32, i64>) -> Result<(), BusError> {
+        let letters: Vec<Outgoing> = dead.iter().flat_map(|dead| self.letter(dead)).collect();
+        let commit = |(number, next): (&i32, &i64)| Commit {
+            group: GROUP.to_owned(),
+            partition: outcomes(*number),
+            next: *next,
+        };
+        let commits: Vec<Commit> = folded.iter().map(commit).collect();
+        if letters.is_empty() && commits.is_empty() {
+            return Ok(());
+        }
+        crash_point(self.identity.service, "before_commit");
+        match self.persist(&letters, &commits).await {
+            Err(BusError::TooLarge { .. }) => self.tell_singly(letters, &commits).await?,
+            told => told?,
+        }
+        crash_point(self.identity.service, "after_commit");
+        Ok(())
+    }
+
+    /// One that is too large must not take the others with it.
+    async fn tell_singly(&self, letters: Vec<Outgoing>, commits: &[Commit]) -> Result<(), BusError> {
+        for letter in letters {
+            match self.persist(&[letter], &[]).await {
+                Err(error @ BusError::TooLarge { .. }) => {
+                    tracing::error!(%error, "even the dead letter is too large; the record is passed over");
+                }
+                published => published?,
+            }
+        }
+        self.persist(&[], commits).await
+    }
+
+    fn letter(&self, Dead { record, reason }: &Dead) -> Vec<Outgoing> {
         let position = &record.position;
         tracing::error!(
             messaging.topic = position.partition.topic,
@@ -34,22 +69,7 @@ impl Deliver<'_> {
         );
         self.metrics.dead();
         let now = self.runtime.clock.now();
-        let letters = poisoned(record, reason, GROUP, KEPT_OF_DEAD, self.identity, now);
-        match self.persist(&letters, &[]).await {
-            Err(error @ BusError::TooLarge { .. }) => {
-                tracing::error!(%error, "even the dead letter is too large; the record is passed over");
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Tells the group how far outcomes are folded.
-    pub(super) async fn commit(&self, commits: &[Commit]) -> Result<(), BusError> {
-        crash_point(self.identity.service, "before_commit");
-        self.persist(&[], commits).await?;
-        crash_point(self.identity.service, "after_commit");
-        Ok(())
+        poisoned(record, reason, GROUP, KEPT_OF_DEAD, self.identity, now)
     }
 
     /// Publishes until it is acknowledged, for as long as that takes.

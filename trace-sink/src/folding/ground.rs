@@ -16,6 +16,8 @@ pub(super) const GROUP: &str = "relay.trace-sink";
 /// Pauses between two tries to reach the log.
 pub(super) const FIRST: Duration = Duration::from_millis(100);
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
+/// Between two tries of a store that is away: the first wait, and the longest.
+pub(super) const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
 /// The parts, as the service hands them over.
 pub(crate) struct Ground {

@@ -2,11 +2,15 @@
 //!
 //! The group only says which instance folds which partition; its commit tells the log how far outcomes were used once, and so
 //! whether the tables lack something that was folded before: then they were lost, emptied or restored, and are rebuilt.
+//!
+//! Dead letters go with that commit: what lies before it has its dead letters, whatever is folded again, and what lies between it
+//! and where the tables stand may lack them, after a death in between.
 
 mod batch;
 mod deliver;
 mod ground;
 mod share;
+mod sorting;
 mod start;
 
 use std::collections::BTreeSet;

@@ -3,23 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Commit, Record, header, topics};
-use relay_runner::{
-    Backoff, Stretch, Tail, decode_known, dependency, read_outcome, refresh_schemas, retry_forever,
-};
+use relay_bus::{Bus, BusError, Position, Record, topics};
+use relay_runner::{Backoff, Stretch, Tail, dependency};
 use relay_schemas::TimestampMs;
 use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Verdict};
 
 use super::batch::Unfolded;
 use super::deliver::Deliver;
-use super::ground::{GROUP, Ground, LONGEST, outcomes};
+use super::ground::{AGAIN, GROUP, Ground, LONGEST, outcomes};
+use super::sorting::{Dead, Sorted, sort};
 use super::start::{Start, start};
 use crate::metrics::Facts;
 
-/// Between two tries of a store that is away: the first wait, and the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 /// Most reads that wait to be taken.
 const READS: usize = 4;
 
@@ -38,16 +34,23 @@ pub(super) struct Share<'a> {
     tail: Tail,
     unfolded: Unfolded,
     stands: BTreeMap<i32, Folded>,
+    /// Before these offsets the log knows what was folded, and of all dead letters.
+    told: BTreeMap<i32, i64>,
 }
 
 impl<'a> Share<'a> {
     /// Looks where the tables stand, says what is missing in them, and reads on from there.
     pub(super) async fn begin(ground: &'a Ground, owned: &BTreeSet<i32>) -> Result<Self, BusError> {
-        let stands = loop {
-            if let Some(stands) = stand(ground, owned).await? {
-                break stands;
+        let starts = loop {
+            if let Some(starts) = stand(ground, owned).await? {
+                break starts;
             }
         };
+        let stands: BTreeMap<i32, Folded> =
+            starts.iter().map(|(number, start)| (*number, start.at)).collect();
+        let told = starts
+            .iter()
+            .filter_map(|(number, start)| Some((*number, start.told?)));
         let health = ground.runtime.health.clone();
         let report = move |result: Result<(), &str>| match result {
             Ok(()) => health.up(dependency::BUS),
@@ -61,12 +64,14 @@ impl<'a> Share<'a> {
             Backoff::new(AGAIN.0, LONGEST),
             Box::new(report),
         );
-        let share = Self {
+        let mut share = Self {
             ground,
             tail,
             unfolded: Unfolded::default(),
+            told: told.collect(),
             stands,
         };
+        share.tell_what_was_not_told().await?;
         share.tell_what_is_missing();
         Ok(share)
     }
@@ -103,44 +108,16 @@ impl<'a> Share<'a> {
 
     /// Whether it was folded; false where the tables stand elsewhere.
     async fn fold(&mut self, batch: Vec<Record>) -> Result<bool, BusError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for record in &batch {
-            // A damaged one is an end all the same, and what is left of it is a dead letter.
-            if let Some(place) = record.headers.text(header::DAMAGED) {
-                self.deliver().bury(record, place).await?;
-                outcomes.extend(self.read(record).await?.ok());
-                continue;
-            }
-            match self.read(record).await? {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(reason) => self.deliver().bury(record, &reason).await?,
-            }
-        }
+        let Sorted { outcomes, mut dead } = sort(&self.ground.runtime, &batch).await?;
         let stays = match self.fold_at_once(&batch, &outcomes).await {
-            Err(StoreError::Refused(_)) => self.fold_one_by_one(&batch, outcomes).await?,
+            Err(StoreError::Refused(_)) => self.fold_one_by_one(&batch, outcomes, &mut dead).await,
             folded => folded.is_ok(),
         };
         if stays {
-            self.commit(&batch).await?;
+            self.tell(dead).await?;
             self.tell_what_is_missing();
         }
         Ok(stays)
-    }
-
-    /// What cannot be decoded is no outcome; a schema that is unknown is looked up once.
-    async fn read(&self, record: &Record) -> Result<Result<LoggedOutcome, String>, BusError> {
-        let runtime = &self.ground.runtime;
-        let backoff = Backoff::new(AGAIN.0, LONGEST);
-        let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
-        let ask = || retry_forever(&runtime.health, dependency::BUS, backoff, refresh);
-        let outcome = decode_known(|| read_outcome(&runtime.schemas, record), ask).await?;
-        let position = &record.position;
-        let logged = |outcome| LoggedOutcome {
-            outcome,
-            partition: position.partition.partition,
-            offset: position.offset,
-        };
-        Ok(outcome.map(logged).map_err(|error| error.to_string()))
     }
 
     /// One outcome that the store refuses must not take the others with it.
@@ -148,7 +125,8 @@ impl<'a> Share<'a> {
         &mut self,
         batch: &[Record],
         outcomes: Vec<LoggedOutcome>,
-    ) -> Result<bool, BusError> {
+        dead: &mut Vec<Dead>,
+    ) -> bool {
         let mut outcomes = outcomes.into_iter().peekable();
         for record in batch {
             let (position, one) = (&record.position, std::slice::from_ref(record));
@@ -158,16 +136,17 @@ impl<'a> Share<'a> {
             let outcome = outcomes.next_if(lies_here);
             let stays = match self.fold_at_once(one, outcome.as_slice()).await {
                 Err(StoreError::Refused(reason)) => {
-                    self.deliver().bury(record, &reason).await?;
+                    let record = record.clone();
+                    dead.push(Dead { record, reason });
                     self.fold_at_once(one, &[]).await.is_ok()
                 }
                 folded => folded.is_ok(),
             };
             if !stays {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(true)
+        true
     }
 
     /// Folds the `outcomes` that lie in `batch`. Fails only with [`StoreError::Refused`] and [`StoreError::Moved`]: all else is
@@ -227,18 +206,44 @@ impl<'a> Share<'a> {
         }
     }
 
-    async fn commit(&self, batch: &[Record]) -> Result<(), BusError> {
-        let number = |record: &Record| record.position.partition.partition;
-        let partitions: BTreeSet<i32> = batch.iter().map(number).collect();
-        let commit = |number: &i32| {
-            Some(Commit {
-                group: GROUP.to_owned(),
-                partition: outcomes(*number),
-                next: self.stands.get(number)?.next,
-            })
+    /// Tells the log what was folded, with the dead letters of what could not be. What was told before, and is folded again, is
+    /// not told again.
+    async fn tell(&mut self, mut dead: Vec<Dead>) -> Result<(), BusError> {
+        dead.retain(|dead| {
+            let Position { partition, offset } = &dead.record.position;
+            let told = self.told.get(&partition.partition);
+            told.is_none_or(|told| *offset >= *told)
+        });
+        let further = |(number, at): (&i32, &Folded)| {
+            let told = self.told.get(number);
+            told.is_none_or(|told| at.next > *told)
+                .then_some((*number, at.next))
         };
-        let commits: Vec<Commit> = partitions.iter().filter_map(commit).collect();
-        self.deliver().commit(&commits).await
+        let further: BTreeMap<i32, i64> = self.stands.iter().filter_map(further).collect();
+        self.deliver().tell(&dead, &further).await?;
+        self.told.extend(further);
+        Ok(())
+    }
+
+    /// After a death between folding and telling, the log does not know of dead letters of what was folded last. A group that it
+    /// does not know yet is told before anything is folded, so that this is known after its first death too.
+    async fn tell_what_was_not_told(&mut self) -> Result<(), BusError> {
+        let runtime = &self.ground.runtime;
+        for (number, at) in &self.stands {
+            let told = self.told.get(number).copied().unwrap_or(at.next);
+            let mut untold = Stretch::between(&*runtime.bus, outcomes(*number), told, at.next).await?;
+            while let Some(record) = untold.next().await? {
+                let next = BTreeMap::from([(*number, record.position.offset + 1)]);
+                let Sorted { outcomes, mut dead } = sort(runtime, std::slice::from_ref(&record)).await?;
+                if let Err(StoreError::Refused(reason)) = self.fold_when_reached(&outcomes, &[]).await {
+                    dead.push(Dead { record, reason });
+                }
+                if !dead.is_empty() {
+                    self.deliver().tell(&dead, &next).await?;
+                }
+            }
+        }
+        self.tell(Vec::new()).await
     }
 
     fn deliver(&self) -> Deliver<'_> {
@@ -260,7 +265,7 @@ impl<'a> Share<'a> {
 }
 
 /// Brings the tables to stand where folding begins; `None` where they moved meanwhile.
-async fn stand(ground: &Ground, owned: &BTreeSet<i32>) -> Result<Option<BTreeMap<i32, Folded>>, BusError> {
+async fn stand(ground: &Ground, owned: &BTreeSet<i32>) -> Result<Option<BTreeMap<i32, Start>>, BusError> {
     let bus = &*ground.runtime.bus;
     let tables = ground.tables_when_reached().await;
     let mut starts: BTreeMap<i32, Start> = BTreeMap::new();
@@ -289,12 +294,7 @@ async fn stand(ground: &Ground, owned: &BTreeSet<i32>) -> Result<Option<BTreeMap
     }
     ground.condition.folding_goes_on();
     say(ground, &starts).await?;
-    Ok(Some(
-        starts
-            .into_iter()
-            .map(|(number, start)| (number, start.at))
-            .collect(),
-    ))
+    Ok(Some(starts))
 }
 
 /// One line on what is rebuilt, and one on what is lost.

@@ -12,6 +12,8 @@ pub(super) struct Start {
     pub at: Folded,
     /// Records that the log dropped before they were folded.
     pub dropped: i64,
+    /// Up to here the log knows what was folded, and of all dead letters; nothing where it knows no such group (any more).
+    pub told: Option<i64>,
     /// Whether something that was folded once is missing and will be folded again.
     pub rebuilds: bool,
 }
@@ -32,6 +34,7 @@ pub(super) fn start(tables: Option<Folded>, log: OffsetRange, committed: Option<
         from: tables.map(|tables| tables.next),
         at: Folded { next, whole_from },
         dropped: known.map_or(0, |known| next - known.next),
+        told: committed.map(|committed| committed.max(log.low)),
         rebuilds: next < whole_from,
     }
 }
@@ -77,6 +80,23 @@ mod tests {
             (300, 400, 0, true),
             "stopped while it rebuilt"
         );
+    }
+
+    #[test]
+    fn dead_letters_are_known_of_up_to_the_commit_whatever_is_folded_again() {
+        let told = |tables: Option<i64>, committed| {
+            let tables = tables.map(|next| Folded { next, whole_from: 0 });
+            start(tables, LOG, committed).told
+        };
+        assert_eq!(told(Some(400), Some(400)), Some(400));
+        assert_eq!(told(Some(400), Some(350)), Some(350), "killed before its commit");
+        assert_eq!(told(None, Some(400)), Some(400), "rebuilt");
+        assert_eq!(
+            told(Some(400), Some(40)),
+            Some(100),
+            "as far as the log reaches back"
+        );
+        assert_eq!(told(Some(400), None), None, "a group that was forgotten");
     }
 
     #[test]
