@@ -3,17 +3,19 @@
 
 mod harness;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::{Harness, completed, eventually, ms, runtime, worker};
-use relay_bus::testing::FaultyBus;
+use relay_bus::testing::{FaultyBus, turn_a_bit};
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, StartAt, header};
 use relay_control::{Control, InProcessControl, InProcessOptions};
 use relay_ingress::{Config, Deps};
 use relay_lifecycle::{Ending, Known, end};
 use relay_runner::Runtime;
-use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TimestampMs, encode, samples};
+use relay_schemas::{BatchRef, Outcome, OutcomeStatus, Request, Service, TimestampMs, encode, samples};
 
 const GROUP: &str = "relay.ingress.sweeper";
 const BODY: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
@@ -36,32 +38,45 @@ struct Place {
     bus: Arc<dyn Bus>,
     /// A sink that knows of no end answers on it.
     control: Arc<dyn Control>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+fn open(folder: &Path, requests: &str, options: EmbeddedOptions) -> EmbeddedBus {
+    let yaml = format!(
+        "pools: [default]\ntopics:\n- {{name: {}, {requests}}}\n- {{name: {}, partitions: 2}}",
+        topics::REQUESTS,
+        topics::OUTCOMES
+    );
+    let manifest = Manifest::parse(&yaml).unwrap();
+    EmbeddedBus::open(folder, &manifest, options, &relay_clock::Clock::system()).unwrap()
 }
 
 impl Place {
     fn new(partitions: i32) -> Self {
-        let yaml = format!(
-            "pools: [default]\ntopics:\n- {{name: {}, partitions: {partitions}}}\n- {{name: {}, partitions: 2}}",
-            topics::REQUESTS,
-            topics::OUTCOMES
-        );
-        let manifest = Manifest::parse(&yaml).unwrap();
+        Self::with(&format!("partitions: {partitions}"), EmbeddedOptions::default())
+    }
+
+    /// With other settings of the topic of requests, and of the log.
+    fn with(requests: &str, options: EmbeddedOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = EmbeddedBus::open(
-            folder.path(),
-            &manifest,
-            EmbeddedOptions::default(),
-            &relay_clock::Clock::system(),
-        )
-        .unwrap();
+        let log = open(folder.path(), requests, options);
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         harness::serve_sink(Arc::clone(&control), Arc::default());
         Self {
             bus: Arc::new(FaultyBus::over(Arc::new(log))),
             control,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Closes the log, turns a bit of the record that holds `outcome`, and opens it again.
+    fn damage(mut self, outcome: &Outcome) -> Self {
+        let elsewhere = Self::new(1);
+        self.bus = Arc::clone(&elsewhere.bus);
+        turn_a_bit(self.folder.path(), &encode(outcome));
+        let log = open(self.folder.path(), "partitions: 1", EmbeddedOptions::default());
+        self.bus = Arc::new(FaultyBus::over(Arc::new(log)));
+        self
     }
 
     /// Starts an ingress on it.
@@ -93,6 +108,14 @@ impl Place {
         let key = outcome.request_id.as_str().to_owned();
         let headers = Headers::of(outcome.request.as_ref().unwrap());
         let record = Outgoing::keyed(topics::OUTCOMES, key, headers, encode(outcome));
+        self.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    /// As [`Place::end`], in the first partition.
+    async fn end_in_the_first(&self, outcome: &Outcome) {
+        let headers = Headers::of(outcome.request.as_ref().unwrap());
+        let first = Partition::new(topics::OUTCOMES, 0);
+        let record = Outgoing::to_partition(&first, headers, encode(outcome));
         self.bus.publish(vec![record], Vec::new()).await.unwrap();
     }
 
@@ -335,5 +358,70 @@ async fn what_cannot_be_read_is_no_outcome() {
     let runtime = place.start("one", |_| {}).await;
     place.until_dealt_with(0).await;
     assert_eq!(swept(&runtime), 1);
+    runtime.shutdown.stop();
+}
+
+/// The log does not say when that last outcome was appended, and so not whether it is worth while to read the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_outcome_lies_before_a_damaged_one_has_ended() {
+    let place = Place::new(1);
+    let (ended, damaged) = (long_ago("ended"), long_ago("damaged"));
+    place.accept(&ended).await;
+    place.accept(&damaged).await;
+    place.end_in_the_first(&completed(&ended, "in time")).await;
+    let last = completed(&damaged, "in time, too");
+    place.end_in_the_first(&last).await;
+    let place = place.damage(&last);
+    let runtime = place.start("one", |_| {}).await;
+    place.until_dealt_with(0).await;
+    assert_eq!(swept(&runtime), 0);
+    let outcomes = place
+        .bus
+        .range(&Partition::new(topics::OUTCOMES, 0))
+        .await
+        .unwrap();
+    assert_eq!(outcomes.high, 2, "nothing was ended a second time");
+    runtime.shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_record_is_gone_is_ended_and_holds_nothing_up() {
+    let options = EmbeddedOptions {
+        segment_age: ms(10),
+        tidy_interval: ms(10),
+        retention_grace: Duration::ZERO,
+        ..EmbeddedOptions::default()
+    };
+    let place = Place::with("partitions: 1, retention_size: 0B", options);
+    let mut line = long_ago("line");
+    line.batch = Some(BatchRef {
+        batch_id: "nightly".to_owned(),
+        custom_id: "7".to_owned(),
+    });
+    place.accept(&line).await;
+    let runtime = place
+        .start("one", |config| config.cluster.sweep.margin = ms(1_500))
+        .await;
+    let requests = Partition::new(topics::REQUESTS, 0);
+    eventually(async || (place.bus.range(&requests).await.unwrap().low == 1).then_some(())).await;
+    assert_eq!(swept(&runtime), 0, "it was gone before it was overdue");
+    eventually(async || (swept(&runtime) == 1).then_some(())).await;
+    place.accept(&long_ago("next")).await;
+    place.until_dealt_with(0).await;
+    assert_eq!(swept(&runtime), 2);
+    let mut ends = Vec::new();
+    for number in 0..2 {
+        let outcomes = Partition::new(topics::OUTCOMES, number);
+        if place.bus.range(&outcomes).await.unwrap().high > 0 {
+            let mut reader = place.bus.read(vec![(outcomes, StartAt::Start)]).await.unwrap();
+            ends.extend(reader.next().await.unwrap());
+        }
+    }
+    let of_the_line = ends
+        .iter()
+        .find(|record| record.headers.request_id() == Some("line".into()))
+        .unwrap();
+    assert_eq!(of_the_line.headers.text(header::BATCH_ID), Some("nightly"));
+    assert_eq!(of_the_line.headers.text(header::CUSTOM_ID), Some("7"));
     runtime.shutdown.stop();
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use relay_schemas::{RequestId, TenantId, TimestampMs};
+use relay_schemas::{BatchRef, RequestId, TenantId, TimestampMs};
 
 /// Requests of the partitions that one sweeper owns.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct OpenRequest {
     pub tenant: TenantId,
     /// When it must have ended.
     pub deadline: TimestampMs,
+    /// The batch line that it is.
+    pub batch: Option<Box<BatchRef>>,
 }
 
 /// A request that nothing ended in time.
@@ -38,6 +40,8 @@ pub struct Overdue {
     pub id: RequestId,
     /// Who asks.
     pub tenant: TenantId,
+    /// The batch line that it is.
+    pub batch: Option<Box<BatchRef>>,
     /// Where it was accepted.
     pub place: Place,
 }
@@ -53,6 +57,7 @@ struct Track {
 struct Open {
     id: RequestId,
     tenant: TenantId,
+    batch: Option<Box<BatchRef>>,
     due: TimestampMs,
 }
 
@@ -96,15 +101,24 @@ impl Unended {
             return;
         };
         track.next = offset + 1;
-        let Some(OpenRequest { id, tenant, deadline }) = request else {
+        let Some(request) = request else {
             return;
         };
+        let OpenRequest {
+            id, tenant, batch, ..
+        } = request;
         if self.places.contains_key(&id) {
             return;
         }
-        let due = deadline.max(now).plus_ms(self.margin_ms);
+        let due = request.deadline.max(now).plus_ms(self.margin_ms);
         self.places.insert(id.clone(), (partition, offset));
-        track.open.insert(offset, Open { id, tenant, due });
+        let open = Open {
+            id,
+            tenant,
+            batch,
+            due,
+        };
+        track.open.insert(offset, open);
     }
 
     /// Whether `id` is not known to have ended.
@@ -134,6 +148,7 @@ impl Unended {
             .map(|(place, open)| Overdue {
                 id: open.id.clone(),
                 tenant: open.tenant.clone(),
+                batch: open.batch.clone(),
                 place,
             })
             .collect()
@@ -185,6 +200,7 @@ mod tests {
             id: id.into(),
             tenant: "acme".into(),
             deadline: TimestampMs(deadline),
+            batch: None,
         }
     }
 

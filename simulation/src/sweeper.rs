@@ -59,6 +59,7 @@ impl World {
                 id: request.request_id.clone(),
                 tenant: request.tenant.clone(),
                 deadline: request.deadline,
+                batch: None,
             };
             sweeper.unended.read((0, next), Some(open), now);
             next += 1;

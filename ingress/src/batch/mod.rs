@@ -9,7 +9,7 @@
 
 pub mod gate;
 pub mod intake;
-mod name;
+pub mod name;
 pub mod results;
 mod verdict;
 

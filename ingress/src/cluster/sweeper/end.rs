@@ -94,19 +94,20 @@ impl Ending {
         }
     }
 
-    /// The record that accepted it, unless the log holds it no more.
+    /// The record that accepted it, unless the log holds it no more or does not give it back: what its headers said is known.
     async fn record_of(&self, overdue: &Overdue) -> Result<Option<Record>, BusError> {
         let (number, offset) = overdue.place;
         let partition = Partition::new(topics::REQUESTS, number);
+        let held = self.bus.range(&partition).await?;
+        if offset < held.low || held.high <= offset {
+            return Ok(None);
+        }
         let reading = async {
             let mut stretch = Stretch::between(&*self.bus, partition, offset, offset + 1).await?;
             stretch.next().await
         };
-        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
-            Err(BusError::Unavailable(
-                "an accepted request cannot be read".to_owned(),
-            ))
-        })
+        // Retention may have let it go just now, and then nothing comes.
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Ok(None))
     }
 
     fn outgoing(&self, known: Known<'_>, headers: Headers) -> Outgoing {
@@ -124,5 +125,9 @@ fn named(overdue: &Overdue) -> Headers {
     let mut headers = Headers::default();
     headers.set(header::REQUEST_ID, overdue.id.as_str().to_owned());
     headers.set(header::TENANT, overdue.tenant.as_str().to_owned());
+    if let Some(batch) = &overdue.batch {
+        headers.set(header::BATCH_ID, batch.batch_id.clone());
+        headers.set(header::CUSTOM_ID, batch.custom_id.clone());
+    }
     headers
 }

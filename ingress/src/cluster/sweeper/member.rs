@@ -13,6 +13,7 @@ use relay_schemas::TimestampMs;
 use super::end::Ending;
 use super::passage::Passage;
 use super::round::{Began, Round};
+use crate::batch::name::name_in_headers;
 use crate::config::SweepConfig;
 use crate::time::millis;
 
@@ -127,6 +128,14 @@ impl Member {
                     let low = self.bus.range(&partition).await?.low;
                     let committed = self.bus.committed(GROUP, &partition).await?;
                     let next = committed.map_or(low, |next| next.max(low));
+                    if let Some(gone) = committed.map(|next| low - next).filter(|gone| *gone > 0) {
+                        tracing::error!(
+                            messaging.partition = partition.partition,
+                            requests.gone = gone,
+                            "the log let accepted requests go before it was known that they ended: raise the `retention` of {}",
+                            topics::REQUESTS
+                        );
+                    }
                     self.unended.own(partition.partition, next);
                 }
                 // What was paused before may not be now.
@@ -154,6 +163,7 @@ impl Member {
                 tenant,
                 // Without a readable deadline nothing waits for it.
                 deadline: headers.deadline().unwrap_or(record.timestamp),
+                batch: name_in_headers(headers).map(Box::new),
             });
         let sought = open.is_some() && self.marks.get(&place.0).is_none_or(|mark| place.1 < *mark);
         self.unended.read(place, open, now);

@@ -5,6 +5,9 @@
 //!
 //! A round marks where outcomes end, then where requests end, reads the requests up to their mark, and then the outcomes up to
 //! theirs: in this order no outcome is read before its request, whichever topic is slower.
+//!
+//! It does not share the reader of `answers`, which follows the end of the log whatever happens: that one hears of an outcome
+//! before its request is read here, and what ended before a start it never reads. It reads nothing where all has ended.
 
 mod end;
 mod member;

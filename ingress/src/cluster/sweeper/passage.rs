@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Partition, Reader, Record, StartAt};
+use relay_bus::{Bus, BusError, Partition, Reader, Record, StartAt, header};
 use relay_runner::Stretch;
 use relay_schemas::TimestampMs;
 
@@ -54,13 +54,13 @@ impl Passage {
         let since = since.plus_ms(-i64::try_from(SKEW.as_millis()).unwrap_or(i64::MAX));
         let mut starts = Vec::new();
         for (partition, mark) in marks {
-            // Where nothing is as new as that, a reader would wait for what comes next.
-            if newest(bus, partition, *mark)
-                .await?
-                .is_some_and(|newest| newest >= since)
-            {
-                starts.push((partition.clone(), StartAt::Time(since), *mark));
-            }
+            let at = match last(bus, partition, *mark).await? {
+                Last::At(newest) if newest >= since => StartAt::Time(since),
+                // Nothing is as new as that: a reader would wait for what comes next.
+                Last::At(_) | Last::None => continue,
+                Last::Damaged => StartAt::Start,
+            };
+            starts.push((partition.clone(), at, *mark));
         }
         Self::open(bus, starts).await
     }
@@ -107,11 +107,24 @@ impl Passage {
     }
 }
 
-/// When the last record before `mark` was appended, if there is any.
-async fn newest(bus: &dyn Bus, partition: &Partition, mark: i64) -> Result<Option<TimestampMs>, BusError> {
+/// The last record before a mark.
+enum Last {
+    /// There is none.
+    None,
+    /// Appended then.
+    At(TimestampMs),
+    /// Appended nobody knows when.
+    Damaged,
+}
+
+async fn last(bus: &dyn Bus, partition: &Partition, mark: i64) -> Result<Last, BusError> {
     if bus.range(partition).await?.low >= mark {
-        return Ok(None);
+        return Ok(Last::None);
     }
     let mut last = Stretch::between(bus, partition.clone(), mark - 1, mark).await?;
-    Ok(last.next().await?.map(|record| record.timestamp))
+    Ok(match last.next().await? {
+        None => Last::None,
+        Some(record) if record.headers.get(header::DAMAGED).is_some() => Last::Damaged,
+        Some(record) => Last::At(record.timestamp),
+    })
 }
