@@ -11,7 +11,7 @@ use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
 use relay_schemas::{Outcome, Registry};
 
 use crate::eligibility::{NotCached, entry_of};
-use crate::levels::{Filled, Levels};
+use crate::levels::{FillResult, Levels};
 use crate::metrics::Metrics;
 
 pub(crate) struct FillStage {
@@ -52,8 +52,8 @@ impl FillStage {
             Err(reason) => reason.name(),
             Ok((bytes, _)) if bytes.len() > self.max_entry_bytes => NotCached::TooLarge.name(),
             Ok((bytes, entry)) => match self.levels.fill(entry, &bytes, now).await {
-                Filled::Filled => "filled",
-                Filled::Present => "present",
+                FillResult::Filled => "filled",
+                FillResult::Present => "present",
             },
         };
         self.metrics.filled(result, self.levels.lru.bytes());

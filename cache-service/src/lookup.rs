@@ -12,7 +12,7 @@ use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs,
 
 use crate::decide::{answered, expired, looked_up};
 use crate::entry::Owner;
-use crate::levels::{Found, Levels};
+use crate::levels::{Levels, LookupResult};
 use crate::metrics::Metrics;
 
 pub(crate) struct LookupStage {
@@ -59,14 +59,14 @@ impl LookupStage {
         };
         let (status, label) = match &found {
             None => (CacheStatus::Off, "off"),
-            Some(Found::Hit(_, level)) => (CacheStatus::Hit, *level),
-            Some(Found::Miss) => (CacheStatus::Miss, "miss"),
-            Some(Found::Unavailable) => (CacheStatus::Unavailable, "unavailable"),
+            Some(LookupResult::Hit(_, level)) => (CacheStatus::Hit, *level),
+            Some(LookupResult::Miss) => (CacheStatus::Miss, "miss"),
+            Some(LookupResult::Unavailable) => (CacheStatus::Unavailable, "unavailable"),
         };
         self.metrics.looked_up(label);
         let ready = looked_up(planned, key, status, now);
         match found {
-            Some(Found::Hit(entry, level)) => {
+            Some(LookupResult::Hit(entry, level)) => {
                 let headers = Headers::of(&ready.request);
                 // The clock again: Redis may have taken its time.
                 let now = self.clock.now();

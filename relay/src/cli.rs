@@ -108,12 +108,12 @@ pub enum Command {
     #[command(
         after_help = "The copy is read through before it counts; docs/backup.md has what it holds, and how to bring it back."
     )]
-    Backup(Folder),
+    Backup(BackupFolder),
     /// Bring a backup back into an empty data folder
     #[command(
         after_help = "For example: relay restore /backups/monday --data relay-data, then relay up --data relay-data."
     )]
-    Restore(Folder),
+    Restore(BackupFolder),
     /// Print the plan that the policy makes for a request, and why
     Plan(PlanRequest),
 }
@@ -162,7 +162,7 @@ pub struct VerifyLog {
 
 /// Where a backup lies, or will.
 #[derive(Debug, Args)]
-pub struct Folder {
+pub struct BackupFolder {
     /// The folder of the backup
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
@@ -185,8 +185,8 @@ pub struct PlanRequest {
     #[arg(long, value_name = "FILE")]
     pub request: PathBuf,
     /// Operation of the API that it asks for
-    #[arg(long, value_enum, default_value_t = Asked::Chat)]
-    pub operation: Asked,
+    #[arg(long, value_enum, default_value_t = OperationArg::Chat)]
+    pub operation: OperationArg,
     /// Tenant that asks
     #[arg(long, default_value = "default")]
     pub tenant: String,
@@ -197,7 +197,7 @@ pub struct PlanRequest {
 
 /// Which operation to plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Asked {
+pub enum OperationArg {
     /// /v1/chat/completions
     Chat,
     /// /v1/completions
@@ -206,12 +206,12 @@ pub enum Asked {
     Embedding,
 }
 
-impl From<Asked> for Operation {
-    fn from(asked: Asked) -> Self {
+impl From<OperationArg> for Operation {
+    fn from(asked: OperationArg) -> Self {
         match asked {
-            Asked::Chat => Self::Chat,
-            Asked::Completion => Self::Completion,
-            Asked::Embedding => Self::Embedding,
+            OperationArg::Chat => Self::Chat,
+            OperationArg::Completion => Self::Completion,
+            OperationArg::Embedding => Self::Embedding,
         }
     }
 }

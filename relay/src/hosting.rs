@@ -15,21 +15,21 @@ use tokio::task::JoinSet;
 use crate::banner::{self, Places};
 use crate::config::Config;
 use crate::descriptors;
+use crate::hosted::HostedService;
 use crate::load;
-use crate::only::Only;
 use crate::ops::Ops;
 use crate::signals::{self, Interrupted};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
     load::check(&config, None)?;
-    Box::pin(host(config, &Only::ALL)).await
+    Box::pin(host(config, &HostedService::ALL)).await
 }
 
 /// Runs one service.
-pub async fn alone(config: Config, only: Only) -> anyhow::Result<()> {
-    load::check(&config, Some(only))?;
-    Box::pin(host(config, &[only])).await
+pub async fn alone(config: Config, hosted: HostedService) -> anyhow::Result<()> {
+    load::check(&config, Some(hosted))?;
+    Box::pin(host(config, &[hosted])).await
 }
 
 /// What all services of this process share.
@@ -43,10 +43,10 @@ struct House {
     epoch: i64,
 }
 
-async fn host(mut config: Config, services: &[Only]) -> anyhow::Result<()> {
+async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<()> {
     descriptors::prepare(&mut config)?;
     // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
-    let api = if services.contains(&Only::Ingress) {
+    let api = if services.contains(&HostedService::Ingress) {
         Some(listen(&config.ingress).await?)
     } else {
         None
@@ -64,12 +64,12 @@ async fn host(mut config: Config, services: &[Only]) -> anyhow::Result<()> {
     let admin_pages = house.tables.is_some().then(|| ops.address()).transpose()?;
 
     house.expect_dependencies(services);
-    if !services.contains(&Only::Ingress) {
+    if !services.contains(&HostedService::Ingress) {
         tokio::spawn(control(house.runtime.clone(), house.control.clone()));
     }
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    for only in services {
-        house.start(*only, &mut running);
+    for hosted in services {
+        house.start(*hosted, &mut running);
     }
     let ops = tokio::spawn(ops.serve());
     if let Some(api) = api_address {
@@ -127,13 +127,17 @@ async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -
 }
 
 impl House {
-    async fn open(config: Config, services: &[Only], api: Option<TcpListener>) -> anyhow::Result<Self> {
+    async fn open(
+        config: Config,
+        services: &[HostedService],
+        api: Option<TcpListener>,
+    ) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
         let clock = Clock::system();
         let bus = config.bus.open(&config.data, &manifest, &clock)?;
         let schemas = Arc::new(Registry::default());
         let control = config.control.open(schemas.clone()).await?;
-        let tables = if services.contains(&Only::TraceSink) {
+        let tables = if services.contains(&HostedService::TraceSink) {
             Some(config.store.open(&config.data, &clock)?)
         } else {
             None
@@ -166,25 +170,25 @@ impl House {
     }
 
     /// Nothing counts as ready before whoever needs it has said so.
-    fn expect_dependencies(&self, services: &[Only]) {
+    fn expect_dependencies(&self, services: &[HostedService]) {
         let health = &self.runtime.health;
         health.down("bus", "not reached yet");
         health.down("control", "not reached yet");
-        for only in services {
-            match only {
-                Only::Planner => health.down("policy", "not read yet"),
-                Only::Workers => health.down("models", "not loaded yet"),
-                Only::TraceSink => health.down("store", "not reached yet"),
-                Only::Ingress | Only::CacheService | Only::Scheduler => {}
+        for hosted in services {
+            match hosted {
+                HostedService::Planner => health.down("policy", "not read yet"),
+                HostedService::Workers => health.down("models", "not loaded yet"),
+                HostedService::TraceSink => health.down("store", "not reached yet"),
+                HostedService::Ingress | HostedService::CacheService | HostedService::Scheduler => {}
             }
         }
     }
 
-    fn start(&mut self, only: Only, running: &mut JoinSet<anyhow::Result<()>>) {
+    fn start(&mut self, hosted: HostedService, running: &mut JoinSet<anyhow::Result<()>>) {
         let runtime = self.runtime.clone();
         let control = self.control.clone();
         let identity = Identity {
-            service: only.service(),
+            service: hosted.service(),
             instance: self.instance.clone(),
             epoch: self.epoch,
         };
@@ -192,22 +196,22 @@ impl House {
             ($service:ident, $section:ident $(, $own:ident)*) => {{
                 let deps = $service::Deps { runtime, identity, control $(, $own)* };
                 let service = $service::run(self.config.$section.clone(), deps);
-                running.spawn(async move { service.await.with_context(|| only.to_string()) })
+                running.spawn(async move { service.await.with_context(|| hosted.to_string()) })
             }};
         }
-        match only {
-            Only::Ingress => {
+        match hosted {
+            HostedService::Ingress => {
                 let listener = self
                     .api
                     .take()
                     .expect("the API's address is taken wherever the ingress runs");
                 serve!(relay_ingress, ingress, listener)
             }
-            Only::Planner => serve!(relay_planner, planner),
-            Only::CacheService => serve!(relay_cache_service, cache_service),
-            Only::Scheduler => serve!(relay_scheduler, scheduler),
-            Only::Workers => serve!(relay_workers, workers),
-            Only::TraceSink => {
+            HostedService::Planner => serve!(relay_planner, planner),
+            HostedService::CacheService => serve!(relay_cache_service, cache_service),
+            HostedService::Scheduler => serve!(relay_scheduler, scheduler),
+            HostedService::Workers => serve!(relay_workers, workers),
+            HostedService::TraceSink => {
                 let tables = self
                     .tables
                     .clone()

@@ -10,11 +10,11 @@ mod config;
 mod deadlines;
 mod descriptors;
 mod environment;
+mod hosted;
 mod hosting;
 mod load;
 mod log_check;
 mod logging;
-mod only;
 mod ops;
 mod plan;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::only::Only;
+use crate::hosted::HostedService;
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -64,12 +64,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Up => hosting::up(config).await,
-            Command::Ingress => hosting::alone(config, Only::Ingress).await,
-            Command::Planner => hosting::alone(config, Only::Planner).await,
-            Command::CacheService => hosting::alone(config, Only::CacheService).await,
-            Command::Scheduler => hosting::alone(config, Only::Scheduler).await,
-            Command::Workers => hosting::alone(config, Only::Workers).await,
-            Command::TraceSink => hosting::alone(config, Only::TraceSink).await,
+            Command::Ingress => hosting::alone(config, HostedService::Ingress).await,
+            Command::Planner => hosting::alone(config, HostedService::Planner).await,
+            Command::CacheService => hosting::alone(config, HostedService::CacheService).await,
+            Command::Scheduler => hosting::alone(config, HostedService::Scheduler).await,
+            Command::Workers => hosting::alone(config, HostedService::Workers).await,
+            Command::TraceSink => hosting::alone(config, HostedService::TraceSink).await,
             Command::Log(cli::Log::Verify(asked)) => log_check::verify(&config, &asked),
             Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
             Command::Restore(asked) => backup::restore(&config, &asked.folder).await,

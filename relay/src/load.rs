@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use crate::cli::Settings;
 use crate::config::Config;
-use crate::only::Only;
+use crate::hosted::HostedService;
 use crate::seams::{BusConfig, ControlConfig};
 use crate::{deadlines, environment, scheduling, sizes};
 
@@ -126,8 +126,8 @@ fn warn(problem: Option<String>) {
 }
 
 /// Refuses what cannot work before anything is opened.
-pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
-    let Some(only) = only else {
+pub fn check(config: &Config, hosted: Option<HostedService>) -> anyhow::Result<()> {
+    let Some(hosted) = hosted else {
         scheduling::check(&config.scheduler)?;
         let policy = relay_planner::load(&config.planner.policy)?;
         match scheduling::unled(&config.scheduler, &policy) {
@@ -136,22 +136,24 @@ pub fn check(config: &Config, only: Option<Only>) -> anyhow::Result<()> {
         }
         return against_topics(config);
     };
-    if only == Only::Scheduler {
+    if hosted == HostedService::Scheduler {
         scheduling::check(&config.scheduler)?;
     }
-    if matches!(only, Only::Planner | Only::Scheduler) {
+    if matches!(hosted, HostedService::Planner | HostedService::Scheduler) {
         // The policy may lie on another machine, or be wrong: then the planner says so.
         let policy = relay_planner::load(&config.planner.policy).ok();
         warn(policy.and_then(|policy| scheduling::unled(&config.scheduler, &policy)));
     }
     if matches!(config.bus, BusConfig::Embedded(_)) {
         bail!(
-            "`relay {only}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
+            "`relay {hosted}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
              Use `relay up`, or a configuration such as deploy/relay.production.yaml"
         );
     }
     if matches!(config.control, ControlConfig::InProcess(_)) {
-        bail!("`relay {only}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process");
+        bail!(
+            "`relay {hosted}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
+        );
     }
     against_topics(config)
 }

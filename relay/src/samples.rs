@@ -8,8 +8,8 @@ use relay_store::PostgresOptions;
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::hosted::HostedService;
 use crate::load::{self, parse_text};
-use crate::only::Only;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
 /// Below the repository's root.
@@ -184,7 +184,7 @@ fn the_defaults_and_the_manifest_fit_together() {
 fn one_service_alone_is_refused_on_a_seam_inside_one_process() {
     let check = |text: &str| {
         let config = parse_text(text, |_| None).expect("it parses");
-        load::check(&config, Some(Only::Planner))
+        load::check(&config, Some(HostedService::Planner))
     };
     let kafka = "bus: { kind: kafka, brokers: 'localhost:9092' }\n";
     let refused = |text: &str| check(text).expect_err("it cannot work").to_string();

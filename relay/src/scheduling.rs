@@ -36,12 +36,12 @@ pub fn unled(config: &Config, policy: &Policy) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::hosted::HostedService;
     use crate::load::{check, parse_text};
-    use crate::only::Only;
 
-    fn refused(text: &str, only: Option<Only>) -> String {
+    fn refused(text: &str, hosted: Option<HostedService>) -> String {
         let config = parse_text(text, |_| None).expect("it parses");
-        check(&config, only).expect_err(text).to_string()
+        check(&config, hosted).expect_err(text).to_string()
     }
 
     #[test]
@@ -66,7 +66,7 @@ mod tests {
         ];
         for (section, words) in cases {
             let text = format!("scheduler: {{ {section} }}\n");
-            let alone = refused(&format!("{production}{text}"), Some(Only::Scheduler));
+            let alone = refused(&format!("{production}{text}"), Some(HostedService::Scheduler));
             for refusal in [refused(&text, None), alone] {
                 assert!(refusal.contains(words), "{section}: {refusal}");
             }
@@ -83,8 +83,8 @@ mod tests {
             told.contains("pool `default`") && told.contains("`scheduler.pools`"),
             "{told}"
         );
-        for only in [None, Some(Only::Planner), Some(Only::Scheduler)] {
-            check(&config, only).expect("another process may lead it");
+        for hosted in [None, Some(HostedService::Planner), Some(HostedService::Scheduler)] {
+            check(&config, hosted).expect("another process may lead it");
         }
     }
 

@@ -28,9 +28,9 @@ pub enum Standing {
 
 /// The newest winners of one partition, with the offset of each.
 #[derive(Debug)]
-struct Memory(Recent<RequestId, i64>);
+struct PartitionWinners(Recent<RequestId, i64>);
 
-impl Memory {
+impl PartitionWinners {
     fn note(&mut self, request: &RequestId, offset: i64) -> Standing {
         // Kept by number alone: offsets serve as the time.
         let now = TimestampMs(offset);
@@ -56,7 +56,7 @@ pub struct Winners {
 #[derive(Default)]
 struct Partitions {
     owned: HashSet<Partition>,
-    memories: HashMap<Partition, Arc<OnceCell<Mutex<Memory>>>>,
+    memories: HashMap<Partition, Arc<OnceCell<Mutex<PartitionWinners>>>>,
 }
 
 impl Winners {
@@ -100,8 +100,8 @@ impl Winners {
     }
 
     /// What won just before `position`.
-    async fn read_back(&self, position: &Position) -> Result<Mutex<Memory>, BusError> {
-        let mut memory = Memory(Recent::new(self.most));
+    async fn read_back(&self, position: &Position) -> Result<Mutex<PartitionWinners>, BusError> {
+        let mut memory = PartitionWinners(Recent::new(self.most));
         let low = self.bus.range(&position.partition).await?.low;
         let window = i64::try_from(self.most).unwrap_or(i64::MAX);
         let from = position.offset.saturating_sub(window).max(low);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_first_outcome_wins_and_redelivery_does_not_change_it() {
-        let mut memory = Memory(Recent::new(10));
+        let mut memory = PartitionWinners(Recent::new(10));
         let request = RequestId::new("r");
         assert_eq!(memory.note(&request, 5), Standing::Winner);
         assert_eq!(memory.note(&request, 9), Standing::Superseded);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded_and_forgets_the_oldest() {
-        let mut memory = Memory(Recent::new(2));
+        let mut memory = PartitionWinners(Recent::new(2));
         for (offset, id) in ["a", "b", "c"].into_iter().enumerate() {
             memory.note(&RequestId::new(id), offset as i64);
         }

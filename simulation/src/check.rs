@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relay_schemas::{FinishReason, Outcome, OutcomeStatus, RequestId, TenantId};
 
-use crate::client::Saw;
+use crate::client::ClientEnd;
 use crate::log::POOLS;
 use crate::world::World;
 
@@ -59,8 +59,8 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
     let id = &client.asked.id;
     match &client.end {
         None => return Some(format!("the client of {id} still waits, long after its deadline")),
-        Some(Saw::Error | Saw::Left) => return None,
-        Some(Saw::Finished) => {}
+        Some(ClientEnd::Error | ClientEnd::Left) => return None,
+        Some(ClientEnd::Finished) => {}
     }
     let Some(winner) = winners.get(id) else {
         return Some(format!("the client of {id} saw a finish that no record holds"));

@@ -7,18 +7,18 @@ use relay_schemas::{RequestId, TimestampMs};
 #[derive(Debug)]
 pub(crate) struct Client {
     /// What it asked.
-    pub asked: Asked,
+    pub asked: ClientRequest,
     /// Shown so far.
     pub seen: Transcript,
     /// How it ended for the client.
-    pub end: Option<Saw>,
+    pub end: Option<ClientEnd>,
     /// Its deadline.
     pub deadline: TimestampMs,
 }
 
 /// What a client asks. Who repeats it under its idempotency key asks the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ClientRequest {
     /// The request's id.
     pub id: RequestId,
     /// Whether the client chose it, by an idempotency key.
@@ -31,7 +31,7 @@ pub(crate) struct Asked {
 
 /// How it ended for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Saw {
+pub(crate) enum ClientEnd {
     /// As an answer.
     Finished,
     /// With an error, or not at all.

@@ -4,43 +4,43 @@ use rand::Rng;
 
 use crate::happening::Happening;
 use crate::ingress::Ingress;
-use crate::schedule::{Actor, What};
+use crate::schedule::{Actor, Op};
 use crate::scheduler::Scheduler;
 use crate::worker::Worker;
 use crate::world::{Life, World};
 
 impl World {
-    pub(crate) fn event(&mut self, event: What) {
+    pub(crate) fn event(&mut self, event: Op) {
         self.note(|| format!("--- {event:?}"));
         match event {
-            What::Ask {
+            Op::Ask {
                 streamed,
                 tokens,
                 within,
                 question,
             } => self.ask(streamed, tokens, within, question),
-            What::Repeat {
+            Op::Repeat {
                 earlier,
                 streamed,
                 within,
             } => self.repeat(usize::from(earlier), streamed, within),
-            What::Leave(client) => self.leave(usize::from(client)),
-            What::Crash(actor, dead_for) => {
+            Op::Leave(client) => self.leave(usize::from(client)),
+            Op::Crash(actor, dead_for) => {
                 self.lives[actor.index()] = Life::default();
                 if let Actor::Ingress(number) = actor {
                     self.break_connections(number);
                 }
                 self.push(self.now.plus_ms(dead_for), Happening::Start(actor));
             }
-            What::Zombie(actor, frozen_for) => {
+            Op::Zombie(actor, frozen_for) => {
                 let life = &mut self.lives[actor.index()];
                 life.frozen_until = life.frozen_until.max(self.now.plus_ms(frozen_for));
             }
-            What::Rough(lasting) => self.network.rough_until = self.now.plus_ms(lasting),
-            What::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
-            What::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
-            What::Duplicate(actor) => self.reread(actor),
-            What::Lose(actor) => self.lose_next(actor),
+            Op::Rough(lasting) => self.network.rough_until = self.now.plus_ms(lasting),
+            Op::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
+            Op::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
+            Op::Duplicate(actor) => self.reread(actor),
+            Op::Lose(actor) => self.lose_next(actor),
         }
     }
 

@@ -4,13 +4,13 @@ use relay_schemas::TimestampMs;
 
 use crate::log::Append;
 use crate::network::Message;
-use crate::schedule::{Actor, What};
+use crate::schedule::{Actor, Op};
 
 /// Something that happens at an instant.
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// Something is done to the system.
-    Event(What),
+    Event(Op),
     /// A process looks at its clock and its inputs.
     Wake(Actor, i64),
     /// A record reaches the log; its writer, in that life, is told.

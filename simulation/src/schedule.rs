@@ -23,7 +23,7 @@ pub struct Event {
     /// Milliseconds since the start.
     pub at: i64,
     /// What.
-    pub what: What,
+    pub op: Op,
 }
 
 /// A process.
@@ -83,7 +83,7 @@ impl Actor {
 
 /// Requests and the nine faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum Op {
     /// A client asks.
     Ask {
         /// For server-sent events.
@@ -136,7 +136,7 @@ impl Schedule {
         let mut events: Vec<Event> = (0..size)
             .map(|_| Event {
                 at: random.random_range(0..span),
-                what: What::draw(&mut random),
+                op: Op::draw(&mut random),
             })
             .collect();
         events.sort_by_key(|event| event.at);
@@ -144,7 +144,7 @@ impl Schedule {
     }
 }
 
-impl What {
+impl Op {
     /// How long its effect lasts, milliseconds.
     pub fn lasting_ms(self) -> i64 {
         match self {
@@ -198,6 +198,6 @@ impl What {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>6} ms  {:?}", self.at, self.what)
+        write!(f, "{:>6} ms  {:?}", self.at, self.op)
     }
 }

@@ -16,20 +16,20 @@ pub fn shrink(failing: &Schedule, fails: impl Fn(&Schedule) -> bool) -> Schedule
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{Actor, What};
+    use crate::schedule::{Actor, Op};
 
     #[test]
     fn only_what_is_needed_to_fail_is_left() {
         let crash = Event {
             at: 5,
-            what: What::Crash(Actor::Planner, 10),
+            op: Op::Crash(Actor::Planner, 10),
         };
         let mut failing = Schedule::of(1);
         failing.events.extend([
             crash,
             Event {
                 at: 9,
-                what: What::Slow(1),
+                op: Op::Slow(1),
             },
         ]);
         let shortest = shrink(&failing, |schedule| schedule.events.contains(&crash));

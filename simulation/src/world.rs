@@ -118,7 +118,7 @@ impl World {
             requests: BTreeMap::new(),
             runs: Vec::new(),
             given_back: BTreeSet::new(),
-            leases_disturbed: schedule.events.iter().any(|event| event.what.disturbs_leases()),
+            leases_disturbed: schedule.events.iter().any(|event| event.op.disturbs_leases()),
             healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
@@ -128,9 +128,9 @@ impl World {
         for actor in Actor::ALL {
             world.start(actor);
         }
-        for Event { at, what } in &schedule.events {
-            world.push(world.now.plus_ms(*at), Happening::Event(*what));
-            world.healed_at = world.healed_at.max(world.now.plus_ms(at + what.lasting_ms()));
+        for Event { at, op } in &schedule.events {
+            world.push(world.now.plus_ms(*at), Happening::Event(*op));
+            world.healed_at = world.healed_at.max(world.now.plus_ms(at + op.lasting_ms()));
         }
         world
     }

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use relay_schemas::TimestampMs;
 use serde_json::{Value, json};
 
-use crate::told::{Told, means};
+use crate::meaning::{Meaning, means};
 
 /// How a client asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Manner {
 
 /// What a client saw of one request.
 #[derive(Debug, Clone)]
-pub struct Saw {
+pub struct Observation {
     /// `x-request-id`, where a response came at all.
     pub request_id: Option<String>,
     /// The text so far.
@@ -34,21 +34,21 @@ pub struct Saw {
     pub began: bool,
 }
 
-impl Saw {
+impl Observation {
     /// Whether the client saw any sign that its request was accepted: the headers of a stream, text, a finish, or a failure
     /// that is its end.
     pub fn accepted(&self) -> bool {
         let told = match &self.end {
             End::Status(_, code) | End::ErrorEvent(code) => Some(means(code)),
-            End::Finished(_) => Some(Told::End),
+            End::Finished(_) => Some(Meaning::End),
             End::Broken | End::Left => None,
         };
         self.request_id.is_some()
             && match told {
-                Some(Told::End | Told::NotShown) => true,
+                Some(Meaning::End | Meaning::NotShown) => true,
                 // By then it has sent headers to keep the connection, and only text says more.
-                Some(Told::Unknown) => !self.text.is_empty(),
-                Some(Told::Refused) => false,
+                Some(Meaning::Unknown) => !self.text.is_empty(),
+                Some(Meaning::Refused) => false,
                 None => self.began || !self.text.is_empty(),
             }
     }
@@ -82,7 +82,7 @@ pub async fn ask(
     prompt: &str,
     manner: Manner,
     key: Option<&str>,
-) -> Saw {
+) -> Observation {
     ask_watched(http, base, tenant, prompt, manner, key, &|| ()).await
 }
 
@@ -95,7 +95,7 @@ pub async fn ask_watched(
     manner: Manner,
     key: Option<&str>,
     shown: &(dyn Fn() + Send + Sync),
-) -> Saw {
+) -> Observation {
     let stream = manner != Manner::Whole;
     let body = json!({"model": "mock", "temperature": 0, "stream": stream, "max_tokens": 64,
         "messages": [{"role": "user", "content": prompt}]});
@@ -107,7 +107,7 @@ pub async fn ask_watched(
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
-    let mut saw = Saw {
+    let mut saw = Observation {
         request_id: None,
         text: String::new(),
         end: End::Broken,
@@ -121,7 +121,12 @@ pub async fn ask_watched(
     saw
 }
 
-async fn read(response: reqwest::Response, manner: Manner, saw: &mut Saw, shown: &(dyn Fn() + Send + Sync)) {
+async fn read(
+    response: reqwest::Response,
+    manner: Manner,
+    saw: &mut Observation,
+    shown: &(dyn Fn() + Send + Sync),
+) {
     let request_id = response.headers().get("x-request-id");
     saw.request_id = request_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
     let status = response.status();
@@ -148,7 +153,7 @@ fn whole(status: u16, body: &Value, text: &mut String) -> End {
 async fn streamed(
     response: reqwest::Response,
     manner: Manner,
-    saw: &mut Saw,
+    saw: &mut Observation,
     shown: &(dyn Fn() + Send + Sync),
 ) {
     let mut bytes = response.bytes_stream();

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use rustix::fs::statvfs;
 use tokio::task::JoinSet;
 
-use crate::ask::{End, Manner, Saw, ask, unique_prompt};
+use crate::ask::{End, Manner, Observation, ask, unique_prompt};
 use crate::disk::Disk;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
@@ -95,12 +95,12 @@ async fn fill(gateway: &mut Gateway, disk: &Disk) -> anyhow::Result<Report> {
 struct Questions {
     asked: u64,
     refused: usize,
-    saw: Vec<Saw>,
+    saw: Vec<Observation>,
 }
 
 impl Questions {
     /// The next question, asked.
-    fn next(&mut self, base: &str) -> impl Future<Output = Saw> + use<> {
+    fn next(&mut self, base: &str) -> impl Future<Output = Observation> + use<> {
         self.asked += 1;
         let (base, prompt) = (base.to_owned(), unique_prompt(88_000_000 + self.asked));
         let tenant = format!("tenant-{}", self.asked % TENANTS);
@@ -109,13 +109,13 @@ impl Questions {
     }
 
     /// Some that will run for a while; returns when they do.
-    async fn begin(&mut self, base: &str) -> JoinSet<Saw> {
+    async fn begin(&mut self, base: &str) -> JoinSet<Observation> {
         let running = (0..RUNNING).map(|_| self.next(base)).collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
         running
     }
 
-    async fn all_finish(&mut self, running: JoinSet<Saw>) -> anyhow::Result<()> {
+    async fn all_finish(&mut self, running: JoinSet<Observation>) -> anyhow::Result<()> {
         for saw in running.join_all().await {
             ensure!(
                 matches!(saw.end, End::Finished(_)),

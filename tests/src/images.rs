@@ -10,7 +10,7 @@ use relay_schemas::TimestampMs;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::ask::{End, Saw, unique_prompt};
+use crate::ask::{End, Observation, unique_prompt};
 use crate::disk::Disk;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
@@ -67,7 +67,7 @@ async fn take(gateway: &mut Gateway, disk: &Disk, report: &mut Report) -> anyhow
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     // A client may be told while the image is taken, and only what was told before counts: nobody writes meanwhile.
-    let acknowledged: Vec<Saw> = told.lock().clone();
+    let acknowledged: Vec<Observation> = told.lock().clone();
     gateway.signal("STOP");
     disk.take_image()?;
     gateway.kill();
@@ -82,7 +82,7 @@ async fn take(gateway: &mut Gateway, disk: &Disk, report: &mut Report) -> anyhow
 }
 
 /// A large question; says at once that it was acknowledged.
-async fn ask_for_much(base: String, number: u64, told: Arc<Mutex<Vec<Saw>>>) -> anyhow::Result<()> {
+async fn ask_for_much(base: String, number: u64, told: Arc<Mutex<Vec<Observation>>>) -> anyhow::Result<()> {
     let prompt = format!("{} {}", unique_prompt(number), "and so on ".repeat(LARGE / 10));
     let body = json!({"model": "mock", "temperature": 0, "stream": true, "max_tokens": 64,
         "messages": [{"role": "user", "content": prompt}]});
@@ -97,7 +97,7 @@ async fn ask_for_much(base: String, number: u64, told: Arc<Mutex<Vec<Saw>>>) -> 
     if !response.status().is_success() {
         bail!("{}", response.status());
     }
-    told.lock().push(Saw {
+    told.lock().push(Observation {
         request_id: id,
         text: String::new(),
         // What it is shown later may not be in the image.

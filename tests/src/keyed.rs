@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 use tokio::task::JoinSet;
 
-use crate::ask::{End, Manner, Saw, ask, unique_prompt};
+use crate::ask::{End, Manner, Observation, ask, unique_prompt};
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
 use crate::load::TENANTS;
+use crate::meaning::{Meaning, means};
 use crate::proofs::{MOST, say};
 use crate::settle::settle_after_restart;
-use crate::told::{Told, means};
 
 /// Clients that ask at once.
 const CLIENTS: u64 = 24;
@@ -86,12 +86,12 @@ async fn kill(gateway: &mut Gateway, lasting: Duration) -> anyhow::Result<Report
 }
 
 /// Asks by one key until its end is told, and then once more; everything that was seen.
-async fn told_twice(base: &str, number: u64) -> anyhow::Result<Vec<Saw>> {
+async fn told_twice(base: &str, number: u64) -> anyhow::Result<Vec<Observation>> {
     let (http, prompt) = (crate::http::client(), unique_prompt(77_000_000 + number));
     let (tenant, key) = (format!("tenant-{}", number % TENANTS), format!("key-{number}"));
     let deadline = Instant::now() + PATIENCE;
-    let mut saw: Vec<Saw> = Vec::new();
-    let mut told: Option<Saw> = None;
+    let mut saw: Vec<Observation> = Vec::new();
+    let mut told: Option<Observation> = None;
     loop {
         let manner = [Manner::Whole, Manner::Streamed][saw.len() % 2];
         let asked = ask(&http, base, &tenant, &prompt, manner, Some(&key)).await;
@@ -121,14 +121,14 @@ fn code(end: &End) -> Option<&str> {
     }
 }
 
-fn is_told(saw: &Saw) -> bool {
-    matches!(saw.end, End::Finished(_)) || code(&saw.end).is_some_and(|code| means(code) == Told::End)
+fn is_told(saw: &Observation) -> bool {
+    matches!(saw.end, End::Finished(_)) || code(&saw.end).is_some_and(|code| means(code) == Meaning::End)
 }
 
 /// A failure is told by a status or an event, and by then a stream may have shown some text.
-fn is_the_same(first: &Saw, second: &Saw) -> bool {
+fn is_the_same(first: &Observation, second: &Observation) -> bool {
     let finished =
-        |saw: &Saw| matches!(saw.end, End::Finished(_)).then(|| (saw.end.clone(), saw.text.clone()));
+        |saw: &Observation| matches!(saw.end, End::Finished(_)).then(|| (saw.end.clone(), saw.text.clone()));
     first.request_id == second.request_id
         && code(&first.end) == code(&second.end)
         && finished(first) == finished(second)

@@ -10,7 +10,7 @@ use relay_schemas::{BatchRequest, Operation, TenantId, encode};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::ask::{Manner, Saw, ask, unique_prompt};
+use crate::ask::{Manner, Observation, ask, unique_prompt};
 
 /// How much, how fast.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub fn batch_lines_for(rate: u32, lasting: Duration) -> u64 {
 }
 
 /// Runs the load and returns what each client saw. Batch lines go through `bus`, where one is given; else there are none.
-pub async fn run(load: &Load, bus: Option<Arc<dyn Bus>>) -> Vec<Saw> {
+pub async fn run(load: &Load, bus: Option<Arc<dyn Bus>>) -> Vec<Observation> {
     let mix: Vec<Kind> = MIX
         .into_iter()
         .filter(|kind| bus.is_some() || *kind != Kind::Batch)
@@ -97,7 +97,7 @@ fn repeated(tenant: &str) -> String {
 }
 
 /// Asks once what a load asks again and again, so that the answers can be in the cache when it starts.
-pub async fn ask_what_is_repeated(base: &str) -> Vec<Saw> {
+pub async fn ask_what_is_repeated(base: &str) -> Vec<Observation> {
     let http = crate::http::client();
     let once = |tenant: u64| {
         let (http, tenant) = (&http, format!("tenant-{tenant}"));

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use relay_bus::Bus;
 use serde_json::Value;
 
-use crate::ask::{End, Manner, Saw, ask, unique_prompt};
+use crate::ask::{End, Manner, Observation, ask, unique_prompt};
 use crate::gateway::KILLABLE;
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
@@ -206,7 +206,7 @@ async fn told(deployment: &Production, instance: &Instance) -> BTreeMap<String, 
     serde_json::from_value(body["dependencies"].clone()).unwrap_or_default()
 }
 
-async fn ask_once(deployment: &Production, prompt: &str) -> Saw {
+async fn ask_once(deployment: &Production, prompt: &str) -> Observation {
     let http = crate::http::client();
     ask(
         &http,
@@ -247,7 +247,7 @@ fn is_honest(away: Dependency, end: &End) -> bool {
 }
 
 /// How often each end was seen, for people.
-fn ends(clients: &[Saw]) -> String {
+fn ends(clients: &[Observation]) -> String {
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for saw in clients {
         *counted.entry(format!("{:?}", saw.end)).or_default() += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use crate::ask::Saw;
+use crate::ask::Observation;
 use crate::disk::Disk;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE};
@@ -38,7 +38,7 @@ pub async fn power_cuts(cuts: u64) -> anyhow::Result<Report> {
 }
 
 async fn cut_power(gateway: &mut Gateway, disk: &Disk, cuts: u64) -> anyhow::Result<Report> {
-    let mut saw: Vec<Saw> = Vec::new();
+    let mut saw: Vec<Observation> = Vec::new();
     let mut bytes = 0;
     seed_batch(&*ledger::embedded(&gateway.data())?, 1, 20).await?;
     for cut in 0..cuts {

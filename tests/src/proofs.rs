@@ -7,7 +7,7 @@ use relay_schemas::TimestampMs;
 use relay_store::{PostgresOptions, PostgresStore};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::ask::Saw;
+use crate::ask::Observation;
 use crate::charged;
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE, server};
@@ -108,7 +108,7 @@ async fn embedded_kills(
     rate: u32,
     longest: Duration,
 ) -> anyhow::Result<Storm> {
-    let mut saw: Vec<Saw> = Vec::new();
+    let mut saw: Vec<Observation> = Vec::new();
     for kill in 0..kills {
         let lasting = longest.mul_f64(rand::random_range(0.4..1.0));
         // Only the process itself can write to its log, so what comes by batch is there before it.
@@ -181,7 +181,7 @@ async fn production_crash(deployment: &mut Production, point: &str, seed: u64) -
     // At once: its clients wait for it.
     deployment.run(&victim, None)?;
     deployment.ready(Duration::from_secs(60)).await?;
-    let mut saw: Vec<Saw> = clients.join_all().await.into_iter().flatten().collect();
+    let mut saw: Vec<Observation> = clients.join_all().await.into_iter().flatten().collect();
     let again = short_load(deployment.base_urls.clone(), seed + 500);
     saw.extend(load::run(&again, Some(bus.clone())).await);
     let ledger = settle_running(&*bus, &store()?, &saw, MOST).await?;
@@ -208,7 +208,7 @@ async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) ->
         seed,
         bases: deployment.base_urls.clone(),
     };
-    let storm: JoinHandle<Vec<Saw>> = tokio::spawn({
+    let storm: JoinHandle<Vec<Observation>> = tokio::spawn({
         let bus = bus.clone();
         async move { load::run(&load, Some(bus)).await }
     });

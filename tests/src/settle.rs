@@ -7,7 +7,7 @@ use anyhow::bail;
 use relay_schemas::{OutcomeStatus, RequestId};
 use relay_store::{SqliteStore, TraceFilter, Traces};
 
-use crate::ask::Saw;
+use crate::ask::Observation;
 use crate::charged;
 use crate::gateway::Gateway;
 use crate::ledger::{self, Ledger};
@@ -19,7 +19,7 @@ use crate::verdict::violations;
 /// As [`settle`], and if the charges differ.
 pub async fn settle_after_restart(
     gateway: &mut Gateway,
-    saw: &[Saw],
+    saw: &[Observation],
     most: Duration,
 ) -> anyhow::Result<Ledger> {
     gateway.run(None)?;
@@ -44,7 +44,7 @@ pub async fn settle_after_restart(
 ///
 /// # Errors
 /// With every violation that is left then.
-pub async fn settle(gateway: &mut Gateway, saw: &[Saw], most: Duration) -> anyhow::Result<Ledger> {
+pub async fn settle(gateway: &mut Gateway, saw: &[Observation], most: Duration) -> anyhow::Result<Ledger> {
     let deadline = Instant::now() + most;
     loop {
         gateway.stop()?;
@@ -85,7 +85,7 @@ pub async fn traces(store: &dyn Traces) -> anyhow::Result<BTreeMap<RequestId, Ou
 pub async fn settle_running(
     bus: &dyn relay_bus::Bus,
     store: &dyn Traces,
-    saw: &[Saw],
+    saw: &[Observation],
     most: Duration,
 ) -> anyhow::Result<Ledger> {
     let deadline = Instant::now() + most;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use relay_schemas::{Class, Outcome, OutcomeStatus, RequestId};
 
-use crate::ask::{End, Saw};
+use crate::ask::{End, Observation};
 use crate::gateway::DEADLINE_GRACE_MS;
 use crate::ledger::Ledger;
-use crate::told::{Told, means};
+use crate::meaning::{Meaning, means};
 
 /// Everything that is not as promised; empty is a proof.
 pub fn violations(
     ledger: &Ledger,
-    saw: &[Saw],
+    saw: &[Observation],
     traces: Option<&BTreeMap<RequestId, OutcomeStatus>>,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -41,7 +41,7 @@ pub fn violations(
 }
 
 /// What a client was told is in the log: its request, if it saw it accepted, and its end, if it was told one.
-fn against_record(ledger: &Ledger, saw: &Saw) -> Option<String> {
+fn against_record(ledger: &Ledger, saw: &Observation) -> Option<String> {
     let id = RequestId::new(saw.request_id.as_deref()?);
     let winner = ledger.winners.get(&id).map(|(outcome, ..)| outcome);
     let wrong = if saw.accepted() && !ledger.accepted.contains_key(&id) {
@@ -61,17 +61,17 @@ fn against_record(ledger: &Ledger, saw: &Saw) -> Option<String> {
 }
 
 /// A failure that a client was told is the one of the record, or says no more than ingress itself can know.
-fn failure(ledger: &Ledger, id: &RequestId, saw: &Saw, code: &str) -> Option<String> {
+fn failure(ledger: &Ledger, id: &RequestId, saw: &Observation, code: &str) -> Option<String> {
     let request = ledger.accepted.get(id);
     let winner = ledger.winners.get(id).map(|(outcome, ..)| outcome);
     let is_success =
         |outcome: &Outcome| matches!(outcome.status, OutcomeStatus::Completed | OutcomeStatus::Cached);
     let honest = match means(code) {
-        Told::Unknown => true,
-        Told::Refused => request.is_none(),
+        Meaning::Unknown => true,
+        Meaning::Refused => request.is_none(),
         // Only of what was recorded as an answer can ingress say that it cannot show it.
-        Told::NotShown => winner.is_some_and(is_success),
-        Told::End => {
+        Meaning::NotShown => winner.is_some_and(is_success),
+        Meaning::End => {
             let is_recorded =
                 winner.is_some_and(|outcome| !is_success(outcome) && outcome.code.as_deref() == Some(code));
             let gave_up = code == "deadline_exceeded"
@@ -219,8 +219,8 @@ mod tests {
         against_record(&ledger, &saw(end, at))
     }
 
-    fn saw(end: End, at: i64) -> Saw {
-        Saw {
+    fn saw(end: End, at: i64) -> Observation {
+        Observation {
             request_id: Some("r".to_owned()),
             text: "a b".to_owned(),
             end,

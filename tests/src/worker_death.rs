@@ -9,7 +9,7 @@ use relay_bus::Bus;
 use relay_schemas::{InstanceId, OutcomeStatus, RequestId, TimestampMs, Work};
 use tokio::task::JoinSet;
 
-use crate::ask::{End, Manner, Saw, ask_watched, unique_prompt};
+use crate::ask::{End, Manner, Observation, ask_watched, unique_prompt};
 use crate::files::kept;
 use crate::leases::{self, Leased, Leases};
 use crate::ledger::{self, Ledger};
@@ -52,7 +52,7 @@ struct Clients {
     bases: Vec<String>,
     seed: u64,
     asked: usize,
-    asking: JoinSet<Saw>,
+    asking: JoinSet<Observation>,
 }
 
 impl Clients {
@@ -139,7 +139,7 @@ async fn dies(deployment: &mut Production) -> anyhow::Result<Report> {
 /// Asks until both workers are leased something: one whose partitions still belong to a member that
 /// died before this deployment started gets them after a session timeout. Then waits for all that was asked, so that nothing
 /// but what is judged is in the way of the survivor.
-async fn both_work(clients: &mut Clients, leases: &mut Leases) -> anyhow::Result<Vec<Saw>> {
+async fn both_work(clients: &mut Clients, leases: &mut Leases) -> anyhow::Result<Vec<Observation>> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut workers = std::collections::BTreeSet::new();
     while workers.len() < 2 {
@@ -196,7 +196,7 @@ struct Dead {
 /// Holds each lease of the dead worker that had not ended against what was promised.
 fn judge(
     ledger: &Ledger,
-    saw: &[Saw],
+    saw: &[Observation],
     leased: &[Leased],
     dead: &Dead,
     shown: &str,
@@ -255,7 +255,7 @@ fn judge(
     Ok(report)
 }
 
-fn end_of<'a>(saw: &'a [Saw], id: &RequestId) -> Option<&'a End> {
+fn end_of<'a>(saw: &'a [Observation], id: &RequestId) -> Option<&'a End> {
     let mut of = saw
         .iter()
         .filter(|saw| saw.request_id.as_deref() == Some(id.as_str()));

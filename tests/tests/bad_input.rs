@@ -8,7 +8,7 @@ use relay_bus::topics::Topic;
 use relay_bus::{Bus, BusError, Headers, Outgoing, Record, header, topics};
 use relay_schemas::{DeadLetter, Fingerprint, OutcomeStatus, Registry, RequestId};
 use relay_store::SqliteStore;
-use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
+use relay_tests::ask::{End, Manner, Observation, ask, unique_prompt};
 use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::ledger::{self, Ledger};
 use relay_tests::load::seed_batch;
@@ -33,7 +33,7 @@ async fn post(gateway: &Gateway, body: &str, tenant: &str) -> (u16, Value) {
 }
 
 /// Asks, and insists on an answer.
-async fn answered(gateway: &Gateway, prompt: &str, manner: Manner) -> Saw {
+async fn answered(gateway: &Gateway, prompt: &str, manner: Manner) -> Observation {
     let http = relay_tests::http::client();
     let saw = ask(&http, &gateway.base_url, "acme", prompt, manner, None).await;
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");

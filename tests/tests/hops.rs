@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use relay_bus::{Bus, Record, header, topics};
 use relay_schemas::{Outcome, Registry};
 
-use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
+use relay_tests::ask::{End, Manner, Observation, ask, unique_prompt};
 use relay_tests::gateway::KILLABLE;
 use relay_tests::pools::EMPTY;
 use relay_tests::production::{Instance, Production};
@@ -119,7 +119,7 @@ async fn what_no_worker_of_its_first_pool_takes_goes_on_in_the_next_pool_over_ka
 }
 
 /// Asks behind one ingress; a handle on the answer.
-fn asking(base: &str, prompt: &str, key: &str) -> tokio::task::JoinHandle<Saw> {
+fn asking(base: &str, prompt: &str, key: &str) -> tokio::task::JoinHandle<Observation> {
     let (base, prompt, key) = (base.to_owned(), prompt.to_owned(), key.to_owned());
     tokio::spawn(async move {
         ask(

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use relay_tests::ask::{End, Manner, Saw, ask, unique_prompt};
+use relay_tests::ask::{End, Manner, Observation, ask, unique_prompt};
 use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::http;
 use tokio::task::JoinHandle;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 const SIGNALS: [&str; 2] = ["INT", "TERM"];
 
 /// A gateway at work: a stream that begins after `first_ms`, and whose request has reached a worker.
-async fn at_work(first_ms: &str) -> (Gateway, JoinHandle<Saw>) {
+async fn at_work(first_ms: &str) -> (Gateway, JoinHandle<Observation>) {
     let gateway = Gateway::start(KILLABLE, &["--first-ms", first_ms])
         .await
         .expect("it starts");

@@ -75,20 +75,20 @@ pub fn of(request: &Request) -> Result<Prompt, String> {
 }
 
 /// A field, and whether it is asked for.
-type Asked = (&'static str, bool);
+type RequestedField = (&'static str, bool);
 
 fn unsupported(what: &str) -> String {
     format!("{what} is not supported by models that run on ONNX Runtime yet")
 }
 
-fn refuse(fields: &[Asked]) -> Result<(), String> {
+fn refuse(fields: &[RequestedField]) -> Result<(), String> {
     match fields.iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(unsupported(&format!("`{field}`"))),
         None => Ok(()),
     }
 }
 
-fn of_sampling(sampling: &Sampling) -> [Asked; 4] {
+fn of_sampling(sampling: &Sampling) -> [RequestedField; 4] {
     let set = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
     let biased = sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
     [
@@ -99,7 +99,7 @@ fn of_sampling(sampling: &Sampling) -> [Asked; 4] {
     ]
 }
 
-fn of_chat(chat: &Chat) -> [Asked; 7] {
+fn of_chat(chat: &Chat) -> [RequestedField; 7] {
     let talk = &chat.talk;
     let formatted = talk
         .response_format
@@ -128,7 +128,7 @@ fn of_chat(chat: &Chat) -> [Asked; 7] {
     ]
 }
 
-fn of_completion(completion: &Completion) -> [Asked; 4] {
+fn of_completion(completion: &Completion) -> [RequestedField; 4] {
     let task = &completion.task;
     [
         ("best_of", task.best_of.is_some_and(|best| best.0 > 1)),

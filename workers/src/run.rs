@@ -28,7 +28,7 @@ pub struct Runner {
 }
 
 /// How a run came to its end.
-enum Ended {
+enum RunEnd {
     Finished(Finished),
     Failed(Failure),
     Cancelled,
@@ -36,7 +36,7 @@ enum Ended {
 }
 
 /// What came of a run.
-pub enum Ran {
+pub enum RunResult {
     /// It ended. With where its last frame goes.
     Ended(Box<Outcome>, Option<Stream>),
     /// Every candidate of this pool failed before a client saw anything of it, and the plan names another pool.
@@ -52,33 +52,39 @@ struct Chosen {
 
 impl Runner {
     /// Runs `work` to its end, whatever that is, or gives it back for another pool.
-    pub async fn run(&self, mut work: Work, run: Run, mut out: Emitter, cancel: &CancellationToken) -> Ran {
+    pub async fn run(
+        &self,
+        mut work: Work,
+        run: Run,
+        mut out: Emitter,
+        cancel: &CancellationToken,
+    ) -> RunResult {
         let began = (self.clock.instant(), self.clock.now());
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
         let left = Duration::from_millis(u64::try_from(deadline.since_ms(began.1)).unwrap_or(0));
         let ended = if cancel.is_cancelled() {
             // A cancel that overtook its request, or a deadline that passed on the way: nothing runs.
-            Ended::Cancelled
+            RunEnd::Cancelled
         } else if left.is_zero() {
-            Ended::Expired
+            RunEnd::Expired
         } else {
             tokio::select! {
-                () = cancel.cancelled() => Ended::Cancelled,
-                () = tokio::time::sleep(left) => Ended::Expired,
+                () = cancel.cancelled() => RunEnd::Cancelled,
+                () = tokio::time::sleep(left) => RunEnd::Expired,
                 ended = self.candidates(&work, &mut out, &mut chosen) => match ended {
-                    Ok(finished) => Ended::Finished(finished),
-                    Err(failure) => Ended::Failed(failure),
+                    Ok(finished) => RunEnd::Finished(finished),
+                    Err(failure) => RunEnd::Failed(failure),
                 },
             }
         };
-        if let Ended::Failed(failure) = &ended
+        if let RunEnd::Failed(failure) = &ended
             && !out.has_shown()
             && failure.code.lies_with_the_backend()
             && next_pool(&work.planning.plan, &self.pool).is_some()
         {
             self.metrics.runs.with_label_values(&["given_back"]).inc();
-            return Ran::GivenBack(failure.clone());
+            return RunResult::GivenBack(failure.clone());
         }
         let taken = out.into_parts();
         if taken.seed.is_some() {
@@ -87,7 +93,7 @@ impl Runner {
         let now = self.clock.now();
         let ending = ending(&work, ended, &taken, chosen.as_ref(), now.since_ms(began.1));
         self.count(&ending, &taken, began);
-        Ran::Ended(Box::new(end(Known::Work(&work), run, ending, now)), taken.stream)
+        RunResult::Ended(Box::new(end(Known::Work(&work), run, ending, now)), taken.stream)
     }
 
     /// The candidates of this pool in order, the next one only where the one before has shown nothing.
@@ -171,10 +177,10 @@ fn later(earlier: Failure, later: Failure) -> Failure {
     Failure { retry_after, ..later }
 }
 
-fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
+fn ending(work: &Work, ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
     let mut ending = match &ended {
-        Ended::Finished(_) => Ending::of(OutcomeStatus::Completed),
-        Ended::Failed(failure) => Ending {
+        RunEnd::Finished(_) => Ending::of(OutcomeStatus::Completed),
+        RunEnd::Failed(failure) => Ending {
             retry_after_ms: failure
                 .retry_after
                 .map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
@@ -184,16 +190,16 @@ fn ending(work: &Work, ended: Ended, taken: &Taken, chosen: Option<&Chosen>, too
                 failure.message.clone(),
             )
         },
-        Ended::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
-        Ended::Expired => Ending::because(
+        RunEnd::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
+        RunEnd::Expired => Ending::because(
             OutcomeStatus::Expired,
             "deadline_exceeded",
             "the deadline passed while it ran",
         ),
     };
     let finished = match ended {
-        Ended::Finished(finished) => Some(finished),
-        Ended::Cancelled | Ended::Failed(_) | Ended::Expired => None,
+        RunEnd::Finished(finished) => Some(finished),
+        RunEnd::Cancelled | RunEnd::Failed(_) | RunEnd::Expired => None,
     };
     // What was emitted counts, whatever the end.
     let counted = finished.as_ref().and_then(|finished| finished.usage);

@@ -10,7 +10,7 @@ use relay_schemas::{Frame, Lane, Registry, Returned, Service, TimestampMs, Work}
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::Admission;
-use crate::run::Ran;
+use crate::run::RunResult;
 use crate::worker::{Handle, Holding, Worker};
 
 /// Runs leased work.
@@ -119,8 +119,8 @@ impl WorkerStage {
         );
         let (request_id, attempt) = (work.request.request_id.clone(), work.lease.attempt);
         let (outcome, pieces) = match worker.runner.run(work, run, out, &handle.cancel).await {
-            Ran::Ended(outcome, pieces) => (outcome, pieces),
-            Ran::GivenBack(failure) => {
+            RunResult::Ended(outcome, pieces) => (outcome, pieces),
+            RunResult::GivenBack(failure) => {
                 tracing::info!(
                     request.id = %request_id,
                     attempt,

@@ -19,13 +19,13 @@ pub struct Chat {
     /// What it shares with other operations.
     pub sampling: Sampling,
     /// What is its own.
-    pub talk: Talk,
+    pub talk: ChatFields,
 }
 
 /// The fields that only chats have.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "the API's own names")]
-pub struct Talk {
+pub struct ChatFields {
     #[serde(deserialize_with = "crate::members::list")]
     pub messages: Vec<Message>,
     #[serde(default, deserialize_with = "crate::members::some")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use relay_bench::cost::Cost;
 use relay_bench::pipeline::hops::{self, Hops};
-use relay_bench::pipeline::load::{Came, Seen, closed, open};
+use relay_bench::pipeline::load::{ClientStamps, LoadResult, closed, open};
 use relay_bench::quantiles;
 use relay_tests::gateway::Gateway;
 use relay_tests::ledger;
@@ -98,7 +98,7 @@ struct Target {
 }
 
 /// Measures all parts and returns what the clients saw of the open loop.
-async fn measure(arguments: &Arguments, target: &Target) -> Vec<Seen> {
+async fn measure(arguments: &Arguments, target: &Target) -> Vec<ClientStamps> {
     let lasting = Duration::from_secs(arguments.seconds);
     let Target { bases, processes, .. } = target;
     println!(
@@ -108,26 +108,31 @@ async fn measure(arguments: &Arguments, target: &Target) -> Vec<Seen> {
     );
     let mock = [target.backend.trim_end_matches("/v1").to_owned()];
     open(&mock, arguments.rate, SETTLING).await;
-    let came = open(&mock, arguments.rate, lasting).await;
-    let alone = of(&came);
-    let failed = format!("{} failed", came.failed);
+    let result = open(&mock, arguments.rate, lasting).await;
+    let alone = of(&result);
+    let failed = format!("{} failed", result.failed);
     println!("  {:<24} {failed:>22} {alone}", "backend alone");
     open(bases, arguments.rate, SETTLING).await;
     let before = Cost::of(processes);
-    let came = open(bases, arguments.rate, lasting).await;
-    print_came(
+    let result = open(bases, arguments.rate, lasting).await;
+    print_result(
         &format!("open loop, {}/s", arguments.rate),
-        &came,
+        &result,
         before,
         processes,
     );
-    println!("  {:<24} {:>22} {}", "added by Relay", "", of(&came).less(&alone));
-    let seen = came.seen;
+    println!(
+        "  {:<24} {:>22} {}",
+        "added by Relay",
+        "",
+        of(&result).less(&alone)
+    );
+    let seen = result.seen;
     let before = Cost::of(processes);
-    let came = closed(bases, arguments.clients, lasting).await;
-    print_came(
+    let result = closed(bases, arguments.clients, lasting).await;
+    print_result(
         &format!("flat out, {} clients", arguments.clients),
-        &came,
+        &result,
         before,
         processes,
     );
@@ -137,8 +142,8 @@ async fn measure(arguments: &Arguments, target: &Target) -> Vec<Seen> {
 /// Three quantiles of the latency, milliseconds.
 struct Latency([f64; 3]);
 
-fn of(came: &Came) -> Latency {
-    Latency(quantiles::of(came.latencies_ms.clone(), [0.5, 0.95, 0.99]))
+fn of(result: &LoadResult) -> Latency {
+    Latency(quantiles::of(result.latencies_ms.clone(), [0.5, 0.95, 0.99]))
 }
 
 impl Latency {
@@ -155,21 +160,21 @@ impl fmt::Display for Latency {
     }
 }
 
-fn print_came(name: &str, came: &Came, before: Cost, processes: &[u32]) {
+fn print_result(name: &str, result: &LoadResult, before: Cost, processes: &[u32]) {
     let after = Cost::of(processes);
-    let count = came.latencies_ms.len() as f64;
+    let count = result.latencies_ms.len() as f64;
     println!(
         "  {name:<24} {:>7.0} req/s, {} failed {}   {:>6.0} req/CPU-s   {:.0} MiB",
-        count / came.wall_s,
-        came.failed,
-        of(came),
+        count / result.wall_s,
+        result.failed,
+        of(result),
         count / (after.cpu_s - before.cpu_s),
         after.resident_mib,
     );
 }
 
 /// The stamps are whole milliseconds: the mean tells more than they do one by one.
-fn print_hops(ledger: &ledger::Ledger, seen: &[Seen]) {
+fn print_hops(ledger: &ledger::Ledger, seen: &[ClientStamps]) {
     let Hops { hops, unstamped } = hops::of(ledger, seen);
     println!("  open loop, hop by hop (topic)     mean   p50   p95   p99 ms");
     for hop in hops {

@@ -3,7 +3,7 @@
 use relay_schemas::{Outcome, RequestId, TimestampMs};
 use relay_tests::ledger::Ledger;
 
-use super::load::Seen;
+use super::load::ClientStamps;
 
 /// One hop and how long each request spent in it.
 pub struct Hop {
@@ -53,7 +53,7 @@ const PARTS: [Span; 8] = [
 const WHOLE: Span = ("due → answered", |s| s.answered.since_ms(s.due));
 
 /// The hops of the requests that a client has `seen` end.
-pub fn of(ledger: &Ledger, seen: &[Seen]) -> Hops {
+pub fn of(ledger: &Ledger, seen: &[ClientStamps]) -> Hops {
     let stamps: Vec<Stamps> = seen
         .iter()
         .filter_map(|seen| {
@@ -73,7 +73,7 @@ pub fn of(ledger: &Ledger, seen: &[Seen]) -> Hops {
 }
 
 impl Stamps {
-    fn of(seen: &Seen, outcome: &Outcome) -> Option<Self> {
+    fn of(seen: &ClientStamps, outcome: &Outcome) -> Option<Self> {
         let queueing = outcome.queueing.as_ref()?;
         Some(Self {
             due: seen.due,
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_request_that_the_log_does_not_know_is_counted_as_without_stamps() {
-        let seen = Seen {
+        let seen = ClientStamps {
             request_id: "unknown".to_owned(),
             due: TimestampMs(0),
             answered: TimestampMs(1),

@@ -11,11 +11,11 @@ use crate::pace::paced;
 
 /// What came back.
 #[derive(Debug, Default)]
-pub struct Came {
+pub struct LoadResult {
     /// From due to last byte, milliseconds, of those that finished.
     pub latencies_ms: Vec<f64>,
     /// Those that finished under a request id: a backend without Relay gives none.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<ClientStamps>,
     /// Those that did not finish.
     pub failed: usize,
     /// Wall time, seconds.
@@ -24,7 +24,7 @@ pub struct Came {
 
 /// The client's own stamps of one request that finished.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ClientStamps {
     /// `x-request-id`.
     pub request_id: String,
     /// When it was due.
@@ -47,7 +47,7 @@ const STAMP_S: f64 = 1e-3;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// `rate` requests a second for `lasting`, every second one streamed.
-pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
+pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> LoadResult {
     let http = relay_tests::http::client();
     let begin = Instant::now();
     let mut asked = JoinSet::new();
@@ -60,45 +60,45 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> Came {
         let (http, base) = (http.clone(), bases[asked.len() % bases.len()].clone());
         asked.spawn(async move { one(&http, &base, due).await });
     }
-    let mut came = Came::default();
+    let mut result = LoadResult::default();
     for answer in asked.join_all().await {
-        came.add(answer);
+        result.add(answer);
     }
-    came.wall_s = begin.elapsed().as_secs_f64();
-    came
+    result.wall_s = begin.elapsed().as_secs_f64();
+    result
 }
 
 /// `clients` that each ask again as soon as they are answered: what it does flat out.
-pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Came {
+pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> LoadResult {
     let http = relay_tests::http::client();
     let begin = Instant::now();
     let mut running = JoinSet::new();
     for number in 0..clients {
         let (http, base) = (http.clone(), bases[number % bases.len()].clone());
         running.spawn(async move {
-            let mut came = Came::default();
+            let mut result = LoadResult::default();
             while begin.elapsed() < lasting {
-                came.add(one(&http, &base, Instant::now()).await);
+                result.add(one(&http, &base, Instant::now()).await);
             }
-            came
+            result
         });
     }
-    let mut came = Came::default();
+    let mut result = LoadResult::default();
     for of_client in running.join_all().await {
-        came.merge(of_client);
+        result.merge(of_client);
     }
-    came.wall_s = begin.elapsed().as_secs_f64();
-    came
+    result.wall_s = begin.elapsed().as_secs_f64();
+    result
 }
 
-impl Came {
+impl LoadResult {
     fn add(&mut self, answer: Answer) {
         if !answer.finished {
             self.failed += 1;
             return;
         }
         self.latencies_ms.push(answer.took.as_secs_f64() * 1e3);
-        self.seen.extend(answer.request_id.map(|request_id| Seen {
+        self.seen.extend(answer.request_id.map(|request_id| ClientStamps {
             request_id,
             due: stamp(answer.at - answer.took),
             answered: stamp(answer.at),
@@ -142,10 +142,10 @@ mod tests {
     #[tokio::test]
     async fn both_loads_count_what_nobody_answers_as_failed() {
         let nobody = [format!("http://127.0.0.1:{}", relay_tests::files::free_port())];
-        let came = open(&nobody, 100, Duration::from_millis(50)).await;
-        assert_eq!((came.failed, came.latencies_ms.len()), (5, 0));
-        let came = closed(&nobody, 2, Duration::from_millis(50)).await;
-        assert!(came.failed >= 2, "each client asked at least once, {came:?}");
-        assert!(came.latencies_ms.is_empty());
+        let result = open(&nobody, 100, Duration::from_millis(50)).await;
+        assert_eq!((result.failed, result.latencies_ms.len()), (5, 0));
+        let result = closed(&nobody, 2, Duration::from_millis(50)).await;
+        assert!(result.failed >= 2, "each client asked at least once, {result:?}");
+        assert!(result.latencies_ms.is_empty());
     }
 }

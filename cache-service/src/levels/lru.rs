@@ -8,7 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use relay_schemas::TimestampMs;
 
-use super::Filled;
+use super::FillResult;
 use crate::entry::Entry;
 
 /// An entry, and what was left of its life when it came in.
@@ -48,15 +48,15 @@ impl Lru {
         self.0.get(key).map(|timed| timed.entry)
     }
 
-    pub(crate) fn insert_if_absent(&self, key: &str, entry: &Arc<Entry>, now: TimestampMs) -> Filled {
+    pub(crate) fn insert_if_absent(&self, key: &str, entry: &Arc<Entry>, now: TimestampMs) -> FillResult {
         let timed = || Timed {
             entry: entry.clone(),
             left: Duration::from_millis(entry.left_ms(now)),
         };
         if self.0.entry_by_ref(key).or_insert_with(timed).is_fresh() {
-            Filled::Filled
+            FillResult::Filled
         } else {
-            Filled::Present
+            FillResult::Present
         }
     }
 

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 
 /// What a lookup came to.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum LookupResult {
     /// An answer, and the level that had it.
     Hit(Arc<Entry>, &'static str),
     /// There is none.
@@ -26,7 +26,7 @@ pub(crate) enum Found {
 
 /// What a fill came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filled {
+pub(crate) enum FillResult {
     /// The entry is there now.
     Filled,
     /// One was there before and stays.
@@ -42,10 +42,10 @@ pub(crate) struct Levels {
 
 impl Levels {
     /// The entry of `owner` that is no older than `ttl_ms`. Whatever lies under the key and does not fit is removed.
-    pub(crate) async fn get(&self, key: &str, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> Found {
+    pub(crate) async fn get(&self, key: &str, owner: &Owner, ttl_ms: i64, now: TimestampMs) -> LookupResult {
         if let Some(entry) = self.lru.get(key) {
             match entry.fits(owner, ttl_ms, now) {
-                Ok(()) => return Found::Hit(entry, "lru"),
+                Ok(()) => return LookupResult::Hit(entry, "lru"),
                 Err(unfit) => {
                     self.count(unfit);
                     self.lru.remove(key);
@@ -53,36 +53,36 @@ impl Levels {
             }
         }
         let Some(redis) = &self.redis else {
-            return Found::Miss;
+            return LookupResult::Miss;
         };
         let bytes = match redis.get(key).await {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Found::Miss,
-            Err(Away) => return Found::Unavailable,
+            Ok(None) => return LookupResult::Miss,
+            Err(Away) => return LookupResult::Unavailable,
         };
         let Some(entry) = Entry::from_bytes(&bytes) else {
             self.metrics.unusable("garbage");
             redis.remove(key).await;
-            return Found::Miss;
+            return LookupResult::Miss;
         };
         if let Err(unfit) = entry.fits(owner, ttl_ms, now) {
             self.count(unfit);
             redis.remove(key).await;
-            return Found::Miss;
+            return LookupResult::Miss;
         }
         let entry = Arc::new(entry);
         self.lru.insert_if_absent(key, &entry, now);
-        Found::Hit(entry, "redis")
+        LookupResult::Hit(entry, "redis")
     }
 
     /// Keeps `entry`, which reads `bytes` in Redis, unless there is one already: the first fill wins.
-    pub(crate) async fn fill(&self, entry: Entry, bytes: &[u8], now: TimestampMs) -> Filled {
+    pub(crate) async fn fill(&self, entry: Entry, bytes: &[u8], now: TimestampMs) -> FillResult {
         let key = entry.owner.key();
         if let Some(redis) = &self.redis {
             let set = redis.set_if_absent(&key, bytes, entry.left_ms(now)).await;
             // Other instances may have been answered from the one that is there: it stays the truth here too.
             if set == Ok(false) {
-                return Filled::Present;
+                return FillResult::Present;
             }
         }
         self.lru.insert_if_absent(&key, &Arc::new(entry), now)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use relay_schemas::TimestampMs;
 
 use crate::entry::{Entry, Unfit};
-use crate::levels::{Filled, Found, Levels, Lru};
+use crate::levels::{FillResult, Levels, LookupResult, Lru};
 use crate::metrics::Metrics;
 use crate::testing::{entry, owner};
 
@@ -18,14 +18,14 @@ fn levels(bytes: u64) -> Levels {
     }
 }
 
-async fn fill(levels: &Levels, entry: Entry, now: TimestampMs) -> Filled {
+async fn fill(levels: &Levels, entry: Entry, now: TimestampMs) -> FillResult {
     let bytes = entry.to_bytes();
     levels.fill(entry, &bytes, now).await
 }
 
-fn text(found: &Found) -> &str {
+fn text(found: &LookupResult) -> &str {
     match found {
-        Found::Hit(entry, _) => entry.answer.first_text(),
+        LookupResult::Hit(entry, _) => entry.answer.first_text(),
         other => panic!("no hit: {other:?}"),
     }
 }
@@ -38,11 +38,11 @@ async fn the_first_fill_wins() {
     let owner = owner("acme", "h", "s");
     assert_eq!(
         fill(&levels, entry(owner.clone(), "first", NOW, 1_000), NOW).await,
-        Filled::Filled
+        FillResult::Filled
     );
     assert_eq!(
         fill(&levels, entry(owner.clone(), "second", NOW, 1_000), NOW).await,
-        Filled::Present
+        FillResult::Present
     );
     let found = levels.get(&owner.key(), &owner, 1_000, NOW).await;
     assert_eq!(text(&found), "first");
@@ -63,7 +63,7 @@ async fn an_entry_answers_until_its_time_or_the_asking_plans_is_over_and_then_ma
         let then = NOW.plus_ms(after);
         let found = levels.get(&owner.key(), &owner, plan_ttl, then).await;
         assert_eq!(
-            matches!(found, Found::Hit(..)),
+            matches!(found, LookupResult::Hit(..)),
             hit,
             "{entry_ttl} {plan_ttl} {after}"
         );
@@ -71,7 +71,7 @@ async fn an_entry_answers_until_its_time_or_the_asking_plans_is_over_and_then_ma
             assert_eq!(levels.metrics.unusable_count("stale"), 1);
             assert_eq!(
                 fill(&levels, entry(owner.clone(), "new", then, 1_000), then).await,
-                Filled::Filled
+                FillResult::Filled
             );
         }
     }
@@ -85,7 +85,10 @@ async fn an_entry_that_lies_under_a_foreign_key_answers_nobody_and_is_removed() 
     levels
         .lru
         .insert_if_absent(&mine.key(), &Arc::new(entry(theirs, "secret", NOW, 1_000)), NOW);
-    assert_eq!(levels.get(&mine.key(), &mine, 1_000, NOW).await, Found::Miss);
+    assert_eq!(
+        levels.get(&mine.key(), &mine, 1_000, NOW).await,
+        LookupResult::Miss
+    );
     assert_eq!(levels.metrics.unusable_count("foreign"), 1);
     assert!(levels.lru.get(&mine.key()).is_none());
 }

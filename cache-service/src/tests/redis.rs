@@ -9,7 +9,7 @@ use relay_schemas::{TimestampMs, samples};
 
 use crate::config::{BreakerConfig, RedisConfig};
 use crate::entry::{Entry, Owner};
-use crate::levels::{Away, Filled, Found, Levels, Lru, RedisLevel};
+use crate::levels::{Away, FillResult, Levels, LookupResult, Lru, RedisLevel};
 use crate::metrics::Metrics;
 use crate::testing::{entry, entry_of, owner};
 
@@ -51,12 +51,12 @@ fn levels(config: &RedisConfig) -> Levels {
     }
 }
 
-async fn fill(levels: &Levels, entry: Entry) -> Filled {
+async fn fill(levels: &Levels, entry: Entry) -> FillResult {
     let bytes = entry.to_bytes();
     levels.fill(entry, &bytes, now()).await
 }
 
-async fn get(levels: &Levels, owner: &Owner) -> Found {
+async fn get(levels: &Levels, owner: &Owner) -> LookupResult {
     levels.get(&owner.key(), owner, 60_000, now()).await
 }
 
@@ -68,9 +68,9 @@ async fn raw() -> redis::aio::MultiplexedConnection {
         .expect("Redis is up")
 }
 
-fn text_and_level(found: Found) -> Option<(String, &'static str)> {
+fn text_and_level(found: LookupResult) -> Option<(String, &'static str)> {
     match found {
-        Found::Hit(entry, level) => Some((entry.answer.first_text().to_owned(), level)),
+        LookupResult::Hit(entry, level) => Some((entry.answer.first_text().to_owned(), level)),
         _ => None,
     }
 }
@@ -80,7 +80,7 @@ async fn an_instance_reads_what_another_filled_and_keeps_it() {
     let config = config("shared");
     let (one, two) = (levels(&config), levels(&config));
     let owner = owner("acme", "h", "s");
-    assert_eq!(get(&two, &owner).await, Found::Miss);
+    assert_eq!(get(&two, &owner).await, LookupResult::Miss);
     fill(&one, entry(owner.clone(), "Paris", now(), 60_000)).await;
     assert_eq!(
         text_and_level(get(&two, &owner).await),
@@ -98,7 +98,7 @@ async fn a_whole_answer_comes_back_from_redis_as_it_was() {
     let owner = owner("acme", "h", "s");
     let filled = entry_of(owner.clone(), samples::rich_answer(), now(), 60_000);
     fill(&levels(&config), filled).await;
-    let Found::Hit(entry, "redis") = get(&levels(&config), &owner).await else {
+    let LookupResult::Hit(entry, "redis") = get(&levels(&config), &owner).await else {
         panic!("no hit")
     };
     assert_eq!(entry.answer, samples::rich_answer());
@@ -112,11 +112,11 @@ async fn the_first_fill_wins_across_instances() {
     let now = now();
     assert_eq!(
         fill(&one, entry(owner.clone(), "first", now, 60_000)).await,
-        Filled::Filled
+        FillResult::Filled
     );
     assert_eq!(
         fill(&two, entry(owner.clone(), "second", now, 60_000)).await,
-        Filled::Present
+        FillResult::Present
     );
     assert_eq!(
         text_and_level(get(&two, &owner).await),
@@ -151,13 +151,13 @@ async fn garbage_giants_and_other_types_are_misses_and_are_removed() {
     for garbage in [&b"garbage"[..], b"{}", &giant] {
         let levels = levels(&config);
         let () = raw.set(&key, garbage).await.expect("set");
-        assert_eq!(get(&levels, &owner).await, Found::Miss);
+        assert_eq!(get(&levels, &owner).await, LookupResult::Miss);
         assert_eq!(levels.metrics.unusable_count("garbage"), 1);
         assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
     }
     let levels = levels(&config);
     let () = raw.rpush(&key, "a list").await.expect("pushed");
-    assert_eq!(get(&levels, &owner).await, Found::Miss);
+    assert_eq!(get(&levels, &owner).await, LookupResult::Miss);
     assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
     fill(&levels, entry(owner.clone(), "Paris", now(), 60_000)).await;
     assert!(
@@ -177,7 +177,7 @@ async fn another_tenants_entry_under_our_key_is_a_miss_and_is_removed() {
         .set(&key, entry(theirs, "secret", now(), 60_000).to_bytes())
         .await
         .expect("set");
-    assert_eq!(get(&levels, &mine).await, Found::Miss);
+    assert_eq!(get(&levels, &mine).await, LookupResult::Miss);
     assert_eq!(levels.metrics.unusable_count("foreign"), 1);
     assert!(!raw.exists::<_, bool>(&key).await.expect("an answer"));
 }
@@ -205,9 +205,9 @@ async fn a_dead_redis_is_bypassed_in_bounded_time_and_the_first_level_goes_on() 
         let began = Instant::now();
         for number in 0..500 {
             let owner = owner("acme", &number.to_string(), "s");
-            assert_eq!(get(&levels, &owner).await, Found::Unavailable, "{url}");
+            assert_eq!(get(&levels, &owner).await, LookupResult::Unavailable, "{url}");
             let filled = fill(&levels, entry(owner.clone(), "Paris", now(), 60_000)).await;
-            assert_eq!(filled, Filled::Filled);
+            assert_eq!(filled, FillResult::Filled);
             assert_eq!(
                 text_and_level(get(&levels, &owner).await),
                 Some(("Paris".to_owned(), "lru"))

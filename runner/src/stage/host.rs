@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::attempt::{Attempts, Settled};
 use super::contract::Stage;
 use super::error::RunnerError;
-use super::intake::{Came, Intake};
+use super::intake::{Intake, IntakeEvent};
 use super::publisher::{Parcel, Publisher};
 use crate::shutdown::Shutdown;
 
@@ -93,7 +93,7 @@ impl<S: Stage> Host<S> {
             }
             let wanted = open && self.intake.is_empty() && self.has_room();
             tokio::select! {
-                came = self.intake.next(wanted) => self.on_came(&came?).await,
+                event = self.intake.next(wanted) => self.on_intake(&event?).await,
                 Some(settled) = self.running.join_next() => self.on_settled(settled)?,
                 delivered = under_way(&mut self.publishing) => self.on_delivered(delivered?),
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
@@ -123,8 +123,8 @@ impl<S: Stage> Host<S> {
         self.attempts.metrics.in_flight.set(self.begun as i64);
     }
 
-    async fn on_came(&mut self, came: &Came) {
-        if *came == Came::Partitions {
+    async fn on_intake(&mut self, event: &IntakeEvent) {
+        if *event == IntakeEvent::Partitions {
             let owned = self.intake.owned();
             tracing::info!(
                 messaging.group = self.attempts.options.group,

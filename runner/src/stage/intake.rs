@@ -25,7 +25,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum IntakeEvent {
     Records,
     Partitions,
 }
@@ -95,7 +95,7 @@ impl Intake {
 
     /// Takes in what comes next. While nothing is `wanted`, only changes of partitions are listened for, and only after a
     /// while. May be dropped and called again at any time.
-    pub(super) async fn next(&mut self, wanted: bool) -> Result<Came, RunnerError> {
+    pub(super) async fn next(&mut self, wanted: bool) -> Result<IntakeEvent, RunnerError> {
         loop {
             if let Err(error) = self.steer(wanted).await {
                 self.on_error(error).await?;
@@ -137,11 +137,11 @@ impl Intake {
         Ok(())
     }
 
-    fn take_in(&mut self, event: ConsumerEvent) -> Came {
+    fn take_in(&mut self, event: ConsumerEvent) -> IntakeEvent {
         match event {
             ConsumerEvent::Records(records) => {
                 self.waiting.extend(records);
-                return Came::Records;
+                return IntakeEvent::Records;
             }
             ConsumerEvent::Assigned(partitions) => {
                 for partition in partitions {
@@ -158,7 +158,7 @@ impl Intake {
                     .retain(|record| self.progress.owns(&record.position.partition));
             }
         }
-        Came::Partitions
+        IntakeEvent::Partitions
     }
 
     /// Waits for what can be waited for, by a probe that runs beside everything else.

@@ -8,9 +8,9 @@ const ALWAYS: TimestampMs = TimestampMs(0);
 
 /// Remembers the newest requests with a note each.
 #[derive(Debug)]
-pub struct Memory<T>(Recent<RequestId, T>);
+pub struct RecentRequests<T>(Recent<RequestId, T>);
 
-impl<T> Memory<T> {
+impl<T> RecentRequests<T> {
     /// Remembers at most so many.
     pub fn new(most: usize) -> Self {
         Self(Recent::new(most))
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_first() {
-        let mut memory = Memory::new(2);
+        let mut memory = RecentRequests::new(2);
         for id in ["a", "b", "a", "c"] {
             memory.insert(&id.into(), ());
         }

@@ -9,7 +9,7 @@ use super::effects::{Effect, Effects};
 use super::moves;
 use super::queues::{Queues, Ticket};
 use super::rate::Rate;
-use super::recent::Memory;
+use super::recent::RecentRequests;
 use super::recovery::Recovery;
 use super::requests::{Phase, Requests};
 use super::workers::Workers;
@@ -23,9 +23,9 @@ pub struct Core {
     pub(super) queues: Queues,
     pub(super) workers: Workers,
     pub(super) recovery: Recovery,
-    pub(super) ended: Memory<()>,
-    pub(super) cancelled: Memory<TenantId>,
-    pub(super) handed_over: Memory<()>,
+    pub(super) ended: RecentRequests<()>,
+    pub(super) cancelled: RecentRequests<TenantId>,
+    pub(super) handed_over: RecentRequests<()>,
     pub(super) blocked: Blocked,
     pub(super) rate: Rate,
     pub(super) tally: Tally,
@@ -50,9 +50,9 @@ impl Core {
             queues: Queues::new(&config),
             workers: Workers::new(millis(config.leases.fresh)),
             recovery: Recovery::default(),
-            ended: Memory::new(config.remembered.ended),
-            cancelled: Memory::new(config.remembered.cancelled),
-            handed_over: Memory::new(config.remembered.ended),
+            ended: RecentRequests::new(config.remembered.ended),
+            cancelled: RecentRequests::new(config.remembered.cancelled),
+            handed_over: RecentRequests::new(config.remembered.ended),
             blocked: Blocked::default(),
             rate: Rate::default(),
             tally: Tally::default(),

@@ -5,7 +5,7 @@ use relay_lifecycle::{Follower, Patience, Transcript};
 use relay_schemas::{Class, Operation, Outcome, Request, RequestId, TimestampMs, TokenCount};
 
 use super::{DEADLINE_GRACE_MS, Waiting, tenant_of};
-use crate::client::{Asked, Client, Saw};
+use crate::client::{Client, ClientEnd, ClientRequest};
 use crate::log::Append;
 use crate::network::{Asker, Message};
 use crate::schedule::Actor;
@@ -28,7 +28,7 @@ impl World {
     /// A client asks.
     pub(crate) fn ask(&mut self, streamed: bool, tokens: u8, within: i64, question: u8) {
         let client = self.clients.len();
-        let asked = Asked {
+        let asked = ClientRequest {
             id: RequestId::new(format!("r{client}")),
             keyed: client % 4 == 3,
             question,
@@ -40,14 +40,14 @@ impl World {
     /// Somebody asks again what the n-th of the clients with a key asked.
     pub(crate) fn repeat(&mut self, earlier: usize, streamed: bool, within: i64) {
         let keyed = self.clients.iter().filter(|client| client.asked.keyed);
-        let keyed: Vec<&Asked> = keyed.map(|client| &client.asked).collect();
+        let keyed: Vec<&ClientRequest> = keyed.map(|client| &client.asked).collect();
         if !keyed.is_empty() {
             self.arrives(keyed[earlier % keyed.len()].clone(), streamed, within);
         }
     }
 
     /// A request reaches the one or the other ingress.
-    fn arrives(&mut self, asked: Asked, streamed: bool, within: i64) {
+    fn arrives(&mut self, asked: ClientRequest, streamed: bool, within: i64) {
         let number = self.random.random_range(0..2u8);
         let actor = Actor::Ingress(number);
         let dead = self.life(actor).epoch == 0;
@@ -57,7 +57,7 @@ impl World {
         self.clients.push(Client {
             asked,
             seen: Transcript::default(),
-            end: dead.then_some(Saw::Error),
+            end: dead.then_some(ClientEnd::Error),
             deadline,
         });
         if dead {
@@ -138,8 +138,14 @@ impl World {
 }
 
 /// The question decides the body; the number of tokens is part of it, so equal texts have equal answers.
-fn request(asked: &Asked, ingress: u8, streamed: bool, deadline: TimestampMs, now: TimestampMs) -> Request {
-    let Asked {
+fn request(
+    asked: &ClientRequest,
+    ingress: u8,
+    streamed: bool,
+    deadline: TimestampMs,
+    now: TimestampMs,
+) -> Request {
+    let ClientRequest {
         id,
         keyed,
         question,

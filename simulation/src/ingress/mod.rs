@@ -10,7 +10,7 @@ use relay_lifecycle::{Follower, Step, Transcript, final_of, is_success};
 use relay_schemas::{Cancel, Final, Outcome, RequestId, TenantId, TimestampMs};
 
 use self::admit::Admitting;
-use crate::client::Saw;
+use crate::client::ClientEnd;
 use crate::network::{Asker, Message};
 use crate::schedule::Actor;
 use crate::sweeper::Sweeper;
@@ -74,7 +74,7 @@ impl World {
         let Some(gone) = self.clients.get_mut(client).filter(|client| !client.is_done()) else {
             return;
         };
-        gone.end = Some(Saw::Left);
+        gone.end = Some(ClientEnd::Left);
         let deadline = gone.deadline;
         for number in 0..2 {
             let ingress = &mut self.ingresses[number];
@@ -93,7 +93,7 @@ impl World {
         let ingress = &mut self.ingresses[usize::from(number)];
         let waiting = std::mem::take(&mut ingress.waiting).into_keys();
         for client in waiting.chain(std::mem::take(&mut ingress.admitting).into_keys()) {
-            self.clients[client].end.get_or_insert(Saw::Error);
+            self.clients[client].end.get_or_insert(ClientEnd::Error);
         }
     }
 
@@ -125,7 +125,7 @@ impl World {
             return;
         };
         if self.clients[client].end.is_none() {
-            self.clients[client].end = Some(Saw::Error);
+            self.clients[client].end = Some(ClientEnd::Error);
             self.cancel(number, &waiting.id, "deadline");
         }
     }
@@ -222,7 +222,7 @@ impl World {
                 }
                 Step::Break(why) => {
                     self.note(|| format!("client {client} of {id} sees {why:?}"));
-                    self.clients[client].end.get_or_insert(Saw::Error);
+                    self.clients[client].end.get_or_insert(ClientEnd::Error);
                     self.ingresses[usize::from(number)].waiting.remove(&client);
                 }
                 Step::AskWinner => self.send(actor, Actor::TraceSink, Message::AskWinner(id, asker)),
@@ -244,9 +244,9 @@ impl World {
     /// A client is told how its request ended.
     fn sees(&mut self, client: usize, end: &Final) {
         let saw = if is_success(end.status) {
-            Saw::Finished
+            ClientEnd::Finished
         } else {
-            Saw::Error
+            ClientEnd::Error
         };
         self.note(|| format!("client {client} sees {saw:?}"));
         self.clients[client].end.get_or_insert(saw);

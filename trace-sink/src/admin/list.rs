@@ -17,7 +17,7 @@ const LINES: u32 = 50;
 
 /// The query's parameters. Empty ones, as forms send them, count as absent.
 #[derive(Debug, Default, Deserialize)]
-struct Asked {
+struct ListQuery {
     format: Option<String>,
     tenant: Option<String>,
     status: Option<String>,
@@ -108,12 +108,12 @@ async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Res
     Ok(pages::render("list.html", &view).into_response())
 }
 
-fn parse(query: &str) -> Result<Asked, String> {
+fn parse(query: &str) -> Result<ListQuery, String> {
     let uri: Uri = format!("/?{query}")
         .parse()
         .map_err(|_| "the query cannot be read".to_owned())?;
-    let Query(mut asked) = Query::<Asked>::try_from_uri(&uri).map_err(|error| error.to_string())?;
-    let Asked {
+    let Query(mut asked) = Query::<ListQuery>::try_from_uri(&uri).map_err(|error| error.to_string())?;
+    let ListQuery {
         format,
         tenant,
         status,
@@ -129,7 +129,7 @@ fn parse(query: &str) -> Result<Asked, String> {
     Ok(asked)
 }
 
-fn filter(asked: &Asked) -> Result<TraceFilter, String> {
+fn filter(asked: &ListQuery) -> Result<TraceFilter, String> {
     let status = asked.status.as_deref().map(|word| {
         let known = |status: &OutcomeStatus| status.name() == word;
         OutcomeStatus::ALL.into_iter().find(known).ok_or_else(|| {

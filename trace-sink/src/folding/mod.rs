@@ -22,7 +22,7 @@ use relay_runner::{Backoff, dependency};
 pub(crate) use self::batch::Limits;
 pub(crate) use self::ground::Ground;
 use self::ground::{FIRST, GROUP, LONGEST, outcomes};
-use self::share::{Ended, Share};
+use self::share::{FoldEnd, Share};
 
 /// How long a drain waits for what is being folded, and for leaving the group.
 const GRACE: Duration = Duration::from_secs(5);
@@ -104,9 +104,9 @@ async fn fold(ground: &Ground, owned: &BTreeSet<i32>) -> Result<(), BusError> {
         };
         tokio::select! {
             ended = folding => match ended? {
-                Ended::Drained => return Ok(()),
+                FoldEnd::Drained => return Ok(()),
                 // Emptied, restored, or folded on by whoever had the partition before: from where they stand now.
-                Ended::Moved => {}
+                FoldEnd::Moved => {}
             },
             () = shutdown.grace_over(GRACE) => return Ok(()),
         }

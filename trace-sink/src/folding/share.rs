@@ -21,7 +21,7 @@ const READS: usize = 4;
 
 /// Why folding a share ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum FoldEnd {
     /// The process drains.
     Drained,
     /// The tables stand elsewhere than was known.
@@ -77,13 +77,13 @@ impl<'a> Share<'a> {
     }
 
     /// Folds until a drain, or until the tables turn out to stand elsewhere.
-    pub(super) async fn fold_on(&mut self) -> Result<Ended, BusError> {
+    pub(super) async fn fold_on(&mut self) -> Result<FoldEnd, BusError> {
         let shutdown = self.ground.runtime.shutdown.clone();
         loop {
             let limits = &self.ground.limits;
             let batch = tokio::select! {
                 biased;
-                () = shutdown.draining() => return Ok(Ended::Drained),
+                () = shutdown.draining() => return Ok(FoldEnd::Drained),
                 batch = self.unfolded.next(&mut self.tail, limits) => batch?,
             };
             let stays = match batch {
@@ -91,7 +91,7 @@ impl<'a> Share<'a> {
                 None => self.still_stands().await,
             };
             if !stays {
-                return Ok(Ended::Moved);
+                return Ok(FoldEnd::Moved);
             }
         }
     }

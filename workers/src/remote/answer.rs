@@ -7,7 +7,7 @@ use relay_schemas::{Delta, Embedding, Usage};
 
 use super::beside::Beside;
 use super::calls::Calls;
-use super::choice::{Said, Unreadable, number, present, rest, string};
+use super::choice::{ChoicePiece, Unreadable, number, present, rest, string};
 use super::end::End;
 use super::spoken::Spoken;
 use crate::backend::{Finished, usage};
@@ -123,8 +123,8 @@ impl Answer {
     }
 
     /// Takes what a choice says.
-    pub fn take_choice(&mut self, said: Said) -> Result<(), Unreadable> {
-        let Said {
+    pub fn take_choice(&mut self, said: ChoicePiece) -> Result<(), Unreadable> {
+        let ChoicePiece {
             mut delta,
             message,
             end,

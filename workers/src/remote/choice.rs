@@ -16,7 +16,7 @@ pub struct Unreadable;
 
 /// What a choice says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ChoicePiece {
     /// The content, without its end.
     pub delta: Delta,
     /// A whole message that came with it, or instead.
@@ -26,7 +26,7 @@ pub struct Said {
 }
 
 /// Reads a choice. Its content stands under `delta`, or under `message`; a text completion's is `text`, in the choice itself.
-pub fn read(choice: &Object<'_>) -> Result<Said, Unreadable> {
+pub fn read(choice: &Object<'_>) -> Result<ChoicePiece, Unreadable> {
     let nothing = Delta {
         index: choice.get("index").and_then(number).unwrap_or(0),
         ..Delta::default()
@@ -51,7 +51,7 @@ pub fn read(choice: &Object<'_>) -> Result<Said, Unreadable> {
     }
     delta.choice_extra = text_of(&extra);
     let end = present(choice, "finish_reason").and_then(|reason| end(&string(reason)?));
-    Ok(Said { delta, message, end })
+    Ok(ChoicePiece { delta, message, end })
 }
 
 /// The member, unless it is null.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 /// How an answer goes on behind its last byte.
 #[derive(Debug, Clone, Copy)]
-pub enum Then {
+pub enum BodyEnd {
     /// It ends as it should.
     End,
     /// The connection is cut.
@@ -28,7 +28,7 @@ pub enum Then {
 pub struct Reply {
     head: String,
     body: String,
-    then: Then,
+    then: BodyEnd,
 }
 
 impl Reply {
@@ -38,7 +38,7 @@ impl Reply {
         Self {
             head: "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n".to_owned(),
             body: events.iter().map(event).collect(),
-            then: Then::End,
+            then: BodyEnd::End,
         }
     }
 
@@ -47,7 +47,7 @@ impl Reply {
         Self {
             head: format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n"),
             body: body.to_owned(),
-            then: Then::End,
+            then: BodyEnd::End,
         }
     }
 
@@ -56,7 +56,7 @@ impl Reply {
         Self {
             head: format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"),
             body: body.to_owned(),
-            then: Then::End,
+            then: BodyEnd::End,
         }
     }
 
@@ -71,7 +71,7 @@ impl Reply {
 
     /// Goes on like that.
     #[must_use]
-    pub fn then(mut self, then: Then) -> Self {
+    pub fn then(mut self, then: BodyEnd) -> Self {
         self.then = then;
         self
     }
@@ -84,15 +84,15 @@ impl Reply {
             stream.write_all(chunk(&body).as_bytes()).await?;
         }
         match self.then {
-            Then::End => stream.write_all(b"0\r\n\r\n").await,
-            Then::Cut => Err(std::io::ErrorKind::ConnectionAborted.into()),
-            Then::Late(event) => {
+            BodyEnd::End => stream.write_all(b"0\r\n\r\n").await,
+            BodyEnd::Cut => Err(std::io::ErrorKind::ConnectionAborted.into()),
+            BodyEnd::Late(event) => {
                 tokio::time::sleep(Duration::from_millis(1_300)).await;
                 let event = chunk(&format!("data: {event}\n\n"));
                 stream.write_all((event + "0\r\n\r\n").as_bytes()).await
             }
-            Then::Silence => std::future::pending().await,
-            Then::Pings => loop {
+            BodyEnd::Silence => std::future::pending().await,
+            BodyEnd::Pings => loop {
                 stream.write_all(chunk(": ping\n\n").as_bytes()).await?;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             },
@@ -106,7 +106,7 @@ fn chunk(text: &str) -> String {
 
 /// What the endpoint was asked.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     /// Method, path and version.
     pub line: String,
     /// As it came.
@@ -116,7 +116,7 @@ pub struct Asked {
 /// A running endpoint; ends when dropped. The last reply is given again and again.
 pub struct Scripted {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
     accepting: JoinHandle<()>,
 }
 
@@ -145,7 +145,7 @@ impl Scripted {
     }
 
     /// Everything that it was asked, in order.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<ReceivedRequest> {
         self.asked.lock().expect("nothing panics under this lock").clone()
     }
 }
@@ -160,7 +160,7 @@ async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
     replies: Vec<Reply>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
 ) {
     let mut buffer = Vec::new();
     while let Ok(Some(request)) = read(&mut stream, &mut buffer).await {
@@ -176,7 +176,7 @@ async fn serve(
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<Asked>> {
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<ReceivedRequest>> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -198,5 +198,5 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Op
     let body = String::from_utf8(buffer[head..head + length].to_vec())?;
     buffer.drain(..head + length);
     let line = text.lines().next().unwrap_or_default().to_owned();
-    Ok(Some(Asked { line, body }))
+    Ok(Some(ReceivedRequest { line, body }))
 }

@@ -2,7 +2,7 @@
 
 use relay_schemas::{Candidate, OutcomeStatus, TokenCount, Work};
 use relay_workers::testing::House;
-use relay_workers::testing::scripted::{Reply, Scripted, Then};
+use relay_workers::testing::scripted::{BodyEnd, Reply, Scripted};
 
 use crate::scene::{DONE, STOP, TEXT, USAGE, completed, refused};
 
@@ -10,7 +10,7 @@ const OTHER: &str = r#"{"choices":[{"index":0,"delta":{"content":"from the start
 
 /// A house with a model whose answer breaks off, and one that answers.
 async fn house() -> (House, Scripted, Scripted) {
-    let breaks = Scripted::start(vec![Reply::events(&[TEXT, TEXT]).then(Then::Cut)])
+    let breaks = Scripted::start(vec![Reply::events(&[TEXT, TEXT]).then(BodyEnd::Cut)])
         .await
         .unwrap();
     let sound = Scripted::start(vec![Reply::events(&[OTHER, STOP, USAGE, DONE])])

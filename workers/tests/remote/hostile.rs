@@ -1,6 +1,6 @@
 //! Endpoints that send too much, too deep, or something else.
 
-use relay_workers::testing::scripted::{Reply, Then};
+use relay_workers::testing::scripted::{BodyEnd, Reply};
 
 use crate::scene::{DONE, STOP, Scene, TEXT, completed, refused, streamed};
 
@@ -116,7 +116,7 @@ async fn what_came_instead_of_an_answer_is_told_as_what_it_is() {
             "said `[DONE]` without a `finish_reason`",
         ),
         (Reply::events(&[TEXT]), "ended without a `finish_reason`"),
-        (Reply::events(&[TEXT]).then(Then::Cut), "broke off"),
+        (Reply::events(&[TEXT]).then(BodyEnd::Cut), "broke off"),
         (
             Reply::raw("text/html", "<html>login</html>"),
             "neither JSON nor a stream of events",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use relay_lifecycle::Transcript;
 use relay_schemas::{FinishReason, Operation, Outcome, OutcomeStatus, TokenCount};
-use relay_workers::testing::scripted::{Reply, Then};
+use relay_workers::testing::scripted::{BodyEnd, Reply};
 
 use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused, streamed};
 
@@ -55,7 +55,7 @@ async fn a_reason_that_is_empty_or_says_null_is_no_end() {
                 "{{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":\"{reason}\"}}]}}"
             )
         };
-        let cut = Reply::events(&[&chunk("half "), &chunk("an answer")]).then(Then::Cut);
+        let cut = Reply::events(&[&chunk("half "), &chunk("an answer")]).then(BodyEnd::Cut);
         let outcome = Scene::new(vec![cut]).await.outcome().await;
         assert_eq!(
             refused(&outcome).0,
@@ -70,7 +70,7 @@ async fn a_reason_that_is_empty_or_says_null_is_no_end() {
 
 #[tokio::test]
 async fn an_answer_that_said_its_end_is_complete_whatever_follows() {
-    for then in [Then::End, Then::Cut, Then::Silence, Then::Pings] {
+    for then in [BodyEnd::End, BodyEnd::Cut, BodyEnd::Silence, BodyEnd::Pings] {
         for events in [&[TEXT, STOP, USAGE][..], &[TEXT, STOP]] {
             let mut scene = Scene::new(vec![Reply::events(events).then(then)]).await;
             let began = Instant::now();
@@ -156,11 +156,11 @@ async fn errors_without_a_wrapper_inside_a_200_are_told_as_what_they_are() {
 
 #[tokio::test]
 async fn pings_behind_a_complete_answer_do_not_make_it_too_large() {
-    let reply = Reply::events(&[TEXT, STOP]).then(Then::Pings);
+    let reply = Reply::events(&[TEXT, STOP]).then(BodyEnd::Pings);
     let mut scene = Scene::with(vec![reply.clone()], "/v1", "max_body: 300B").await;
     assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
     // What is read is more than an answer may be, and not complete.
-    let unended = Reply::events(&[TEXT]).then(Then::Pings);
+    let unended = Reply::events(&[TEXT]).then(BodyEnd::Pings);
     let mut scene = Scene::with(vec![unended], "/v1", "max_body: 300B").await;
     let outcome = scene.outcome().await;
     assert!(refused(&outcome).1.contains("too large"), "{outcome:?}");
@@ -168,7 +168,7 @@ async fn pings_behind_a_complete_answer_do_not_make_it_too_large() {
 
 #[tokio::test]
 async fn endless_pings_without_an_end_end_at_the_deadline() {
-    let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(Then::Pings)]).await;
+    let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(BodyEnd::Pings)]).await;
     let mut work = scene.work();
     work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(400);
     let outcome = scene.run(&work).await;
@@ -201,7 +201,7 @@ async fn a_chunk_that_cannot_be_understood_is_counted_and_skipped_where_no_text_
 #[tokio::test]
 async fn a_choice_that_is_cut_is_not_finished_because_another_one_is() {
     let half = r#"{"choices":[{"index":1,"delta":{"content":"half"}}]}"#;
-    let cut = Reply::events(&[TEXT, half, STOP]).then(Then::Cut);
+    let cut = Reply::events(&[TEXT, half, STOP]).then(BodyEnd::Cut);
     let mut scene = Scene::new(vec![cut]).await;
     let mut work = scene.work();
     work.request.body = r#"{"n":2}"#.to_owned();
@@ -226,7 +226,7 @@ async fn a_choice_that_was_asked_for_and_never_began_is_missed() {
         (r#"{"n":2.0}"#, Operation::Chat),
         (r#"{"prompt":["a","b"]}"#, Operation::Completion),
     ] {
-        for then in [Then::Cut, Then::End] {
+        for then in [BodyEnd::Cut, BodyEnd::End] {
             let cut = Reply::events(&[TEXT, STOP]).then(then);
             let outcome = of_two(cut, body, operation).await;
             assert_eq!(refused(&outcome).0, "backend_error", "{body}");
@@ -240,7 +240,7 @@ async fn a_choice_that_was_asked_for_and_never_began_is_missed() {
 #[tokio::test]
 async fn a_choice_that_begins_long_after_the_others_end_is_waited_for() {
     let late = r#"{"choices":[{"index":1,"text":"world","finish_reason":"stop"}]}"#;
-    let reply = Reply::events(&[TEXT, STOP]).then(Then::Late(late));
+    let reply = Reply::events(&[TEXT, STOP]).then(BodyEnd::Late(late));
     let outcome = of_two(reply, r#"{"prompt":["a","b"]}"#, Operation::Completion).await;
     assert_eq!(completed(&outcome).choices.len(), 2);
 }

@@ -12,7 +12,7 @@ use relay_schemas::TimestampMs;
 
 use super::end::Ending;
 use super::passage::Passage;
-use super::round::{Began, Round};
+use super::round::{Marks, Round};
 use crate::batch::name::name_in_headers;
 use crate::config::SweepConfig;
 use crate::time::millis;
@@ -184,7 +184,7 @@ impl Member {
             let end = self.bus.range(&requests(number)).await?.high;
             requests_end.insert(number, end);
         }
-        Ok(Round::Requests(Began {
+        Ok(Round::Requests(Marks {
             at,
             outcomes: outcomes.into_iter().collect(),
             requests: requests_end,
@@ -192,7 +192,7 @@ impl Member {
     }
 
     /// Goes on to the outcomes, once the requests are read as far as they are to be.
-    async fn go_on(&mut self, began: Began) -> Result<Round, BusError> {
+    async fn go_on(&mut self, began: Marks) -> Result<Round, BusError> {
         let behind = |(number, next): (i32, i64)| began.requests.get(&number).is_some_and(|end| next < *end);
         if self.unended.next().any(behind) && !self.paused && !self.unended.is_full() {
             return Ok(Round::Requests(began));
@@ -206,7 +206,7 @@ impl Member {
     }
 
     /// Ends what is overdue, and commits; says whether more may be overdue.
-    async fn finish(&mut self, began: Began, ending: &Ending) -> Result<bool, BusError> {
+    async fn finish(&mut self, began: Marks, ending: &Ending) -> Result<bool, BusError> {
         self.outcomes = began.outcomes;
         let overdue = self.unended.overdue(began.at, MOST_A_ROUND);
         let ended = ending.end(&overdue).await?;

@@ -9,7 +9,7 @@ use super::passage::Passage;
 
 /// What a round found at its beginning: outcomes first, so that the request of each lies before the requests' marks.
 #[derive(Debug)]
-pub(super) struct Began {
+pub(super) struct Marks {
     /// When.
     pub at: TimestampMs,
     /// Where outcomes ended.
@@ -23,16 +23,16 @@ pub(super) enum Round {
     /// There is none.
     Over,
     /// It reads requests up to their marks.
-    Requests(Began),
+    Requests(Marks),
     /// It reads outcomes up to theirs.
-    Outcomes(Began, Passage),
+    Outcomes(Marks, Passage),
 }
 
 impl Round {
     /// Reads outcomes: from `seek` on where it says an instant, else from `known` on.
     pub(super) async fn read_outcomes(
         bus: &dyn Bus,
-        began: Began,
+        began: Marks,
         known: &BTreeMap<Partition, i64>,
         seek: Option<TimestampMs>,
     ) -> Result<Self, BusError> {

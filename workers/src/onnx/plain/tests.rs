@@ -102,12 +102,12 @@ fn a_message_that_holds_the_mark_itself_opens_no_door() {
 
 #[derive(Deserialize)]
 struct HeldOut {
-    messages: Vec<Said>,
+    messages: Vec<HeldOutMessage>,
     answer: String,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct HeldOutMessage {
     role: String,
     content: String,
 }

@@ -125,7 +125,7 @@ impl Drop for Mock {
 }
 
 /// A request that was read.
-struct Asked {
+struct ReceivedRequest {
     line: String,
     authorization: String,
     body: Vec<u8>,
@@ -142,7 +142,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<Asked>> {
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<ReceivedRequest>> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -168,14 +168,14 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Op
     }
     let body = buffer[head..head + length].to_vec();
     buffer.drain(..head + length);
-    Ok(Some(Asked {
+    Ok(Some(ReceivedRequest {
         line,
         authorization,
         body,
     }))
 }
 
-async fn answer(stream: &mut TcpStream, asked: &Asked, shared: &Shared) -> anyhow::Result<()> {
+async fn answer(stream: &mut TcpStream, asked: &ReceivedRequest, shared: &Shared) -> anyhow::Result<()> {
     if asked.line.starts_with("GET /count") {
         return whole(stream, 200, &shared.requests.load(Ordering::Relaxed).to_string()).await;
     }

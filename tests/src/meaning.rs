@@ -1,8 +1,8 @@
 //! What the codes of `ingress/src/answers/failure.rs` tell a client about its request. Pure.
 
-/// What is told.
+/// What a code means for who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Meaning {
     /// It was not accepted.
     Refused,
     /// Nothing is known.
@@ -13,11 +13,11 @@ pub enum Told {
     End,
 }
 
-/// What `code` tells.
-pub fn means(code: &str) -> Told {
+/// What `code` means.
+pub fn means(code: &str) -> Meaning {
     match code {
-        "unknown_result" => Told::Unknown,
-        "answer_diverged" | "answer_unavailable" => Told::NotShown,
+        "unknown_result" => Meaning::Unknown,
+        "answer_diverged" | "answer_unavailable" => Meaning::NotShown,
         // A recorded end has a code of its own, never this one of last resort.
         "internal_error"
         | "too_many_in_flight"
@@ -37,7 +37,7 @@ pub fn means(code: &str) -> Told {
         | "request_timeout"
         | "request_too_large"
         | "unknown_url"
-        | "method_not_allowed" => Told::Refused,
-        _ => Told::End,
+        | "method_not_allowed" => Meaning::Refused,
+        _ => Meaning::End,
     }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use relay_schemas::Service;
 
-/// A service that runs alone.
+/// A service that a process hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
+pub enum HostedService {
     Ingress,
     Planner,
     CacheService,
@@ -15,7 +15,7 @@ pub enum Only {
     TraceSink,
 }
 
-impl Only {
+impl HostedService {
     /// In the order of the flow.
     pub const ALL: [Self; 6] = [
         Self::Ingress,
@@ -39,7 +39,7 @@ impl Only {
     }
 }
 
-impl fmt::Display for Only {
+impl fmt::Display for HostedService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.service().name())
     }
