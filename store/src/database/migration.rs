@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use super::pool;
 use crate::error::{StoreError, classify_migration};
 use crate::migrations;
 
@@ -60,10 +61,7 @@ impl Migration {
     fn task(&self) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         let (server, connecting, limit) = (self.server.clone(), self.connecting, self.limit);
         async move {
-            let pool = PgPoolOptions::new()
-                .max_connections(1)
-                .acquire_timeout(connecting)
-                .connect_lazy_with(server);
+            let pool: PgPool = pool(1, connecting).connect_lazy_with(server);
             let late = |_| StoreError::Unavailable("the tables were not made in time".to_owned());
             let made = tokio::time::timeout(limit, migrations::postgres().run(&pool)).await;
             pool.close().await;

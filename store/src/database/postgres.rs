@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use relay_schemas::{Secret, TimestampMs};
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
-use super::Database;
 use super::migration::Migration;
+use super::{Database, pool};
 use crate::error::{StoreError, classify};
 
 /// Rows that one deletion takes, so that it never holds locks long.
@@ -99,12 +99,8 @@ impl PostgresStore {
             server = server.options([("statement_timeout", limit_ms)]);
         }
         server = server.options(options.parameters);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections.max(1))
-            .acquire_timeout(options.acquire_timeout)
-            .connect_lazy_with(server);
         Ok(Self {
-            pool,
+            pool: pool(options.max_connections, options.acquire_timeout).connect_lazy_with(server),
             migration,
             call_timeout: options.call_timeout,
         })

@@ -32,3 +32,19 @@ pub struct Advance {
     /// Where they stand afterwards.
     pub to: Folded,
 }
+
+impl Advance {
+    /// Takes the step, in either database: given `to.next`, `to.whole_from`, the partition and `from`, it changes one row, or none
+    /// where the tables stand elsewhere.
+    pub(crate) const fn statement(&self) -> &'static str {
+        match self.from {
+            None => {
+                "INSERT INTO folded (next_offset, whole_from, log_partition) \
+                 SELECT $1, $2, $3 WHERE CAST($4 AS BIGINT) IS NULL ON CONFLICT DO NOTHING"
+            }
+            Some(_) => {
+                "UPDATE folded SET next_offset = $1, whole_from = $2 WHERE log_partition = $3 AND next_offset = $4"
+            }
+        }
+    }
+}

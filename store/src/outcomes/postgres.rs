@@ -76,20 +76,11 @@ impl PostgresStore {
 }
 
 async fn take_step(writing: &mut PgConnection, advance: &Advance) -> Result<bool, sqlx::Error> {
-    let Advance { partition, from, to } = advance;
-    let step = match from {
-        None => sqlx::query(
-            "INSERT INTO folded (next_offset, whole_from, log_partition) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        ),
-        Some(_) => sqlx::query(
-            "UPDATE folded SET next_offset = $1, whole_from = $2 WHERE log_partition = $3 AND next_offset = $4",
-        ),
-    };
-    let step = step.bind(to.next).bind(to.whole_from).bind(i64::from(*partition));
-    let step = match from {
-        None => step,
-        Some(from) => step.bind(from),
-    };
+    let step = sqlx::query(advance.statement())
+        .bind(advance.to.next)
+        .bind(advance.to.whole_from)
+        .bind(i64::from(advance.partition))
+        .bind(advance.from);
     Ok(step.execute(writing).await?.rows_affected() == 1)
 }
 

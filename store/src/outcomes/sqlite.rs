@@ -70,20 +70,11 @@ async fn fold_once(
 }
 
 async fn take_step(writing: &mut SqliteConnection, advance: &Advance) -> Result<bool, sqlx::Error> {
-    let Advance { partition, from, to } = advance;
-    let step = match from {
-        None => sqlx::query(
-            "INSERT INTO folded (next_offset, whole_from, log_partition) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        ),
-        Some(_) => sqlx::query(
-            "UPDATE folded SET next_offset = ?, whole_from = ? WHERE log_partition = ? AND next_offset = ?",
-        ),
-    };
-    let step = step.bind(to.next).bind(to.whole_from).bind(partition);
-    let step = match from {
-        None => step,
-        Some(from) => step.bind(from),
-    };
+    let step = sqlx::query(advance.statement())
+        .bind(advance.to.next)
+        .bind(advance.to.whole_from)
+        .bind(i64::from(advance.partition))
+        .bind(advance.from);
     Ok(step.execute(writing).await?.rows_affected() == 1)
 }
 

@@ -17,14 +17,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use relay_clock::Clock;
 use relay_schemas::TimestampMs;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Mutex;
 
 use self::file::Inode;
-use super::Database;
+use super::{Database, pool};
 use crate::error::{StoreError, classify, classify_migration};
 use crate::migrations;
 
@@ -207,24 +205,19 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(self.options.patience);
-        let pool = || {
-            SqlitePoolOptions::new()
-                .acquire_timeout(self.options.patience)
+        // A connection to a file does not age, and one made anew has no statement prepared.
+        let lasting = |most| {
+            pool(most, self.options.patience)
                 .max_lifetime(None)
                 .idle_timeout(None)
         };
-        let writer = pool()
-            .max_connections(1)
-            .connect_with(file.clone())
-            .await
-            .map_err(classify)?;
+        let writer = lasting(1).connect_with(file.clone()).await.map_err(classify)?;
         let migrated = migrations::sqlite().run(&writer).await;
         if let Err(error) = migrated {
             writer.close().await;
             return Err(classify_migration(error));
         }
-        let readers = pool()
-            .max_connections(self.options.readers.max(1))
+        let readers = lasting(self.options.readers)
             .connect_lazy_with(file.create_if_missing(false).pragma("query_only", "ON"));
         let inode = file::inode(&self.path)
             .ok_or_else(|| StoreError::Unavailable(format!("{} is gone", self.path.display())))?;
