@@ -1,91 +1,85 @@
 //! Values that the API writes in more than one way.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use crate::names::Chosen;
 
-/// A whole number from 1; `16.0` is one too, because some languages know no other kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count(pub u32);
-
-const A_COUNT: &str = "a whole number from 1 to 2147483647";
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(CountReader)
-    }
+/// Reads a whole number of a range; `16.0` is one too, because some languages know no other kind.
+struct Whole {
+    range: RangeInclusive<i64>,
+    /// The range in words.
+    expected: &'static str,
 }
-
-struct CountReader;
-
-impl Visitor<'_> for CountReader {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_COUNT)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Count, E> {
-        match i32::try_from(number) {
-            Ok(1..) => Ok(Count(number as u32)),
-            _ => Err(E::invalid_value(Unexpected::Other("a number"), &A_COUNT)),
-        }
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Count, E> {
-        Err(E::invalid_value(Unexpected::Other("a number"), &A_COUNT))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Count, E> {
-        if number.fract() == 0.0 && (1.0..1e15).contains(&number) {
-            return self.visit_u64(number as u64);
-        }
-        Err(E::invalid_value(Unexpected::Other("a number"), &A_COUNT))
-    }
-}
-
-/// A whole number; `42.0` is one too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seed(pub i64);
-
-const A_SEED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
 
 /// Up to here every whole number is one of a float's.
 const WHOLE_FLOATS: f64 = 9_007_199_254_740_992.0;
 
-impl<'de> Deserialize<'de> for Seed {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(SeedReader)
+impl Whole {
+    fn refused<E: Error>(&self) -> E {
+        E::invalid_value(Unexpected::Other("a number"), self)
     }
 }
 
-struct SeedReader;
-
-impl Visitor<'_> for SeedReader {
-    type Value = Seed;
+impl Visitor<'_> for Whole {
+    type Value = i64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_SEED)
+        f.write_str(self.expected)
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Seed, E> {
-        let seed = i64::try_from(number);
-        seed.map(Seed)
-            .map_err(|_| E::invalid_value(Unexpected::Other("a number"), &A_SEED))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Seed, E> {
-        Ok(Seed(number))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Seed, E> {
-        if number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS {
-            return Ok(Seed(number as i64));
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(self.refused()),
         }
-        Err(E::invalid_value(Unexpected::Other("a number"), &A_SEED))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+        if self.range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(self.refused())
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+        if number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS {
+            self.visit_i64(number as i64)
+        } else {
+            Err(self.refused())
+        }
+    }
+}
+
+/// A whole number from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let whole = Whole {
+            range: 1..=i64::from(i32::MAX),
+            expected: "a whole number from 1 to 2147483647",
+        };
+        from.deserialize_any(whole).map(|count| Self(count as u32))
+    }
+}
+
+/// A whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub i64);
+
+impl<'de> Deserialize<'de> for Seed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let whole = Whole {
+            range: i64::MIN..=i64::MAX,
+            expected: "a whole number from -9223372036854775808 to 9223372036854775807",
+        };
+        from.deserialize_any(whole).map(Self)
     }
 }
 
@@ -93,46 +87,14 @@ impl Visitor<'_> for SeedReader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopK(pub Option<u32>);
 
-const A_TOP_K: &str = "a whole number from 0 to 4294967295, or -1 for all tokens";
-
 impl<'de> Deserialize<'de> for TopK {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(TopKReader)
-    }
-}
-
-struct TopKReader;
-
-impl Visitor<'_> for TopKReader {
-    type Value = TopK;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_TOP_K)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<TopK, E> {
-        let top_k = u32::try_from(number);
-        top_k
-            .map(|top_k| TopK(Some(top_k)))
-            .map_err(|_| E::invalid_value(Unexpected::Other("a number"), &A_TOP_K))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<TopK, E> {
-        match number {
-            -1 => Ok(TopK(None)),
-            _ => Err(E::invalid_value(Unexpected::Other("a number"), &A_TOP_K)),
-        }
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<TopK, E> {
-        if number.fract() == 0.0 && (-1.0..1e15).contains(&number) {
-            return if number < 0.0 {
-                self.visit_i64(number as i64)
-            } else {
-                self.visit_u64(number as u64)
-            };
-        }
-        Err(E::invalid_value(Unexpected::Other("a number"), &A_TOP_K))
+        let whole = Whole {
+            range: -1..=i64::from(u32::MAX),
+            expected: "a whole number from 0 to 4294967295, or -1 for all tokens",
+        };
+        from.deserialize_any(whole)
+            .map(|top_k| Self(u32::try_from(top_k).ok()))
     }
 }
 
@@ -167,11 +129,8 @@ impl<'de> Visitor<'de> for TextsReader {
         })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = items.next_element()? {
-            texts.push(text);
-        }
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Texts, A::Error> {
+        let texts = Vec::deserialize(SeqAccessDeserializer::new(items))?;
         Ok(Texts { texts, listed: true })
     }
 }
@@ -287,12 +246,8 @@ impl<'de> Visitor<'de> for ItemReader {
             .map_err(|_| E::invalid_value(Unexpected::Other("a number"), &"a token id"))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
-        let mut tokens = Vec::new();
-        while let Some(token) = items.next_element()? {
-            tokens.push(token);
-        }
-        Ok(Item::List(tokens))
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Item, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Item::List)
     }
 }
 
@@ -367,6 +322,28 @@ mod tests {
         );
         for text in ["0", "-1", "1.5", "2147483648", "1e20", "\"1\"", "null"] {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_seed_is_any_whole_number_and_top_k_none_below_minus_one() {
+        let seed = |text| serde_json::from_str::<Seed>(text).ok().map(|seed| seed.0);
+        let top_k = |text| serde_json::from_str::<TopK>(text).ok().map(|top_k| top_k.0);
+        assert_eq!(seed("-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(
+            (seed("42.0"), seed("9223372036854775807")),
+            (Some(42), Some(i64::MAX))
+        );
+        for text in ["9223372036854775808", "1e300", "0.5", "true"] {
+            assert_eq!(seed(text), None, "{text}");
+        }
+        let read = ["-1", "-1.0", "-0.0", "4294967295"].map(top_k);
+        assert_eq!(
+            read,
+            [Some(None), Some(None), Some(Some(0)), Some(Some(u32::MAX))]
+        );
+        for text in ["-2", "4294967296", "18446744073709551615", "1.5"] {
+            assert_eq!(top_k(text), None, "{text}");
         }
     }
 
