@@ -51,6 +51,29 @@ fn arguments_of_calls_are_joined_by_index_in_order_of_appearance() {
 }
 
 #[test]
+fn two_calls_of_one_function_without_ids_and_arguments_stay_two_however_they_are_told() {
+    let call = |index| {
+        let mut delta = call(index, None, "");
+        delta.tool_calls[0].name = Some("f".to_owned());
+        delta
+    };
+    let mut both = call(0);
+    both.tool_calls.extend(call(1).tool_calls);
+    let mut joined = Vec::new();
+    join(&mut joined, pieces(both.clone(), 0));
+    let said = of(&[both]);
+    let answer = Answer {
+        choices: said.choices().to_vec(),
+        ..Answer::default()
+    };
+    assert_eq!(answer.choices[0].message.tool_calls.len(), 2);
+    assert_eq!(of(&joined), said, "in pieces");
+    assert_eq!(Transcript::of(&answer), said, "as a whole");
+    let rest = said.remainder_after(&of(&[call(0)])).expect("a beginning");
+    assert_eq!(rest[0].tool_calls, call(1).tool_calls, "behind the first");
+}
+
+#[test]
 fn what_follows_behind_calls_goes_to_the_index_that_the_client_knows() {
     let shown = of(&[call(7, Some("weather"), r#"{"ci"#)]);
     let whole = of(&[

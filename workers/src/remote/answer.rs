@@ -131,9 +131,7 @@ impl Answer {
         } = said;
         let choice = self.choices.entry(delta.index).or_default();
         choice.spoken.take(&mut delta, message)?;
-        for call in &mut delta.tool_calls {
-            call.index = choice.calls.take(call).ok_or(Unreadable)?;
-        }
+        choice.calls.take_list(&mut delta.tool_calls).ok_or(Unreadable)?;
         let speaks = !(delta.text.is_empty()
             && delta.reasoning.is_empty()
             && delta.refusal.is_empty()

@@ -1,6 +1,6 @@
 //! The tool calls of a choice, told apart. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relay_schemas::ToolCallDelta;
 
@@ -28,10 +28,22 @@ struct Call {
 }
 
 impl Calls {
+    /// Gives the pieces of one list the indexes under which they go on. Nothing, where there are too many.
+    pub fn take_list(&mut self, pieces: &mut [ToolCallDelta]) -> Option<()> {
+        let mut named = BTreeSet::new();
+        for piece in pieces {
+            piece.index = self.take(piece, &named)?;
+            if piece.name.as_ref().is_some_and(|name| !name.is_empty()) {
+                named.insert(piece.index);
+            }
+        }
+        Some(())
+    }
+
     /// The index under which a piece of a call goes on. Some endpoints say the same index, or none, for several calls: a new
-    /// id under a known index is a new call. Without an id so is another name once arguments have come, and the same name with
-    /// more arguments once those before are whole. Nothing, where there are too many.
-    pub fn take(&mut self, piece: &ToolCallDelta) -> Option<u32> {
+    /// id under a known index is a new call. Without an id so is another name once arguments have come, the same name with more
+    /// arguments once those before are whole, and any name where the piece's own list has `named` the call before.
+    fn take(&mut self, piece: &ToolCallDelta, named: &BTreeSet<u32>) -> Option<u32> {
         let said = |word: &Option<String>| word.clone().filter(|word| !word.is_empty());
         let (id, name) = (said(&piece.id), said(&piece.name));
         let current = self.current.get(&piece.index).copied();
@@ -42,7 +54,8 @@ impl Calls {
             let more = name.is_some() && !piece.arguments.is_empty();
             let is_other = id.is_none()
                 && (known.arguments.have_begun() && differ(&known.name, &name)
-                    || known.arguments.are_whole() && more);
+                    || known.arguments.are_whole() && more
+                    || name.is_some() && named.contains(&current));
             if !is_other && !differ(&known.id, &id) {
                 known.id = known.id.take().or(id);
                 known.name = known.name.take().or(name);
@@ -98,7 +111,11 @@ mod tests {
                 id: id.map(str::to_owned),
                 ..ToolCallDelta::default()
             };
-            assert_eq!(calls.take(&piece), Some(expected), "{index} {id:?}");
+            assert_eq!(
+                calls.take(&piece, &BTreeSet::new()),
+                Some(expected),
+                "{index} {id:?}"
+            );
         }
     }
 
@@ -111,7 +128,11 @@ mod tests {
                 arguments: (*arguments).to_owned(),
                 ..ToolCallDelta::default()
             };
-            assert_eq!(calls.take(&piece), Some(*expected), "{name} {arguments}");
+            assert_eq!(
+                calls.take(&piece, &BTreeSet::new()),
+                Some(*expected),
+                "{name} {arguments}"
+            );
         }
     }
 
@@ -149,8 +170,8 @@ mod tests {
             ..ToolCallDelta::default()
         };
         let most = MOST_CALLS as u32;
-        assert!((0..most).all(|index| calls.take(&piece(index)) == Some(index)));
-        assert_eq!(calls.take(&piece(most)), None);
-        assert_eq!(calls.take(&piece(7)), Some(7));
+        assert!((0..most).all(|index| calls.take(&piece(index), &BTreeSet::new()) == Some(index)));
+        assert_eq!(calls.take(&piece(most), &BTreeSet::new()), None);
+        assert_eq!(calls.take(&piece(7), &BTreeSet::new()), Some(7));
     }
 }

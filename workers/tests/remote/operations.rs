@@ -88,6 +88,41 @@ async fn tool_calls_come_through_in_pieces() {
 }
 
 #[tokio::test]
+async fn two_calls_of_one_function_without_ids_and_arguments_are_two_calls_streamed_and_whole() {
+    let calls = |index: &str| {
+        let call = |arguments: &str| format!(r#"{{{index}"function":{{"name":"f"{arguments}}}}}"#);
+        format!("[{},{}]", call(""), call(r#","arguments":"""#))
+    };
+    let names = |transcript: &Transcript| -> Vec<String> {
+        let calls = transcript.choices()[0].message.tool_calls.iter();
+        calls.map(|call| call.name.clone() + &call.arguments).collect()
+    };
+    for index in ["", r#""index":0,"#] {
+        let calls = calls(index);
+        let delta = format!(r#"{{"choices":[{{"delta":{{"tool_calls":{calls}}}}}]}}"#);
+        let more = r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":""}}]}}]}"#;
+        let (_, shown) = shown(&[&delta, more, STOP, DONE], "{}").await;
+        assert_eq!(names(&shown), ["f", "f"], "{delta}");
+
+        let body =
+            format!(r#"{{"choices":[{{"message":{{"tool_calls":{calls}}},"finish_reason":"stop"}}]}}"#);
+        for stream in [false, true] {
+            let mut scene = Scene::new(vec![Reply::json(200, &body)]).await;
+            let mut work = scene.work();
+            work.request.stream = stream;
+            let mut frames = scene.house.listen(&mut work).await.unwrap();
+            let outcome = scene.run(&work).await;
+            assert_eq!(names(&Transcript::of(completed(&outcome))), ["f", "f"], "{body}");
+            let mut told = Transcript::default();
+            for frame in frames.all().await.unwrap() {
+                told.apply(&frame);
+            }
+            assert_eq!(names(&told), ["f", "f"], "{body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn several_choices_with_logprobs_reasoning_refusals_and_unknown_fields_come_through() {
     let (outcome, shown) = shown(
         &[
