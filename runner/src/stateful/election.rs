@@ -132,8 +132,7 @@ impl<T: LeadershipTopic> Election<T> {
                     let at = if old { record.timestamp.min(now) } else { now };
                     let notice = self.topic.notice(&written);
                     self.leadership.observe(&notice, offset, at);
-                    // What a leader wrote after it was deposed would take its successor's decisions back.
-                    if notice.epoch == self.leadership.epoch()
+                    if self.leadership.is_present(&notice)
                         && let Some(snapshot) = self.topic.snapshot(written)
                     {
                         self.snapshot = Some(snapshot);

@@ -83,6 +83,12 @@ impl Leadership {
         self.epoch
     }
 
+    /// Whether a notice that was observed is of the present epoch. A state of another one counts for nothing: what a leader wrote
+    /// after it was deposed would take its successor's decisions back.
+    pub fn is_present(&self, notice: &Notice) -> bool {
+        notice.epoch == self.epoch
+    }
+
     /// Whether this instance leads, as far as the log was read.
     pub fn leads(&self) -> bool {
         self.leader.as_ref() == Some(&self.me) && !self.resigned

@@ -11,7 +11,7 @@ use relay_lifecycle::last_frame;
 use relay_runner::{Leadership, LeadershipTopic, Notice, NoticeKind as Kind};
 use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
 use relay_scheduler::{Config, LeadershipConfig, Leases, Limits, SchedulerTopic};
-use relay_schemas::{FenceAnswer, InstanceId, Run, SchedulerRecord, Service, TimestampMs};
+use relay_schemas::{FenceAnswer, InstanceId, Run, SchedulerRecord, SchedulerSnapshot, Service, TimestampMs};
 use relay_settings::ByteSize;
 
 use self::doubt::Fencing;
@@ -38,6 +38,8 @@ pub(crate) struct Scheduler {
     /// What it knows and decides.
     pub core: Core,
     leadership: Leadership,
+    /// The newest one of a leader.
+    snapshot: Option<SchedulerSnapshot>,
     led: Option<i64>,
     /// While it recovers: where the inputs ended at the election.
     ends: Option<Ends>,
@@ -80,6 +82,7 @@ impl Scheduler {
             start,
             core: Core::new(config.clone(), POOLS[pool], run),
             leadership: Leadership::new(&config.leadership.times(), instance, start),
+            snapshot: None,
             led: None,
             ends: None,
             leadership_next: 0,
@@ -133,16 +136,7 @@ impl World {
     fn lead_or_follow(&mut self, number: u8) {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
-        while let Some((at, record)) = self.log.pools[scheduler.pool]
-            .scheduler
-            .entry(scheduler.leadership_next)
-        {
-            let notice = scheduler.topic().notice(record);
-            scheduler
-                .leadership
-                .observe(&notice, scheduler.leadership_next, at);
-            scheduler.leadership_next += 1;
-        }
+        scheduler.follow(&self.log);
         let epoch = scheduler.leadership.epoch();
         let leads = scheduler.leadership.leads();
         if scheduler.led.is_some_and(|led| !leads || led != epoch) {

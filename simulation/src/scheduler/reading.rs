@@ -1,6 +1,6 @@
 //! Inputs are read bit by bit, at a takeover and after it.
 
-use relay_runner::Folded;
+use relay_runner::{Folded, LeadershipTopic};
 use relay_scheduler::core::{At, Ends, Input, Offer};
 use relay_schemas::TimestampMs;
 
@@ -9,17 +9,28 @@ use crate::log::Log;
 use crate::world::World;
 
 impl Scheduler {
-    /// Opens a core on the newest snapshot of the log, and notes what must be folded before it decides.
+    /// Reads who leads, and the newest snapshot of a leader, as the election does.
+    pub(super) fn follow(&mut self, log: &Log) {
+        let topic = &log.pools[self.pool].scheduler;
+        while let Some((at, record)) = topic.entry(self.leadership_next) {
+            let notice = self.topic().notice(record);
+            self.leadership.observe(&notice, self.leadership_next, at);
+            if let Some(snapshot) = &record.snapshot
+                && self.leadership.is_present(&notice)
+            {
+                self.snapshot = Some(snapshot.clone());
+            }
+            self.leadership_next += 1;
+        }
+    }
+
+    /// Opens a core on the newest snapshot of a leader, and notes what must be folded before it decides.
     pub(super) fn open(&mut self, log: &Log) {
         let fresh = Self::new(self.number, self.start);
         self.core = fresh.core;
         (self.led, self.settling, self.fencing) = (None, Vec::new(), Vec::new());
         let topics = &log.pools[self.pool];
-        let snapshots = topics
-            .scheduler
-            .iter()
-            .filter_map(|(_, record)| record.snapshot.as_ref());
-        if let Some(snapshot) = snapshots.last() {
+        if let Some(snapshot) = &self.snapshot {
             self.core.restore(snapshot);
         }
         self.next = Input::ALL
@@ -140,5 +151,35 @@ impl World {
             scheduler.core.lead(epoch, now);
             self.note(|| format!("scheduler-{number} has recovered"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_runner::NoticeKind as Kind;
+
+    use super::*;
+
+    #[test]
+    fn what_a_leader_wrote_after_it_was_deposed_is_not_begun_with() {
+        let (old, new) = (Scheduler::new(0, 1), Scheduler::new(1, 1));
+        let mut reader = Scheduler::new(1, 2);
+        let mut log = Log::default();
+        let now = TimestampMs(0);
+        for (writer, kind, epoch) in [
+            (&old, Kind::Claim, -1),
+            (&new, Kind::Claim, 0),
+            (&old, Kind::Snapshot, 0),
+        ] {
+            let record = writer.record(kind, epoch, now);
+            log.pools[0].scheduler.append(record, now);
+        }
+        reader.follow(&log);
+        assert_eq!(reader.snapshot, None);
+        log.pools[0]
+            .scheduler
+            .append(new.record(Kind::Snapshot, 1, now), now);
+        reader.follow(&log);
+        assert_eq!(reader.snapshot, Some(new.core.snapshot()));
     }
 }
