@@ -37,7 +37,8 @@ pub use recorded::recorded_policies;
 pub use refusal::Refusal;
 use relay_bus::topics::REQUESTS;
 use relay_control::Control;
-use relay_runner::{Identity, Runtime, StageOptions, run_stage};
+use relay_runner::{Identity, Runtime, StageOptions, run_stage, watch_leaders};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::Metrics;
 use crate::reload::Follower;
@@ -77,6 +78,15 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         in_force: policy.clone(),
         metrics: metrics.clone(),
     };
+    let in_force = policy.clone();
+    let pools = move || in_force.get().pools().map(str::to_owned).collect();
+    let watching = watch_leaders(
+        control.clone(),
+        runtime.health.clone(),
+        runtime.clock.clone(),
+        "pools",
+        pools,
+    );
     let stage = Arc::new(PlannerStage {
         policy,
         identity: identity.clone(),
@@ -89,9 +99,8 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         max_in_flight: config.max_in_flight,
         ..StageOptions::new(GROUP, vec![REQUESTS.to_owned()])
     };
-    // The follower ends with the drain, and with the stage when that fails.
-    let following = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    let result = run_stage(stage, &runtime, &identity, options).await;
-    drop(following);
-    Ok(result?)
+    // The follower ends with the drain, and both with the stage when that fails.
+    let _following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
+    Ok(run_stage(stage, &runtime, &identity, options).await?)
 }

@@ -45,11 +45,10 @@ enum NotAdopted {
 
 /// Publishes `policy`, so that whoever reads a plan can find what planned it.
 async fn publish(bus: &dyn Bus, policy: &Policy, now: TimestampMs) -> Result<(), NotAdopted> {
-    for pool in policy.document().pools.iter() {
-        match bus.partitions(&ready(pool)).await {
+    for name in policy.pools() {
+        match bus.partitions(&ready(name)).await {
             Ok(_) => {}
             Err(BusError::UnknownTopic(topic)) => {
-                let name = &***pool;
                 let reason = format!(
                     "pool `{name}` has no topic {topic}; add the pool to deploy/topics.yaml and run `relay topics apply`"
                 );

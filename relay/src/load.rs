@@ -118,31 +118,19 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
     config.log.format = settings.log_format.or(config.log.format);
 }
 
-/// Tells of what another process may make good: on Kafka it may lead the pools that this configuration does not.
-fn warn(problem: Option<String>) {
-    if let Some(problem) = problem {
-        tracing::warn!("{problem}, unless another process leads it");
-    }
-}
-
 /// Refuses what cannot work before anything is opened.
 pub fn check(config: &Config, hosted: Option<HostedService>) -> anyhow::Result<()> {
     let Some(hosted) = hosted else {
         scheduling::check(&config.scheduler)?;
         let policy = relay_planner::load(&config.planner.policy)?;
-        match scheduling::unled(&config.scheduler, &policy) {
-            Some(problem) if matches!(config.bus, BusConfig::Embedded(_)) => bail!(problem),
-            problem => warn(problem),
+        // On Kafka another process may lead a pool that is not led here: there `/readyz` tells where none does.
+        if matches!(config.bus, BusConfig::Embedded(_)) {
+            scheduling::check_pools(config, &policy)?;
         }
         return against_topics(config);
     };
     if hosted == HostedService::Scheduler {
         scheduling::check(&config.scheduler)?;
-    }
-    if matches!(hosted, HostedService::Planner | HostedService::Scheduler) {
-        // The policy may lie on another machine, or be wrong: then the planner says so.
-        let policy = relay_planner::load(&config.planner.policy).ok();
-        warn(policy.and_then(|policy| scheduling::unled(&config.scheduler, &policy)));
     }
     if matches!(config.bus, BusConfig::Embedded(_)) {
         bail!(

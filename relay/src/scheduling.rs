@@ -2,10 +2,11 @@
 
 use anyhow::bail;
 use relay_planner::Policy;
-use relay_scheduler::Config;
+
+use crate::config::Config;
 
 /// Refuses pools that are none or twice there, and leaders that could overlap.
-pub fn check(config: &Config) -> anyhow::Result<()> {
+pub fn check(config: &relay_scheduler::Config) -> anyhow::Result<()> {
     let pools = &config.pools;
     if pools.is_empty() {
         bail!("`scheduler.pools` names no pool: nothing would ever be dispatched");
@@ -23,15 +24,23 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A policy that plans into a pool which this configuration leads nowhere: what is wrong, and how to mend it.
-pub fn unled(config: &Config, policy: &Policy) -> Option<String> {
-    let is_led = |pool: &str| config.pools.iter().any(|led| led == pool);
-    let mut pools = policy.document().pools.iter().map(|pool| &***pool);
-    let pool = pools.find(|pool| !is_led(pool))?;
-    Some(format!(
-        "the policy (`planner.policy`) plans into pool `{pool}`, which `scheduler.pools` does not name: \
-         what is planned into it would wait until its deadline; add it there or take it out of the policy"
-    ))
+/// Refuses pools that are used and that this configuration, which is all there is, leads nowhere.
+pub fn check_pools(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    let is_led = |pool: &str| config.scheduler.pools.iter().any(|led| led == pool);
+    if let Some(pool) = policy.pools().find(|pool| !is_led(pool)) {
+        bail!(
+            "the policy (`planner.policy`) plans into pool `{pool}`, which `scheduler.pools` does not name: \
+             what is planned into it would wait until its deadline; add it there or take it out of the policy"
+        );
+    }
+    let pool = &config.workers.pool;
+    if !is_led(pool) {
+        bail!(
+            "`workers.pool` is `{pool}`, which `scheduler.pools` does not name: no work would ever come to it; \
+             add it there or take another pool"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -74,26 +83,28 @@ mod tests {
     }
 
     #[test]
-    fn on_kafka_a_pool_of_the_policy_that_is_led_nowhere_is_told_and_starts_all_the_same() {
+    fn on_kafka_another_process_may_lead_what_this_one_does_not() {
         let text = "bus: { kind: kafka, brokers: 'b:9092' }\ncontrol: { kind: nats, url: 'nats://n' }\nscheduler: { pools: [other] }\n";
         let config = parse_text(text, |_| None).expect("it parses");
-        let policy = relay_planner::load(&config.planner.policy).expect("the policy parses");
-        let told = super::unled(&config.scheduler, &policy).expect("it is led nowhere");
-        assert!(
-            told.contains("pool `default`") && told.contains("`scheduler.pools`"),
-            "{told}"
-        );
-        for hosted in [None, Some(HostedService::Planner), Some(HostedService::Scheduler)] {
+        for hosted in [None, Some(HostedService::Planner), Some(HostedService::Workers)] {
             check(&config, hosted).expect("another process may lead it");
         }
     }
 
     #[test]
-    fn a_pool_of_the_policy_that_nobody_leads_is_refused_in_one_process() {
-        let refusal = refused("scheduler: { pools: [other] }", None);
-        assert!(
-            refusal.contains("pool `default`") && refusal.contains("`scheduler.pools`"),
-            "{refusal}"
-        );
+    fn a_pool_that_is_used_and_that_no_scheduler_leads_is_refused_in_one_process() {
+        for (text, words) in [
+            (
+                "scheduler: { pools: [other] }",
+                "the policy (`planner.policy`) plans into pool `default`",
+            ),
+            ("workers: { pool: other }", "`workers.pool` is `other`"),
+        ] {
+            let refusal = refused(text, None);
+            assert!(
+                refusal.contains(words) && refusal.contains("`scheduler.pools`"),
+                "{refusal}"
+            );
+        }
     }
 }

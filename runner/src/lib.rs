@@ -11,6 +11,7 @@
 //! | follow a topic from given offsets on | [`Tail`] |
 //! | read what a partition holds now | [`Stretch`] |
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
+//! | see whether schedulers lead the pools that are used | [`watch_leaders`] |
 //! | ask the log until it answers | [`retry_forever`] |
 //! | read what a newer version may have written | [`decode_known`] |
 //! | wait between two tries | [`Backoff`] |
@@ -24,6 +25,7 @@ mod backoff;
 mod crash;
 mod dead_letter;
 mod health;
+mod leaders;
 mod listen;
 mod ops;
 mod outcome;
@@ -44,6 +46,7 @@ pub use backoff::{Backoff, backoff};
 pub use crash::crash_point;
 pub use dead_letter::{carried_headers, poisoned};
 pub use health::{Health, dependency};
+pub use leaders::watch_leaders;
 pub use listen::{listen_forever, serve_forever};
 pub use ops::ops_router;
 pub use outcome::{outcome_record, read_outcome};

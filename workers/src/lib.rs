@@ -34,7 +34,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_bus::topics;
 use relay_control::Control;
-use relay_runner::{Identity, Recent, Runtime, StageOptions, run_stage};
+use relay_runner::{Identity, Recent, Runtime, StageOptions, run_stage, watch_leaders};
 use relay_schemas::Lane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -87,6 +87,14 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         config.status.least,
     ));
     tasks.spawn(tell_of_drain(worker.clone()));
+    let pool = config.pool.clone();
+    tasks.spawn(watch_leaders(
+        worker.control.clone(),
+        runtime.health.clone(),
+        runtime.clock.clone(),
+        "pool",
+        move || vec![pool.clone()],
+    ));
 
     // A group for each lane: one over both would balance their sum, and could give a lane to a single worker, whose death
     // no other could stand in for before Kafka noticed it.

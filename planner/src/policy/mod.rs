@@ -63,6 +63,11 @@ impl Policy {
         &self.document
     }
 
+    /// The pools that it plans into, in the order of the file.
+    pub fn pools(&self) -> impl Iterator<Item = &str> {
+        self.document.pools.iter().map(|pool| &***pool)
+    }
+
     /// The models that clients may name, in the order of the file.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.document.models.keys().map(|name| &**name)

@@ -32,7 +32,7 @@ rules:
 fn the_sample_policy_is_valid_and_serves_the_projects_models() {
     let sample = crate::testing::sample();
     assert_eq!(sample.models().collect::<Vec<_>>(), ["relay-chat", "relay-gpt2"]);
-    let pools: Vec<&str> = sample.document().pools.iter().map(|pool| &***pool).collect();
+    let pools: Vec<&str> = sample.pools().collect();
     assert_eq!(pools, ["default"]);
 }
 
