@@ -1,10 +1,10 @@
 //! What may be cached. When in doubt, nothing: a miss costs a run, a wrong hit costs trust.
 //!
-//! Only whole answers (`stop`, or calls of tools) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
+//! Only whole answers (`stop`, or calls of tools; a refusal is none: asked again, the endpoint may answer) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
 //! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`).
 
 use relay_bus::Position;
-use relay_schemas::{Answer, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs};
+use relay_schemas::{Answer, Choice, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs};
 
 use crate::entry::{Entry, Owner};
 
@@ -15,7 +15,7 @@ pub enum NotCached {
     NotCompleted,
     /// The plan does not allow it.
     Off,
-    /// The answer is cut short or filtered.
+    /// The answer is cut short, filtered or a refusal.
     NotWhole,
     /// Another model than the plan's first ran.
     Fallback,
@@ -97,12 +97,13 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
 
 /// Whether every choice says all that the model had to say.
 fn is_whole(answer: &Answer) -> bool {
-    let whole = |reason| {
-        matches!(
-            reason,
+    let is_whole = |choice: &Choice| {
+        let ended = matches!(
+            choice.finish_reason,
             Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::FunctionCall)
-        )
+        );
+        ended && choice.message.refusal.is_none()
     };
     let nothing = answer.choices.is_empty() && answer.embeddings.is_empty();
-    !nothing && answer.choices.iter().all(|choice| whole(choice.finish_reason))
+    !nothing && answer.choices.iter().all(is_whole)
 }

@@ -52,10 +52,17 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
             "{reason:?}"
         );
     }
+    let mut rich = relay_schemas::samples::rich_answer();
     assert_eq!(
-        of(|outcome| outcome.answer = Some(relay_schemas::samples::rich_answer())),
+        of(|outcome| outcome.answer = Some(rich.clone())),
+        Err(NotCached::NotWhole),
+        "one of its choices is a refusal"
+    );
+    rich.choices.retain(|choice| choice.message.refusal.is_none());
+    assert_eq!(
+        of(|outcome| outcome.answer = Some(rich)),
         Ok(()),
-        "calls of tools and a refusal too"
+        "calls of tools too"
     );
     assert_eq!(
         of(|outcome| answer(outcome).choices.clear()),
