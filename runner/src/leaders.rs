@@ -132,7 +132,7 @@ mod tests {
     fn a_pool_is_led_by_none_once_its_scheduler_was_silent_for_longer_than_a_takeover() {
         let (clock, manual) = Clock::manual(TimestampMs(0));
         let mut leaders = Leaders::default();
-        let mut look = |leaders: &mut Leaders, pools: &[&str]| leaders.look(names(pools), clock.instant());
+        let look = |leaders: &mut Leaders, pools: &[&str]| leaders.look(names(pools), clock.instant());
         assert_eq!(look(&mut leaders, &["a", "b"]), LeaderStatus::Unknown);
         manual.advance(PATIENCE / 2);
         leaders.on_status("a", clock.instant());

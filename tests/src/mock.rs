@@ -37,10 +37,19 @@ impl Mock {
     }
 }
 
+async fn told(base_url: &str, path: &str) -> anyhow::Result<String> {
+    let root = base_url.strip_suffix("/v1").context("a base URL ends with /v1")?;
+    Ok(crate::http::get(&format!("{root}/{path}")).await?.text().await?)
+}
+
+/// The body of the newest request to the mock backend at `base_url`, as it came.
+pub async fn newest(base_url: &str) -> anyhow::Result<String> {
+    told(base_url, "newest").await
+}
+
 /// How many requests have come to the mock backend at `base_url`.
 pub async fn executions(base_url: &str) -> anyhow::Result<usize> {
-    let root = base_url.strip_suffix("/v1").context("a base URL ends with /v1")?;
-    let count = crate::http::get(&format!("{root}/count")).await?.text().await?;
+    let count = told(base_url, "count").await?;
     count
         .trim()
         .parse()

@@ -1,7 +1,7 @@
 //! A mock of an OpenAI-compatible endpoint for tests and benches: `cargo run --example mock_backend -- --help`.
 //!
 //! It answers every chat with the words of the last message, over and over, so that an answer follows from its prompt alone;
-//! and with tool calls, several choices, log-probabilities, reasoning or vectors where they are asked for.
+//! and with tool calls, several choices, log-probabilities, reasoning or vectors where they are asked for, or with a refusal.
 //! Written on bare TCP: what is measured is Relay, so the mock must cost next to nothing.
 
 #[path = "../src/testing/mock/mod.rs"]
@@ -19,7 +19,8 @@ const HELP: &str = "mock_backend: a mock of an OpenAI-compatible endpoint
   --tokens N      tokens of an answer, where the request's limit is not lower (default 16)
   --fail-rate X   share of requests that fail with status 500, 0 to 1 (default 0); spread evenly, not drawn
 
-It prints `listening on http://127.0.0.1:PORT` once it listens; GET /count says how many requests came.";
+It prints `listening on http://127.0.0.1:PORT` once it listens; GET /count says how many requests came, GET /newest what the newest
+one was.";
 
 fn settings(mut args: impl Iterator<Item = String>) -> Result<(u16, Settings), String> {
     let (mut port, mut settings) = (0, Settings::default());

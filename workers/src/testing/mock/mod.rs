@@ -55,8 +55,7 @@ struct Shared {
     connections: AtomicU64,
     /// Answers that were written to their end.
     finished: AtomicU64,
-    /// The newest request's `Authorization`.
-    authorization: Mutex<String>,
+    newest: Mutex<ReceivedRequest>,
 }
 
 impl Mock {
@@ -70,7 +69,7 @@ impl Mock {
             requests: counters(),
             connections: counters(),
             finished: counters(),
-            authorization: Mutex::default(),
+            newest: Mutex::default(),
         });
         let serving = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -101,10 +100,8 @@ impl Mock {
 
     /// The newest request's `Authorization`.
     pub fn authorization(&self) -> String {
-        self.shared
-            .authorization
-            .lock()
-            .map_or_else(|_| String::new(), |text| text.clone())
+        let newest = self.shared.newest.lock();
+        newest.map_or_else(|_| String::new(), |newest| newest.authorization.clone())
     }
 
     /// Connections that were opened.
@@ -125,6 +122,7 @@ impl Drop for Mock {
 }
 
 /// A request that was read.
+#[derive(Clone, Default)]
 struct ReceivedRequest {
     line: String,
     authorization: String,
@@ -179,51 +177,39 @@ async fn answer(stream: &mut TcpStream, asked: &ReceivedRequest, shared: &Shared
     if asked.line.starts_with("GET /count") {
         return whole(stream, 200, &shared.requests.load(Ordering::Relaxed).to_string()).await;
     }
+    if asked.line.starts_with("GET /newest") {
+        let newest = shared
+            .newest
+            .lock()
+            .map_or_else(|_| Vec::new(), |newest| newest.body.clone());
+        return whole(stream, 200, std::str::from_utf8(&newest)?).await;
+    }
     let is_chat = asked.line.contains("/chat/completions");
     if !is_chat && !asked.line.contains("/completions") && !asked.line.contains("/embeddings") {
-        return whole(
-            stream,
-            404,
-            r#"{"error":{"message":"no such path","type":"not_found"}}"#,
-        )
-        .await;
+        let refusal = r#"{"error":{"message":"no such path","type":"not_found"}}"#;
+        return whole(stream, 404, refusal).await;
     }
     let settings = &shared.settings;
-    if let Ok(mut newest) = shared.authorization.lock() {
-        newest.clone_from(&asked.authorization);
+    if let Ok(mut newest) = shared.newest.lock() {
+        newest.clone_from(asked);
     }
     let nth = shared.requests.fetch_add(1, Ordering::Relaxed);
     // Evenly: the whole part of nth * rate moves with each request that is to fail.
     let due = |n: u64| (n as f64 * settings.fail_rate) as u64;
     if due(nth + 1) > due(nth) {
-        return whole(
-            stream,
-            500,
-            r#"{"error":{"message":"as ordered","type":"server_error"}}"#,
-        )
-        .await;
+        let refusal = r#"{"error":{"message":"as ordered","type":"server_error"}}"#;
+        return whole(stream, 500, refusal).await;
     }
-    let request: Value = match serde_json::from_slice(&asked.body) {
-        Ok(request) => request,
-        Err(_) => {
-            return whole(
-                stream,
-                400,
-                r#"{"error":{"message":"no JSON","type":"invalid_request_error"}}"#,
-            )
-            .await;
-        }
+    let Ok(request) = serde_json::from_slice::<Value>(&asked.body) else {
+        let refusal = r#"{"error":{"message":"no JSON","type":"invalid_request_error"}}"#;
+        return whole(stream, 400, refusal).await;
     };
     let words = words(&request);
     if words.first().is_some_and(|word| word.starts_with("status-")) {
         // A test asks for a refusal.
         let status = words[0]["status-".len()..].parse()?;
-        return whole(
-            stream,
-            status,
-            r#"{"error":{"message":"secret as ordered","code":"ordered"}}"#,
-        )
-        .await;
+        let refusal = r#"{"error":{"message":"secret as ordered","code":"ordered"}}"#;
+        return whole(stream, status, refusal).await;
     }
     let limit = request["max_completion_tokens"]
         .as_u64()
@@ -234,7 +220,7 @@ async fn answer(stream: &mut TcpStream, asked: &ReceivedRequest, shared: &Shared
     wait(settings.first).await;
     if asked.line.contains("/embeddings") {
         whole(stream, 200, &rich::embeddings(&request).to_string()).await?;
-    } else if !is_chat || rich::is_rich(&request) {
+    } else if !is_chat || rich::is_rich(&request) || words[0] == rich::REFUSED {
         let tokens: Vec<String> = (0..count).map(|at| token(&words, at)).collect();
         let usage = usage(&words, count);
         rich_answer(stream, &request, is_chat, &tokens, &usage).await?;

@@ -3,6 +3,9 @@
 
 use serde_json::{Value, json};
 
+/// A chat whose last message begins with this word is answered with a refusal.
+pub const REFUSED: &str = "refuse";
+
 /// Whether a chat asks for more than one text.
 pub fn is_rich(request: &Value) -> bool {
     ["tools", "n", "logprobs", "reasoning_effort", "response_format"]
@@ -31,6 +34,10 @@ fn choice(request: &Value, tokens: &[String], at: u64) -> Value {
     }
     if !request["response_format"].is_null() {
         message["content"] = json!(json!({"words": tokens}).to_string());
+    }
+    if tokens.first().is_some_and(|token| token == REFUSED) {
+        message["refusal"] = json!(tokens.concat());
+        message["content"] = Value::Null;
     }
     let tool = &request["tools"][0]["function"]["name"];
     if !tool.is_null() {
@@ -64,7 +71,7 @@ pub fn chunks(whole: &Value) -> Vec<Value> {
             ));
         };
         delta(json!({"role": "assistant", "content": "", "mock": message["mock"]}));
-        for name in ["reasoning_content", "content"] {
+        for name in ["reasoning_content", "content", "refusal"] {
             for piece in halves(&message[name]) {
                 delta(json!({name: piece}));
             }
@@ -89,8 +96,11 @@ pub fn chunks(whole: &Value) -> Vec<Value> {
 
 /// The answer to a text completion, which is its own only chunk.
 pub fn completion(request: &Value, tokens: &[String], usage: &Value) -> Value {
-    let choice =
-        |at: u64| json!({"index": at, "text": tokens.concat(), "finish_reason": "stop", "logprobs": null});
+    let logprobs = match request["logprobs"].as_u64() {
+        Some(_) => json!({"tokens": tokens, "token_logprobs": vec![-0.25; tokens.len()]}),
+        None => Value::Null,
+    };
+    let choice = |at: u64| json!({"index": at, "text": tokens.concat(), "finish_reason": "stop", "logprobs": logprobs});
     let prompts = request["prompt"].as_array().map_or(1, |prompts| {
         prompts.iter().filter(|prompt| !prompt.is_number()).count().max(1)
     });
