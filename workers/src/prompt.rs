@@ -58,7 +58,7 @@ pub fn of(request: &Request) -> Result<Prompt, String> {
             let chat = Chat::read(&request.body).map_err(|invalid| invalid.message)?;
             refuse(&of_sampling(&chat.sampling))?;
             refuse(&of_chat(&chat))?;
-            conversation(&chat.talk.messages).map(Prompt::Chat)
+            conversation(&chat.fields.messages).map(Prompt::Chat)
         }
         Operation::Completion => {
             let completion = Completion::read(&request.body).map_err(|invalid| invalid.message)?;
@@ -100,31 +100,32 @@ fn of_sampling(sampling: &Sampling) -> [RequestedField; 4] {
 }
 
 fn of_chat(chat: &Chat) -> [RequestedField; 7] {
-    let talk = &chat.talk;
-    let formatted = talk
+    let fields = &chat.fields;
+    let formatted = fields
         .response_format
         .as_ref()
         .is_some_and(|format| format.kind != "text");
-    let modalities = talk.modalities.iter().flatten();
+    let modalities = fields.modalities.iter().flatten();
     [
         (
             "tools",
-            talk.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
+            fields.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
         ),
         (
             "functions",
-            talk.functions
+            fields
+                .functions
                 .as_ref()
                 .is_some_and(|functions| !functions.is_empty()),
         ),
-        ("logprobs", talk.logprobs == Some(true)),
+        ("logprobs", fields.logprobs == Some(true)),
         ("response_format", formatted),
-        ("audio", talk.audio.is_some()),
+        ("audio", fields.audio.is_some()),
         (
             "modalities",
             modalities.into_iter().any(|modality| modality != "text"),
         ),
-        ("web_search_options", talk.web_search_options.is_some()),
+        ("web_search_options", fields.web_search_options.is_some()),
     ]
 }
 

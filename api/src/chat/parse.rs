@@ -19,7 +19,7 @@ pub struct Chat {
     /// What it shares with other operations.
     pub sampling: Sampling,
     /// What is its own.
-    pub talk: ChatFields,
+    pub fields: ChatFields,
 }
 
 /// The fields that only chats have.
@@ -66,7 +66,7 @@ impl Chat {
     pub fn read(body: &str) -> Result<Self, Invalid> {
         Ok(Self {
             sampling: Sampling::read(body)?,
-            talk: typed(body)?,
+            fields: typed(body)?,
         })
     }
 
@@ -75,33 +75,33 @@ impl Chat {
     /// # Errors
     /// The first that does not keep to them.
     pub fn check(&self, limits: &Limits) -> Result<(), Invalid> {
-        let talk = &self.talk;
-        if talk.messages.is_empty() {
+        let fields = &self.fields;
+        if fields.messages.is_empty() {
             return Err(Invalid::value(
                 "messages",
                 "`messages` is empty; at least one message is needed",
             ));
         }
-        if talk.messages.len() > limits.messages {
+        if fields.messages.len() > limits.messages {
             let message = format!(
                 "`messages` may hold at most {}, got {}",
                 limits.messages,
-                talk.messages.len()
+                fields.messages.len()
             );
             return Err(Invalid::value("messages", message));
         }
-        for (index, message) in talk.messages.iter().enumerate() {
+        for (index, message) in fields.messages.iter().enumerate() {
             message.check(index, limits)?;
         }
         self.sampling.check(limits)?;
-        tools::check(talk.tools.as_deref().unwrap_or_default(), limits)?;
-        tools::not_too_many("functions", talk.functions.as_ref().map_or(0, Vec::len), limits)?;
-        for (index, function) in talk.functions.iter().flatten().enumerate() {
+        tools::check(fields.tools.as_deref().unwrap_or_default(), limits)?;
+        tools::not_too_many("functions", fields.functions.as_ref().map_or(0, Vec::len), limits)?;
+        for (index, function) in fields.functions.iter().flatten().enumerate() {
             names::check(&format!("functions[{index}]"), Some(function), limits)?;
         }
         for (path, choice) in [
-            ("tool_choice", &talk.tool_choice),
-            ("function_call", &talk.function_call),
+            ("tool_choice", &fields.tool_choice),
+            ("function_call", &fields.function_call),
         ] {
             if let Some(WordOrObject::Object(chosen)) = choice {
                 chosen.check(path, limits)?;
@@ -109,16 +109,16 @@ impl Chat {
         }
         most(
             "top_logprobs",
-            talk.top_logprobs.unwrap_or(0),
+            fields.top_logprobs.unwrap_or(0),
             limits.top_logprobs,
         )?;
-        if talk.top_logprobs.is_some() && talk.logprobs != Some(true) {
+        if fields.top_logprobs.is_some() && fields.logprobs != Some(true) {
             return Err(Invalid::value(
                 "top_logprobs",
                 "`top_logprobs` needs `logprobs: true`",
             ));
         }
-        let format = talk.response_format.as_ref();
+        let format = fields.response_format.as_ref();
         let schema = format.and_then(|format| format.json_schema.as_ref());
         names::check("response_format.json_schema", schema, limits)?;
         if format.is_some_and(|format| format.kind == "json_schema" && format.json_schema.is_none()) {
@@ -132,7 +132,7 @@ impl Chat {
 
     /// Estimated tokens of the prompt that `body` makes, the descriptions of tools included.
     pub fn prompt_tokens(&self, body: &Object<'_>) -> u32 {
-        let messages = self.talk.messages.iter().map(Message::tokens);
+        let messages = self.fields.messages.iter().map(Message::tokens);
         let tools = ["tools", "functions"]
             .into_iter()
             .filter_map(|name| body.get(name));
