@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use relay_schemas::Registry;
 
-/// Publish, subscribe and ask by subject; at most once, in order from one publisher to one subscriber.
+/// Send, subscribe and ask by subject; at most once, in order from one publisher to one subscriber.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
     /// Sends `payload` to whoever listens now. No listener is no error.
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError>;
+    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError>;
 
     /// Listens. `*` stands for one token of the subject, `>` at its end for the rest. Members of one `queue_group` share the messages.
     async fn subscribe(

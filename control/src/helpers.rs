@@ -15,7 +15,7 @@ const MOST_ANSWERING: usize = 64;
 
 /// Sends `message` to whoever listens on `subject`.
 pub async fn send<T: Record>(control: &dyn Control, subject: &str, message: &T) -> Result<(), ControlError> {
-    control.publish(subject, encode(message)).await
+    control.send(subject, encode(message)).await
 }
 
 /// Listens for messages of one type; subjects may hold wildcards.

@@ -92,7 +92,7 @@ async fn nats_absent_at_the_start_is_waited_for() {
     let proxy = Proxy::start().await;
     let control = proxy.connect().await;
     let subject = subject("absent");
-    let refused = control.publish(&subject, "too early".into()).await;
+    let refused = control.send(&subject, "too early".into()).await;
     assert!(
         matches!(refused, Err(ControlError::Unavailable(_))),
         "{refused:?}"
@@ -108,7 +108,7 @@ async fn nats_absent_at_the_start_is_waited_for() {
         matches!(next(&mut early).await, Delivery::Lost),
         "whatever was said before was not heard"
     );
-    control.publish(&subject, "now".into()).await.unwrap();
+    control.send(&subject, "now".into()).await.unwrap();
     assert!(
         matches!(next(&mut early).await, Delivery::Message(message) if message.payload == "now".as_bytes())
     );
@@ -128,7 +128,7 @@ async fn a_lost_connection_is_told_to_every_listener_once_it_is_back() {
 
     proxy.set(false);
     until_reached(&*control, false).await;
-    let refused = tokio::time::timeout(PATIENCE, control.publish(&subject, "away".into()))
+    let refused = tokio::time::timeout(PATIENCE, control.send(&subject, "away".into()))
         .await
         .unwrap();
     assert!(
@@ -141,7 +141,7 @@ async fn a_lost_connection_is_told_to_every_listener_once_it_is_back() {
         assert!(matches!(next(listener).await, Delivery::Lost));
     }
     // Told means listening again: this is heard by all.
-    control.publish(&subject, "back".into()).await.unwrap();
+    control.send(&subject, "back".into()).await.unwrap();
     for listener in &mut listeners {
         assert!(
             matches!(next(listener).await, Delivery::Message(message) if message.payload == "back".as_bytes())

@@ -99,7 +99,7 @@ impl Stream {
             self.seq = frame.seq + 1;
             let payload = encode(&frame);
             self.replays.lock().push(frame, self.clock.now());
-            if let Err(error) = self.control.publish(&self.reply_to, payload).await
+            if let Err(error) = self.control.send(&self.reply_to, payload).await
                 && !std::mem::replace(&mut self.troubled, true)
             {
                 tracing::warn!(request.id = %self.request_id, %error, "frames cannot be sent; ingress will ask for them");

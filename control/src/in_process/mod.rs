@@ -123,7 +123,7 @@ impl Control for InProcessControl {
         self.schemas.clone()
     }
 
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.switchboard.deliver(Message {
             subject: subject.to_owned(),

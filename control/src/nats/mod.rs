@@ -103,7 +103,7 @@ impl Control for NatsControl {
         self.schemas.clone()
     }
 
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.connection.send(subject, None, payload).await
     }
 

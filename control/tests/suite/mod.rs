@@ -57,7 +57,7 @@ async fn message(listener: &mut Box<dyn Subscription>) -> Message {
 
 async fn send(control: &dyn Control, subject: &str, text: &str) {
     let payload = Bytes::copy_from_slice(text.as_bytes());
-    control.publish(subject, payload).await.unwrap();
+    control.send(subject, payload).await.unwrap();
 }
 
 /// A listener and, sent after all else, the last word it will hear.
@@ -164,7 +164,7 @@ async fn echo(control: &Arc<dyn Control>, subject: &str) -> tokio::task::JoinHan
             if let Delivery::Message(message) = event {
                 let answer = [&message.payload[..], b"!"].concat();
                 let answer_to = message.answer_to.unwrap();
-                control.publish(&answer_to, answer.into()).await.unwrap();
+                control.send(&answer_to, answer.into()).await.unwrap();
             }
         }
     })
@@ -226,10 +226,10 @@ pub async fn a_message_at_the_limit_passes_and_one_over_it_is_refused(control: A
     let subject = subject("large");
     let mut listener = control.subscribe(&subject, None).await.unwrap();
     let limit = control.max_payload();
-    control.publish(&subject, vec![7; limit].into()).await.unwrap();
+    control.send(&subject, vec![7; limit].into()).await.unwrap();
     assert_eq!(message(&mut listener).await.payload.len(), limit);
     let too_large: Bytes = vec![7; limit + 1].into();
-    let refused = control.publish(&subject, too_large.clone()).await;
+    let refused = control.send(&subject, too_large.clone()).await;
     assert!(
         matches!(refused, Err(ControlError::TooLarge { size, limit: of }) if size == limit + 1 && of == limit),
         "{refused:?}"

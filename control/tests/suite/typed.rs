@@ -25,7 +25,7 @@ pub async fn typed_messages_arrive_and_garbage_counts_as_lost(control: Arc<dyn C
     let subject = subject("typed");
     let mut listener = listen::<Cancel>(&*control, &subject).await.unwrap();
     send(&*control, &subject, &cancel("one")).await.unwrap();
-    control.publish(&subject, "garbage".into()).await.unwrap();
+    control.send(&subject, "garbage".into()).await.unwrap();
     send(&*control, &subject, &cancel("two")).await.unwrap();
     for expected in [
         Delivery::Message(cancel("one")),
@@ -78,7 +78,7 @@ pub async fn served_questions_are_answered_side_by_side(control: Arc<dyn Control
     );
     assert!(first.saw_token && !second.saw_token, "each its own answer");
     control
-        .publish(&subject, "no question at all".into())
+        .send(&subject, "no question at all".into())
         .await
         .unwrap();
     let (first, second) = tokio::join!(

@@ -26,7 +26,7 @@ struct Sent(parking_lot::Mutex<Vec<(String, Bytes)>>);
 
 #[async_trait]
 impl Control for Sent {
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
         self.0.lock().push((subject.to_owned(), payload));
         Ok(())
     }
