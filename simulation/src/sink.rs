@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_schemas::{Outcome, RequestId};
-use relay_store::outcomes::{Winners, fold};
+use relay_store::outcomes::{WinnerPositions, fold};
 use relay_store::{LoggedOutcome, Verdict};
 
 use crate::network::Message;
@@ -14,7 +14,7 @@ use crate::world::{Sabotage, World};
 #[derive(Default)]
 pub(crate) struct TraceSink {
     next: i64,
-    winners: Winners,
+    winners: WinnerPositions,
     /// The winner of each request.
     pub traces: BTreeMap<RequestId, Outcome>,
 }

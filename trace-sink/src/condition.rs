@@ -13,7 +13,7 @@ const STORE: &str = "store";
 
 /// What is known of the tables.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Known {
+struct TablesHealth {
     /// Why they do not answer.
     unreached: Option<String>,
     /// Why they cannot be folded into.
@@ -22,7 +22,7 @@ struct Known {
     missing: i64,
 }
 
-impl Known {
+impl TablesHealth {
     /// What kind of thing is wrong, and what.
     fn wrong(&self) -> (Kind, String) {
         let away = self.unfolded.as_ref().or(self.unreached.as_ref());
@@ -50,7 +50,7 @@ pub(crate) struct Condition {
     health: Health,
     degraded: IntGauge,
     /// With what was said last.
-    known: Mutex<(Known, Option<Kind>)>,
+    known: Mutex<(TablesHealth, Option<Kind>)>,
 }
 
 impl Condition {
@@ -91,7 +91,7 @@ impl Condition {
         self.note(|known| known.missing = missing);
     }
 
-    fn note(&self, change: impl FnOnce(&mut Known)) {
+    fn note(&self, change: impl FnOnce(&mut TablesHealth)) {
         let (known, told) = &mut *self.known.lock();
         let before = known.clone();
         change(known);

@@ -22,7 +22,7 @@ use relay_store::Tables;
 use crate::condition::Condition;
 use crate::folding::Ground;
 use crate::metrics::Metrics;
-use crate::winners::Known;
+use crate::winners::KnownOutcomes;
 
 /// The queue group of those who can say who won.
 const WINNERS: &str = "trace-sink";
@@ -57,7 +57,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         metrics: metrics.clone(),
         limits: config.limits(),
     };
-    let known = Known::new(&tables, Arc::clone(&runtime.bus), Arc::clone(&condition));
+    let known = KnownOutcomes::new(&tables, Arc::clone(&runtime.bus), Arc::clone(&condition));
     let seam = Arc::clone(&control);
     let answering = serve_forever(
         control,

@@ -11,7 +11,7 @@ use crate::condition::Condition;
 
 /// What the tables know. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Known {
+pub(crate) struct KnownOutcomes {
     traces: Arc<dyn Traces>,
     outcomes: Arc<dyn Outcomes>,
     bus: Arc<dyn Bus>,
@@ -19,7 +19,7 @@ pub(crate) struct Known {
     partitions: Arc<OnceCell<usize>>,
 }
 
-impl Known {
+impl KnownOutcomes {
     pub(crate) fn new(tables: &Tables, bus: Arc<dyn Bus>, condition: Arc<Condition>) -> Self {
         Self {
             traces: Arc::clone(&tables.traces),

@@ -39,7 +39,7 @@ enum LoadState {
 }
 
 /// A model that is ready to run.
-pub struct Ready {
+pub struct LoadedModel {
     /// What runs it.
     pub backend: Arc<dyn Backend>,
     /// What it costs.
@@ -104,7 +104,7 @@ impl Catalogue {
     }
 
     /// The model, once it is loaded.
-    pub async fn ready(&self, name: &str) -> Result<Ready, Failure> {
+    pub async fn ready(&self, name: &str) -> Result<LoadedModel, Failure> {
         let entry = self.entries.get(name).ok_or_else(|| {
             Failure::new(
                 Code::ModelNotFound,
@@ -114,7 +114,7 @@ impl Catalogue {
         let mut state = entry.state.clone();
         let loaded = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
         match loaded.as_deref() {
-            Ok(LoadState::Ready(backend)) => Ok(Ready {
+            Ok(LoadState::Ready(backend)) => Ok(LoadedModel {
                 backend: backend.clone(),
                 price: entry.price,
             }),

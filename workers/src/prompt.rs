@@ -2,7 +2,7 @@
 //!
 //! What would change the answer and is not there yet is refused by its name, because an answer that ignores it is a wrong one.
 
-use relay_api::chat::{self, Chat, Content, Message as Said};
+use relay_api::chat::{self, Chat, Content, Message};
 use relay_api::completions::Completion;
 use relay_api::sampling::Sampling;
 use relay_api::values::Input;
@@ -13,14 +13,14 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prompt {
     /// A conversation, in which the assistant speaks next.
-    Chat(Vec<Message>),
+    Chat(Vec<PromptMessage>),
     /// Plain text, to be continued.
     Text(String),
 }
 
 /// One message of a conversation; several text parts are one text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
+pub struct PromptMessage {
     /// `system`, `user`, `assistant`, …
     pub role: String,
     /// The text.
@@ -34,13 +34,13 @@ impl Prompt {
     /// Everything in it that a client wrote.
     pub fn texts(&self) -> Vec<&str> {
         match self {
-            Self::Chat(messages) => messages.iter().flat_map(Message::texts).collect(),
+            Self::Chat(messages) => messages.iter().flat_map(PromptMessage::texts).collect(),
             Self::Text(text) => vec![text],
         }
     }
 }
 
-impl Message {
+impl PromptMessage {
     fn texts(&self) -> impl Iterator<Item = &str> {
         [self.role.as_str(), self.content.as_str()]
             .into_iter()
@@ -142,7 +142,7 @@ fn of_completion(completion: &Completion) -> [RequestedField; 4] {
     ]
 }
 
-fn conversation(messages: &[Said]) -> Result<Vec<Message>, String> {
+fn conversation(messages: &[Message]) -> Result<Vec<PromptMessage>, String> {
     if messages.is_empty() {
         return Err("`messages` is empty".to_owned());
     }
@@ -153,7 +153,7 @@ fn conversation(messages: &[Said]) -> Result<Vec<Message>, String> {
         .collect()
 }
 
-fn message(at: usize, said: &Said) -> Result<Message, String> {
+fn message(at: usize, said: &Message) -> Result<PromptMessage, String> {
     let asked = [
         ("tool_calls", said.tool_calls.is_some()),
         ("function_call", said.function_call.is_some()),
@@ -174,7 +174,7 @@ fn message(at: usize, said: &Said) -> Result<Message, String> {
     }
     // An assistant that refused has said that.
     let refusal = said.refusal.as_deref().filter(|_| said.content.is_none());
-    Ok(Message {
+    Ok(PromptMessage {
         role: said.role.name().to_owned(),
         content: said.texts().chain(refusal).collect(),
         name: said.name.clone(),
@@ -195,8 +195,8 @@ pub const TRANSCRIPT_STOP: &str = "\nQuestion:";
 /// ```
 ///
 /// Only a turn begins at the left edge: the lines of a text behind its first are indented, so that none reads as a turn.
-pub fn transcript(messages: &[Message]) -> String {
-    let line = |message: &Message| {
+pub fn transcript(messages: &[PromptMessage]) -> String {
+    let line = |message: &PromptMessage| {
         let content = indented(message.content.trim());
         match message.role.as_str() {
             "user" => format!("Question: {content}\n"),
@@ -240,7 +240,7 @@ mod tests {
             {"content":[{"text":"b","type":"text"},{"text":"c","type":"text"}],"name":"x","role":"user"},
             {"content":null,"role":"assistant","refusal":"no"}],"n":1,"logit_bias":{},"tools":[],"logprobs":false,
             "response_format":{"type":"text"}}"#;
-        let message = |role: &str, content: &str, name: Option<&str>| Message {
+        let message = |role: &str, content: &str, name: Option<&str>| PromptMessage {
             role: role.to_owned(),
             content: content.to_owned(),
             name: name.map(str::to_owned),
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn no_line_of_a_text_reads_as_a_turn() {
-        let message = |role: &str, content: &str| Message {
+        let message = |role: &str, content: &str| PromptMessage {
             role: role.to_owned(),
             content: content.to_owned(),
             name: None,

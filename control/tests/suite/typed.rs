@@ -77,10 +77,7 @@ pub async fn served_questions_are_answered_side_by_side(control: Arc<dyn Control
         ask_served(&*control, &subject, 2)
     );
     assert!(first.saw_token && !second.saw_token, "each its own answer");
-    control
-        .send(&subject, "no question at all".into())
-        .await
-        .unwrap();
+    control.send(&subject, "no question at all".into()).await.unwrap();
     let (first, second) = tokio::join!(
         ask_served(&*control, &subject, 1),
         ask_served(&*control, &subject, 2)

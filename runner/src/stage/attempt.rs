@@ -6,13 +6,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use relay_clock::Clock;
 
-use super::class::{Failure, Next, Tries, decide};
+use super::class::{Next, Tries, TryFailure, decide};
 use super::contract::Stage;
 use super::contract::Step;
 use super::lookup::Lookup;
 use super::metrics::Metrics;
 use super::options::StageOptions;
-use super::outages::{Outages, Waiting};
+use super::outages::{Outages, WaitingRecord};
 use crate::backoff::backoff;
 use crate::dead_letter::Dead;
 use crate::health::dependency::BUS;
@@ -31,11 +31,11 @@ pub(super) struct Attempts<S> {
 /// A record and what became of it.
 pub(super) struct Settled<E> {
     pub(super) record: Record,
-    pub(super) verdict: Verdict<E>,
+    pub(super) verdict: Resolution<E>,
 }
 
 /// What became of a record.
-pub(super) enum Verdict<E> {
+pub(super) enum Resolution<E> {
     Step(Step<E>),
     Dead(Dead),
     Stop(String),
@@ -46,10 +46,10 @@ impl<S: Stage> Attempts<S> {
     pub(super) async fn settle(self: Arc<Self>, record: Record) -> Settled<S::Effect> {
         let mut tries = Tries::default();
         let mut waits = 0;
-        let mut waiting: Option<Waiting> = None;
+        let mut waiting: Option<WaitingRecord> = None;
         let verdict = loop {
             let failure = match self.once(&record).await {
-                Ok(step) => break Verdict::Step(step),
+                Ok(step) => break Resolution::Step(step),
                 Err(failure) => failure,
             };
             match self
@@ -74,8 +74,8 @@ impl<S: Stage> Attempts<S> {
                     }
                     self.pause(tries.failed).await;
                 }
-                Next::Dead(dead) => break Verdict::Dead(dead),
-                Next::Stop(reason) => break Verdict::Stop(reason),
+                Next::Dead(dead) => break Resolution::Dead(dead),
+                Next::Stop(reason) => break Resolution::Stop(reason),
             }
         };
         if let Some(waiting) = waiting {
@@ -84,7 +84,7 @@ impl<S: Stage> Attempts<S> {
         Settled { record, verdict }
     }
 
-    async fn once(&self, record: &Record) -> Result<Step<S::Effect>, Failure> {
+    async fn once(&self, record: &Record) -> Result<Step<S::Effect>, TryFailure> {
         let began = self.clock.instant();
         let answer = AssertUnwindSafe(self.stage.on_record(record))
             .catch_unwind()
@@ -94,8 +94,8 @@ impl<S: Stage> Attempts<S> {
             .observe(self.clock.since(began).as_secs_f64());
         match answer {
             Ok(Ok(step)) => Ok(step),
-            Ok(Err(error)) => Err(Failure::Error(error)),
-            Err(_) => Err(Failure::Panic),
+            Ok(Err(error)) => Err(TryFailure::Error(error)),
+            Err(_) => Err(TryFailure::Panic),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::dead_letter::{Dead, EXHAUSTED, POISON};
 
 /// How a try failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum TryFailure {
     /// The stage said so.
     Error(StageError),
     /// It panicked. The payload is left out: it may quote a prompt.
@@ -44,7 +44,7 @@ pub(super) enum Next {
 }
 
 /// Decides after a failed try; `tries` counts those before it.
-pub(super) fn decide(failure: Failure, tries: Tries, max_attempts: u32) -> Next {
+pub(super) fn decide(failure: TryFailure, tries: Tries, max_attempts: u32) -> Next {
     let attempts = tries.failed + 1;
     let dead = |class, reason| {
         Next::Dead(Dead {
@@ -55,17 +55,19 @@ pub(super) fn decide(failure: Failure, tries: Tries, max_attempts: u32) -> Next 
     };
     let last = attempts >= max_attempts;
     match failure {
-        Failure::Error(StageError::Unavailable { dependency, reason }) => Next::Wait { dependency, reason },
-        Failure::Error(StageError::Fatal(reason)) => Next::Stop(reason),
-        Failure::Error(StageError::UnknownSchema(fingerprint)) if !tries.looked_up => {
+        TryFailure::Error(StageError::Unavailable { dependency, reason }) => {
+            Next::Wait { dependency, reason }
+        }
+        TryFailure::Error(StageError::Fatal(reason)) => Next::Stop(reason),
+        TryFailure::Error(StageError::UnknownSchema(fingerprint)) if !tries.looked_up => {
             Next::LookUp(fingerprint)
         }
-        Failure::Error(error @ (StageError::UnknownSchema(_) | StageError::Poison(_))) => {
+        TryFailure::Error(error @ (StageError::UnknownSchema(_) | StageError::Poison(_))) => {
             dead(POISON, error.to_string())
         }
-        Failure::Error(StageError::Retry(reason)) if last => dead(EXHAUSTED, reason),
-        Failure::Panic if last => dead(POISON, "the stage panicked".to_owned()),
-        Failure::Error(StageError::Retry(_)) | Failure::Panic => Next::Again,
+        TryFailure::Error(StageError::Retry(reason)) if last => dead(EXHAUSTED, reason),
+        TryFailure::Panic if last => dead(POISON, "the stage panicked".to_owned()),
+        TryFailure::Error(StageError::Retry(_)) | TryFailure::Panic => Next::Again,
     }
 }
 
@@ -102,34 +104,42 @@ mod tests {
             looked_up: true,
         };
         let cases = [
-            (Failure::Error(unavailable()), first, wait()),
-            (Failure::Error(unavailable()), fifth, wait()),
+            (TryFailure::Error(unavailable()), first, wait()),
+            (TryFailure::Error(unavailable()), fifth, wait()),
             (
-                Failure::Error(StageError::Fatal("x".into())),
+                TryFailure::Error(StageError::Fatal("x".into())),
                 first,
                 Next::Stop("x".into()),
             ),
             (
-                Failure::Error(StageError::Poison("x".into())),
+                TryFailure::Error(StageError::Poison("x".into())),
                 first,
                 dead(POISON, "x", 1),
             ),
-            (Failure::Error(StageError::Retry("x".into())), first, Next::Again),
-            (Failure::Error(StageError::Retry("x".into())), fourth, Next::Again),
             (
-                Failure::Error(StageError::Retry("x".into())),
+                TryFailure::Error(StageError::Retry("x".into())),
+                first,
+                Next::Again,
+            ),
+            (
+                TryFailure::Error(StageError::Retry("x".into())),
+                fourth,
+                Next::Again,
+            ),
+            (
+                TryFailure::Error(StageError::Retry("x".into())),
                 fifth,
                 dead(EXHAUSTED, "x", 5),
             ),
-            (Failure::Panic, first, Next::Again),
-            (Failure::Panic, fifth, dead(POISON, "the stage panicked", 5)),
+            (TryFailure::Panic, first, Next::Again),
+            (TryFailure::Panic, fifth, dead(POISON, "the stage panicked", 5)),
             (
-                Failure::Error(StageError::UnknownSchema([0; 8])),
+                TryFailure::Error(StageError::UnknownSchema([0; 8])),
                 first,
                 Next::LookUp([0; 8]),
             ),
             (
-                Failure::Error(StageError::UnknownSchema([0; 8])),
+                TryFailure::Error(StageError::UnknownSchema([0; 8])),
                 fifth,
                 dead(POISON, unknown, 5),
             ),

@@ -12,7 +12,7 @@ pub(super) struct Outages {
 }
 
 /// One record that waits; gone with it, however the waiting ends.
-pub(super) struct Waiting {
+pub(super) struct WaitingRecord {
     outages: Outages,
     dependency: &'static str,
 }
@@ -36,20 +36,20 @@ impl Outages {
     }
 
     /// A record begins to wait for `dependency`.
-    pub(super) fn begin(&self, dependency: &'static str, reason: &str) -> Waiting {
+    pub(super) fn begin(&self, dependency: &'static str, reason: &str) -> WaitingRecord {
         self.health.down(dependency, reason);
         self.waiting.send_modify(|waiting| *waiting += 1);
         if *self.waiting.borrow() == 1 {
             tracing::warn!(dependency, reason, "a dependency is missing: intake pauses");
         }
-        Waiting {
+        WaitingRecord {
             outages: self.clone(),
             dependency,
         }
     }
 }
 
-impl Waiting {
+impl WaitingRecord {
     /// It still is not there.
     pub(super) fn still(&mut self, dependency: &'static str, reason: &str) {
         self.dependency = dependency;
@@ -68,7 +68,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingRecord {
     fn drop(&mut self) {
         self.outages.waiting.send_modify(|waiting| *waiting -= 1);
     }

@@ -3,7 +3,7 @@
 use relay_clock::Clock;
 use std::sync::Arc;
 
-use super::attempt::{Settled, Verdict};
+use super::attempt::{Resolution, Settled};
 use super::contract::Stage;
 use super::error::RunnerError;
 use super::metrics::Metrics;
@@ -48,17 +48,17 @@ impl<S: Stage> Publisher<S> {
     pub(super) fn pack<E>(&self, settled: Settled<E>) -> Result<Parcel<E>, RunnerError> {
         let Settled { record, verdict } = settled;
         match verdict {
-            Verdict::Step(step) => Ok(Parcel {
+            Resolution::Step(step) => Ok(Parcel {
                 outgoing: step.publish.into_iter().map(|out| sealed(out, &record)).collect(),
                 effects: step.effects,
                 source: record,
             }),
-            Verdict::Dead(dead) => Ok(Parcel {
+            Resolution::Dead(dead) => Ok(Parcel {
                 outgoing: self.bury(&record, &dead),
                 effects: Vec::new(),
                 source: record,
             }),
-            Verdict::Stop(reason) => Err(RunnerError::Stage(reason)),
+            Resolution::Stop(reason) => Err(RunnerError::Stage(reason)),
         }
     }
 

@@ -81,7 +81,7 @@ impl Core {
     /// A worker gives a run back that failed before a client saw anything of it.
     pub(super) fn given_back(&mut self, ticket: Ticket, returned: &Returned, now: TimestampMs) {
         if self.recovery.leads() {
-            let why = Failure {
+            let why = RunFailure {
                 client: Client::SawNothing,
                 code: &returned.code,
                 message: &returned.message,
@@ -93,7 +93,7 @@ impl Core {
 
     /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
-        let why = Failure {
+        let why = RunFailure {
             client,
             code: "worker_lost",
             message: "its workers were lost in every attempt",
@@ -103,7 +103,7 @@ impl Core {
     }
 
     /// What becomes of a leased request whose run has failed.
-    fn go_on(&mut self, ticket: Ticket, why: Failure<'_>, now: TimestampMs) {
+    fn go_on(&mut self, ticket: Ticket, why: RunFailure<'_>, now: TimestampMs) {
         let Some(pending) = self.requests.get(ticket) else {
             return;
         };
@@ -122,7 +122,7 @@ impl Core {
 
 /// Why a run failed, and what of it is known.
 #[derive(Clone, Copy)]
-struct Failure<'a> {
+struct RunFailure<'a> {
     client: Client,
     code: &'a str,
     message: &'a str,
@@ -137,7 +137,13 @@ enum Next {
     End(Box<Ending>),
 }
 
-fn next(pending: &Pending, leased: &Leased, why: Failure<'_>, max_attempts: u32, now: TimestampMs) -> Next {
+fn next(
+    pending: &Pending,
+    leased: &Leased,
+    why: RunFailure<'_>,
+    max_attempts: u32,
+    now: TimestampMs,
+) -> Next {
     let failed = |message: &str| {
         let ending = Ending::because(OutcomeStatus::Failed, why.code, message);
         Next::End(Box::new(ending))

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use relay_schemas::TimestampMs;
 
 pub use self::folded::{Advance, Folded, Positions};
-pub use self::verdict::{Verdict, Winners, fold};
+pub use self::verdict::{Verdict, WinnerPositions, fold};
 use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
 

@@ -23,7 +23,7 @@ pub enum Verdict {
 pub(crate) type Position = (i64, i64);
 
 /// Where each request's winner lies.
-pub type Winners = HashMap<String, Position>;
+pub type WinnerPositions = HashMap<String, Position>;
 
 pub(crate) fn position(logged: &LoggedOutcome) -> Position {
     (i64::from(logged.partition), logged.offset)
@@ -68,7 +68,7 @@ pub(crate) fn judge(
 }
 
 /// Folds `batch` into where each request's winner lies, in memory, as the databases do in their tables.
-pub fn fold(winners: &mut Winners, batch: &[LoggedOutcome]) -> Vec<Verdict> {
+pub fn fold(winners: &mut WinnerPositions, batch: &[LoggedOutcome]) -> Vec<Verdict> {
     let mut changed = HashSet::new();
     for candidate in candidates(batch) {
         let id = candidate.outcome.request_id.as_str();
@@ -90,7 +90,7 @@ pub(crate) struct Upserted {
     /// Requests whose winner this batch is, and was not before.
     pub(crate) changed: HashSet<String>,
     /// Where the winners of the others lie.
-    pub(crate) others: Winners,
+    pub(crate) others: WinnerPositions,
 }
 
 impl Upserted {

@@ -20,13 +20,13 @@ pub(super) fn wants_json(format: Option<&str>, headers: &HeaderMap) -> bool {
 }
 
 /// What went wrong, in the form that was asked for.
-pub(super) struct Failure {
+pub(super) struct AdminError {
     json: bool,
     status: StatusCode,
     message: String,
 }
 
-impl Failure {
+impl AdminError {
     pub(super) fn bad_request(json: bool, message: String) -> Self {
         Self {
             json,
@@ -65,7 +65,7 @@ struct FailurePage<'a> {
     message: &'a str,
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         if self.json {
             let body = serde_json::json!({ "error": { "message": self.message } });

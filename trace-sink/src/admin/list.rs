@@ -9,7 +9,7 @@ use relay_schemas::{OutcomeStatus, TimestampMs};
 use relay_store::{TraceFilter, TraceSummary, Traces};
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, wants_json};
+use super::failure::{AdminError, wants_json};
 use super::pages;
 use super::time::{duration, instant};
 
@@ -68,17 +68,17 @@ pub(super) async fn show(
     }
 }
 
-async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Response, Failure> {
-    let asked = parse(query).map_err(|reason| Failure::bad_request(wants_json(None, headers), reason))?;
+async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Response, AdminError> {
+    let asked = parse(query).map_err(|reason| AdminError::bad_request(wants_json(None, headers), reason))?;
     let json = wants_json(asked.format.as_deref(), headers);
-    let mut filter = filter(&asked).map_err(|reason| Failure::bad_request(json, reason))?;
+    let mut filter = filter(&asked).map_err(|reason| AdminError::bad_request(json, reason))?;
     let shown = filter.limit as usize;
     // One more tells whether there is another page.
     filter.limit += 1;
     let mut traces = kept
         .list(&filter)
         .await
-        .map_err(|error| Failure::of_store(json, &error))?;
+        .map_err(|error| AdminError::of_store(json, &error))?;
     let more = traces.len() > shown;
     traces.truncate(shown);
     let next = traces
@@ -93,7 +93,7 @@ async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Res
     let kept = kept
         .count()
         .await
-        .map_err(|error| Failure::of_store(json, &error))?;
+        .map_err(|error| AdminError::of_store(json, &error))?;
     let view = Page {
         title: "Traces",
         lines: traces.iter().map(line).collect(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answer::{self, AnswerView};
 use super::facts::{Fact, cache_facts, facts, plan_facts, queue_facts};
-use super::failure::{Failure, wants_json};
+use super::failure::{AdminError, wants_json};
 use super::indent::indented;
 use super::pages;
 use super::waterfall::{self, Bar};
@@ -50,10 +50,9 @@ pub(super) async fn show(
     match traces.find(&request_id.as_str().into()).await {
         Ok(Some(logged)) if json => axum::Json(story(&logged)).into_response(),
         Ok(Some(logged)) => page(&logged),
-        Ok(None) => {
-            Failure::not_found(json, format!("There is no trace of {request_id} (any more).")).into_response()
-        }
-        Err(error) => Failure::of_store(json, &error).into_response(),
+        Ok(None) => AdminError::not_found(json, format!("There is no trace of {request_id} (any more)."))
+            .into_response(),
+        Err(error) => AdminError::of_store(json, &error).into_response(),
     }
 }
 

@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, State, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use relay_schemas::TimestampMs;
 
-use crate::prompt::Message;
+use crate::prompt::PromptMessage;
 
 /// A model's compiled template.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl ChatTemplate {
     }
 
     /// The prompt for `messages`, up to where the assistant speaks. `now` is what `strftime_now` sees.
-    pub fn render(&self, messages: &[Message], now: TimestampMs) -> Result<String, String> {
+    pub fn render(&self, messages: &[PromptMessage], now: TimestampMs) -> Result<String, String> {
         let template = self
             .environment
             .get_template(NAME)
@@ -169,12 +169,12 @@ mod tests {
     use super::*;
 
     fn render(source: &str, messages: &[(&str, &str)]) -> Result<String, String> {
-        let message = |(role, content): &(&str, &str)| Message {
+        let message = |(role, content): &(&str, &str)| PromptMessage {
             role: (*role).to_owned(),
             content: (*content).to_owned(),
             name: None,
         };
-        let messages: Vec<Message> = messages.iter().map(message).collect();
+        let messages: Vec<PromptMessage> = messages.iter().map(message).collect();
         // 2026-11-21 08:45:43 UTC, a Saturday.
         ChatTemplate::compile(source, "<s>", "</s>")?.render(&messages, TimestampMs(1_795_250_743_000))
     }

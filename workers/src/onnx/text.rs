@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use super::files::{LoadError, ModelConfig, TokenIds, read_json};
 use super::plain::{Author, ControlTokens, Pen};
 use super::template::ChatTemplate;
-use crate::prompt::{Message, Prompt, TRANSCRIPT_STOP, transcript};
+use crate::prompt::{Prompt, PromptMessage, TRANSCRIPT_STOP, transcript};
 
 /// Everything about a model but its weights.
 pub struct TextSide {
@@ -128,7 +128,7 @@ impl TextSide {
         // A rendered conversation holds its special tokens already, as `transformers` has it.
         let (text, add_special, stop) = match (prompt, &self.template) {
             (Prompt::Chat(messages), Some(template)) => {
-                let messages: Vec<Message> =
+                let messages: Vec<PromptMessage> =
                     messages.iter().map(|message| write(message, &mut pen)).collect();
                 (template.render(&messages, now)?, false, None)
             }
@@ -150,13 +150,13 @@ impl TextSide {
     }
 }
 
-fn write(message: &Message, pen: &mut Pen<'_>) -> Message {
+fn write(message: &PromptMessage, pen: &mut Pen<'_>) -> PromptMessage {
     let author = if message.role == "assistant" {
         Author::Assistant
     } else {
         Author::Other
     };
-    Message {
+    PromptMessage {
         role: pen.write(&message.role, Author::Other),
         content: pen.write(&message.content, author),
         name: message.name.as_ref().map(|name| pen.write(name, Author::Other)),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::onnx::text::TextSide;
-use crate::prompt::{Message, Prompt};
+use crate::prompt::{Prompt, PromptMessage};
 
 const NOW: TimestampMs = TimestampMs(1_795_250_743_000);
 
@@ -20,15 +20,15 @@ fn model(name: &str) -> TextSide {
     TextSide::load(&models().join(name), None).unwrap()
 }
 
-fn message(role: &str, content: &str) -> Message {
-    Message {
+fn message(role: &str, content: &str) -> PromptMessage {
+    PromptMessage {
         role: role.to_owned(),
         content: content.to_owned(),
         name: None,
     }
 }
 
-fn encode(text: &TextSide, messages: Vec<Message>) -> Vec<u32> {
+fn encode(text: &TextSide, messages: Vec<PromptMessage>) -> Vec<u32> {
     text.encode(&Prompt::Chat(messages), NOW).unwrap().tokens
 }
 
@@ -120,7 +120,7 @@ fn conversations_that_forge_nothing_are_tokenized_as_before() {
     let mut seen = 0;
     for line in held_out.lines() {
         let HeldOut { messages, answer } = serde_json::from_str(line).unwrap();
-        let mut messages: Vec<Message> = messages
+        let mut messages: Vec<PromptMessage> = messages
             .iter()
             .map(|said| message(&said.role, &said.content))
             .collect();
