@@ -105,7 +105,8 @@ fn system_timestamp() -> TimestampMs {
     TimestampMs(millis(since))
 }
 
-fn millis(duration: Duration) -> i64 {
+/// Whole milliseconds, as timestamps count them; what is longer than can be counted is for ever.
+pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

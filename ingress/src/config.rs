@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use relay_api::Limits;
 use relay_api::request::Defaults;
+use relay_clock::millis;
 use relay_lifecycle::Patience;
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
 use crate::admission::request::Rules;
-use crate::time::millis;
 
 /// Settings of the ingress. Every limit is one.
 #[derive(Debug, Clone, Deserialize)]

@@ -16,7 +16,6 @@ mod http;
 mod ids;
 mod metrics;
 mod refusal;
-mod time;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use relay_api::Invalid;
 use relay_api::error::ErrorBody;
-
-use crate::time::millis;
+use relay_clock::millis;
 
 /// An error on its way to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]

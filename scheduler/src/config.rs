@@ -164,11 +164,6 @@ impl LeadershipConfig {
     }
 }
 
-/// A duration as the core counts it.
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use relay_clock::millis;
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
@@ -70,11 +71,6 @@ impl Config {
     pub(crate) fn winners_kept_ms(&self) -> i64 {
         millis(self.winners_kept.max(self.traces_kept))
     }
-}
-
-/// What is longer than can be counted is for ever.
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

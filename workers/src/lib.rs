@@ -157,7 +157,7 @@ fn assemble(
     let replays = ReplayBuffer::new(ReplayLimits {
         runs: config.replay_runs,
         bytes: config.replay_size.as_usize(),
-        keep_ms: config.replay_keep.as_millis() as i64,
+        keep_ms: relay_clock::millis(config.replay_keep),
     });
     let Identity { instance, epoch, .. } = identity.clone();
     Worker {
@@ -165,11 +165,11 @@ fn assemble(
             instance,
             epoch,
             config.remembered_runs,
-            config.cancel_keep.as_millis() as i64,
+            relay_clock::millis(config.cancel_keep),
         )),
         cancelled: Mutex::new(Recent::for_a_while(
             config.remembered_cancels,
-            config.cancel_keep.as_millis() as i64,
+            relay_clock::millis(config.cancel_keep),
         )),
         replays: Arc::new(Mutex::new(replays)),
         given_back: Mutex::default(),

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use relay_clock::Grace;
+use relay_clock::{Grace, millis};
 use relay_log::{AppendError, Span};
 
 use super::health::Trouble;
 use super::notes::{self, Note};
-use super::options::millis;
 use super::partition::PartitionLog;
 use super::presence::{Presence, Reading};
 use super::retain::{self, Keep};

@@ -144,7 +144,7 @@ impl EmbeddedBus {
 fn limits(options: &EmbeddedOptions) -> Options {
     Options {
         segment_size: options.segment_size.as_u64(),
-        segment_age_ms: options::millis(options.segment_age),
+        segment_age_ms: relay_clock::millis(options.segment_age),
         ..Options::default()
     }
 }

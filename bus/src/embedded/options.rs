@@ -60,8 +60,3 @@ impl Default for EmbeddedOptions {
         }
     }
 }
-
-/// In milliseconds; what is longer than can be counted is for ever.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}

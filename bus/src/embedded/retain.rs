@@ -69,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::embedded::options::millis;
+    use relay_clock::millis;
 
     fn span(segment: u64, open: bool) -> Span {
         let segment_ms = segment as i64 * 1000;

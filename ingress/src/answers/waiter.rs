@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_clock::Clock;
+use relay_clock::{Clock, millis};
 use relay_schemas::{Delta, Request, TimestampMs};
 
 use super::abandoned::{Abandoned, Claim};
@@ -12,7 +12,6 @@ use super::pending::Pending;
 use super::questions::Questions;
 use super::routes::Routes;
 use crate::admission::limits::Permit;
-use crate::time::millis;
 
 /// What came next of an answer.
 #[derive(Debug)]

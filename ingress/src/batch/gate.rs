@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use relay_clock::millis;
 use relay_schemas::{PoolStatus, TimestampMs};
 
 use crate::config::BatchConfig;
-use crate::time::millis;
 
 /// Most pools remembered.
 const MOST_POOLS: usize = 256;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, Outgoing, Record, Room, decode, header, topics};
-use relay_clock::Clock;
+use relay_clock::{Clock, millis};
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{
     BatchRef, BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode,
@@ -20,7 +20,6 @@ use crate::admission::accept;
 use crate::admission::request::{self, Rules};
 use crate::ids;
 use crate::refusal::Refusal;
-use crate::time::millis;
 
 /// Pause between two looks at a closed gate.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

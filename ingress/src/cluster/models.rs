@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use relay_clock::millis;
 use relay_schemas::{InstanceId, TimestampMs, WorkerStatus};
-
-use crate::time::millis;
 
 /// Most workers remembered; far above any cluster, so that a flood cannot fill the memory.
 const MOST_WORKERS: usize = 4_096;

@@ -1,13 +1,13 @@
 //! What the headers of a call say.
 
 use axum::http::{HeaderMap, HeaderValue};
+use relay_clock::millis;
 use relay_schemas::TenantId;
 
 use super::state::Deadlines;
 use crate::admission::request::Call;
 use crate::ids;
 use crate::refusal::Refusal;
-use crate::time::millis;
 
 /// Names the tenant, until API keys exist.
 const TENANT: &str = "x-tenant-id";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use relay_clock::millis;
 use relay_schemas::TimestampMs;
 
 /// How often a leader shows itself, and how long others wait for it.
@@ -17,11 +18,6 @@ pub struct LeadershipTimes {
     pub snapshot_every: Duration,
     /// And after so many changes.
     pub snapshot_changes: u64,
-}
-
-/// A duration as timestamps count it.
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// When it was written last.

@@ -4,9 +4,10 @@
 //! offset is the next epoch; so every reader of the log comes to the same leader. A leader acts only while it reads its own
 //! heartbeats back, and gives up earlier than others may suspect it.
 
+use relay_clock::millis;
 use relay_schemas::{InstanceId, TimestampMs};
 
-use super::heartbeat::{LeadershipTimes, millis};
+use super::heartbeat::LeadershipTimes;
 use super::notice::{Notice, NoticeKind as Kind};
 
 /// The epoch before anybody has led.

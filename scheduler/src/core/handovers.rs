@@ -10,6 +10,7 @@
 //!
 //! Where the other pool's topic is not there, that is tried again for as long as the request may live: topics are made by a person.
 
+use relay_clock::millis;
 use relay_lifecycle::{Reason, handed_over, next_pool};
 use relay_schemas::{RequestId, TimestampMs};
 
@@ -17,7 +18,6 @@ use super::effects::{Effect, HandOver};
 use super::queues::{Arrival, Route, Ticket};
 use super::requests::Phase;
 use super::scheduler::Core;
-use crate::config::millis;
 
 /// Most requests handed over at one look, so that the other pool is not flooded at once.
 const MOST: usize = 512;

@@ -4,6 +4,7 @@
 //! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
 //! steps: it has sent nothing and will not.
 
+use relay_clock::millis;
 use relay_lifecycle::{Ending, Reason};
 use relay_schemas::{FenceAnswer, OutcomeStatus, Returned, TimestampMs};
 
@@ -12,7 +13,6 @@ use super::effects::Effect;
 use super::queues::{Arrival, Ticket};
 use super::requests::{Attempt, Doubt, Leased, Pending};
 use super::scheduler::Core;
-use crate::config::millis;
 
 /// What is known of the client of a lost run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

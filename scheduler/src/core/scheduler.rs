@@ -1,5 +1,6 @@
 //! The scheduler of one pool: its parts.
 
+use relay_clock::millis;
 use relay_lifecycle::{Ending, Known};
 use relay_schemas::{Run, TenantId, TimestampMs, TokenCount, Usage};
 
@@ -13,7 +14,7 @@ use super::recent::RecentRequests;
 use super::recovery::Recovery;
 use super::requests::{Phase, Requests};
 use super::workers::Workers;
-use crate::config::{Config, millis};
+use crate::config::Config;
 
 /// The scheduler of one pool. What it does with an input stands in the file of that input.
 pub struct Core {

@@ -1,11 +1,11 @@
 //! Time passes: the lead begins, deadlines pass, leases are looked over, the pool's status is sent.
 
+use relay_clock::millis;
 use relay_lifecycle::Ending;
 use relay_schemas::{OutcomeStatus, TimestampMs};
 
 use super::effects::Effect;
 use super::scheduler::Core;
-use crate::config::millis;
 
 /// How often leases are looked over, milliseconds.
 const LOOK_OVER_MS: i64 = 100;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::Rng;
+use relay_clock::millis;
 use relay_lifecycle::last_frame;
 use relay_runner::{Leadership, LeadershipTopic, Notice, NoticeKind as Kind};
 use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
@@ -159,11 +160,10 @@ impl World {
         let now = self.now;
         let scheduler = &mut self.schedulers[usize::from(number)];
         let Some(epoch) = scheduler.led else { return };
-        if now.since_ms(scheduler.beat_at) >= scheduler.config.leadership.heartbeat.as_millis() as i64 {
+        if now.since_ms(scheduler.beat_at) >= millis(scheduler.config.leadership.heartbeat) {
             scheduler.beat_at = now;
             let due = scheduler.ends.is_none()
-                && now.since_ms(scheduler.snapshot_at)
-                    >= scheduler.config.leadership.snapshot_every.as_millis() as i64;
+                && now.since_ms(scheduler.snapshot_at) >= millis(scheduler.config.leadership.snapshot_every);
             let kind = if due { Kind::Snapshot } else { Kind::Heartbeat };
             if due {
                 scheduler.snapshot_at = now;
@@ -224,7 +224,7 @@ impl World {
         let beat = scheduler.led.map(|_| {
             scheduler
                 .beat_at
-                .plus_ms(scheduler.config.leadership.heartbeat.as_millis() as i64)
+                .plus_ms(millis(scheduler.config.leadership.heartbeat))
         });
         let fencing = scheduler.fencing.iter().map(|fencing| fencing.due).min();
         let settling = (!scheduler.settling.is_empty()).then(|| self.now.plus_ms(100));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::{Bus, BusError, Commit, Consumer, ConsumerEvent, Partition, Record, topics};
-use relay_clock::Clock;
+use relay_clock::{Clock, millis};
 use relay_lifecycle::{OpenRequest, Unended};
 use relay_schemas::TimestampMs;
 
@@ -15,7 +15,6 @@ use super::passage::Passage;
 use super::round::{Marks, Round};
 use crate::batch::name::name_in_headers;
 use crate::config::SweepConfig;
-use crate::time::millis;
 
 /// The consumer group.
 const GROUP: &str = "relay.ingress.sweeper";
