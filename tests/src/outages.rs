@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use relay_bus::Bus;
-use serde_json::Value;
 
 use crate::ask::{End, Manner, Observation, ask, unique_prompt};
 use crate::gateway::KILLABLE;
@@ -173,7 +172,7 @@ async fn named(deployment: &Production, dependency: Dependency, prompt: &str) ->
         let instance = Instance { service, number: 0 };
         let mut asked = 0;
         loop {
-            let told = told(deployment, &instance).await;
+            let told = deployment.dependencies(&instance).await;
             match told.get(dependency.named).map(String::as_str) {
                 // Until it is tried nothing is known of it.
                 None | Some("ok" | "not reached yet") => {}
@@ -195,15 +194,6 @@ async fn named(deployment: &Production, dependency: Dependency, prompt: &str) ->
         }
     }
     Ok(())
-}
-
-/// What `/readyz` of one process says of each dependency; nothing while it does not listen.
-async fn told(deployment: &Production, instance: &Instance) -> BTreeMap<String, String> {
-    let Ok(response) = crate::http::get(&format!("{}/readyz", deployment.ops_url(instance))).await else {
-        return BTreeMap::new();
-    };
-    let body: Value = response.json().await.unwrap_or_default();
-    serde_json::from_value(body["dependencies"].clone()).unwrap_or_default()
 }
 
 async fn ask_once(deployment: &Production, prompt: &str) -> Observation {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 
 use crate::files::{executable, free_port, root};
 use crate::gateway::{DEADLINE_GRACE_MS, POLICY, server};
@@ -248,6 +249,15 @@ impl Production {
     /// The operators' listener of one instance.
     pub fn ops_url(&self, instance: &Instance) -> String {
         format!("http://127.0.0.1:{}", self.ports[instance].1)
+    }
+
+    /// What `/readyz` of one process says of each dependency; nothing while it does not listen.
+    pub async fn dependencies(&self, instance: &Instance) -> BTreeMap<String, String> {
+        let Ok(response) = crate::http::get(&format!("{}/readyz", self.ops_url(instance))).await else {
+            return BTreeMap::new();
+        };
+        let body: Value = response.json().await.unwrap_or_default();
+        serde_json::from_value(body["dependencies"].clone()).unwrap_or_default()
     }
 
     /// Process ids of what runs, for measuring.

@@ -118,6 +118,42 @@ async fn what_no_worker_of_its_first_pool_takes_goes_on_in_the_next_pool_over_ka
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_whose_scheduler_is_gone_is_named_by_planner_and_workers_which_stay_ready() {
+    let _turn = TURN.lock().await;
+    let mut deployment = Production::start(KILLABLE, 1, &[])
+        .await
+        .expect("six processes start");
+    let instance = |service| Instance { service, number: 0 };
+    let is_told = async |deployment: &Production, words: &str| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for (service, name) in [("planner", "pools"), ("workers", "pool")] {
+            loop {
+                let told = deployment.dependencies(&instance(service)).await.remove(name);
+                if told.as_ref().is_some_and(|told| told.contains(words)) {
+                    break;
+                }
+                assert!(
+                    Instant::now() < deadline,
+                    "{service} says {told:?} and not `{words}`"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    is_told(&deployment, "ok").await;
+    let scheduler = instance("scheduler");
+    deployment.stop(&scheduler).expect("it drains");
+    is_told(&deployment, "leads pool default").await;
+    deployment
+        .ready(Duration::from_secs(1))
+        .await
+        .expect("other pools may work");
+    deployment.run(&scheduler, None).expect("it starts again");
+    is_told(&deployment, "ok").await;
+    deployment.stop_all().expect("all drain");
+}
+
 /// Asks behind one ingress; a handle on the answer.
 fn asking(base: &str, prompt: &str, key: &str) -> tokio::task::JoinHandle<Observation> {
     let (base, prompt, key) = (base.to_owned(), prompt.to_owned(), key.to_owned());
