@@ -204,15 +204,15 @@ impl Refusal {
 
     /// The error body, `{"error": {…}}`.
     pub fn body(&self) -> String {
-        self.wire().to_json()
+        self.error_body().to_json()
     }
 
     /// The same after the headers of a stream: an event, and no `[DONE]` behind it.
     pub fn event(&self) -> String {
-        self.wire().to_event()
+        self.error_body().to_event()
     }
 
-    fn wire(&self) -> ErrorBody<'_> {
+    fn error_body(&self) -> ErrorBody<'_> {
         ErrorBody {
             message: &self.message,
             kind: self.kind,

@@ -128,8 +128,8 @@ impl<S: Stage> Publisher<S> {
             reason: format!("what it led to is too large: {too_large}"),
             attempts: 1,
         };
-        for last_word in self.bury(&parcel.source, &dead) {
-            match self.persist(&[last_word], &[]).await {
+        for dead_letter in self.bury(&parcel.source, &dead) {
+            match self.persist(&[dead_letter], &[]).await {
                 Ok(()) => {}
                 Err(error @ BusError::TooLarge { .. }) => {
                     tracing::error!(%error, "even the dead letter is too large; the record is passed over");
