@@ -11,10 +11,12 @@ use super::group::{Change, Group};
 use super::publish::publish;
 use super::shared::Shared;
 use super::slot::Slot;
+use super::writer::Appender;
 use crate::{BusError, Commit, Consumer, ConsumerEvent, Partition};
 
 pub(super) struct Member {
     shared: Arc<Shared>,
+    appender: Arc<Appender>,
     name: String,
     group: Arc<Group>,
     id: MemberId,
@@ -25,7 +27,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn join(shared: &Arc<Shared>, name: &str, topics: &[String]) -> Result<Self, BusError> {
+    pub(super) fn join(appender: &Arc<Appender>, name: &str, topics: &[String]) -> Result<Self, BusError> {
+        let shared = &appender.shared;
         for topic in topics {
             shared.topic(topic)?;
         }
@@ -34,6 +37,7 @@ impl Member {
         let id = group.join(topics, &notify, &|topic| shared.slots(topic));
         Ok(Self {
             shared: Arc::clone(shared),
+            appender: Arc::clone(appender),
             name: name.to_owned(),
             group,
             id,
@@ -123,7 +127,7 @@ impl Consumer for Member {
     }
 
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), BusError> {
-        publish(&self.shared, Vec::new(), commits).await.map(|_| ())
+        publish(&self.appender, Vec::new(), commits).await.map(|_| ())
     }
 
     async fn leave(self: Box<Self>) -> Result<(), BusError> {

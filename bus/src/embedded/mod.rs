@@ -1,7 +1,8 @@
 //! The embedded log: Kafka's semantics in one process, on segment files (`relay-log`).
 //!
-//! A publisher's task checks and encodes its records (`publish`), one thread appends them (`writer`), another waits for the
-//! disk where a topic asks for that (`syncer`), a third keeps the log small (`housekeeper`), and whoever reads is woken and
+//! A publisher's task checks and encodes its records (`publish`) and appends them where nobody else does, else one thread does
+//! (`writer`, `turn`); another waits for the disk where a topic asks for that (`syncer`), a third keeps the log small
+//! (`housekeeper`), and whoever reads is woken and
 //! served from memory as long as it keeps up (`partition`), else from the disk (`cold`). What the log must know besides its
 //! records are its `notes`; a full or failing disk is `health` and `space`.
 
@@ -34,6 +35,7 @@ mod slot;
 mod space;
 mod syncer;
 mod topic;
+mod turn;
 mod writer;
 
 use std::hash::{BuildHasher, RandomState};
@@ -53,10 +55,9 @@ pub use options::EmbeddedOptions;
 
 use self::disk::Disk;
 use self::housekeeper::Housekeeper;
-use self::jobs::Job;
 use self::shared::Shared;
-use self::syncer::Syncer;
-use self::writer::Writer;
+use self::syncer::{SyncQueue, Syncer};
+use self::writer::{Appender, Writer};
 use crate::topics::Manifest;
 use crate::{
     Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, Room, StartAt,
@@ -65,6 +66,7 @@ use crate::{
 /// The log of one process. Dropping it ends its threads; the data is closed once its consumers and readers are gone too.
 pub struct EmbeddedBus {
     shared: Arc<Shared>,
+    appender: Arc<Appender>,
     threads: Vec<JoinHandle<()>>,
     stop_housekeeping: Option<mpsc::Sender<()>>,
 }
@@ -108,23 +110,23 @@ impl EmbeddedBus {
             clock.now().0,
         );
         let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
-        let (jobs, waiting) = mpsc::channel();
-        let shared = Arc::new(Shared::new(log, folder, options, clock.clone(), jobs));
+        let shared = Arc::new(Shared::new(log, folder, options, clock.clone()));
         recover::tell(folder, &opened, &shared);
         recover::recover(&shared)?;
+        let (queue, syncer) = Syncer::new(Arc::clone(&shared));
+        let (appender, writer) = Appender::new(Arc::clone(&shared), queue.clone());
         let mut bus = Self {
             shared,
+            appender,
             threads: Vec::new(),
             stop_housekeeping: None,
         };
-        bus.start(waiting)?;
+        bus.start(writer, syncer, queue)?;
         apply::apply(&bus.shared, manifest)?;
         Ok(bus)
     }
 
-    fn start(&mut self, jobs: mpsc::Receiver<Job>) -> Result<(), BusError> {
-        let (queue, syncer) = Syncer::new(Arc::clone(&self.shared));
-        let writer = Writer::new(Arc::clone(&self.shared), jobs, queue.clone());
+    fn start(&mut self, writer: Writer, syncer: Syncer, queue: SyncQueue) -> Result<(), BusError> {
         let housekeeper = Housekeeper::new(Arc::clone(&self.shared), queue);
         let (stop, stopped) = mpsc::channel();
         self.stop_housekeeping = Some(stop);
@@ -156,7 +158,7 @@ fn not_opened(folder: &str, error: &OpenError) -> BusError {
 impl Drop for EmbeddedBus {
     fn drop(&mut self) {
         self.stop_housekeeping.take();
-        let _ = self.shared.send(Job::Stop);
+        self.appender.stop();
         // A disk that fails must not hold the end up.
         self.shared.health.close();
         for thread in self.threads.drain(..) {
@@ -170,11 +172,11 @@ impl Drop for EmbeddedBus {
 #[async_trait]
 impl Bus for EmbeddedBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        publish::publish(&self.shared, records, commits).await
+        publish::publish(&self.appender, records, commits).await
     }
 
     async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>, BusError> {
-        Ok(Box::new(member::Member::join(&self.shared, group, topics)?))
+        Ok(Box::new(member::Member::join(&self.appender, group, topics)?))
     }
 
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
@@ -206,7 +208,7 @@ impl Bus for EmbeddedBus {
     }
 
     async fn probe(&self) -> Result<(), BusError> {
-        publish::publish(&self.shared, Vec::new(), Vec::new()).await?;
+        publish::publish(&self.appender, Vec::new(), Vec::new()).await?;
         self.shared.health.check()
     }
 

@@ -1,4 +1,4 @@
-//! What a publisher's own task does: checks, partitions, encoding; then it waits for the writer.
+//! What a publisher's own task does: checks, partitions, encoding, the append itself where it need not wait for anybody.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,20 +7,22 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::health;
-use super::jobs::{Append, Job, Prepared, PreparedCommit, size_of};
+use super::jobs::{Append, Prepared, PreparedCommit, size_of};
 use super::record;
 use super::shared::{QUEUE_UNIT, Shared};
+use super::writer::Appender;
 use crate::{BusError, Commit, Outgoing, Position};
 
 /// How often a publisher that waits for room looks whether the log takes anything at all.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Sends records and commits to the writer and waits for its answer.
+/// Appends records and commits, and waits until they may be told of.
 pub(super) async fn publish(
-    shared: &Shared,
+    appender: &Appender,
     records: Vec<Outgoing>,
     commits: Vec<Commit>,
 ) -> Result<Vec<Position>, BusError> {
+    let shared = &*appender.shared;
     let records = records
         .into_iter()
         .map(|record| prepare(shared, record))
@@ -34,12 +36,13 @@ pub(super) async fn publish(
     let units = bytes.div_ceil(QUEUE_UNIT).clamp(1, most);
     let room = place_in_the_queue(shared, units as u32).await?;
     let (answer, answered) = oneshot::channel();
-    shared.send(Job::Append(Append {
+    let append = Append {
         records,
         commits,
         answer,
         room,
-    }))?;
+    };
+    appender.append(append)?;
     answered.await.unwrap_or_else(|_| Err(health::closed()))
 }
 

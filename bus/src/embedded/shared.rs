@@ -1,7 +1,7 @@
 //! What all parts of the embedded log share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -11,8 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::disk::Disk;
 use super::group::Groups;
-use super::health::{self, Health};
-use super::jobs::Job;
+use super::health::Health;
 use super::losses::Losses;
 use super::notes::{self, Note};
 use super::options::EmbeddedOptions;
@@ -40,17 +39,10 @@ pub(super) struct Shared {
     pub losses: Losses,
     /// Room for what is on its way to the writer.
     pub queue: Arc<Semaphore>,
-    jobs: mpsc::Sender<Job>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        log: Log<Disk>,
-        folder: &str,
-        options: EmbeddedOptions,
-        clock: Clock,
-        jobs: mpsc::Sender<Job>,
-    ) -> Self {
+    pub(super) fn new(log: Log<Disk>, folder: &str, options: EmbeddedOptions, clock: Clock) -> Self {
         let queue = Semaphore::new((options.queue_size.as_usize() / QUEUE_UNIT).max(1));
         Self {
             space: SpaceGauge::new(options.disk_reserve),
@@ -65,7 +57,6 @@ impl Shared {
             health: Health::new(folder),
             losses: Losses::default(),
             queue: Arc::new(queue),
-            jobs,
         }
     }
 
@@ -128,10 +119,6 @@ impl Shared {
         };
         let now = self.clock.now().0;
         self.log.lock().append(&[batch], now).map(|_| ())
-    }
-
-    pub(super) fn send(&self, job: Job) -> Result<(), BusError> {
-        self.jobs.send(job).map_err(|_| health::closed())
     }
 
     /// Whether there is room for new work.

@@ -1,49 +1,112 @@
-//! The one thread that appends: takes what has gathered, writes it at once, hands the records to their readers. What must be
-//! on disk goes on to the syncer, so that the others never wait behind a sync.
+//! Who appends. A publisher's own task does it where nobody else is at it, which saves two switches of threads a hop; else the
+//! record waits for the writer's thread, which takes all that has gathered in one write.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use relay_log::{Batch, Seq};
-use relay_schemas::TimestampMs;
+use parking_lot::Mutex;
 
-use super::health::Trouble;
-use super::jobs::{Append, Job, PreparedCommit};
-use super::notes;
+use super::health;
+use super::jobs::{Append, Job};
 use super::shared::Shared;
-use super::slot::Slot;
-use super::syncer::{Done, SyncQueue};
-use crate::Record;
+use super::syncer::SyncQueue;
+use super::turn::Turn;
+use crate::BusError;
 
 /// Most bytes and jobs of one write; what is beyond waits for the next.
 const WRITE_BYTES: usize = 1 << 20;
 const WRITE_JOBS: usize = 1024;
+/// More is not written on a publisher's task, which others wait behind.
+const BYTES_AT_ONCE: usize = 64 << 10;
 
+/// Takes what is to be appended.
+pub(super) struct Appender {
+    pub shared: Arc<Shared>,
+    /// Nobody's after the end.
+    turn: Mutex<Option<Turn>>,
+    jobs: mpsc::Sender<Job>,
+    /// Appends that were handed to the thread and are not written yet.
+    waiting: AtomicUsize,
+}
+
+/// The thread for what could not be appended at once.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    appender: Arc<Appender>,
     jobs: mpsc::Receiver<Job>,
-    syncer: SyncQueue,
-    /// Bytes written since the syncer was last asked for more than a publisher's sake.
-    unsynced: u64,
+}
+
+impl Appender {
+    pub(super) fn new(shared: Arc<Shared>, syncer: SyncQueue) -> (Arc<Self>, Writer) {
+        let (sender, jobs) = mpsc::channel();
+        let appender = Arc::new(Self {
+            shared,
+            turn: Mutex::new(Some(Turn::new(syncer))),
+            jobs: sender,
+            waiting: AtomicUsize::new(0),
+        });
+        let writer = Writer {
+            appender: Arc::clone(&appender),
+            jobs,
+        };
+        (appender, writer)
+    }
+
+    /// Appends on the caller's task or on the writer's thread; the answer comes by the way that is in `append`.
+    pub(super) fn append(&self, append: Append) -> Result<(), BusError> {
+        let Some(append) = self.at_once(append) else {
+            return Ok(());
+        };
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let sent = self.jobs.send(Job::Append(append));
+        sent.map_err(|_| health::closed())
+    }
+
+    /// Appends, if that means waiting for nobody: no other writer, nothing that came before, no new segment, no disk in trouble.
+    /// Gives `append` back otherwise.
+    fn at_once(&self, append: Append) -> Option<Append> {
+        if append.size() > BYTES_AT_ONCE {
+            return Some(append);
+        }
+        let Some(mut turn) = self.turn.try_lock() else {
+            return Some(append);
+        };
+        let (Some(turn), 0) = (turn.as_mut(), self.waiting.load(Ordering::Acquire)) else {
+            return Some(append);
+        };
+        // A lock that is held means a disk that is being read: a mend, say.
+        if !self.shared.log.try_lock().is_some_and(|log| log.has_room()) {
+            return Some(append);
+        }
+        turn.write(&self.shared, vec![append]);
+        None
+    }
+
+    /// Ends the thread, once what was handed to it is written.
+    pub(super) fn stop(&self) {
+        let _ = self.jobs.send(Job::Stop);
+    }
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>, syncer: SyncQueue) -> Self {
-        Self {
-            shared,
-            jobs,
-            syncer,
-            unsynced: 0,
-        }
-    }
-
     /// Runs until [`Job::Stop`].
-    pub(super) fn run(mut self) {
+    pub(super) fn run(self) {
+        let Appender {
+            shared,
+            turn,
+            waiting,
+            ..
+        } = &*self.appender;
         while let Ok(job) = self.jobs.recv() {
+            let mut turn = turn.lock();
             let (appends, stop) = self.gather(job);
-            self.write(appends);
+            let taken = appends.len();
+            if let Some(turn) = turn.as_mut() {
+                turn.write(shared, appends);
+            }
+            waiting.fetch_sub(taken, Ordering::AcqRel);
             if stop {
+                // Nobody appends any more, and the syncer ends with its last queue.
+                turn.take();
                 return;
             }
         }
@@ -65,138 +128,4 @@ impl Writer {
         }
         (appends, false)
     }
-
-    fn write(&mut self, mut appends: Vec<Append>) {
-        let now = self.shared.clock.now();
-        let bytes: usize = appends.iter().map(Append::size).sum();
-        self.drop_stale(&mut appends);
-        let batches: Vec<Batch> = appends.iter_mut().map(batch_of).collect();
-        let (appended, last) = {
-            let mut log = self.shared.log.lock();
-            (log.append(&batches, now.0), log.last())
-        };
-        let offsets = match appended {
-            Ok(offsets) => offsets,
-            Err(error) => {
-                if let Some(trouble) = Trouble::of(&error) {
-                    self.shared.health.fails(trouble);
-                }
-                for append in appends {
-                    let _ = append.answer.send(Err(self.shared.health.refusal(&error)));
-                }
-                return;
-            }
-        };
-        if batches.iter().any(|batch| entries(batch) > 0) {
-            self.shared.health.works();
-        }
-        let ranges = ranges(&batches, last + 1);
-        for ((append, offsets), seqs) in appends.into_iter().zip(offsets).zip(ranges) {
-            self.hand_on(append, &offsets, seqs, now);
-        }
-        // Each segment that waits for a sync is an open file.
-        self.unsynced += bytes as u64;
-        if self.unsynced >= self.shared.options.segment_size.as_u64() {
-            self.syncer.flush_soon();
-            self.unsynced = 0;
-        }
-    }
-
-    /// Takes out commits that would set a group back which is being read: they come from a member that has lost the partition.
-    /// A group without members may be set back on purpose.
-    fn drop_stale(&self, appends: &mut [Append]) {
-        let committed = self.shared.committed.lock();
-        let mut reached: HashMap<(String, Slot), i64> = HashMap::new();
-        let mut is_stale = |commit: &PreparedCommit| {
-            let before = reached.get(&commit.reading).or(committed.get(&commit.reading));
-            let stale = before.is_some_and(|before| commit.next < *before)
-                && self.shared.groups.has_members(&commit.reading.0);
-            if stale {
-                tracing::debug!(messaging.group = commit.reading.0, "a commit came too late");
-            } else {
-                reached.insert(commit.reading.clone(), commit.next);
-            }
-            stale
-        };
-        for append in appends {
-            append.commits.retain(|commit| !is_stale(commit));
-        }
-    }
-
-    /// Shows the records at once, or has the syncer do it when they are on disk, or when what they must not overtake is.
-    fn hand_on(&self, append: Append, offsets: &[i64], seqs: Range<Seq>, now: TimestampMs) {
-        let mut deferred = append.records.iter().any(|prepared| prepared.on_disk);
-        deferred |= append
-            .records
-            .iter()
-            .any(|prepared| prepared.log.lock().unsynced > 0);
-        if !append.commits.is_empty() {
-            let mut committed = self.shared.committed.lock();
-            for commit in append.commits {
-                committed.insert(commit.reading, commit.next);
-            }
-        }
-        let records = append.records.into_iter().zip(offsets).map(|(prepared, offset)| {
-            if deferred {
-                prepared.log.lock().unsynced += 1;
-            }
-            let record = Record {
-                position: prepared.log.position(*offset),
-                timestamp: now,
-                key: prepared.record.key,
-                headers: prepared.record.headers,
-                value: prepared.record.value,
-            };
-            (prepared.log, record)
-        });
-        let done = Done {
-            records: records.collect(),
-            answer: append.answer,
-            room: append.room,
-            seqs,
-        };
-        if deferred {
-            self.syncer.finish_when_synced(done);
-        } else {
-            done.finish();
-        }
-    }
-}
-
-/// The records and commits of one publisher: all of them or none.
-fn batch_of(append: &mut Append) -> Batch {
-    let records = append.records.iter_mut();
-    let commits = append.commits.iter();
-    Batch {
-        records: records
-            .map(|prepared| std::mem::take(&mut prepared.new))
-            .collect(),
-        notes: commits
-            .map(|commit| {
-                let (group, slot) = &commit.reading;
-                let name = notes::commit(group, *slot);
-                (name, Some(notes::number(commit.next)))
-            })
-            .collect(),
-    }
-}
-
-fn entries(batch: &Batch) -> usize {
-    batch.records.len() + batch.notes.len()
-}
-
-/// The numbers of each batch's entries, the last of which ends before `end`.
-fn ranges(batches: &[Batch], mut end: Seq) -> Vec<Range<Seq>> {
-    let mut ranges: Vec<Range<Seq>> = batches
-        .iter()
-        .rev()
-        .map(|batch| {
-            let first = end - entries(batch) as Seq;
-            let range = first..end;
-            end = first;
-            range
-        })
-        .collect();
-    ranges.reverse();
-    ranges
 }

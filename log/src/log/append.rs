@@ -103,6 +103,18 @@ impl<S: Storage> Log<S> {
         }
     }
 
+    /// Whether the next append only writes: no segment has to be closed or begun first, nothing to be put right.
+    pub fn has_room(&self) -> bool {
+        matches!(self.health, Health::Good) && self.active.is_some() && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            active.length >= self.options.segment_size()
+                || active.index.records() >= self.options.segment_records
+        })
+    }
+
     /// Makes sure that there is a segment to write to, with nothing behind its end.
     pub(super) fn ready(&mut self, now_ms: i64) -> Result<(), AppendError> {
         match &self.health {
@@ -110,11 +122,7 @@ impl<S: Storage> Log<S> {
             Health::Untidy => self.tidy_end().map_err(AppendError::of)?,
             Health::Good => {}
         }
-        let full = self.active.as_ref().is_some_and(|active| {
-            active.length >= self.options.segment_size()
-                || active.index.records() >= self.options.segment_records
-        });
-        if full {
+        if self.is_full() {
             self.seal(now_ms)?;
         }
         if self.active.is_none() {
