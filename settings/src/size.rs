@@ -72,9 +72,9 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, NoSize> {
         let no_unit = text.trim().parse().is_ok_and(|number: f64| number != 0.0);
-        let size = text.parse().ok().filter(|_| !no_unit).ok_or(());
-        size.map(|size: bytesize::ByteSize| Self(size.as_u64()))
-            .map_err(|_| NoSize(text.to_owned()))
+        let size: Option<bytesize::ByteSize> = text.parse().ok().filter(|_| !no_unit);
+        size.map(|size| Self(size.as_u64()))
+            .ok_or_else(|| NoSize(text.to_owned()))
     }
 }
 

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 /// So many fields, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "as they are told, in the answer's `relay_dropped`")]
 pub struct Dropped {
+    /// How many.
     pub fields: u64,
+    /// Their bytes.
     pub bytes: u64,
 }
 

@@ -186,12 +186,13 @@ impl Reading<'_> {
                 None
             }
             Chunk::Failed(error) => (!complete).then(|| self.endpoint.meaning(&error)),
-            Chunk::Foreign | Chunk::Beyond => self.skipped(),
-            Chunk::Unreadable | Chunk::Deep if complete => self.skipped(),
-            Chunk::Unreadable => self.failed("the endpoint sent what is no part of an answer"),
-            Chunk::Deep => self.failed(&format!(
-                "the endpoint sent JSON that is nested deeper than {DEEPEST} levels"
-            )),
+            Chunk::Foreign | Chunk::Beyond => self.counted("skipped", None),
+            Chunk::Unreadable | Chunk::Deep if complete => self.counted("skipped", None),
+            Chunk::Unreadable => self.counted("failed", Some("what is no part of an answer".to_owned())),
+            Chunk::Deep => {
+                let what = format!("JSON that is nested deeper than {DEEPEST} levels");
+                self.counted("failed", Some(what))
+            }
         };
         if progress.wrong.is_none() {
             let gave_up = || Failed::for_now(Code::BackendError, "the endpoint gave the answer up");
@@ -214,16 +215,10 @@ impl Reading<'_> {
         finished
     }
 
-    /// Counts what was passed over.
-    fn skipped(&self) -> Option<Failed> {
-        self.counters.not_understood.with_label_values(&["skipped"]).inc();
-        None
-    }
-
-    /// Counts what may have been text.
-    fn failed(&self, why: &str) -> Option<Failed> {
-        self.counters.not_understood.with_label_values(&["failed"]).inc();
-        Some(Failed::for_good(Code::BackendError, why))
+    /// Counts what was not understood; a failure, where it may have been text.
+    fn counted(&self, effect: &str, what: Option<String>) -> Option<Failed> {
+        self.counters.not_understood.with_label_values(&[effect]).inc();
+        what.map(|what| Failed::for_good(Code::BackendError, format!("the endpoint sent {what}")))
     }
 }
 

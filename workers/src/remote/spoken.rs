@@ -79,8 +79,11 @@ fn behind<'a>(had: &str, said: &'a str, in_pieces: bool) -> &'a str {
 mod tests {
     use super::*;
 
-    /// All that is said by pieces, each a delta's text and a message's.
-    fn all(pieces: &[(&str, Option<&str>)]) -> String {
+    /// A delta's text, and a message's.
+    type Piece = (&'static str, Option<&'static str>);
+
+    /// All that is said by pieces.
+    fn all(pieces: &[Piece]) -> String {
         let mut spoken = Spoken::default();
         let mut all = String::new();
         for (delta, message) in pieces {
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn messages_say_the_whole_or_the_next_piece_and_nothing_twice() {
-        let cases: [(&[(&str, Option<&str>)], &str); 9] = [
+        let cases: [(&[Piece], &str); 9] = [
             (&[("", Some("hello")), ("", Some(" w"))], "hello w"),
             (
                 &[("", Some("he")), ("", Some("hello")), ("", Some("hello w"))],
