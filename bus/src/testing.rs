@@ -150,6 +150,8 @@ pub struct FaultyBus {
     only: Option<String>,
     refused: AtomicUsize,
     published: Mutex<Vec<Outgoing>>,
+    /// So many records more than there are, by its word, in each partition of a topic.
+    promises: Mutex<Option<(String, i64)>>,
 }
 
 impl FaultyBus {
@@ -161,7 +163,14 @@ impl FaultyBus {
             only: None,
             refused: AtomicUsize::new(0),
             published: Mutex::default(),
+            promises: Mutex::default(),
         }
+    }
+
+    /// From now on says of each partition of `topic` that it holds so many records more than it does, as if retention let them
+    /// go between this answer and the reading.
+    pub fn promise(&self, topic: &str, more: i64) {
+        *self.promises.lock() = Some((topic.to_owned(), more));
     }
 
     /// Over an embedded log in `folder` with `topics` of one partition each.
@@ -268,7 +277,16 @@ impl Bus for FaultyBus {
     }
 
     async fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
-        self.log.range(partition).await
+        let mut held = self.log.range(partition).await?;
+        if let Some((_, more)) = self
+            .promises
+            .lock()
+            .as_ref()
+            .filter(|(topic, _)| *topic == partition.topic)
+        {
+            held.high += more;
+        }
+        Ok(held)
     }
 
     async fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {

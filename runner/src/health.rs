@@ -11,6 +11,8 @@ pub mod dependency {
     pub const BUS: &str = "bus";
     /// The control seam.
     pub const CONTROL: &str = "control";
+    /// A scheduler that decides.
+    pub const SCHEDULER: &str = "scheduler";
 }
 
 /// A board on which each user of a dependency says how it finds it. Cheap to clone; keys are fixed names, so it is bounded.

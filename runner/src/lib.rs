@@ -49,7 +49,7 @@ pub use health::{Health, dependency};
 pub use leaders::watch_leaders;
 pub use listen::{listen_forever, serve_forever};
 pub use ops::ops_router;
-pub use outcome::{outcome_record, read_outcome};
+pub use outcome::{RECORD_DAMAGED, outcome_record, read_outcome};
 pub use recent::Recent;
 pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
@@ -58,7 +58,7 @@ pub use server::{ConnectionBounds, serve_http};
 pub use shutdown::Shutdown;
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
 pub use stateful::{
-    At, Backlog, Election, Ends, Folded, Heartbeat, Leadership, LeadershipLane, LeadershipTimes,
+    At, Backlog, Election, Ends, Folded, Heartbeat, Held, Leadership, LeadershipLane, LeadershipTimes,
     LeadershipTopic, LogClient, NOBODY, Notice, NoticeKind, Offsets, Opened, Outlet, PublisherError,
     Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, run_stateful, sleep_until,
 };

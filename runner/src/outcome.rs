@@ -6,7 +6,7 @@ use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Run, Service, encode};
 
 /// The code of an end whose record, or whose request's record, the log damaged.
-pub(crate) const RECORD_DAMAGED: &str = "record_damaged";
+pub const RECORD_DAMAGED: &str = "record_damaged";
 
 /// `outcome` as it is published; `headers` are those of its request, where they are known. A service that publishes by itself seals it.
 pub fn outcome_record(outcome: &Outcome, headers: Headers) -> Outgoing {

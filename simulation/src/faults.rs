@@ -9,6 +9,9 @@ use crate::scheduler::Scheduler;
 use crate::worker::Worker;
 use crate::world::{Life, World};
 
+/// Of how many newest records one is damaged.
+const NEWEST: i64 = 8;
+
 impl World {
     pub(crate) fn event(&mut self, event: Op) {
         self.note(|| format!("--- {event:?}"));
@@ -76,7 +79,19 @@ impl World {
         match actor {
             Actor::Planner => self.planner.lose_next(),
             Actor::CacheService => self.cache_service.lose_next(),
-            Actor::Ingress(_) | Actor::Scheduler(_) | Actor::Worker(_) | Actor::TraceSink => {}
+            Actor::Scheduler(number) => self.damage(Actor::pool(number)),
+            Actor::Ingress(_) | Actor::Worker(_) | Actor::TraceSink => {}
+        }
+    }
+
+    /// The disk damages one of the newest records of a pool's `ready`, whether it was read before or not.
+    fn damage(&mut self, pool: usize) {
+        let topics = &mut self.log.pools[pool];
+        let end = topics.ready.end();
+        if end > 0 {
+            let offset = self.random.random_range((end - NEWEST).max(0)..end);
+            topics.damaged.insert(offset);
+            self.note(|| format!("the record of `ready` at {offset} is damaged"));
         }
     }
 

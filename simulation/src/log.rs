@@ -1,5 +1,7 @@
 //! The log in memory, without encoding: what was appended stays, in order.
 
+use std::collections::BTreeSet;
+
 use relay_scheduler::core::At;
 use relay_schemas::{Outcome, Planned, Ready, Request, SchedulerRecord, TimestampMs, Work};
 
@@ -67,6 +69,8 @@ pub fn pool_of(ready: &Ready) -> usize {
 #[derive(Default)]
 pub struct PoolLog {
     pub ready: Topic<Ready>,
+    /// Offsets of `ready` whose records the disk has damaged, headers and all: nobody can say whose they were.
+    pub damaged: BTreeSet<i64>,
     pub short: Topic<(Work, Option<At>)>,
     pub long: Topic<(Work, Option<At>)>,
     pub scheduler: Topic<SchedulerRecord>,

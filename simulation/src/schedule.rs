@@ -118,7 +118,7 @@ pub enum Op {
     Slow(i64),
     /// A consumer reads again what it has read: a rebalance.
     Duplicate(Actor),
-    /// The next record that a stage reads is lost between it and the next stage.
+    /// The next record that a stage reads is lost between it and the next stage; one that a scheduler reads is damaged in the log.
     Lose(Actor),
 }
 

@@ -91,8 +91,24 @@ impl<T: LeadershipTopic> Election<T> {
     /// When a claim is due, as it is `now`: not before everything is read that lay in the topic at the start.
     pub fn claim_due(&mut self, now: TimestampMs) -> Option<TimestampMs> {
         self.leadership.look(now);
-        let followed = self.next >= self.end;
+        let followed = self.has_followed();
         self.leadership.claim_due().filter(|_| followed)
+    }
+
+    /// Whether everything is read that lay in the topic at the start.
+    pub(super) fn has_followed(&self) -> bool {
+        self.next >= self.end
+    }
+
+    /// Asks again what the topic holds: what retention let go since the start never comes.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub(super) async fn bound_again(&mut self) -> Result<(), BusError> {
+        let partition = Partition::new(self.topic.name(), 0);
+        let held = self.log.ask(|| self.log.runtime().bus.range(&partition)).await?;
+        (self.next, self.end) = (self.next.max(held.low), self.end.min(held.high));
+        Ok(())
     }
 
     /// The next records of the topic. Safe to drop while waiting.

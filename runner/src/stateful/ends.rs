@@ -16,6 +16,13 @@ impl<I: Copy> Ends<I> {
         self.0.push((input, partition, end));
     }
 
+    /// None lies behind what `high` says of its partition.
+    pub fn cut(&mut self, high: impl Fn(I, i32) -> i64) {
+        for (input, partition, end) in &mut self.0 {
+            *end = (*end).min(high(*input, *partition));
+        }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (I, i32, i64)> {
         self.0.iter().copied()

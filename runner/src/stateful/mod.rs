@@ -35,4 +35,4 @@ pub use outlet::Outlet;
 pub use publishers::{PublisherError, Publishers};
 pub use sleep::sleep_until;
 pub use standby::{StatefulStage, Tenure, run_stateful};
-pub use takeover::{Folded, Opened, Takeover};
+pub use takeover::{Folded, Held, Opened, Takeover};

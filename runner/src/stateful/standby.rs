@@ -1,10 +1,15 @@
 //! One instance of a stateful stage: stands by until it wins the lead, leads until it loses it, and so on until a drain.
 
+use std::time::Duration;
+
 use super::election::{Election, LeadershipTopic};
 use super::heartbeat::LeadershipTimes;
 use super::log::LogClient;
 use super::sleep::sleep_until;
 use crate::runtime::Identity;
+
+/// A leadership topic that is not read to its end and says nothing for so long is asked again where that is.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// How a tenure ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +86,19 @@ async fn stand_by<S: StatefulStage>(
             }
         }
         let due = election.claim_due(now);
+        let mut silent = false;
         tokio::select! {
             () = runtime.shutdown.draining() => return Ok(false),
             records = election.next() => election.observe(&records?),
             idle = stage.let_go() => idle?,
             () = sleep_until(due, now) => {}
+            () = tokio::time::sleep(SILENT), if !election.has_followed() => silent = true,
+        }
+        if silent {
+            tokio::select! {
+                () = runtime.shutdown.draining() => return Ok(false),
+                asked = election.bound_again() => asked?,
+            }
         }
     }
     Ok(true)

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use relay_bus::{BusError, Partition};
+use relay_bus::{BusError, OffsetRange, Partition};
 use relay_clock::Clock;
 
 use super::ends::Ends;
@@ -36,10 +36,15 @@ pub struct Opened<I> {
     pub from: Vec<(Partition, i64)>,
 }
 
+/// What a partition of an input holds.
+pub type Held<I> = (I, i32, OffsetRange);
+
 /// A takeover that is not over before the state holds what a predecessor did.
 pub struct Takeover<I> {
     ends: Option<Ends<I>>,
     began: Instant,
+    /// When something was folded last.
+    moved: Instant,
 }
 
 impl<I: Copy + Send + Sync> Takeover<I> {
@@ -69,7 +74,35 @@ impl<I: Copy + Send + Sync> Takeover<I> {
             opened.push(Opened { input, from });
         }
         let ends = Some(ends);
-        Ok((Self { ends, began }, opened))
+        let moved = began;
+        Ok((Self { ends, began, moved }, opened))
+    }
+
+    /// Something was folded.
+    pub fn moves(&mut self, clock: &Clock) {
+        self.moved = clock.instant();
+    }
+
+    /// For how long nothing was folded; nothing once it is over.
+    pub fn stands_still(&self, clock: &Clock) -> Duration {
+        let still = || clock.since(self.moved);
+        self.ends.as_ref().map_or(Duration::ZERO, |_| still())
+    }
+
+    /// Takes in what the log holds by now: what was let go since it began can never be folded, and is waited for no longer.
+    pub fn bound_again<S: Folded<Input = I>>(&mut self, state: &mut S, held: &[Held<I>])
+    where
+        I: PartialEq,
+    {
+        let Some(ends) = &mut self.ends else { return };
+        for (input, partition, range) in held {
+            state.bound(*input, *partition, range.low, range.high);
+        }
+        ends.cut(|input, partition| {
+            let mut held = held.iter();
+            let held = held.find(|(of, number, _)| (*of, *number) == (input, partition));
+            held.map_or(i64::MAX, |(.., range)| range.high)
+        });
     }
 
     /// Where the inputs ended at the election; `None` once it is over.

@@ -27,6 +27,6 @@ impl Folded for Core {
     }
 
     fn has_folded(&self, ends: &Ends) -> bool {
-        self.recovery.has_folded(ends, self.is_full())
+        self.lacks(ends).is_none()
     }
 }

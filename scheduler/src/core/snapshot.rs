@@ -4,12 +4,13 @@
 //! request whose outcome was not read back is still there. So whoever folds the rest of the log knows the truth.
 
 use relay_lifecycle::{Ending, Known};
+use relay_runner::RECORD_DAMAGED;
 use relay_schemas::{
-    LeaseEntry, OutcomeStatus, RequeuedPosition, SchedulerSnapshot, TimestampMs, TokenCount,
+    LeaseEntry, OutcomeStatus, RequestId, RequeuedPosition, SchedulerSnapshot, TimestampMs, TokenCount,
 };
 
 use super::queues::{Queues, Tenant};
-use super::recovery::{At, Ends, Expected, Input, Offsets, Recovery, WaitingSteps};
+use super::recovery::{At, Ends, Expected, Input, Offsets, Orphan, Recovery, WaitingSteps};
 use super::requests::{Leased, Pending, Requests};
 use super::scheduler::Core;
 
@@ -25,9 +26,14 @@ impl Core {
         self.queues.restore(snapshot);
     }
 
-    /// Notes a record that could not be read: it is folded and changes nothing.
-    pub fn skip(&mut self, input: Input, at: At) {
+    /// Notes a record that could not be read: it is folded and changes nothing. On `ready` its request waits no longer; true if
+    /// that was leased, and is ended by what is known of its lease.
+    pub fn skip(&mut self, input: Input, at: At) -> bool {
+        if input == Input::Ready {
+            return self.recovery.damaged(at);
+        }
         self.recovery.fold(input, at);
+        false
     }
 
     /// How far the inputs are folded.
@@ -35,9 +41,20 @@ impl Core {
         self.recovery.offsets()
     }
 
-    /// Whether the `ready` record at `at` matters: it is new, or a snapshot expects it.
-    pub fn wants(&self, at: At) -> bool {
+    /// The next record of `ready` lies at `at`. Whether it matters: it is new, or a snapshot expects it.
+    pub fn wants(&mut self, at: At) -> bool {
+        self.recovery.reads(at);
         self.recovery.wants(at)
+    }
+
+    /// Whether a request is held, or is known to have ended.
+    pub fn knows(&self, id: &RequestId) -> bool {
+        self.requests.ticket(id).is_some() || self.ended.get(id).is_some()
+    }
+
+    /// What must still be folded before this instance may lead: one partition, and from where on.
+    pub fn lacks(&self, ends: &Ends) -> Option<(Input, At)> {
+        self.recovery.lacks(ends, self.is_full())
     }
 
     /// Whether everything offered and dispatched before the election is folded. Offers that do not fit into memory do not count.
@@ -45,20 +62,20 @@ impl Core {
         self.recovery.has_folded_work(ends, self.is_full())
     }
 
-    /// Leases whose bodies the log no longer holds: nothing can run them again, so they end, unless they have ended.
-    pub(super) fn end_orphans(&mut self, orphans: Vec<LeaseEntry>, now: TimestampMs) {
-        for orphan in orphans {
-            let id = &orphan.request_id;
-            if self.ended.get(id).is_some() || self.requests.ticket(id).is_some() {
+    /// Leases whose requests no record will bring: nothing can run them again, so they end, unless they have ended.
+    pub(super) fn end_orphans(&mut self, now: TimestampMs) {
+        for orphan in self.recovery.take_orphans() {
+            let (code, message) = match orphan {
+                Orphan::Gone(_) => ("worker_lost", "the log no longer holds its request"),
+                Orphan::Damaged(_) => (RECORD_DAMAGED, "the log has damaged its request"),
+            };
+            let entry = orphan.entry();
+            if self.knows(&entry.request_id) {
                 continue;
             }
-            let ending = Ending::because(
-                OutcomeStatus::Failed,
-                "worker_lost",
-                "the log no longer holds its request",
-            );
-            let known = Known::Headers(id, &orphan.tenant);
-            self.effects.end(known, orphan.lease.attempt, ending, None, now);
+            let ending = Ending::because(OutcomeStatus::Failed, code, message);
+            let known = Known::Headers(&entry.request_id, &entry.tenant);
+            self.effects.end(known, entry.lease.attempt, ending, None, now);
         }
     }
 }

@@ -16,8 +16,7 @@ impl Core {
         self.done_at.look_over = now;
         self.workers.lead(now);
         self.requests.renew(now);
-        let orphans = self.recovery.lead(epoch);
-        self.end_orphans(orphans, now);
+        self.recovery.lead(epoch);
         self.cancel_waiting(now);
         self.tick(now);
     }
@@ -30,6 +29,7 @@ impl Core {
         if now < self.done_at.look_over {
             self.set_back(now);
         }
+        self.end_orphans(now);
         while let Some((_, ticket)) = self.requests.next_deadline().filter(|(due, _)| *due <= now) {
             let late = Ending::because(
                 OutcomeStatus::Expired,

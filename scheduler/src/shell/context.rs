@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use relay_control::Control;
-use relay_runner::{Identity, LogClient, Runtime};
+use relay_runner::{Held, Identity, LogClient, Runtime};
 use relay_schemas::{Cancel, FenceAnswer, RequestId, WorkerStatus};
 use tokio::sync::mpsc;
 
 use super::metrics::PoolMetrics;
 use crate::config::Config;
-use crate::core::{Attempt, HandOver};
+use crate::core::{Attempt, HandOver, Input};
 use crate::deps::Deps;
 use crate::error::Error;
 
@@ -49,6 +49,8 @@ pub(super) enum Signal {
     OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
     /// An ingress answered a fence question, or none did.
     Fenced(Attempt, Option<FenceAnswer>),
+    /// What the inputs hold by now, while a takeover stands still.
+    Held(Vec<Held<Input>>),
     /// Whether the control seam works.
     Seam(bool),
     /// Something that waiting does not mend.

@@ -2,10 +2,42 @@
 
 use relay_bus::{Record, stamp};
 use relay_runner::poisoned;
+use relay_schemas::RequestId;
 
 use super::context::Context;
 use super::records::Conclusion;
 use crate::core::Input;
+
+/// A record that could not be read, until its dead letter is published.
+pub(super) struct Garbage {
+    letter: Conclusion,
+    request: Option<RequestId>,
+}
+
+impl Garbage {
+    /// It could not be read, for this `reason`.
+    pub(super) fn new(context: &Context, record: &Record, reason: &str, input: &'static str) -> Self {
+        Self {
+            letter: give_up(context, record, reason, input),
+            request: record.headers.request_id(),
+        }
+    }
+
+    /// Its request is ended by other means.
+    pub(super) fn only_buries(&mut self) {
+        if let Conclusion::DeadLetter(records) = &mut self.letter {
+            records.truncate(1);
+        }
+    }
+
+    /// What is published: its request ends with it, unless the core `knows` that it goes on or has ended.
+    pub(super) fn into_letter(mut self, knows: impl Fn(&RequestId) -> bool) -> Conclusion {
+        if self.request.as_ref().is_some_and(knows) {
+            self.only_buries();
+        }
+        self.letter
+    }
+}
 
 /// The dead letter of a record. With the end of its request if it lay on `ready`: elsewhere the request lives on, or has ended.
 pub(super) fn give_up(context: &Context, record: &Record, reason: &str, input: &'static str) -> Conclusion {

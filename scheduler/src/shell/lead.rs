@@ -20,6 +20,7 @@ use super::perform::perform;
 use super::reader::RecordReader;
 use super::recover::{self, Inputs};
 use super::seam;
+use super::standstill::Standstill;
 use crate::core::{Core, Effect, Input};
 use crate::error::Error;
 use crate::leadership::SchedulerTopic;
@@ -47,6 +48,7 @@ pub(super) async fn lead(
         core,
         inputs,
         takeover,
+        standstill: Standstill::new(context.runtime.health.clone()),
         epoch: election.leadership().epoch(),
         doubts: Doubts::default(),
         times: context.config.leadership.times(),
@@ -73,6 +75,7 @@ struct Leader {
     inputs: Inputs,
     reader: RecordReader,
     takeover: Takeover<Input>,
+    standstill: Standstill,
     epoch: i64,
     doubts: Doubts,
     times: LeadershipTimes,
@@ -102,6 +105,8 @@ impl Leader {
         self.follow_clock();
         self.beat(election, outbox);
         outbox.reap();
+        self.standstill
+            .look(&self.context, &self.takeover, &self.core, outbox);
         let now = self.context.runtime.clock.now();
         let wake = self.wake(election, now);
         let backlog = outbox.backlog();
@@ -201,6 +206,7 @@ impl Leader {
     }
 
     async fn fold(&mut self, input: Input, records: &[Record]) -> Result<(), BusError> {
+        self.takeover.moves(&self.context.runtime.clock);
         for record in records {
             match input {
                 Input::Ready => self.reader.ready(&mut self.core, record).await?,
@@ -247,6 +253,7 @@ impl Leader {
                 self.settle();
             }
             Signal::Fenced(attempt, answer) => self.core.fence_answer(&attempt, answer, now),
+            Signal::Held(held) => self.takeover.bound_again(&mut self.core, &held),
             Signal::Seam(true) => self.core.seam_works(now),
             Signal::Seam(false) => self.core.seam_fails(),
             Signal::Failed(error) => return Err(error),
@@ -267,18 +274,7 @@ impl Leader {
             return;
         };
         self.core.lead(self.epoch, clock.now());
-        let counts = self.core.counts();
-        let metrics = self.context.metrics.lock();
-        metrics.takeovers.inc();
-        metrics.takeover_seconds.observe(took.as_secs_f64());
-        tracing::info!(
-            pool = self.context.pool,
-            scheduler.epoch = self.epoch,
-            queue.waiting = counts.waiting_short + counts.waiting_long + counts.waiting_batch,
-            queue.running = counts.running,
-            takeover_ms = took.as_millis() as u64,
-            "the queues are rebuilt"
-        );
+        recover::say(&self.context, self.epoch, took, &self.core.counts());
     }
 
     /// Lets the core decide and does what it wants, if this leader may act now.
@@ -288,7 +284,7 @@ impl Leader {
         if !self.takeover.is_over() || !election.leadership().may_act(now) {
             return;
         }
-        for letter in self.reader.take_garbage() {
+        for letter in self.reader.take_garbage(&self.core) {
             outbox.conclude(letter);
         }
         for unreadable in election.take_unreadable() {

@@ -3,7 +3,7 @@
 //! Leading, publishing in order and taking over are the runner's (`relay_runner`'s stateful stage). From the ground up: `context`
 //! (what tasks have in common), `records` (as they are written), `outlets` (what follows once they are), `outbox` (what is on its
 //! way out), `garbage`, `reader` (records into the core), `doubt` (the questions before a revocation), `seam` (whether it works),
-//! `listeners`, `recover`, `perform`; on top the loop `lead`, and `stage`.
+//! `standstill` (of a takeover), `listeners`, `recover`, `perform`; on top the loop `lead`, and `stage`.
 
 mod context;
 mod doubt;
@@ -19,6 +19,7 @@ mod records;
 mod recover;
 mod seam;
 mod stage;
+mod standstill;
 
 pub(crate) use metrics::{Metrics, PoolMetrics};
 pub(crate) use stage::run;

@@ -7,14 +7,14 @@ use relay_runner::{decode_known, read_outcome, refresh_schemas};
 use relay_schemas::{DecodeError, Ready, Registry, Work};
 
 use super::context::Context;
-use super::garbage::{give_up, name};
+use super::garbage::{Garbage, name};
 use super::records::{Conclusion, lease_of, ready_at};
 use crate::core::{At, Core, Input, Offer};
 
 /// Decodes and folds records; what cannot be read goes into `garbage`.
 pub(super) struct RecordReader {
     context: Arc<Context>,
-    garbage: Vec<Conclusion>,
+    garbage: Vec<Garbage>,
 }
 
 /// Where a record lies.
@@ -38,9 +38,12 @@ impl RecordReader {
         !self.garbage.is_empty()
     }
 
-    /// What is to be published for records that could not be read, once.
-    pub(super) fn take_garbage(&mut self) -> Vec<Conclusion> {
-        std::mem::take(&mut self.garbage)
+    /// What is to be published for records that could not be read, once. By now `core` knows whose requests go on all the same.
+    pub(super) fn take_garbage(&mut self, core: &Core) -> Vec<Conclusion> {
+        let garbage = std::mem::take(&mut self.garbage).into_iter();
+        garbage
+            .map(|garbage| garbage.into_letter(|id| core.knows(id)))
+            .collect()
     }
 
     /// A record of `ready`: a request is offered.
@@ -50,7 +53,11 @@ impl RecordReader {
             return Ok(());
         }
         let Some(ready) = self.read::<Ready>(record, Input::Ready).await? else {
-            core.skip(Input::Ready, at);
+            if core.skip(Input::Ready, at)
+                && let Some(garbage) = self.garbage.last_mut()
+            {
+                garbage.only_buries();
+            }
             return Ok(());
         };
         let now = self.context.runtime.clock.now();
@@ -104,7 +111,9 @@ impl RecordReader {
             Some(outcome) => {
                 core.outcome(&outcome, at);
             }
-            None => core.skip(Input::Outcomes, at),
+            None => {
+                core.skip(Input::Outcomes, at);
+            }
         }
         Ok(())
     }
@@ -129,7 +138,7 @@ impl RecordReader {
             Err(error) => error.to_string(),
         };
         self.garbage
-            .push(give_up(&self.context, record, &reason, name(input)));
+            .push(Garbage::new(&self.context, record, &reason, name(input)));
         Ok(None)
     }
 

@@ -3,14 +3,14 @@
 //! Work and `ready` are folded to where they ended at the election before outcomes are: an outcome lies behind the work it
 //! ends, so each finds its lease and is charged exactly once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay_bus::{BusError, Partition};
 use relay_runner::{Opened, Tail, Takeover};
 use relay_schemas::SchedulerSnapshot;
 
 use super::context::Context;
-use crate::core::{Core, Input};
+use crate::core::{Core, Counts, Input};
 
 /// The inputs, opened where a core needs them.
 pub(super) struct Inputs {
@@ -45,4 +45,19 @@ pub(super) async fn open(
         outcomes: context.log.tail(from(&[Input::Outcomes])),
     };
     Ok((core, inputs, takeover))
+}
+
+/// Says that a takeover is over.
+pub(super) fn say(context: &Context, epoch: i64, took: Duration, counts: &Counts) {
+    let metrics = context.metrics.lock();
+    metrics.takeovers.inc();
+    metrics.takeover_seconds.observe(took.as_secs_f64());
+    tracing::info!(
+        pool = context.pool,
+        scheduler.epoch = epoch,
+        queue.waiting = counts.waiting_short + counts.waiting_long + counts.waiting_batch,
+        queue.running = counts.running,
+        takeover_ms = took.as_millis() as u64,
+        "the queues are rebuilt"
+    );
 }

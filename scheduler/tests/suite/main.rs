@@ -5,6 +5,7 @@ mod backlog;
 mod elsewhere;
 mod fairness;
 mod handovers;
+mod lost;
 mod promises;
 mod records;
 mod recovery;

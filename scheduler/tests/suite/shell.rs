@@ -7,7 +7,7 @@ use std::time::Duration;
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, topics};
 use relay_control::{Delivery, InProcessControl, InProcessOptions, listen, send, subjects};
 use relay_lifecycle::{Ending, Known, end};
-use relay_runner::{Identity, Runtime, Shutdown};
+use relay_runner::{Health, Identity, Runtime, Shutdown};
 use relay_scheduler::{Config, Deps};
 use relay_schemas::{
     DeadLetter, Frame, InFlight, Outcome, OutcomeStatus, PoolStatus, SchedulerRecord, Service, TokenCount,
@@ -32,20 +32,28 @@ pub(crate) struct Stand {
 pub(crate) struct Scheduler {
     pub(crate) shutdown: Shutdown,
     pub(crate) metrics: prometheus::Registry,
+    pub(crate) health: Health,
     pub(crate) task: AbortOnDropHandle<Result<(), relay_scheduler::Error>>,
+}
+
+pub(crate) fn manifest() -> topics::Manifest {
+    topics::Manifest::parse(&MANIFEST.replace("[default]", "[default, spare]")).unwrap()
 }
 
 impl Stand {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let manifest = topics::Manifest::parse(&MANIFEST.replace("[default]", "[default, spare]")).unwrap();
         let bus = EmbeddedBus::open(
             folder.path(),
-            &manifest,
+            &manifest(),
             EmbeddedOptions::default(),
             &relay_clock::Clock::system(),
-        )
-        .unwrap();
+        );
+        Self::on(bus.unwrap(), folder)
+    }
+
+    /// With a log that is there.
+    pub(crate) fn on(bus: EmbeddedBus, folder: tempfile::TempDir) -> Self {
         Self {
             bus: Arc::new(bus),
             control: Arc::new(InProcessControl::new(InProcessOptions::default())),
@@ -53,16 +61,18 @@ impl Stand {
         }
     }
 
-    fn scheduler(&self, name: &str) -> Scheduler {
+    pub(crate) fn scheduler(&self, name: &str) -> Scheduler {
         self.scheduler_on(self.bus.clone(), name, Config::default())
     }
 
     pub(crate) fn scheduler_on(&self, bus: Arc<dyn Bus>, name: &str, config: Config) -> Scheduler {
         let (shutdown, metrics) = (Shutdown::default(), prometheus::Registry::new());
+        let health = Health::default();
         let deps = Deps {
             runtime: Runtime {
                 metrics: metrics.clone(),
                 shutdown: shutdown.clone(),
+                health: health.clone(),
                 ..Runtime::new(bus)
             },
             identity: Identity {
@@ -76,6 +86,7 @@ impl Stand {
             task: AbortOnDropHandle::new(tokio::spawn(relay_scheduler::run(config, deps))),
             shutdown,
             metrics,
+            health,
         }
     }
 

@@ -103,7 +103,10 @@ impl Scheduler {
                 let Some(ready) = topics.ready.get(at.offset) else {
                     return false;
                 };
-                if self.core.wants(at) {
+                let wanted = self.core.wants(at);
+                if wanted && topics.damaged.contains(&at.offset) {
+                    self.core.skip(input, at);
+                } else if wanted {
                     let offer = Offer {
                         ready: ready.clone(),
                         at,

@@ -1,6 +1,6 @@
 //! Positions in `ready` whose state a snapshot gives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use relay_runner::At;
 use relay_schemas::{LeaseEntry, RequestId, RequeuedPosition, SchedulerSnapshot, WaitingPositions};
@@ -19,11 +19,29 @@ pub enum Expected {
     Leased(Box<LeaseEntry>),
 }
 
-/// The positions, and the leases whose position the log no longer holds.
+/// A lease whose request no record of `ready` will bring.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Orphan {
+    /// The log no longer holds it.
+    Gone(LeaseEntry),
+    /// The log has damaged it.
+    Damaged(LeaseEntry),
+}
+
+impl Orphan {
+    /// Whose lease it is.
+    pub fn entry(&self) -> &LeaseEntry {
+        match self {
+            Self::Gone(entry) | Self::Damaged(entry) => entry,
+        }
+    }
+}
+
+/// The positions, and the leases whose position cannot be read.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    at: HashMap<At, Expected>,
-    orphans: Vec<LeaseEntry>,
+    at: BTreeMap<At, Expected>,
+    orphans: Vec<Orphan>,
 }
 
 impl Positions {
@@ -54,7 +72,7 @@ impl Positions {
                     let expected = Expected::Leased(Box::new(lease.clone()));
                     self.at.insert(At { partition, offset }, expected);
                 }
-                _ => self.orphans.push(lease.clone()),
+                _ => self.orphans.push(Orphan::Gone(lease.clone())),
             }
         }
     }
@@ -69,8 +87,12 @@ impl Positions {
 
     /// The lowest one of a partition.
     pub(super) fn lowest(&self, partition: i32) -> Option<i64> {
-        let own = self.at.keys().filter(|at| at.partition == partition);
-        own.map(|at| at.offset).min()
+        let first = At {
+            partition,
+            offset: i64::MIN,
+        };
+        let (at, _) = self.at.range(first..).next()?;
+        (at.partition == partition).then_some(at.offset)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (At, &Expected)> {
@@ -82,10 +104,29 @@ impl Positions {
         let gone = |at: &At| at.partition == partition && !(low..high).contains(&at.offset);
         let lost: Vec<At> = self.at.keys().filter(|at| gone(at)).copied().collect();
         for at in lost {
-            if let Some(Expected::Leased(entry)) = self.at.remove(&at) {
-                self.orphans.push(*entry);
-            }
+            self.give_up(at, Orphan::Gone);
         }
+    }
+
+    /// A partition is read on at `at`: what is expected before it and was not read there is gone.
+    pub(super) fn give_up_before(&mut self, at: At) {
+        while let Some(offset) = self.lowest(at.partition).filter(|lowest| *lowest < at.offset) {
+            self.give_up(At { offset, ..at }, Orphan::Gone);
+        }
+    }
+
+    /// The record at `at` is damaged; true if it was leased, and so ends as an orphan.
+    pub(super) fn give_up_damaged(&mut self, at: At) -> bool {
+        self.give_up(at, Orphan::Damaged)
+    }
+
+    fn give_up(&mut self, at: At, orphan: fn(LeaseEntry) -> Orphan) -> bool {
+        let lost = self.at.remove(&at);
+        let Some(Expected::Leased(entry)) = lost else {
+            return false;
+        };
+        self.orphans.push(orphan(*entry));
+        true
     }
 
     /// A request has ended: its lease is expected no longer.
@@ -93,9 +134,10 @@ impl Positions {
         let ended =
             |expected: &Expected| matches!(expected, Expected::Leased(entry) if entry.request_id == *id);
         self.at.retain(|_, expected| !ended(expected));
+        self.orphans.retain(|orphan| orphan.entry().request_id != *id);
     }
 
-    pub(super) fn take_orphans(&mut self) -> Vec<LeaseEntry> {
+    pub(super) fn take_orphans(&mut self) -> Vec<Orphan> {
         std::mem::take(&mut self.orphans)
     }
 }

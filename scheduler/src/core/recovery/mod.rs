@@ -2,15 +2,15 @@
 //! the epoch once this instance decides.
 //!
 //! Invariant: an offset only grows after [`Recovery::bound`]. A position stays expected until it is read, its request is known
-//! to have ended, or the log no longer holds it; a lease that is expected is also in the next snapshot, so no successor loses it.
+//! to have ended, or no record will ever be read there (it is damaged, or the log no longer holds it); a lease that is expected is also in the next snapshot, so no successor loses it.
 
 mod expected;
 mod input;
 
 pub use relay_runner::At;
-use relay_schemas::{FoldedOffset, LeaseEntry, RequestId, SchedulerSnapshot};
+use relay_schemas::{FoldedOffset, RequestId, SchedulerSnapshot};
 
-pub use expected::{Expected, WaitingSteps};
+pub use expected::{Expected, Orphan, WaitingSteps};
 pub use input::Input;
 
 /// Where each input ended at the election.
@@ -48,10 +48,13 @@ impl Recovery {
         }
     }
 
-    /// From now on this instance decides, under `epoch`. Leases whose bodies the log no longer holds come back: no record will
-    /// bring them.
-    pub fn lead(&mut self, epoch: i64) -> Vec<LeaseEntry> {
+    /// From now on this instance decides, under `epoch`.
+    pub fn lead(&mut self, epoch: i64) {
         self.epoch = Some(epoch);
+    }
+
+    /// Leases whose requests no record will bring, once. Only a leader may end them.
+    pub fn take_orphans(&mut self) -> Vec<Orphan> {
         self.expected.take_orphans()
     }
 
@@ -87,6 +90,17 @@ impl Recovery {
         self.offsets.fold(input, at)
     }
 
+    /// A record of `ready` is read at `at`, in order: what a snapshot expects before it is gone.
+    pub fn reads(&mut self, at: At) {
+        self.expected.give_up_before(at);
+    }
+
+    /// The `ready` record at `at` is damaged: it is folded, and its request waits no longer. True if its lease ends it.
+    pub fn damaged(&mut self, at: At) -> bool {
+        self.offsets.fold(Input::Ready, at);
+        self.expected.give_up_damaged(at)
+    }
+
     /// What the snapshot said of a position, once.
     pub fn take_expected(&mut self, at: At) -> Option<Expected> {
         self.expected.take(at)
@@ -116,31 +130,53 @@ impl Recovery {
 
     /// Whether everything offered and dispatched before the election is folded. Offers that do not fit into memory do not count.
     pub fn has_folded_work(&self, ends: &Ends, memory_is_full: bool) -> bool {
-        ends.iter().all(|(input, partition, end)| match input {
-            Input::Outcomes => true,
-            Input::Ready if memory_is_full => true,
-            // What a snapshot only gives by its position counts as folded when it was read again.
-            Input::Ready => self.ready_from(partition) >= end,
-            Input::WorkShort | Input::WorkLong => self.offsets.next(input, partition) >= end,
-        })
+        let work = ends.iter().filter(|(input, ..)| *input != Input::Outcomes);
+        self.unfolded(work, memory_is_full).is_none()
     }
 
-    /// Whether all of it is folded, what ended before the election too.
-    pub fn has_folded(&self, ends: &Ends, memory_is_full: bool) -> bool {
-        let mut outcomes = ends.iter().filter(|(input, ..)| *input == Input::Outcomes);
-        self.has_folded_work(ends, memory_is_full)
-            && outcomes.all(|(input, partition, end)| self.offsets.next(input, partition) >= end)
+    /// What must still be folded, of all of it, what ended before the election too: one partition, and from where on.
+    pub fn lacks(&self, ends: &Ends, memory_is_full: bool) -> Option<(Input, At)> {
+        self.unfolded(ends.iter(), memory_is_full)
+    }
+
+    fn unfolded(
+        &self,
+        mut ends: impl Iterator<Item = (Input, i32, i64)>,
+        memory_is_full: bool,
+    ) -> Option<(Input, At)> {
+        ends.find_map(|(input, partition, end)| {
+            let offset = match input {
+                Input::Ready if memory_is_full => return None,
+                // What a snapshot only gives by its position counts as folded when it was read again.
+                Input::Ready => self.ready_from(partition),
+                Input::WorkShort | Input::WorkLong | Input::Outcomes => self.offsets.next(input, partition),
+            };
+            (offset < end).then_some((input, At { partition, offset }))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::RequeuedPosition;
+    use relay_schemas::{LeaseEntry, RequeuedPosition, TokenCount};
 
     use super::*;
 
     fn at(offset: i64) -> At {
         At { partition: 0, offset }
+    }
+
+    fn empty() -> SchedulerSnapshot {
+        SchedulerSnapshot {
+            folded: Vec::new(),
+            waiting: Vec::new(),
+            requeued: Vec::new(),
+            leases: Vec::new(),
+            tenants: Vec::new(),
+            last_left: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+        }
     }
 
     /// `ready` is folded to 10, three positions before wait.
@@ -162,11 +198,7 @@ mod tests {
                 attempt: 2,
                 waited_ms: 30,
             }],
-            leases: Vec::new(),
-            tenants: Vec::new(),
-            last_left: 0,
-            prompt_tokens: 0,
-            completion_tokens: 0,
+            ..empty()
         };
         let mut recovery = Recovery::default();
         recovery.restore(&snapshot, "p");
@@ -219,6 +251,54 @@ mod tests {
         assert_eq!(recovery.offsets().next(Input::Outcomes, 0), 3);
     }
 
+    /// A leader that waited for either never led again (found by an attacker of the release build).
+    #[test]
+    fn a_position_that_is_damaged_or_read_past_is_waited_for_no_longer() {
+        let mut recovery = restored();
+        let mut ends = Ends::default();
+        ends.add(Input::Ready, 0, 10);
+        assert!(!recovery.damaged(at(4)), "it was not leased");
+        assert_eq!(recovery.lacks(&ends, false), Some((Input::Ready, at(5))));
+        recovery.reads(at(5));
+        assert!(recovery.wants(at(5)), "it is being read");
+        recovery.reads(at(8));
+        assert_eq!(recovery.lacks(&ends, false), None);
+        assert_eq!(recovery.offsets().next(Input::Ready, 0), 10);
+    }
+
+    #[test]
+    fn a_lease_that_no_record_brings_is_an_orphan_once_unless_it_has_ended() {
+        let work = relay_schemas::samples::work();
+        let lease = |id: &str, offset| LeaseEntry {
+            request_id: id.into(),
+            tenant: work.request.tenant.clone(),
+            ready_partition: Some(0),
+            ready_offset: Some(offset),
+            queueing: work.queueing.clone(),
+            lease: work.lease.clone(),
+            tokens: TokenCount(0),
+            cancelled: false,
+        };
+        let snapshot = SchedulerSnapshot {
+            leases: vec![lease("damaged", 20), lease("gone", 21), lease("ended", 22)],
+            ..empty()
+        };
+        let mut recovery = Recovery::default();
+        recovery.restore(&snapshot, "p");
+        assert!(recovery.damaged(at(20)), "its lease ends it");
+        recovery.reads(at(23));
+        recovery.forget_lease_of(&"ended".into());
+        let orphans = recovery.take_orphans();
+        assert_eq!(
+            orphans,
+            [
+                Orphan::Damaged(lease("damaged", 20)),
+                Orphan::Gone(lease("gone", 21))
+            ]
+        );
+        assert!(recovery.take_orphans().is_empty());
+    }
+
     #[test]
     fn work_is_folded_before_outcomes_are() {
         let mut recovery = Recovery::default();
@@ -231,9 +311,9 @@ mod tests {
             recovery.fold(input, at(0));
         }
         assert!(recovery.has_folded_work(&ends, false));
-        assert!(!recovery.has_folded(&ends, false));
+        assert_eq!(recovery.lacks(&ends, false), Some((Input::Outcomes, at(0))));
         recovery.fold(Input::Outcomes, at(0));
-        assert!(recovery.has_folded(&ends, false));
+        assert_eq!(recovery.lacks(&ends, false), None);
     }
 
     #[test]
@@ -241,8 +321,9 @@ mod tests {
         let recovery = restored();
         let mut ends = Ends::default();
         ends.add(Input::Ready, 0, 10);
-        assert!(!recovery.has_folded(&ends, false), "4 was not read again");
-        assert!(recovery.has_folded(&ends, true));
+        let lacks = recovery.lacks(&ends, false);
+        assert_eq!(lacks, Some((Input::Ready, at(4))), "4 was not read again");
+        assert_eq!(recovery.lacks(&ends, true), None);
     }
 
     #[test]
