@@ -1,5 +1,6 @@
 //! Which errors waiting mends, which lie in the data, and which need a person.
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 /// Why the store did not do it.
@@ -34,6 +35,7 @@ enum Class {
 pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     use sqlx::Error as E;
     let class = match &error {
+        E::Database(database) if lacks_a_table(&**database) => Class::Damaged,
         E::Database(database) => of_code(&database.code().unwrap_or_default()),
         E::Io(_)
         | E::Tls(_)
@@ -41,7 +43,8 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
         | E::PoolTimedOut
         | E::PoolClosed
         | E::WorkerCrashed
-        | E::BeginFailed => Class::Unavailable,
+        | E::BeginFailed
+        | E::InvalidSavePointStatement => Class::Unavailable,
         E::Encode(_) => Class::Refused,
         _ => Class::Fatal,
     };
@@ -56,6 +59,28 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
         Class::Refused => StoreError::Refused(reason),
         Class::Damaged => StoreError::Damaged(reason),
         Class::Fatal => StoreError::Fatal(reason),
+    }
+}
+
+/// Whether the `SQLite` file has lost a table (which was dropped, or stood in a write-ahead log that was cut off), or one that its list
+/// of migrations does not know: waiting mends neither.
+fn lacks_a_table(error: &dyn DatabaseError) -> bool {
+    let message = error.message();
+    error.code().is_some_and(|code| code == "1")
+        && (message.starts_with("no such table") || message.ends_with("already exists"))
+}
+
+/// Whether connections to a `SQLite` file may be of no use after `error`; those that meet a lock, or bad data, are as they were.
+pub(crate) fn taints(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Database(database) => {
+            let code = database.code().unwrap_or_default().parse::<u32>();
+            // busy, locked; too big, constraint, mismatch, range
+            !matches!(code.map(|code| code & 0xFF), Ok(5 | 6 | 18 | 19 | 20 | 25))
+        }
+        E::PoolTimedOut | E::RowNotFound | E::Encode(_) | E::Decode(_) | E::ColumnDecode { .. } => false,
+        _ => true,
     }
 }
 

@@ -140,6 +140,43 @@ async fn a_file_that_is_deleted_while_it_is_open_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_write_ahead_log_that_is_cut_off_while_it_is_open_loses_no_more_than_the_tables() {
+    let place = Place::new();
+    let tables = place.store();
+    fold(&tables, 0, None).await.unwrap();
+    let log = place.file().with_extension("sqlite-wal");
+    let log = std::fs::File::options().write(true).open(log).unwrap();
+    log.set_len(0).unwrap();
+    // Each call that meets the damage says so; a few of them are enough.
+    for _ in 0..4 {
+        let _ = fold(&tables, 1, Some(1)).await;
+        let _ = tables.traces.count().await;
+    }
+    let next = tables.outcomes.folded().await.unwrap().get(&0).map(|at| at.next);
+    fold(&tables, next.unwrap_or(5), next).await.unwrap();
+    tables.database.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_is_a_loss_of_all_and_begins_anew() {
+    let place = Place::new();
+    let tables = place.store();
+    fold(&tables, 0, None).await.unwrap();
+    let mut other = SqliteConnection::connect(&place.file().to_string_lossy())
+        .await
+        .unwrap();
+    sqlx::raw_sql("DROP TABLE folded")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let lost = fold(&tables, 1, Some(1)).await;
+    assert!(is_unavailable(&lost), "{lost:?}");
+    begins_anew(&tables).await;
+    assert_eq!(place.set_aside().len(), 1, "what is left of it is kept");
+}
+
+#[tokio::test]
 async fn a_folder_that_is_deleted_while_the_file_is_open_is_made_anew() {
     let place = Place::new();
     let tables = place.store();

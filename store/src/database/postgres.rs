@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use relay_schemas::{Secret, TimestampMs};
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 
 use super::migration::Migration;
 use super::{Database, pool};
@@ -99,8 +100,15 @@ impl PostgresStore {
             server = server.options([("statement_timeout", limit_ms)]);
         }
         server = server.options(options.parameters);
+        let pool = pool(options.max_connections, options.acquire_timeout)
+            // In a transaction that was left open, what comes next would never be committed.
+            .after_release(|connection: &mut PgConnection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            })
+            .connect_lazy_with(server);
         Ok(Self {
-            pool: pool(options.max_connections, options.acquire_timeout).connect_lazy_with(server),
+            pool,
             migration,
             call_timeout: options.call_timeout,
         })

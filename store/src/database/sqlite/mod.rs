@@ -4,11 +4,16 @@
 //! (`synchronous = FULL`): the offsets of what was folded are committed after it, so they must not survive it.
 //!
 //! The file is opened when it is first needed and whenever it must be: one that was deleted or replaced while it was open is seen by
-//! its inode, one that is damaged is set aside under another name, and both begin anew, empty. Whoever folds the log notices
-//! by the positions that lie in the tables themselves.
+//! its inode, one that is damaged or lacks a table is set aside under another name, and both begin anew, empty. Whoever folds the log
+//! notices by the positions that lie in the tables themselves. After a call that failed for any other reason than its data or a
+//! lock, it is closed and opened again: `SQLite` may have rolled a transaction back by itself, which its connection would for ever
+//! take for open, and a file that could only be read when it was opened stays so.
 
 pub(crate) mod copy;
 pub(crate) mod file;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +28,7 @@ use tokio::sync::Mutex;
 
 use self::file::Inode;
 use super::{Database, pool};
-use crate::error::{StoreError, classify, classify_migration};
+use crate::error::{StoreError, classify, classify_migration, taints};
 use crate::migrations;
 
 /// Rows a statement takes: a batch is cut into these, so that few statements serve every size and stay prepared.
@@ -137,7 +142,8 @@ impl SqliteStore {
         Ok(opened)
     }
 
-    /// What became of a call on `opened`. Where that is damaged, it is set aside: the next call begins anew.
+    /// What became of a call on `opened`. Where that is damaged, it is set aside, and the next call begins anew; where its
+    /// connections may be of no use any more, the next call opens it again.
     pub(crate) async fn settled<T>(
         &self,
         opened: &Arc<Opened>,
@@ -145,27 +151,32 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let error = match result {
             Ok(done) => return Ok(done),
-            Err(error) => classify(error),
+            Err(error) => error,
         };
-        let StoreError::Damaged(reason) = &error else {
-            return Err(error);
-        };
-        self.give_up(opened, reason).await?;
-        Err(StoreError::Unavailable(format!("{error}; it is set aside")))
+        let tainted = taints(&error);
+        let error = classify(error);
+        if let StoreError::Damaged(reason) = &error {
+            self.give_up(opened, Some(reason)).await?;
+            return Err(StoreError::Unavailable(format!("{error}; it is set aside")));
+        }
+        if tainted {
+            self.give_up(opened, None).await?;
+        }
+        Err(error)
     }
 
-    /// Sets the file aside, unless another call has done it.
-    async fn give_up(&self, opened: &Arc<Opened>, reason: &str) -> Result<(), StoreError> {
+    /// Closes the file, unless another call has done it, and sets it aside if it is damaged.
+    async fn give_up(&self, opened: &Arc<Opened>, damage: Option<&str>) -> Result<(), StoreError> {
         let mut slot = self.opened.lock().await;
         if slot.as_ref().is_none_or(|now| !Arc::ptr_eq(now, opened)) {
             return Ok(());
         }
-        let damaged = slot.take();
-        self.close(damaged).await;
-        if file::inode(&self.path) == Some(opened.inode) {
-            self.set_aside(reason)?;
+        let given_up = slot.take();
+        self.close(given_up).await;
+        match damage {
+            Some(reason) if file::inode(&self.path) == Some(opened.inode) => self.set_aside(reason),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn set_aside(&self, reason: &str) -> Result<(), StoreError> {
@@ -255,8 +266,8 @@ impl Database for SqliteStore {
         let opened = self.opened().await?;
         // A page that is in memory says nothing of the file.
         if file::is_overwritten(&self.path) {
-            self.give_up(&opened, "it does not begin as such a file does")
-                .await?;
+            let damage = "it does not begin as such a file does";
+            self.give_up(&opened, Some(damage)).await?;
             return self.opened().await.map(drop);
         }
         let probe = sqlx::query("SELECT count(*) FROM folded")
