@@ -1,5 +1,6 @@
 //! Tests across the modules.
 
+mod damaged;
 mod eligible;
 mod house;
 mod levels;

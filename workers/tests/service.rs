@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use relay_bus::testing::{buried, with_damaged};
 use relay_control::{ask, subjects};
 use relay_lifecycle::Transcript;
 use relay_schemas::{
@@ -496,6 +497,34 @@ async fn garbage_becomes_a_dead_letter_and_the_worker_goes_on() {
         (outcome.request_id, outcome.code.as_deref()),
         ("garbage".into(), Some("dead_letter"))
     );
+    house.dispatch(&house.work("next", "mock", "x")).await.unwrap();
+    assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
+}
+
+#[tokio::test]
+async fn damaged_work_is_a_dead_letter_with_its_position_ends_as_failed_and_the_worker_goes_on() {
+    let mock = mock(Settings::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let work = relay_workers::testing::work("mock", "{}");
+    let partition = relay_bus::Partition::new(relay_bus::topics::work_short("default"), 1);
+    let headers = relay_bus::Headers::of(&work.request);
+    let record = relay_bus::Outgoing::to_partition(&partition, headers, encode(&work));
+    let manifest = House::manifest().unwrap();
+    let log = with_damaged(&folder.path().join("log"), &manifest, &[record], &[0]).await;
+    let mut house = House::start_on(folder, log, &models(&mock.url()), |_| {})
+        .await
+        .unwrap();
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(
+        (outcome.request_id, outcome.status, outcome.code.as_deref()),
+        (
+            work.request.request_id,
+            OutcomeStatus::Failed,
+            Some("record_damaged")
+        )
+    );
+    let lay_at = relay_bus::Position { partition, offset: 0 };
+    assert_eq!(buried(&*house.runtime.bus, 1).await, [lay_at]);
     house.dispatch(&house.work("next", "mock", "x")).await.unwrap();
     assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
+pub mod batch;
 pub mod client;
 
 use std::collections::HashMap;

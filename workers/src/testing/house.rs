@@ -46,13 +46,27 @@ impl House {
     /// Starts a worker with these models; `change` may turn the configuration.
     pub async fn start(models: &str, change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let manifest = Manifest::parse(MANIFEST).map_err(anyhow::Error::msg)?;
         let bus = EmbeddedBus::open(
             folder.path().join("log"),
-            &manifest,
+            &Self::manifest()?,
             EmbeddedOptions::default(),
             &relay_clock::Clock::system(),
         )?;
+        Self::start_on(folder, bus, models, change).await
+    }
+
+    /// The topics of its log.
+    pub fn manifest() -> anyhow::Result<Manifest> {
+        Manifest::parse(MANIFEST).map_err(anyhow::Error::msg)
+    }
+
+    /// Starts a worker on a log that is there; its files go to `folder`.
+    pub async fn start_on(
+        folder: tempfile::TempDir,
+        bus: EmbeddedBus,
+        models: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> anyhow::Result<Self> {
         let runtime = Runtime::new(Arc::new(bus));
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;

@@ -1,0 +1,192 @@
+//! An ingress with its batch half, whose log is real.
+
+use std::sync::Arc;
+
+use relay_bus::testing::FaultyBus;
+use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
+use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, header};
+use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
+use relay_ingress::{Config, Deps};
+use relay_runner::Runtime;
+use relay_schemas::{BatchRequest, Outcome, PoolStatus, Request, encode};
+use tokio::net::TcpListener;
+
+use super::{eventually, identity, read, runtime};
+
+pub const GOOD: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
+
+/// An ingress whose log is real.
+pub struct Batch {
+    pub bus: Arc<FaultyBus>,
+    pub runtime: Runtime,
+    control: Arc<dyn Control>,
+    pub running: tokio::task::JoinHandle<Result<(), relay_ingress::Error>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Batch {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = EmbeddedBus::open(
+            folder.path(),
+            &Self::manifest(),
+            EmbeddedOptions::default(),
+            &relay_clock::Clock::system(),
+        )
+        .unwrap();
+        Self::on(bus, folder).await
+    }
+
+    pub fn manifest() -> Manifest {
+        let one = |name: &str| format!("  - {{ name: {name}, partitions: 1 }}\n");
+        let results = format!("  - {{ name: {BATCH_RESULTS}, partitions: 1, max_record: 4KiB }}\n");
+        let topics: String = [
+            REQUESTS,
+            BATCH_REQUESTS,
+            OUTCOMES,
+            relay_bus::topics::DEAD_LETTERS,
+        ]
+        .map(one)
+        .concat();
+        let manifest = format!("pools: [default]\ntopics:\n{topics}{results}");
+        Manifest::parse(&manifest).unwrap()
+    }
+
+    /// On a log that is there.
+    pub async fn on(bus: EmbeddedBus, folder: tempfile::TempDir) -> Self {
+        let bus = Arc::new(FaultyBus::over(Arc::new(bus)));
+        let runtime = runtime(bus.clone());
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        Self {
+            running: start(&runtime, &control).await,
+            bus,
+            runtime,
+            control,
+            _folder: folder,
+        }
+    }
+
+    /// The ingress ends, and another one begins on the same log.
+    pub async fn restart(&mut self) {
+        self.runtime.shutdown.drain();
+        (&mut self.running).await.unwrap().unwrap();
+        self.runtime = runtime(self.runtime.bus.clone());
+        self.running = start(&self.runtime, &self.control).await;
+    }
+
+    /// What a line becomes.
+    pub async fn request(&self, custom_id: &str) -> Request {
+        self.line(custom_id, GOOD).await;
+        eventually(async || {
+            self.pool(0).await;
+            (self.held(REQUESTS).await > 0).then_some(())
+        })
+        .await;
+        read(&next(&mut self.reader(REQUESTS).await).await)
+    }
+
+    pub async fn line(&self, custom_id: &str, body: &str) {
+        self.put(BATCH_REQUESTS, "nightly", encode(&line_of(custom_id, body)))
+            .await;
+    }
+
+    /// A line whose value is no record, with or without its name in the headers.
+    pub async fn garbage(&self, custom_id: Option<&str>) {
+        let mut headers = Headers::default();
+        if let Some(custom_id) = custom_id {
+            headers.set(header::CUSTOM_ID, custom_id.to_owned());
+        }
+        let record = Outgoing::keyed(BATCH_REQUESTS, "nightly", headers, "garbage".into());
+        self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    pub async fn outcome(&self, outcome: &Outcome) {
+        self.put(OUTCOMES, outcome.request_id.as_str(), encode(outcome))
+            .await;
+    }
+
+    pub async fn put(&self, topic: &str, key: &str, value: bytes::Bytes) {
+        let record = Outgoing::keyed(topic, key.to_owned(), Headers::default(), value);
+        self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
+    }
+
+    pub async fn reader(&self, topic: &str) -> Box<dyn Reader> {
+        let from = vec![(Partition::new(topic, 0), StartAt::Start)];
+        self.runtime.bus.read(from).await.unwrap()
+    }
+
+    /// Whether a line is in hand.
+    pub fn waits_for_room(&self) -> bool {
+        self.metric(r#"relay_runner_in_flight_records{group="relay.ingress.batch",service="ingress"} 1"#)
+    }
+
+    pub fn metric(&self, line: &str) -> bool {
+        let families = self.runtime.metrics.gather();
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap();
+        text.lines().any(|found| found == line)
+    }
+
+    pub async fn held(&self, topic: &str) -> i64 {
+        self.runtime
+            .bus
+            .range(&Partition::new(topic, 0))
+            .await
+            .unwrap()
+            .high
+    }
+
+    pub async fn pool(&self, waiting_batch: u32) {
+        let status = PoolStatus {
+            pool: "default".to_owned(),
+            scheduler: "s".into(),
+            epoch: 1,
+            waiting_interactive: 0,
+            waiting_batch,
+            running: 0,
+            sent_at: relay_clock::Clock::system().now(),
+        };
+        let subject = subjects::pool_status("default");
+        send(&*self.control, &subject, &status).await.unwrap();
+    }
+}
+
+pub fn line_of(custom_id: &str, body: &str) -> BatchRequest {
+    BatchRequest {
+        batch_id: "nightly".to_owned(),
+        custom_id: custom_id.to_owned(),
+        tenant: "acme".into(),
+        operation: relay_schemas::Operation::Chat,
+        body: body.to_owned(),
+        deadline: None,
+    }
+}
+
+async fn start(
+    runtime: &Runtime,
+    control: &Arc<dyn Control>,
+) -> tokio::task::JoinHandle<Result<(), relay_ingress::Error>> {
+    let mut config = Config::default();
+    config.batch.waiting_limit = 10;
+    let deps = Deps {
+        runtime: runtime.clone(),
+        identity: identity(),
+        control: control.clone(),
+        listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    };
+    tokio::spawn(relay_ingress::run(config, deps))
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.runtime.shutdown.stop();
+    }
+}
+
+pub async fn next(reader: &mut Box<dyn Reader>) -> relay_bus::Record {
+    let next = tokio::time::timeout(super::PATIENCE, reader.next());
+    let mut records = next.await.expect("a record comes").unwrap();
+    assert_eq!(records.len(), 1, "one at a time");
+    records.remove(0)
+}
