@@ -150,6 +150,7 @@ fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<Vec<Recent
 /// The new file while it is written.
 struct Target<F> {
     file: Arc<F>,
+    generation: u16,
     written: u64,
     buffer: Vec<u8>,
     chain: Previous,
@@ -209,12 +210,12 @@ impl<S: Storage> Rewrite<S> {
             created_ms: self.now_ms,
             cut: None,
         });
-        let head = SegmentHeader {
-            generation: self.segment.generation.wrapping_add(1),
-            ..head
-        };
+        // Of a segment whose head could not be read before the generation was not known.
+        let generation = head.generation.max(self.segment.generation).wrapping_add(1);
+        let head = SegmentHeader { generation, ..head };
         Ok(Target {
             file: self.storage.create(name)?,
+            generation,
             written: 0,
             buffer: head.encode().to_vec(),
             chain: Previous::NONE,
@@ -257,7 +258,10 @@ impl<S: Storage> Rewrite<S> {
         let key = (whole && head.has(flag::HAS_KEY))
             .then(|| Bytes::copy_from_slice(&meta[..usize::from(head.key_len)]));
         if wanted.is_some_and(|wanted| !wanted.keeps(offset, key.as_ref())) {
-            gone.extend(key.map(|key| (slot, key, offset)));
+            // One whose value is damaged was not counted when its key was learned.
+            let value = &bytes[entry::LENGTH + head.meta_len as usize..];
+            let counted = key.filter(|_| crc32fast::hash(value) == head.value_crc);
+            gone.extend(counted.map(|key| (slot, key, offset)));
             return Ok(());
         }
         head.previous = target.chain;
@@ -311,13 +315,14 @@ impl<S: Storage> Rewrite<S> {
         target.file.sync()?;
         Ok(Closed {
             number: self.segment.number,
-            generation: self.segment.generation.wrapping_add(1),
+            generation: target.generation,
             first_seq: self.segment.first_seq,
             end_seq: self.segment.end_seq,
             length: target.written,
             footer_at: Some(footer_at),
             cut: self.segment.cut,
             summaries: contents.summaries,
+            unindexed: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
         })
     }

@@ -94,15 +94,15 @@ impl Compacted {
         });
     }
 
-    /// Records appended `lag_ms` ago and on disk supersede older ones, a number of them at a time. `segment_of` says where an
-    /// offset is.
-    pub(crate) fn settle(&mut self, now_ms: i64, lag_ms: i64, synced: Seq, segment_of: impl Fn(i64) -> u64) {
+    /// Records appended `lag_ms` ago, with numbers that are `proven`, supersede older ones, a number of them at a time: one that
+    /// nothing proves may yet be cut off. `segment_of` says where an offset is.
+    pub(crate) fn settle(&mut self, now_ms: i64, lag_ms: i64, proven: Seq, segment_of: impl Fn(i64) -> u64) {
         let until_ms = now_ms.saturating_sub(lag_ms);
         for _ in 0..SETTLED_AT_ONCE {
             let Some((seq, appended_ms)) = self.oldest(now_ms) else {
                 return;
             };
-            if seq >= synced || appended_ms > until_ms {
+            if seq >= proven || appended_ms > until_ms {
                 return;
             }
             let Some(recent) = self.recent.pop_front() else {

@@ -64,6 +64,11 @@ pub enum OpenError {
         "both heads of {0}, the only segment, are damaged, so nothing in it can be verified; restore a backup"
     )]
     Damaged(String),
+    /// The end of the log cannot be read, and what stands there may have been acknowledged: it is not cut off.
+    #[error(
+        "the disk does not give the end of {0} back, and what stands there may have been acknowledged; try again, mend the disk, or restore a backup"
+    )]
+    Unreadable(String),
     /// The disk failed.
     #[error("{doing}: {source}")]
     Io {

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use crate::format::header::{self, SegmentHeader};
-use crate::format::{entry, footer, seed, segment_name};
+use crate::format::{entry, footer, header, seed, segment_name};
 use crate::index::Index;
-use crate::io::read_vec_around;
 use crate::locate::Locator;
 use crate::scan::{Item, Scanner};
 use crate::segment::Closed;
@@ -44,14 +43,12 @@ impl<S: Storage> Files<S> {
         if let Some(file) = recall(&self.opened, segment) {
             return Ok(Some(file));
         }
-        let file = match self.storage.open(&segment_name(segment.number)) {
-            Err(_) if segment.is_replaced() => return Ok(None),
-            other => other?,
-        };
-        let head = SegmentHeader::decode(&read_vec_around(&*file, 0, header::LENGTH as usize));
-        if head.is_ok_and(|head| head.generation != segment.generation) {
+        let file = self.storage.open(&segment_name(segment.number));
+        // Looked at afterwards: it is said before another file gets the name.
+        if segment.is_replaced() {
             return Ok(None);
         }
+        let file = file?;
         remember(&self.opened, self.most_opened, segment, Arc::clone(&file));
         Ok(Some(file))
     }
@@ -86,9 +83,9 @@ impl<S: Storage> Files<S> {
     }
 
     /// Remembers what is known of a segment that was just closed.
-    pub fn closed(&self, segment: &Closed, file: Arc<S::File>, index: Index) {
+    pub fn closed(&self, segment: &Closed, file: Arc<S::File>, index: Arc<Index>) {
         remember(&self.opened, self.most_opened, segment, file);
-        remember(&self.indexes, self.most_indexes, segment, Arc::new(index));
+        remember(&self.indexes, self.most_indexes, segment, index);
     }
 
     /// Forgets a segment that was replaced.
@@ -111,11 +108,13 @@ impl<S: Storage> Files<S> {
         {
             return Ok(Some(index));
         }
-        tracing::warn!(
-            log.segment = segment.number,
-            log.position = at,
-            "a segment's index is damaged; the segment is read whole instead"
-        );
+        if !segment.unindexed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                log.segment = segment.number,
+                log.position = at,
+                "a segment's index is damaged; the segment is read whole instead, until cleaning writes it anew"
+            );
+        }
         Ok(None)
     }
 }
@@ -135,7 +134,12 @@ pub fn scan_index<F: StorageFile>(
     while let Some(item) = scanner.next()? {
         match item {
             Item::Lost { from, .. } => locator.lost(from),
-            Item::Entry(entry) => locator.entry(&entry, |slot| Some(segment.summary(slot)?.first)),
+            Item::Entry(entry) => {
+                locator.entry(&entry, |slot| Some(segment.summary(slot)?.first));
+                if entry.header.kind == entry::Kind::Footer {
+                    break;
+                }
+            }
         }
     }
     locator.end(segment.end_seq, &segment.summaries);

@@ -32,8 +32,14 @@ const ATTEMPTS: usize = 3;
 const PIECE: u64 = 4096;
 
 /// As [`read_full`], with zeros where the disk gives nothing back however often it is asked: checksums find them, as they
-/// find any damage, and one bad sector does not keep the rest from being read.
-pub fn read_around<F: StorageFile + ?Sized>(file: &F, bytes: &mut [u8], position: u64) -> usize {
+/// find any damage, and one bad sector does not keep the rest from being read. `unread` is raised to the end of the last of
+/// these places.
+pub fn read_around<F: StorageFile + ?Sized>(
+    file: &F,
+    bytes: &mut [u8],
+    position: u64,
+    unread: &mut u64,
+) -> usize {
     if let Some(read) = insist(file, bytes, position) {
         return read;
     }
@@ -48,10 +54,26 @@ pub fn read_around<F: StorageFile + ?Sized>(file: &F, bytes: &mut [u8], position
         let part = &mut bytes[done..done + piece];
         if insist(file, part, at).is_none() {
             part.fill(0);
+            *unread = (*unread).max(at + piece as u64);
         }
         done += piece;
     }
     wanted
+}
+
+/// Reads `length` bytes at `position`, asking a disk that fails a few times; fewer where the file ends.
+pub fn read_vec_again<F: StorageFile + ?Sized>(
+    file: &F,
+    position: u64,
+    length: usize,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let read = match insist(file, &mut bytes, position) {
+        Some(read) => read,
+        None => read_full(file, &mut bytes, position)?,
+    };
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 fn insist<F: StorageFile + ?Sized>(file: &F, bytes: &mut [u8], position: u64) -> Option<usize> {
@@ -61,7 +83,7 @@ fn insist<F: StorageFile + ?Sized>(file: &F, bytes: &mut [u8], position: u64) ->
 /// Reads `length` bytes at `position` as [`read_around`], fewer where the file ends.
 pub fn read_vec_around<F: StorageFile + ?Sized>(file: &F, position: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    let read = read_around(file, &mut bytes, position);
+    let read = read_around(file, &mut bytes, position, &mut 0);
     bytes.truncate(read);
     bytes
 }

@@ -25,6 +25,7 @@ mod segment;
 pub mod simulated;
 pub mod storage;
 mod sync_end;
+mod uncut;
 mod verify;
 
 pub use backup::{Copied, backup};

@@ -13,8 +13,9 @@ pub struct Locator {
     pub index: Index,
     /// The number that the next entry should have.
     pub expected: Seq,
-    /// Entries that are lost and not named so far.
+    /// Entries that are lost and not named so far; the opening checkpoint, which stands for no offset, is none of them.
     pub nameless: u64,
+    first_seq: Seq,
     cleaned: bool,
     lost_at: Option<u64>,
     /// Where the nameless ones are.
@@ -28,6 +29,7 @@ impl Locator {
             index: Index::default(),
             expected: first_seq.saturating_sub(1),
             nameless: 0,
+            first_seq,
             cleaned,
             lost_at: None,
             position: 0,
@@ -39,30 +41,38 @@ impl Locator {
         self.lost_at = Some(position);
     }
 
+    /// Takes the entry behind what was lost, for what it says of that.
+    pub fn found(&mut self, entry: &Entry, next: impl Fn(Slot) -> Option<i64>) {
+        let Some(position) = self.lost_at.take() else {
+            return;
+        };
+        let header = &entry.header;
+        self.position = position;
+        // Of a cleaned segment it is not known how many there were; one at least.
+        let lost = if self.cleaned {
+            1
+        } else {
+            header.seq.saturating_sub(self.expected.max(self.first_seq))
+        };
+        self.nameless += lost;
+        let previous = header.previous;
+        if lost > 0 && previous.slot == NO_SLOT {
+            self.nameless -= 1;
+        } else if lost > 0 {
+            // That one is named for certain, whatever else is known.
+            let next = |slot| Some(next(slot)?.min(previous.offset));
+            self.name(previous.slot, previous.offset + 1, next);
+        }
+        if self.cleaned {
+            self.nameless = 0;
+        }
+        self.expected = self.expected.max(header.seq);
+    }
+
     /// Takes the next entry. `next` says which offset of a slot was to come, where this segment does not.
     pub fn entry(&mut self, entry: &Entry, next: impl Fn(Slot) -> Option<i64>) {
+        self.found(entry, &next);
         let header = &entry.header;
-        if let Some(position) = self.lost_at.take() {
-            self.position = position;
-            // Of a cleaned segment it is not known how many there were; one at least.
-            let lost = if self.cleaned {
-                1
-            } else {
-                header.seq.saturating_sub(self.expected)
-            };
-            self.nameless += lost;
-            let previous = header.previous;
-            if lost > 0 && previous.slot == NO_SLOT {
-                self.nameless -= 1;
-            } else if lost > 0 {
-                // That one is named for certain, whatever else is known.
-                let next = |slot| Some(next(slot)?.min(previous.offset));
-                self.name(previous.slot, previous.offset + 1, next);
-            }
-            if self.cleaned {
-                self.nameless = 0;
-            }
-        }
         if header.kind == Kind::Record {
             self.name(header.slot, header.offset, &next);
             self.index.push(Placed {
@@ -82,7 +92,7 @@ impl Locator {
             return;
         };
         self.position = position;
-        self.nameless += end_seq.saturating_sub(self.expected);
+        self.nameless += end_seq.saturating_sub(self.expected.max(self.first_seq));
         self.expected = self.expected.max(end_seq);
         for summary in summaries {
             let held = self

@@ -18,7 +18,8 @@ pub struct Opened {
     pub lost: Vec<Lost>,
     /// Bytes that were looked at entry by entry.
     pub scanned: u64,
-    /// No checkpoint could be read: the notes are those that changed since.
+    /// No checkpoint could be read, and there are records: the notes are those that changed since, and numbers of slots may be
+    /// given anew. Whoever gives them should not go on.
     pub notes_lost: bool,
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use crate::format::entry::{self, EntryHeader, Kind, MARKER};
-use crate::io::{read_around, read_full, read_vec, read_vec_around};
+use crate::format::entry::{self, EntryHeader, Kind, MARKER, Previous};
+use crate::format::header::LENGTH as FRONT;
+use crate::io::{read_around, read_full, read_vec_again};
 use crate::storage::StorageFile;
 
 /// Bytes read at once.
@@ -61,7 +62,7 @@ pub struct Scanner<'a, F: StorageFile> {
     last_seq: Option<u64>,
     heads_only: bool,
     around: bool,
-    failed: bool,
+    unread: u64,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -78,7 +79,7 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
             last_seq: None,
             heads_only: false,
             around: false,
-            failed: false,
+            unread: 0,
             window: Vec::new(),
             window_at: 0,
         }
@@ -90,9 +91,9 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
         self
     }
 
-    /// Whether anything could not be read.
-    pub fn failed(&self) -> bool {
-        self.failed
+    /// Where the last of what could not be read ends; 0 where all could be.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// Takes every body for whole without looking.
@@ -118,24 +119,26 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
         }))
     }
 
-    /// Key and meta of an entry, as they are.
+    /// Key and meta of an entry that is whole.
     pub fn meta(&self, entry: &Entry) -> io::Result<Vec<u8>> {
         let at = entry.position + entry::LENGTH as u64;
         self.bytes(at, entry.header.meta_len)
     }
 
-    /// The value of an entry, as it is.
+    /// The value of an entry that is whole.
     pub fn value(&self, entry: &Entry) -> io::Result<Vec<u8>> {
         let at = entry.position + entry::LENGTH as u64 + u64::from(entry.header.meta_len);
         self.bytes(at, entry.header.value_len)
     }
 
     fn bytes(&self, at: u64, length: u32) -> io::Result<Vec<u8>> {
-        let length = u64::from(length).min(self.end.saturating_sub(at));
-        if self.around {
-            return Ok(read_vec_around(self.file, at, length as usize));
+        let length = u64::from(length).min(self.end.saturating_sub(at)) as usize;
+        let held = at.checked_sub(self.window_at).map(|start| start as usize);
+        if let Some(bytes) = held.and_then(|start| self.window.get(start..start + length)) {
+            return Ok(bytes.to_vec());
         }
-        read_vec(self.file, at, length as usize)
+        // Zeros instead of what cannot be read any more would pass for what was found whole.
+        read_vec_again(self.file, at, length)
     }
 
     /// A head that is whole and may follow what was read so far.
@@ -143,8 +146,9 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
         let (seed, chain, last_seq) = (self.seed, self.chain, self.last_seq);
         let head = EntryHeader::decode(self.slice(at, entry::LENGTH)?, seed);
         Ok(head.filter(|(header, _)| {
-            // Left over from before: it neither follows nor is newer.
+            // Left over from before, or content of a record: it neither follows nor is newer, or belongs to the front.
             chain.is_none_or(|crc| header.previous.crc == crc)
+                && (header.previous != Previous::NONE || at == FRONT)
                 && last_seq.is_none_or(|last| {
                     header.seq > last || (header.seq == last && header.kind == Kind::Footer)
                 })
@@ -219,8 +223,7 @@ impl<'a, F: StorageFile> Scanner<'a, F> {
             self.window.resize(most as usize, 0);
             let mut read = read_full(self.file, &mut self.window, at);
             if self.around && read.is_err() {
-                self.failed = true;
-                read = Ok(read_around(self.file, &mut self.window, at));
+                read = Ok(read_around(self.file, &mut self.window, at, &mut self.unread));
             }
             self.window.truncate(*read.as_ref().unwrap_or(&0));
             self.window_at = at;

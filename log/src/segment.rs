@@ -25,6 +25,8 @@ pub struct Closed {
     pub cut: Option<Cut>,
     /// What it holds, ordered by slot.
     pub summaries: Vec<Summary>,
+    /// Its footer was found damaged: it is scanned until it is written anew.
+    pub(crate) unindexed: AtomicBool,
     /// Taken away or written anew: who finds something else in its place plans again.
     pub(crate) replaced: AtomicBool,
 }
@@ -39,8 +41,14 @@ impl Closed {
         Some(&self.summaries[at])
     }
 
-    pub(crate) fn replace(&self) {
-        self.replaced.store(true, Ordering::Release);
+    /// Says whether it is; before its file goes or another one gets its name.
+    pub(crate) fn replace(&self, replaced: bool) {
+        self.replaced.store(replaced, Ordering::Release);
+    }
+
+    /// Whether it has to be scanned to be read from.
+    pub(crate) fn is_scanned(&self) -> bool {
+        self.footer_at.is_none() || self.unindexed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_replaced(&self) -> bool {

@@ -53,10 +53,10 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
     let salt = listing
         .salt
         .ok_or_else(|| OpenError::Damaged(segment_name(first.number)))?;
-    let (_, proven) = open::suspects(storage, &listing.segments, salt)?;
+    let (_, proof) = open::suspects(storage, &listing.segments, salt)?;
     let Replay {
         tail, opened, torn, ..
-    } = open::replay(storage, &listing.segments, 0, proven, salt)?;
+    } = open::replay(storage, &listing.segments, 0, proof, salt)?;
     let closed = tail.closed.iter().flat_map(|segment| &segment.summaries);
     let closed: u64 = closed.map(|summary| u64::from(summary.count)).sum();
     let active = tail.active.as_ref().map_or(0, |active| active.index.records());

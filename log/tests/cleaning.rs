@@ -68,7 +68,7 @@ fn segments_in_which_nothing_is_wanted_are_removed_and_the_rest_is_rewritten() {
 }
 
 #[test]
-fn a_low_offset_counts_only_when_what_made_it_right_is_on_disk() {
+fn a_low_offset_counts_only_when_what_made_it_right_is_proven_to_be_on_disk() {
     let place = Place::new();
     let (mut log, _) = place.try_open(&options()).unwrap();
     for _ in 0..50 {
@@ -81,6 +81,9 @@ fn a_low_offset_counts_only_when_what_made_it_right_is_on_disk() {
     log.set_low(1, 50);
     assert_eq!(log.range(1), 50..50);
     assert!(log.plan_clean(NOW, LAG).is_none());
+    sync(&mut log);
+    assert!(log.plan_clean(NOW, LAG).is_none(), "nothing says so yet");
+    log.mark(NOW).unwrap();
     sync(&mut log);
     assert!(log.plan_clean(NOW, LAG).is_some());
 }
@@ -126,6 +129,48 @@ fn compaction_keeps_the_newest_of_each_key_and_lets_tombstones_go_last() {
     let newest: Vec<i64> = values(&log, 7).iter().map(|(offset, _)| *offset).collect();
     assert_eq!(newest, [195, 196, 197, 198, 205]);
     assert_eq!(log.range(7).end, 206);
+}
+
+#[test]
+fn a_segment_that_was_begun_while_the_clock_was_ahead_is_closed_by_its_age() {
+    let place = Place::new();
+    let (mut log, _) = place.try_open(&options()).unwrap();
+    let age = options().segment_age_ms;
+    log.roll(NOW + 100 * age).unwrap();
+    log.append(&[support::batch(vec![record(1, "x")])], NOW + 100 * age)
+        .unwrap();
+    assert!(
+        !log.roll_if_old(NOW).unwrap(),
+        "it is as old as when that is seen"
+    );
+    assert!(!log.roll_if_old(NOW + age - 1).unwrap());
+    assert!(log.roll_if_old(NOW + age).unwrap());
+}
+
+#[test]
+fn a_segment_whose_index_turns_out_damaged_is_written_anew_with_another() {
+    let place = Place::new();
+    let few = Options {
+        open_files: 1,
+        indexes: 1,
+        ..options()
+    };
+    let (mut log, _) = place.try_open(&few).unwrap();
+    for number in 0..100 {
+        append(&mut log, vec![record(1, format!("{number} {}", "x".repeat(200)))]);
+    }
+    assert_eq!(clean(&mut log, NOW), 0, "nothing is to be done");
+    let whole = values(&log, 1);
+    // The places of the records, just before the last bytes of the file.
+    let segment = &place.segments()[1];
+    let mut bytes = std::fs::read(segment).unwrap();
+    let at = bytes.len() - 40;
+    bytes[at] ^= 1;
+    std::fs::write(segment, bytes).unwrap();
+    assert_eq!(values(&log, 1), whole, "it is scanned");
+    assert_eq!(clean(&mut log, NOW), 1);
+    assert_eq!(values(&log, 1), whole);
+    assert_eq!(clean(&mut log, NOW), 0);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::Room;
 
 /// Pause between two rounds while the log takes nothing.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Most segments cleaned in a round.
+/// Most segments cleaned in a round; where there are more the next round comes at once.
 const MOST_CLEANED: usize = 16;
 
 pub(super) struct Housekeeper {
@@ -30,6 +30,8 @@ pub(super) struct Housekeeper {
     presence: Presence,
     /// Whether the last step of cleaning failed, which is told once.
     cleaning_failed: bool,
+    /// Whether there was more to clean than one round does.
+    behind: bool,
 }
 
 impl Housekeeper {
@@ -53,6 +55,7 @@ impl Housekeeper {
             grace,
             presence,
             cleaning_failed: false,
+            behind: false,
         }
     }
 
@@ -62,6 +65,8 @@ impl Housekeeper {
             let interval = self.shared.options.tidy_interval.max(Duration::from_millis(1));
             let pause = if self.shared.health.is_troubled() {
                 interval.min(TRY_AGAIN)
+            } else if self.behind {
+                Duration::ZERO
             } else {
                 interval
             };
@@ -103,7 +108,11 @@ impl Housekeeper {
         if behind {
             self.syncer.flush();
         }
-        self.shared.log.lock().mark(self.now())?;
+        let marked = self.shared.log.lock().mark(self.now())?;
+        if marked {
+            // Only what is proven lets anything go.
+            self.syncer.flush();
+        }
         Ok(())
     }
 
@@ -273,6 +282,7 @@ impl Housekeeper {
 
     /// Gives back what nobody wants any more, a step at a time.
     fn clean(&mut self) {
+        self.behind = false;
         for _ in 0..MOST_CLEANED {
             let lag = millis(self.shared.options.compaction_lag);
             let plan = if self.shared.room() == Room::Enough {
@@ -295,6 +305,7 @@ impl Housekeeper {
             }
             self.syncer.flush();
         }
+        self.behind = true;
     }
 }
 

@@ -112,6 +112,12 @@ impl EmbeddedBus {
         let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
         let shared = Arc::new(Shared::new(log, folder, options, clock.clone()));
         recover::tell(folder, &opened, &shared);
+        if opened.notes_lost {
+            // Topics would get other numbers than their records bear, and groups would begin anew.
+            return Err(BusError::Fatal(format!(
+                "every copy of the notes of the log in {folder} is damaged, so neither its topics nor what groups have read is known: restore a backup (`relay restore`), or move the folder away to begin an empty log"
+            )));
+        }
         recover::recover(&shared)?;
         let (queue, syncer) = Syncer::new(Arc::clone(&shared));
         let (appender, writer) = Appender::new(Arc::clone(&shared), queue.clone());
@@ -180,7 +186,11 @@ impl Bus for EmbeddedBus {
     }
 
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
-        Ok(Box::new(reader::LogReader::open(&self.shared, from)?))
+        // Where a time begins only the log knows, which is locked for long while it goes on after a failed sync.
+        let shared = Arc::clone(&self.shared);
+        let opened = tokio::task::spawn_blocking(move || reader::LogReader::open(&shared, from)).await;
+        let opened = opened.map_err(|error| BusError::Fatal(format!("opening a reader: {error}")))?;
+        Ok(Box::new(opened?))
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {

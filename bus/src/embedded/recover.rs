@@ -122,10 +122,4 @@ pub(super) fn tell(folder: &str, opened: &Opened, shared: &Shared) {
             "the disk lost entries of the log that an earlier process had written"
         );
     }
-    if opened.notes_lost {
-        tracing::error!(
-            log.folder = folder,
-            "both copies of the log's notes are damaged: topics and commits are known only as far as they changed since"
-        );
-    }
 }

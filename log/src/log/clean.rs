@@ -13,9 +13,8 @@ use crate::compaction::Compacted;
 use crate::error::AppendError;
 use crate::format::bytes::put_varint;
 use crate::format::header::{self, SegmentHeader};
-use crate::format::{seed, segment_name, temporary_name};
+use crate::format::{segment_name, temporary_name};
 use crate::io::read_vec;
-use crate::reading::{Most, ReadPlan, Source};
 use crate::segment::Closed;
 use crate::storage::Storage;
 use crate::{Seq, Slot};
@@ -58,7 +57,7 @@ impl<S: Storage> Log<S> {
         if !self.may_clean() {
             return None;
         }
-        self.let_lows_count();
+        self.let_lows_count(self.proven());
         let step = self.plan_remove().or_else(|| self.plan_learning()).or_else(|| {
             self.settle(now_ms, lag_ms);
             self.plan_rewrite(now_ms)
@@ -77,7 +76,8 @@ impl<S: Storage> Log<S> {
         if !self.may_clean() {
             return None;
         }
-        self.let_lows_count();
+        // There its room is worth more than what a turned bit might do.
+        self.let_lows_count(self.disk.synced);
         let step = self.plan_remove()?;
         self.cleaning = true;
         self.cleaning_segment = None;
@@ -123,8 +123,12 @@ impl<S: Storage> Log<S> {
                     }
                     _ => gone,
                 };
+                segment.replace(true);
                 match self.storage.remove(&segment_name(segment.number)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        segment.replace(false);
+                        return Err(error);
+                    }
                     _ => self.remove_closed(segment.number),
                 }
                 self.forget_keys(segment.number, gone);
@@ -138,14 +142,16 @@ impl<S: Storage> Log<S> {
                 gone,
             } => {
                 let (from, to) = (temporary_name(new.number), segment_name(new.number));
+                old.replace(true);
                 if let Err(error) = self.storage.rename(&from, &to)
                     && !self.took_place(&to, new.generation)
                 {
+                    old.replace(false);
                     let _ = self.storage.remove(&from);
                     return Err(error);
                 }
                 self.remove_closed(old.number);
-                self.files.closed(&new, file, index);
+                self.files.closed(&new, file, Arc::new(index));
                 let number = new.number;
                 self.add_closed(Arc::new(new));
                 self.forget_keys(number, gone);
@@ -183,10 +189,20 @@ impl<S: Storage> Log<S> {
         head.is_ok_and(|head| SegmentHeader::decode(&head).is_ok_and(|head| head.generation == generation))
     }
 
-    fn let_lows_count(&mut self) {
+    /// Up to where everything is proven. A mark at the very end proves all others, and need not be.
+    fn proven(&self) -> Seq {
+        if self.disk.marked && self.disk.synced == self.next_seq {
+            self.next_seq
+        } else {
+            self.disk.proven
+        }
+    }
+
+    /// What made them right must be `proven`: a turned bit in what is not may look torn, and be cut off.
+    fn let_lows_count(&mut self, proven: Seq) {
         for state in self.slots.values_mut() {
             if let Some((seq, low)) = state.pending_low
-                && seq <= self.disk.synced
+                && seq <= proven
             {
                 state.low = low;
                 state.pending_low = None;
@@ -194,60 +210,10 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    fn plan_learning(&self) -> Option<Step<S>> {
-        let (slot, compacted) = self.compacted.iter().find(|(_, compacted)| !compacted.learned)?;
-        let most = Most {
-            records: usize::MAX,
-            bytes: u64::MAX,
-        };
-        let mut plans = Vec::new();
-        for segment in self.slots.get(slot).into_iter().flat_map(|state| &state.segments) {
-            let Some(segment) = self.closed.get(segment) else {
-                continue;
-            };
-            let Some(summary) = segment.summary(*slot) else {
-                continue;
-            };
-            plans.push(ReadPlan {
-                slot: *slot,
-                range: summary.first..summary.end.min(compacted.from),
-                most,
-                seed: seed(self.salt, segment.number),
-                source: Source::Closed {
-                    segment: Arc::clone(segment),
-                    files: Arc::clone(&self.files),
-                },
-            });
-        }
-        if let Some(active) = &self.active
-            && let Some(index) = active.index.slot(*slot)
-        {
-            let range = index.summary.first..index.summary.end.min(compacted.from);
-            let (chosen, next) = crate::reading::choose(index, &range, most, range.end);
-            plans.push(ReadPlan {
-                slot: *slot,
-                range,
-                most,
-                seed: active.seed,
-                source: Source::Open {
-                    number: active.number,
-                    file: Arc::clone(&active.file),
-                    chosen,
-                    next,
-                },
-            });
-        }
-        Some(Step::Learn {
-            slot: *slot,
-            plans,
-            seq: compacted.from_seq.saturating_sub(1),
-        })
-    }
-
     fn settle(&mut self, now_ms: i64, lag_ms: i64) {
         let mut compacted = std::mem::take(&mut self.compacted);
         for (slot, compacted) in &mut compacted {
-            compacted.settle(now_ms, lag_ms, self.disk.synced, |offset| {
+            compacted.settle(now_ms, lag_ms, self.proven(), |offset| {
                 self.segment_of(*slot, offset)
             });
         }
@@ -301,7 +267,7 @@ impl<S: Storage> Log<S> {
                 return Some(Step::Remove(Arc::clone(segment)));
             }
             let worth = unwanted.bytes > 0 && unwanted.bytes * 2 >= unwanted.total;
-            if worth || unwanted.dead_records >= self.options.dead_records || segment.footer_at.is_none() {
+            if worth || unwanted.dead_records >= self.options.dead_records || segment.is_scanned() {
                 return Some(Step::Rewrite(Rewrite {
                     segment: Arc::clone(segment),
                     storage: Arc::clone(&self.storage),

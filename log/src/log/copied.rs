@@ -1,5 +1,6 @@
 //! Batches that are read back and written again to a new segment.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use super::Active;
 use crate::format::checkpoint::{self, Notes};
 use crate::format::entry::{self, Kind, flag};
-use crate::index::Placed;
+use crate::index::{Index, Placed};
 use crate::io::{read_vec, write_full};
 use crate::layout::{Draft, without_slot};
 use crate::scan::{Entry, Item, Scanner};
@@ -37,6 +38,8 @@ pub(super) struct Copied<F> {
     pub notes: Vec<(Seq, Bytes, Option<Bytes>)>,
     pub lost: Vec<Lost>,
     pub base: Base,
+    /// Where the records are that stand before the last sync's end, in its segment.
+    pub held: Index,
     /// The next offset of each slot, the lost ones included: they were given to others already.
     pub next: Vec<(Slot, i64)>,
 }
@@ -172,7 +175,7 @@ impl<F: StorageFile> Copied<F> {
         self.expected = self.expected.max(seq);
     }
 
-    /// What was expected below `seq` is lost: a checkpoint says which offsets were given to it.
+    /// What was expected below `seq` is lost.
     pub(super) fn lose_below(&mut self, seq: Seq, synced: Seq, buffer: &mut Vec<u8>) {
         if seq <= self.expected {
             return;
@@ -181,7 +184,23 @@ impl<F: StorageFile> Copied<F> {
             first: self.expected,
             last: seq - 1,
         });
-        self.fill(seq - 1, synced, buffer);
+        self.fill(seq, synced, buffer);
+    }
+
+    /// Ends with a checkpoint where nothing else says which offsets were given to what is lost, now or before.
+    pub(super) fn pin(&mut self, synced: Seq, buffer: &mut Vec<u8>) {
+        let mut reached: HashMap<Slot, i64> = self.base.next.iter().copied().collect();
+        reached.extend(
+            self.active
+                .index
+                .summaries()
+                .iter()
+                .map(|held| (held.slot, held.end)),
+        );
+        let is_said = |(slot, next): &(Slot, i64)| *next <= reached.get(slot).copied().unwrap_or(0);
+        if self.next.iter().all(is_said) {
+            return;
+        }
         let mut notes = self.base.notes.clone();
         for (_, name, value) in &self.notes {
             match value {
@@ -200,10 +219,13 @@ impl<F: StorageFile> Copied<F> {
         );
         let mut layout = self
             .active
-            .layout(buffer, synced, seq - 1, self.active.created_ms);
-        layout.put(&without_slot(Kind::Checkpoint, flag::LAST_OF_BATCH, &[], &value));
+            .layout(buffer, synced, self.expected, self.active.created_ms);
+        // Twice, as at the front and the end of a segment, so that one may be damaged.
+        for _ in 0..2 {
+            layout.put(&without_slot(Kind::Checkpoint, flag::LAST_OF_BATCH, &[], &value));
+        }
+        self.expected = layout.seq;
         self.active.chain = layout.chain;
-        self.expected = seq;
     }
 
     pub(super) fn write(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {

@@ -37,9 +37,8 @@ impl<S: Storage> Log<S> {
     /// Copies what is not on disk to a new segment and syncs that. Changes nothing that is known.
     fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Copied<S::File>> {
         self.put_back(unreadable)?;
-        let number = self.disk.boundary.number;
         let sources = self.sources()?;
-        let base = self.at_sync(number, unreadable)?;
+        let (base, held) = self.at_sync(unreadable)?;
         let cut = Some(self.cut_at_sync());
         let synced = self.disk.synced;
         let active = self.make_segment(synced, cut, &base.encode(&base.next), now_ms)?;
@@ -51,6 +50,7 @@ impl<S: Storage> Log<S> {
             notes: Vec::new(),
             lost: Vec::new(),
             base,
+            held,
             next: self.next_offsets(),
         };
         let done = sources
@@ -63,6 +63,7 @@ impl<S: Storage> Log<S> {
                 } else {
                     copied.fill(self.next_seq, synced, &mut buffer);
                 }
+                copied.pin(synced, &mut buffer);
                 copied.write(&mut buffer)?;
                 copied.active.file.sync()?;
                 self.storage.rename(&temporary_name(made), &segment_name(made))?;
@@ -114,8 +115,10 @@ impl<S: Storage> Log<S> {
         Ok(sources)
     }
 
-    /// What was known at the last sync, with the segments up to `number`.
-    fn at_sync(&self, number: u64, unreadable: Unreadable) -> io::Result<Base> {
+    /// What was known at the last sync, with the segments up to the one in which it ended; and where the records of that one
+    /// are, if it goes on behind.
+    fn at_sync(&self, unreadable: Unreadable) -> io::Result<(Base, Index)> {
+        let Boundary { number, position } = self.disk.boundary;
         let mut notes = self.notes.notes.clone();
         for (_, name, before) in self.notes.undo.iter().rev() {
             match before {
@@ -125,37 +128,52 @@ impl<S: Storage> Log<S> {
         }
         let mut segments: Vec<u64> = self.closed.range(..number).map(|(number, _)| *number).collect();
         segments.extend((!self.is_void_at_sync(number)).then_some(number));
+        let held = self.held_at_sync(unreadable)?;
+        // Only what is in memory says which offsets were given to what the disk may not give back.
         let mut next: BTreeMap<Slot, i64> = self.next_offsets().into_iter().collect();
-        for segment in self.closed.range(number..).map(|(_, segment)| segment) {
-            let index = match unreadable {
-                Unreadable::Wait => self.files.index(segment)?,
-                Unreadable::GiveUp => self.files.index_around(segment)?,
-            };
-            if let Some(index) = index {
-                self.lower(&mut next, segment.number, &index);
-            }
+        let closed = self.closed.range(number..);
+        let closed = closed.filter(|(_, segment)| segment.number > number || position < segment.length);
+        let later = closed.map(|(number, segment)| (*number, segment.summaries.clone()));
+        let active = self
+            .active
+            .iter()
+            .map(|active| (active.number, active.index.summaries()));
+        for (of, summary) in later
+            .chain(active)
+            .flat_map(|(number, summaries)| summaries.into_iter().map(move |summary| (number, summary)))
+        {
+            let before = held.slot(summary.slot).filter(|_| of == number);
+            let first = before.map_or(summary.first, |index| index.summary.end);
+            next.entry(summary.slot)
+                .and_modify(|next| *next = first.min(*next));
         }
-        if let Some(active) = &self.active {
-            self.lower(&mut next, active.number, &active.index);
-        }
-        Ok(Base {
+        let next = next.into_iter().collect();
+        let base = Base {
             notes,
-            next: next.into_iter().collect(),
+            next,
             segments,
-        })
+        };
+        Ok((base, held))
     }
 
-    /// Takes back the offsets of records that were not on disk at the last sync.
-    fn lower(&self, next: &mut BTreeMap<Slot, i64>, number: u64, index: &Index) {
-        let Boundary {
-            number: last,
-            position,
-        } = self.disk.boundary;
-        for (slot, offset, place) in index.all() {
-            if number > last || u64::from(place.position) >= position {
-                next.entry(slot).and_modify(|next| *next = offset.min(*next));
-            }
+    /// Where the records are that stand before the last sync's end, in its segment.
+    fn held_at_sync(&self, unreadable: Unreadable) -> io::Result<Index> {
+        let Boundary { number, position } = self.disk.boundary;
+        if let Some(active) = self.active.as_ref().filter(|active| active.number == number) {
+            return Ok(active.index.before(position));
         }
+        let closed = self.closed.get(&number);
+        let Some(segment) = closed.filter(|segment| position < segment.length) else {
+            return Ok(Index::default());
+        };
+        if let Some(index) = self.disk.indexes.get(&number) {
+            return Ok(index.before(position));
+        }
+        let index = match unreadable {
+            Unreadable::Wait => self.files.index(segment)?,
+            Unreadable::GiveUp => self.files.index_around(segment)?,
+        };
+        Ok(index.map_or_else(Index::default, |index| index.before(position)))
     }
 
     /// Where what was on disk at the last sync ends.
@@ -206,11 +224,16 @@ impl<S: Storage> Log<S> {
             self.remove_closed(number);
             let _ = self.storage.remove(&segment_name(number));
         }
-        self.abandon(number, position);
+        self.abandon(number, position, &copied.held);
+        if let Some(uncut) = self.uncut.take() {
+            // The new head says so; this only gives the room back.
+            let _ = self.cut(&uncut);
+        }
         self.notes.undo();
         for (seq, name, value) in copied.notes {
             self.notes.change(seq, &name, value.as_ref());
         }
+        self.next_seq = copied.expected;
         self.notes.settle(self.next_seq);
         for compacted in self.compacted.values_mut() {
             compacted.forget(&copied.lost);
@@ -223,6 +246,7 @@ impl<S: Storage> Log<S> {
         self.disk.marked = false;
         self.disk.synced = self.next_seq;
         self.disk.dirty.clear();
+        self.disk.indexes.clear();
         self.disk.folder_dirty = false;
         self.disk.renamed_synced = self.disk.renamed;
         self.active = Some(copied.active);
@@ -232,26 +256,18 @@ impl<S: Storage> Log<S> {
     }
 
     /// The segment in which the last sync ended is closed there, without a footer.
-    fn abandon(&mut self, number: u64, position: u64) {
-        let (first_seq, cut, index) = match self.active.take() {
-            Some(active) if active.number == number => (active.first_seq, active.cut, active.index),
+    fn abandon(&mut self, number: u64, position: u64, held: &Index) {
+        let (first_seq, cut) = match self.active.take() {
+            Some(active) if active.number == number => (active.first_seq, active.cut),
             _ => {
-                let Some(segment) = self.closed.get(&number).cloned() else {
+                let closed = self.closed.get(&number);
+                let Some(segment) = closed.filter(|segment| position < segment.length) else {
                     return;
                 };
-                if position >= segment.length {
-                    return;
-                }
-                let index = self.files.index_around(&segment).ok().flatten();
-                self.remove_closed(number);
-                (
-                    segment.first_seq,
-                    segment.cut,
-                    index.map_or_else(Index::default, |index| Index::clone(&index)),
-                )
+                (segment.first_seq, segment.cut)
             }
         };
-        let index = index.before(position);
+        self.remove_closed(number);
         self.add_closed(Arc::new(Closed {
             number,
             generation: 0,
@@ -260,7 +276,8 @@ impl<S: Storage> Log<S> {
             length: position,
             footer_at: None,
             cut,
-            summaries: index.summaries(),
+            summaries: held.summaries(),
+            unindexed: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
         }));
     }

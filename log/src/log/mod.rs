@@ -1,11 +1,13 @@
 //! The log as it is while open: what is where, what is on disk, and what is known besides the records.
 //!
 //! `append` writes, `roll` closes a segment and begins the next, `sync` says what is on disk, `mend` goes on after a failed
-//! sync, `named` after its segment lost its name, `read` finds records, `clean` lets go.
+//! sync, `named` after its segment lost its name, `read` finds records, `clean` lets go, `learn` reads the keys that it must
+//! know.
 
 mod append;
 mod clean;
 mod copied;
+mod learn;
 mod mend;
 mod named;
 mod read;
@@ -31,6 +33,7 @@ use crate::layout::Layout;
 use crate::options::Options;
 use crate::segment::Closed;
 use crate::storage::Storage;
+use crate::uncut::Uncut;
 use crate::{Seq, Slot};
 
 /// The log. One at a time writes to a folder; whoever shares it puts a lock around it, and runs tickets and plans outside.
@@ -62,6 +65,8 @@ pub struct Log<S: Storage> {
     pub(crate) untold: Vec<u64>,
     /// Segments that could not be, and until when they are passed over.
     pub(crate) passed_over: BTreeMap<u64, i64>,
+    /// What the next segment takes the place of: cut off once that is on disk.
+    pub(crate) uncut: Option<Uncut>,
     /// Written from, and kept for its room.
     pub(crate) buffer: Vec<u8>,
     pub(crate) placed: Vec<Placed>,
@@ -136,6 +141,8 @@ pub(crate) struct OnDisk<F> {
     pub marked: bool,
     /// Written to since they were last synced, oldest first, by number.
     pub dirty: Vec<(u64, Arc<F>)>,
+    /// Where the records of closed segments are, from the one on in which the last sync ended: the disk may not give it back.
+    pub indexes: BTreeMap<u64, Arc<Index>>,
     /// Names were made or changed since the folder was last synced.
     pub folder_dirty: bool,
     /// How often a segment was replaced or removed, and how many of these times are on disk.
@@ -145,7 +152,7 @@ pub(crate) struct OnDisk<F> {
 }
 
 /// A place between two batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Boundary {
     pub number: u64,
     pub position: u64,
@@ -258,7 +265,7 @@ impl<S: Storage> Log<S> {
                 state.segments.retain(|other| *other != number);
             }
         }
-        segment.replace();
+        segment.replace(true);
         self.files.forget(&segment);
     }
 }

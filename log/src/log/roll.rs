@@ -15,7 +15,7 @@ use crate::index::Index;
 use crate::io::write_full;
 use crate::layout::{Layout, without_slot};
 use crate::segment::Closed;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 
 impl<S: Storage> Log<S> {
     /// Closes the segment if it is older than [`crate::Options::segment_age_ms`] and holds records, so that retention can
@@ -25,6 +25,10 @@ impl<S: Storage> Log<S> {
     /// As [`Log::append`].
     pub fn roll_if_old(&mut self, now_ms: i64) -> Result<bool, AppendError> {
         let age = self.options.segment_age_ms;
+        if let Some(active) = &mut self.active {
+            // Begun while the clock was ahead: it is as old as when that is first seen.
+            active.created_ms = active.created_ms.min(now_ms);
+        }
         let old = self.active.as_ref().is_some_and(|active| {
             active.index.records() > 0 && now_ms.saturating_sub(active.created_ms) >= age
         });
@@ -75,9 +79,12 @@ impl<S: Storage> Log<S> {
             footer_at: Some(footer_at),
             cut: active.cut,
             summaries: contents.summaries,
+            unindexed: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
         });
-        self.files.closed(&segment, active.file, active.index);
+        let index = Arc::new(active.index);
+        self.disk.indexes.insert(segment.number, Arc::clone(&index));
+        self.files.closed(&segment, active.file, index);
         self.add_closed(segment);
         Ok(())
     }
@@ -86,6 +93,16 @@ impl<S: Storage> Log<S> {
     pub(crate) fn begin_segment(&mut self, now_ms: i64) -> io::Result<()> {
         let value = self.checkpoint();
         let active = self.make_segment(self.next_seq, None, &value, now_ms)?;
+        // Nothing else says what its head says, or what is cut off now said.
+        if self.closed.is_empty() || self.uncut.is_some() {
+            let synced = active.file.sync().and_then(|()| self.storage.sync_folder());
+            let cut = synced.and_then(|()| self.uncut.as_ref().map_or(Ok(()), |uncut| self.cut(uncut)));
+            if let Err(error) = cut {
+                let _ = self.storage.remove(&segment_name(active.number));
+                return Err(error);
+            }
+            self.uncut = None;
+        }
         self.disk.dirty.push((active.number, Arc::clone(&active.file)));
         self.disk.folder_dirty = true;
         self.disk.stated = self.disk.synced;
@@ -133,6 +150,10 @@ impl<S: Storage> Log<S> {
         } else {
             segment_name(number)
         };
+        if cut.is_some() {
+            // Left over from an attempt that failed.
+            let _ = self.storage.remove(&name);
+        }
         let file = self.storage.create(&name)?;
         if let Err(error) = write_full(&*file, &bytes, 0) {
             // Left behind it would be taken for a torn beginning, and cut off.

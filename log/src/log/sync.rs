@@ -88,6 +88,7 @@ impl<S: Storage> Log<S> {
             Ok(()) => {
                 self.disk.synced = ticket.next_seq;
                 self.disk.boundary = ticket.boundary;
+                self.disk.indexes = self.disk.indexes.split_off(&ticket.boundary.number);
                 self.disk.renamed_synced = ticket.renamed;
                 self.disk.proven = self.disk.proven.max(ticket.stated);
                 self.notes.settle(ticket.next_seq);

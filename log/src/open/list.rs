@@ -41,8 +41,22 @@ pub(crate) struct Listing {
 }
 
 impl Listed {
+    /// How often it was cleaned. Where the head cannot be read its end tells whether it was: it has no closing checkpoint then.
     pub(crate) fn generation(&self) -> u16 {
-        self.header.map_or(0, |header| header.generation)
+        let by_end = || {
+            let sealed = self.sealed.as_ref();
+            sealed.map_or(0, |sealed| {
+                u16::from(u64::from(sealed.contents.checkpoint_at) == sealed.footer_at)
+            })
+        };
+        self.header.map_or_else(by_end, |header| header.generation)
+    }
+}
+
+impl Listed {
+    /// Whether it got its name when all that it began with was on disk: a loss of power cannot have torn that.
+    pub(crate) fn begins_whole(&self) -> bool {
+        self.header.is_some_and(|header| header.cut.is_some())
     }
 }
 

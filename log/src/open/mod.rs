@@ -17,18 +17,24 @@ use std::sync::atomic::AtomicBool;
 
 use crate::error::OpenError;
 use crate::files::{Files, scan_index};
+use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
+use crate::io::{read_vec, write_full};
 use crate::log::{Boundary, Health, Log, OnDisk, SlotState};
 use crate::opened::{CutOff, Opened};
 use crate::options::Options;
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 use crate::sync_end::{Lost, Unreadable};
+use crate::uncut::Uncut;
 
 pub(crate) use list::{Listed, Listing, list};
 pub(crate) use proof::suspects;
 pub(crate) use replay::replay;
-pub(crate) use tail::{Replay, Tail, Torn};
+pub(crate) use tail::{Replay, Tail};
+
+/// Bytes written once more at once.
+const PART: u64 = 1 << 20;
 
 impl<S: Storage> Log<S> {
     /// Opens the log in a folder, or begins one. `salt` is a random number, used for a new log.
@@ -53,7 +59,8 @@ impl<S: Storage> Log<S> {
         let highest = listing.void.iter().copied().max().unwrap_or(0).max(highest);
         let listing = without_stillborn(&*storage, listing)?;
         if listing.segments.is_empty() {
-            remove_all(&*storage, &listing.void)?;
+            remove_all(&*storage, &listing.void)
+                .map_err(OpenError::io("removing what was never written to"))?;
             let mut log = Self::assemble(storage, options, salt, highest + 1, Tail::default());
             log.begin(now_ms)?;
             return Ok((
@@ -68,8 +75,8 @@ impl<S: Storage> Log<S> {
         let salt = listing
             .salt
             .ok_or_else(|| OpenError::Damaged(segment_name(listing.segments[0].number)))?;
-        let (first, proven) = suspects(&*storage, &listing.segments, salt)?;
-        let replay = replay(&*storage, &listing.segments, first, proven, salt)?;
+        let (first, proof) = suspects(&*storage, &listing.segments, salt)?;
+        let replay = replay(&*storage, &listing.segments, first, proof, salt)?;
         let Replay {
             first,
             tail,
@@ -93,14 +100,17 @@ impl<S: Storage> Log<S> {
                 bytes: torn.bytes,
             });
         }
-        let (boundary, unproven) = (tail.boundary, tail.unproven);
+        let (boundary, unproven, pinned) = (tail.boundary, tail.unproven, tail.pinned);
         let mut log = Self::assemble(storage, options, salt, highest + 1, tail);
         log.settle_closed(&listing.segments, first)?;
-        log.cut(&gone, torn)?;
-        let lost = log
-            .settle_tail(boundary, unproven, now_ms)
-            .map_err(OpenError::io("syncing the log"))?;
-        opened.lost = lost;
+        let uncut = Uncut { gone, torn };
+        if pinned {
+            log.uncut = Some(uncut);
+        } else {
+            log.cut(&uncut)
+                .map_err(OpenError::io("cutting the end of the log"))?;
+        }
+        opened.lost = log.settle_tail(boundary, unproven, now_ms);
         if log.active.is_none() && log.failing().is_none() {
             // A full disk is no reason not to open: the next append tries again.
             if let Err(error) = log.begin_segment(now_ms) {
@@ -137,14 +147,12 @@ impl<S: Storage> Log<S> {
             next_seq,
             disk: OnDisk {
                 synced: next_seq,
-                boundary: Boundary {
-                    number: 0,
-                    position: 0,
-                },
+                boundary: Boundary::default(),
                 proven: tail.proven,
                 stated: tail.proven,
                 marked: tail.marked,
                 dirty: Vec::new(),
+                indexes: std::collections::BTreeMap::new(),
                 folder_dirty: false,
                 renamed: 0,
                 renamed_synced: 0,
@@ -157,6 +165,7 @@ impl<S: Storage> Log<S> {
             leaving: None,
             untold: Vec::new(),
             passed_over: std::collections::BTreeMap::new(),
+            uncut: None,
             buffer: Vec::new(),
             placed: Vec::new(),
         };
@@ -181,6 +190,7 @@ impl<S: Storage> Log<S> {
                 footer_at: None,
                 cut: listed.header.and_then(|header| header.cut),
                 summaries: Vec::new(),
+                unindexed: AtomicBool::new(false),
                 replaced: AtomicBool::new(false),
             };
             if let Some(sealed) = &listed.sealed {
@@ -200,15 +210,20 @@ impl<S: Storage> Log<S> {
                     .map_err(OpenError::io(format!("reading {name}")))?;
                 segment.end_seq = locator.expected;
                 segment.summaries = locator.index.summaries();
-                if let Some(following) = following.filter(|_| locator.nameless > 0) {
-                    let salt = self.salt;
+                // Where some were taken away, of this one or between the two, those are what is missing.
+                let next = following.filter(|following| {
+                    let cut = following.header.and_then(|header| header.cut);
+                    let next = following.number == listed.number + 1
+                        || cut.is_some_and(|cut| cut.number == listed.number);
+                    next && segment.generation == 0
+                });
+                if let Some(following) = next.filter(|_| locator.nameless > 0) {
                     naming::name_from_checkpoints(
                         &*self.storage,
                         &mut segment,
-                        listed,
-                        following,
+                        (listed, following),
                         locator.nameless,
-                        salt,
+                        self.salt,
                     )?;
                 }
             }
@@ -219,66 +234,81 @@ impl<S: Storage> Log<S> {
     }
 
     /// Cuts off what is torn, for good.
-    fn cut(&mut self, gone: &[u64], torn: Option<Torn>) -> Result<(), OpenError> {
+    pub(crate) fn cut(&self, uncut: &Uncut) -> io::Result<()> {
         // Newest first, so that what another crash leaves has no hole.
-        let mut gone = gone.to_vec();
+        let mut gone = uncut.gone.clone();
         gone.sort_unstable_by(|left, right| right.cmp(left));
         remove_all(&*self.storage, &gone)?;
-        if let Some(torn) = torn.filter(|torn| !torn.whole) {
-            let name = segment_name(torn.segment);
-            let cut = self.storage.open(&name).and_then(|file| {
-                file.set_len(torn.at)?;
-                file.sync()
-            });
-            cut.map_err(OpenError::io(format!("cutting {name}")))?;
+        if let Some(torn) = uncut.torn.filter(|torn| !torn.whole) {
+            let file = self.storage.open(&segment_name(torn.segment))?;
+            file.set_len(torn.at)?;
+            file.sync()?;
         }
-        self.storage
-            .sync_folder()
-            .map_err(OpenError::io("syncing the folder of the log"))?;
-        Ok(())
+        self.storage.sync_folder()
     }
 
     /// Makes sure that the tail is on disk. Where a sync failed in a process that is gone, the system may hold pages for
-    /// written that never were, so syncing them proves nothing: records that nothing proves are written again, and where
-    /// that fails the log is failing from the beginning.
-    fn settle_tail(
-        &mut self,
-        boundary: Option<Boundary>,
-        unproven: bool,
-        now_ms: i64,
-    ) -> io::Result<Vec<Lost>> {
-        if let Some(boundary) = boundary.filter(|_| unproven) {
-            self.disk.synced = self.disk.proven;
-            self.disk.boundary = boundary;
-            self.health =
-                Health::Failing("what an earlier process wrote could not be written again".to_owned());
-            return Ok(self.mend(now_ms, Unreadable::Wait).lost);
-        }
-        for segment in self
-            .closed
-            .values()
-            .filter(|segment| segment.end_seq > self.disk.proven)
-        {
-            self.storage.open(&segment_name(segment.number))?.sync()?;
-        }
-        if let Some(active) = &self.active {
-            active.file.sync()?;
-        }
-        self.disk.boundary = match (&self.active, self.closed.last_key_value()) {
-            (Some(active), _) => Boundary {
-                number: active.number,
-                position: active.length,
-            },
-            (None, Some((number, segment))) => Boundary {
-                number: *number,
-                position: segment.length,
-            },
-            (None, None) => self.disk.boundary,
+    /// written that never were, so syncing them proves nothing. Records that nothing proves are written again to a new
+    /// segment, as after a failed sync; and where that fails the log is failing from the beginning. What else nothing proves,
+    /// as the mark of every quiet end, is written once more to where it is.
+    fn settle_tail(&mut self, boundary: Boundary, unproven: bool, now_ms: i64) -> Vec<Lost> {
+        let reason = if unproven {
+            "what an earlier process wrote could not be written again".to_owned()
+        } else {
+            match self.write_once_more(boundary) {
+                Ok(()) => {
+                    self.disk.boundary = self.end().unwrap_or(boundary);
+                    return Vec::new();
+                }
+                Err(error) => format!("writing the end of the log once more: {error}"),
+            }
         };
-        Ok(Vec::new())
+        self.disk.synced = self.disk.proven.max(1);
+        self.disk.boundary = boundary;
+        self.health = Health::Failing(reason);
+        self.mend(now_ms, Unreadable::Wait).lost
     }
 
-    /// Begins a new log. Its first head must be on disk before anything is acknowledged: nothing else holds the salt.
+    /// Where the next entry would begin, if there is any segment.
+    fn end(&self) -> Option<Boundary> {
+        let closed = || {
+            let (number, segment) = self.closed.last_key_value()?;
+            Some((*number, segment.length))
+        };
+        let active = self.active.as_ref().map(|active| (active.number, active.length));
+        let (number, position) = active.or_else(closed)?;
+        Some(Boundary { number, position })
+    }
+
+    /// Writes and syncs what stands behind a place, older segments first.
+    fn write_once_more(&self, from: Boundary) -> io::Result<()> {
+        let closed = self.closed.range(from.number..);
+        let mut tail: Vec<_> = closed
+            .map(|(number, segment)| (*number, segment.length))
+            .collect();
+        tail.extend(self.active.as_ref().map(|active| (active.number, active.length)));
+        for (number, length) in tail {
+            let file = self.storage.open(&segment_name(number))?;
+            let mut at = if number == from.number && from.position > FRONT {
+                from.position
+            } else {
+                0
+            };
+            while at < length {
+                let part = read_vec(&*file, at, (length - at).min(PART) as usize)?;
+                if part.is_empty() {
+                    break;
+                }
+                write_full(&*file, &part, at)?;
+                at += part.len() as u64;
+            }
+            file.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Begins a segment that is on disk when this returns. That of a new log must be before anything is acknowledged: nothing
+    /// else holds the salt.
     fn begin(&mut self, now_ms: i64) -> Result<(), OpenError> {
         let begun = self.begin_segment(now_ms).and_then(|()| {
             let active = self.active.as_ref().expect("it was just begun");
@@ -320,12 +350,10 @@ pub(crate) fn without_stillborn<S: Storage>(storage: &S, mut listing: Listing) -
     Ok(listing)
 }
 
-fn remove_all<S: Storage>(storage: &S, numbers: &[u64]) -> Result<(), OpenError> {
-    for number in numbers {
-        let name = segment_name(*number);
-        storage
-            .remove(&name)
-            .map_err(OpenError::io(format!("removing {name}")))?;
-    }
-    Ok(())
+fn remove_all<S: Storage>(storage: &S, numbers: &[u64]) -> io::Result<()> {
+    let mut numbers = numbers.iter();
+    numbers.try_for_each(|number| match storage.remove(&segment_name(*number)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
 }

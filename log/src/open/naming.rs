@@ -20,8 +20,7 @@ use crate::{Seq, Slot};
 pub(super) fn name_from_checkpoints<S: Storage>(
     storage: &S,
     segment: &mut Closed,
-    listed: &Listed,
-    following: &Listed,
+    (listed, following): (&Listed, &Listed),
     nameless: u64,
     salt: u64,
 ) -> Result<(), OpenError> {

@@ -12,41 +12,67 @@ use crate::io::read_vec;
 use crate::scan::{Item, Scanner};
 use crate::storage::{Storage, StorageFile};
 
-/// The first of the segments that must be gone through, and the number up to which everything was on disk. A closed segment
-/// need not be, once later entries prove that all of it was.
+/// What the entries of the tail say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Proof {
+    /// Everything with a smaller number was on disk.
+    pub proven: Seq,
+    /// The last place that could not be read, by segment and end: what stands there may say more.
+    pub unread: (u64, u64),
+}
+
+impl Proof {
+    /// What cannot be read now may have been acknowledged: from there on nothing is given up.
+    pub(super) fn refuse_unread(&self, segment: u64, from: u64) -> Result<(), OpenError> {
+        if self.unread > (segment, from) {
+            return Err(OpenError::Unreadable(segment_name(self.unread.0)));
+        }
+        Ok(())
+    }
+}
+
+/// The first of the segments that must be gone through, and up to where everything was on disk. A closed segment need not be,
+/// once later entries prove that all of it was.
 pub(crate) fn suspects<S: Storage>(
     storage: &S,
     segments: &[Listed],
     salt: u64,
-) -> Result<(usize, Seq), OpenError> {
-    let mut proven = 0;
+) -> Result<(usize, Proof), OpenError> {
+    let mut proof = Proof::default();
     for (at, listed) in segments.iter().enumerate().rev() {
         let sealed = listed.sealed.as_ref();
         let last = at + 1 == segments.len();
-        if !last && sealed.is_some_and(|sealed| sealed.contents.end_seq <= proven) {
-            return Ok((at + 1, proven));
+        if !last && sealed.is_some_and(|sealed| sealed.contents.end_seq <= proof.proven) {
+            return Ok((at + 1, proof));
         }
         let name = segment_name(listed.number);
         let file = storage
             .open(&name)
             .map_err(OpenError::io(format!("opening {name}")))?;
-        let said = largest_synced(&*file, listed, salt).map_err(OpenError::io(format!("reading {name}")))?;
-        proven = proven.max(said);
+        ask(&*file, listed, salt, &mut proof).map_err(OpenError::io(format!("reading {name}")))?;
     }
-    Ok((0, proven))
+    Ok((0, proof))
 }
 
-fn largest_synced<F: StorageFile>(file: &F, listed: &Listed, salt: u64) -> io::Result<Seq> {
-    let mut proven = 0;
+fn ask<F: StorageFile>(file: &F, listed: &Listed, salt: u64, proof: &mut Proof) -> io::Result<()> {
     let mut scanner = Scanner::new(file, seed(salt, listed.number), FRONT, listed.length)
         .heads_only()
         .around();
     while let Some(item) = scanner.next()? {
         if let Item::Entry(entry) = item {
-            proven = proven.max(entry.header.synced);
+            proof.proven = proof.proven.max(entry.header.synced);
         }
     }
-    Ok(proven)
+    proof.unread = proof.unread.max(place(listed, &scanner));
+    Ok(())
+}
+
+/// The last place of a segment that could not be read; before all others, if there is none.
+pub(super) fn place<F: StorageFile>(listed: &Listed, scanner: &Scanner<'_, F>) -> (u64, u64) {
+    match scanner.unread() {
+        0 => (0, 0),
+        end => (listed.number, end),
+    }
 }
 
 /// Whether a segment whose head is unreadable was made and never written to; a disk that fails is no proof of that. `seed` is

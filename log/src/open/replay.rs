@@ -1,10 +1,13 @@
 //! Goes through the tail of the log: what was on disk and is not whole is damaged, and what follows it counts; what need not
 //! have been on disk and is not whole was torn by a loss of power, and is cut off with all that follows.
 
+use std::sync::atomic::AtomicBool;
+
 use super::list::Listed;
 use super::naming::{closing_checkpoint, name_lost, opening_seq, opens_whole};
+use super::proof::Proof;
 use super::state::State;
-use super::tail::{Replay, Tail, Torn};
+use super::tail::{Replay, Tail};
 use super::walk::Walk;
 use crate::Seq;
 use crate::error::OpenError;
@@ -12,105 +15,166 @@ use crate::format::header::LENGTH as FRONT;
 use crate::format::segment_name;
 use crate::log::Boundary;
 use crate::opened::{Damage, Opened};
+use crate::segment::Closed;
 use crate::storage::Storage;
+use crate::uncut::Torn;
 
 /// Goes through `segments` from `first` on, or from an earlier one if nothing else says what the notes were.
 pub(crate) fn replay<S: Storage>(
     storage: &S,
     segments: &[Listed],
     mut first: usize,
-    proven: Seq,
+    mut proof: Proof,
     salt: u64,
 ) -> Result<Replay<S::File>, OpenError> {
     let mut state = State::default();
     while !state.known && first > 0 {
         if let Some(checkpoint) = closing_checkpoint(storage, &segments[first - 1], salt)? {
             state.begin(checkpoint);
-        } else if opens_whole(storage, &segments[first], salt)? {
+        } else if says_first(&segments[first], proof.proven) && opens_whole(storage, &segments[first], salt)?
+        {
             break;
         } else {
             first -= 1;
         }
     }
     let before = first.checked_sub(1).and_then(|at| segments[at].sealed.as_ref());
+    if first == 0
+        && segments
+            .first()
+            .and_then(|listed| listed.header)
+            .is_some_and(|header| header.first_seq == 1)
+    {
+        // Before the first entry of all there was nothing to know.
+        state.known = true;
+    }
     let mut expected = before.map(|sealed| sealed.contents.end_seq);
+    if first == 0 {
+        // Only what is proven is ever taken away in front of all others.
+        expected = Some(proof.proven.max(1));
+    }
     let mut replay = Replay {
         first,
         tail: Tail {
-            proven,
+            proven: proof.proven,
             ..Tail::default()
         },
         opened: Opened::default(),
         torn: None,
         empty: Vec::new(),
     };
-    let mut unnamed = None;
+    let mut unwritten = Vec::new();
+    let mut last: Option<Walk<'_, S::File>> = None;
     for (at, listed) in segments.iter().enumerate().skip(first) {
         let following = segments.get(at + 1);
-        let next_first = following.and_then(|next| Some(next.header?.first_seq));
-        let first_seq = match listed.header {
-            Some(header) => header.first_seq,
-            None => opening_seq(storage, listed, salt)?.or(expected).unwrap_or(1),
+        let next_first = match following {
+            Some(following) => first_seq(storage, following, salt)?,
+            None => None,
         };
+        let first_seq = first_seq(storage, listed, salt)?.or(expected).unwrap_or(1);
         if next_first == Some(first_seq) {
-            replay.empty.push(listed.number);
+            // Made, and never written to.
+            unwritten.push(nothing_of(listed, first_seq));
             continue;
         }
-        if expected.is_some_and(|expected| first_seq > expected && expected >= proven) {
-            let bytes = segments[at..].iter().map(|listed| listed.length).sum();
+        let mut torn = |at: u64, bytes: u64| {
             replay.torn = Some(Torn {
                 segment: listed.number,
-                at: 0,
+                at,
                 bytes,
-                whole: true,
+                whole: at <= FRONT && !listed.begins_whole(),
             });
+        };
+        let later: u64 = segments[at + 1..].iter().map(|listed| listed.length).sum();
+        if expected.is_some_and(|expected| first_seq > expected && expected >= proof.proven) {
+            torn(0, listed.length + later);
             break;
         }
         let name = segment_name(listed.number);
         let file = storage
             .open(&name)
             .map_err(OpenError::io(format!("opening {name}")))?;
-        let mut walk = Walk::new(listed, file, salt, proven, first_seq);
+        let mut walk = Walk::new(listed, file, salt, proof.proven, first_seq);
         let whole = walk
             .go(&mut state, next_first)
             .map_err(OpenError::io(format!("reading {name}")))?;
-        let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
-        if let Some((at, nameless)) = unnamed.take()
-            && jumped as u64 <= nameless
-        {
-            name_lost(&mut replay.tail.closed[at], &state.jumps);
-        }
-        state.jumps.clear();
+        proof.unread = proof.unread.max(walk.unread);
         replay.opened.scanned += listed.length;
         replay.opened.damaged.append(&mut walk.damaged);
-        expected = Some(walk.good.next_seq);
-        let torn =
-            !whole || (following.is_none() && walk.footer_at.is_none() && walk.good.position < listed.length);
-        if torn {
-            let later: u64 = segments[at + 1..].iter().map(|listed| listed.length).sum();
-            replay.torn = Some(Torn {
-                segment: listed.number,
-                at: walk.good.position,
-                bytes: listed.length - walk.good.position + later,
-                whole: walk.good.position == FRONT,
-            });
+        let open_end = following.is_none() && walk.footer_at.is_none();
+        let is_torn = !whole || open_end && walk.good.position < listed.length;
+        if is_torn {
+            torn(walk.good.position, listed.length - walk.good.position + later);
         }
-        let last = torn || following.is_none();
-        let nameless = walk.locator.nameless;
-        unnamed = (!last && nameless > 0).then_some((replay.tail.closed.len(), nameless));
-        walk.end(&mut state, &mut replay.tail, last);
-        if torn {
+        if is_torn && walk.good.position == FRONT && !listed.begins_whole() {
+            // Nothing of it is left: the one before is written on.
+            expected = expected.or(Some(first_seq));
+            break;
+        }
+        if let Some(from) = walk.blind.filter(|_| following.is_none()) {
+            proof.refuse_unread(listed.number, from)?;
+        }
+        expected = Some(walk.good.next_seq);
+        if let Some(before) = last.replace(walk) {
+            let nameless = before.locator.nameless;
+            let mut closed = before.close();
+            let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
+            if nameless > 0 && jumped as u64 <= nameless {
+                name_lost(&mut closed, &state.jumps);
+            }
+            replay.tail.closed.push(closed);
+        }
+        replay.tail.closed.append(&mut unwritten);
+        state.jumps.clear();
+        if is_torn {
             break;
         }
     }
+    if let Some(torn) = replay.torn {
+        proof.refuse_unread(torn.segment, torn.at)?;
+    }
+    replay.tail.pinned = replay.torn.is_some() && !replay.opened.damaged.is_empty();
+    replay.empty = unwritten.iter().map(|segment| segment.number).collect();
+    if let Some(last) = last {
+        last.end(&mut replay.tail);
+    }
     replay.tail.next_seq = expected.unwrap_or(1);
-    finish(&mut replay, state, segments, proven);
+    finish(&mut replay, state, segments);
     Ok(replay)
 }
 
+/// The number of a segment's first entry, as its head says, or what it opens with.
+fn first_seq<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<Option<Seq>, OpenError> {
+    match listed.header {
+        Some(header) => Ok(Some(header.first_seq)),
+        None => opening_seq(storage, listed, salt),
+    }
+}
+
+/// Whether what a segment begins with cannot turn out to be torn.
+fn says_first(listed: &Listed, proven: Seq) -> bool {
+    listed.begins_whole() || listed.header.is_some_and(|header| header.first_seq < proven)
+}
+
+fn nothing_of(listed: &Listed, first_seq: Seq) -> Closed {
+    Closed {
+        number: listed.number,
+        generation: listed.generation(),
+        first_seq,
+        end_seq: first_seq,
+        length: listed.length,
+        footer_at: None,
+        cut: listed.header.and_then(|header| header.cut),
+        summaries: Vec::new(),
+        unindexed: AtomicBool::new(false),
+        replaced: AtomicBool::new(false),
+    }
+}
+
 /// Hands over what was found out on the way.
-fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed], proven: Seq) {
-    replay.opened.notes_lost = !state.known;
+fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed]) {
+    let left = replay.first > 0 || replay.tail.active.is_some() || !replay.tail.closed.is_empty();
+    replay.opened.notes_lost = left && !state.known;
     for number in std::mem::take(&mut state.segments) {
         if segments
             .binary_search_by_key(&number, |listed| listed.number)
@@ -130,15 +194,15 @@ fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed], prov
     }
     replay.tail.next = state.next;
     replay.tail.notes = state.notes;
-    replay.tail.boundary = state.boundary.or_else(|| {
-        let listed = segments.get(replay.first.saturating_sub(1))?;
-        Some(Boundary {
+    replay.tail.boundary = state.boundary.unwrap_or_else(|| {
+        let listed = &segments[replay.first.saturating_sub(1)];
+        Boundary {
             number: listed.number,
             position: if replay.first > 0 { listed.length } else { FRONT },
-        })
+        }
     });
     replay.tail.unproven = state.unproven;
     replay.tail.marked = state.marked;
     // What said more is cut off with the rest.
-    replay.tail.proven = proven.min(replay.tail.next_seq);
+    replay.tail.proven = replay.tail.proven.min(replay.tail.next_seq);
 }

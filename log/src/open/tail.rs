@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::log::{Active, Boundary, NoteBook};
 use crate::opened::Opened;
 use crate::segment::Closed;
+use crate::uncut::Torn;
 use crate::{Seq, Slot};
 
 /// What there is, as the tail says.
@@ -15,9 +16,12 @@ pub(crate) struct Tail<F> {
     pub notes: NoteBook,
     pub next_seq: Seq,
     pub proven: Seq,
-    /// Where what is not proven begins, if there is any that must not be lost.
-    pub boundary: Option<Boundary>,
+    /// Where what is not proven begins.
+    pub boundary: Boundary,
+    /// Records or notes come after it.
     pub unproven: bool,
+    /// What is cut off may be all that tells damage before it from what was torn: the next segment says so, before it goes.
+    pub pinned: bool,
     pub marked: bool,
 }
 
@@ -30,21 +34,12 @@ impl<F> Default for Tail<F> {
             notes: NoteBook::default(),
             next_seq: 1,
             proven: 0,
-            boundary: None,
+            boundary: Boundary::default(),
             unproven: false,
+            pinned: false,
             marked: false,
         }
     }
-}
-
-/// Where the torn end begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Torn {
-    pub segment: u64,
-    pub at: u64,
-    pub bytes: u64,
-    /// Nothing of the segment is left.
-    pub whole: bool,
 }
 
 /// What came of going through the tail.
@@ -54,6 +49,6 @@ pub(crate) struct Replay<F> {
     pub tail: Tail<F>,
     pub opened: Opened,
     pub torn: Option<Torn>,
-    /// Made and never written to.
+    /// Made and never written to, behind all that counts.
     pub empty: Vec<u64>,
 }

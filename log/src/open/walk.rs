@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use super::list::Listed;
+use super::proof::place;
 use super::state::{Change, State};
 use super::tail::Tail;
 use crate::format::bytes::take_varint;
@@ -14,7 +15,6 @@ use crate::format::entry::{Kind, NO_SLOT, Previous, flag};
 use crate::format::footer::{TRAILER, decode_trailer};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::seed;
-use crate::index::Index;
 use crate::io::read_vec_around;
 use crate::locate::Locator;
 use crate::log::{Active, Boundary};
@@ -38,6 +38,10 @@ pub(super) struct Walk<'a, F: StorageFile> {
     pub footer_at: Option<u64>,
     pub damaged: Vec<Damage>,
     pub named_at_checkpoint: u64,
+    /// The last place that could not be read.
+    pub unread: (u64, u64),
+    /// From here on to its end nothing was readable.
+    pub blind: Option<u64>,
 }
 
 /// The end of the last whole batch.
@@ -66,6 +70,8 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             footer_at: None,
             damaged: Vec::new(),
             named_at_checkpoint: 0,
+            unread: (0, 0),
+            blind: None,
         }
     }
 
@@ -74,14 +80,19 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         let file = Arc::clone(&self.file);
         let seed = seed(self.salt, self.listed.number);
         let mut scanner = Scanner::new(&*file, seed, FRONT, self.listed.length).around();
-        let whole = self.walk(&mut scanner, state, next_first)?;
-        let ends = self.footer_at.is_some() || self.good.position >= self.listed.length;
-        if scanner.failed() && (!whole || !ends) {
-            // What cannot be read now may have been acknowledged: it is not cut off.
-            return Err(std::io::Error::other(
-                "the disk does not give the end of the log back",
-            ));
+        let mut whole = self.walk(&mut scanner, state, next_first)?;
+        let may_be_torn = self.first_seq >= self.proven && !self.listed.begins_whole();
+        if !self.damaged.is_empty() && next_first.is_none() && may_be_torn {
+            // A loss of power tore what it opens with. What came after it is written again.
+            self.damaged.clear();
+            state.unproven = true;
+            if self.good.next_seq == self.first_seq {
+                self.good.position = FRONT;
+                whole = false;
+            }
         }
+        state.nameless += self.locator.nameless.saturating_sub(self.named_at_checkpoint);
+        self.unread = place(self.listed, &scanner);
         Ok(whole)
     }
 
@@ -102,9 +113,11 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 Item::Entry(entry) => entry,
             };
             if let Some(from) = lost.take() {
-                if !self.passes_lost(from, &entry) {
+                if !self.passes_lost(state, from, &entry) {
                     return Ok(false);
                 }
+                let next = &state.next;
+                self.locator.found(&entry, |slot| next.get(&slot).copied());
                 if entry.header.seq <= self.proven {
                     self.pass(state, &entry);
                 }
@@ -135,42 +148,44 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             if expected >= self.proven {
                 return Ok(false);
             }
-            // Of what is proven it is damage; of what is not, torn, and so is all that follows.
             let end = next_first.unwrap_or(self.proven).min(self.proven);
-            self.locator.nameless += end.saturating_sub(expected);
-            self.locator.expected = end;
-            self.damage(
-                from,
-                None,
-                None,
-                "nothing is readable from here to the segment's end",
-            );
-            self.good.position = self.listed.length;
-            self.good.next_seq = end;
-            state.boundary = Some(self.boundary(self.listed.length));
+            self.lose_up_to(state, end, from, self.listed.length);
             if next_first.is_some_and(|next| next > end) {
                 return Ok(false);
             }
         }
-        let torn_beginning = !self.damaged.is_empty()
-            && next_first.is_none()
-            && self.locator.expected == self.first_seq
-            && self.first_seq >= self.proven;
-        if torn_beginning {
-            // A loss of power tore what it opens with, and nothing came after it.
-            self.damaged.clear();
-            self.good.position = FRONT;
-            return Ok(false);
-        }
         Ok(self.pending.is_empty() || next_first.is_none() && self.good.next_seq >= self.proven)
     }
 
+    /// All from `from` to `to` is lost, up to the entry `end`: of what is proven it is damage; of what is not, torn, and so is
+    /// all that follows.
+    fn lose_up_to(&mut self, state: &mut State, end: Seq, from: u64, to: u64) {
+        let expected = self.locator.expected.max(self.first_seq);
+        self.locator.nameless += end.saturating_sub(expected);
+        self.locator.expected = end;
+        let what = if to == self.listed.length {
+            "nothing is readable from here to the segment's end"
+        } else {
+            "nothing is readable from here to where the log was torn"
+        };
+        self.damage(from, None, None, what);
+        self.blind = Some(from);
+        self.good.position = to;
+        self.good.next_seq = end;
+        state.boundary = Some(self.boundary(to));
+    }
+
     /// Whether what was lost before `entry` had been on disk; else it is torn.
-    fn passes_lost(&mut self, from: u64, entry: &Entry) -> bool {
+    fn passes_lost(&mut self, state: &mut State, from: u64, entry: &Entry) -> bool {
         let expected = self.locator.expected;
         let opening = expected < self.first_seq;
         let lost_checkpoint_only = opening && entry.header.seq == self.first_seq;
         if !lost_checkpoint_only && expected.max(self.first_seq) >= self.proven {
+            return false;
+        }
+        if !lost_checkpoint_only && entry.header.seq > self.proven {
+            // One of these was not.
+            self.lose_up_to(state, self.proven, from, entry.position);
             return false;
         }
         let previous = entry.header.previous;
@@ -230,7 +245,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
                 let checkpoint = checkpoint::decode(&scanner.value(entry)?);
                 checkpoint.map(|checkpoint| Change::Checkpoint(checkpoint, opening))
             }
-            Kind::Mark if entry.header.value_len > 0 => {
+            Kind::Mark if entry.is_whole() && header.value_len > 0 => {
                 let value = scanner.value(entry)?;
                 let mut value = value.as_slice();
                 Some(Change::Removed(
@@ -306,70 +321,47 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         });
     }
 
-    /// Hands over what the segment holds; the last one is written on, unless it is closed or its head is damaged.
-    pub(super) fn end(self, state: &mut State, tail: &mut Tail<F>, last: bool) {
-        state.nameless += self.locator.nameless.saturating_sub(self.named_at_checkpoint);
-        if last && self.good.position == FRONT {
+    /// Takes it for the segment that is written on, unless it is closed, or its head is damaged, or nothing could be read at
+    /// its end: what is written there would tell of what is lost before it otherwise than was told this time.
+    pub(super) fn end(self, tail: &mut Tail<F>) {
+        let open = self.footer_at.is_none() && self.blind.is_none() && !tail.pinned;
+        let Some(header) = self.listed.header.filter(|_| open) else {
+            tail.closed.push(self.close());
             return;
-        }
-        let Good {
-            position,
-            next_seq,
-            chain,
-        } = self.good;
-        let index = if position < self.listed.length && self.footer_at.is_none() {
-            self.locator.index.before(position)
-        } else {
-            self.locator.index
         };
-        match self.listed.header {
-            Some(header) if last && self.footer_at.is_none() => {
-                tail.active = Some(Active {
-                    number: self.listed.number,
-                    file: self.file,
-                    first_seq: self.first_seq,
-                    created_ms: header.created_ms,
-                    cut: header.cut,
-                    length: position,
-                    seed: seed(self.salt, self.listed.number),
-                    chain,
-                    index,
-                });
-            }
-            _ => tail.closed.push(closed(
-                self.listed,
-                self.first_seq,
-                next_seq,
-                position,
-                self.footer_at,
-                &index,
-            )),
-        }
+        tail.active = Some(Active {
+            number: self.listed.number,
+            first_seq: self.first_seq,
+            created_ms: header.created_ms,
+            cut: header.cut,
+            length: self.good.position,
+            seed: seed(self.salt, self.listed.number),
+            chain: self.good.chain,
+            index: self.locator.index.before(self.good.position),
+            file: self.file,
+        });
     }
-}
 
-fn closed(
-    listed: &Listed,
-    first_seq: Seq,
-    end_seq: Seq,
-    position: u64,
-    footer_at: Option<u64>,
-    index: &Index,
-) -> Closed {
-    Closed {
-        number: listed.number,
-        generation: listed.generation(),
-        first_seq,
-        end_seq,
-        length: if footer_at.is_some() {
-            listed.length
+    /// Takes it for one that is no longer written to.
+    pub(super) fn close(self) -> Closed {
+        let position = self.good.position;
+        let (length, index) = if self.footer_at.is_some() {
+            (self.listed.length, self.locator.index)
         } else {
-            position
-        },
-        footer_at,
-        cut: listed.header.and_then(|header| header.cut),
-        summaries: index.summaries(),
-        replaced: AtomicBool::new(false),
+            (position, self.locator.index.before(position))
+        };
+        Closed {
+            number: self.listed.number,
+            generation: self.listed.generation(),
+            first_seq: self.first_seq,
+            end_seq: self.good.next_seq,
+            length,
+            footer_at: self.footer_at,
+            cut: self.listed.header.and_then(|header| header.cut),
+            summaries: index.summaries(),
+            unindexed: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+        }
     }
 }
 

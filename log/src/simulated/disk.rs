@@ -139,6 +139,15 @@ impl SimulatedDisk {
         !self.0.lock().happened.is_empty()
     }
 
+    /// Whether such a call has.
+    pub fn has_failed_in(&self, call: Call) -> bool {
+        let state = self.0.lock();
+        state
+            .happened
+            .keys()
+            .any(|(failed, how)| *failed == call && *how != "short")
+    }
+
     /// Whether one has failed that was told to, and not because there was no room.
     pub fn has_failed(&self) -> bool {
         self.0.lock().happened.keys().any(|(_, how)| *how != "no room")

@@ -61,9 +61,8 @@ impl Names {
     }
 
     pub(super) fn sync(&mut self) {
-        for change in self.pending.drain(..) {
-            apply(&mut self.on_disk, change);
-        }
+        self.pending.clear();
+        self.on_disk.clone_from(&self.seen);
     }
 
     /// A sync that fails: some changes reached the disk, the others still may.

@@ -44,8 +44,15 @@ pub(super) struct Seen {
     pub reported: Vec<Part>,
 }
 
-/// Holds what was found in `range` against what must be there.
-pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Found], now: i64) -> Seen {
+/// Holds what was found in `range` against what must be there; `next` is the next offset.
+pub(super) fn compare(
+    model: &Model,
+    slot: Slot,
+    range: Range<i64>,
+    next: i64,
+    found: &[Found],
+    now: i64,
+) -> Seen {
     let mut shown = Seen::default();
     let wrong = &mut shown.wrong;
     let mut found = found.iter().peekable();
@@ -57,12 +64,10 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
         }
         let place = || format!("slot {slot:#x} offset {} (entry {seq})", record.offset);
         while let Some(unknown) = found.next_if(|found| offset_of(found) < record.offset) {
-            wrong.push(format!(
-                "slot {slot:#x} offset {}: was never written: {unknown:?}",
-                offset_of(unknown)
-            ));
+            wrong.extend(never_written(model, slot, unknown));
         }
-        let may_be_damaged = batch.lost || model.hits.contains_key(seq) || model.doubt && !batch.acknowledged;
+        let may_be_damaged =
+            batch.lost || model.unread || model.hits.contains_key(seq) || model.doubt && !batch.acknowledged;
         match found.next_if(|found| offset_of(found) == record.offset) {
             Some(Found::Record(given)) if given == *record => {
                 seen.insert(given.key.as_ref());
@@ -74,8 +79,9 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
                 place()
             )),
             None => {
-                // Where several heads are lost, their number may not tell whose they were.
-                let nameless = model.hits.get(seq) == Some(&Part::Head) && model.hits.len() > 1;
+                // Where several heads are lost, or a torn end took away what named one, nothing may tell whose they were.
+                let several = model.hits.len() + model.frame_hits.len() > 1;
+                let nameless = model.hits.get(seq) == Some(&Part::Head) && (several || model.nameless);
                 let excused = batch.lost
                     || record.offset < model.low.get(&slot).copied().unwrap_or_default()
                     || nameless
@@ -83,7 +89,7 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
                     || is_superseded(slot, record, &written[at + 1..], now)
                     || record.tombstone
                         && is_compacted(slot)
-                        && at + 1 < written.len()
+                        && record.offset + 1 < next
                         && !seen.contains(&record.key.as_ref());
                 if !excused {
                     wrong.push(format!("{}: is missing ({})", place(), standing(batch)));
@@ -91,13 +97,14 @@ pub(super) fn compare(model: &Model, slot: Slot, range: Range<i64>, found: &[Fou
             }
         }
     }
-    for unknown in found {
-        wrong.push(format!(
-            "slot {slot:#x} offset {}: was never written: {unknown:?}",
-            offset_of(unknown)
-        ));
-    }
+    wrong.extend(found.filter_map(|unknown| never_written(model, slot, unknown)));
     shown
+}
+
+fn never_written(model: &Model, slot: Slot, unknown: &Found) -> Option<String> {
+    let offset = offset_of(unknown);
+    let was_cut = matches!(unknown, Found::Damaged(_)) && model.cut_hits.contains(&(slot, offset));
+    (!was_cut).then(|| format!("slot {slot:#x} offset {offset}: was never written: {unknown:?}"))
 }
 
 fn is_compacted(slot: Slot) -> bool {

@@ -44,10 +44,17 @@ pub(super) struct Model {
     pub frame_hits: BTreeSet<Seq>,
     /// Numbers of a batch's entries in which a bit was turned.
     pub hits: BTreeMap<Seq, Part>,
+    /// Records of batches that were cut off because of that. Where that is not on disk yet, a loss of power may bring back what
+    /// proves them.
+    pub cut_hits: BTreeSet<(Slot, i64)>,
     /// A bit was turned somewhere.
     pub touched: bool,
+    /// An opening said that something is lost, and could not say what.
+    pub nameless: bool,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
     pub doubt: bool,
+    /// The disk did not give back what the log read when it was opened.
+    pub unread: bool,
     /// The disk was full: a segment may be gone without a word, since its room was worth more.
     pub full: bool,
 }
@@ -83,6 +90,15 @@ impl Model {
         state
     }
 
+    /// As [`Model::state`], where nothing says any more which offsets were given to what a failed sync lost.
+    pub fn state_without_lost(&self, count: usize) -> State {
+        let mut state = State::default();
+        for batch in self.written[..count].iter().filter(|batch| !batch.lost) {
+            state.add(batch);
+        }
+        state
+    }
+
     /// Notes what a sync said.
     pub fn acknowledge(&mut self, synced: Seq) {
         for batch in self.written.iter_mut().rev() {
@@ -96,8 +112,8 @@ impl Model {
         }
     }
 
-    /// Notes that entries are said to be lost; what that must not be true of.
-    pub fn lose(&mut self, first: Seq, last: Seq) -> Option<String> {
+    /// Notes that entries are said to be lost; what that must not be true of, unless they were given up as `unread`.
+    pub fn lose(&mut self, first: Seq, last: Seq, unread: bool) -> Option<String> {
         let mut wrong = None;
         for at in 0..self.written.len() {
             let seqs = self.written[at].seqs.clone();
@@ -108,7 +124,9 @@ impl Model {
             // next batch may be the rest of the same.
             let mut here = self.hits.range(seqs.start.saturating_sub(1)..seqs.end);
             let hit = here.any(|(hit, _)| !self.must_be_found(*hit));
-            if self.written[at].acknowledged && !hit {
+            // While a log fails it holds what is undecided.
+            self.adopted.retain(|adopted, _| *adopted <= at);
+            if self.written[at].acknowledged && !hit && !unread {
                 wrong = Some(format!(
                     "entries {seqs:?} are said to be lost after they were acknowledged"
                 ));
@@ -156,9 +174,12 @@ impl Model {
         self.written.partition_point(|batch| batch.seqs.end <= seq)
     }
 
-    /// Names of notes whose change was damaged.
-    pub fn loose_notes(&self) -> BTreeSet<Bytes> {
-        let hit = |batch: &&Written| self.hits.keys().any(|hit| batch.seqs.contains(hit));
+    /// Names of notes whose change was damaged; in `doubt`, also those that may have been lost by a process that died before it could
+    /// say so.
+    pub fn loose_notes(&self, doubt: bool) -> BTreeSet<Bytes> {
+        let hit = |batch: &&Written| {
+            doubt && !batch.acknowledged || self.hits.keys().any(|hit| batch.seqs.contains(hit))
+        };
         let batches = self.written.iter().filter(hit);
         batches
             .flat_map(|batch| batch.notes.iter().map(|(name, _)| name.clone()))
@@ -167,7 +188,12 @@ impl Model {
 
     /// Goes back to the first `count` batches, in which the log holds `state`.
     pub fn cut(&mut self, count: usize, state: &State) {
-        self.written.truncate(count);
+        for batch in self.written.drain(count..) {
+            let hit = self.hits.range(batch.seqs.clone()).next().is_some();
+            let records = batch.records.iter().filter(|_| hit);
+            self.cut_hits
+                .extend(records.map(|(slot, record)| (*slot, record.offset)));
+        }
         self.unknown.clear();
         self.adopted.retain(|at, _| *at <= count);
         for (slot, low) in &mut self.low {
@@ -176,6 +202,14 @@ impl Model {
         let end = self.written.last().map_or(0, |batch| batch.seqs.end);
         self.hits.retain(|hit, _| *hit < end);
         self.frame_hits.retain(|hit| *hit < end);
+    }
+
+    /// Offsets that `held` does not know of are given once more.
+    pub fn forget_lost(&mut self, held: &State) {
+        for batch in self.written.iter_mut().filter(|batch| batch.lost) {
+            let given = |slot: &Slot| held.next.get(slot).copied().unwrap_or_default();
+            batch.records.retain(|(slot, record)| record.offset < given(slot));
+        }
     }
 
     /// The log holds `state`, which is what all batches made of it but for what damage did.

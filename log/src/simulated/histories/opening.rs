@@ -37,9 +37,12 @@ pub(super) fn choose(
     power_lost: bool,
 ) -> Result<Chosen, String> {
     let floor = model.at_least(power_lost);
-    let loose = model.loose_notes();
-    if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
-        return Ok(chosen);
+    let loose = model.loose_notes(false);
+    // What nothing proves may be there all the same.
+    for least in [floor.max(model.acknowledged()), floor] {
+        if let Some(chosen) = shortest(model, least, |state| fits(state, held, &loose, 0)) {
+            return Ok(chosen);
+        }
     }
     // Entries that were lost without a name raise all next offsets, and a checkpoint knows of offsets whose records were cut
     // off: then what can be read tells how much there is.
@@ -49,14 +52,22 @@ pub(super) fn choose(
             .take_while(|batch| is_there(log, batch))
             .count();
         let counts = floor..=floor + there;
-        let fitting = counts
-            .rev()
-            .find(|count| fits(&model.state(*count), held, &loose, SLACK));
+        // What says which offsets were given to what a failed sync lost stands behind all that it did not lose, and may be cut off.
+        let fitting = counts.rev().find(|count| {
+            fits(&model.state(*count), held, &loose, SLACK)
+                || fits(&model.state_without_lost(*count), held, &loose, SLACK)
+        });
         if let Some(count) = fitting {
             return Ok(Chosen {
                 count,
                 unknown: Vec::new(),
             });
+        }
+    }
+    if model.doubt {
+        let loose = model.loose_notes(true);
+        if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
+            return Ok(chosen);
         }
     }
     Err(format!(

@@ -293,7 +293,8 @@ impl Run {
     }
 
     fn compare(&mut self, slot: Slot, range: Range<i64>, found: &[Found]) {
-        let seen = look::compare(&self.model, slot, range, found, self.now);
+        let next = self.log.as_ref().map_or(0, |log| log.range(slot).end);
+        let seen = look::compare(&self.model, slot, range, next, found, self.now);
         for part in seen.reported {
             self.verdict
                 .coverage

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Run;
-use crate::simulated::SimulatedDisk;
 use crate::simulated::histories::model::State;
 use crate::simulated::histories::opening;
 use crate::simulated::histories::step::{COMPACTED, End, SLOTS};
-use crate::{Log, Opened};
+use crate::simulated::{Call, SimulatedDisk};
+use crate::{Damage, Log, Opened};
 
 /// Openings that may fail while the disk does; then it heals.
 const TRIES: u32 = 4;
@@ -25,6 +25,7 @@ impl Run {
     pub(super) fn open(&mut self, mut power_lost: bool) {
         let mut tried_before = false;
         for attempt in 0.. {
+            self.after("opening");
             self.disk
                 .reseed(u64::from(self.salt) + u64::from(attempt) * 1_000_003);
             if attempt == TRIES {
@@ -69,6 +70,7 @@ impl Run {
 
     fn opened(&mut self, opened: &Opened, held: State, power_lost: bool, tried_before: bool) {
         let log = self.log.as_ref().expect("it was opened");
+        self.model.unread = self.disk.has_failed_in(Call::Read);
         if self.model.doubt {
             // A process that died after a failed sync may have known of losses that it told nobody.
             let unsure = self.model.written.iter_mut().filter(|batch| !batch.acknowledged);
@@ -90,6 +92,8 @@ impl Run {
                 chosen.count
             )
         });
+        let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
+        self.model.nameless |= opened.damaged.iter().any(nameless);
         let silent = opened.cut.is_none() && opened.damaged.is_empty();
         if chosen.count < self.model.acknowledged() && silent && !tried_before {
             self.wrong("acknowledged batches behind a turned bit are gone, and nothing is said".to_owned());
@@ -118,10 +122,11 @@ impl Run {
             self.model.written.push(batch);
         }
         for lost in &opened.lost {
-            if let Some(wrong) = self.model.lose(lost.first, lost.last) {
+            if let Some(wrong) = self.model.lose(lost.first, lost.last, false) {
                 self.wrong(wrong);
             }
         }
+        self.model.forget_lost(&held);
         self.model.adopt(held);
         self.model.acknowledge(synced);
     }

@@ -1,6 +1,7 @@
 //! Syncing, in one step or in three, and what follows a failed one.
 
 use super::{Run, Sabotage};
+use crate::simulated::Call;
 use crate::simulated::histories::model::Written;
 use crate::{SyncEnd, Unreadable};
 
@@ -50,7 +51,7 @@ impl Run {
         let result = result.expect("it was run");
         let failed = result.is_err();
         let end = log.end_sync(ticket, result, self.now);
-        self.sync_ended(&end);
+        self.sync_ended(&end, false);
         match (failed, end.failing, end.lost.is_empty()) {
             (false, ..) => "sync acknowledged",
             (true, None, true) => "sync failed, all written again",
@@ -59,10 +60,10 @@ impl Run {
         }
     }
 
-    pub(super) fn sync_ended(&mut self, end: &SyncEnd) {
+    pub(super) fn sync_ended(&mut self, end: &SyncEnd, unread: bool) {
         // What was read back wrong is lost although nothing failed but the bits that were turned.
         for lost in &end.lost {
-            if let Some(wrong) = self.model.lose(lost.first, lost.last) {
+            if let Some(wrong) = self.model.lose(lost.first, lost.last, unread) {
                 self.wrong(wrong);
             }
         }
@@ -82,7 +83,9 @@ impl Run {
             Unreadable::Wait
         };
         let end = log.mend(self.now, unreadable);
-        self.sync_ended(&end);
+        // What the disk did not give back then is lost, acknowledged or not: that is what giving up means.
+        let unread = give_up && self.disk.has_failed_in(Call::Read);
+        self.sync_ended(&end, unread);
         match (end.failing, end.lost.is_empty()) {
             (None, true) => "mended",
             (None, false) => "mended, some lost and said so",
