@@ -81,10 +81,24 @@ impl Place {
 
     /// Starts an ingress on it.
     async fn start(&self, instance: &str, change: impl FnOnce(&mut Config)) -> Runtime {
+        self.start_by(relay_clock::Clock::system(), instance, change)
+            .await
+    }
+
+    /// The same, by a clock of the test's own.
+    async fn start_by(
+        &self,
+        clock: relay_clock::Clock,
+        instance: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> Runtime {
         let mut config = Config::default();
         quick(&mut config);
         change(&mut config);
-        let runtime = runtime(Arc::clone(&self.bus));
+        let runtime = Runtime {
+            clock,
+            ..runtime(Arc::clone(&self.bus))
+        };
         let deps = Deps {
             runtime: runtime.clone(),
             identity: relay_runner::Identity {
@@ -346,6 +360,35 @@ async fn whoever_is_late_within_the_margin_is_not_forestalled() {
     );
     assert_eq!(swept(&runtime), 0);
     runtime.shutdown.stop();
+}
+
+/// Found by an attacker: requests of two seconds' age were ended as forgotten when a clock that had been set back was set right.
+#[tokio::test]
+async fn a_clock_that_is_set_makes_no_request_overdue() {
+    let place = Place::new(1);
+    let now = relay_clock::Clock::system().now();
+    let (clock, hands) = relay_clock::Clock::manual(now);
+    let ended = long_ago("ended");
+    place.accept(&ended).await;
+    place.end(&harness::completed(&ended, "in time")).await;
+    place
+        .accept(&Request {
+            request_id: "r".into(),
+            deadline: now.plus_ms(60_000),
+            ..samples::request()
+        })
+        .await;
+    let runtime = place.start_by(clock.clone(), "ingress-1", |_| {}).await;
+    // A round is over: both are read.
+    eventually(async || (dealt_with(&*place.bus, 0).await == 1).then_some(())).await;
+    for jump in [3_600_000, -7_200_000, 3_600_000] {
+        hands.step_to(clock.now().plus_ms(jump));
+        hands.advance(ms(1_000));
+        tokio::time::sleep(ms(300)).await;
+        assert_eq!(swept(&runtime), 0, "{jump}");
+    }
+    hands.advance(ms(70_000));
+    eventually(async || (swept(&runtime) == 1).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,4 +15,4 @@ pub use ending::{Ending, Known, end, final_of, last_frame};
 pub use follower::{Broken, Follower, Patience, Step, is_success};
 pub use handover::{Reason, attempts_before, handed_over, next_pool};
 pub use transcript::Transcript;
-pub use unended::{OpenRequest, Overdue, Unended};
+pub use unended::{Moment, OpenRequest, Overdue, Unended};

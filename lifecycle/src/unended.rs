@@ -2,7 +2,8 @@
 //! read, and ends what this names.
 //!
 //! A request is overdue a margin after its deadline, and after it was read: whoever has it in hand ends it at its deadline, and
-//! after a restart everybody has to catch up first.
+//! after a restart everybody has to catch up first. By both clocks: a wall clock that was set says of a request that has just been
+//! accepted that its time is over, and of one that is late that it is not.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +16,36 @@ pub struct Unended {
     margin_ms: i64,
     partitions: BTreeMap<i32, Track>,
     places: HashMap<RequestId, Place>,
+}
+
+/// When it is: in the world, by a clock that may be set, and by what has passed in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// In the world.
+    pub at: TimestampMs,
+    /// In this process, milliseconds.
+    pub passed_ms: i64,
+}
+
+impl Moment {
+    fn plus_ms(self, ms: i64) -> Self {
+        Self {
+            at: self.at.plus_ms(ms),
+            passed_ms: self.passed_ms.saturating_add(ms),
+        }
+    }
+
+    /// Whether it is over at `now`, by both clocks.
+    fn is_over(self, now: Self) -> bool {
+        self.at <= now.at && self.passed_ms <= now.passed_ms
+    }
+}
+
+/// Where no clock is set.
+impl From<TimestampMs> for Moment {
+    fn from(at: TimestampMs) -> Self {
+        Self { at, passed_ms: at.0 }
+    }
 }
 
 /// Where a request was accepted: partition and offset.
@@ -58,7 +89,7 @@ struct Open {
     id: RequestId,
     tenant: TenantId,
     batch: Option<Box<BatchRef>>,
-    due: TimestampMs,
+    due: Moment,
 }
 
 impl Unended {
@@ -92,7 +123,7 @@ impl Unended {
     }
 
     /// A record of `requests` was read; `None` where it names no request. The first record of a request decides its deadline.
-    pub fn read(&mut self, (partition, offset): Place, request: Option<OpenRequest>, now: TimestampMs) {
+    pub fn read(&mut self, (partition, offset): Place, request: Option<OpenRequest>, now: Moment) {
         let Some(track) = self
             .partitions
             .get_mut(&partition)
@@ -110,7 +141,8 @@ impl Unended {
         if self.places.contains_key(&id) {
             return;
         }
-        let due = request.deadline.max(now).plus_ms(self.margin_ms);
+        let left_ms = request.deadline.since_ms(now.at).max(0);
+        let due = now.plus_ms(left_ms).plus_ms(self.margin_ms);
         self.places.insert(id.clone(), (partition, offset));
         let open = Open {
             id,
@@ -136,14 +168,14 @@ impl Unended {
     }
 
     /// What is overdue at `now`, at most `most` requests.
-    pub fn overdue(&self, now: TimestampMs, most: usize) -> Vec<Overdue> {
+    pub fn overdue(&self, now: Moment, most: usize) -> Vec<Overdue> {
         let open = self.partitions.iter().flat_map(|(partition, track)| {
             track
                 .open
                 .iter()
                 .map(move |(offset, open)| ((*partition, *offset), open))
         });
-        open.filter(|(_, open)| open.due <= now)
+        open.filter(|(_, open)| open.due.is_over(now))
             .take(most)
             .map(|(place, open)| Overdue {
                 id: open.id.clone(),
@@ -154,10 +186,10 @@ impl Unended {
             .collect()
     }
 
-    /// When the first request is overdue.
+    /// When the first request is overdue, in the world.
     pub fn first_due(&self) -> Option<TimestampMs> {
         let open = self.partitions.values().flat_map(|track| track.open.values());
-        open.map(|open| open.due).min()
+        open.map(|open| open.due.at).min()
     }
 
     /// Of each partition: where reading goes on.
@@ -204,8 +236,13 @@ mod tests {
         }
     }
 
+    /// By a clock that nobody sets.
+    fn ms(at: i64) -> Moment {
+        TimestampMs(at).into()
+    }
+
     fn ids(unended: &Unended, now: i64) -> Vec<String> {
-        let overdue = unended.overdue(TimestampMs(now), 10);
+        let overdue = unended.overdue(ms(now), 10);
         overdue
             .into_iter()
             .map(|overdue| overdue.id.to_string())
@@ -216,14 +253,30 @@ mod tests {
     fn a_request_is_overdue_a_margin_after_its_deadline_and_after_it_was_read() {
         let mut unended = Unended::new(10, 100);
         unended.own(0, 0);
-        unended.read((0, 0), Some(request("in time", 1_000)), TimestampMs(500));
-        unended.read((0, 1), Some(request("read late", 1_000)), TimestampMs(5_000));
+        unended.read((0, 0), Some(request("in time", 1_000)), ms(500));
+        unended.read((0, 1), Some(request("read late", 1_000)), ms(5_000));
         assert_eq!(ids(&unended, 1_099), [""; 0]);
         assert_eq!(ids(&unended, 1_100), ["in time"]);
         assert_eq!(ids(&unended, 5_100), ["in time", "read late"]);
-        assert_eq!(unended.overdue(TimestampMs(9_000), 1).len(), 1);
+        assert_eq!(unended.overdue(ms(9_000), 1).len(), 1);
         unended.ended(&"in time".into());
         assert_eq!(unended.first_due(), Some(TimestampMs(5_100)));
+    }
+
+    /// Found by an attacker: requests of two seconds' age were ended when a clock that had been set back was set right.
+    #[test]
+    fn a_request_is_overdue_only_where_its_time_has_passed_here_too() {
+        let mut unended = Unended::new(10, 100);
+        unended.own(0, 0);
+        let at = |at, passed_ms| Moment {
+            at: TimestampMs(at),
+            passed_ms,
+        };
+        unended.read((0, 0), Some(request("a", 1_000)), at(500, 0));
+        let overdue = |now| unended.overdue(now, 10).len();
+        assert_eq!(overdue(at(9_000_000, 599)), 0, "the clock was set forward");
+        assert_eq!(overdue(at(-9_000_000, 600)), 0, "the clock was set back");
+        assert_eq!(overdue(at(1_100, 600)), 1);
     }
 
     #[test]
@@ -233,9 +286,9 @@ mod tests {
         let resume = |unended: &Unended| unended.resume_at().collect::<Vec<_>>();
         assert_eq!(resume(&unended), [(2, 7)]);
         for (offset, id) in [(7, "a"), (8, "b"), (11, "c")] {
-            unended.read((2, offset), Some(request(id, 0)), TimestampMs(0));
+            unended.read((2, offset), Some(request(id, 0)), ms(0));
         }
-        unended.read((2, 12), None, TimestampMs(0));
+        unended.read((2, 12), None, ms(0));
         unended.ended(&"b".into());
         assert_eq!(resume(&unended), [(2, 7)]);
         unended.ended(&"a".into());
@@ -250,18 +303,18 @@ mod tests {
         let mut unended = Unended::new(10, 0);
         unended.own(0, 0);
         unended.own(1, 0);
-        unended.read((0, 0), Some(request("a", 10)), TimestampMs(0));
-        unended.read((0, 1), Some(request("a", 99)), TimestampMs(0));
-        unended.read((0, 0), Some(request("b", 5)), TimestampMs(0));
+        unended.read((0, 0), Some(request("a", 10)), ms(0));
+        unended.read((0, 1), Some(request("a", 99)), ms(0));
+        unended.read((0, 0), Some(request("b", 5)), ms(0));
         assert_eq!(
             ids(&unended, 10),
             ["a"],
             "the first record decides, and what was read is not read again"
         );
-        unended.read((1, 0), Some(request("c", 10)), TimestampMs(0));
+        unended.read((1, 0), Some(request("c", 10)), ms(0));
         unended.lose(0);
         assert_eq!(ids(&unended, 10), ["c"]);
-        unended.read((0, 2), Some(request("d", 0)), TimestampMs(0));
+        unended.read((0, 2), Some(request("d", 0)), ms(0));
         assert_eq!(
             ids(&unended, 10),
             ["c"],
@@ -275,7 +328,7 @@ mod tests {
         unended.own(0, 0);
         for offset in 0..4 {
             assert!(!unended.is_full());
-            unended.read((0, offset), Some(request(&offset.to_string(), 0)), TimestampMs(0));
+            unended.read((0, offset), Some(request(&offset.to_string(), 0)), ms(0));
         }
         assert!(unended.is_full());
         unended.ended(&"0".into());

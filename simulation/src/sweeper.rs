@@ -61,7 +61,7 @@ impl World {
                 deadline: request.deadline,
                 batch: None,
             };
-            sweeper.unended.read((0, next), Some(open), now);
+            sweeper.unended.read((0, next), Some(open), now.into());
             next += 1;
         }
         while let Some(outcome) = self.log.outcomes.get(sweeper.outcomes) {
@@ -70,7 +70,7 @@ impl World {
         }
         let resume_at = sweeper.unended.resume_at().next().map_or(0, |(_, offset)| offset);
         let overdue = if sweeper.writing == 0 {
-            sweeper.unended.overdue(now, 4)
+            sweeper.unended.overdue(now.into(), 4)
         } else {
             Vec::new()
         };

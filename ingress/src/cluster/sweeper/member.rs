@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_bus::{Bus, BusError, Commit, Consumer, ConsumerEvent, Partition, Record, topics};
-use relay_clock::{Clock, millis};
-use relay_lifecycle::{OpenRequest, Unended};
+use relay_clock::{Clock, Grace, millis};
+use relay_lifecycle::{Moment, OpenRequest, Unended};
 use relay_schemas::TimestampMs;
 
 use super::end::Ending;
@@ -26,6 +26,9 @@ const MOST_A_ROUND: usize = 64;
 pub(super) struct Member {
     bus: Arc<dyn Bus>,
     clock: Clock,
+    began: Instant,
+    /// After a jump of the clock whoever has a request in hand gets the margin once more.
+    grace: Grace,
     consumer: Box<dyn Consumer>,
     paused: bool,
     every: Duration,
@@ -50,6 +53,8 @@ impl Member {
         let consumer = bus.subscribe(GROUP, &[topics::REQUESTS.to_owned()]).await?;
         Ok(Self {
             bus,
+            began: clock.instant(),
+            grace: Grace::new(config.margin, clock.clone()),
             clock,
             consumer,
             paused: false,
@@ -117,7 +122,7 @@ impl Member {
         self.touched = true;
         match event {
             ConsumerEvent::Records(records) => {
-                let now = self.clock.now();
+                let now = self.now();
                 for record in &records {
                     self.read(record, now);
                 }
@@ -151,7 +156,14 @@ impl Member {
         Ok(())
     }
 
-    fn read(&mut self, record: &Record, now: TimestampMs) {
+    fn now(&self) -> Moment {
+        Moment {
+            at: self.clock.now(),
+            passed_ms: millis(self.clock.since(self.began)),
+        }
+    }
+
+    fn read(&mut self, record: &Record, now: Moment) {
         let place = (record.position.partition.partition, record.position.offset);
         let headers = &record.headers;
         let open = headers
@@ -176,7 +188,7 @@ impl Member {
 
     async fn begin(&mut self) -> Result<Round, BusError> {
         self.touched = false;
-        let at = self.clock.now();
+        let at = self.now();
         let outcomes = relay_runner::ends(&*self.bus, topics::OUTCOMES).await?;
         let mut requests_end = BTreeMap::new();
         for (number, _) in self.unended.next() {
@@ -207,7 +219,14 @@ impl Member {
     /// Ends what is overdue, and commits; says whether more may be overdue.
     async fn finish(&mut self, began: Marks, ending: &Ending) -> Result<bool, BusError> {
         self.outcomes = began.outcomes;
-        let overdue = self.unended.overdue(began.at, MOST_A_ROUND);
+        if let Some(jumped_ms) = self.grace.look() {
+            tracing::warn!(
+                jumped_ms,
+                "the wall clock was set: the sweeper ends nothing for its margin"
+            );
+        }
+        let most = if self.grace.lasts() { 0 } else { MOST_A_ROUND };
+        let overdue = self.unended.overdue(began.at, most);
         let ended = ending.end(&overdue).await?;
         for id in &ended {
             self.unended.ended(id);

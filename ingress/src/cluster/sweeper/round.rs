@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_bus::{Bus, BusError, Partition, Record};
+use relay_lifecycle::Moment;
 use relay_schemas::TimestampMs;
 
 use super::passage::Passage;
@@ -11,7 +12,7 @@ use super::passage::Passage;
 #[derive(Debug)]
 pub(super) struct Marks {
     /// When.
-    pub at: TimestampMs,
+    pub at: Moment,
     /// Where outcomes ended.
     pub outcomes: BTreeMap<Partition, i64>,
     /// Where the owned partitions of requests ended, a moment later.
