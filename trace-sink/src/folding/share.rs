@@ -305,14 +305,27 @@ async fn say(ground: &Ground, starts: &BTreeMap<i32, Start>) -> Result<(), BusEr
         .map(|(number, start)| (*number, start.at.next))
         .collect();
     if !rebuilt.is_empty() {
-        let first = first_hour(&*ground.runtime.bus, &rebuilt).await?;
         ground.metrics.rebuilds();
-        tracing::warn!(
-            messaging.partitions = rebuilt.len(),
-            first_hour = first,
-            "the tables lack outcomes that were folded before: they are rebuilt from the log, which holds them from that hour on; \
-             what is older comes back only from a backup"
-        );
+        let outcomes: i64 = starts
+            .values()
+            .map(|start| (start.at.whole_from - start.at.next).max(0))
+            .sum();
+        if starts.values().any(|start| start.lost) {
+            let first = first_hour(&*ground.runtime.bus, &rebuilt).await?;
+            tracing::warn!(
+                messaging.partitions = rebuilt.len(),
+                outcomes,
+                first_hour = first,
+                "the tables lack outcomes that were folded before: they are rebuilt from the log, which holds them from that hour \
+                 on; what is older comes back only from a backup"
+            );
+        } else {
+            tracing::info!(
+                messaging.partitions = rebuilt.len(),
+                outcomes,
+                "the tables lack outcomes that were folded before: the log holds all of them, and they are folded again"
+            );
+        }
     }
     let dropped: i64 = starts.values().map(|start| start.dropped).sum();
     if dropped > 0 {

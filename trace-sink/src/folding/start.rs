@@ -16,6 +16,8 @@ pub(super) struct Start {
     pub told: Option<i64>,
     /// Whether something that was folded once is missing and will be folded again.
     pub rebuilds: bool,
+    /// Whether the log no longer holds all of what is missing.
+    pub lost: bool,
 }
 
 /// `tables`: what they say; `log`: what it holds; `committed`: how far the group has folded at any time.
@@ -36,6 +38,7 @@ pub(super) fn start(tables: Option<Folded>, log: OffsetRange, committed: Option<
         dropped: known.map_or(0, |known| next - known.next),
         told: committed.map(|committed| committed.max(log.low)),
         rebuilds: next < whole_from,
+        lost: known.map_or(0, |known| known.next) < log.low.min(whole_from),
     }
 }
 
@@ -80,6 +83,25 @@ mod tests {
             (300, 400, 0, true),
             "stopped while it rebuilt"
         );
+    }
+
+    /// Found by an attacker: tables of a backup that was taken under load were told to lack what only a backup brings back.
+    #[test]
+    fn nothing_is_lost_that_the_log_still_holds() {
+        let lost = |tables: Option<i64>, committed| {
+            let tables = tables.map(|next| Folded { next, whole_from: 0 });
+            start(tables, LOG, committed).lost
+        };
+        assert!(!lost(Some(400), Some(405)), "copied before the log was");
+        assert!(!lost(Some(100), Some(405)), "the log begins just there");
+        assert!(lost(Some(99), Some(405)), "one is gone");
+        assert!(
+            lost(None, Some(405)),
+            "what lay before the log's beginning is gone"
+        );
+        assert!(!lost(None, None), "nothing was folded before");
+        let whole = OffsetRange { low: 0, high: 500 };
+        assert!(!start(None, whole, Some(400)).lost, "the log holds all of it");
     }
 
     #[test]
