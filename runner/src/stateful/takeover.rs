@@ -74,7 +74,8 @@ impl<I: Copy + Send + Sync> Takeover<I> {
             opened.push(Opened { input, from });
         }
         let ends = Some(ends);
-        let moved = began;
+        // What it waited for the log until now is no standstill.
+        let moved = log.runtime().clock.instant();
         Ok((Self { ends, began, moved }, opened))
     }
 
