@@ -28,28 +28,26 @@ pub(crate) fn decide<'a>(rules: &'a [Rule], features: &Features) -> (Option<&'a 
 }
 
 fn conditions(matches: &Match, features: &Features) -> Vec<ConditionTrace> {
-    let requested = features.requested_tokens;
+    // Taken apart, so that a new condition does not build before it is looked at: one that nobody looks at would always hold.
+    let Match {
+        tenant,
+        model,
+        prompt_tokens,
+        requested_tokens,
+        stream,
+        class,
+    } = matches;
     [
-        matches
-            .tenant
+        tenant
             .as_ref()
             .map(|tenants| one_of("tenant", tenants, features.tenant.as_str())),
-        matches
-            .model
+        model
             .as_ref()
             .map(|models| one_of("model", models, &features.model)),
-        matches
-            .prompt_tokens
-            .map(|range| within("prompt_tokens", range, Some(features.prompt_tokens))),
-        matches
-            .requested_tokens
-            .map(|range| within("requested_tokens", range, requested)),
-        matches
-            .stream
-            .map(|stream| equal("stream", &stream.to_string(), &features.stream.to_string())),
-        matches
-            .class
-            .map(|class| equal("class", class_name(class), class_name(features.class))),
+        prompt_tokens.map(|range| within("prompt_tokens", range, Some(features.prompt_tokens))),
+        requested_tokens.map(|range| within("requested_tokens", range, features.requested_tokens)),
+        stream.map(|stream| equal("stream", &stream.to_string(), &features.stream.to_string())),
+        class.map(|class| equal("class", class_name(class), class_name(features.class))),
     ]
     .into_iter()
     .flatten()
