@@ -70,7 +70,9 @@ pub enum OpenError {
     )]
     Unreadable(String),
     /// The disk failed.
-    #[error("{doing}: {source}")]
+    #[error(
+        "{doing}: {source}; see to the disk and to the rights of the folder, then start again, or restore a backup"
+    )]
     Io {
         /// What was done.
         doing: String,

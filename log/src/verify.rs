@@ -55,7 +55,12 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
         .ok_or_else(|| OpenError::Damaged(segment_name(first.number)))?;
     let (_, proof) = open::suspects(storage, &listing.segments, salt)?;
     let Replay {
-        tail, opened, torn, ..
+        tail,
+        opened,
+        torn,
+        unread,
+        doubtful,
+        ..
     } = open::replay(storage, &listing.segments, 0, proof, salt)?;
     let closed = tail.closed.iter().flat_map(|segment| &segment.summaries);
     let closed: u64 = closed.map(|summary| u64::from(summary.count)).sum();
@@ -65,7 +70,7 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
         records: closed + u64::from(active),
         bytes: opened.scanned,
         damaged: opened.damaged,
-        cut: torn.map(|torn| CutOff {
+        cut: torn.filter(|_| unread.is_none()).map(|torn| CutOff {
             segment: torn.segment,
             at: torn.at,
             bytes: torn.bytes,
@@ -73,7 +78,20 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
         notes: tail.notes.notes,
     };
     verified.damaged.extend(misnamed);
-    for listed in &listing.segments {
+    verified.damaged.extend(unread.map(|(segment, position)| Damage {
+        segment,
+        position,
+        slot: None,
+        offset: None,
+        what: "from here on the disk does not give the log back, and what stands there may have been acknowledged: no gateway starts \
+               on it until the disk does, or a backup is restored"
+            .to_owned(),
+    }));
+    let heads = listing.segments.iter().filter(|listed| {
+        let may_be_torn = doubtful.is_some_and(|from| listed.number >= from);
+        !may_be_torn || listed.begins_whole()
+    });
+    for listed in heads {
         verified.damaged.extend(damaged_head(storage, listed.number)?);
     }
     verified

@@ -111,13 +111,7 @@ fn a_backup_taken_while_the_log_is_written_opens_with_all_that_was_acknowledged_
 #[test]
 fn a_segment_that_the_disk_does_not_give_back_is_listed_and_the_rest_of_the_log_is_copied() {
     let place = filled();
-    let path = place.segments().remove(2);
-    fs::remove_file(&path).unwrap();
-    // It has a length, and reading it fails.
-    fs::create_dir(&path).unwrap();
-    for entry in 0..40 {
-        fs::write(path.join(entry.to_string()), "").unwrap();
-    }
+    unreadable(&place.segments()[2]);
     let source = DiskStorage::read_only(place.path());
     let found = verify(&source).unwrap();
     assert!(found.damaged.iter().all(|damage| damage.segment == 3));
@@ -130,4 +124,28 @@ fn a_segment_that_the_disk_does_not_give_back_is_listed_and_the_rest_of_the_log_
     assert!(!opened.damaged.is_empty());
     let whole = values(&log, 0).into_iter().filter(|(_, value)| value.is_some());
     assert!(whole.count() > 10);
+}
+
+/// Puts in the place of a file what has a length and cannot be read.
+fn unreadable(path: &std::path::Path) {
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    for entry in 0..40 {
+        fs::write(path.join(entry.to_string()), "").unwrap();
+    }
+}
+
+#[test]
+fn an_end_that_the_disk_does_not_give_back_is_listed_and_is_not_called_torn() {
+    let place = filled();
+    unreadable(place.segments().last().unwrap());
+    let found = verify(&DiskStorage::read_only(place.path())).unwrap();
+    assert_eq!(found.cut, None);
+    assert!(
+        found
+            .damaged
+            .iter()
+            .any(|damage| damage.what.contains("may have been acknowledged"))
+    );
+    assert!(found.records > 20, "{found:?}");
 }

@@ -82,8 +82,13 @@ impl<S: Storage> Log<S> {
             tail,
             mut opened,
             torn,
+            unread,
             empty,
+            ..
         } = replay;
+        if let Some((segment, _)) = unread {
+            return Err(OpenError::Unreadable(segment_name(segment)));
+        }
         opened.misnamed = misnamed;
         let mut gone = listing.void;
         gone.extend(empty);

@@ -22,12 +22,9 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// What cannot be read now may have been acknowledged: from there on nothing is given up.
-    pub(super) fn refuse_unread(&self, segment: u64, from: u64) -> Result<(), OpenError> {
-        if self.unread > (segment, from) {
-            return Err(OpenError::Unreadable(segment_name(self.unread.0)));
-        }
-        Ok(())
+    /// Whether something at or behind a place could not be read: it may have been acknowledged, so nothing is given up there.
+    pub(super) fn is_unread(&self, segment: u64, from: u64) -> bool {
+        self.unread > (segment, from)
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) fn replay<S: Storage>(
         },
         opened: Opened::default(),
         torn: None,
+        unread: None,
+        doubtful: None,
         empty: Vec::new(),
     };
     let mut unwritten = Vec::new();
@@ -72,6 +74,10 @@ pub(crate) fn replay<S: Storage>(
             None => None,
         };
         let first_seq = first_seq(storage, listed, salt)?.or(expected).unwrap_or(1);
+        // The first one of a log is on disk before anything else.
+        if at > 0 && first_seq >= proof.proven {
+            replay.doubtful.get_or_insert(listed.number);
+        }
         if next_first == Some(first_seq) {
             // Made, and never written to.
             unwritten.push(nothing_of(listed, first_seq));
@@ -111,8 +117,10 @@ pub(crate) fn replay<S: Storage>(
             expected = expected.or(Some(first_seq));
             break;
         }
-        if let Some(from) = walk.blind.filter(|_| following.is_none()) {
-            proof.refuse_unread(listed.number, from)?;
+        if let Some(from) = walk.blind.filter(|_| following.is_none())
+            && proof.is_unread(listed.number, from)
+        {
+            replay.unread = Some((listed.number, from));
         }
         expected = Some(walk.good.next_seq);
         if let Some(before) = last.replace(walk) {
@@ -130,8 +138,8 @@ pub(crate) fn replay<S: Storage>(
             break;
         }
     }
-    if let Some(torn) = replay.torn {
-        proof.refuse_unread(torn.segment, torn.at)?;
+    if let Some(torn) = replay.torn.filter(|torn| proof.is_unread(torn.segment, torn.at)) {
+        replay.unread = Some((torn.segment, torn.at));
     }
     replay.tail.pinned = replay.torn.is_some() && !replay.opened.damaged.is_empty();
     replay.empty = unwritten.iter().map(|segment| segment.number).collect();

@@ -49,6 +49,10 @@ pub(crate) struct Replay<F> {
     pub tail: Tail<F>,
     pub opened: Opened,
     pub torn: Option<Torn>,
+    /// Where the disk does not give the end back, by segment and position: what stands there may have been acknowledged.
+    pub unread: Option<(u64, u64)>,
+    /// From this segment on a loss of power may have torn what they begin with.
+    pub doubtful: Option<u64>,
     /// Made and never written to, behind all that counts.
     pub empty: Vec<u64>,
 }

@@ -82,11 +82,11 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         let mut scanner = Scanner::new(&*file, seed, FRONT, self.listed.length).around();
         let mut whole = self.walk(&mut scanner, state, next_first)?;
         let may_be_torn = self.first_seq >= self.proven && !self.listed.begins_whole();
-        if !self.damaged.is_empty() && next_first.is_none() && may_be_torn {
+        if !self.damaged.is_empty() && may_be_torn {
             // A loss of power tore what it opens with. What came after it is written again.
             self.damaged.clear();
             state.unproven = true;
-            if self.good.next_seq == self.first_seq {
+            if next_first.is_none() && self.good.next_seq == self.first_seq {
                 self.good.position = FRONT;
                 whole = false;
             }
