@@ -53,6 +53,11 @@ impl<S: Storage> Files<S> {
         Ok(Some(file))
     }
 
+    /// The file of a closed segment that is open still.
+    pub fn open_file(&self, segment: &Closed) -> Option<Arc<S::File>> {
+        recall(&self.opened, segment)
+    }
+
     /// Where the records of a closed segment are; nothing if it was replaced meanwhile.
     pub fn index(&self, segment: &Closed) -> io::Result<Option<Arc<Index>>> {
         if let Some(index) = recall(&self.indexes, segment) {

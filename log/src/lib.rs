@@ -32,7 +32,7 @@ pub use backup::{Copied, backup};
 pub use cleaning::{CleanPlan, Cleaned};
 pub use disk::DiskStorage;
 pub use error::{AppendError, OpenError};
-pub use log::{Batch, Log, NewRecord, Span, Ticket};
+pub use log::{Batch, Gone, Log, NewRecord, Span, Ticket};
 pub use opened::{CutOff, Damage, Misnamed, Opened};
 pub use options::Options;
 pub use reading::{Damaged, Found, Read, ReadPlan, Record};

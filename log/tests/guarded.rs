@@ -191,3 +191,31 @@ fn a_copy_of_a_segment_under_another_name_is_set_aside_and_never_removed() {
     assert_eq!(fs::read(place.path().join(name)).unwrap(), copied);
     assert_eq!((opened.damaged, values(&log, 1).len()), (Vec::new(), 80));
 }
+
+#[test]
+fn a_closed_segment_that_was_removed_is_named_and_written_anew_while_it_is_open() {
+    let place = filled();
+    let (mut log, _) = place.try_open(&small()).unwrap();
+    assert!(log.gone(0).0.is_empty());
+    let segments = place.segments();
+    let kept = fs::read(&segments[1]).unwrap();
+    // One of them is open, since it was read from.
+    assert_eq!(log.plan_read(1, 0..1, 1, 1).run().unwrap().found.len(), 1);
+    for removed in [&segments[0], &segments[1]] {
+        fs::remove_file(removed).unwrap();
+    }
+    let (gone, next) = log.gone(0);
+    assert_eq!(gone.iter().map(|gone| gone.segment).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(next, None);
+    assert_eq!(
+        [&gone[0], &gone[1]].map(|gone| gone.put_back().unwrap()),
+        [true, false]
+    );
+    drop(gone);
+    fs::write(&segments[1], kept).unwrap();
+    assert!(log.gone(0).0.is_empty());
+    sync(&mut log);
+    drop(log);
+    let (log, opened) = place.try_open(&small()).unwrap();
+    assert_eq!((opened.damaged, values(&log, 1).len()), (Vec::new(), 80));
+}

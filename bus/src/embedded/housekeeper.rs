@@ -9,6 +9,7 @@ use relay_clock::{Grace, millis};
 use relay_log::{AppendError, Span};
 
 use super::health::Trouble;
+use super::names::Names;
 use super::notes::{self, Note};
 use super::partition::PartitionLog;
 use super::presence::{Presence, Reading};
@@ -32,6 +33,7 @@ pub(super) struct Housekeeper {
     cleaning_failed: bool,
     /// Whether there was more to clean than one round does.
     behind: bool,
+    names: Names,
 }
 
 impl Housekeeper {
@@ -56,6 +58,7 @@ impl Housekeeper {
             presence,
             cleaning_failed: false,
             behind: false,
+            names: Names::default(),
         }
     }
 
@@ -97,9 +100,7 @@ impl Housekeeper {
         self.look_at_the_clock();
         self.look_at_groups()?;
         self.let_go()?;
-        if self.shared.log.lock().check_name().is_err() {
-            self.syncer.flush();
-        }
+        self.names.look(&self.shared, &self.syncer);
         self.shared.log.lock().roll_if_old(self.now())?;
         let behind = {
             let log = self.shared.log.lock();

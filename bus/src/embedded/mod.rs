@@ -21,6 +21,7 @@ mod losses;
 mod lost;
 mod member;
 mod murmur2;
+mod names;
 mod notes;
 mod options;
 mod partition;

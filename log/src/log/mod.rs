@@ -20,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use append::{Batch, NewRecord};
+pub use named::Gone;
 pub use read::Span;
 pub use sync::Ticket;
 

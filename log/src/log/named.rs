@@ -1,5 +1,6 @@
 //! Whether the segment that is written still has its name. Where another program removed or renamed it, all that is written
-//! and synced is gone with the open file: it is written anew from that file, before anything more is acknowledged.
+//! and synced is gone with the open file: it is written anew from that file, before anything more is acknowledged. Closed
+//! ones are looked at now and then.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +15,61 @@ use crate::sync_end::Unreadable;
 /// Bytes copied at once.
 const PART: u64 = 1 << 20;
 
+/// Closed segments looked at in one step.
+const MOST_LOOKED_AT: usize = 64;
+
+/// A closed segment whose name is gone.
+pub struct Gone<S: Storage> {
+    /// Which.
+    pub segment: u64,
+    length: u64,
+    /// Where it was read from lately.
+    file: Option<Arc<S::File>>,
+    storage: Arc<S>,
+}
+
+impl<S: Storage> Gone<S> {
+    /// Writes it anew where it is still open; false where it is not, and all that it held is lost unless someone brings it
+    /// back. Only whoever cleans may call this: a segment that is let go has no name either.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn put_back(&self) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(false) };
+        write_anew(
+            &*self.storage,
+            self.segment,
+            &**file,
+            self.length,
+            Unreadable::Wait,
+        )
+        .map(|_| true)
+    }
+}
+
 impl<S: Storage> Log<S> {
+    /// Looks whether closed segments behind `after` still have their names, a few at a time: those that have not, and the last
+    /// one that was looked at, if there are more.
+    pub fn gone(&self, after: u64) -> (Vec<Gone<S>>, Option<u64>) {
+        let mut gone = Vec::new();
+        let mut behind = self.closed.range(after + 1..);
+        let looked_at = behind.by_ref().take(MOST_LOOKED_AT);
+        let last = looked_at.map(|(number, segment)| {
+            let named = self.storage.id(&segment_name(*number));
+            if named.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                gone.push(Gone {
+                    segment: *number,
+                    length: segment.length,
+                    file: self.files.open_file(segment),
+                    storage: Arc::clone(&self.storage),
+                });
+            }
+            *number
+        });
+        let last = last.last();
+        (gone, last.filter(|_| behind.next().is_some()))
+    }
+
     /// Looks whether the segment that is written still has its name, as each sync does; for quiet times. Where it does not,
     /// the log is failing, and [`Log::mend`] writes it anew.
     ///
