@@ -5,6 +5,7 @@
 
 mod damage;
 mod faults;
+mod guarded;
 mod house;
 mod killing;
 mod power;
