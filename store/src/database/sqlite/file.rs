@@ -54,6 +54,15 @@ pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// Why the file at `path`, or what lies beside it, cannot be written now. Then it is neither opened nor closed: `SQLite` writes into
+/// mapped memory as it does so, which ends the process where the file under it was made immutable.
+pub(crate) fn unwritable(path: &Path) -> Option<std::io::Error> {
+    BESIDE.into_iter().find_map(|beside| {
+        let opened = File::options().write(true).open(with(path, beside));
+        opened.err().filter(|error| error.kind() != ErrorKind::NotFound)
+    })
+}
+
 /// Whether the file at `path` can be read and is no `SQLite` file any more.
 pub(crate) fn is_overwritten(path: &Path) -> bool {
     let mut begin = [0; MAGIC.len()];

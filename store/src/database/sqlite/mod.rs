@@ -159,7 +159,7 @@ impl SqliteStore {
             self.give_up(opened, Some(reason)).await?;
             return Err(StoreError::Unavailable(format!("{error}; it is set aside")));
         }
-        if tainted {
+        if tainted && file::unwritable(&self.path).is_none() {
             self.give_up(opened, None).await?;
         }
         Err(error)
@@ -206,6 +206,12 @@ impl SqliteStore {
     }
 
     async fn open_file(&self) -> Result<Opened, StoreError> {
+        if let Some(error) = file::unwritable(&self.path) {
+            let path = self.path.display();
+            return Err(StoreError::Unavailable(format!(
+                "{path} cannot be written: {error}"
+            )));
+        }
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
