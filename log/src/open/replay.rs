@@ -16,63 +16,31 @@ use crate::format::segment_name;
 use crate::log::Boundary;
 use crate::opened::{Damage, Opened};
 use crate::segment::Closed;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 use crate::uncut::Torn;
 
 /// Goes through `segments` from `first` on, or from an earlier one if nothing else says what the notes were.
 pub(crate) fn replay<S: Storage>(
     storage: &S,
     segments: &[Listed],
-    mut first: usize,
+    first: usize,
     mut proof: Proof,
     salt: u64,
 ) -> Result<Replay<S::File>, OpenError> {
-    let mut state = State::default();
-    while !state.known && first > 0 {
-        if let Some(checkpoint) = closing_checkpoint(storage, &segments[first - 1], salt)? {
-            state.begin(checkpoint);
-        } else if says_first(&segments[first], proof.proven) && opens_whole(storage, &segments[first], salt)?
-        {
-            break;
-        } else {
-            first -= 1;
-        }
-    }
+    let (mut state, first) = begin(storage, segments, first, proof.proven, salt)?;
     let before = first.checked_sub(1).and_then(|at| segments[at].sealed.as_ref());
-    if first == 0
-        && segments
-            .first()
-            .and_then(|listed| listed.header)
-            .is_some_and(|header| header.first_seq == 1)
-    {
-        // Before the first entry of all there was nothing to know.
-        state.known = true;
-    }
     let mut expected = before.map(|sealed| sealed.contents.end_seq);
     if first == 0 {
         // Only what is proven is ever taken away in front of all others.
         expected = Some(proof.proven.max(1));
     }
-    let mut replay = Replay {
-        first,
-        tail: Tail {
-            proven: proof.proven,
-            ..Tail::default()
-        },
-        opened: Opened::default(),
-        torn: None,
-        unread: None,
-        doubtful: None,
-        empty: Vec::new(),
-    };
+    let mut replay = nothing_yet(first, proof.proven);
     let mut unwritten = Vec::new();
     let mut last: Option<Walk<'_, S::File>> = None;
     for (at, listed) in segments.iter().enumerate().skip(first) {
         let following = segments.get(at + 1);
-        let next_first = match following {
-            Some(following) => first_seq(storage, following, salt)?,
-            None => None,
-        };
+        let next_first = following.map(|following| first_seq(storage, following, salt));
+        let next_first = next_first.transpose()?.flatten();
         let first_seq = first_seq(storage, listed, salt)?.or(expected).unwrap_or(1);
         // The first one of a log is on disk before anything else.
         if at > 0 && first_seq >= proof.proven {
@@ -124,13 +92,7 @@ pub(crate) fn replay<S: Storage>(
         }
         expected = Some(walk.good.next_seq);
         if let Some(before) = last.replace(walk) {
-            let nameless = before.locator.nameless;
-            let mut closed = before.close();
-            let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
-            if nameless > 0 && jumped as u64 <= nameless {
-                name_lost(&mut closed, &state.jumps);
-            }
-            replay.tail.closed.push(closed);
+            replay.tail.closed.push(close(before, &state));
         }
         replay.tail.closed.append(&mut unwritten);
         state.jumps.clear();
@@ -149,6 +111,58 @@ pub(crate) fn replay<S: Storage>(
     replay.tail.next_seq = expected.unwrap_or(1);
     finish(&mut replay, state, segments);
     Ok(replay)
+}
+
+fn nothing_yet<F>(first: usize, proven: Seq) -> Replay<F> {
+    Replay {
+        first,
+        tail: Tail {
+            proven,
+            ..Tail::default()
+        },
+        opened: Opened::default(),
+        torn: None,
+        unread: None,
+        doubtful: None,
+        empty: Vec::new(),
+    }
+}
+
+/// Closes a segment; what it could not name of its entries is named by where its neighbour goes on.
+fn close<F: StorageFile>(walk: Walk<'_, F>, state: &State) -> Closed {
+    let nameless = walk.locator.nameless;
+    let mut closed = walk.close();
+    let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
+    if nameless > 0 && jumped as u64 <= nameless {
+        name_lost(&mut closed, &state.jumps);
+    }
+    closed
+}
+
+/// Where to begin, and what was known there: at `first`, or earlier if nothing else says what the notes were.
+fn begin<S: Storage>(
+    storage: &S,
+    segments: &[Listed],
+    mut first: usize,
+    proven: Seq,
+    salt: u64,
+) -> Result<(State, usize), OpenError> {
+    let mut state = State::default();
+    while !state.known && first > 0 {
+        if let Some(checkpoint) = closing_checkpoint(storage, &segments[first - 1], salt)? {
+            state.begin(checkpoint);
+        } else if says_first(&segments[first], proven) && opens_whole(storage, &segments[first], salt)? {
+            break;
+        } else {
+            first -= 1;
+        }
+    }
+    let header = segments.first().and_then(|listed| listed.header);
+    if first == 0 && header.is_some_and(|header| header.first_seq == 1) {
+        // Before the first entry of all there was nothing to know.
+        state.known = true;
+    }
+    Ok((state, first))
 }
 
 /// The number of a segment's first entry, as its head says, or what it opens with.

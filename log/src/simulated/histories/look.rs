@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::model::{Model, Written};
+use super::model::{Excuse, Model, Written};
 use super::step::{COMPACTED, SLOTS};
 use super::victim::Part;
 use crate::simulated::SimulatedDisk;
@@ -66,8 +66,10 @@ pub(super) fn compare(
         while let Some(unknown) = found.next_if(|found| offset_of(found) < record.offset) {
             wrong.extend(never_written(model, slot, unknown));
         }
-        let may_be_damaged =
-            batch.lost || model.unread || model.hits.contains_key(seq) || model.doubt && !batch.acknowledged;
+        let may_be_damaged = batch.lost
+            || model.is(Excuse::Unread)
+            || model.hits.contains_key(seq)
+            || model.is(Excuse::FailedSync) && !batch.acknowledged;
         match found.next_if(|found| offset_of(found) == record.offset) {
             Some(Found::Record(given)) if given == *record => {
                 seen.insert(given.key.as_ref());
@@ -81,11 +83,12 @@ pub(super) fn compare(
             None => {
                 // Where several heads are lost, or a torn end took away what named one, nothing may tell whose they were.
                 let several = model.hits.len() + model.frame_hits.len() > 1;
-                let nameless = model.hits.get(seq) == Some(&Part::Head) && (several || model.nameless);
+                let nameless =
+                    model.hits.get(seq) == Some(&Part::Head) && (several || model.is(Excuse::Nameless));
                 let excused = batch.lost
                     || record.offset < model.low.get(&slot).copied().unwrap_or_default()
                     || nameless
-                    || model.doubt && !batch.acknowledged
+                    || model.is(Excuse::FailedSync) && !batch.acknowledged
                     || is_superseded(slot, record, &written[at + 1..], now)
                     || record.tombstone
                         && is_compacted(slot)

@@ -47,16 +47,22 @@ pub(super) struct Model {
     /// Records of batches that were cut off because of that. Where that is not on disk yet, a loss of power may bring back what
     /// proves them.
     pub cut_hits: BTreeSet<(Slot, i64)>,
+    excuses: BTreeSet<Excuse>,
+}
+
+/// What the disk has done, which excuses what would be a fault of the log otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Excuse {
     /// A bit was turned somewhere.
-    pub touched: bool,
+    Flipped,
     /// An opening said that something is lost, and could not say what.
-    pub nameless: bool,
+    Nameless,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
-    pub doubt: bool,
+    FailedSync,
     /// The disk did not give back what the log read when it was opened.
-    pub unread: bool,
+    Unread,
     /// The disk was full: a segment may be gone without a word, since its room was worth more.
-    pub full: bool,
+    Full,
 }
 
 impl State {
@@ -78,6 +84,24 @@ impl State {
 }
 
 impl Model {
+    /// Whether this stands.
+    pub(super) fn is(&self, excuse: Excuse) -> bool {
+        self.excuses.contains(&excuse)
+    }
+
+    /// It stands from now on if `so`.
+    pub(super) fn excuse(&mut self, excuse: Excuse, so: bool) {
+        if so {
+            self.excuses.insert(excuse);
+        }
+    }
+
+    /// It stands from now on if `so`, and not otherwise.
+    pub(super) fn excuse_only(&mut self, excuse: Excuse, so: bool) {
+        self.excuses.remove(&excuse);
+        self.excuse(excuse, so);
+    }
+
     /// What the log holds after the first `count` batches.
     pub fn state(&self, count: usize) -> State {
         let (from, mut state) = match self.adopted.range(..=count).next_back() {
@@ -108,7 +132,7 @@ impl Model {
             batch.acknowledged = batch.seqs.end - 1 <= synced;
         }
         if self.written.last().is_none_or(|last| last.acknowledged) {
-            self.doubt = false;
+            self.excuses.remove(&Excuse::FailedSync);
         }
     }
 
@@ -146,7 +170,7 @@ impl Model {
     /// How many batches must be there whatever happened: the acknowledged ones after a loss of power, all after `kill -9`, less
     /// what a turned bit in what nothing proves to have been on disk makes look torn.
     pub fn at_least(&self, power_lost: bool) -> usize {
-        let floor = if power_lost || self.doubt {
+        let floor = if power_lost || self.is(Excuse::FailedSync) {
             self.acknowledged()
         } else {
             self.written.len()

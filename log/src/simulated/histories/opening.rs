@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::model::{Model, State, Written};
+use super::model::{Excuse, Model, State, Written};
 use super::step::SLOTS;
 use crate::simulated::SimulatedDisk;
 use crate::{Log, Slot};
@@ -64,7 +64,7 @@ pub(super) fn choose(
             });
         }
     }
-    if model.doubt {
+    if model.is(Excuse::FailedSync) {
         let loose = model.loose_notes(true);
         if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
             return Ok(chosen);

@@ -14,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::coverage::Coverage;
 use super::look;
-use super::model::Model;
+use super::model::{Excuse, Model};
 use super::step::{End, History, Item, SLOTS, Setting, Step};
 use crate::simulated::{Call, Neglect, SimulatedDisk};
 use crate::{CleanPlan, Cleaned, Found, Log, Options, Slot, Ticket};
@@ -150,9 +150,10 @@ impl Run {
     fn after(&mut self, outcome: &'static str) {
         for ((call, how), _) in self.disk.take_happened() {
             if call == Call::Sync && how != "died" {
-                self.model.doubt = true;
+                self.model.excuse(Excuse::FailedSync, true);
             }
-            self.model.full |= matches!(how, "ENOSPC" | "no room");
+            self.model
+                .excuse(Excuse::Full, matches!(how, "ENOSPC" | "no room"));
             self.verdict.coverage.met(how, call.name(), outcome);
         }
     }

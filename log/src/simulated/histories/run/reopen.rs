@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Run;
-use crate::simulated::histories::model::State;
+use crate::simulated::histories::model::{Excuse, State};
 use crate::simulated::histories::opening;
 use crate::simulated::histories::step::{COMPACTED, End, SLOTS};
 use crate::simulated::{Call, SimulatedDisk};
@@ -70,8 +70,9 @@ impl Run {
 
     fn opened(&mut self, opened: &Opened, held: State, power_lost: bool, tried_before: bool) {
         let log = self.log.as_ref().expect("it was opened");
-        self.model.unread = self.disk.has_failed_in(Call::Read);
-        if self.model.doubt {
+        self.model
+            .excuse_only(Excuse::Unread, self.disk.has_failed_in(Call::Read));
+        if self.model.is(Excuse::FailedSync) {
             // A process that died after a failed sync may have known of losses that it told nobody.
             let unsure = self.model.written.iter_mut().filter(|batch| !batch.acknowledged);
             for batch in unsure {
@@ -93,7 +94,8 @@ impl Run {
             )
         });
         let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
-        self.model.nameless |= opened.damaged.iter().any(nameless);
+        self.model
+            .excuse(Excuse::Nameless, opened.damaged.iter().any(nameless));
         let silent = opened.cut.is_none() && opened.damaged.is_empty();
         if chosen.count < self.model.acknowledged() && silent && !tried_before {
             self.wrong("acknowledged batches behind a turned bit are gone, and nothing is said".to_owned());
