@@ -44,7 +44,7 @@ pub async fn watch_leaders(
                 match &found {
                     LeaderStatus::Unled(pools) => tracing::warn!("{}", reason(pools)),
                     LeaderStatus::Led if told.is_some() => {
-                        tracing::info!("a scheduler leads each pool that is used here")
+                        tracing::info!("a scheduler leads each pool that is used here");
                     }
                     LeaderStatus::Led | LeaderStatus::Unknown => {}
                 }

@@ -98,7 +98,7 @@ pub fn counted(bus: &EmbeddedBus, name: &str) -> u64 {
     bus.register(&registry).unwrap();
     let families = registry.gather();
     let of_name = families.iter().filter(|family| family.name() == name);
-    let values = of_name.flat_map(|family| family.get_metric());
+    let values = of_name.flat_map(prometheus::proto::MetricFamily::get_metric);
     values.map(|metric| metric.get_counter().get_value() as u64).sum()
 }
 
