@@ -1,6 +1,6 @@
 //! Bad input gets a clear error and loses nothing else: over HTTP a 4xx with the `OpenAI` error body, on the log a dead letter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -257,6 +257,12 @@ fn missing(ledger: &Ledger, letters: &BTreeSet<(String, String, String)>) -> Vec
     missing
 }
 
+async fn stored_traces(gateway: &Gateway) -> BTreeMap<RequestId, OutcomeStatus> {
+    let store = SqliteStore::open(&gateway.data().join("relay.sqlite"));
+    let store = store.await.expect("its store opens");
+    traces(&store).await.expect("its traces can be read")
+}
+
 /// Stops the gateway, reads its log, and lets it run on until nothing is missing.
 async fn until_nothing_is_missing(gateway: &mut Gateway) -> Ledger {
     let deadline = Instant::now() + Duration::from_secs(90);
@@ -264,8 +270,12 @@ async fn until_nothing_is_missing(gateway: &mut Gateway) -> Ledger {
         gateway.stop().expect("it drains");
         let bus = ledger::embedded(&gateway.data()).expect("its log opens");
         let ledger = ledger::read(&*bus).await.expect("the log can be read");
-        let missing = missing(&ledger, &given_up(&*bus).await);
+        let mut missing = missing(&ledger, &given_up(&*bus).await);
         drop(bus);
+        // What ended right before the stop is folded after the next start.
+        let traces = stored_traces(gateway).await;
+        let untraced = ledger.winners.keys().filter(|id| !traces.contains_key(*id));
+        missing.extend(untraced.map(|id| format!("no trace of {id}")));
         if missing.is_empty() {
             return ledger;
         }
@@ -323,10 +333,7 @@ async fn bad_records_on_every_topic_go_to_dead_letters_and_every_service_works_o
     until_cached(&gateway, &unique_prompt(4)).await;
     let ledger = until_nothing_is_missing(&mut gateway).await;
 
-    let store = SqliteStore::open(&gateway.data().join("relay.sqlite"))
-        .await
-        .expect("its store opens");
-    let traces = traces(&store).await.expect("its traces can be read");
+    let traces = stored_traces(&gateway).await;
     for (id, (outcome, ..)) in &ledger.winners {
         assert_eq!(traces.get(id), Some(&outcome.status), "the trace of {id}");
     }

@@ -2,6 +2,8 @@
 //!
 //! The instants come from different machines' clocks, so each bar is kept inside the request's own time.
 
+use std::borrow::Cow;
+
 use relay_schemas::{Outcome, OutcomeStatus, TimestampMs};
 use serde::Serialize;
 
@@ -10,7 +12,7 @@ use super::time::duration;
 /// One bar, in per mille of the whole.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Bar {
-    label: &'static str,
+    label: Cow<'static, str>,
     class: &'static str,
     from: i64,
     width: i64,
@@ -34,6 +36,10 @@ pub(super) fn bars(outcome: &Outcome) -> Vec<Bar> {
     }
     if let Some(caching) = &outcome.caching {
         drawing.until("cache lookup", "cache", since(caching.looked_up_at));
+    }
+    for handover in outcome.planning.iter().flat_map(|planning| &planning.handovers) {
+        let label = format!("in pool {}", handover.from_pool);
+        drawing.until(label, "queue", since(handover.handed_over_at));
     }
     if let Some(queueing) = &outcome.queueing {
         drawing.until("to the scheduler", "hop", since(queueing.queued_at));
@@ -59,11 +65,11 @@ struct Drawing {
 
 impl Drawing {
     /// A bar from where the last one ended.
-    fn until(&mut self, label: &'static str, class: &'static str, to: i64) {
+    fn until(&mut self, label: impl Into<Cow<'static, str>>, class: &'static str, to: i64) {
         let to = to.max(self.reached);
         let per_mille = |ms: i64| (i128::from(ms) * 1_000 / i128::from(self.total)) as i64;
         self.bars.push(Bar {
-            label,
+            label: label.into(),
             class,
             from: per_mille(self.reached),
             width: per_mille(to) - per_mille(self.reached),
@@ -75,7 +81,7 @@ impl Drawing {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::samples;
+    use relay_schemas::{HandOver, samples};
 
     use super::*;
 
@@ -102,13 +108,47 @@ mod tests {
     #[test]
     fn the_bars_lie_end_to_end_and_fill_the_whole() {
         let bars = bars(&cached(10, 30, 40));
-        let places: Vec<(&str, i64, i64)> = bars.iter().map(|bar| (bar.label, bar.from, bar.width)).collect();
+        let places: Vec<(&str, i64, i64)> = bars
+            .iter()
+            .map(|bar| (&*bar.label, bar.from, bar.width))
+            .collect();
         assert_eq!(
             places,
             [
                 ("plan", 0, 250),
                 ("cache lookup", 250, 500),
                 ("answer from the cache", 750, 250)
+            ]
+        );
+    }
+
+    #[test]
+    fn time_spent_in_a_pool_that_gave_up_is_shown_as_its_own() {
+        let mut outcome = samples::outcome();
+        outcome.timings.latency_ms = 1_000;
+        let at = |ms| samples::ACCEPTED_AT.plus_ms(ms);
+        let planning = outcome.planning.as_mut().unwrap();
+        planning.planned_at = at(0);
+        planning.handovers = vec![HandOver {
+            from_pool: "other".to_owned(),
+            to_pool: "default".to_owned(),
+            code: "no_worker".to_owned(),
+            message: String::new(),
+            attempts: 1,
+            handed_over_at: at(800),
+        }];
+        outcome.caching.as_mut().unwrap().looked_up_at = at(100);
+        let queueing = outcome.queueing.as_mut().unwrap();
+        (queueing.queued_at, queueing.dispatched_at) = (at(810), at(900));
+        let bars = bars(&outcome);
+        let places: Vec<(&str, i64)> = bars.iter().map(|bar| (&*bar.label, bar.width)).collect();
+        assert_eq!(
+            places[1..5],
+            [
+                ("cache lookup", 100),
+                ("in pool other", 700),
+                ("to the scheduler", 10),
+                ("queue", 90)
             ]
         );
     }
