@@ -258,8 +258,8 @@ fn missing(ledger: &Ledger, letters: &BTreeSet<(String, String, String)>) -> Vec
 }
 
 async fn stored_traces(gateway: &Gateway) -> BTreeMap<RequestId, OutcomeStatus> {
-    let store = SqliteStore::open(&gateway.data().join("relay.sqlite"));
-    let store = store.await.expect("its store opens");
+    let file = gateway.data().join("relay.sqlite");
+    let store = SqliteStore::open(&file).await.expect("its store opens");
     traces(&store).await.expect("its traces can be read")
 }
 
