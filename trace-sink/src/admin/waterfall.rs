@@ -127,7 +127,7 @@ mod tests {
         let mut outcome = samples::outcome();
         outcome.timings.latency_ms = 1_000;
         let at = |ms| samples::ACCEPTED_AT.plus_ms(ms);
-        let planning = outcome.planning.as_mut().unwrap();
+        let planning = outcome.planning.as_mut().expect("the sample was planned");
         planning.planned_at = at(0);
         planning.handovers = vec![HandOver {
             from_pool: "other".to_owned(),
@@ -137,8 +137,12 @@ mod tests {
             attempts: 1,
             handed_over_at: at(800),
         }];
-        outcome.caching.as_mut().unwrap().looked_up_at = at(100);
-        let queueing = outcome.queueing.as_mut().unwrap();
+        outcome
+            .caching
+            .as_mut()
+            .expect("the sample was looked up")
+            .looked_up_at = at(100);
+        let queueing = outcome.queueing.as_mut().expect("the sample was queued");
         (queueing.queued_at, queueing.dispatched_at) = (at(810), at(900));
         let bars = bars(&outcome);
         let places: Vec<(&str, i64)> = bars.iter().map(|bar| (&*bar.label, bar.width)).collect();
