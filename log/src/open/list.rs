@@ -1,13 +1,16 @@
 //! The segments of a folder, each known by its head and, where it is closed, by its footer.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use crate::Seq;
 use crate::error::OpenError;
 use crate::format::entry::{self, EntryHeader, Kind};
 use crate::format::footer::{self, Contents, TRAILER};
 use crate::format::header::{self, Cut, HeaderError, SegmentHeader};
 use crate::format::{seed, segment_name, segment_number};
 use crate::io::read_vec_around;
+use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 
 /// What is left of a half-made file.
@@ -41,6 +44,22 @@ pub(crate) struct Listing {
 }
 
 impl Listed {
+    /// As a closed segment, of which nothing but the head is known.
+    pub(super) fn unread(&self, first_seq: Seq) -> Closed {
+        Closed {
+            number: self.number,
+            generation: self.generation(),
+            first_seq,
+            end_seq: first_seq,
+            length: self.length,
+            footer_at: None,
+            cut: self.header.and_then(|header| header.cut),
+            summaries: Vec::new(),
+            unindexed: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+        }
+    }
+
     /// How often it was cleaned. Where the head cannot be read its end tells whether it was: it has no closing checkpoint then.
     pub(crate) fn generation(&self) -> u16 {
         let by_end = || {

@@ -13,7 +13,6 @@ mod walk;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::error::OpenError;
 use crate::files::{Files, scan_index};
@@ -186,17 +185,10 @@ impl<S: Storage> Log<S> {
         let mut before = 1;
         for (at, listed) in listed.iter().enumerate() {
             let following = listed_all.get(at + 1);
+            let first_seq = listed.header.map_or(before, |header| header.first_seq);
             let mut segment = Closed {
-                number: listed.number,
-                generation: listed.generation(),
-                first_seq: listed.header.map_or(before, |header| header.first_seq),
                 end_seq: before,
-                length: listed.length,
-                footer_at: None,
-                cut: listed.header.and_then(|header| header.cut),
-                summaries: Vec::new(),
-                unindexed: AtomicBool::new(false),
-                replaced: AtomicBool::new(false),
+                ..listed.unread(first_seq)
             };
             if let Some(sealed) = &listed.sealed {
                 segment.end_seq = sealed.contents.end_seq;

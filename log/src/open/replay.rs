@@ -1,8 +1,6 @@
 //! Goes through the tail of the log: what was on disk and is not whole is damaged, and what follows it counts; what need not
 //! have been on disk and is not whole was torn by a loss of power, and is cut off with all that follows.
 
-use std::sync::atomic::AtomicBool;
-
 use super::list::Listed;
 use super::naming::{closing_checkpoint, name_lost, opening_seq, opens_whole};
 use super::proof::Proof;
@@ -48,7 +46,7 @@ pub(crate) fn replay<S: Storage>(
         }
         if next_first == Some(first_seq) {
             // Made, and never written to.
-            unwritten.push(nothing_of(listed, first_seq));
+            unwritten.push(listed.unread(first_seq));
             continue;
         }
         let mut torn = |at: u64, bytes: u64| {
@@ -176,21 +174,6 @@ fn first_seq<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<Opti
 /// Whether what a segment begins with cannot turn out to be torn.
 fn says_first(listed: &Listed, proven: Seq) -> bool {
     listed.begins_whole() || listed.header.is_some_and(|header| header.first_seq < proven)
-}
-
-fn nothing_of(listed: &Listed, first_seq: Seq) -> Closed {
-    Closed {
-        number: listed.number,
-        generation: listed.generation(),
-        first_seq,
-        end_seq: first_seq,
-        length: listed.length,
-        footer_at: None,
-        cut: listed.header.and_then(|header| header.cut),
-        summaries: Vec::new(),
-        unindexed: AtomicBool::new(false),
-        replaced: AtomicBool::new(false),
-    }
 }
 
 /// Hands over what was found out on the way.
