@@ -118,12 +118,16 @@ impl Entry {
             &self.owner.signature,
             &self.answer.model,
             &self.answer.model_version,
+            self.provenance.source_request_id.as_str(),
             &self.provenance.source_topic,
             &self.provenance.policy_version,
+            &self.provenance.model,
+            &self.provenance.model_version,
         ];
         let texts: usize = texts.iter().map(|text| text.len()).sum();
         let answer = [&self.answer.usage_details, &self.answer.extra];
         let answer: usize = answer.into_iter().flatten().map(String::len).sum();
-        size_of::<Self>() + texts + answer + Transcript::of(&self.answer).bytes()
+        let choices = size_of_val(self.answer.choices.as_slice());
+        size_of::<Self>() + choices + texts + answer + Transcript::of(&self.answer).bytes()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use relay_schemas::TimestampMs;
+use relay_schemas::{Choice, TimestampMs};
 
 use crate::entry::{Entry, Unfit};
 use crate::levels::{FillResult, Levels, LookupResult, Lru};
@@ -108,6 +108,29 @@ async fn the_memory_is_bounded_by_bytes() {
         "{} bytes: it holds what fits",
         levels.lru.bytes()
     );
+}
+
+/// An answer of eight tokens was counted with 850 bytes and took 1,350: the cache held half as much again as it was allowed.
+#[test]
+fn whatever_an_entry_holds_counts() {
+    let owner = owner("acme", "h", "s");
+    let plain = entry(owner.clone(), "text", NOW, 1_000);
+    let more = |change: fn(&mut Entry, String)| {
+        let mut entry = plain.clone();
+        change(&mut entry, "x".repeat(1_000));
+        entry.weight()
+    };
+    for change in [
+        (|entry, text| entry.answer.choices[0].message.text = Some(text)) as fn(&mut Entry, String),
+        |entry, text| entry.answer.model_version = text,
+        |entry, text| entry.provenance.source_request_id = text.as_str().into(),
+        |entry, text| entry.provenance.model = text,
+        |entry, text| entry.provenance.model_version = text,
+    ] {
+        assert!(more(change) >= plain.weight() + 900);
+    }
+    let choices = more(|entry, _| entry.answer.choices.resize(5, Choice::default())) - plain.weight();
+    assert!(choices >= 4 * size_of::<Choice>(), "{choices}");
 }
 
 proptest! {
