@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use relay_control::{send, subjects};
 use relay_schemas::WorkerStatus;
+use tokio::sync::Notify;
 
 use crate::worker::Worker;
 
@@ -23,9 +24,21 @@ pub async fn broadcast(worker: Arc<Worker>, every: Duration, least: Duration) {
             tracing::warn!(%error, "the status cannot be sent; the next one says everything again");
         }
         troubled = sent.is_err();
-        // Changes that come closer together than this travel together.
-        tokio::time::sleep(least).await;
-        let _ = tokio::time::timeout(every.saturating_sub(least), worker.changed.notified()).await;
+        due(&worker.changed, every, least).await;
+    }
+}
+
+/// Waits until another status is due. Changes that come closer together than `least` travel together; where nothing changes this
+/// wakes but once.
+async fn due(changed: &Notify, every: Duration, least: Duration) {
+    let spaced = tokio::time::sleep(least);
+    let _ = tokio::time::timeout(every, changed.notified()).await;
+    spaced.await;
+    // What changed meanwhile is in the status that comes now.
+    tokio::select! {
+        biased;
+        () = changed.notified() => {}
+        () = std::future::ready(()) => {}
     }
 }
 
@@ -46,5 +59,55 @@ fn current(worker: &Worker, seq: i64) -> WorkerStatus {
         returned: worker.given_back.lock().told(worker.clock.now()),
         draining: worker.shutdown.is_draining(),
         sent_at: worker.clock.now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(100);
+    const LEAST: Duration = Duration::from_millis(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_at_rest_is_woken_once_a_status() {
+        let changed = Notify::new();
+        let began = Instant::now();
+        let mut polls = 0;
+        let mut due = pin!(due(&changed, EVERY, LEAST));
+        poll_fn(|context| {
+            polls += 1;
+            due.as_mut().poll(context)
+        })
+        .await;
+        assert_eq!((began.elapsed(), polls), (EVERY, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_at_once_and_changes_close_together_travel_together() {
+        let changed = Notify::new();
+        let at = |ms| Duration::from_millis(ms);
+        let changing = async {
+            for pause in [30, 1, 2] {
+                sleep(at(pause)).await;
+                changed.notify_one();
+            }
+        };
+        let telling = async {
+            let began = Instant::now();
+            let mut told = Vec::new();
+            for _ in 0..3 {
+                due(&changed, EVERY, LEAST).await;
+                told.push(began.elapsed());
+            }
+            told
+        };
+        let ((), told) = tokio::join!(changing, telling);
+        assert_eq!(told, [at(30), at(35), at(135)]);
     }
 }
