@@ -1,7 +1,9 @@
 //! The headers of a record, which must be readable even when its body is not.
 
 use bytes::Bytes;
-use relay_schemas::{Request, RequestId, TenantId, TimestampMs};
+use relay_schemas::{
+    BatchRequest, Outcome, Planned, Ready, Request, RequestId, TenantId, TimestampMs, Work, decode,
+};
 
 /// Record headers, in order: what every stage must be able to read when the body cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +48,30 @@ impl Headers {
             headers.set(header::CUSTOM_ID, line.custom_id.clone());
         }
         headers
+    }
+
+    /// Whose record `value` is, where it is a batch line, a request on its way or an outcome: what stands for headers that are
+    /// lost. Those that say more than whose it is (its trace, its attempt) are not made up, and another version's value is not read.
+    pub(crate) fn of_value(value: &[u8]) -> Option<Self> {
+        let request = decode::<Request>(value)
+            .or_else(|_| decode::<Planned>(value).map(|planned| planned.request))
+            .or_else(|_| decode::<Ready>(value).map(|ready| ready.request))
+            .or_else(|_| decode::<Work>(value).map(|work| work.request));
+        if let Ok(request) = request {
+            return Some(Self::of(&request));
+        }
+        if let Ok(line) = decode::<BatchRequest>(value) {
+            let mut headers = Self::default();
+            headers.set(header::TENANT, line.tenant.as_str().to_owned());
+            headers.set(header::BATCH_ID, line.batch_id);
+            headers.set(header::CUSTOM_ID, line.custom_id);
+            return Some(headers);
+        }
+        let outcome = decode::<Outcome>(value).ok()?;
+        let mut headers = outcome.request.as_ref().map(Self::of).unwrap_or_default();
+        headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
+        headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
+        Some(headers)
     }
 
     /// Sets `name`, replacing an earlier value.

@@ -50,8 +50,17 @@ pub struct Damaged {
     pub position: u64,
     /// Key and meta, where these are whole.
     pub meta: Option<(Option<Bytes>, Bytes)>,
+    /// The value, where that is whole.
+    pub value: Option<Bytes>,
     /// Its bytes as they are, head included; empty where not even its length is known.
     pub raw: Bytes,
+}
+
+/// Which parts of a damaged record are whole.
+#[derive(Default)]
+struct Left {
+    meta: Option<(Option<Bytes>, Bytes)>,
+    value: Option<Bytes>,
 }
 
 /// What is found at an offset.
@@ -223,7 +232,7 @@ impl<S: Storage> ReadPlan<S> {
         };
         let found = chosen
             .first()
-            .map(|(offset, place)| self.damaged(segment, *offset, *place, None, &Bytes::new()));
+            .map(|(offset, place)| self.damaged(segment, *offset, *place, Left::default(), &Bytes::new()));
         Ok(Read {
             found: found.into_iter().collect(),
             // At least that one is given up.
@@ -232,8 +241,12 @@ impl<S: Storage> ReadPlan<S> {
     }
 
     fn read(&self, segment: u64, file: &S::File, chosen: &[(i64, Place)], next: i64) -> io::Result<Read> {
+        let chosen: Vec<_> = chosen
+            .iter()
+            .map(|(offset, place)| (*offset, self.sized(file, *offset, *place)))
+            .collect();
         let mut found = Vec::with_capacity(chosen.len());
-        let mut rest = chosen;
+        let mut rest = &chosen[..];
         while let Some((offset, first)) = rest.first() {
             let (group, behind) = rest.split_at(together(rest));
             let (_, last) = group.last().expect("it begins with `first`");
@@ -254,56 +267,65 @@ impl<S: Storage> ReadPlan<S> {
                 Err(_) if !found.is_empty() => {
                     return Ok(Read { found, next: *offset });
                 }
-                Err(_) => return self.read(segment, file, &chosen[..1], first_after(chosen, next)),
+                Err(_) => return self.read(segment, file, &chosen[..1], first_after(&chosen, next)),
             }
         }
         Ok(Read { found, next })
     }
 
+    /// A place as long as its head says where the head was lost when the segment was gone through, and one bit mends it.
+    fn sized(&self, file: &S::File, offset: i64, place: Place) -> Place {
+        if place.size > 0 {
+            return place;
+        }
+        let bytes = read_vec(file, u64::from(place.position), entry::LENGTH).unwrap_or_default();
+        let head = EntryHeader::mended(&bytes, self.seed).filter(|head| self.is_of(head, offset));
+        let size = head.and_then(|head| u32::try_from(head.size()).ok());
+        Place {
+            size: size.unwrap_or(0),
+            ..place
+        }
+    }
+
+    fn is_of(&self, head: &EntryHeader, offset: i64) -> bool {
+        head.kind == Kind::Record && (head.slot, head.offset) == (self.slot, offset)
+    }
+
     fn check(&self, segment: u64, offset: i64, place: Place, raw: &Bytes) -> Found {
-        let head = EntryHeader::decode(raw, self.seed).filter(|(head, _)| {
-            head.kind == Kind::Record
-                && (head.slot, head.offset) == (self.slot, offset)
-                && head.size() == raw.len() as u64
-        });
-        let Some((head, _)) = head else {
-            return self.damaged(segment, offset, place, None, raw);
+        let fits = |head: &EntryHeader| self.is_of(head, offset) && head.size() == raw.len() as u64;
+        let whole = EntryHeader::decode(raw, self.seed)
+            .map(|(head, _)| head)
+            .filter(fits);
+        let Some(head) = whole.or_else(|| EntryHeader::mended(raw, self.seed).filter(fits)) else {
+            return self.damaged(segment, offset, place, Left::default(), raw);
         };
         let value_at = entry::LENGTH + head.meta_len as usize;
         let key_end = entry::LENGTH + usize::from(head.key_len);
-        if crc32fast::hash(&raw[entry::LENGTH..value_at]) != head.meta_crc {
-            return self.damaged(segment, offset, place, None, raw);
+        let meta_whole = crc32fast::hash(&raw[entry::LENGTH..value_at]) == head.meta_crc;
+        let key = || head.has(flag::HAS_KEY).then(|| raw.slice(entry::LENGTH..key_end));
+        let meta = meta_whole.then(|| (key(), raw.slice(key_end..value_at)));
+        let value = Some(raw.slice(value_at..)).filter(|value| crc32fast::hash(value) == head.value_crc);
+        match (whole, meta, value) {
+            (Some(_), Some((key, meta)), Some(value)) => Found::Record(Record {
+                offset,
+                timestamp: head.timestamp,
+                key,
+                meta,
+                value,
+                tombstone: head.has(flag::TOMBSTONE),
+            }),
+            (_, meta, value) => self.damaged(segment, offset, place, Left { meta, value }, raw),
         }
-        let key = head.has(flag::HAS_KEY).then(|| raw.slice(entry::LENGTH..key_end));
-        let meta = raw.slice(key_end..value_at);
-        let value = raw.slice(value_at..);
-        if crc32fast::hash(&value) != head.value_crc {
-            return self.damaged(segment, offset, place, Some((key, meta)), raw);
-        }
-        Found::Record(Record {
-            offset,
-            timestamp: head.timestamp,
-            key,
-            meta,
-            value,
-            tombstone: head.has(flag::TOMBSTONE),
-        })
     }
 
-    fn damaged(
-        &self,
-        segment: u64,
-        offset: i64,
-        place: Place,
-        meta: Option<(Option<Bytes>, Bytes)>,
-        raw: &Bytes,
-    ) -> Found {
+    fn damaged(&self, segment: u64, offset: i64, place: Place, left: Left, raw: &Bytes) -> Found {
         Found::Damaged(Damaged {
             slot: self.slot,
             offset,
             segment,
             position: u64::from(place.position),
-            meta,
+            meta: left.meta,
+            value: left.value,
             raw: raw.clone(),
         })
     }

@@ -67,7 +67,8 @@ fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
 }
 
 /// What was found at `position`. A damaged record keeps its place: it says so in a header, by which decoding it fails, and
-/// has the key and headers it was written with where these are whole. Its time is not known; `near` stands for it.
+/// has the key and headers it was written with where these are whole, and else, where the value is, what that says of whose
+/// record it is. Its time is not known; `near` stands for it.
 pub(super) fn decode(position: Position, near: TimestampMs, found: Found) -> Record {
     match found {
         Found::Record(found) => {
@@ -87,10 +88,12 @@ pub(super) fn decode(position: Position, near: TimestampMs, found: Found) -> Rec
             segment,
             position: at,
             meta,
+            value,
             raw,
             ..
         }) => {
             let meta = meta.and_then(|(key, meta)| Some((key, headers_of(meta)?)));
+            let meta = meta.or_else(|| Some((None, Headers::of_value(&value?)?)));
             let place = format!("segment {segment}, byte {at}");
             damaged(position, near, meta, raw, place)
         }
@@ -118,6 +121,8 @@ fn damaged(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use relay_schemas::{BatchRequest, Outcome, samples};
+
     use super::*;
     use crate::Partition;
 
@@ -139,6 +144,18 @@ mod tests {
             headers,
             value: value.map(Bytes::from_static),
         }
+    }
+
+    fn damaged(meta: Option<(Option<Bytes>, Bytes)>, value: Option<Bytes>) -> Found {
+        Found::Damaged(Damaged {
+            slot: 3,
+            offset: 7,
+            segment: 12,
+            position: 4096,
+            meta,
+            value,
+            raw: Bytes::from_static(b"raw"),
+        })
     }
 
     fn found(new: NewRecord) -> Found {
@@ -186,17 +203,7 @@ mod tests {
     #[test]
     fn a_damaged_record_keeps_whole_headers_and_says_where_it_lies() {
         let new = encode(3, &outgoing(Some(b"key"), Some(b"value")));
-        let damaged = |meta| {
-            Found::Damaged(Damaged {
-                slot: 3,
-                offset: 7,
-                segment: 12,
-                position: 4096,
-                meta,
-                raw: Bytes::from_static(b"raw"),
-            })
-        };
-        let whole = damaged(Some((new.key.clone(), new.meta)));
+        let whole = damaged(Some((new.key.clone(), new.meta)), None);
         let record = decode(position(), TimestampMs(5), whole);
         assert_eq!((record.key, record.timestamp), (new.key, TimestampMs(5)));
         assert_eq!(record.headers.text("a"), Some("1"));
@@ -204,7 +211,46 @@ mod tests {
             record.headers.text(header::DAMAGED),
             Some("segment 12, byte 4096")
         );
-        let record = decode(position(), TimestampMs(5), damaged(None));
+        let record = decode(position(), TimestampMs(5), damaged(None, None));
+        assert_eq!(record.headers.iter().count(), 1);
+    }
+
+    #[test]
+    fn where_headers_are_lost_a_whole_value_says_whose_record_it_is() {
+        let request = samples::request();
+        let outcome = Outcome {
+            request_id: request.request_id.clone(),
+            tenant: request.tenant.clone(),
+            ..samples::outcome()
+        };
+        let values = [
+            relay_schemas::encode(&request),
+            relay_schemas::encode(&samples::planned()),
+            relay_schemas::encode(&samples::ready()),
+            relay_schemas::encode(&samples::work()),
+            relay_schemas::encode(&outcome),
+        ];
+        for (number, value) in values.into_iter().enumerate() {
+            let record = decode(position(), TimestampMs(5), damaged(None, Some(value)));
+            let whose = (record.headers.request_id(), record.headers.tenant());
+            let expected = (Some(request.request_id.clone()), Some(request.tenant.clone()));
+            assert_eq!(whose, expected, "value {number}");
+            assert!(record.headers.get(header::DAMAGED).is_some(), "value {number}");
+        }
+        let line = BatchRequest {
+            batch_id: "nightly".to_owned(),
+            custom_id: "7".to_owned(),
+            tenant: request.tenant.clone(),
+            operation: request.operation,
+            body: String::new(),
+            deadline: None,
+        };
+        let line = damaged(None, Some(relay_schemas::encode(&line)));
+        let headers = decode(position(), TimestampMs(5), line).headers;
+        let name = (headers.text(header::BATCH_ID), headers.text(header::CUSTOM_ID));
+        assert_eq!(name, (Some("nightly"), Some("7")));
+        let nothing = damaged(None, Some(Bytes::from_static(b"a line of text")));
+        let record = decode(position(), TimestampMs(5), nothing);
         assert_eq!(record.headers.iter().count(), 1);
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use relay_bus::{
     Bus, Commit, Consumer, ConsumerEvent, EmbeddedOptions, Headers, Outgoing, Partition, Record, header,
 };
+use relay_schemas::{Request, RequestId, encode, samples};
 
-use crate::house::{all, counted, offsets, open, record};
+use crate::house::{all, counted, eager, eventually, offsets, open, record};
 
 fn named(n: usize) -> Outgoing {
     let mut headers = Headers::default();
@@ -97,6 +98,64 @@ async fn after_a_clean_end_the_last_record_too_is_damaged_and_not_taken_for_torn
     let bus = open(folder.path(), EmbeddedOptions::default());
     let found = all(&bus, "safe", 0).await;
     assert_eq!((offsets(&found), damaged(&found)), (vec![0, 1, 2, 3, 4], vec![4]));
+}
+
+/// Whoever reads it ends it, so the record must tell whose it is: by its headers, else by its value.
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_bit_of_a_requests_record_is_flipped_it_is_known_whose_it_is() {
+    let partition = Partition::new("safe", 0);
+    let requests: Vec<_> = (0..3)
+        .map(|n| Request {
+            request_id: RequestId::new(format!("request-{n}")),
+            ..samples::request()
+        })
+        .collect();
+    let outgoing =
+        |request: &Request| Outgoing::to_partition(&partition, Headers::of(request), encode(request));
+    let values: Vec<Bytes> = requests.iter().map(encode).collect();
+    for is_closed in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = if is_closed {
+            eager()
+        } else {
+            EmbeddedOptions::default()
+        };
+        let bus = open(folder.path(), options);
+        bus.publish(requests.iter().map(outgoing).collect(), Vec::new())
+            .await
+            .unwrap();
+        let next = folder.path().join("00000000000000000002.seg");
+        eventually("the segment is closed", async || !is_closed || next.exists()).await;
+        drop(bus);
+        let segment = folder.path().join("00000000000000000001.seg");
+        let whole = std::fs::read(&segment).unwrap();
+        let ends_at = |n: usize| {
+            let mut windows = whole.windows(values[n].len());
+            windows.position(|window| window == values[n]).unwrap() + values[n].len()
+        };
+        // Head and headers of the second one, and its value here and there.
+        let (start, value, end) = (ends_at(0), ends_at(1) - values[1].len(), ends_at(1));
+        for at in (start..value).chain((value..end).step_by(97)) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            std::fs::write(&segment, &bytes).unwrap();
+            let bus = open(folder.path(), EmbeddedOptions::default());
+            let found = all(&bus, "safe", 0).await;
+            let what = format!("byte {at} of {start}..{value}..{end}, closed: {is_closed}");
+            assert_eq!(damaged(&found)[..], [1], "{what}");
+            assert_eq!(
+                found[1].headers.request_id().unwrap().as_str(),
+                "request-1",
+                "{what}"
+            );
+            assert_eq!(
+                found[1].headers.tenant(),
+                Some(requests[1].tenant.clone()),
+                "{what}"
+            );
+            assert_eq!(found[1].headers.deadline(), Some(requests[1].deadline), "{what}");
+        }
+    }
 }
 
 async fn next_offset(consumer: &mut dyn Consumer) -> i64 {

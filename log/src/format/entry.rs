@@ -157,6 +157,18 @@ impl EntryHeader {
         };
         (u32::from(header.key_len) <= header.meta_len).then_some((header, crc))
     }
+
+    /// The head that `bytes` were before one of their bits turned over, for who knows by another way whose it must be. The
+    /// checksum tells any two heads apart that differ in fewer than five bits, so that there is at most one.
+    pub fn mended(bytes: &[u8], seed: u32) -> Option<Self> {
+        let mut bytes: [u8; LENGTH] = bytes.get(..LENGTH)?.try_into().ok()?;
+        (0..LENGTH * 8).find_map(|bit| {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let header = Self::decode(&bytes, seed);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            header.map(|(header, _)| header)
+        })
+    }
 }
 
 fn checksum(seed: u32, bytes: &[u8]) -> u32 {
@@ -169,9 +181,8 @@ fn checksum(seed: u32, bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_head_comes_back_and_with_any_bit_flipped_or_another_seed_it_does_not() {
-        let header = EntryHeader {
+    fn sample() -> EntryHeader {
+        EntryHeader {
             seq: 1 << 40,
             offset: 77,
             timestamp: 1_760_000_000_000,
@@ -189,7 +200,12 @@ mod tests {
                 offset: 76,
                 crc: 3,
             },
-        };
+        }
+    }
+
+    #[test]
+    fn a_head_comes_back_and_with_any_bit_flipped_or_another_seed_it_does_not() {
+        let header = sample();
         let (bytes, crc) = header.encode(5);
         assert_eq!(EntryHeader::decode(&bytes, 5), Some((header, crc)));
         assert_eq!(EntryHeader::decode(&bytes, 6), None);
@@ -197,6 +213,20 @@ mod tests {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(EntryHeader::decode(&flipped, 5), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn one_flipped_bit_of_a_head_is_found_and_two_are_not() {
+        let header = sample();
+        let (bytes, _) = header.encode(5);
+        for bit in 0..LENGTH * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(EntryHeader::mended(&flipped, 5), Some(header), "bit {bit}");
+            let other = (bit + 77) % (LENGTH * 8);
+            flipped[other / 8] ^= 1 << (other % 8);
+            assert_eq!(EntryHeader::mended(&flipped, 5), None, "bits {bit} and {other}");
         }
     }
 }
