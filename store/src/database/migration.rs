@@ -8,11 +8,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::pool;
-use crate::error::{StoreError, classify_migration};
-use crate::migrations;
+use super::{making, pool};
+use crate::error::{StoreError, classify};
 
-/// The tables of one database, made once in the life of a process.
+/// The tables of one database, made once in the life of a process, and again where one of them turns out to be gone.
 pub(super) struct Migration {
     /// Without a limit on statements.
     server: PgConnectOptions,
@@ -63,9 +62,10 @@ impl Migration {
         async move {
             let pool: PgPool = pool(1, connecting).connect_lazy_with(server);
             let late = |_| StoreError::Unavailable("the tables were not made in time".to_owned());
-            let made = tokio::time::timeout(limit, migrations::postgres().run(&pool)).await;
+            let making = async { making::make(&mut *pool.acquire().await.map_err(classify)?).await };
+            let made = tokio::time::timeout(limit, making).await;
             pool.close().await;
-            made.map_err(late)?.map_err(classify_migration)
+            made.map_err(late)?
         }
     }
 }

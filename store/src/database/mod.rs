@@ -1,5 +1,6 @@
 //! The databases themselves: how each is opened, reached and given its tables.
 
+mod making;
 mod migration;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use relay_schemas::{Secret, TimestampMs};
 use serde::Deserialize;
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::{Connection, Postgres, QueryBuilder};
 
 use super::migration::Migration;
 use super::{Database, pool};
 use crate::error::{StoreError, classify};
+use crate::outcomes::FOLDED_TABLES;
 
 /// Rows that one deletion takes, so that it never holds locks long.
 const DELETED_AT_ONCE: i64 = 5_000;
@@ -121,13 +122,14 @@ impl PostgresStore {
     ) -> Result<T, StoreError> {
         let call = async {
             self.migration.done().await?;
-            let done = work.await;
-            if let Err(sqlx::Error::Database(error)) = &done
-                && error.code().is_some_and(|code| code == NO_SUCH_TABLE)
-            {
+            work.await.map_err(|error| {
+                let code = error.as_database_error().and_then(|error| error.code());
+                if code.is_none_or(|code| code != NO_SUCH_TABLE) {
+                    return classify(error);
+                }
                 self.migration.forget();
-            }
-            done.map_err(classify)
+                StoreError::Unavailable(format!("{error}; the tables are made anew"))
+            })
         };
         let silent =
             |_| StoreError::Unavailable(format!("no answer within {} ms", self.call_timeout.as_millis()));
@@ -157,7 +159,9 @@ impl PostgresStore {
 #[async_trait]
 impl Database for PostgresStore {
     async fn probe(&self) -> Result<(), StoreError> {
-        let probe = sqlx::query("SELECT 1").execute(&self.pool);
-        self.call(probe).await.map(drop)
+        // Reads nothing, and finds out whether one of them was dropped.
+        let mut probe = QueryBuilder::<Postgres>::new("SELECT 1 FROM ");
+        probe.push(FOLDED_TABLES.join(", ")).push(" LIMIT 0");
+        self.call(probe.build().execute(&self.pool)).await.map(drop)
     }
 }
