@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use relay_bus::testing::FaultyBus;
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_control::{Control, InProcessControl, InProcessOptions, ask, send};
@@ -71,6 +72,25 @@ async fn a_stretch_ends_where_the_partition_ended_when_it_was_opened() {
     assert!(part.next().await.unwrap().is_none());
     let mut empty = Stretch::whole(&*bus, Partition::new(TOPIC, 1)).await.unwrap();
     assert!(empty.next().await.unwrap().is_none(), "nothing is waited for");
+}
+
+#[tokio::test]
+async fn a_stretch_whose_end_was_let_go_after_it_was_opened_ends_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = FaultyBus::over(log(folder.path()));
+    append(&*bus.log, 0, &["a", "b"]).await;
+    bus.promise(TOPIC, 3);
+    let mut whole = Stretch::whole(&bus, Partition::new(TOPIC, 0)).await.unwrap();
+    bus.promise(TOPIC, 0);
+    let mut texts = Vec::new();
+    let reading = async {
+        while let Some(record) = whole.next().await.unwrap() {
+            texts.push(text(&record));
+        }
+    };
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    read.expect("it does not wait for what never comes");
+    assert_eq!(texts, ["a", "b"]);
 }
 
 #[tokio::test]

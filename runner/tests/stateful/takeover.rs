@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay_bus::Outgoing;
 use relay_bus::testing::{FaultyBus, Mood};
-use relay_runner::{Election, Identity, NOBODY, NoticeKind, Runtime};
+use relay_runner::{Election, Identity, LeadershipTopic, NOBODY, NoticeKind, Runtime};
 use relay_schemas::{SchedulerSnapshot, Service, TimestampMs};
 
 use crate::tally::{Instance, PATIENCE, TIMES, Topic, append, bus, client};
@@ -73,6 +73,19 @@ async fn a_drain_is_seen_while_the_log_takes_no_claim() {
     alone.shutdown.drain();
     let ended = tokio::time::timeout(PATIENCE, alone.task).await;
     ended.expect("it waits for no claim").unwrap().unwrap();
+}
+
+/// Retention may let a record of the leadership topic go between the answer of where it ends and the reading.
+#[tokio::test]
+async fn a_claim_does_not_wait_for_what_was_let_go_of_the_leadership_topic() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = bus(folder.path());
+    bus.promise(&Topic.name(), 1);
+    let alone = Instance::start(&bus, "a");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!alone.shown.lock().decides, "not before all of it is read");
+    bus.promise(&Topic.name(), 0);
+    alone.shows(|shown| shown.decides).await;
 }
 
 async fn follow(bus: &Arc<FaultyBus>, name: &str) -> Election<Topic> {
