@@ -4,8 +4,11 @@
 
 mod support;
 
-use relay_log::Options;
-use support::{DiskLog, NOW, Place, append, keyed, record, sync, values};
+use std::sync::Arc;
+
+use relay_log::simulated::SimulatedDisk;
+use relay_log::{Log, Options};
+use support::{DiskLog, NOW, Place, append, batch, keyed, record, sync, values};
 
 const LAG: i64 = 1000;
 
@@ -194,4 +197,45 @@ fn a_reader_whose_segment_is_cleaned_under_it_plans_again() {
     let read = plan.run().unwrap();
     assert_eq!((read.found.len(), read.next), (0, 0));
     assert_eq!(values(&log, 2).len(), 100);
+}
+
+/// Its room is worth more than what says that it goes, which is written as soon as there is some.
+#[test]
+fn a_segment_that_goes_from_a_full_disk_is_not_taken_for_missing_after_a_crash() {
+    for cut in [false, true] {
+        for seed in 0..20 {
+            let disk = SimulatedDisk::new(seed, 512);
+            let open = || Log::open(Arc::new(disk.clone()), options(), 0x5eed, NOW).unwrap();
+            let (mut log, _) = open();
+            let sync = |log: &mut Log<SimulatedDisk>| {
+                while let Some(ticket) = log.begin_sync() {
+                    let result = ticket.run();
+                    assert_eq!(log.end_sync(ticket, result, NOW).failing, None);
+                }
+            };
+            for _ in 0..60 {
+                log.append(&[batch(vec![record(1, "x".repeat(200))])], NOW)
+                    .unwrap();
+            }
+            log.set_low(1, 40);
+            sync(&mut log);
+            log.mark(NOW).unwrap();
+            sync(&mut log);
+            let before = disk.names().len();
+            disk.limit(disk.used());
+            let plan = log.plan_removal().expect("a segment may go");
+            let cleaned = plan.run();
+            assert!(log.end_clean(cleaned, NOW).unwrap(), "it needs no room to go");
+            assert_eq!(disk.names().len(), before - 1);
+            sync(&mut log);
+            drop(log);
+            if cut {
+                disk.cut_power();
+            } else {
+                disk.kill();
+            }
+            let (_, opened) = open();
+            assert_eq!(opened.damaged, Vec::new(), "seed {seed}, power cut: {cut}");
+        }
+    }
 }

@@ -113,7 +113,7 @@ impl<S: Storage> Log<S> {
             Done::Empty { segment, gone } => {
                 let gone = match self.leaving.take() {
                     Some(leaving) if leaving.segment == segment.number => leaving.gone,
-                    _ if self.tell_leaving(segment.number, now_ms)? => {
+                    _ if self.tell_gone(Some(segment.number), now_ms)? => {
                         self.leaving = Some(Leaving {
                             segment: segment.number,
                             told: self.last(),
@@ -132,6 +132,10 @@ impl<S: Storage> Log<S> {
                     _ => self.remove_closed(segment.number),
                 }
                 self.forget_keys(segment.number, gone);
+                if !self.untold.is_empty() {
+                    // There may be room now, and where it ends before it says so, the next start takes it for damage.
+                    let _ = self.tell_gone(None, now_ms);
+                }
                 Ok(true)
             }
             Done::Rewritten {
@@ -160,11 +164,11 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// Writes that a segment goes: one that is missing and of which nothing says so is damage. False on a full disk, where
-    /// its room is worth more, and where the next mark or checkpoint says it.
-    fn tell_leaving(&mut self, segment: u64, now_ms: i64) -> io::Result<bool> {
+    /// Writes which segments are gone and were not told, and which one `goes`: one that is missing and of which nothing says so is
+    /// damage. False on a full disk, where its room is worth more: it is told when that is there, or by the next checkpoint.
+    fn tell_gone(&mut self, goes: Option<u64>, now_ms: i64) -> io::Result<bool> {
         let mut numbers = Vec::new();
-        for number in self.untold.iter().chain([&segment]) {
+        for number in self.untold.iter().chain(&goes) {
             put_varint(&mut numbers, *number);
         }
         match self.write_mark(&numbers, now_ms) {
@@ -173,7 +177,7 @@ impl<S: Storage> Log<S> {
                 Ok(true)
             }
             Err(AppendError::Full(_)) => {
-                self.untold.push(segment);
+                self.untold.extend(goes);
                 Ok(false)
             }
             Err(error) => Err(io::Error::other(error)),
