@@ -1,6 +1,6 @@
 //! Writing a closed segment anew without what may go. Runs outside the lock; nothing is replaced before the new file is on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,7 +69,7 @@ pub(crate) struct Rewrite<S: Storage> {
     pub files: Arc<Files<S>>,
     pub salt: u64,
     pub now_ms: i64,
-    pub wanted: HashMap<Slot, Wanted>,
+    pub wanted: BTreeMap<Slot, Wanted>,
 }
 
 /// What is wanted of a slot.

@@ -66,7 +66,7 @@ pub enum OpenError {
     Damaged(String),
     /// The end of the log cannot be read, and what stands there may have been acknowledged: it is not cut off.
     #[error(
-        "the disk does not give the end of {0} back, and what stands there may have been acknowledged; try again, mend the disk, or restore a backup"
+        "the disk does not give {0} back, with which the log ends, and what stands there may have been acknowledged; try again, mend the disk, or restore a backup"
     )]
     Unreadable(String),
     /// The disk failed.

@@ -1,6 +1,6 @@
 //! Where the records of a segment are: one per slot, in memory for the segment being written, from its footer for others.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::Slot;
 use crate::format::footer::{Place, Summary, encode_places, take_places};
@@ -17,7 +17,7 @@ pub struct SlotIndex {
 /// Where every record of a segment is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
-    slots: HashMap<Slot, SlotIndex>,
+    slots: BTreeMap<Slot, SlotIndex>,
     records: u32,
 }
 

@@ -1,7 +1,7 @@
 //! Letting go: whole segments in which nothing is wanted, and the unwanted part of others. One step at a time, each planned
 //! under the lock, run outside it, and ended under it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -314,7 +314,7 @@ impl<S: Storage> Log<S> {
         unwanted
     }
 
-    fn wanted(&self, segment: &Closed) -> HashMap<Slot, Wanted> {
+    fn wanted(&self, segment: &Closed) -> BTreeMap<Slot, Wanted> {
         let slots = segment.summaries.iter().map(|summary| summary.slot);
         slots
             .filter_map(|slot| {

@@ -1,6 +1,6 @@
 //! Batches that are read back and written again to a new segment.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -189,7 +189,7 @@ impl<F: StorageFile> Copied<F> {
 
     /// Ends with a checkpoint where nothing else says which offsets were given to what is lost, now or before.
     pub(super) fn pin(&mut self, synced: Seq, buffer: &mut Vec<u8>) {
-        let mut reached: HashMap<Slot, i64> = self.base.next.iter().copied().collect();
+        let mut reached: BTreeMap<Slot, i64> = self.base.next.iter().copied().collect();
         reached.extend(
             self.active
                 .index

@@ -14,7 +14,7 @@ mod read;
 mod roll;
 mod sync;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,13 +49,13 @@ pub struct Log<S: Storage> {
     pub(crate) active: Option<Active<S::File>>,
     /// The number that the next segment gets.
     pub(crate) next_number: u64,
-    pub(crate) slots: HashMap<Slot, SlotState>,
+    pub(crate) slots: BTreeMap<Slot, SlotState>,
     pub(crate) notes: NoteBook,
     /// The number that the next entry gets.
     pub(crate) next_seq: Seq,
     pub(crate) disk: OnDisk<S::File>,
     pub(crate) health: Health,
-    pub(crate) compacted: HashMap<Slot, Compacted>,
+    pub(crate) compacted: BTreeMap<Slot, Compacted>,
     /// A step of cleaning is out.
     pub(crate) cleaning: bool,
     /// The segment that it writes anew.

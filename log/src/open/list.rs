@@ -9,7 +9,7 @@ use crate::format::entry::{self, EntryHeader, Kind};
 use crate::format::footer::{self, Contents, TRAILER};
 use crate::format::header::{self, Cut, HeaderError, SegmentHeader};
 use crate::format::{seed, segment_name, segment_number};
-use crate::io::read_vec_around;
+use crate::io::{read_around, read_vec_around};
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 
@@ -24,6 +24,8 @@ pub(crate) struct Listed {
     pub header: Option<SegmentHeader>,
     /// What its footer says, where it has one that is whole.
     pub sealed: Option<Sealed>,
+    /// The disk does not give the head back, so what it says of other segments is not known.
+    pub head_unread: bool,
 }
 
 /// The end of a closed segment.
@@ -134,8 +136,11 @@ enum Looked {
 
 fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked, OpenError> {
     let name = segment_name(number);
-    let head = read_vec_around(file, 0, header::LENGTH as usize);
-    let header = match SegmentHeader::decode(&head) {
+    let mut head = [0; header::LENGTH as usize];
+    let mut unread = 0;
+    let read = read_around(file, &mut head, 0, &mut unread);
+    let head = &head[..read];
+    let header = match SegmentHeader::decode(head) {
         Ok(header) if header.number != number => return Ok(Looked::Misnamed(header.number)),
         Ok(header) => Some(header),
         Err(HeaderError::Damaged) => None,
@@ -151,6 +156,7 @@ fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked,
         length,
         header,
         sealed: None,
+        head_unread: unread > 0,
     };
     let mut salt = header.map(|header| header.salt);
     let trailer_at = length.saturating_sub(TRAILER as u64).max(header::LENGTH);

@@ -10,7 +10,7 @@ mod state;
 mod tail;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -75,6 +75,10 @@ impl<S: Storage> Log<S> {
             .salt
             .ok_or_else(|| OpenError::Damaged(segment_name(listing.segments[0].number)))?;
         let (first, proof) = suspects(&*storage, &listing.segments, salt)?;
+        // A head may say where an earlier segment ends, and that others do not count.
+        if let Some(listed) = listing.segments[first..].iter().find(|listed| listed.head_unread) {
+            return Err(OpenError::Unreadable(segment_name(listed.number)));
+        }
         let replay = replay(&*storage, &listing.segments, first, proof, salt)?;
         let Replay {
             first,
@@ -136,7 +140,7 @@ impl<S: Storage> Log<S> {
                 };
                 (slot, state)
             })
-            .collect::<HashMap<_, _>>();
+            .collect::<BTreeMap<_, _>>();
         let next_seq = tail.next_seq.max(1);
         let mut log = Self {
             storage,
@@ -163,7 +167,7 @@ impl<S: Storage> Log<S> {
                 in_flight: false,
             },
             health: Health::Good,
-            compacted: HashMap::new(),
+            compacted: BTreeMap::new(),
             cleaning: false,
             cleaning_segment: None,
             leaving: None,

@@ -1,6 +1,6 @@
 //! What checkpoints know: the notes, and which offsets were given to what is lost.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::list::Listed;
@@ -29,7 +29,7 @@ pub(super) fn name_from_checkpoints<S: Storage>(
     let (Some(own), Some(next)) = (own, next) else {
         return Ok(());
     };
-    let own: HashMap<Slot, i64> = own.next.into_iter().collect();
+    let own: BTreeMap<Slot, i64> = own.next.into_iter().collect();
     let jumps: Vec<_> = next
         .next
         .into_iter()

@@ -1,6 +1,6 @@
 //! Notes and offsets, as entries change them one by one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::{Seq, Slot};
 #[derive(Default)]
 pub(super) struct State {
     pub notes: NoteBook,
-    pub next: HashMap<Slot, i64>,
+    pub next: BTreeMap<Slot, i64>,
     /// Whether a checkpoint was read.
     pub known: bool,
     /// Lost since the last checkpoint, and not named by anything.

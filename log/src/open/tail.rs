@@ -1,6 +1,6 @@
 //! What going through the tail comes to.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::log::{Active, Boundary, NoteBook};
 use crate::opened::Opened;
@@ -12,7 +12,7 @@ use crate::{Seq, Slot};
 pub(crate) struct Tail<F> {
     pub closed: Vec<Closed>,
     pub active: Option<Active<F>>,
-    pub next: HashMap<Slot, i64>,
+    pub next: BTreeMap<Slot, i64>,
     pub notes: NoteBook,
     pub next_seq: Seq,
     pub proven: Seq,
@@ -30,7 +30,7 @@ impl<F> Default for Tail<F> {
         Self {
             closed: Vec::new(),
             active: None,
-            next: HashMap::new(),
+            next: BTreeMap::new(),
             notes: NoteBook::default(),
             next_seq: 1,
             proven: 0,

@@ -87,10 +87,12 @@ impl Run {
             }
         };
         let all = self.model.written.len();
+        let failing = log.failing().map(str::to_owned);
         self.tell(|| {
             format!(
-                "    {} of {all} batches, power lost: {power_lost}, {opened:?}",
-                chosen.count
+                "    {} of {all} batches and {} of unknown result, power lost: {power_lost}, failing: {failing:?}, {held:?}, {opened:?}",
+                chosen.count,
+                chosen.unknown.len(),
             )
         });
         let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
