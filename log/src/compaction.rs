@@ -26,12 +26,14 @@ pub(crate) struct Newest {
     size: u32,
     /// Older ones that are still in some segment.
     older: u32,
+    /// It was let go itself, and older ones are left: they count against the next one.
+    gone: bool,
 }
 
 impl Newest {
     /// Whether it removes a key of which nothing else is left.
     pub(crate) fn is_done(&self) -> bool {
-        self.tombstone && self.older == 0
+        self.tombstone && self.older == 0 && !self.gone
     }
 }
 
@@ -114,11 +116,12 @@ impl Compacted {
                 tombstone: recent.tombstone,
                 size: recent.size,
                 older: 0,
+                gone: false,
             };
             if let Some(before) = self.newest.get(&key) {
-                newest.older = before.older + 1;
+                newest.older = before.older + u32::from(!before.gone);
                 // One that was done counts already.
-                if !before.is_done() {
+                if !before.is_done() && !before.gone {
                     bury(&mut self.dead, segment_of(before.offset), before.size);
                 }
             }
@@ -160,11 +163,13 @@ impl Compacted {
                 continue;
             };
             if newest.offset == *offset {
-                self.newest.remove(key);
-                continue;
+                newest.gone = true;
+            } else {
+                newest.older = newest.older.saturating_sub(1);
             }
-            newest.older = newest.older.saturating_sub(1);
-            if newest.is_done() {
+            if newest.gone && newest.older == 0 {
+                self.newest.remove(key);
+            } else if newest.is_done() {
                 bury(&mut self.dead, segment_of(newest.offset), newest.size);
             }
         }
@@ -242,6 +247,21 @@ mod tests {
         assert_eq!((slot.dead(0), slot.dead(1)), (dead(0), dead(1)));
         slot.cleaned(1, &[(key, 1)], |offset| offset as u64);
         assert!(slot.newest().is_empty());
+    }
+
+    #[test]
+    fn a_tombstone_waits_for_older_ones_also_where_the_one_between_was_let_go_first() {
+        let mut slot = Compacted::new(0, 0);
+        slot.appended(recent("a", 0, 0, false));
+        slot.appended(recent("a", 1, 0, false));
+        slot.settle(0, 0, 100, |offset| offset as u64);
+        let key = Bytes::from_static(b"a");
+        slot.cleaned(1, &[(key.clone(), 1)], |offset| offset as u64);
+        slot.appended(recent("a", 2, 0, true));
+        slot.settle(0, 0, 100, |offset| offset as u64);
+        assert_eq!(slot.dead(2), dead(0), "the first one is still there");
+        slot.cleaned(0, &[(key, 0)], |offset| offset as u64);
+        assert_eq!(slot.dead(2), dead(1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Log;
 use crate::cleaning::{CleanPlan, Cleaned, Done, Rewrite, Step, Wanted};
-use crate::compaction::Compacted;
+use crate::compaction::{Compacted, Newest};
 use crate::error::AppendError;
 use crate::format::bytes::put_varint;
 use crate::format::header::{self, SegmentHeader};
@@ -320,13 +320,13 @@ impl<S: Storage> Log<S> {
             .filter_map(|slot| {
                 let state = self.slots.get(&slot)?;
                 let newest = self.compacted.get(&slot).map(|compacted| {
-                    let newest = compacted.newest().iter();
+                    let newest = compacted.newest();
+                    // The newest record of a slot says which offset comes next; one that is not settled may yet be cut off.
+                    let last = newest.values().map(|newest| newest.offset).max();
+                    let done = |newest: &Newest| newest.is_done() && Some(newest.offset) < last;
                     newest
-                        // The newest record of a slot says which offset comes next.
-                        .map(|(key, newest)| {
-                            let done = newest.is_done() && newest.offset + 1 < state.next;
-                            (key.clone(), (newest.offset, done))
-                        })
+                        .iter()
+                        .map(|(key, newest)| (key.clone(), (newest.offset, done(newest))))
                         .collect()
                 });
                 Some((
