@@ -1,12 +1,15 @@
 //! Closed segments that are read from: their files and their indexes, a few of each.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use crate::format::{entry, footer, header, seed, segment_name};
+use crate::Slot;
+use crate::format::entry::Kind;
+use crate::format::{checkpoint, footer, header, seed, segment_name};
 use crate::index::Index;
 use crate::locate::Locator;
 use crate::scan::{Item, Scanner};
@@ -106,7 +109,7 @@ impl<S: Storage> Files<S> {
         };
         let mut scanner = Scanner::new(file, seed(self.salt, segment.number), at, segment.length);
         if let Some(Item::Entry(found)) = scanner.next()?
-            && found.header.kind == entry::Kind::Footer
+            && found.header.kind == Kind::Footer
             && found.is_whole()
             && let Some(contents) = footer::decode_contents(&scanner.meta(&found)?)
             && let Some(index) = Index::decode(&contents.summaries, &scanner.value(&found)?)
@@ -136,15 +139,26 @@ pub fn scan_index<F: StorageFile>(
     if around {
         scanner = scanner.around();
     }
+    let mut opening: Option<BTreeMap<Slot, i64>> = None;
     while let Some(item) = scanner.next()? {
-        match item {
-            Item::Lost { from, .. } => locator.lost(from),
-            Item::Entry(entry) => {
-                locator.entry(&entry, |slot| Some(segment.summary(slot)?.first));
-                if entry.header.kind == entry::Kind::Footer {
-                    break;
-                }
+        let entry = match item {
+            Item::Lost { from, .. } => {
+                locator.lost(from);
+                continue;
             }
+            Item::Entry(entry) => entry,
+        };
+        locator.entry(&entry, |slot| {
+            let said = || Some(opening.as_ref()?.get(&slot).copied().unwrap_or(0));
+            segment.summary(slot).map(|summary| summary.first).or_else(said)
+        });
+        match entry.header.kind {
+            Kind::Footer => break,
+            Kind::Checkpoint if opening.is_none() && entry.is_whole() => {
+                let checkpoint = checkpoint::decode(&scanner.value(&entry)?);
+                opening = checkpoint.map(|checkpoint| checkpoint.next.into_iter().collect());
+            }
+            _ => {}
         }
     }
     locator.end(segment.end_seq, &segment.summaries);

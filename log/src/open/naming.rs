@@ -15,7 +15,7 @@ use crate::segment::Closed;
 use crate::storage::Storage;
 use crate::{Seq, Slot};
 
-/// Names what is lost at the end of a segment without a footer: the checkpoints at its front and at that of the next one say
+/// Names what is lost at the end of a segment without a footer: its last checkpoint and that at the front of the next one say
 /// which offsets were given in between.
 pub(super) fn name_from_checkpoints<S: Storage>(
     storage: &S,
@@ -24,7 +24,7 @@ pub(super) fn name_from_checkpoints<S: Storage>(
     nameless: u64,
     salt: u64,
 ) -> Result<(), OpenError> {
-    let own = first_checkpoint(storage, listed, FRONT, salt)?;
+    let own = last_checkpoint(storage, listed, salt)?;
     let next = first_checkpoint(storage, following, FRONT, salt)?;
     let (Some(own), Some(next)) = (own, next) else {
         return Ok(());
@@ -102,6 +102,29 @@ pub(super) fn opening_seq<S: Storage>(
 
 pub(super) fn opens_whole<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<bool, OpenError> {
     first_checkpoint(storage, listed, FRONT, salt).map(|found| found.is_some())
+}
+
+/// The last whole checkpoint of a segment: the first one does not know what was lost before the next ones were written.
+fn last_checkpoint<S: Storage>(
+    storage: &S,
+    listed: &Listed,
+    salt: u64,
+) -> Result<Option<Checkpoint>, OpenError> {
+    let name = segment_name(listed.number);
+    let read = storage.open(&name).and_then(|file| {
+        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length).around();
+        let mut last = None;
+        while let Some(item) = scanner.next()? {
+            if let Item::Entry(entry) = item
+                && entry.header.kind == Kind::Checkpoint
+                && entry.is_whole()
+            {
+                last = checkpoint::decode(&scanner.value(&entry)?).or(last);
+            }
+        }
+        Ok(last)
+    });
+    read.map_err(OpenError::io(format!("reading {name}")))
 }
 
 /// The checkpoint at `at`, if it is whole.

@@ -45,8 +45,12 @@ pub(crate) fn replay<S: Storage>(
             replay.doubtful.get_or_insert(listed.number);
         }
         if next_first == Some(first_seq) {
-            // Made, and never written to.
-            unwritten.push(listed.unread(first_seq));
+            // Made, and never written to; but its head may end another one.
+            if listed.header.is_some_and(|header| header.cut.is_none()) {
+                replay.empty.push(listed.number);
+            } else {
+                unwritten.push(listed.unread(first_seq));
+            }
             continue;
         }
         let mut torn = |at: u64, bytes: u64| {
@@ -102,7 +106,9 @@ pub(crate) fn replay<S: Storage>(
         replay.unread = Some((torn.segment, torn.at));
     }
     replay.tail.pinned = replay.torn.is_some() && !replay.opened.damaged.is_empty();
-    replay.empty = unwritten.iter().map(|segment| segment.number).collect();
+    replay
+        .empty
+        .extend(unwritten.iter().map(|segment| segment.number));
     if let Some(last) = last {
         last.end(&mut replay.tail);
     }

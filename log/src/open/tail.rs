@@ -1,10 +1,14 @@
 //! What going through the tail comes to.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
+use super::walk::Walk;
+use crate::format::seed;
 use crate::log::{Active, Boundary, NoteBook};
 use crate::opened::Opened;
 use crate::segment::Closed;
+use crate::storage::StorageFile;
 use crate::uncut::Torn;
 use crate::{Seq, Slot};
 
@@ -53,6 +57,53 @@ pub(crate) struct Replay<F> {
     pub unread: Option<(u64, u64)>,
     /// From this segment on a loss of power may have torn what they begin with.
     pub doubtful: Option<u64>,
-    /// Made and never written to, behind all that counts.
+    /// Made and never written to.
     pub empty: Vec<u64>,
+}
+
+impl<F: StorageFile> Walk<'_, F> {
+    /// Takes it for the segment that is written on, unless it is closed, or its head is damaged, or nothing could be read at
+    /// its end: what is written there would tell of what is lost before it otherwise than was told this time.
+    pub(super) fn end(self, tail: &mut Tail<F>) {
+        let open = self.footer_at.is_none() && self.blind.is_none() && !tail.pinned;
+        let Some(header) = self.listed.header.filter(|_| open) else {
+            tail.closed.push(self.close());
+            return;
+        };
+        tail.active = Some(Active {
+            number: self.listed.number,
+            first_seq: self.first_seq,
+            created_ms: header.created_ms,
+            cut: header.cut,
+            length: self.good.position,
+            seed: seed(self.salt, self.listed.number),
+            chain: self.good.chain,
+            index: self.locator.index.before(self.good.position),
+            file: self.file,
+        });
+    }
+
+    /// Takes it for one that is no longer written to.
+    pub(super) fn close(self) -> Closed {
+        let position = self.good.position;
+        let sealed = self.listed.sealed.as_ref().filter(|_| self.footer_at.is_some());
+        let (length, summaries) = match (sealed, self.footer_at) {
+            // It names what was lost before the segment was cleaned, too.
+            (Some(sealed), _) => (self.listed.length, sealed.contents.summaries.clone()),
+            (None, Some(_)) => (self.listed.length, self.locator.index.summaries()),
+            (None, None) => (position, self.locator.index.before(position).summaries()),
+        };
+        Closed {
+            number: self.listed.number,
+            generation: self.listed.generation(),
+            first_seq: self.first_seq,
+            end_seq: self.good.next_seq,
+            length,
+            footer_at: self.footer_at,
+            cut: self.listed.header.and_then(|header| header.cut),
+            summaries,
+            unindexed: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
+        }
+    }
 }

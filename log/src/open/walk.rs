@@ -1,26 +1,23 @@
 //! Goes through one segment of the tail.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
 use super::list::Listed;
 use super::proof::place;
 use super::state::{Change, State};
-use super::tail::Tail;
 use crate::format::bytes::take_varint;
 use crate::format::checkpoint;
-use crate::format::entry::{Kind, NO_SLOT, Previous, flag};
-use crate::format::footer::{TRAILER, decode_trailer};
+use crate::format::entry::{self, Kind, NO_SLOT, Previous, flag};
+use crate::format::footer::{Contents, TRAILER, decode_trailer, encode_contents};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::seed;
 use crate::io::read_vec_around;
 use crate::locate::Locator;
-use crate::log::{Active, Boundary};
+use crate::log::Boundary;
 use crate::opened::Damage;
 use crate::scan::{Entry, Item, Scanner};
-use crate::segment::Closed;
 use crate::storage::StorageFile;
 use crate::{Seq, Slot};
 
@@ -161,7 +158,9 @@ impl<'a, F: StorageFile> Walk<'a, F> {
     /// all that follows.
     fn lose_up_to(&mut self, state: &mut State, end: Seq, from: u64, to: u64) {
         let expected = self.locator.expected.max(self.first_seq);
-        self.locator.nameless += end.saturating_sub(expected);
+        if !self.is_lost_footer(end, from, to) {
+            self.locator.nameless += end.saturating_sub(expected);
+        }
         self.locator.expected = end;
         let what = if to == self.listed.length {
             "nothing is readable from here to the segment's end"
@@ -173,6 +172,19 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         self.good.position = to;
         self.good.next_seq = end;
         state.boundary = Some(self.boundary(to));
+    }
+
+    /// Whether nothing but the footer of a cleaned segment was here. Numbers that are missing there say nothing.
+    fn is_lost_footer(&self, end_seq: Seq, from: u64, to: u64) -> bool {
+        let index = &self.locator.index;
+        let contents = Contents {
+            end_seq,
+            checkpoint_at: from as u32,
+            summaries: index.summaries(),
+        };
+        let meta = encode_contents(&contents).len();
+        let places = index.encode(&contents.summaries).len();
+        self.listed.generation() > 0 && to - from == (entry::LENGTH + meta + places + TRAILER) as u64
     }
 
     /// Whether what was lost before `entry` had been on disk; else it is torn.
@@ -319,49 +331,6 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             offset,
             what: what.to_owned(),
         });
-    }
-
-    /// Takes it for the segment that is written on, unless it is closed, or its head is damaged, or nothing could be read at
-    /// its end: what is written there would tell of what is lost before it otherwise than was told this time.
-    pub(super) fn end(self, tail: &mut Tail<F>) {
-        let open = self.footer_at.is_none() && self.blind.is_none() && !tail.pinned;
-        let Some(header) = self.listed.header.filter(|_| open) else {
-            tail.closed.push(self.close());
-            return;
-        };
-        tail.active = Some(Active {
-            number: self.listed.number,
-            first_seq: self.first_seq,
-            created_ms: header.created_ms,
-            cut: header.cut,
-            length: self.good.position,
-            seed: seed(self.salt, self.listed.number),
-            chain: self.good.chain,
-            index: self.locator.index.before(self.good.position),
-            file: self.file,
-        });
-    }
-
-    /// Takes it for one that is no longer written to.
-    pub(super) fn close(self) -> Closed {
-        let position = self.good.position;
-        let (length, index) = if self.footer_at.is_some() {
-            (self.listed.length, self.locator.index)
-        } else {
-            (position, self.locator.index.before(position))
-        };
-        Closed {
-            number: self.listed.number,
-            generation: self.listed.generation(),
-            first_seq: self.first_seq,
-            end_seq: self.good.next_seq,
-            length,
-            footer_at: self.footer_at,
-            cut: self.listed.header.and_then(|header| header.cut),
-            summaries: index.summaries(),
-            unindexed: AtomicBool::new(false),
-            replaced: AtomicBool::new(false),
-        }
     }
 }
 

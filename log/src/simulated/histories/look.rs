@@ -106,8 +106,8 @@ pub(super) fn compare(
 
 fn never_written(model: &Model, slot: Slot, unknown: &Found) -> Option<String> {
     let offset = offset_of(unknown);
-    let was_cut = matches!(unknown, Found::Damaged(_)) && model.cut_hits.contains(&(slot, offset));
-    (!was_cut).then(|| format!("slot {slot:#x} offset {offset}: was never written: {unknown:?}"))
+    let may_be = matches!(unknown, Found::Damaged(_)) && model.doubtful.contains(&(slot, offset));
+    (!may_be).then(|| format!("slot {slot:#x} offset {offset}: was never written: {unknown:?}"))
 }
 
 fn is_compacted(slot: Slot) -> bool {

@@ -44,9 +44,10 @@ pub(super) struct Model {
     pub frame_hits: BTreeSet<Seq>,
     /// Numbers of a batch's entries in which a bit was turned.
     pub hits: BTreeMap<Seq, Part>,
-    /// Records of batches that were cut off because of that. Where that is not on disk yet, a loss of power may bring back what
-    /// proves them.
-    pub cut_hits: BTreeSet<(Slot, i64)>,
+    /// Offsets that may be told as damaged although nothing is there. Those of batches that were cut off because of turned bits:
+    /// where that is not on disk yet, a loss of power may bring back what proves them. And those that were passed over, since
+    /// what was lost without a name may have had them.
+    pub doubtful: BTreeSet<(Slot, i64)>,
     excuses: BTreeSet<Excuse>,
 }
 
@@ -204,28 +205,39 @@ impl Model {
         let hit = |batch: &&Written| {
             doubt && !batch.acknowledged || self.hits.keys().any(|hit| batch.seqs.contains(hit))
         };
-        let batches = self.written.iter().filter(hit);
+        let unknown = self.unknown.iter().flat_map(|(_, batches)| batches);
+        let batches = self.written.iter().chain(unknown).filter(hit);
         batches
             .flat_map(|batch| batch.notes.iter().map(|(name, _)| name.clone()))
             .collect()
     }
 
-    /// Goes back to the first `count` batches, in which the log holds `state`.
-    pub fn cut(&mut self, count: usize, state: &State) {
-        for batch in self.written.drain(count..) {
+    /// Goes back to the first `count` batches, in which the log holds `state`. While that log is `failing` a cut need not be on
+    /// disk: what was cut off may come back.
+    pub fn cut(&mut self, count: usize, state: &State, failing: bool) {
+        let cut: Vec<Written> = self.written.drain(count..).collect();
+        for batch in &cut {
             let hit = self.hits.range(batch.seqs.clone()).next().is_some();
             let records = batch.records.iter().filter(|_| hit);
-            self.cut_hits
+            self.doubtful
                 .extend(records.map(|(slot, record)| (*slot, record.offset)));
         }
-        self.unknown.clear();
+        let unknown = std::mem::take(&mut self.unknown);
+        if failing {
+            for (parent, batches) in unknown {
+                let before = parent.checked_sub(count).and_then(|more| cut.get(..more));
+                self.unknown
+                    .extend(before.map(|before| (count, [before, &batches].concat())));
+            }
+            self.unknown.push((count, cut));
+        }
         self.adopted.retain(|at, _| *at <= count);
         for (slot, low) in &mut self.low {
             *low = (*low).min(state.next.get(slot).copied().unwrap_or_default());
         }
         let end = self.written.last().map_or(0, |batch| batch.seqs.end);
-        self.hits.retain(|hit, _| *hit < end);
-        self.frame_hits.retain(|hit| *hit < end);
+        self.hits.retain(|hit, _| failing || *hit < end);
+        self.frame_hits.retain(|hit| failing || *hit < end);
     }
 
     /// Offsets that `held` does not know of are given once more.
@@ -238,6 +250,11 @@ impl Model {
 
     /// The log holds `state`, which is what all batches made of it but for what damage did.
     pub fn adopt(&mut self, state: State) {
+        let known = self.state(self.written.len());
+        for (slot, next) in &state.next {
+            let passed_over = known.next.get(slot).copied().unwrap_or_default()..*next;
+            self.doubtful.extend(passed_over.map(|offset| (*slot, offset)));
+        }
         self.adopted.insert(self.written.len(), state);
     }
 

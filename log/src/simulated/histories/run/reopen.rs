@@ -112,7 +112,7 @@ impl Run {
         self.after(outcome);
         let log = self.log.as_ref().expect("it was opened");
         let (last, synced) = (log.last(), log.synced());
-        self.model.cut(chosen.count, &held);
+        self.model.cut(chosen.count, &held, failing.is_some());
         let mut seq = last + 1
             - chosen
                 .unknown

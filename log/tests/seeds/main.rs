@@ -1,5 +1,10 @@
 //! What seeded histories found in this log: each the shortest list of steps, with the chance that it took.
 
+mod cleaned;
+mod lost;
+mod undecided;
+mod unread;
+
 use relay_log::simulated::histories::{End, Flip, History, Item, Setting, Step, run};
 use relay_log::simulated::{Aftermath, Call, Fault, Mischief};
 
@@ -30,12 +35,20 @@ fn keyed(slot: usize, key: u8, size: usize) -> Item {
     Item::Keyed { slot, key, size }
 }
 
+fn flip(segment: usize, part: u16, bit: u8) -> Step {
+    Step::Flip(Flip { segment, part, bit })
+}
+
 fn fail(call: Call, after: u32, times: u32, aftermath: Aftermath) -> Step {
+    fail_with(call, after, times, Mischief::Io, aftermath)
+}
+
+fn fail_with(call: Call, after: u32, times: u32, mischief: Mischief, aftermath: Aftermath) -> Step {
     Step::Fail(Fault {
         call,
         after,
         times,
-        mischief: Mischief::Io,
+        mischief,
         aftermath,
     })
 }
@@ -64,11 +77,6 @@ fn a_mark_that_a_failed_sync_left_in_memory_alone_is_written_once_more() {
 
 #[test]
 fn offsets_that_were_given_to_what_is_lost_without_a_name_are_never_given_again() {
-    let flip = Flip {
-        segment: 0,
-        part: 62_620,
-        bit: 3,
-    };
     let steps = vec![
         (2_139_595_863, append([&[Item::Forged { slot: 0 }]])),
         (593_921_030, Step::Roll),
@@ -76,7 +84,7 @@ fn offsets_that_were_given_to_what_is_lost_without_a_name_are_never_given_again(
         (2_519_360_630, append([&[keyed(2, 1, 30)]])),
         (793_304_156, append([&[Item::Note(0)]])),
         (1_988_810_937, Step::Sync),
-        (887_887_483, Step::Flip(flip)),
+        (887_887_483, flip(0, 62_620, 3)),
         (2_631_560_999, Step::Roll),
         (1_445_149_253, Step::DieAfter(1, End::PowerCut)),
         (4_073_481_808, Step::Wait(200)),

@@ -1,0 +1,155 @@
+//! Cleaned segments.
+
+use relay_log::simulated::histories::{End, Item, Step};
+
+use crate::{append, flip, holds, keyed, put};
+
+#[test]
+fn a_tombstone_stays_while_what_came_after_it_may_yet_be_cut_off() {
+    let steps = vec![
+        (
+            1_524_112_500,
+            append([&[
+                keyed(2, 4, 54),
+                Item::Note(2),
+                Item::Tombstone { slot: 3, key: 2 },
+            ]]),
+        ),
+        (4_048_681_748, Step::SetLow(3, 209)),
+        (1_769_585_991, Step::Sync),
+        (1_795_527_164, Step::EndClean),
+        (2_512_349_088, Step::Verify),
+        (876_892_397, append([&[put(0, 36)]])),
+        (267_308_930, Step::Sync),
+        (2_282_294_789, Step::RunClean),
+        (4_195_301_074, Step::DieAfter(4, End::PowerCut)),
+        (2_464_342_204, Step::Sync),
+        (3_086_450_758, Step::Clean),
+        (2_898_850_104, Step::RunSync),
+        (1_584_567_565, append([&[keyed(2, 1, 2)]])),
+        (1_017_336_481, append([&[put(0, 16)]])),
+        (3_719_744_586, Step::PlanClean),
+        (2_200_633_088, Step::SetLow(1, 205)),
+        (4_288_384_861, append([&[put(1, 252)]])),
+        (704_565_746, Step::Mark),
+        (304_432_928, append([&[Item::Note(3)]])),
+        (2_287_338_147, append([&[put(0, 45)]])),
+        (1_937_648_073, Step::BeginSync),
+        (1_119_486_464, Step::Reopen(End::PowerCut)),
+        (3_850_631_157, flip(5, 58_379, 3)),
+        (1_950_779_558, Step::Sync),
+        (3_950_890_444, flip(1, 28_775, 7)),
+        (2_565_768_967, Step::Roll),
+        (1_547_471_922, Step::Roll),
+        (997_923_928, append([&[keyed(2, 4, 259)]])),
+        (1_079_274_695, append([&[put(0, 5183)]])),
+        (2_596_645_068, flip(5, 28_088, 6)),
+        (3_620_779_027, append([&[keyed(2, 1, 907)]])),
+        (2_602_793_111, append([&[put(1, 9194)]])),
+        (2_574_833_679, append([&[put(0, 686)]])),
+        (3_425_340_348, append([&[keyed(3, 4, 59)]])),
+        (80_771_013, append([&[Item::Note(1)]])),
+        (1_171_936_962, append([&[Item::Tombstone { slot: 3, key: 0 }]])),
+        (66_882_549, Step::Clean),
+        (688_057_135, flip(2, 14_236, 6)),
+        (3_868_551_166, Step::Reopen(End::PowerCut)),
+    ];
+    holds(128, 5059, 1000, steps);
+}
+
+#[test]
+fn the_lost_footer_of_a_cleaned_segment_is_not_taken_for_what_cleaning_took_away() {
+    let steps = vec![
+        (2_259_001_415, append([&[keyed(3, 2, 61)]])),
+        (2_199_825_462, Step::Reopen(End::Kill)),
+        (727_560_254, append([&[put(1, 5)]])),
+        (
+            320_163_828,
+            append([&[put(0, 47), Item::Tombstone { slot: 2, key: 2 }, Item::Note(3)]]),
+        ),
+        (2_345_269_012, Step::Reopen(End::Kill)),
+        (397_250_125, append([&[Item::Tombstone { slot: 2, key: 1 }]])),
+        (3_571_197_213, Step::DieAfter(2, End::PowerCut)),
+        (3_478_186_621, Step::Mark),
+        (3_167_178_210, Step::Wait(1500)),
+        (
+            1_761_836_038,
+            append([
+                &[Item::Forged { slot: 1 }],
+                &[
+                    put(0, 697),
+                    keyed(3, 0, 58),
+                    Item::Unnote(3),
+                    keyed(3, 1, 9),
+                    keyed(3, 1, 98),
+                    put(1, 49),
+                    keyed(2, 3, 44),
+                ],
+            ]),
+        ),
+        (719_807_359, Step::DieAfter(1, End::Kill)),
+        (2_312_442_977, append([&[Item::Note(2)]])),
+        (1_362_340_572, Step::Clean),
+        (1_917_581_720, Step::Reopen(End::PowerCut)),
+        (1_207_777_175, flip(3, 50_920, 1)),
+    ];
+    holds(128, 2215, 1000, steps);
+}
+
+#[test]
+fn a_record_that_was_lost_before_its_segment_was_cleaned_is_told_at_its_offset_ever_after() {
+    let steps = vec![
+        (3_958_308_697, append([&[Item::Unnote(3)]])),
+        (2_511_855_611, append([&[put(0, 44)]])),
+        (3_593_438_896, Step::BeginSync),
+        (
+            3_938_846_114,
+            append([&[
+                put(1, 63),
+                Item::Tombstone { slot: 2, key: 1 },
+                put(0, 57),
+                put(0, 41),
+            ]]),
+        ),
+        (4_200_919_375, append([&[Item::Note(1)]])),
+        (1_444_418_296, Step::RunSync),
+        (
+            4_219_380_890,
+            append([&[put(1, 48), put(1, 40)], &[keyed(2, 0, 68)]]),
+        ),
+        (1_659_636_184, append([&[Item::Note(2)]])),
+        (1_999_076_952, Step::Reopen(End::PowerCut)),
+        (2_634_925_267, append([&[put(0, 678), Item::Note(3)]])),
+        (
+            2_507_607_072,
+            append([&[put(1, 186)], &[keyed(3, 3, 349), keyed(3, 2, 425)]]),
+        ),
+        (4_076_756_923, Step::Sync),
+        (
+            3_458_484_174,
+            append([
+                &[put(0, 0)],
+                &[put(0, 54), Item::Note(3), put(1, 59), keyed(3, 1, 2)],
+                &[keyed(2, 2, 23), put(1, 35), keyed(3, 3, 2)],
+            ]),
+        ),
+        (2_898_657_721, Step::Clean),
+        (2_829_883_611, Step::Reopen(End::PowerCut)),
+        (1_473_194_820, append([&[Item::Note(2)]])),
+        (4_067_623_160, append([&[keyed(2, 1, 1777)]])),
+        (2_767_554_453, flip(1, 36_529, 2)),
+        (
+            3_081_679_526,
+            append([&[keyed(2, 0, 307), put(0, 57), keyed(2, 1, 626)]]),
+        ),
+        (3_320_505_706, append([&[put(1, 666)]])),
+        (844_094_065, Step::DieAfter(4, End::PowerCut)),
+        (2_658_861_470, Step::Roll),
+        (3_819_462_751, append([&[keyed(2, 0, 22)]])),
+        (620_141_414, append([&[keyed(2, 0, 966)]])),
+        (3_441_949_268, append([&[Item::Note(3)]])),
+        (4_080_595_716, Step::Clean),
+        (2_045_015_339, Step::Reopen(End::PowerCut)),
+    ];
+    holds(128, 1398, 1000, steps);
+}
