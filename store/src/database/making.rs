@@ -2,6 +2,7 @@
 //! is, and all begin anew: some would hold what others lack.
 
 use sqlx::AssertSqlSafe;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnection;
 
@@ -93,6 +94,6 @@ fn is_duplicate(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
     };
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == DUPLICATE_TABLE)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use relay_schemas::{Secret, TimestampMs};
 use serde::Deserialize;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{Connection, Postgres, QueryBuilder};
 
@@ -123,7 +124,7 @@ impl PostgresStore {
         let call = async {
             self.migration.done().await?;
             work.await.map_err(|error| {
-                let code = error.as_database_error().and_then(|error| error.code());
+                let code = error.as_database_error().and_then(DatabaseError::code);
                 if code.is_none_or(|code| code != NO_SUCH_TABLE) {
                     return classify(error);
                 }
