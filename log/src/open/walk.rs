@@ -13,7 +13,7 @@ use crate::format::entry::{self, Kind, NO_SLOT, Previous, flag};
 use crate::format::footer::{Contents, TRAILER, decode_trailer, encode_contents};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::seed;
-use crate::io::read_vec_around;
+use crate::io::read_around;
 use crate::locate::Locator;
 use crate::log::Boundary;
 use crate::opened::Damage;
@@ -89,7 +89,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             }
         }
         state.nameless += self.locator.nameless.saturating_sub(self.named_at_checkpoint);
-        self.unread = place(self.listed, &scanner);
+        self.unread = self.unread.max(place(self.listed, &scanner));
         Ok(whole)
     }
 
@@ -270,8 +270,13 @@ impl<'a, F: StorageFile> Walk<'a, F> {
 
     /// Whether the last bytes of the file are there; if they are not, and need not be, the closing is torn.
     fn ends_well(&mut self, entry: &Entry) -> bool {
-        let trailer = read_vec_around(&*self.file, entry.end(), TRAILER);
-        let whole = trailer.first_chunk().and_then(decode_trailer).is_some();
+        let mut trailer = [0; TRAILER];
+        let mut unread = 0;
+        let read = read_around(&*self.file, &mut trailer, entry.end(), &mut unread);
+        if unread > 0 {
+            self.unread = (self.listed.number, unread);
+        }
+        let whole = read == TRAILER && decode_trailer(&trailer).is_some();
         if !whole && entry.header.seq < self.proven {
             self.damage(entry.end(), None, None, "the segment's last bytes are damaged");
             return true;
