@@ -9,7 +9,7 @@ fn wrong(seed: u64, sabotage: Option<Sabotage>) -> Option<String> {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_damaged_is_silent_whatever_the_disk_does() {
-    for seed in 0..1_500 {
+    for seed in 0..3_000 {
         let wrong = wrong(seed, None);
         assert_eq!(
             wrong, None,
@@ -25,7 +25,9 @@ fn seeds_that_once_failed_hold() {
         6_239, 6_474, 6_818, 7_163, 7_424, 7_548, 7_806, 7_850, 8_052, 8_295, 9_438, 14_428, 14_656, 14_753,
         19_665, 20_036, 23_315, 24_393, 28_437, 28_631, 28_861, 30_191, 33_781, 35_213, 36_107, 41_908,
         45_479, 49_363, 53_267, 56_862, 58_062, 60_130, 61_164, 85_520, 98_036, 103_044, 108_003, 120_725,
-        121_471, 139_720,
+        121_471, 139_720, 14_497, 36_900, 47_853, 55_552, 57_274, 59_767, 66_244, 84_924, 112_482, 115_627,
+        121_176, 125_131, 155_310, 170_425, 210_153, 214_479, 215_507, 220_092, 225_278, 234_934, 247_831,
+        257_655, 258_111, 268_491, 280_359, 292_123, 293_934, 295_792,
     ] {
         assert_eq!(wrong(seed, None), None, "seed {seed}");
     }
@@ -50,8 +52,11 @@ fn carelessness_is_noticed_within_a_stated_number_of_histories() {
 
 #[test]
 fn a_seed_always_gives_the_same_run() {
-    for seed in 0..20 {
-        let twice = [0, 1].map(|_| run(&History::of(seed), None, true).told);
-        assert_eq!(twice[0], twice[1], "seed {seed}");
+    // The order of maps decided in the last one.
+    for seed in (0..20).chain([36_900]) {
+        let first = run(&History::of(seed), None, true).told;
+        for _ in 0..10 {
+            assert_eq!(run(&History::of(seed), None, true).told, first, "seed {seed}");
+        }
     }
 }
