@@ -13,6 +13,8 @@ use crate::io::{read_around, read_vec_around};
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 
+/// Bytes of the end that are read at once: they hold what a footer says of most segments.
+const END: u64 = 32 << 10;
 /// What is left of a half-made file.
 const LEFTOVER: &str = ".tmp";
 
@@ -159,14 +161,19 @@ fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked,
         head_unread: unread > 0,
     };
     let mut salt = header.map(|header| header.salt);
-    let trailer_at = length.saturating_sub(TRAILER as u64).max(header::LENGTH);
-    let trailer = read_vec_around(file, trailer_at, TRAILER);
-    let trailer = trailer.first_chunk().and_then(footer::decode_trailer);
+    let end_at = length.saturating_sub(END).max(header::LENGTH);
+    let end = read_vec_around(file, end_at, length.saturating_sub(end_at) as usize);
+    let trailer = end.last_chunk().and_then(footer::decode_trailer);
+    let trailer_at = length.saturating_sub(TRAILER as u64);
     if let Some((footer_at, meta_len, own_salt)) = trailer.filter(|(at, ..)| *at < trailer_at) {
         salt = salt.or(Some(own_salt));
         let wanted = (footer::meta_end(footer_at, meta_len).min(trailer_at) - footer_at) as usize;
-        let bytes = read_vec_around(file, footer_at, wanted);
-        listed.sealed = contents(&bytes, seed(salt.unwrap_or(own_salt), number))
+        let held = footer_at.checked_sub(end_at).map(|from| from as usize);
+        let bytes = match held.and_then(|from| end.get(from..from + wanted)) {
+            Some(held) => held,
+            None => &read_vec_around(file, footer_at, wanted),
+        };
+        listed.sealed = contents(bytes, seed(salt.unwrap_or(own_salt), number))
             .map(|contents| Sealed { footer_at, contents });
     }
     Ok(Looked::Segment(listed, salt))
