@@ -7,9 +7,17 @@ pub const CANCEL: &str = "relay.cancel";
 /// Question to any trace sink: who won?
 pub const WINNER: &str = "relay.ask.winner";
 
-/// Where frames for `request` go; stands in the request as `reply_to`.
-pub fn reply(ingress: &InstanceId, epoch: i64, request: &RequestId) -> String {
-    format!("relay.reply.{ingress}-{epoch}.{request}")
+/// Where frames for `request` go; stands in the request as `reply_to`. The hash tells apart two bodies that were accepted under
+/// one id, one after the other: frames of the first are none of the second's.
+pub fn reply(ingress: &InstanceId, epoch: i64, request: &RequestId, request_hash: &str) -> String {
+    let body = request_hash.get(..16).unwrap_or(request_hash);
+    format!("relay.reply.{ingress}-{epoch}.{request}-{body}")
+}
+
+/// Whose frames come on `subject`; `None` if it is no reply subject.
+pub fn request_of_reply(subject: &str) -> Option<RequestId> {
+    let (request, _) = subject.rsplit_once('.')?.1.rsplit_once('-')?;
+    Some(RequestId::new(request))
 }
 
 /// What that ingress listens to.

@@ -194,6 +194,7 @@ impl Ground<'_> {
         let [patience, keyed_patience] = config.answers.patience();
         Admission {
             limits: Limits::new(limits.max_in_flight, limits.max_in_flight_per_tenant),
+            keys: Arc::default(),
             readiness: Arc::clone(&self.readiness),
             shutdown: self.runtime.shutdown.clone(),
             acceptor: Acceptor {

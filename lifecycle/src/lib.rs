@@ -12,7 +12,7 @@ mod unended;
 pub use cache_key::cache_key;
 pub use digest::Digest;
 pub use ending::{Ending, Known, end, final_of, last_frame};
-pub use follower::{Broken, Follower, Patience, Step, is_success};
+pub use follower::{Broken, Follower, Patience, Step, is_of_another_body, is_success};
 pub use handover::{Reason, attempts_before, handed_over, next_pool};
 pub use transcript::Transcript;
 pub use unended::{Moment, OpenRequest, Overdue, Unended};

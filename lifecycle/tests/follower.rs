@@ -4,11 +4,13 @@
 use proptest::prelude::*;
 use relay_lifecycle::{Broken, Follower, Patience, Step, Transcript, final_of};
 use relay_schemas::{
-    Answer, Delta, Final, FinishReason, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs, TokenCount,
-    ToolCallDelta, Usage, samples,
+    Answer, Delta, Final, FinishReason, Frame, Outcome, OutcomeStatus, Request, Run, Service, TimestampMs,
+    TokenCount, ToolCallDelta, Usage, samples,
 };
 
 const START: TimestampMs = TimestampMs(1_000);
+/// Of the body that the client asked for.
+const HASH: &str = "own";
 
 fn run(attempt: u32) -> Run {
     Run {
@@ -83,11 +85,11 @@ fn last(attempt: u32, seq: u32, whole: &str) -> Frame {
 }
 
 fn streamed() -> Follower {
-    Follower::new(Patience::default(), true, START)
+    Follower::new(Patience::default(), true, HASH, START)
 }
 
 fn whole() -> Follower {
-    Follower::new(Patience::default(), false, START)
+    Follower::new(Patience::default(), false, HASH, START)
 }
 
 /// Why the choice ended.
@@ -409,7 +411,7 @@ fn what_is_held_behind_a_gap_is_bounded() {
         ahead: 2,
         ..Patience::default()
     };
-    let mut follower = Follower::new(patience, true, START);
+    let mut follower = Follower::new(patience, true, HASH, START);
     for seq in [1, 2, 3] {
         follower.on_frame(piece(1, seq, "x"), START);
     }
@@ -536,7 +538,7 @@ proptest! {
         winner.answer.as_mut().unwrap().model = format!("model-{}", winning.attempt);
         let replays = if worker_replays { vec![(run(1), first.clone()), (run(2), second.clone())] } else { Vec::new() };
         let mut world = World {
-            follower: Follower::new(Patience::default(), streamed, START),
+            follower: Follower::new(Patience::default(), streamed, HASH, START),
             now: START,
             streamed,
             winner,
@@ -582,6 +584,7 @@ proptest! {
             Err(Broken::Diverged) => prop_assert!(!world.shown.is_empty(), "only what was shown can diverge"),
             Err(Broken::Unavailable) => prop_assert!(text_dropped, "a recorded text is always there"),
             Err(Broken::Untold) => unreachable!("this sink tells, or is not heard"),
+            Err(Broken::OtherBody) => unreachable!("there is one body"),
         }
     }
 }
@@ -643,7 +646,7 @@ fn a_client_is_not_kept_waiting_to_its_deadline_for_a_sink_that_cannot_tell() {
         untold_ms: 500,
         ..Patience::default()
     };
-    let follower = || Follower::new(patience, true, START);
+    let follower = || Follower::new(patience, true, HASH, START);
     let mut silent = follower();
     silent.on_untold(at(300));
     silent.on_untold(at(700));
@@ -663,4 +666,40 @@ fn a_client_is_not_kept_waiting_to_its_deadline_for_a_sink_that_cannot_tell() {
     let steps = running.on_winner(&failed(Service::Scheduler), at(1_400));
     assert!(matches!(steps[..], [Step::Finish { .. }]), "{steps:?}");
     assert!(running.on_wakeup(at(1_600)).is_empty());
+}
+
+fn of_body(request_hash: &str, outcome: Outcome) -> Outcome {
+    let request = Request {
+        request_hash: request_hash.to_owned(),
+        ..samples::request()
+    };
+    Outcome {
+        request: Some(request),
+        ..outcome
+    }
+}
+
+#[test]
+fn nobody_is_told_the_answer_to_another_body_under_the_same_key() {
+    let other = of_body("another", outcome(&run(1), "of another"));
+    let mut unseen = whole();
+    assert_eq!(unseen.on_winner(&other, START), [Step::Break(Broken::OtherBody)]);
+    let mut shown = streamed();
+    shown.on_frame(piece(1, 0, "own"), START);
+    assert_eq!(shown.on_winner(&other, START), [Step::Break(Broken::OtherBody)]);
+    // A failure of another body says nothing of this one either.
+    let other = of_body("another", failed(Service::Scheduler));
+    assert_eq!(whole().on_winner(&other, START), [Step::Break(Broken::OtherBody)]);
+
+    let own = of_body(HASH, outcome(&run(1), "own"));
+    assert_eq!(whole().on_winner(&own, START), [finish(&own, "own")]);
+}
+
+#[test]
+fn what_the_log_holds_of_another_body_is_not_taken_for_the_winners_text() {
+    let mut follower = whole();
+    follower.on_recorded(Some(&of_body("another", outcome(&run(1), "of another"))), START);
+    follower.on_recorded(Some(&of_body(HASH, outcome(&run(1), "own"))), START);
+    let winner = of_body(HASH, without_text(&run(1)));
+    assert_eq!(follower.on_winner(&winner, START), [finish(&winner, "own")]);
 }

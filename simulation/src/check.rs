@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relay_schemas::{FinishReason, Outcome, OutcomeStatus, RequestId, TenantId};
+use relay_schemas::{FinishReason, Outcome, OutcomeStatus, Request, RequestId, TenantId};
 
 use crate::client::ClientEnd;
 use crate::log::POOLS;
@@ -65,6 +65,12 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
     let Some(winner) = winners.get(id) else {
         return Some(format!("the client of {id} saw a finish that no record holds"));
     };
+    let body = |request: &Request| request.request_hash == client.request_hash;
+    if !winner.request.as_ref().is_some_and(body) {
+        return Some(format!(
+            "the client of {id} saw the answer to another body finish"
+        ));
+    }
     let good = matches!(winner.status, OutcomeStatus::Completed | OutcomeStatus::Cached);
     let same = winner
         .answer

@@ -8,6 +8,8 @@ use relay_schemas::{RequestId, TimestampMs};
 pub(crate) struct Client {
     /// What it asked.
     pub asked: ClientRequest,
+    /// The hash of its body.
+    pub request_hash: String,
     /// Shown so far.
     pub seen: Transcript,
     /// How it ended for the client.
@@ -16,7 +18,7 @@ pub(crate) struct Client {
     pub deadline: TimestampMs,
 }
 
-/// What a client asks. Who repeats it under its idempotency key asks the same.
+/// What a client asks. Who repeats it under its idempotency key asks the same; who reuses the key asks for another number of tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRequest {
     /// The request's id.

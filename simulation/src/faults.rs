@@ -27,6 +27,11 @@ impl World {
                 streamed,
                 within,
             } => self.repeat(usize::from(earlier), streamed, within),
+            Op::Reuse {
+                earlier,
+                streamed,
+                within,
+            } => self.reuse(usize::from(earlier), streamed, within),
             Op::Leave(client) => self.leave(usize::from(client)),
             Op::Crash(actor, dead_for) => {
                 self.lives[actor.index()] = Life::default();

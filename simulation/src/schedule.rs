@@ -81,7 +81,7 @@ impl Actor {
     }
 }
 
-/// Requests and the nine faults.
+/// Requests and the ten faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// A client asks.
@@ -100,6 +100,15 @@ pub enum Op {
         /// Which.
         earlier: u8,
         /// For server-sent events, whatever the earlier one wanted.
+        streamed: bool,
+        /// Milliseconds until its deadline.
+        within: i64,
+    },
+    /// A client asks something else under the idempotency key of an earlier one, the n-th of those that have one.
+    Reuse {
+        /// Which.
+        earlier: u8,
+        /// For server-sent events.
         streamed: bool,
         /// Milliseconds until its deadline.
         within: i64,
@@ -153,7 +162,12 @@ impl Op {
             | Self::Partition(_, ms)
             | Self::Rough(ms)
             | Self::Slow(ms) => ms,
-            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) | Self::Lose(_) => 0,
+            Self::Ask { .. }
+            | Self::Repeat { .. }
+            | Self::Reuse { .. }
+            | Self::Leave(_)
+            | Self::Duplicate(_)
+            | Self::Lose(_) => 0,
         }
     }
 
@@ -164,9 +178,12 @@ impl Op {
                 matches!(actor, Actor::Scheduler(_) | Actor::Worker(_))
             }
             Self::Rough(_) | Self::Slow(_) => true,
-            Self::Ask { .. } | Self::Repeat { .. } | Self::Leave(_) | Self::Duplicate(_) | Self::Lose(_) => {
-                false
-            }
+            Self::Ask { .. }
+            | Self::Repeat { .. }
+            | Self::Reuse { .. }
+            | Self::Leave(_)
+            | Self::Duplicate(_)
+            | Self::Lose(_) => false,
         }
     }
 
@@ -179,7 +196,12 @@ impl Op {
                 within: random.random_range(300..20_000),
                 question: random.random_range(0..12),
             },
-            41..45 => Self::Repeat {
+            41..43 => Self::Repeat {
+                earlier: random.random_range(0..10),
+                streamed: random.random_bool(0.5),
+                within: random.random_range(300..20_000),
+            },
+            43..45 => Self::Reuse {
                 earlier: random.random_range(0..10),
                 streamed: random.random_bool(0.5),
                 within: random.random_range(300..20_000),

@@ -40,6 +40,8 @@ pub enum Sabotage {
     FillFromLosers,
     /// What is accepted and then lost is ended by nobody.
     NeverSweep,
+    /// Ingresses do not look which body an answer under a key belongs to.
+    ForgetBodies,
 }
 
 /// One life of one process.

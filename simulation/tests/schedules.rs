@@ -35,6 +35,7 @@ fn a_broken_rule_is_noticed() {
         Sabotage::LastOutcomeWins,
         Sabotage::FillFromLosers,
         Sabotage::NeverSweep,
+        Sabotage::ForgetBodies,
     ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");

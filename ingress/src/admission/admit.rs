@@ -6,11 +6,12 @@ use std::time::Duration;
 use relay_api::request::Parsed;
 use relay_bus::Room;
 use relay_clock::Clock;
-use relay_lifecycle::Patience;
+use relay_lifecycle::{Patience, is_of_another_body};
 use relay_runner::{Identity, Shutdown};
 use relay_schemas::{Outcome, Request, RequestId, TenantId};
 
 use super::accept::{Accepted, Acceptor};
+use super::keys::{HeldKey, Keys};
 use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
 use crate::answers::form::Form;
@@ -66,10 +67,20 @@ pub struct Following {
     pub most_unread: usize,
 }
 
+/// What a request holds while it is waited for.
+struct Place {
+    permit: Permit,
+    key: Option<HeldKey>,
+    /// Whether this ingress waits for it already.
+    runs_here: bool,
+}
+
 /// The way in, for every operation.
 pub struct Admission {
     /// Places in flight.
     pub limits: Arc<Limits>,
+    /// Idempotency keys in use.
+    pub keys: Arc<Keys>,
     /// Whether the request could be accepted and answered at all.
     pub readiness: Arc<Readiness>,
     /// Whether this ingress ends.
@@ -112,21 +123,22 @@ impl Admission {
         let form = Form::of(parsed.operation, &parsed.body);
         let request = request::of_call(call, parsed, &self.identity, self.clock.now());
         let keyed = request.idempotency_key.is_some();
-        let running = keyed
-            .then(|| self.waiting.routes.running_hash(&request.request_id))
-            .flatten();
-        if running.as_ref().is_some_and(|hash| *hash != request.request_hash) {
-            return Err(Refusal::key_reused());
-        }
-        let recorded = match (keyed, &running) {
-            (true, None) => self.recorded(&request).await?,
-            _ => None,
+        let key = if keyed { Some(self.hold(&request)?) } else { None };
+        let runs_here = keyed && self.waiting.routes.runs_here(&request.request_id);
+        let recorded = if keyed && !runs_here {
+            self.recorded(&request).await?
+        } else {
+            None
         };
         let source = if let Some(outcome) = recorded {
             Source::Recorded(Box::new(outcome))
         } else {
-            let traceparent = call.traceparent.as_deref();
-            self.run(&request, permit, traceparent, running.is_some()).await?
+            let place = Place {
+                permit,
+                key,
+                runs_here,
+            };
+            self.run(&request, place, call.traceparent.as_deref()).await?
         };
         Ok(Admitted {
             id: request.request_id,
@@ -157,13 +169,18 @@ impl Admission {
         Err(Refusal::unavailable(what, self.retry_after))
     }
 
+    /// Holds the key of `request`: before the first wait, so that nothing comes between looking and taking.
+    fn hold(&self, request: &Request) -> Result<HeldKey, Refusal> {
+        let held = self.keys.hold(&request.request_id, &request.request_hash);
+        held.ok_or_else(Refusal::key_reused)
+    }
+
     /// What the sink recorded under the same key.
     async fn recorded(&self, request: &Request) -> Result<Option<Outcome>, Refusal> {
         let Some(outcome) = self.winner(&request.request_id).await? else {
             return Ok(None);
         };
-        let other_body = |first: &Request| first.request_hash != request.request_hash;
-        if outcome.request.as_ref().is_some_and(other_body) {
+        if is_of_another_body(&outcome, &request.request_hash) {
             return Err(Refusal::key_reused());
         }
         Ok(Some(outcome))
@@ -193,17 +210,21 @@ impl Admission {
     async fn run(
         &self,
         request: &Request,
-        permit: Permit,
+        place: Place,
         traceparent: Option<&str>,
-        runs_here: bool,
     ) -> Result<Source, Refusal> {
+        let Place {
+            permit,
+            key,
+            runs_here,
+        } = place;
         let patience = match request.idempotency_key {
             Some(_) => self.following.keyed_patience,
             None => self.following.patience,
         };
         let pending = Arc::new(Pending::new(request, patience, self.following.most_unread));
         // In place before the request is published: its first frame may come before the acknowledgement.
-        let waiter = self.waiting.begin(pending, request, permit);
+        let waiter = self.waiting.begin(pending, request, permit, key);
         if runs_here {
             return Ok(Source::Running {
                 waiter,

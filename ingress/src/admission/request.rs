@@ -46,7 +46,12 @@ pub fn of_call(call: &Call, parsed: Parsed, identity: &Identity, now: TimestampM
         Some(key) => ids::keyed(&call.tenant, key),
         None => ids::fresh(),
     };
-    let reply_to = subjects::reply(&identity.instance, identity.epoch, &request_id);
+    let reply_to = subjects::reply(
+        &identity.instance,
+        identity.epoch,
+        &request_id,
+        &parsed.request_hash,
+    );
     Request {
         request_id,
         tenant: call.tenant.clone(),

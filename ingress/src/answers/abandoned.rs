@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::pending::Pending;
 use super::questions::Questions;
 use super::routes::Routes;
+use crate::admission::keys::HeldKey;
 use crate::admission::limits::Permit;
 
 /// What a client leaves behind when it goes.
@@ -27,8 +28,8 @@ pub struct Claim {
     pub tenant: TenantId,
     /// Its deadline.
     pub deadline: TimestampMs,
-    /// Whether it has an idempotency key.
-    pub keyed: bool,
+    /// Its idempotency key.
+    pub key: Option<HeldKey>,
     /// Its place in flight.
     pub permit: Permit,
 }
@@ -77,7 +78,7 @@ impl Abandoned {
                 break;
             }
             let is_due = cancelled.is_none_or(|at| self.clock.since(at) >= self.pause);
-            if !claim.keyed && is_due {
+            if claim.key.is_none() && is_due {
                 self.cancel(&pending.request_id, &claim.tenant, "client_gone")
                     .await;
                 cancelled = Some(self.clock.instant());
@@ -90,7 +91,7 @@ impl Abandoned {
             }
         }
         self.routes.remove(&pending);
-        drop(claim.permit);
+        drop(claim);
     }
 
     /// Tells every service once.

@@ -55,6 +55,7 @@ pub fn timed_out(accepted: Accepted, keyed: bool) -> Refusal {
 fn of_broken(broken: Broken) -> Refusal {
     let (code, message) = match broken {
         Broken::Untold => return Refusal::untold(),
+        Broken::OtherBody => return Refusal::key_reused(),
         Broken::Diverged => (
             "answer_diverged",
             "another run of this request was recorded than the one shown; what was shown is void",

@@ -43,8 +43,8 @@ pub struct Taken {
 pub struct Pending {
     /// Whose answer.
     pub request_id: RequestId,
-    /// Hash of what of the request may change the answer.
-    pub request_hash: String,
+    /// On which subject its frames come.
+    pub reply_to: String,
     most_unread: usize,
     progress: Mutex<Progress>,
     wake: Notify,
@@ -69,10 +69,15 @@ impl Pending {
     pub fn new(request: &Request, patience: Patience, most_unread: usize) -> Self {
         Self {
             request_id: request.request_id.clone(),
-            request_hash: request.request_hash.clone(),
+            reply_to: request.reply_to.clone().unwrap_or_default(),
             most_unread,
             progress: Mutex::new(Progress {
-                follower: Follower::new(patience, request.stream, request.accepted_at),
+                follower: Follower::new(
+                    patience,
+                    request.stream,
+                    &request.request_hash,
+                    request.accepted_at,
+                ),
                 unread: Vec::new(),
                 unread_bytes: 0,
                 questions: Vec::new(),

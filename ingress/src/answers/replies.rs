@@ -7,7 +7,7 @@ use prometheus::IntCounter;
 use relay_clock::Clock;
 use relay_control::{Control, Delivery, Message, Subscription, subjects};
 use relay_runner::{Backoff, Identity, serve_forever};
-use relay_schemas::{FenceAnswer, FenceQuery, Frame, Registry, RequestId};
+use relay_schemas::{FenceAnswer, FenceQuery, Frame, Registry};
 
 use super::routes::Routes;
 use crate::cluster::readiness::{Dependency, Readiness};
@@ -76,14 +76,14 @@ impl Replies {
             Ok(frame) => {
                 // The log often tells the end before the last frame does.
                 let is_last = frame.end.is_some();
-                if !self.routes.frame(frame, now) && !is_last {
+                if !self.routes.frame(frame, &message.subject, now) && !is_last {
                     self.strays.inc();
                 }
             }
             Err(error) => {
                 tracing::warn!(messaging.subject = message.subject, %error, "an unreadable frame counts as lost");
-                if let Some((_, request)) = message.subject.rsplit_once('.') {
-                    self.routes.lost(Some(&RequestId::new(request)), now);
+                if let Some(request) = subjects::request_of_reply(&message.subject) {
+                    self.routes.lost(Some(&request), now);
                 }
             }
         }

@@ -39,15 +39,15 @@ impl Routes {
         true
     }
 
-    /// The hash of the request that is waited for under this id.
-    pub fn running_hash(&self, request: &RequestId) -> Option<String> {
-        let shard = self.shard(request).lock();
-        Some(shard.get(request)?.first()?.request_hash.clone())
+    /// Whether an answer is waited for under this id.
+    pub fn runs_here(&self, request: &RequestId) -> bool {
+        self.shard(request).lock().contains_key(request)
     }
 
-    /// Hands a frame to every answer that waits for it; says whether one does.
-    pub fn frame(&self, frame: Frame, now: TimestampMs) -> bool {
-        let waiting = self.waiting(&frame.request_id);
+    /// Hands a frame that came on `subject` to every answer that waits for it there; says whether one does.
+    pub fn frame(&self, frame: Frame, subject: &str, now: TimestampMs) -> bool {
+        let mut waiting = self.waiting(&frame.request_id);
+        waiting.retain(|pending| pending.reply_to == subject);
         let Some((last, others)) = waiting.split_last() else {
             return false;
         };

@@ -11,6 +11,7 @@ use super::end::End;
 use super::pending::Pending;
 use super::questions::Questions;
 use super::routes::Routes;
+use crate::admission::keys::HeldKey;
 use crate::admission::limits::Permit;
 
 /// What came next of an answer.
@@ -42,7 +43,13 @@ pub struct Waiting {
 
 impl Waiting {
     /// Waits for `request`, whose frames and outcomes reach `pending` from now on.
-    pub fn begin(self: &Arc<Self>, pending: Arc<Pending>, request: &Request, permit: Permit) -> Waiter {
+    pub fn begin(
+        self: &Arc<Self>,
+        pending: Arc<Pending>,
+        request: &Request,
+        permit: Permit,
+        key: Option<HeldKey>,
+    ) -> Waiter {
         self.routes.add(Arc::clone(&pending));
         Waiter {
             waiting: Arc::clone(self),
@@ -51,7 +58,7 @@ impl Waiting {
             claim: Some(Claim {
                 tenant: request.tenant.clone(),
                 deadline: request.deadline,
-                keyed: request.idempotency_key.is_some(),
+                key,
                 permit,
             }),
         }
@@ -131,7 +138,7 @@ impl Waiter {
             return self.end();
         }
         // Under a key other clients may wait for the same request, here or elsewhere, and for longer.
-        if let Some(claim) = self.claim.take().filter(|claim| !claim.keyed) {
+        if let Some(claim) = self.claim.take().filter(|claim| claim.key.is_none()) {
             abandoned
                 .cancel(&self.pending.request_id, &claim.tenant, "deadline")
                 .await;

@@ -217,6 +217,25 @@ impl Harness {
         sink
     }
 
+    /// A sink that takes its time.
+    pub fn serve_slow_sink(&self, pause: Duration) {
+        let sink = self.sink.clone();
+        let answer = move |query: WinnerQuery| {
+            let sink = sink.clone();
+            async move {
+                tokio::time::sleep(pause).await;
+                let outcome = sink.lock().get(&query.request_id).cloned();
+                WinnerAnswer { outcome }
+            }
+        };
+        tokio::spawn(relay_control::serve(
+            self.control.clone(),
+            subjects::WINNER,
+            None,
+            answer,
+        ));
+    }
+
     /// Hears cancels from now on.
     pub async fn cancels(&self) -> Listener<Cancel> {
         relay_control::listen(&*self.control, subjects::CANCEL)

@@ -54,6 +54,8 @@ pub enum Broken {
     Unavailable,
     /// Only the sink knows whether the request has ended, and it cannot tell.
     Untold,
+    /// The winner answers another body, asked for under the same key.
+    OtherBody,
 }
 
 /// The state of one answer on its way to one client.
@@ -61,6 +63,8 @@ pub enum Broken {
 pub struct Follower {
     patience: Patience,
     streamed: bool,
+    /// Of the request that is answered: a record of another body under the same id is not its end.
+    request_hash: String,
     following: Option<Run>,
     next_seq: u32,
     ahead: BTreeMap<u32, Frame>,
@@ -81,11 +85,13 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts following. `streamed`: pieces are shown as they come; else all at once at the end.
-    pub fn new(patience: Patience, streamed: bool, now: TimestampMs) -> Self {
+    /// Starts following the answer to the request of that hash. `streamed`: pieces are shown as they come; else all at once at
+    /// the end.
+    pub fn new(patience: Patience, streamed: bool, request_hash: &str, now: TimestampMs) -> Self {
         Self {
             patience,
             streamed,
+            request_hash: request_hash.to_owned(),
             following: None,
             next_seq: 0,
             ahead: BTreeMap::new(),
@@ -164,7 +170,8 @@ impl Follower {
     /// The log holds an outcome of this request (`None`: one that cannot be read here), and only the sink can tell whether it
     /// is the winner: it is asked until it does.
     pub fn on_recorded(&mut self, outcome: Option<&Outcome>, now: TimestampMs) {
-        let read = outcome.and_then(|outcome| Some((outcome.run.clone(), recorded_content(outcome)?)));
+        let own = outcome.filter(|outcome| !is_of_another_body(outcome, &self.request_hash));
+        let read = own.and_then(|outcome| Some((outcome.run.clone(), recorded_content(outcome)?)));
         self.recorded = self.recorded.take().or(read);
         self.expect_winner(now.plus_ms(self.patience.fold_ms));
     }
@@ -190,6 +197,9 @@ impl Follower {
             return Vec::new();
         }
         self.asking.note_winner();
+        if is_of_another_body(outcome, &self.request_hash) {
+            return self.give_up(Broken::OtherBody);
+        }
         let end = final_of(outcome);
         let same_run = self.following.as_ref() == Some(&outcome.run);
         if !is_success(end.status) {
@@ -376,6 +386,12 @@ impl Follower {
         self.ended = true;
         vec![Step::Break(broken)]
     }
+}
+
+/// Whether `outcome` is the end of another body than the one of that hash, under the same id: one key was used for both.
+pub fn is_of_another_body(outcome: &Outcome, request_hash: &str) -> bool {
+    let request = outcome.request.as_ref();
+    request.is_some_and(|request| request.request_hash != request_hash)
 }
 
 /// The answer's content, where the record has it.

@@ -1,7 +1,7 @@
 //! Clients ask. Under an idempotency key the sink is asked first, as the real ingress does it.
 
 use rand::Rng;
-use relay_lifecycle::{Follower, Patience, Transcript};
+use relay_lifecycle::{Follower, Patience, Transcript, is_of_another_body};
 use relay_schemas::{Class, Operation, Outcome, Request, RequestId, TimestampMs, TokenCount};
 
 use super::{DEADLINE_GRACE_MS, Waiting, tenant_of};
@@ -9,7 +9,7 @@ use crate::client::{Client, ClientEnd, ClientRequest};
 use crate::log::Append;
 use crate::network::{Asker, Message};
 use crate::schedule::Actor;
-use crate::world::World;
+use crate::world::{Sabotage, World};
 
 const ASK_TIMEOUT_MS: i64 = 500;
 /// Frames of a request with a key may go to another ingress: its silence lasts no longer, milliseconds.
@@ -39,11 +39,24 @@ impl World {
 
     /// Somebody asks again what the n-th of the clients with a key asked.
     pub(crate) fn repeat(&mut self, earlier: usize, streamed: bool, within: i64) {
+        if let Some(asked) = self.asked_under_a_key(earlier) {
+            self.arrives(asked, streamed, within);
+        }
+    }
+
+    /// Somebody asks something else under the key of the n-th of the clients with one.
+    pub(crate) fn reuse(&mut self, earlier: usize, streamed: bool, within: i64) {
+        if let Some(asked) = self.asked_under_a_key(earlier) {
+            let tokens = asked.tokens + 1;
+            self.arrives(ClientRequest { tokens, ..asked }, streamed, within);
+        }
+    }
+
+    fn asked_under_a_key(&self, earlier: usize) -> Option<ClientRequest> {
         let keyed = self.clients.iter().filter(|client| client.asked.keyed);
         let keyed: Vec<&ClientRequest> = keyed.map(|client| &client.asked).collect();
-        if !keyed.is_empty() {
-            self.arrives(keyed[earlier % keyed.len()].clone(), streamed, within);
-        }
+        let which = earlier.checked_rem(keyed.len())?;
+        Some(keyed[which].clone())
     }
 
     /// A request reaches the one or the other ingress.
@@ -54,16 +67,18 @@ impl World {
         let deadline = self.now.plus_ms(within);
         let request = request(&asked, number, streamed, deadline, self.now);
         let client = self.clients.len();
+        let id = request.request_id.clone();
+        let refused = dead || self.is_held_for_another_body(number, &request);
         self.clients.push(Client {
             asked,
+            request_hash: request.request_hash.clone(),
             seen: Transcript::default(),
-            end: dead.then_some(ClientEnd::Error),
+            end: refused.then_some(ClientEnd::Error),
             deadline,
         });
-        if dead {
+        if refused {
             return;
         }
-        let id = request.request_id.clone();
         let ingress = &mut self.ingresses[usize::from(number)];
         let runs_here = ingress.waiting_for(&id).next().is_some();
         if request.idempotency_key.is_none() || runs_here {
@@ -82,6 +97,22 @@ impl World {
         self.wake(actor, until);
     }
 
+    /// Whether this ingress has somebody with another body under the same key.
+    fn is_held_for_another_body(&mut self, number: u8, request: &Request) -> bool {
+        let ingress = &self.ingresses[usize::from(number)];
+        let waiting = ingress
+            .waiting
+            .iter()
+            .map(|(client, waiting)| (client, &waiting.id));
+        let admitting = ingress.admitting.iter();
+        let admitting = admitting.map(|(client, admitting)| (client, &admitting.request.request_id));
+        let mut holders = waiting.chain(admitting);
+        self.sabotage != Sabotage::ForgetBodies
+            && holders.any(|(client, id)| {
+                *id == request.request_id && self.clients[*client].request_hash != request.request_hash
+            })
+    }
+
     /// Waits for the request, and publishes it unless this ingress waits for it already.
     pub(super) fn accept(&mut self, number: u8, client: usize, request: Request, publish: bool) {
         let actor = Actor::Ingress(number);
@@ -96,7 +127,12 @@ impl World {
         };
         let waiting = Waiting {
             id: request.request_id.clone(),
-            follower: Follower::new(patience, request.stream, request.accepted_at),
+            follower: Follower::new(
+                patience,
+                request.stream,
+                &request.request_hash,
+                request.accepted_at,
+            ),
             streamed: request.stream,
             keyed,
             until: request.deadline.plus_ms(DEADLINE_GRACE_MS),
@@ -117,6 +153,9 @@ impl World {
             return false;
         };
         match winner {
+            Some(outcome) if is_of_another_body(outcome, &request.request_hash) => {
+                self.clients[client].end.get_or_insert(ClientEnd::Error);
+            }
             Some(outcome) => self.sees_recorded(client, outcome),
             None => self.accept(number, client, request, true),
         }

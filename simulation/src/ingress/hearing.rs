@@ -11,7 +11,12 @@ impl World {
         match message {
             Message::Frame(frame) => self.frame_arrives(number, &frame),
             Message::Replay(Asker { client, .. }, frames) => self.replay_arrives(number, client, frames),
-            Message::Winner(Asker { client, .. }, winner) => {
+            Message::Winner(Asker { client, .. }, mut winner) => {
+                if self.sabotage == Sabotage::ForgetBodies
+                    && let Some(outcome) = &mut winner
+                {
+                    outcome.request = None;
+                }
                 if !self.admit(number, client, winner.as_deref())
                     && let Some(outcome) = winner
                 {

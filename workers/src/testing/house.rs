@@ -153,7 +153,12 @@ impl House {
 
     /// Listens where an ingress would for the frames of `work`, and sets it as the reply address.
     pub async fn listen(&self, work: &mut Work) -> anyhow::Result<Frames> {
-        let reply_to = subjects::reply(&"i".into(), 1, &work.request.request_id);
+        let reply_to = subjects::reply(
+            &"i".into(),
+            1,
+            &work.request.request_id,
+            &work.request.request_hash,
+        );
         let listener = listen(&*self.control, &reply_to).await?;
         work.request.reply_to = Some(reply_to);
         Ok(Frames { listener })

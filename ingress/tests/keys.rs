@@ -1,0 +1,75 @@
+//! Idempotency keys: which answer belongs to which body.
+#![expect(clippy::unwrap_used, reason = "a test may stop here")]
+
+mod harness;
+
+use harness::{Harness, completed, ms};
+use relay_bus::topics;
+use relay_schemas::Request;
+
+const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
+const OTHER: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Bye"}]}"#;
+const STREAM: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
+const KEY: [(&str, &str); 1] = [("idempotency-key", "k")];
+
+#[tokio::test]
+async fn of_two_bodies_that_come_under_one_key_at_once_one_gets_on_and_the_other_gets_a_409() {
+    let harness = Harness::new().await;
+    harness.serve_slow_sink(ms(30));
+    let (one, other, ()) = tokio::join!(harness.chat(&KEY, WHOLE), harness.chat(&KEY, OTHER), async {
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "of the first"));
+        harness.complete(&request, "of the first").await;
+    });
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{} {}", one.text(), other.text());
+    let refused = if one.status == 409 { one } else { other };
+    assert_eq!(refused.code(), "idempotency_key_reused");
+    assert!(
+        harness.nothing_taken(topics::REQUESTS),
+        "the other was not accepted"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_another_ingress_gave_to_another_body_is_a_409_also_where_that_ends_later() {
+    let harness = Harness::with(|config| config.answers.keyed_silence = ms(20)).await;
+    harness.serve_sink().await;
+    for (key, body) in [("one", WHOLE), ("two", STREAM)] {
+        let key = [("idempotency-key", key)];
+        let (response, ()) = tokio::join!(harness.chat(&key, body), async {
+            let mut elsewhere = harness.accepted().await;
+            "of another body".clone_into(&mut elsewhere.request_hash);
+            harness.record(completed(&elsewhere, "to another body"));
+        });
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (409, "idempotency_key_reused"),
+            "{}",
+            response.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn frames_of_a_body_that_had_the_key_before_do_not_reach_the_one_that_has_it_now() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let mut open = harness.open(&KEY, STREAM).await;
+    let request = harness.accepted().await;
+    let subject = request.reply_to.as_deref().unwrap();
+    let (id, _) = subject.rsplit_once('-').unwrap();
+    let before = Request {
+        reply_to: Some(format!("{id}-{}", "0".repeat(16))),
+        ..request.clone()
+    };
+    harness.frame(&before, 0, "of another body").await;
+    harness.frame(&request, 0, "own").await;
+    open.until("own").await;
+    harness.record(completed(&request, "own"));
+    harness.end(&request, 1, &completed(&request, "own")).await;
+    let rest = open.rest().await.text();
+    assert!(!rest.contains("of another body"), "{rest}");
+    assert!(rest.contains("[DONE]"), "{rest}");
+}
