@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use relay_schemas::{
-    BatchRequest, Outcome, Planned, Ready, Request, RequestId, TenantId, TimestampMs, Work, decode,
+    BatchRef, BatchRequest, Outcome, Planned, Ready, Request, RequestId, TenantId, TimestampMs, Work, decode,
 };
 
 /// Record headers, in order: what every stage must be able to read when the body cannot be read.
@@ -21,7 +21,7 @@ pub mod header {
     pub const ATTEMPT: &str = "relay-attempt";
     /// Milliseconds since 1970, decimal.
     pub const DEADLINE: &str = "relay-deadline";
-    /// The batch that a line belongs to; on `relay.batch.requests.v1`, without it, the record's key.
+    /// The batch that a line belongs to; on `relay.batch.requests.v1`, without it, the record's key after `tenant/`.
     pub const BATCH_ID: &str = "relay-batch-id";
     /// The line within its batch.
     pub const CUSTOM_ID: &str = "relay-custom-id";
@@ -50,6 +50,15 @@ impl Headers {
         headers
     }
 
+    /// The headers that name a batch line which is no request.
+    pub fn of_line(tenant: &TenantId, line: &BatchRef) -> Self {
+        let mut headers = Self::default();
+        headers.set(header::TENANT, tenant.as_str().to_owned());
+        headers.set(header::BATCH_ID, line.batch_id.clone());
+        headers.set(header::CUSTOM_ID, line.custom_id.clone());
+        headers
+    }
+
     /// Whose record `value` is, where it is a batch line, a request on its way or an outcome: what stands for headers that are
     /// lost. Those that say more than whose it is (its trace, its attempt) are not made up, and another version's value is not read.
     pub(crate) fn of_value(value: &[u8]) -> Option<Self> {
@@ -61,11 +70,13 @@ impl Headers {
             return Some(Self::of(&request));
         }
         if let Ok(line) = decode::<BatchRequest>(value) {
-            let mut headers = Self::default();
-            headers.set(header::TENANT, line.tenant.as_str().to_owned());
-            headers.set(header::BATCH_ID, line.batch_id);
-            headers.set(header::CUSTOM_ID, line.custom_id);
-            return Some(headers);
+            let BatchRequest {
+                tenant,
+                batch_id,
+                custom_id,
+                ..
+            } = line;
+            return Some(Self::of_line(&tenant, &BatchRef { batch_id, custom_id }));
         }
         let outcome = decode::<Outcome>(value).ok()?;
         let mut headers = outcome.request.as_ref().map(Self::of).unwrap_or_default();

@@ -5,6 +5,7 @@ mod harness;
 
 use harness::batch::{Batch, GOOD, next};
 use harness::{completed, eventually, failed, read};
+use relay_bus::header;
 use relay_bus::testing::Mood;
 use relay_bus::topics::{BATCH_RESULTS, OUTCOMES, REQUESTS};
 use relay_schemas::{BatchResult, Class, OutcomeStatus, Request, Service};
@@ -191,6 +192,37 @@ async fn a_line_of_which_only_the_headers_can_be_read_gets_one_result_that_says_
     assert_eq!(after.custom_id, "8");
     assert_eq!(batch.held(relay_bus::topics::DEAD_LETTERS).await, 1);
     assert_eq!(batch.held(OUTCOMES).await, 0, "it never was a request");
+}
+
+#[tokio::test]
+async fn two_tenants_with_one_batch_and_one_line_get_a_result_each_also_where_the_line_is_bad() {
+    let batch = Batch::new().await;
+    let mut requests = batch.reader(REQUESTS).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    for tenant in ["acme", "umbrella"] {
+        for (custom_id, body, status) in [("1", GOOD, 200), ("bad", "{}", 400)] {
+            batch.line_of_tenant(tenant, custom_id, body).await;
+            if status == 200 {
+                eventually(async || {
+                    batch.pool(0).await;
+                    (batch.held(REQUESTS).await > i64::from(tenant != "acme")).then_some(())
+                })
+                .await;
+                let request: Request = read(&next(&mut requests).await);
+                batch.outcome(&completed(&request, tenant)).await;
+            }
+            let record = next(&mut results).await;
+            let result: BatchResult = read(&record);
+            assert_eq!((result.tenant.as_str(), result.status_code), (tenant, status));
+            assert_eq!(
+                record.key.as_deref(),
+                Some(format!("{tenant}/nightly").as_bytes())
+            );
+            let named =
+                [header::TENANT, header::BATCH_ID, header::CUSTOM_ID].map(|name| record.headers.text(name));
+            assert_eq!(named, [Some(tenant), Some("nightly"), Some(custom_id)]);
+        }
+    }
 }
 
 #[tokio::test]

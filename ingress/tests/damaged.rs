@@ -14,10 +14,11 @@ use relay_schemas::{BatchResult, Request, encode};
 async fn a_damaged_line_is_a_dead_letter_with_its_position_has_a_result_and_the_next_one_is_accepted() {
     let records = ["7", "8"].map(|custom_id| {
         let mut headers = Headers::default();
+        headers.set(header::TENANT, "acme");
         headers.set(header::CUSTOM_ID, custom_id.to_owned());
         Outgoing::keyed(
             BATCH_REQUESTS,
-            "nightly",
+            "acme/nightly",
             headers,
             encode(&line_of(custom_id, GOOD)),
         )

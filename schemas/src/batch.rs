@@ -17,6 +17,7 @@ pub struct BatchRequest {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchResult {
+    pub tenant: TenantId,
     pub batch_id: String,
     pub custom_id: String,
     pub request_id: RequestId,

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{Bus, EmbeddedBus, EmbeddedOptions, KafkaBus, KafkaOptions, Partition, Record, StartAt};
-use relay_schemas::{BatchRequest, BatchResult, Outcome, Registry, Request, RequestId};
+use relay_schemas::{BatchRequest, BatchResult, Outcome, Registry, Request, RequestId, TenantId};
+
+/// A batch line, by tenant, batch id and custom id.
+pub type Line = (TenantId, String, String);
 
 /// What the log says.
 #[derive(Default)]
@@ -17,10 +20,10 @@ pub struct Ledger {
     pub winners: BTreeMap<RequestId, (Outcome, i32, i64)>,
     /// Outcomes that came second.
     pub superseded: usize,
-    /// Every batch line that the log took, by (batch id, custom id).
-    pub batch_lines: BTreeSet<(String, String)>,
-    /// Distinct results of batch lines, by (batch id, custom id), with how many records each has.
-    pub batch_results: BTreeMap<(String, String), Vec<BatchResult>>,
+    /// Every batch line that the log took.
+    pub batch_lines: BTreeSet<Line>,
+    /// Distinct results of batch lines, with how many records each has.
+    pub batch_results: BTreeMap<Line, Vec<BatchResult>>,
     /// Records of each topic.
     pub records: BTreeMap<String, i64>,
 }
@@ -86,12 +89,17 @@ pub async fn read(bus: &dyn Bus) -> anyhow::Result<Ledger> {
     }
     for record in all(bus, topics::BATCH_REQUESTS).await? {
         if let Ok(line) = registry.decode::<BatchRequest>(record.value.as_deref()) {
-            ledger.batch_lines.insert((line.batch_id, line.custom_id));
+            let line = (line.tenant, line.batch_id, line.custom_id);
+            ledger.batch_lines.insert(line);
         }
     }
     for record in all(bus, topics::BATCH_RESULTS).await? {
         if let Ok(result) = registry.decode::<BatchResult>(record.value.as_deref()) {
-            let line = (result.batch_id.clone(), result.custom_id.clone());
+            let line = (
+                result.tenant.clone(),
+                result.batch_id.clone(),
+                result.custom_id.clone(),
+            );
             ledger.batch_results.entry(line).or_default().push(result);
         }
     }

@@ -149,7 +149,7 @@ fn line_record(tenant: &str, (batch_id, custom_id): (String, String), model: &st
     };
     Outgoing::keyed(
         topics::BATCH_REQUESTS,
-        batch_id,
+        format!("{tenant}/{batch_id}"),
         Headers::default(),
         encode(&line),
     )

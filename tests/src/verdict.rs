@@ -6,7 +6,7 @@ use relay_schemas::{Class, Outcome, OutcomeStatus, RequestId};
 
 use crate::ask::{End, Observation};
 use crate::gateway::DEADLINE_GRACE_MS;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Line};
 use crate::meaning::{Meaning, means};
 
 /// Everything that is not as promised; empty is a proof.
@@ -126,10 +126,10 @@ fn against_traces(ledger: &Ledger, traces: &BTreeMap<RequestId, OutcomeStatus>) 
 
 /// Every batch line that the log took has a result, and all its results say the same.
 fn against_batches(ledger: &Ledger) -> Vec<String> {
-    let unanswered = |line: &&(String, String)| !ledger.batch_results.contains_key(*line);
+    let unanswered = |line: &&Line| !ledger.batch_results.contains_key(*line);
     let missing = ledger.batch_lines.iter().filter(unanswered);
     let mut wrong: Vec<String> = missing
-        .map(|(batch, line)| format!("{line} of {batch} was taken and has no result"))
+        .map(|(tenant, batch, line)| format!("{line} of {tenant}'s {batch} was taken and has no result"))
         .collect();
     for (id, request) in ledger
         .accepted
@@ -140,10 +140,12 @@ fn against_batches(ledger: &Ledger) -> Vec<String> {
             wrong.push(format!("{id} is of class batch and names no line"));
             continue;
         };
-        match ledger
-            .batch_results
-            .get(&(line.batch_id.clone(), line.custom_id.clone()))
-        {
+        let line = (
+            request.tenant.clone(),
+            line.batch_id.clone(),
+            line.custom_id.clone(),
+        );
+        match ledger.batch_results.get(&line) {
             None => wrong.push(format!("{id}: its batch line has no result")),
             Some(results) if results.iter().any(|result| result.body != results[0].body) => {
                 wrong.push(format!("{id}: its batch line has results that differ"));

@@ -243,7 +243,7 @@ fn missing(ledger: &Ledger, letters: &BTreeSet<(String, String, String)>) -> Vec
         }
     }
     for kind in KINDS {
-        let line = ("key".to_owned(), kind.to_owned());
+        let line = ("acme".into(), "key".to_owned(), kind.to_owned());
         let results = ledger.batch_results.get(&line);
         if results.is_none_or(|results| results.iter().any(|result| result.status_code != 400)) {
             missing.push(format!("the batch line {line:?} has the results {results:?}"));

@@ -9,12 +9,10 @@ use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, Outgoing, Record, Room, decode, header, topics};
 use relay_clock::{Clock, millis};
 use relay_runner::{Stage, StageError, Step, crash_point};
-use relay_schemas::{
-    BatchRef, BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode,
-};
+use relay_schemas::{BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode};
 
 use super::gate::Gate;
-use super::name::{MOST_NAME_BYTES, is_name, name_of};
+use super::name::{LineName, MOST_NAME_BYTES, is_name, key_of, name_of};
 use super::verdict::verdict;
 use crate::admission::accept;
 use crate::admission::request::{self, Rules};
@@ -117,32 +115,25 @@ fn request_of(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Resul
     let parsed = rules.body.parse(line.operation, line.body.as_bytes())?;
     let latest = now.plus_ms(millis(rules.window));
     let deadline = line.deadline.map_or(latest, |asked| asked.min(latest));
-    Ok(request::of_line(
-        name_of(line),
-        &line.tenant,
-        parsed,
-        deadline,
-        now,
-    ))
+    let LineName { tenant, line } = name_of(line);
+    Ok(request::of_line(line, &tenant, parsed, deadline, now))
 }
 
 /// The result of a line that did not become a request.
-fn result_of(name: BatchRef, refusal: &Refusal, now: TimestampMs) -> Outgoing {
-    let BatchRef { batch_id, custom_id } = name;
+fn result_of(name: LineName, refusal: &Refusal, now: TimestampMs) -> Outgoing {
+    let LineName { tenant, line } = name;
+    let key = key_of(&tenant, &line.batch_id);
+    let headers = Headers::of_line(&tenant, &line);
     let result = BatchResult {
-        batch_id: batch_id.clone(),
-        custom_id,
+        tenant,
+        batch_id: line.batch_id,
+        custom_id: line.custom_id,
         request_id: RequestId::new(""),
         status_code: u32::from(refusal.status),
         body: refusal.body(),
         ended_at: now,
     };
-    Outgoing::keyed(
-        topics::BATCH_RESULTS,
-        batch_id,
-        Headers::default(),
-        encode(&result),
-    )
+    Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(&result))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! its first outcome, also after a restart; the same result may be handed out twice after a crash.
 //!
 //! A line that cannot be read at all gets a result too, if its sender named it outside of the value: by the headers
-//! `relay-custom-id` and `relay-batch-id` (or, for the batch, the record's key).
+//! `relay-tenant`, `relay-custom-id` and `relay-batch-id` (or, for the batch, the record's key, `tenant/batch`).
 
 pub mod gate;
 pub mod intake;

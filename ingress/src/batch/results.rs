@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prometheus::IntCounter;
 use relay_api::response::Facts;
-use relay_bus::{Headers, Outgoing, Partition, Record, topics};
+use relay_bus::{Headers, Outgoing, Partition, Record, header, topics};
 use relay_lifecycle::{Broken, is_success};
 use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
-use relay_schemas::{BatchResult, Outcome, Registry, encode};
+use relay_schemas::{BatchRef, BatchResult, Outcome, Registry, encode};
 
-use super::name::name_in_headers;
+use super::name::{key_of, line_in_headers};
 use crate::answers::end::End;
 use crate::answers::failure;
 use crate::answers::form::Form;
@@ -41,7 +41,7 @@ impl Stage for Results {
             self.superseded.inc();
             return Ok(Step::nothing());
         }
-        Ok(Step::publish_then(outgoing(&outcome, &result), ()))
+        Ok(Step::publish_then(outgoing(&result), ()))
     }
 
     /// A result that the log does not take, because JSON made it too large, leaves its sender without the answer but not
@@ -58,11 +58,7 @@ impl Stage for Results {
                 ..result
             }
         });
-        let result = result.as_ref();
-        result
-            .map(|result| outgoing(&outcome, result))
-            .into_iter()
-            .collect()
+        result.as_ref().map(outgoing).into_iter().collect()
     }
 
     async fn on_partitions(&self, owned: &[Partition]) {
@@ -79,7 +75,7 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
     let request = outcome.request.as_ref();
     let line = match request {
         Some(request) => request.batch.clone(),
-        None => name_in_headers(headers),
+        None => line_in_headers(headers),
     }?;
     let facts = Facts {
         request_id: outcome.request_id.as_str(),
@@ -88,6 +84,7 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
     };
     let (status_code, body) = body(outcome, facts);
     Some(BatchResult {
+        tenant: outcome.tenant.clone(),
         batch_id: line.batch_id,
         custom_id: line.custom_id,
         request_id: outcome.request_id.clone(),
@@ -97,14 +94,15 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
     })
 }
 
-fn outgoing(outcome: &Outcome, result: &BatchResult) -> Outgoing {
-    let headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
-    Outgoing::keyed(
-        topics::BATCH_RESULTS,
-        result.batch_id.clone(),
-        headers,
-        encode(result),
-    )
+fn outgoing(result: &BatchResult) -> Outgoing {
+    let line = BatchRef {
+        batch_id: result.batch_id.clone(),
+        custom_id: result.custom_id.clone(),
+    };
+    let mut headers = Headers::of_line(&result.tenant, &line);
+    headers.set(header::REQUEST_ID, result.request_id.as_str().to_owned());
+    let key = key_of(&result.tenant, &result.batch_id);
+    Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(result))
 }
 
 /// What the same request would have got over HTTP.

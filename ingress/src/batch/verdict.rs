@@ -1,13 +1,13 @@
 //! What the sender of a line is told when the line became a dead letter. Pure.
 
 use relay_bus::Record;
-use relay_schemas::{BatchRef, BatchRequest};
+use relay_schemas::BatchRequest;
 
-use super::name::{name_in, name_of};
+use super::name::{LineName, name_in, name_of};
 use crate::refusal::Refusal;
 
 /// Whose line it was and why it has no answer; `None` where nothing names the line.
-pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Option<(BatchRef, Refusal)> {
+pub fn verdict(record: &Record, line: Option<&BatchRequest>, reason: &str) -> Option<(LineName, Refusal)> {
     let at = &record.position;
     let place = format!("partition {}, offset {}", at.partition.partition, at.offset);
     let Some(line) = line else {
@@ -35,7 +35,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
     use relay_bus::{Headers, Partition, Position, header, topics};
-    use relay_schemas::TimestampMs;
+    use relay_schemas::{BatchRef, TimestampMs};
 
     use super::*;
 
@@ -56,28 +56,36 @@ mod tests {
         }
     }
 
-    fn named(batch_id: &str, custom_id: &str) -> BatchRef {
-        BatchRef {
-            batch_id: batch_id.to_owned(),
-            custom_id: custom_id.to_owned(),
+    fn named(batch_id: &str, custom_id: &str) -> LineName {
+        LineName {
+            tenant: "acme".into(),
+            line: BatchRef {
+                batch_id: batch_id.to_owned(),
+                custom_id: custom_id.to_owned(),
+            },
         }
     }
 
     /// Key, headers, and whose line it is.
-    type Case<'a> = (&'static [u8], &'a [(&'a str, &'static [u8])], Option<BatchRef>);
+    type Case<'a> = (&'static [u8], &'a [(&'a str, &'static [u8])], Option<LineName>);
 
     #[test]
     fn an_unreadable_line_is_named_by_its_headers_or_its_key() {
         let custom = (header::CUSTOM_ID, &b"7"[..]);
         let batch = (header::BATCH_ID, &b"b"[..]);
-        let cases: [Case<'_>; 7] = [
-            (b"key", &[custom], Some(named("key", "7"))),
-            (b"key", &[custom, batch], Some(named("b", "7"))),
-            (b"\xff", &[custom, batch], Some(named("b", "7"))),
-            (b"\xff", &[custom], None),
-            (b"key", &[batch], None),
-            (b"key", &[batch, (header::CUSTOM_ID, b"")], None),
-            (b"key", &[batch, (header::CUSTOM_ID, &[b'x'; 257])], None),
+        let tenant = (header::TENANT, &b"acme"[..]);
+        let cases: [Case<'_>; 10] = [
+            (b"acme/b", &[tenant, custom], Some(named("b", "7"))),
+            (b"key", &[tenant, custom], Some(named("key", "7"))),
+            (b"key", &[tenant, custom, batch], Some(named("b", "7"))),
+            (b"\xff", &[tenant, custom, batch], Some(named("b", "7"))),
+            (b"\xff", &[tenant, custom], None),
+            (b"key", &[tenant, batch], None),
+            (b"key", &[tenant, batch, (header::CUSTOM_ID, b"")], None),
+            (b"key", &[tenant, batch, (header::CUSTOM_ID, &[b'x'; 257])], None),
+            // Whose `b` and `7` it is, nothing says.
+            (b"acme/b", &[custom, batch], None),
+            (b"key", &[(header::TENANT, b"no good"), custom, batch], None),
         ];
         for (key, headers, expected) in cases {
             let found = verdict(&record(key, headers), None, "why");
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_verdict_says_where_and_why() {
-        let record = record(b"key", &[(header::CUSTOM_ID, b"7")]);
+        let record = record(b"key", &[(header::TENANT, b"acme"), (header::CUSTOM_ID, b"7")]);
         let (_, refusal) = verdict(&record, None, "cut short").unwrap();
         assert_eq!((refusal.status, refusal.code.as_str()), (400, "unreadable_line"));
         assert!(refusal.message.contains("partition 2, offset 7"));

@@ -86,17 +86,28 @@ impl Batch {
     }
 
     pub async fn line(&self, custom_id: &str, body: &str) {
-        self.put(BATCH_REQUESTS, "nightly", encode(&line_of(custom_id, body)))
+        self.put(BATCH_REQUESTS, "acme/nightly", encode(&line_of(custom_id, body)))
             .await;
+    }
+
+    /// The same line of another tenant.
+    pub async fn line_of_tenant(&self, tenant: &str, custom_id: &str, body: &str) {
+        let line = BatchRequest {
+            tenant: tenant.into(),
+            ..line_of(custom_id, body)
+        };
+        let key = format!("{tenant}/nightly");
+        self.put(BATCH_REQUESTS, &key, encode(&line)).await;
     }
 
     /// A line whose value is no record, with or without its name in the headers.
     pub async fn garbage(&self, custom_id: Option<&str>) {
         let mut headers = Headers::default();
         if let Some(custom_id) = custom_id {
+            headers.set(header::TENANT, "acme");
             headers.set(header::CUSTOM_ID, custom_id.to_owned());
         }
-        let record = Outgoing::keyed(BATCH_REQUESTS, "nightly", headers, "garbage".into());
+        let record = Outgoing::keyed(BATCH_REQUESTS, "acme/nightly", headers, "garbage".into());
         self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
     }
 

@@ -13,7 +13,7 @@ use relay_schemas::TimestampMs;
 use super::end::Ending;
 use super::passage::Passage;
 use super::round::{Marks, Round};
-use crate::batch::name::name_in_headers;
+use crate::batch::name::line_in_headers;
 use crate::config::SweepConfig;
 
 /// The consumer group.
@@ -174,7 +174,7 @@ impl Member {
                 tenant,
                 // Without a readable deadline nothing waits for it.
                 deadline: headers.deadline().unwrap_or(record.timestamp),
-                batch: name_in_headers(headers).map(Box::new),
+                batch: line_in_headers(headers).map(Box::new),
             });
         let sought = open.is_some() && self.marks.get(&place.0).is_none_or(|mark| place.1 < *mark);
         self.unended.read(place, open, now);
