@@ -196,7 +196,7 @@ fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed]) {
                 position: 0,
                 slot: None,
                 offset: None,
-                what: "the segment is missing".to_owned(),
+                what: "the segment is missing; if the disk was full before the last end, retention may have let it go without room to say so".to_owned(),
             });
         }
     }
