@@ -256,7 +256,9 @@ impl Ground<'_> {
     fn connections(&self) -> ConnectionBounds {
         ConnectionBounds {
             most_connections: self.config.limits.max_connections,
-            header_timeout: self.config.timeouts.headers,
+            headers: self.config.timeouts.headers,
+            idle: self.config.timeouts.idle,
+            unread: self.config.timeouts.unread,
             grace: self.config.grace,
         }
     }

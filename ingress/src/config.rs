@@ -7,7 +7,7 @@ use relay_api::request::Defaults;
 use relay_clock::millis;
 use relay_lifecycle::Patience;
 use relay_settings::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::admission::request::Rules;
 
@@ -102,7 +102,7 @@ impl Default for DefaultsConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Most connections at once; further ones wait in the operating system.
+    /// Most connections at once; where none is idle, further ones wait.
     pub max_connections: usize,
     /// Most requests of all tenants between arrival and end.
     pub max_in_flight: usize,
@@ -137,9 +137,15 @@ impl Default for LimitsConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeoutsConfig {
-    /// Longest time for a request's headers.
-    #[serde(with = "humantime_serde")]
+    /// Longest time from a connection to the end of its first request's headers.
+    #[serde(deserialize_with = "some_time")]
     pub headers: Duration,
+    /// How long a connection may go without a request once it has had one.
+    #[serde(deserialize_with = "some_time")]
+    pub idle: Duration,
+    /// How long a client may take nothing of an answer before it is given up: with its connection, or in HTTP/2 by itself.
+    #[serde(deserialize_with = "some_time")]
+    pub unread: Duration,
     /// Longest time for a request's body.
     #[serde(with = "humantime_serde")]
     pub body: Duration,
@@ -158,12 +164,25 @@ impl Default for TimeoutsConfig {
     fn default() -> Self {
         Self {
             headers: Duration::from_secs(10),
+            idle: Duration::from_mins(1),
+            unread: Duration::from_mins(1),
             body: Duration::from_secs(30),
             accept: Duration::from_secs(5),
             ask: Duration::from_millis(500),
             keep_alive: Duration::from_secs(10),
         }
     }
+}
+
+/// A time in which something can happen.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let time: Duration = humantime_serde::deserialize(deserializer)?;
+    if time.is_zero() {
+        return Err(de::Error::custom(
+            "no connection lives that long: more than zero, such as 10s",
+        ));
+    }
+    Ok(time)
 }
 
 /// When requests expire.
@@ -318,6 +337,25 @@ impl Default for BatchConfig {
             status_stale: Duration::from_secs(5),
             window: Duration::from_hours(24),
             remembered: 4_096,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_may_do_nothing_for_no_time_is_refused() {
+        for key in ["headers", "idle", "unread"] {
+            let refused = relay_settings::from_str::<Config>(&format!("timeouts:\n  {key}: 0s\n"));
+            let refused = refused.expect_err(key).to_string();
+            assert!(
+                refused.contains(key) && refused.contains("more than zero"),
+                "{refused}"
+            );
+            let read = relay_settings::from_str::<Config>(&format!("timeouts:\n  {key}: 5s\n"));
+            assert!(read.is_ok(), "{read:?}");
         }
     }
 }

@@ -67,7 +67,8 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     let http = async {
         let ops = ops_router(runtime.clone(), config.metrics_enabled);
         let router = http::router(app, ops);
-        serve_http(router, listener, connections, runtime.shutdown.clone()).await;
+        let (clock, shutdown) = (runtime.clock.clone(), runtime.shutdown.clone());
+        serve_http(router, listener, connections, clock, shutdown).await;
         Ok(())
     };
     let lines = async {

@@ -12,14 +12,17 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use relay_clock::Clock;
 use relay_runner::{ConnectionBounds, Runtime, Shutdown, ops_router, serve_http};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use self::guard::{Guard, Refusal};
 
-/// Longest time for a request's headers, and the longest that an idle connection keeps its place.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time to a connection's first request, without one after that, and with nothing of an answer taken.
+const HEADERS: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(60);
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// The operators' listener.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,7 +34,7 @@ pub struct OpsConfig {
     pub port: u16,
     /// Whether `/metrics` is served.
     pub metrics: bool,
-    /// Most connections at once; further ones wait in the operating system.
+    /// Most connections at once; where none is idle, further ones wait.
     pub max_connections: usize,
     /// Host names under which it answers, besides the loopback names and the address that is bound.
     pub allowed_hosts: Vec<String>,
@@ -57,6 +60,7 @@ pub struct Ops {
     listener: TcpListener,
     router: Router,
     bounds: ConnectionBounds,
+    clock: Clock,
 }
 
 impl Ops {
@@ -79,13 +83,16 @@ impl Ops {
             .layer(middleware::from_fn_with_state(Arc::new(guard), guarded));
         let bounds = ConnectionBounds {
             most_connections: config.max_connections,
-            header_timeout: HEADER_TIMEOUT,
+            headers: HEADERS,
+            idle: IDLE,
+            unread: UNREAD,
             grace: Duration::ZERO,
         };
         Ok(Self {
             listener,
             router,
             bounds,
+            clock: runtime.clock.clone(),
         })
     }
 
@@ -97,7 +104,8 @@ impl Ops {
     /// Serves until it is dropped, also during a drain: whoever watches sees `/readyz` say no and `/healthz` say yes.
     pub async fn serve(self) {
         // A drain of its own that never begins: dropping the future is its end.
-        serve_http(self.router, self.listener, self.bounds, Shutdown::default()).await;
+        let drain = Shutdown::default();
+        serve_http(self.router, self.listener, self.bounds, self.clock, drain).await;
     }
 }
 
@@ -289,6 +297,27 @@ mod tests {
             .ask("GET /healthz", &[host, "Sec-Fetch-Site: cross-site"])
             .await;
         assert_eq!(read.0, 200, "reading is for the browser to forbid");
+    }
+
+    #[tokio::test]
+    async fn fifty_connections_that_say_nothing_do_not_keep_operators_out() {
+        let config = OpsConfig {
+            max_connections: 8,
+            ..OpsConfig::default()
+        };
+        let listening = listening(config).await;
+        let mut held = Vec::new();
+        for said in ["", "PRI * HT"].repeat(25) {
+            let mut stream = TcpStream::connect(("127.0.0.1", listening.port))
+                .await
+                .expect("it listens");
+            stream.write_all(said.as_bytes()).await.expect("sent");
+            held.push(stream);
+        }
+        // Well before the first of them has had its time for headers.
+        let healthy = tokio::time::timeout(HEADERS / 2, listening.get("localhost"));
+        assert_eq!(healthy.await.expect("at once"), 200);
+        drop(held);
     }
 
     #[tokio::test]
