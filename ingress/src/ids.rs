@@ -17,9 +17,9 @@ pub fn fresh() -> RequestId {
     RequestId::new(uuid::Uuid::now_v7().simple().to_string())
 }
 
-/// The id that every repeat under the same idempotency key meets.
-pub fn keyed(tenant: &TenantId, key: &str) -> RequestId {
-    derived('k', &[tenant.as_str(), key])
+/// The id that every repeat under the same idempotency key meets, in its n-th try, from 0.
+pub fn keyed(tenant: &TenantId, key: &str, number: u32) -> RequestId {
+    derived('k', &[tenant.as_str(), key, &number.to_string()])
 }
 
 /// The id that every repeat of the same batch line meets.
@@ -55,13 +55,14 @@ mod tests {
     fn parts_cannot_be_moved_between_the_fields_of_an_id() {
         let tenant = TenantId::new("t");
         assert_ne!(batch(&tenant, "ab", "c"), batch(&tenant, "a", "bc"));
-        assert_ne!(keyed(&tenant, "ab"), keyed(&TenantId::new("ta"), "b"));
-        assert_eq!(keyed(&tenant, "ab"), keyed(&tenant, "ab"));
+        assert_ne!(keyed(&tenant, "ab", 0), keyed(&TenantId::new("ta"), "b", 0));
+        assert_ne!(keyed(&tenant, "ab", 1), keyed(&tenant, "ab1", 0));
+        assert_eq!(keyed(&tenant, "ab", 0), keyed(&tenant, "ab", 0));
     }
 
     #[test]
     fn ids_are_single_tokens_of_a_subject() {
-        for id in [fresh(), keyed(&TenantId::new("a.b"), "x.y *>")] {
+        for id in [fresh(), keyed(&TenantId::new("a.b"), "x.y *>", 7)] {
             assert!(
                 id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()),
                 "{id}"

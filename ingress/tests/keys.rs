@@ -3,9 +3,9 @@
 
 mod harness;
 
-use harness::{Harness, completed, ms};
+use harness::{Harness, completed, failed, ms};
 use relay_bus::topics;
-use relay_schemas::Request;
+use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TokenCount};
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const OTHER: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Bye"}]}"#;
@@ -72,4 +72,72 @@ async fn frames_of_a_body_that_had_the_key_before_do_not_reach_the_one_that_has_
     let rest = open.rest().await.text();
     assert!(!rest.contains("of another body"), "{rest}");
     assert!(rest.contains("[DONE]"), "{rest}");
+}
+
+/// The end of a request as the sink has it, told to `body` under the one key.
+async fn told(harness: &Harness, body: &str, end: impl FnOnce(&Request) -> Outcome) -> (u16, Request) {
+    let (response, request) = tokio::join!(harness.chat(&KEY, body), async {
+        let request = harness.accepted().await;
+        let outcome = end(&request);
+        harness.record(outcome.clone());
+        harness.end(&request, 0, &outcome).await;
+        request
+    });
+    assert_eq!(response.header("idempotent-replayed"), None);
+    assert_eq!(
+        response.header("x-should-retry"),
+        None,
+        "a repeat is no harm: {}",
+        response.text()
+    );
+    (response.status, request)
+}
+
+#[tokio::test]
+async fn a_key_is_free_after_an_end_that_was_not_charged_and_a_repeat_runs_anew() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let ends = [
+        (Service::Scheduler, OutcomeStatus::Rejected, "queue_full", 429),
+        (Service::Planner, OutcomeStatus::Expired, "deadline_exceeded", 504),
+        (Service::Scheduler, OutcomeStatus::Cancelled, "cancelled", 499),
+        (Service::Planner, OutcomeStatus::Failed, "model_not_found", 404),
+        (Service::Scheduler, OutcomeStatus::Failed, "worker_lost", 503),
+    ];
+    let mut ids = std::collections::BTreeSet::new();
+    for (service, status, code, expected) in ends {
+        let end = |request: &Request| failed(request, service, status, code);
+        let (status, request) = told(&harness, WHOLE, end).await;
+        assert_eq!(status, expected);
+        assert!(ids.insert(request.request_id), "{code}: a request of its own");
+    }
+    let answer = |request: &Request| completed(request, "at last");
+    // The key is nobody's: another body may have it.
+    let (status, last) = told(&harness, OTHER, answer).await;
+    assert_eq!(status, 200);
+    let again = harness.chat(&KEY, OTHER).await;
+    assert_eq!(again.header("x-request-id"), Some(last.request_id.as_str()));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(harness.chat(&KEY, WHOLE).await.status, 409);
+    assert!(harness.nothing_taken(topics::REQUESTS));
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_a_failure_that_was_charged() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let (first, ()) = tokio::join!(harness.chat(&KEY, WHOLE), async {
+        let request = harness.accepted().await;
+        let mut outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
+        outcome.usage.completion_tokens = TokenCount(1);
+        harness.record(outcome.clone());
+        harness.end(&request, 0, &outcome).await;
+    });
+    let again = harness.chat(&KEY, WHOLE).await;
+    for response in [&first, &again] {
+        assert_eq!(response.status, 502);
+        assert_eq!(response.header("x-should-retry"), Some("false"));
+    }
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert!(harness.nothing_taken(topics::REQUESTS));
 }

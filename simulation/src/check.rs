@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use relay_lifecycle::binds_key;
 use relay_schemas::{FinishReason, Outcome, OutcomeStatus, Request, RequestId, TenantId};
 
 use crate::client::ClientEnd;
@@ -39,6 +40,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
             .filter_map(|client| told_untruth(client, &winners)),
     );
     wrong.extend(wrongly_charged(world, &winners));
+    wrong.extend(bound_twice(&winners));
     wrong.extend(late(world));
     wrong.extend(ran_twice(world));
     wrong.extend(wrong_hits(world, &winners));
@@ -56,7 +58,7 @@ fn winners(world: &World) -> BTreeMap<RequestId, &Outcome> {
 
 /// What a client saw finish is what the record says; and every client is told an end.
 fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &Outcome>) -> Option<String> {
-    let id = &client.asked.id;
+    let id = &client.id;
     match &client.end {
         None => return Some(format!("the client of {id} still waits, long after its deadline")),
         Some(ClientEnd::Error | ClientEnd::Left) => return None,
@@ -84,6 +86,18 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
             winner.status
         )
     })
+}
+
+/// A key is bound once: after work was done under it, nothing runs under it again.
+fn bound_twice(winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
+    let mut bound = BTreeSet::new();
+    let binding = winners
+        .values()
+        .filter(|winner| binds_key(winner.status, winner.usage));
+    let keys = binding.filter_map(|winner| winner.request.as_ref()?.idempotency_key.as_ref());
+    keys.filter(|key| !bound.insert(*key))
+        .map(|key| format!("work was done twice under the key {key}"))
+        .collect()
 }
 
 /// Nothing ends long after its deadline, once the faults are over.

@@ -8,6 +8,8 @@ use relay_schemas::{RequestId, TimestampMs};
 pub(crate) struct Client {
     /// What it asked.
     pub asked: ClientRequest,
+    /// The id of the request that it is told the end of.
+    pub id: RequestId,
     /// The hash of its body.
     pub request_hash: String,
     /// Shown so far.
@@ -21,7 +23,7 @@ pub(crate) struct Client {
 /// What a client asks. Who repeats it under its idempotency key asks the same; who reuses the key asks for another number of tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientRequest {
-    /// The request's id.
+    /// The request's id in its first try.
     pub id: RequestId,
     /// Whether the client chose it, by an idempotency key.
     pub keyed: bool,

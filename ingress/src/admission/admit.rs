@@ -6,7 +6,7 @@ use std::time::Duration;
 use relay_api::request::Parsed;
 use relay_bus::Room;
 use relay_clock::Clock;
-use relay_lifecycle::{Patience, is_of_another_body};
+use relay_lifecycle::{Patience, Tries, binds_key, is_of_another_body};
 use relay_runner::{Identity, Shutdown};
 use relay_schemas::{Outcome, Request, RequestId, TenantId};
 
@@ -18,6 +18,7 @@ use crate::answers::form::Form;
 use crate::answers::pending::Pending;
 use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::readiness::{Dependency, Readiness};
+use crate::ids;
 use crate::refusal::Refusal;
 
 /// Least pause between two questions to a sink that cannot tell.
@@ -75,6 +76,32 @@ struct Place {
     runs_here: bool,
 }
 
+/// What a request meets under its key.
+struct Found {
+    id: RequestId,
+    key: Option<HeldKey>,
+    met: Met,
+}
+
+enum Met {
+    /// Nothing that is known.
+    Nothing,
+    /// A request that this ingress waits for already.
+    Running,
+    /// An end that the key is bound to.
+    Bound(Box<Outcome>),
+}
+
+impl Found {
+    fn unkeyed() -> Self {
+        Self {
+            id: ids::fresh(),
+            key: None,
+            met: Met::Nothing,
+        }
+    }
+}
+
 /// The way in, for every operation.
 pub struct Admission {
     /// Places in flight.
@@ -121,18 +148,17 @@ impl Admission {
     pub async fn admit(&self, call: &Call, parsed: Parsed, permit: Permit) -> Result<Admitted, Refusal> {
         self.reachable()?;
         let form = Form::of(parsed.operation, &parsed.body);
-        let request = request::of_call(call, parsed, &self.identity, self.clock.now());
-        let keyed = request.idempotency_key.is_some();
-        let key = if keyed { Some(self.hold(&request)?) } else { None };
-        let runs_here = keyed && self.waiting.routes.runs_here(&request.request_id);
-        let recorded = if keyed && !runs_here {
-            self.recorded(&request).await?
-        } else {
-            None
+        let now = self.clock.now();
+        let found = match &call.key {
+            None => Found::unkeyed(),
+            Some(key) => self.find(&call.tenant, key, &parsed.request_hash).await?,
         };
-        let source = if let Some(outcome) = recorded {
-            Source::Recorded(Box::new(outcome))
+        let request = request::of_call(call, found.id, parsed, &self.identity, now);
+        let runs_here = matches!(found.met, Met::Running);
+        let source = if let Met::Bound(outcome) = found.met {
+            Source::Recorded(outcome)
         } else {
+            let key = found.key;
             let place = Place {
                 permit,
                 key,
@@ -147,7 +173,7 @@ impl Admission {
             form,
             stream: request.stream,
             include_usage: request.include_usage,
-            keyed,
+            keyed: call.key.is_some(),
             source,
         })
     }
@@ -169,21 +195,38 @@ impl Admission {
         Err(Refusal::unavailable(what, self.retry_after))
     }
 
-    /// Holds the key of `request`: before the first wait, so that nothing comes between looking and taking.
-    fn hold(&self, request: &Request) -> Result<HeldKey, Refusal> {
-        let held = self.keys.hold(&request.request_id, &request.request_hash);
-        held.ok_or_else(Refusal::key_reused)
-    }
-
-    /// What the sink recorded under the same key.
-    async fn recorded(&self, request: &Request) -> Result<Option<Outcome>, Refusal> {
-        let Some(outcome) = self.winner(&request.request_id).await? else {
-            return Ok(None);
-        };
-        if is_of_another_body(&outcome, &request.request_hash) {
+    /// What a request under a key meets. The key is held before the first wait, so that nothing comes between looking and taking.
+    async fn find(&self, tenant: &TenantId, key: &str, request_hash: &str) -> Result<Found, Refusal> {
+        let id = |number| ids::keyed(tenant, key, number);
+        let held = self.keys.hold(&id(0), request_hash);
+        let held = held.ok_or_else(Refusal::key_reused)?;
+        let mut tries = Tries::default();
+        let mut first = None;
+        while let Some(number) = tries.next() {
+            let id = id(number);
+            let met = if self.waiting.routes.runs_here(&id) {
+                Met::Running
+            } else {
+                match self.winner(&id).await? {
+                    Some(outcome) if !binds_key(outcome.status, outcome.usage) => {
+                        tries.is_over(number);
+                        continue;
+                    }
+                    Some(outcome) => Met::Bound(Box::new(outcome)),
+                    None => Met::Nothing,
+                }
+            };
+            tries.meets(number);
+            first = Some((id, met));
+        }
+        let (id, met) = first.expect("the search ends where a try was met");
+        if let Met::Bound(outcome) = &met
+            && is_of_another_body(outcome, request_hash)
+        {
             return Err(Refusal::key_reused());
         }
-        Ok(Some(outcome))
+        let key = Some(held);
+        Ok(Found { id, key, met })
     }
 
     /// How the request ended before, if it did. A sink that cannot tell is asked again for a while, for it may only be starting;

@@ -4,7 +4,7 @@ use relay_api::request::{Defaults, Parsed, parse};
 use relay_api::{Invalid, Limits};
 use relay_control::subjects;
 use relay_runner::Identity;
-use relay_schemas::{BatchRef, Class, Operation, Request, TenantId, TimestampMs, TokenCount};
+use relay_schemas::{BatchRef, Class, Operation, Request, RequestId, TenantId, TimestampMs, TokenCount};
 
 use crate::ids;
 
@@ -40,12 +40,14 @@ pub struct Call {
     pub traceparent: Option<String>,
 }
 
-/// The request of a call, accepted `now` by the instance `identity`.
-pub fn of_call(call: &Call, parsed: Parsed, identity: &Identity, now: TimestampMs) -> Request {
-    let request_id = match &call.key {
-        Some(key) => ids::keyed(&call.tenant, key),
-        None => ids::fresh(),
-    };
+/// The request of a call, called `request_id` and accepted `now` by the instance `identity`.
+pub fn of_call(
+    call: &Call,
+    request_id: RequestId,
+    parsed: Parsed,
+    identity: &Identity,
+    now: TimestampMs,
+) -> Request {
     let reply_to = subjects::reply(
         &identity.instance,
         identity.epoch,

@@ -1,6 +1,6 @@
 //! What a client is told of an answer that is no success; the HTTP status is chosen here and nowhere else. Pure.
 
-use relay_lifecycle::Broken;
+use relay_lifecycle::{Broken, binds_key};
 use relay_schemas::{Final, OutcomeStatus};
 
 use super::end::End;
@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 /// What a client is told of a request that was accepted and did not succeed.
 ///
 /// A repeat could run twice, so it is discouraged; not so after a rejection, or where an endpoint said when to come back:
-/// those never ran. Under an idempotency key a repeat would be safe, but the end is recorded and would only be told again.
+/// those never ran. Under an idempotency key it is discouraged where the key is bound to this end, which would only be told again.
 ///
 /// What was recorded of a fault of the gateway's own speaks of its inside, to its operator: the client is told that there was one.
 fn of_end(end: &Final, keyed: bool) -> Refusal {
@@ -26,7 +26,11 @@ fn of_end(end: &Final, keyed: bool) -> Refusal {
     let never_ran = rejected || (end.retry_after_ms.is_some() && matches!(status, 429 | 503));
     Refusal {
         retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
-        never_retry: keyed || !never_ran,
+        never_retry: if keyed {
+            binds_key(end.status, end.usage)
+        } else {
+            !never_ran
+        },
         ..Refusal::new(status, code, message)
     }
 }
@@ -181,10 +185,7 @@ mod tests {
             (refusal.status, refusal.retry_after_s(), refusal.never_retry),
             (503, Some(8), false)
         );
-        assert!(
-            of_end(&end, true).never_retry,
-            "its end is recorded under the key"
-        );
+        assert!(!of_end(&end, true).never_retry, "the key is free");
     }
 
     #[test]
@@ -224,11 +225,19 @@ mod tests {
         let rejected = ended(OutcomeStatus::Rejected, Some("queue_full"));
         assert!(!of_end(&rejected, false).never_retry);
         assert_eq!(of_end(&rejected, false).retry_after_s(), Some(1));
+        let mut failed = ended(OutcomeStatus::Failed, None);
+        assert!(of_end(&failed, false).never_retry);
+        for never_charged in [&rejected, &failed] {
+            assert!(
+                !of_end(never_charged, true).never_retry,
+                "a repeat under the key runs anew"
+            );
+        }
+        failed.usage.completion_tokens = relay_schemas::TokenCount(1);
         assert!(
-            of_end(&rejected, true).never_retry,
-            "the rejection is recorded under the key"
+            of_end(&failed, true).never_retry,
+            "a repeat under the key is told the same again"
         );
-        assert!(of_end(&ended(OutcomeStatus::Failed, None), false).never_retry);
         assert!(Refusal::unknown_result(false).never_retry);
         assert!(!Refusal::unknown_result(true).never_retry);
     }

@@ -1,7 +1,7 @@
 //! Clients ask. Under an idempotency key the sink is asked first, as the real ingress does it.
 
 use rand::Rng;
-use relay_lifecycle::{Follower, Patience, Transcript, is_of_another_body};
+use relay_lifecycle::{Follower, Patience, Transcript, binds_key, is_of_another_body};
 use relay_schemas::{Class, Operation, Outcome, Request, RequestId, TimestampMs, TokenCount};
 
 use super::{DEADLINE_GRACE_MS, Waiting, tenant_of};
@@ -70,6 +70,7 @@ impl World {
         let id = request.request_id.clone();
         let refused = dead || self.is_held_for_another_body(number, &request);
         self.clients.push(Client {
+            id: asked.id.clone(),
             asked,
             request_hash: request.request_hash.clone(),
             seen: Transcript::default(),
@@ -84,32 +85,34 @@ impl World {
         if request.idempotency_key.is_none() || runs_here {
             return self.accept(number, client, request, !runs_here);
         }
+        self.ask_sink(number, client, request);
+    }
+
+    /// Asks whether the request has ended before.
+    fn ask_sink(&mut self, number: u8, client: usize, request: Request) {
+        let actor = Actor::Ingress(number);
+        let asker = Asker {
+            ingress: actor,
+            client,
+        };
+        let question = Message::AskWinner(request.request_id.clone(), asker);
         let until = self.now.plus_ms(ASK_TIMEOUT_MS);
-        ingress.admitting.insert(client, Admitting { request, until });
-        let question = Message::AskWinner(
-            id,
-            Asker {
-                ingress: actor,
-                client,
-            },
-        );
+        let admitting = Admitting { request, until };
+        self.ingresses[usize::from(number)]
+            .admitting
+            .insert(client, admitting);
         self.send(actor, Actor::TraceSink, question);
         self.wake(actor, until);
     }
 
     /// Whether this ingress has somebody with another body under the same key.
-    fn is_held_for_another_body(&mut self, number: u8, request: &Request) -> bool {
+    fn is_held_for_another_body(&self, number: u8, request: &Request) -> bool {
         let ingress = &self.ingresses[usize::from(number)];
-        let waiting = ingress
-            .waiting
-            .iter()
-            .map(|(client, waiting)| (client, &waiting.id));
-        let admitting = ingress.admitting.iter();
-        let admitting = admitting.map(|(client, admitting)| (client, &admitting.request.request_id));
-        let mut holders = waiting.chain(admitting);
+        let mut holders = ingress.waiting.keys().chain(ingress.admitting.keys());
         self.sabotage != Sabotage::ForgetBodies
-            && holders.any(|(client, id)| {
-                *id == request.request_id && self.clients[*client].request_hash != request.request_hash
+            && holders.any(|client| {
+                let client = &self.clients[*client];
+                client.asked.id == request.request_id && client.request_hash != request.request_hash
             })
     }
 
@@ -149,15 +152,27 @@ impl World {
     /// The sink has answered what it knows of a request that is being admitted; false if that is not what it was asked for.
     pub(super) fn admit(&mut self, number: u8, client: usize, winner: Option<&Outcome>) -> bool {
         let ingress = &mut self.ingresses[usize::from(number)];
-        let Some(Admitting { request, .. }) = ingress.admitting.remove(&client) else {
+        let Some(Admitting { mut request, until }) = ingress.admitting.remove(&client) else {
             return false;
         };
         match winner {
+            // The answer about the try before came twice.
+            Some(outcome) if outcome.request_id != request.request_id => {
+                ingress.admitting.insert(client, Admitting { request, until });
+            }
+            Some(outcome) if !binds_key(outcome.status, outcome.usage) => {
+                request.request_id = next_try(&request.request_id);
+                self.clients[client].id = request.request_id.clone();
+                self.ask_sink(number, client, request);
+            }
             Some(outcome) if is_of_another_body(outcome, &request.request_hash) => {
                 self.clients[client].end.get_or_insert(ClientEnd::Error);
             }
             Some(outcome) => self.sees_recorded(client, outcome),
-            None => self.accept(number, client, request, true),
+            None => {
+                let runs_here = ingress.waiting_for(&request.request_id).next().is_some();
+                self.accept(number, client, request, !runs_here);
+            }
         }
         true
     }
@@ -174,6 +189,13 @@ impl World {
             self.admit(number, client, None);
         }
     }
+}
+
+/// `r3`, `r3-1`, `r3-2`.
+fn next_try(id: &RequestId) -> RequestId {
+    let (key, number) = id.as_str().split_once('-').unwrap_or((id.as_str(), "0"));
+    let number: u32 = number.parse().unwrap_or(0);
+    RequestId::new(format!("{key}-{}", number + 1))
 }
 
 /// The question decides the body; the number of tokens is part of it, so equal texts have equal answers.

@@ -261,7 +261,9 @@ impl World {
     }
 }
 
+/// Whatever the try.
 fn tenant_of(id: &RequestId) -> TenantId {
-    let last = id.as_str().bytes().last().unwrap_or_default();
+    let first_try = id.as_str().split('-').next().unwrap_or_default();
+    let last = first_try.bytes().last().unwrap_or_default();
     TenantId::new(format!("tenant-{}", last % 3))
 }
