@@ -41,6 +41,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
     );
     wrong.extend(wrongly_charged(world, &winners));
     wrong.extend(bound_twice(&winners));
+    wrong.extend(prepaid(world));
     wrong.extend(late(world));
     wrong.extend(ran_twice(world));
     wrong.extend(wrong_hits(world, &winners));
@@ -196,4 +197,20 @@ fn wrongly_charged(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Ve
         }
     }
     wrong
+}
+
+/// Who runs nothing is charged what was settled: what was only held for its runs is given back.
+fn prepaid(world: &World) -> Vec<String> {
+    let leaders = (0..POOLS.len()).filter_map(|pool| world.leader(pool));
+    let wrong = leaders.flat_map(|leader| {
+        let settled = leader.core.snapshot().tenants.into_iter();
+        let settled = settled.map(|tenant| (tenant.tenant.as_str().to_owned(), tenant.counter as u64));
+        let settled: BTreeMap<String, u64> = settled.collect();
+        let counters = leader.core.counters().into_iter();
+        counters
+            .filter(|(tenant, value)| settled.get(tenant) != Some(value))
+            .map(|(tenant, value)| format!("{tenant} is charged {value} and nothing of it runs"))
+            .collect::<Vec<_>>()
+    });
+    wrong.collect()
 }

@@ -103,7 +103,7 @@ impl Core {
             self.requests.leave(ticket);
             self.requests.must_stay(ticket);
             self.requests.waits_since(ticket, now);
-            self.queue(ticket, Arrival::New);
+            self.queue(ticket, Arrival::New, now);
         }
     }
 

@@ -1,11 +1,12 @@
 //! A request moves between the queues and the workers.
 //!
 //! Invariant across the parts: a queued request stands in exactly the queue that its key names. A leased one is counted once at its
-//! worker and once as running in its tenant, and its tenant and its flow are charged what the lease says.
+//! worker and once as running in its tenant. Its tenant and its flow are charged what it says itself, until that is settled: when
+//! its run has failed, or its outcome is read.
 
 use relay_lifecycle::next_pool;
 
-use super::queues::{Arrival, QueueKey, Queues, Ticket};
+use super::queues::{Arrival, Charge, QueueKey, Queues, Ticket};
 use super::requests::{Arrived, Leased, Phase, Requests, flow, lane, route};
 use super::workers::Workers;
 
@@ -21,11 +22,17 @@ pub(super) fn insert(requests: &mut Requests, queues: &mut Queues, arrived: Arri
     requests.insert(arrived, key, stays)
 }
 
-/// Puts a moving request into its queue.
-pub(super) fn queue(requests: &mut Requests, queues: &mut Queues, ticket: Ticket, arrival: Arrival) {
+/// Puts a moving request into its queue. `open`: a live worker takes its route.
+pub(super) fn queue(
+    requests: &mut Requests,
+    queues: &mut Queues,
+    ticket: Ticket,
+    arrival: Arrival,
+    open: bool,
+) {
     requests.queue(ticket);
     if let Some(pending) = requests.get(ticket) {
-        queues.push(&pending.key, ticket, arrival);
+        queues.push(&pending.key, ticket, arrival, open);
     }
 }
 
@@ -46,16 +53,15 @@ pub(super) fn lease(
     let id = &pending.ready.request.request_id;
     workers.lease(&lease.worker, lease.worker_epoch, key.route.lane, id);
     queues.running(key.tenant, true);
-    queues.hold(key.tenant, key.flow, 0, leased.charged);
+    queues.recharge(key.tenant, key.flow, (Charge::default(), pending.charged));
 }
 
-/// Takes a request out of whatever it stands in; it is moving. A lease's charge becomes `actual`, the rest is given back as prepaid.
+/// Takes a request out of whatever it stands in; it is moving, and charged as before.
 pub(super) fn leave(
     requests: &mut Requests,
     queues: &mut Queues,
     workers: &mut Workers,
     ticket: Ticket,
-    actual: u64,
 ) -> Option<Phase> {
     let left = requests.leave(ticket)?;
     let key = &requests.get(ticket)?.key;
@@ -63,11 +69,25 @@ pub(super) fn leave(
         Phase::Queued => queues.remove(key, ticket),
         Phase::Leased(leased) => {
             let lease = &leased.lease;
-            queues.settle(key.tenant, key.flow, leased.charged, actual);
             queues.running(key.tenant, false);
             workers.release(&lease.worker, lease.worker_epoch, key.route.lane);
         }
         Phase::Moving | Phase::Leaving | Phase::Ending => {}
     }
     Some(left)
+}
+
+/// Turns what a request is charged into the `actual` cost of its run, for good; false if it is charged nothing.
+pub(super) fn settle(
+    requests: &mut Requests,
+    queues: &mut Queues,
+    ticket: Ticket,
+    actual: impl FnOnce(Charge) -> u64,
+) -> bool {
+    let charged = requests.take_charge(ticket);
+    let pending = requests.get(ticket).filter(|_| charged != Charge::default());
+    let Some(pending) = pending else { return false };
+    let key = &pending.key;
+    queues.settle(key.tenant, key.flow, charged, actual(charged));
+    true
 }

@@ -5,7 +5,7 @@ use relay_schemas::{Class, OutcomeStatus, TimestampMs};
 
 use super::cancels::cancelled;
 use super::moves;
-use super::queues::{Arrival, Ticket};
+use super::queues::{Arrival, Route, Ticket};
 use super::recovery::{Expected, Input};
 use super::requests::{Leased, Offer};
 use super::scheduler::Core;
@@ -33,13 +33,26 @@ impl Core {
         }
         match self.refusal(ticket, now) {
             Some(ending) => self.end(ticket, ending, now),
-            None => self.queue(ticket, Arrival::New),
+            None => self.queue(ticket, Arrival::New, now),
         }
     }
 
     /// Puts a moving request into its queue.
-    pub(super) fn queue(&mut self, ticket: Ticket, arrival: Arrival) {
-        moves::queue(&mut self.requests, &mut self.queues, ticket, arrival);
+    pub(super) fn queue(&mut self, ticket: Ticket, arrival: Arrival, now: TimestampMs) {
+        let pending = self.requests.get(ticket);
+        let open = pending.is_some_and(|pending| self.is_served(&pending.key.route, now));
+        moves::queue(&mut self.requests, &mut self.queues, ticket, arrival, open);
+    }
+
+    /// Looks which of what waits could be dispatched.
+    pub(super) fn look_over_service(&mut self, now: TimestampMs) {
+        let (leads, workers) = (self.recovery.leads(), &self.workers);
+        self.queues.look(|route| !leads || workers.serves(route, now));
+    }
+
+    /// Whether a live worker takes what waits on a route. Who does not lead need not have heard of any.
+    fn is_served(&self, route: &Route, now: TimestampMs) -> bool {
+        !self.recovery.leads() || self.workers.serves(route, now)
     }
 
     /// Leases a moving request.
@@ -55,7 +68,7 @@ impl Core {
         match expected {
             Some(Expected::Waiting { attempt, waited_ms }) => {
                 self.requests.resume(ticket, attempt, waited_ms);
-                self.queue(ticket, Arrival::Restored);
+                self.queue(ticket, Arrival::Restored, now);
             }
             Some(Expected::Leased(entry)) if id == Some(&entry.request_id) => {
                 let mut leased = Leased::read(entry.lease, entry.queueing, now);

@@ -3,9 +3,9 @@
 use relay_schemas::{Outcome, Service};
 
 use super::moves;
-use super::queues::{Queues, cost};
+use super::queues::{Charge, Queues, cost};
 use super::recovery::{At, Input};
-use super::requests::{Phase, flow};
+use super::requests::flow;
 use super::scheduler::Core;
 
 impl Core {
@@ -16,13 +16,16 @@ impl Core {
         let first = self.ended.insert(id, ());
         let ticket = self.requests.ticket(id);
         // Where it was offered again since then, its end lies before the snapshot and was charged there.
-        let actual = if new { cost_of(outcome) } else { 0 };
-        let left = ticket.and_then(|ticket| {
+        let due = if new { cost_here(outcome, &self.pool) } else { None };
+        let mut settled = false;
+        if let Some(ticket) = ticket {
             let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
-            let left = moves::leave(requests, queues, workers, ticket, actual);
+            moves::leave(requests, queues, workers, ticket);
+            // A run that has failed is charged what it has computed, whatever it says itself.
+            let actual = |run: Charge| if new { due.unwrap_or(0).max(run.shown) } else { 0 };
+            settled = moves::settle(requests, queues, ticket, actual);
             requests.remove(ticket);
-            left
-        });
+        }
         if !new {
             self.tally.duplicates += u64::from(ticket.is_some());
             return;
@@ -34,15 +37,16 @@ impl Core {
             self.tally.superseded += 1;
             return;
         }
-        let settled = matches!(left, Some(Phase::Leased(_)));
-        charge(&mut self.queues, outcome, &self.pool, settled);
+        if let Some(due) = due {
+            charge(&mut self.queues, outcome, due, settled);
+        }
         self.recovery.forget_lease_of(id);
     }
 }
 
 /// Charges what a winner used by what it says itself: its request may not be pending, as its offer or its lease may not be
 /// read yet (a leader whose memory is full reads `ready` no further), and no other record will ever charge it.
-fn charge(queues: &mut Queues, outcome: &Outcome, pool: &str, settled: bool) {
+fn charge(queues: &mut Queues, outcome: &Outcome, due: u64, settled: bool) {
     let Outcome {
         queueing,
         request,
@@ -52,9 +56,6 @@ fn charge(queues: &mut Queues, outcome: &Outcome, pool: &str, settled: bool) {
     let (Some(queueing), Some(request)) = (queueing, request) else {
         return;
     };
-    if outcome.lease.is_none() || queueing.pool != pool {
-        return;
-    }
     let tenant = queues.tenant(&outcome.tenant);
     queues.book(
         tenant,
@@ -62,16 +63,17 @@ fn charge(queues: &mut Queues, outcome: &Outcome, pool: &str, settled: bool) {
         usage.completion_tokens.0.into(),
     );
     if !settled {
-        let flow = flow(request.class, queueing.lane);
-        queues.charge(tenant, flow, cost_of(outcome));
+        queues.charge(tenant, flow(request.class, queueing.lane), due);
     }
 }
 
-/// What a run is charged; what ended without one costs nothing.
-fn cost_of(outcome: &Outcome) -> u64 {
+/// What a run in `pool` cost; `None` where there was none.
+fn cost_here(outcome: &Outcome, pool: &str) -> Option<u64> {
+    let queueing = outcome.queueing.as_ref();
+    queueing.filter(|queueing| queueing.pool == pool && outcome.lease.is_some())?;
     let usage = outcome.usage;
-    let ran = outcome.lease.as_ref();
-    ran.map_or(0, |_| {
-        cost(usage.prompt_tokens.0.into(), usage.completion_tokens.0.into())
-    })
+    Some(cost(
+        usage.prompt_tokens.0.into(),
+        usage.completion_tokens.0.into(),
+    ))
 }

@@ -114,7 +114,7 @@ impl Core {
             Next::Again => {
                 self.leave(ticket);
                 self.requests.waits_since(ticket, now);
-                self.queue(ticket, Arrival::New);
+                self.queue(ticket, Arrival::New, now);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::blocked::Blocked;
 use super::counts::Tally;
 use super::effects::{Effect, Effects};
 use super::moves;
-use super::queues::{Queues, Ticket};
+use super::queues::{Charge, Queues, Ticket};
 use super::rate::Rate;
 use super::recent::RecentRequests;
 use super::recovery::Recovery;
@@ -72,7 +72,9 @@ impl Core {
 
     /// Ends a pending request: out of the queues or off its lease, and its outcome on its way.
     pub(super) fn end(&mut self, ticket: Ticket, mut ending: Ending, now: TimestampMs) {
-        let Some(left) = self.leave(ticket) else {
+        let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
+        // What a run is charged stands until its outcome is read, which says what it used.
+        let Some(left) = moves::leave(requests, queues, workers, ticket) else {
             return;
         };
         self.requests.end(ticket);
@@ -95,9 +97,11 @@ impl Core {
         }
     }
 
-    /// Takes a request out of whatever it stands in, and gives back what it was charged.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Phase> {
+    /// Takes a request out of whatever it stands in. A run that came to nothing is charged what it has computed.
+    pub(super) fn leave(&mut self, ticket: Ticket) {
         let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
-        moves::leave(requests, queues, workers, ticket, 0)
+        if moves::leave(requests, queues, workers, ticket).is_some() {
+            moves::settle(requests, queues, ticket, Charge::computed);
+        }
     }
 }

@@ -112,7 +112,7 @@ fn write(requests: &Requests, recovery: &Recovery, queues: &Queues, pool: &str) 
         requeued,
         leases: running,
         tenants: queues.tenants().map(Tenant::to_snapshot).collect(),
-        last_left: queues.last_left() as i64,
+        last_left: queues.floor() as i64,
         prompt_tokens: prompt_tokens as i64,
         completion_tokens: completion_tokens as i64,
     }

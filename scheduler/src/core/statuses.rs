@@ -15,6 +15,7 @@ impl Core {
         if status.pool != self.pool || self.workers.update(status, now) == Update::Stale {
             return;
         }
+        self.look_over_service(now);
         let (requests, queues) = (&mut self.requests, &mut self.queues);
         let shown = status.in_flight.iter();
         let foreign: HashSet<_> = shown
@@ -51,13 +52,13 @@ fn show(
     shown: &InFlight,
     now: TimestampMs,
 ) -> bool {
-    let Some((ticket, (before, more))) = requests.show(status, shown, now) else {
+    let Some((ticket, (before, after))) = requests.show(status, shown, now) else {
         return false;
     };
-    if more > 0
+    if before != after
         && let Some(Pending { key, .. }) = requests.get(ticket)
     {
-        queues.hold(key.tenant, key.flow, before, more);
+        queues.recharge(key.tenant, key.flow, (before, after));
     }
     true
 }

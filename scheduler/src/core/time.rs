@@ -17,6 +17,7 @@ impl Core {
         self.workers.lead(now);
         self.requests.renew(now);
         self.recovery.lead(epoch);
+        self.look_over_service(now);
         self.cancel_waiting(now);
         self.tick(now);
     }
@@ -41,6 +42,7 @@ impl Core {
         if now.since_ms(self.done_at.look_over) >= LOOK_OVER_MS {
             self.done_at.look_over = now;
             self.look_over_leases(now);
+            self.look_over_service(now);
             self.look_over_routes(now);
             self.hand_over_blocked(now);
             let silent = 10 * millis(self.config.leases.lost_after);

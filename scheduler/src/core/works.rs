@@ -43,7 +43,7 @@ impl Core {
             // Where its offer was not read again yet, what the snapshot says of it still comes before this record.
             let expected = ready_at.and_then(|at| self.recovery.take_expected(at));
             if !self.resume(ticket, expected, now) {
-                self.queue(ticket, Arrival::New);
+                self.queue(ticket, Arrival::New, now);
             }
             ticket
         });

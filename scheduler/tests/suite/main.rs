@@ -6,6 +6,7 @@ mod damaged;
 mod elsewhere;
 mod fairness;
 mod handovers;
+mod hostile;
 mod lost;
 mod promises;
 mod records;

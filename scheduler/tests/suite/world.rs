@@ -7,7 +7,7 @@ use relay_scheduler::Config;
 use relay_scheduler::core::{At, Attempt, Core, Effect, HandOver, Input};
 use relay_schemas::{
     Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Returned, Run,
-    Service, TimestampMs, TokenCount, Usage, Work, WorkerStatus,
+    Service, TimestampMs, TokenCount, Work, WorkerStatus,
 };
 
 use crate::records::{Spec, worker};
@@ -193,6 +193,21 @@ impl World {
 
     /// The worker ends a run.
     pub fn complete(&mut self, name: &str, id: &RequestId, tokens: u32) {
+        let mut ending = Ending::of(OutcomeStatus::Completed);
+        ending.usage.completion_tokens = TokenCount(tokens);
+        self.end_run(name, id, |work| {
+            ending.usage.prompt_tokens = work.request.prompt_tokens;
+            ending
+        });
+    }
+
+    /// The run of `id` fails, and says that it has used nothing.
+    pub fn fail(&mut self, name: &str, id: &RequestId) {
+        let failed = Ending::because(OutcomeStatus::Failed, "invalid_request", "the endpoint said 400");
+        self.end_run(name, id, |_| failed);
+    }
+
+    fn end_run(&mut self, name: &str, id: &RequestId, ending: impl FnOnce(&Work) -> Ending) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
         let at = worker
             .works
@@ -206,12 +221,8 @@ impl World {
             .status
             .in_flight
             .retain(|shown| shown.request_id != *id || shown.attempt != attempt);
-        let mut ending = Ending::of(OutcomeStatus::Completed);
-        ending.usage = Usage {
-            prompt_tokens: work.request.prompt_tokens,
-            completion_tokens: TokenCount(tokens),
-        };
         let run = run(Service::Workers, name, work.lease.attempt);
+        let ending = ending(&work);
         self.outcomes
             .push(end(Known::Work(&work), run, ending, TimestampMs(self.now)));
     }

@@ -26,7 +26,7 @@ impl Flow {
 /// How a request comes into the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was not there; a tenant that had nothing waiting is lifted.
+    /// It was not there; a tenant of which nothing waited that could be dispatched is lifted.
     New,
     /// It was there when the snapshot was taken, whose counters are lifted already.
     Restored,

@@ -2,27 +2,38 @@
 //!
 //! Between tenants the counters are charged with actual tokens, so a wrong prediction can cost latency, never fairness.
 //! Inside a tenant its short lane, its long lane and its batch class share likewise, each with a counter of its own.
-//! A tenant that had nothing waiting is lifted to the least counter that waits: being away earns no claim.
+//! A tenant of which nothing waited that could be dispatched is lifted to the least that was served to those of which something
+//! does: being away earns no claim, and waiting for a model that no live worker runs is being away.
 //!
-//! Invariant: `order` holds exactly the tenants of which something waits, each under its present counter, and `routes` counts
-//! every ticket that waits under its route.
+//! Invariant: `order` holds exactly the tenants of which something waits on an open route, each under its present counter, and
+//! `routes` counts every ticket that waits under its route.
 
 mod counter;
 mod key;
+mod order;
 mod tenant;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use relay_schemas::{SchedulerSnapshot, TenantId};
 
-pub use counter::{MILLI, W_IN, W_OUT, cost};
+pub use counter::{Charge, MILLI, W_IN, W_OUT, cost};
 pub use key::{Arrival, Flow, QueueKey, Route, TenantIx, Ticket};
 pub use tenant::Tenant;
 
 use crate::config::{Config, Fairness};
-use counter::{Counter, units};
+use counter::Counter;
+use order::Order;
+
+/// What waits on a route.
+#[derive(Debug)]
+struct Waiting {
+    count: usize,
+    /// Whether a live worker takes it, now or when a slot is free.
+    open: bool,
+}
 
 /// All that waits, in order of who comes next.
 #[derive(Debug)]
@@ -33,12 +44,11 @@ pub struct Queues {
     most_tenants: usize,
     tenants: BTreeMap<TenantIx, Tenant>,
     index: HashMap<TenantId, TenantIx>,
-    order: BTreeSet<(u64, TenantIx)>,
-    routes: BTreeMap<Route, usize>,
+    order: Order,
+    routes: BTreeMap<Route, Waiting>,
+    tenants_waiting: usize,
     turns: u64,
     next_ix: TenantIx,
-    /// Counter of the tenant that last had nothing left to wait for.
-    last_left: u64,
     /// Input and output tokens settled, ever, forgotten tenants' too.
     settled: (u64, u64),
     /// Charges that no held request shows.
@@ -55,11 +65,11 @@ impl Queues {
             most_tenants: config.remembered.tenants.max(1),
             tenants: BTreeMap::new(),
             index: HashMap::new(),
-            order: BTreeSet::new(),
+            order: Order::default(),
             routes: BTreeMap::new(),
+            tenants_waiting: 0,
             turns: 0,
             next_ix: 0,
-            last_left: 0,
             settled: (0, 0),
             charges: 0,
         }
@@ -87,7 +97,7 @@ impl Queues {
         let idle = self
             .tenants
             .iter()
-            .filter(|(_, t)| t.waiting == 0 && t.running == 0);
+            .filter(|(_, t)| t.waiting == 0 && t.running == 0 && t.counter.value() == t.counter.settled());
         let least = idle
             .min_by_key(|(ix, t)| (t.counter.value(), **ix))
             .map(|(ix, _)| *ix);
@@ -119,42 +129,60 @@ impl Queues {
         }
     }
 
-    /// Puts a request in its place; older tickets come first.
-    pub fn push(&mut self, key: &QueueKey, ticket: Ticket, arrival: Arrival) {
-        let lifts = arrival == Arrival::New;
-        let floor = if lifts { self.floor() } else { 0 };
-        let fairness = self.fairness;
+    /// Puts a request in its place; older tickets come first. `open`: a live worker takes its route.
+    pub fn push(&mut self, key: &QueueKey, ticket: Ticket, arrival: Arrival, open: bool) {
         let tenant = self.get_mut(key.tenant);
-        if tenant.waiting == 0 {
-            tenant.counter.lift(floor);
-            let rank = Self::rank(fairness, &tenant.counter);
-            self.order.insert((rank, key.tenant));
-        }
-        let tenant = self.get_mut(key.tenant);
-        if lifts && tenant.flows[key.flow as usize].waiting.is_empty() {
-            let floor = tenant.flow_floor();
-            tenant.flows[key.flow as usize].counter.lift(floor);
-        }
         let flow = &mut tenant.flows[key.flow as usize];
         if flow.waiting.entry(key.route.clone()).or_default().insert(ticket) {
             tenant.waiting += 1;
-            *self.routes.entry(key.route.clone()).or_default() += 1;
+            self.tenants_waiting += usize::from(self.tenants[&key.tenant].waiting == 1);
+            let waiting = self.routes.entry(key.route.clone());
+            waiting.or_insert(Waiting { count: 0, open }).count += 1;
         }
+        self.look_at(key.tenant, arrival == Arrival::New, self.order.floor());
+        self.order.raise();
     }
 
-    /// The least counter that waits, else that of who waited last.
-    fn floor(&self) -> u64 {
-        let least = self.order.iter().map(|(_, ix)| self.tenants[ix].counter.value());
-        match self.fairness {
-            Fairness::Vtc => least.take(1).next(),
-            Fairness::RoundRobin => least.min(),
+    /// Looks which routes are open: `is_open` where a live worker takes them. What was not dispatchable before counts as away.
+    pub fn look(&mut self, is_open: impl Fn(&Route) -> bool) {
+        let mut changed = false;
+        for (route, waiting) in &mut self.routes {
+            let open = is_open(route);
+            changed |= waiting.open != open;
+            waiting.open = open;
         }
-        .unwrap_or(self.last_left)
+        if !changed {
+            return;
+        }
+        let waiting = self.tenants.iter().filter(|(_, tenant)| tenant.waiting > 0);
+        let waiting: Vec<TenantIx> = waiting.map(|(ix, _)| *ix).collect();
+        // Who opens together is lifted to what was served before, not to one another.
+        let floor = self.order.floor();
+        for ix in waiting {
+            self.look_at(ix, true, floor);
+        }
+        self.order.raise();
+    }
+
+    /// Gives a tenant its place in the order, or none.
+    fn look_at(&mut self, ix: TenantIx, lifts: bool, floor: u64) {
+        let (fairness, routes) = (self.fairness, &self.routes);
+        let is_open = |route: &Route| routes.get(route).is_some_and(|waiting| waiting.open);
+        let Some(tenant) = self.tenants.get_mut(&ix) else {
+            return;
+        };
+        if !tenant.look(is_open, lifts) {
+            return self.order.remove(ix);
+        }
+        if lifts && !self.order.holds(ix) {
+            tenant.counter.lift(floor);
+        }
+        let rank = Self::rank(fairness, &tenant.counter);
+        self.order.place(ix, rank, tenant.counter.served());
     }
 
     /// Takes a request out, wherever it stands.
     pub fn remove(&mut self, key: &QueueKey, ticket: Ticket) {
-        let fairness = self.fairness;
         let tenant = self.get_mut(key.tenant);
         let flow = &mut tenant.flows[key.flow as usize];
         let Some(tickets) = flow.waiting.get_mut(&key.route) else {
@@ -166,25 +194,16 @@ impl Queues {
         if tickets.is_empty() {
             flow.waiting.remove(&key.route);
         }
-        if flow.waiting.is_empty() {
-            tenant.last_left = flow.counter.value();
-        }
         tenant.waiting -= 1;
-        let (left, value, rank) = (
-            tenant.waiting == 0,
-            tenant.counter.value(),
-            Self::rank(fairness, &tenant.counter),
-        );
-        if left {
-            self.last_left = value;
-            self.order.remove(&(rank, key.tenant));
-        }
-        if let Some(count) = self.routes.get_mut(&key.route) {
-            *count -= 1;
-            if *count == 0 {
+        self.tenants_waiting -= usize::from(self.tenants[&key.tenant].waiting == 0);
+        if let Some(waiting) = self.routes.get_mut(&key.route) {
+            waiting.count -= 1;
+            if waiting.count == 0 {
                 self.routes.remove(&key.route);
             }
         }
+        self.look_at(key.tenant, false, 0);
+        self.order.raise();
     }
 
     /// Routes on which requests wait.
@@ -206,8 +225,8 @@ impl Queues {
 
     /// The next request for which `can` holds: least tenant, then its least flow, then the oldest.
     pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
-        self.order.iter().find_map(|(_, ix)| {
-            let tenant = &self.tenants[ix];
+        self.order.iter().find_map(|ix| {
+            let tenant = &self.tenants[&ix];
             let mut flows = Flow::ALL.map(|flow| {
                 (
                     Self::rank(self.fairness, &tenant.flows[flow as usize].counter),
@@ -222,7 +241,7 @@ impl Queues {
                     .filter(|(_, route)| can(route))
                     .min_by_key(|(ticket, _)| *ticket)?;
                 let key = QueueKey {
-                    tenant: *ix,
+                    tenant: ix,
                     flow,
                     route: route.clone(),
                 };
@@ -241,31 +260,28 @@ impl Queues {
         });
     }
 
-    /// Charges `cost` more for a request that was charged `before`, for the time being.
-    pub fn hold(&mut self, ix: TenantIx, flow: Flow, before: u64, more: u64) {
+    /// A run is charged `after` instead of `before`, for the time being.
+    pub fn recharge(&mut self, ix: TenantIx, flow: Flow, (before, after): (Charge, Charge)) {
+        self.exchange(ix, flow, (before, after), 0);
+    }
+
+    /// Turns what a run was `charged` into its `actual` cost, for good.
+    pub fn settle(&mut self, ix: TenantIx, flow: Flow, charged: Charge, actual: u64) {
+        self.exchange(ix, flow, (charged, Charge::default()), actual);
+    }
+
+    fn exchange(&mut self, ix: TenantIx, flow: Flow, run: (Charge, Charge), actual: u64) {
         let share = self.flow_weights[flow as usize];
         self.change(ix, |tenant| {
-            let grow = |percent| units(before + more, percent) - units(before, percent);
-            tenant.counter.hold(grow(tenant.weight));
-            tenant.flows[flow as usize].counter.hold(grow(share));
+            tenant.counter.charge(run, actual, tenant.weight);
+            tenant.flows[flow as usize].counter.charge(run, actual, share);
         });
     }
 
-    /// Turns what a request was `held` for into its `actual` cost, for good.
-    pub fn settle(&mut self, ix: TenantIx, flow: Flow, held: u64, actual: u64) {
-        let share = self.flow_weights[flow as usize];
-        self.change(ix, |tenant| {
-            let weight = tenant.weight;
-            tenant.counter.settle(units(held, weight), units(actual, weight));
-            let flow = &mut tenant.flows[flow as usize];
-            flow.counter.settle(units(held, share), units(actual, share));
-        });
-    }
-
-    /// Charges the cost of a request that is not held, for good.
+    /// Charges the cost of a run that was charged nothing, for good.
     pub fn charge(&mut self, ix: TenantIx, flow: Flow, cost: u64) {
         self.charges += 1;
-        self.settle(ix, flow, 0, cost);
+        self.settle(ix, flow, Charge::default(), cost);
     }
 
     /// How often that was done.
@@ -301,19 +317,19 @@ impl Queues {
     fn change(&mut self, ix: TenantIx, change: impl FnOnce(&mut Tenant)) {
         let fairness = self.fairness;
         let tenant = self.get_mut(ix);
-        let before = Self::rank(fairness, &tenant.counter);
         change(tenant);
-        let after = Self::rank(fairness, &tenant.counter);
-        let waits = tenant.waiting > 0;
-        if waits && before != after {
-            self.order.remove(&(before, ix));
-            self.order.insert((after, ix));
+        tenant.raise_floor();
+        let (rank, served) = (Self::rank(fairness, &tenant.counter), tenant.counter.served());
+        if self.order.holds(ix) {
+            self.order.place(ix, rank, served);
+            self.order.raise();
         }
     }
 
-    /// Between the tenants that wait: greatest counter less the least, thousandths of a weighted token.
+    /// Between the tenants of which something waits that a live worker runs: greatest counter less the least, thousandths of a
+    /// weighted token.
     pub fn gap(&self) -> u64 {
-        let values = self.order.iter().map(|(_, ix)| self.tenants[ix].counter.value());
+        let values = self.order.iter().map(|ix| self.tenants[&ix].counter.value());
         let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| {
             (least.min(value), most.max(value))
         });
@@ -322,12 +338,12 @@ impl Queues {
 
     /// How many tenants wait.
     pub fn tenants_waiting(&self) -> usize {
-        self.order.len()
+        self.tenants_waiting
     }
 
-    /// Counter of the tenant that last had nothing left to wait for.
-    pub fn last_left(&self) -> u64 {
-        self.last_left
+    /// What a tenant of which nothing waited is lifted to.
+    pub fn floor(&self) -> u64 {
+        self.order.floor()
     }
 
     /// Takes the counters of a snapshot in.
@@ -337,7 +353,7 @@ impl Queues {
             self.turns = self.turns.max(counter.turn as u64);
             self.get_mut(ix).restore(counter);
         }
-        self.last_left = snapshot.last_left as u64;
+        self.order.restore(snapshot.last_left as u64);
         self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
     }
 }

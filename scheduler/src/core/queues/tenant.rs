@@ -11,9 +11,12 @@ use super::key::{Route, Ticket};
 pub(super) struct FlowQueue {
     pub(super) counter: Counter,
     pub(super) waiting: BTreeMap<Route, BTreeSet<Ticket>>,
+    /// Whether something of it waits that a live worker runs.
+    open: bool,
 }
 
-/// One tenant. Invariant: `waiting` counts the tickets of its flows.
+/// One tenant. Invariant: `waiting` counts the tickets of its flows; `floor` never falls, and is the least that was served to
+/// any of its open flows after each change.
 #[derive(Debug)]
 pub struct Tenant {
     pub(super) id: TenantId,
@@ -25,8 +28,8 @@ pub struct Tenant {
     pub(super) running: usize,
     pub(super) counter: Counter,
     pub(super) flows: [FlowQueue; 3],
-    /// Counter of the flow that last had nothing left to wait for.
-    pub(super) last_left: u64,
+    /// What a flow of which nothing waited is lifted to.
+    floor: u64,
 }
 
 impl Tenant {
@@ -39,7 +42,7 @@ impl Tenant {
             running: 0,
             counter: Counter::default(),
             flows: Default::default(),
-            last_left: 0,
+            floor: 0,
         }
     }
 
@@ -71,7 +74,7 @@ impl Tenant {
             counter: self.counter.settled() as i64,
             turn: self.counter.turn as i64,
             flows: flows.map(|flow| flow.counter.settled() as i64).collect(),
-            last_left: self.last_left as i64,
+            last_left: self.floor as i64,
             prompt_tokens: self.settled.0 as i64,
             completion_tokens: self.settled.1 as i64,
         }
@@ -80,17 +83,28 @@ impl Tenant {
     pub(super) fn restore(&mut self, snapshot: &TenantCounter) {
         self.counter = Counter::restored(snapshot.counter as u64, snapshot.turn as u64);
         self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
-        self.last_left = snapshot.last_left as u64;
+        self.floor = snapshot.last_left as u64;
         for (flow, value) in self.flows.iter_mut().zip(&snapshot.flows) {
             flow.counter = Counter::restored(*value as u64, 0);
         }
     }
 
-    pub(super) fn flow_floor(&self) -> u64 {
-        let waiting = self.flows.iter().filter(|flow| !flow.waiting.is_empty());
-        waiting
-            .map(|flow| flow.counter.value())
-            .min()
-            .unwrap_or(self.last_left)
+    /// Looks which of its flows are open, by their routes; true if one is. What opens is lifted where it `lifts`.
+    pub(super) fn look(&mut self, is_open: impl Fn(&Route) -> bool, lifts: bool) -> bool {
+        for flow in &mut self.flows {
+            let open = flow.waiting.keys().any(&is_open);
+            if open && !flow.open && lifts {
+                flow.counter.lift(self.floor);
+            }
+            flow.open = open;
+        }
+        self.raise_floor();
+        self.flows.iter().any(|flow| flow.open)
+    }
+
+    pub(super) fn raise_floor(&mut self) {
+        let open = self.flows.iter().filter(|flow| flow.open);
+        let least = open.map(|flow| flow.counter.served()).min();
+        self.floor = self.floor.max(least.unwrap_or(0));
     }
 }

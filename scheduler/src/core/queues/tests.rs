@@ -28,8 +28,15 @@ fn wait(queues: &mut Queues, tenant: &str, flow: Flow, ticket: Ticket) -> QueueK
         flow,
         route: route("m"),
     };
-    queues.push(&key, ticket, Arrival::New);
+    queues.push(&key, ticket, Arrival::New, true);
     key
+}
+
+/// A run of it is charged so many tokens of prompt, and shows so many of its answer.
+fn run(queues: &mut Queues, key: &QueueKey, prompt: u64, tokens: u64) -> Charge {
+    let charged = Charge::of_run(prompt, tokens);
+    queues.recharge(key.tenant, key.flow, (Charge::default(), charged));
+    charged
 }
 
 fn next(queues: &Queues) -> Option<Ticket> {
@@ -42,10 +49,10 @@ fn the_tenant_charged_least_comes_first_and_in_it_the_oldest() {
     let a = wait(&mut queues, "a", Flow::Short, 1);
     wait(&mut queues, "b", Flow::Short, 3);
     wait(&mut queues, "b", Flow::Short, 2);
-    queues.hold(a.tenant, a.flow, 0, 5);
+    let charged = run(&mut queues, &a, 5, 0);
     assert_eq!(next(&queues), Some(2));
-    queues.settle(a.tenant, a.flow, 5, 0);
-    assert_eq!(next(&queues), Some(2), "a counter never falls");
+    queues.settle(a.tenant, a.flow, charged, 0);
+    assert_eq!(next(&queues), Some(1), "less came of it than was held for it");
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn what_no_worker_can_take_is_passed_over() {
         route: route("n"),
         ..key.clone()
     };
-    queues.push(&other, 2, Arrival::New);
+    queues.push(&other, 2, Arrival::New, true);
     let picked = queues.pick(|route| *route == other.route);
     assert_eq!(picked, Some((other.clone(), 2)));
     assert!(queues.any(|route| *route == other.route));
@@ -72,8 +79,8 @@ fn what_no_worker_can_take_is_passed_over() {
 fn a_tenant_waits_from_its_first_request_to_its_last() {
     let mut queues = queues(Fairness::Vtc);
     let key = wait(&mut queues, "a", Flow::Short, 1);
-    queues.push(&key, 1, Arrival::New);
-    queues.push(&key, 2, Arrival::New);
+    queues.push(&key, 1, Arrival::New, true);
+    queues.push(&key, 2, Arrival::New, true);
     assert_eq!(
         (queues.get(key.tenant).waiting(), queues.tenants_waiting()),
         (2, 1)
@@ -89,35 +96,102 @@ fn a_tenant_waits_from_its_first_request_to_its_last() {
 }
 
 #[test]
-fn who_comes_back_is_lifted_to_the_least_that_waits_and_who_was_restored_is_not() {
+fn who_comes_back_is_lifted_to_the_least_that_was_served_and_who_was_restored_is_not() {
     let mut queues = queues(Fairness::Vtc);
     let a = wait(&mut queues, "a", Flow::Short, 1);
-    queues.hold(a.tenant, a.flow, 0, 7);
+    run(&mut queues, &a, 5, 1);
     let b = wait(&mut queues, "b", Flow::Short, 2);
-    assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
-    assert_eq!(queues.gap(), 0);
+    assert_eq!(
+        queues.get(b.tenant).value(),
+        2 * MILLI,
+        "a token was served, a prompt is an estimate"
+    );
+    assert_eq!(queues.gap(), 5 * MILLI, "the greatest less the least");
 
     let mut queues = Queues::new(&Config::default());
     let a = wait(&mut queues, "a", Flow::Short, 1);
-    queues.hold(a.tenant, a.flow, 0, 7);
+    queues.charge(a.tenant, a.flow, 7);
     let b = QueueKey {
         tenant: queues.tenant(&"b".into()),
         ..a
     };
-    queues.push(&b, 2, Arrival::Restored);
+    queues.push(&b, 2, Arrival::Restored, true);
     assert_eq!(queues.get(b.tenant).value(), 0);
-    assert_eq!(queues.gap(), 7 * MILLI, "the greatest less the least");
+    assert_eq!(queues.gap(), 7 * MILLI);
 }
 
 #[test]
 fn who_comes_into_empty_queues_is_lifted_to_who_left_last() {
     let mut queues = queues(Fairness::Vtc);
     let a = wait(&mut queues, "a", Flow::Short, 1);
-    queues.hold(a.tenant, a.flow, 0, 7);
+    queues.charge(a.tenant, a.flow, 7);
     queues.remove(&a, 1);
-    assert_eq!(queues.last_left(), 7 * MILLI);
+    assert_eq!(queues.floor(), 7 * MILLI);
     let b = wait(&mut queues, "b", Flow::Short, 2);
     assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
+}
+
+#[test]
+fn what_waits_on_a_route_that_no_live_worker_takes_stands_in_nobodys_way_and_earns_no_claim() {
+    let mut queues = Queues::new(&Config::default());
+    let away = QueueKey {
+        tenant: queues.tenant(&"away".into()),
+        flow: Flow::Long,
+        route: route("absent"),
+    };
+    queues.push(&away, 1, Arrival::New, false);
+    let a = wait(&mut queues, "a", Flow::Short, 2);
+    queues.charge(a.tenant, a.flow, 7);
+    let b = wait(&mut queues, "b", Flow::Short, 3);
+    assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
+    assert_eq!((queues.gap(), queues.tenants_waiting()), (0, 3));
+    assert_eq!(next(&queues), Some(2), "not what nobody could run");
+    queues.look(|_| true);
+    assert_eq!(queues.get(away.tenant).value(), 7 * MILLI, "a worker came");
+    queues.look(|route| *route == a.route);
+    queues.charge(a.tenant, a.flow, 5);
+    queues.charge(b.tenant, b.flow, 5);
+    queues.push(
+        &QueueKey {
+            flow: Flow::Short,
+            route: a.route.clone(),
+            ..away.clone()
+        },
+        4,
+        Arrival::New,
+        true,
+    );
+    assert_eq!(queues.get(away.tenant).value(), 12 * MILLI, "it was away");
+}
+
+#[test]
+fn tenants_whose_workers_are_away_together_keep_what_is_between_them() {
+    let mut queues = queues(Fairness::Vtc);
+    let a = wait(&mut queues, "a", Flow::Short, 1);
+    let b = wait(&mut queues, "b", Flow::Short, 2);
+    queues.charge(a.tenant, a.flow, 7);
+    queues.look(|_| false);
+    assert_eq!(next(&queues), None);
+    queues.look(|_| true);
+    assert_eq!(next(&queues), Some(2));
+    assert_eq!(queues.get(b.tenant).value(), 0);
+}
+
+#[test]
+fn a_flow_that_no_live_worker_serves_lifts_no_other_of_its_tenant() {
+    let mut queues = queues(Fairness::Vtc);
+    let short = wait(&mut queues, "a", Flow::Short, 1);
+    let long = QueueKey {
+        flow: Flow::Long,
+        route: route("absent"),
+        ..short.clone()
+    };
+    queues.push(&long, 2, Arrival::New, false);
+    queues.charge(short.tenant, short.flow, 8);
+    wait(&mut queues, "a", Flow::Batch, 3);
+    let picked = queues.pick(|route| *route == short.route);
+    let ticket = picked.map(|(_, ticket)| ticket);
+    assert_eq!(ticket, Some(1), "batch was away as well");
 }
 
 #[test]
@@ -126,7 +200,7 @@ fn inside_a_tenant_the_flow_charged_least_comes_first() {
     let short = wait(&mut queues, "a", Flow::Short, 1);
     wait(&mut queues, "a", Flow::Long, 2);
     assert_eq!(next(&queues), Some(1));
-    queues.hold(short.tenant, short.flow, 0, 1);
+    run(&mut queues, &short, 1, 0);
     assert_eq!(next(&queues), Some(2));
 }
 
@@ -135,7 +209,7 @@ fn in_turn_means_in_turn_whatever_it_costs() {
     let mut queues = queues(Fairness::RoundRobin);
     let a = wait(&mut queues, "a", Flow::Short, 1);
     let b = wait(&mut queues, "b", Flow::Short, 2);
-    queues.hold(b.tenant, b.flow, 0, 1_000);
+    run(&mut queues, &b, 1_000, 0);
     queues.served(a.tenant, a.flow);
     assert_eq!(next(&queues), Some(2));
     queues.served(b.tenant, b.flow);
@@ -163,7 +237,7 @@ fn the_idle_tenant_charged_least_is_forgotten_and_none_that_waits_or_runs() {
 fn counters_come_back_from_a_snapshot_as_they_went_in() {
     let mut queues = queues(Fairness::Vtc);
     let a = wait(&mut queues, "a", Flow::Long, 1);
-    queues.settle(a.tenant, a.flow, 0, 9);
+    queues.settle(a.tenant, a.flow, Charge::default(), 9);
     queues.book(a.tenant, 3, 4);
     queues.served(a.tenant, a.flow);
     queues.remove(&a, 1);
@@ -173,7 +247,7 @@ fn counters_come_back_from_a_snapshot_as_they_went_in() {
         requeued: Vec::new(),
         leases: Vec::new(),
         tenants: queues.tenants().map(Tenant::to_snapshot).collect(),
-        last_left: queues.last_left() as i64,
+        last_left: queues.floor() as i64,
         prompt_tokens: 3,
         completion_tokens: 4,
     };
@@ -181,7 +255,7 @@ fn counters_come_back_from_a_snapshot_as_they_went_in() {
     again.restore(&snapshot);
     let tenants: Vec<_> = again.tenants().map(Tenant::to_snapshot).collect();
     assert_eq!(tenants, snapshot.tenants);
-    assert_eq!((again.last_left(), again.settled()), (9 * MILLI, (3, 4)));
+    assert_eq!((again.floor(), again.settled()), (9 * MILLI, (3, 4)));
     assert_eq!((tenants[0].turn, tenants[0].last_left), (1, 9_000));
     again.served(0, Flow::Short);
     let turn = again.tenants().next().map(|tenant| tenant.to_snapshot().turn);

@@ -22,8 +22,6 @@ pub struct Leased {
     pub seen_at: TimestampMs,
     /// Output tokens as last reported.
     pub tokens: u32,
-    /// Weighted tokens charged for the time being.
-    pub charged: u64,
     /// Whether the bus has acknowledged the work record.
     pub published: bool,
     /// Whether the work record was read back; only then it is part of a snapshot.
@@ -53,7 +51,6 @@ impl Leased {
             queueing,
             seen_at: now,
             tokens: 0,
-            charged: 0,
             published: false,
             read_back: false,
             doubt: Doubt::None,

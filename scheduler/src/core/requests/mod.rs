@@ -5,6 +5,7 @@
 //! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
 
 mod lease;
+mod longest;
 mod pending;
 mod plan;
 #[cfg(test)]
@@ -21,7 +22,8 @@ pub use lease::{Attempt, Doubt, Leased};
 pub use pending::{Arrived, Offer, Pending, Phase};
 pub use plan::{flow, lane, route};
 
-use super::queues::{Flow, QueueKey, Ticket, cost};
+use self::longest::Longest;
+use super::queues::{Charge, Flow, QueueKey, Ticket};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -34,12 +36,9 @@ pub struct Requests {
     next_ticket: Ticket,
     waiting: [usize; 3],
     body_bytes: usize,
-    longest: (u64, u64),
+    longest: Longest,
     changes: u64,
 }
-
-/// Weighted tokens that a run is charged more: before, and how many.
-pub type Charge = (u64, u64);
 
 impl Requests {
     /// Takes a request in, which must not be known. It is moving. `stays`: no other pool follows.
@@ -54,9 +53,7 @@ impl Requests {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.body_bytes += bytes;
-        let output = ready.planning.plan.decoding.max_tokens.0;
-        self.longest.0 = self.longest.0.max(ready.request.prompt_tokens.0.into());
-        self.longest.1 = self.longest.1.max(output.into());
+        self.longest.add(&ready);
         self.ids.insert(ready.request.request_id.clone(), ticket);
         let pending = Pending {
             at,
@@ -69,6 +66,7 @@ impl Requests {
             attempt: attempts_before(&ready.planning),
             trace,
             stays,
+            charged: Charge::default(),
             phase: Phase::Moving,
             ready: Arc::new(ready),
         };
@@ -148,13 +146,13 @@ impl Requests {
         self.changes += 1;
     }
 
-    /// A moving request is leased; it is charged its prompt and what it has produced.
-    pub fn lease(&mut self, ticket: Ticket, mut leased: Leased) {
+    /// A moving request is leased; it is charged its prompt and what it has produced. It must not be charged yet.
+    pub fn lease(&mut self, ticket: Ticket, leased: Leased) {
         let Some(pending) = self.pending.get_mut(&ticket) else {
             return;
         };
         let prompt = pending.ready.request.prompt_tokens.0;
-        leased.charged = cost(prompt.into(), leased.tokens.into());
+        pending.charged = Charge::of_run(prompt.into(), leased.tokens.into());
         pending.attempt = leased.lease.attempt;
         pending.waited_ms = leased.queueing.queue_wait_ms;
         let worker = leased.lease.worker.clone();
@@ -192,6 +190,12 @@ impl Requests {
         Some(left)
     }
 
+    /// What a request is charged, which is charged nothing from now on.
+    pub fn take_charge(&mut self, ticket: Ticket) -> Charge {
+        let pending = self.pending.get_mut(&ticket);
+        pending.map_or_else(Charge::default, |pending| std::mem::take(&mut pending.charged))
+    }
+
     /// The outcome of a moving request is on its way.
     pub fn end(&mut self, ticket: Ticket) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
@@ -218,6 +222,7 @@ impl Requests {
     pub fn remove(&mut self, ticket: Ticket) {
         if let Some(pending) = self.pending.remove(&ticket) {
             self.ids.remove(&pending.ready.request.request_id);
+            self.longest.remove(&pending.ready);
             self.body_bytes -= pending.bytes;
         }
     }
@@ -276,13 +281,13 @@ impl Requests {
         (leased.read_back && leased.is_on(status, returned.attempt)).then_some(ticket)
     }
 
-    /// A worker shows a run. What it costs by now beyond what was charged; `None` if it is no lease of ours.
+    /// A worker shows a run. What it was charged and what it is charged now; `None` if it is no lease of ours.
     pub fn show(
         &mut self,
         status: &WorkerStatus,
         shown: &InFlight,
         now: TimestampMs,
-    ) -> Option<(Ticket, Charge)> {
+    ) -> Option<(Ticket, (Charge, Charge))> {
         let ticket = self.ticket(&shown.request_id)?;
         let pending = self.pending.get_mut(&ticket)?;
         let prompt = pending.ready.request.prompt_tokens.0;
@@ -294,10 +299,9 @@ impl Requests {
             leased.doubt = Doubt::None;
         }
         leased.tokens = leased.tokens.max(shown.tokens.0);
-        let before = leased.charged;
-        let due = cost(prompt.into(), leased.tokens.into());
-        leased.charged = due.max(before);
-        Some((ticket, (before, leased.charged - before)))
+        let after = Charge::of_run(prompt.into(), leased.tokens.into());
+        let before = std::mem::replace(&mut pending.charged, after);
+        Some((ticket, (before, after)))
     }
 
     /// A leased request does not run again if its worker is lost.
@@ -379,9 +383,9 @@ impl Requests {
         self.body_bytes
     }
 
-    /// Longest input and longest output allowance seen, tokens.
+    /// Longest input and longest output allowance of what has not ended, tokens.
     pub fn longest(&self) -> (u64, u64) {
-        self.longest
+        self.longest.tokens()
     }
 
     /// How often something changed that a snapshot would show.

@@ -7,7 +7,7 @@ use relay_schemas::{Ready, TimestampMs, Work};
 
 use super::lease::Leased;
 use super::plan::deadline;
-use crate::core::queues::QueueKey;
+use crate::core::queues::{Charge, QueueKey};
 use crate::core::recovery::At;
 
 /// A record of `ready`, as it was read.
@@ -65,6 +65,8 @@ pub struct Pending {
     pub trace: Option<Arc<str>>,
     /// Whether it must end in this pool: its plan names none after it, or the next one cannot hold it.
     pub stays: bool,
+    /// What its tenant and its flow are charged for its run, until that is settled.
+    pub charged: Charge,
     /// What is happening to it.
     pub phase: Phase,
 }

@@ -55,7 +55,7 @@ fn leased() -> (Requests, Ticket) {
     (requests, ticket)
 }
 
-fn shown(requests: &mut Requests, tokens: u32, at: TimestampMs) -> Option<Charge> {
+fn shown(requests: &mut Requests, tokens: u32, at: TimestampMs) -> Option<(Charge, Charge)> {
     let status = worker("w", 1, 1, 1);
     let shown = InFlight {
         request_id: "a".into(),
@@ -98,6 +98,7 @@ fn a_request_is_known_by_its_id_and_its_ticket_until_it_is_removed() {
         (requests.ticket(&"a".into()), requests.get(a).is_some()),
         (None, false)
     );
+    assert_eq!(requests.longest(), (10, 20), "the other is as long");
     let left: Vec<Ticket> = requests.iter().map(|(ticket, _)| ticket).collect();
     assert_eq!((left, requests.body_bytes()), (vec![b], 100));
 }
@@ -131,8 +132,8 @@ fn exactly_the_leased_ones_run_and_stand_under_their_worker() {
     let pending = requests.get(ticket).unwrap();
     assert_eq!((pending.attempt, pending.waited_ms), (1, 55));
     assert_eq!(
-        pending.leased().unwrap().charged,
-        cost(10, 0),
+        pending.charged,
+        Charge::of_run(10, 0),
         "its prompt is charged at once"
     );
     assert_eq!(
@@ -160,9 +161,13 @@ fn a_lease_is_known_by_its_very_attempt() {
 
 #[test]
 fn what_a_worker_shows_is_charged_once_and_never_less() {
-    let (mut requests, _) = leased();
+    let (mut requests, ticket) = leased();
     let charges = [3, 5, 4].map(|tokens| shown(&mut requests, tokens, NOW));
-    assert_eq!(charges, [Some((10, 6)), Some((16, 4)), Some((20, 0))]);
+    let of = |tokens| Charge::of_run(10, tokens);
+    assert_eq!(
+        charges,
+        [(0, 3), (3, 5), (5, 5)].map(|(before, after)| Some((of(before), of(after))))
+    );
     let other = worker("v", 1, 1, 1);
     let foreign = InFlight {
         request_id: "a".into(),
@@ -175,6 +180,8 @@ fn what_a_worker_shows_is_charged_once_and_never_less() {
         None,
         "another worker's run is none of ours"
     );
+    assert_eq!(requests.take_charge(ticket), of(5));
+    assert_eq!(requests.take_charge(ticket), Charge::default(), "once");
 }
 
 #[test]

@@ -172,6 +172,15 @@ impl Workers {
         self.best(route, now).is_some()
     }
 
+    /// Whether a live worker takes what waits on a route, now or when a slot is free.
+    pub fn serves(&self, route: &Route, now: TimestampMs) -> bool {
+        self.all.values().any(|worker| {
+            worker.takes(route.lane)
+                && now.since_ms(worker.seen_at) <= self.fresh_ms
+                && route.models.iter().any(|model| worker.models.contains(model))
+        })
+    }
+
     fn best(&self, route: &Route, now: TimestampMs) -> Option<&InstanceId> {
         route.models.iter().find_map(|model| {
             let able = self

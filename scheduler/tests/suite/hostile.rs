@@ -1,0 +1,159 @@
+//! Tenants who try: what they do must not cost the others their share.
+
+use relay_scheduler::Config;
+
+use crate::records::Spec;
+use crate::world::World;
+
+/// One worker with one slot.
+fn world() -> World {
+    World::new(Config::default()).with_worker("w", 1, 0)
+}
+
+fn offer(world: &mut World, tenant: &str, count: usize) {
+    for n in 0..count {
+        world.offer(&Spec::new(format!("{tenant}-{n}"), tenant));
+    }
+}
+
+fn offer_undispatchable(world: &mut World, tenant: &str) {
+    world.offer(&Spec {
+        model: "absent".to_owned(),
+        ..Spec::new(format!("{tenant}-absent"), tenant)
+    });
+}
+
+/// Serves so many requests one after the other; how many of them were `tenant`'s.
+fn serve(world: &mut World, count: usize, tenant: &str) -> usize {
+    let before = world.dispatched.len();
+    for _ in 0..count {
+        world.dispatch();
+        let running = world.dispatched.last().unwrap().request.request_id.clone();
+        world.complete("w", &running, 10);
+        world.fold();
+    }
+    let served = world.dispatched[before..].iter();
+    served
+        .filter(|work| work.request.tenant.as_str() == tenant)
+        .count()
+}
+
+#[test]
+fn a_request_that_no_live_worker_runs_gives_newcomers_no_head_start() {
+    let mut world = world();
+    offer_undispatchable(&mut world, "pin");
+    offer(&mut world, "busy", 50);
+    serve(&mut world, 20, "busy");
+    offer(&mut world, "new", 20);
+    let new = serve(&mut world, 20, "new");
+    assert!((9..=11).contains(&new), "{new} of 20");
+    let (gap, bound) = world.core.fairness();
+    assert!(gap <= bound, "{gap} > {bound}");
+}
+
+#[test]
+fn who_waits_for_a_model_that_no_live_worker_runs_earns_no_claim_by_it() {
+    let mut world = world();
+    offer_undispatchable(&mut world, "waits");
+    offer(&mut world, "busy", 50);
+    serve(&mut world, 20, "busy");
+    offer(&mut world, "waits", 20);
+    let waits = serve(&mut world, 20, "waits");
+    assert!((9..=11).contains(&waits), "{waits} of 20");
+}
+
+#[test]
+fn who_has_waited_for_a_worker_of_its_model_has_its_share_from_then_on_and_no_more() {
+    let mut world = world();
+    for n in 0..20 {
+        world.offer(&Spec {
+            model: "absent".to_owned(),
+            ..Spec::new(format!("waits-{n}"), "waits")
+        });
+    }
+    offer(&mut world, "busy", 50);
+    serve(&mut world, 20, "busy");
+    let worker = world.workers.get_mut(&"w".into()).unwrap();
+    worker.status.models.push("absent".to_owned());
+    world.tell("w");
+    let waits = serve(&mut world, 20, "waits");
+    assert!((9..=11).contains(&waits), "{waits} of 20");
+}
+
+/// Sixty prompts of 200 KB that an endpoint refuses; nine light tenants then waited for 20 s.
+#[test]
+fn prompts_that_fail_are_no_bank_of_prepaid_tokens() {
+    let mut world = World::new(Config::default()).with_worker("w", 60, 0);
+    for n in 0..60 {
+        world.offer(&Spec {
+            prompt: 50_000,
+            ..Spec::new(format!("large-{n}"), "bank")
+        });
+    }
+    offer(&mut world, "bank", 60);
+    world.dispatch();
+    for light in 0..9 {
+        offer(&mut world, &format!("light{light}"), 3);
+    }
+    for n in 0..60 {
+        world.fail("w", &format!("large-{n}").as_str().into());
+    }
+    world.fold();
+    world.workers.get_mut(&"w".into()).unwrap().status.short_slots = 1;
+    world.tell("w");
+    let bank = serve(&mut world, 30, "bank");
+    assert!(bank <= 4, "{bank} of 30, for a tenth of the tenants");
+}
+
+#[test]
+fn a_run_that_fails_or_is_lost_is_charged_what_it_has_shown() {
+    type End = fn(&mut World);
+    let ends: [(&str, End, u64); 3] = [
+        (
+            "it fails and says that it used nothing",
+            |world| world.fail("w", &"a".into()),
+            60,
+        ),
+        ("its worker loses it", |world| world.lose_work("w"), 70),
+        (
+            "its worker gives it back",
+            |world| world.give_back("w", "a", "backend_error"),
+            70,
+        ),
+    ];
+    for (case, end, expected) in ends {
+        let mut world = world();
+        world.offer(&Spec {
+            fallback: Some("spare".to_owned()),
+            ..Spec::new("a", "t")
+        });
+        world.dispatch();
+        world.produce("w", &"a".into(), 30);
+        world.tell("w");
+        end(&mut world);
+        world.fold();
+        world.live(2_200);
+        assert_eq!(
+            world.core.counters(),
+            [("t".to_owned(), expected * 1_000)],
+            "{case}"
+        );
+    }
+}
+
+/// The bound stayed at 38 million after one prompt of 200 KB.
+#[test]
+fn the_bound_falls_again_once_a_long_prompt_has_ended() {
+    let mut world = world();
+    offer(&mut world, "t", 2);
+    let before = world.core.fairness();
+    world.offer(&Spec {
+        prompt: 50_000,
+        output: 4_000,
+        ..Spec::new("large", "t")
+    });
+    assert!(world.core.fairness().1 > before.1);
+    serve(&mut world, 3, "t");
+    offer(&mut world, "u", 2);
+    assert_eq!(world.core.fairness().1, before.1);
+}
