@@ -97,6 +97,12 @@ pub struct Leases {
     /// Where no worker has taken a model's requests for this long, they go on in the pool of the plan's next candidate.
     #[serde(with = "humantime_serde")]
     pub hand_over_after: Duration,
+    /// Where it names no other pool, an interactive request ends after this long: a worker may be starting.
+    #[serde(with = "humantime_serde")]
+    pub unserved_grace: Duration,
+    /// And a batch line after this long.
+    #[serde(with = "humantime_serde")]
+    pub batch_unserved_grace: Duration,
 }
 
 /// The section `scheduler.leadership`.
@@ -214,6 +220,8 @@ impl Default for Leases {
             fresh: Duration::from_secs(1),
             fence_timeout: Duration::from_millis(500),
             hand_over_after: Duration::from_secs(5),
+            unserved_grace: Duration::from_secs(10),
+            batch_unserved_grace: Duration::from_hours(1),
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use relay_clock::millis;
 use relay_lifecycle::binds_key;
 use relay_schemas::{FinishReason, Outcome, OutcomeStatus, Request, RequestId, TenantId};
 
 use crate::client::ClientEnd;
+use crate::ingress::ABSENT;
 use crate::log::POOLS;
+use crate::scheduler::UNSERVED_GRACE;
 use crate::world::World;
 
 /// How long after its deadline, and after all faults, a request may still end: a silent leader is suspected after 2 s, its
@@ -101,7 +104,8 @@ fn bound_twice(winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
         .collect()
 }
 
-/// Nothing ends long after its deadline, once the faults are over.
+/// Nothing ends long after its deadline, once the faults are over; and nothing waits for longer than a grace for a worker that
+/// is not there.
 fn late(world: &World) -> Vec<String> {
     let mut first = BTreeMap::new();
     for (at, outcome) in world.log.outcomes.iter() {
@@ -110,13 +114,28 @@ fn late(world: &World) -> Vec<String> {
     // Of a request that was asked more than once, the first in the log counts: the others are dropped.
     let mut deadlines = BTreeMap::new();
     for (_, request) in world.log.requests.iter() {
-        deadlines.entry(&request.request_id).or_insert(request.deadline);
+        let mut deadline = request.deadline;
+        // What was lost on its way is ended by a sweeper, at its deadline.
+        if request.model == ABSENT && reached_a_scheduler(world, &request.request_id) {
+            // The grace begins anew with each leader, and with each time that the control seam works.
+            let begins = request.accepted_at.max(world.healed_at);
+            deadline = deadline.min(begins.plus_ms(millis(UNSERVED_GRACE)));
+        }
+        deadlines.entry(&request.request_id).or_insert(deadline);
     }
     let late = deadlines.into_iter().filter_map(|(id, deadline)| {
         let late_ms = first.get(id)?.since_ms(deadline.max(world.healed_at));
         (late_ms > LATE_MS).then(|| format!("{id} ended {late_ms} ms late"))
     });
     late.collect()
+}
+
+fn reached_a_scheduler(world: &World, id: &RequestId) -> bool {
+    world.log.pools.iter().any(|topics| {
+        let offered = topics.ready.iter().zip(0..);
+        let mut read = offered.filter(|(_, offset)| !topics.damaged.contains(offset));
+        read.any(|((_, ready), _)| ready.request.request_id == *id)
+    })
 }
 
 /// One life of a worker runs an attempt once; and unless leases were disturbed, a request runs once at all.

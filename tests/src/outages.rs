@@ -210,16 +210,17 @@ async fn ask_once(deployment: &Production, prompt: &str) -> Observation {
 }
 
 /// What a client may be told while a server is away: its answer; or, where none can be given without it, that there are too
-/// many already, that the house cannot take or see the request now, or that a worker or the time was lost over it. Never a
-/// mistake of the house's own.
+/// many already, that the house cannot take or see the request now, that no worker is there, or that a worker or the time was lost
+/// over it. Never a mistake of the house's own.
 fn is_honest(away: Dependency, end: &End) -> bool {
-    const HONEST: [&str; 7] = [
+    const HONEST: [&str; 8] = [
         "too_many_in_flight",
         "queue_full",
         "tenant_queue_full",
         "service_unavailable",
         "unknown_result",
         "worker_lost",
+        "no_worker",
         "deadline_exceeded",
     ];
     match end {

@@ -10,64 +10,15 @@
 //!
 //! Where the other pool's topic is not there, that is tried again for as long as the request may live: topics are made by a person.
 
-use relay_clock::millis;
 use relay_lifecycle::{Reason, handed_over, next_pool};
 use relay_schemas::{RequestId, TimestampMs};
 
 use super::effects::{Effect, HandOver};
-use super::queues::{Arrival, Route, Ticket};
+use super::queues::{Arrival, Ticket};
 use super::requests::Phase;
 use super::scheduler::Core;
 
-/// Most requests handed over at one look, so that the other pool is not flooded at once.
-const MOST: usize = 512;
-
 impl Core {
-    /// The control seam works. Workers that are silent over it for the whole grace are away.
-    pub fn seam_works(&mut self, now: TimestampMs) {
-        self.seam_works_since.get_or_insert(now);
-    }
-
-    /// The control seam does not work: it makes every worker silent, and nothing follows from that.
-    pub fn seam_fails(&mut self) {
-        self.seam_works_since = None;
-    }
-
-    /// Hands over what has waited for too long for workers that have been away as long.
-    pub(super) fn look_over_routes(&mut self, now: TimestampMs) {
-        let grace_ms = millis(self.config.leases.hand_over_after);
-        if self
-            .seam_works_since
-            .is_none_or(|since| now.since_ms(since) < grace_ms)
-        {
-            return;
-        }
-        let unserved = |route: &&Route| self.workers.unserved_ms(route, now) >= grace_ms;
-        let unserved: Vec<Route> = self.queues.routes().filter(unserved).cloned().collect();
-        let waiting = unserved.iter().flat_map(|route| self.queues.waiting_on(route));
-        let waiting: Vec<Ticket> = waiting.collect();
-        let mut leaving = Vec::new();
-        for ticket in waiting {
-            match self.requests.get(ticket) {
-                Some(pending) if pending.since > now => self.requests.waits_since(ticket, now),
-                Some(pending) if !pending.stays && now.since_ms(pending.since) >= grace_ms => {
-                    leaving.push(ticket);
-                }
-                _ => {}
-            }
-        }
-        for ticket in leaving.into_iter().take(MOST) {
-            let reason = Reason {
-                code: "no_worker".to_owned(),
-                message: format!(
-                    "no worker of pool {} has run its model for {grace_ms} ms",
-                    self.pool
-                ),
-            };
-            self.hand_over(ticket, reason, now);
-        }
-    }
-
     /// Hands a request over to the next pool of its plan; it must not stay.
     pub(super) fn hand_over(&mut self, ticket: Ticket, reason: Reason, now: TimestampMs) {
         self.leave(ticket);

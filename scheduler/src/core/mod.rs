@@ -6,7 +6,7 @@
 //! [`Core`] (`scheduler`) is made of parts that guard their own invariants: `requests` (what has not ended), `queues` (who comes
 //! next), `workers` (who can take it), `recovery` (what the log has told), `effects` (what is to be done), and the small
 //! `recent`, `rate`, `counts`, `blocked`. `moves` takes a request between them. `impl Core` is one file an input: `offers`, `works`,
-//! `outcomes`, `statuses`, `cancels`, then what follows from them: `dispatch`, `revoke`, `handovers`, `time`; and `snapshot`, `folded`, `view`.
+//! `outcomes`, `statuses`, `cancels`, then what follows from them: `dispatch`, `revoke`, `handovers`, `unserved`, `time`; and `snapshot`, `folded`, `view`.
 
 mod blocked;
 mod cancels;
@@ -28,6 +28,7 @@ mod scheduler;
 mod snapshot;
 mod statuses;
 mod time;
+mod unserved;
 mod view;
 mod workers;
 mod works;

@@ -43,7 +43,7 @@ impl Core {
             self.done_at.look_over = now;
             self.look_over_leases(now);
             self.look_over_service(now);
-            self.look_over_routes(now);
+            self.look_over_unserved(now);
             self.hand_over_blocked(now);
             let silent = 10 * millis(self.config.leases.lost_after);
             self.workers.forget_silent(now.plus_ms(-silent));

@@ -14,5 +14,6 @@ mod recovery;
 mod rules;
 mod shell;
 mod unread;
+mod unserved;
 mod view;
 mod world;

@@ -17,6 +17,9 @@ const KEYED_SILENCE_MS: i64 = 250;
 /// Below this a question is asked by one client only.
 const SHARED_FROM: u8 = 6;
 
+/// A model that the policy knows and no worker runs.
+pub(crate) const ABSENT: &str = "absent";
+
 /// A request under a key, while the sink is asked whether it has ended before.
 pub(super) struct Admitting {
     request: Request,
@@ -217,11 +220,12 @@ fn request(
     } else {
         format!("question {question}")
     };
-    // A model that nobody has gets no plan.
-    let model = if *question == 1 && *tokens < 3 {
-        "nobody"
-    } else {
-        "model"
+    let model = match question {
+        // A model that nobody has gets no plan.
+        1 if *tokens < 3 => "nobody",
+        // One that no worker runs gets a plan and nothing else.
+        2 if *tokens < 5 => ABSENT,
+        _ => "model",
     };
     let body = format!(
         r#"{{"max_tokens":{tokens},"messages":[{{"content":"{content}","role":"user"}}],"model":"{model}","temperature":0}}"#

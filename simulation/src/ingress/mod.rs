@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use relay_lifecycle::{Follower, Step, Transcript, final_of, is_success};
 use relay_schemas::{Cancel, Final, Outcome, RequestId, TenantId, TimestampMs};
 
+pub(crate) use self::admit::ABSENT;
 use self::admit::Admitting;
 use crate::client::ClientEnd;
 use crate::network::{Asker, Message};

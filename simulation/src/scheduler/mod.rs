@@ -29,6 +29,8 @@ const MOST_BODIES: usize = 12;
 const MOST_AT_ONCE: usize = 8;
 /// How long a pool may be without a worker: shorter than some deaths, longer than others.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(1_500);
+/// How long a request for a model that no worker runs may wait.
+pub(crate) const UNSERVED_GRACE: Duration = Duration::from_secs(3);
 
 /// One scheduler instance.
 pub(crate) struct Scheduler {
@@ -61,6 +63,7 @@ impl Scheduler {
             },
             leases: Leases {
                 hand_over_after: HAND_OVER_AFTER,
+                unserved_grace: UNSERVED_GRACE,
                 ..Leases::default()
             },
             limits: Limits {

@@ -190,10 +190,10 @@ impl Requests {
         Some(left)
     }
 
-    /// What a request is charged, which is charged nothing from now on.
+    /// What a request is charged, once.
     pub fn take_charge(&mut self, ticket: Ticket) -> Charge {
         let pending = self.pending.get_mut(&ticket);
-        pending.map_or_else(Charge::default, |pending| std::mem::take(&mut pending.charged))
+        pending.map_or_else(Charge::default, |it| std::mem::take(&mut it.charged))
     }
 
     /// The outcome of a moving request is on its way.
