@@ -36,6 +36,35 @@ fn descriptors(gateway: &Gateway) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_keep_neither_clients_nor_operators_out() {
+    let mut gateway = Gateway::prepare(KILLABLE, &["--token-ms", "5"]).expect("it is prepared");
+    gateway.under("ulimit -n 260");
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it is ready");
+    let mut held = Vec::new();
+    for url in [&gateway.base_url, &gateway.ops_url] {
+        // More than there are places.
+        for said in ["", "PRI * HT"].repeat(100) {
+            let mut stream = TcpStream::connect(url.trim_start_matches("http://"))
+                .await
+                .expect("it listens");
+            stream.write_all(said.as_bytes()).await.expect("sent");
+            held.push(stream);
+        }
+    }
+    for url in [&gateway.base_url, &gateway.ops_url] {
+        let healthy = format!("{url}/healthz");
+        let healthy = relay_tests::http::get(&healthy);
+        // Well before the first of them has had its ten seconds for headers.
+        let healthy = tokio::time::timeout(Duration::from_secs(5), healthy).await;
+        let healthy = healthy.expect("it is answered at once").expect("it is answered");
+        assert!(healthy.status().is_success());
+    }
+    drop(held);
+    gateway.stop().expect("it drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn under_a_low_descriptor_limit_four_hundred_connections_wait_and_are_all_answered() {
     let mut gateway = Gateway::prepare(KILLABLE, &["--token-ms", "5"]).expect("it is prepared");
     gateway.under("ulimit -n 260");

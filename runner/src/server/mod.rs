@@ -150,13 +150,29 @@ impl Connections {
         self.number += 1;
         let number = self.number;
         self.open.lock().insert(number, Arc::clone(&watched));
-        let (router, open) = (self.router.clone(), Arc::clone(&self.open));
-        let (bounds, shutdown) = (self.bounds, self.shutdown.clone());
+        let held = Held {
+            open: Arc::clone(&self.open),
+            number,
+            _place: place,
+        };
+        let (router, bounds, shutdown) = (self.router.clone(), self.bounds, self.shutdown.clone());
         self.tasks.spawn(async move {
+            let _held = held;
             attend(stream, router, &watched, &bounds, &shutdown).await;
-            open.lock().remove(&number);
-            drop(place);
         });
+    }
+}
+
+/// What a connection holds until it ends, also where its handler panics.
+struct Held {
+    open: Open,
+    number: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
     }
 }
 

@@ -339,6 +339,19 @@ async fn a_slow_reader_and_a_quiet_answer_are_not_cut() {
 }
 
 #[tokio::test]
+async fn a_reader_of_a_few_kilobytes_at_a_time_is_seen_to_read() {
+    let unread = Duration::from_secs(5);
+    let mut listening = listening(ConnectionBounds { unread, ..BOUNDS }).await;
+    let mut stream = listening.ask("/endless").await;
+    let mut piece = vec![0; 16 << 10];
+    for _ in 0..150 {
+        stream.read_exact(&mut piece).await.expect("it is not cut");
+        sleep(SOON / 2).await;
+    }
+    assert!(listening.dropped.try_recv().is_err(), "it was given up");
+}
+
+#[tokio::test]
 async fn answers_without_a_body_end_like_others() {
     let listening = listening(BOUNDS).await;
     let head = "HEAD /whole HTTP/1.1\r\nHost: relay\r\n\r\n";
