@@ -15,7 +15,7 @@ use crate::format::header::{self, SegmentHeader};
 use crate::format::{seed, temporary_name};
 use crate::index::{Index, Placed};
 use crate::io::{read_vec, write_full};
-use crate::reading::{Found, Most, ReadPlan};
+use crate::reading::{Found, Most, ReadPlan, sized};
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 use crate::{Seq, Slot};
@@ -48,6 +48,8 @@ pub(crate) enum Done<S: Storage> {
     Learned {
         slot: Slot,
         records: Vec<Recent>,
+        /// Some records could not be read, or are damaged.
+        unknown: bool,
     },
     /// Nothing is left of it.
     Empty {
@@ -98,8 +100,12 @@ impl<S: Storage> CleanPlan<S> {
     pub fn run(self) -> io::Result<Cleaned<S>> {
         match self.0 {
             Step::Learn { slot, plans, seq } => {
-                let records = learn(plans, seq)?;
-                Ok(Cleaned(Done::Learned { slot, records }))
+                let (records, unknown) = learn(plans, seq)?;
+                Ok(Cleaned(Done::Learned {
+                    slot,
+                    records,
+                    unknown,
+                }))
             }
             Step::Remove(segment) => Ok(Cleaned(Done::Empty {
                 segment,
@@ -110,8 +116,9 @@ impl<S: Storage> CleanPlan<S> {
     }
 }
 
-fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<Vec<Recent>> {
+fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<(Vec<Recent>, bool)> {
     let mut records = Vec::new();
+    let mut unknown = false;
     for mut plan in plans {
         let end = plan.range.end;
         plan.most = Most {
@@ -124,6 +131,7 @@ fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<Vec<Recent
                 Ok(read) => read,
             };
             // What is damaged has no key that could be trusted: it supersedes nothing, and stays.
+            unknown |= read.found.iter().any(|found| matches!(found, Found::Damaged(_)));
             records.extend(read.found.into_iter().filter_map(|found| match found {
                 Found::Record(record) => Some(Recent {
                     size: (entry::LENGTH + record.meta.len() + record.value.len()) as u32
@@ -144,7 +152,7 @@ fn learn<S: Storage>(plans: Vec<ReadPlan<S>>, seq: Seq) -> io::Result<Vec<Recent
             plan.go_on(read.next);
         }
     }
-    Ok(records)
+    Ok((records, unknown))
 }
 
 /// The new file while it is written.
@@ -208,10 +216,10 @@ impl<S: Storage> Rewrite<S> {
             first_seq: self.segment.first_seq,
             salt: self.salt,
             created_ms: self.now_ms,
-            cut: None,
+            cut: self.segment.cut,
         });
         // Of a segment whose head could not be read before the generation was not known.
-        let generation = head.generation.max(self.segment.generation).wrapping_add(1);
+        let generation = head.generation.max(self.segment.generation).saturating_add(1);
         let head = SegmentHeader { generation, ..head };
         Ok(Target {
             file: self.storage.create(name)?,
@@ -238,8 +246,9 @@ impl<S: Storage> Rewrite<S> {
         if offset < low && !compacted {
             return Ok(());
         }
-        let bytes = read_vec(old, u64::from(place.position), place.size as usize)?;
         let seed = seed(self.salt, self.segment.number);
+        let place = sized(old, seed, slot, offset, place)?;
+        let bytes = read_vec(old, u64::from(place.position), place.size as usize)?;
         let head = EntryHeader::decode(&bytes, seed).filter(|(head, _)| {
             (head.slot, head.offset, head.kind) == (slot, offset, Kind::Record)
                 && head.size() == bytes.len() as u64

@@ -56,6 +56,8 @@ pub(crate) struct Compacted {
     pub from_seq: Seq,
     /// Whether they were.
     pub learned: bool,
+    /// Some of them could not be: of a tombstone nobody can say that nothing older is left.
+    pub unknown: bool,
     recent: VecDeque<Recent>,
     /// When the oldest of `recent` was first seen to bear a time that is yet to come.
     early: Option<i64>,
@@ -69,6 +71,7 @@ impl Compacted {
             from,
             from_seq,
             learned: false,
+            unknown: false,
             recent: VecDeque::new(),
             early: None,
             newest: HashMap::new(),
@@ -81,7 +84,8 @@ impl Compacted {
     }
 
     /// Takes what was on disk before, in the order of offsets.
-    pub(crate) fn learn(&mut self, before: Vec<Recent>) {
+    pub(crate) fn learn(&mut self, before: Vec<Recent>, unknown: bool) {
+        self.unknown = unknown;
         let later = std::mem::replace(&mut self.recent, before.into());
         self.recent.extend(later);
         self.learned = true;

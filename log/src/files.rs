@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use crate::Slot;
 use crate::format::entry::Kind;
 use crate::format::{checkpoint, footer, header, seed, segment_name};
 use crate::index::Index;
@@ -15,6 +14,7 @@ use crate::locate::Locator;
 use crate::scan::{Item, Scanner};
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
+use crate::{Seq, Slot};
 
 /// Least recently used first.
 type Lru<T> = Mutex<Vec<((u64, u16), Arc<T>)>>;
@@ -71,7 +71,7 @@ impl<S: Storage> Files<S> {
         };
         let index = match self.footer(segment, &*file) {
             Ok(Some(index)) => index,
-            Ok(None) | Err(_) => scan_index(&*file, segment, self.salt, false)?.index,
+            Ok(None) | Err(_) => scan_index(&*file, segment, Some(segment.end_seq), self.salt, false)?.index,
         };
         let index = Arc::new(index);
         remember(&self.indexes, self.most_indexes, segment, Arc::clone(&index));
@@ -86,7 +86,7 @@ impl<S: Storage> Files<S> {
         let Some(file) = self.file(segment)? else {
             return Ok(None);
         };
-        let located = scan_index(&*file, segment, self.salt, true)?;
+        let located = scan_index(&*file, segment, Some(segment.end_seq), self.salt, true)?;
         Ok(Some(Arc::new(located.index)))
     }
 
@@ -127,10 +127,11 @@ impl<S: Storage> Files<S> {
     }
 }
 
-/// Where the records are in a segment whose footer is missing or damaged.
+/// Where the records are in a segment whose footer is missing or damaged; `end` is the number with which the next one begins.
 pub fn scan_index<F: StorageFile>(
     file: &F,
     segment: &Closed,
+    end: Option<Seq>,
     salt: u64,
     around: bool,
 ) -> io::Result<Locator> {
@@ -140,12 +141,16 @@ pub fn scan_index<F: StorageFile>(
         scanner = scanner.around();
     }
     let mut opening: Option<BTreeMap<Slot, i64>> = None;
+    // What stands behind was cut off before the next segment went on.
+    let is_over = |seq: Seq| end.is_some_and(|end| seq >= end);
     while let Some(item) = scanner.next()? {
         let entry = match item {
+            Item::Lost { .. } if is_over(locator.expected.max(segment.first_seq)) => break,
             Item::Lost { from, .. } => {
                 locator.lost(from);
                 continue;
             }
+            Item::Entry(entry) if is_over(entry.header.seq) => break,
             Item::Entry(entry) => entry,
         };
         locator.entry(&entry, |slot| {

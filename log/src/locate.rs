@@ -116,7 +116,10 @@ impl Locator {
         } else {
             held.or_else(|| next(slot))
         };
-        let from = from.unwrap_or(offset - 1).max(offset - self.nameless as i64);
+        let from = from
+            .unwrap_or(offset - 1)
+            .max(offset - self.nameless as i64)
+            .max(0);
         for offset in from..offset {
             self.nameless -= 1;
             self.index.push(Placed {

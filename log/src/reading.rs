@@ -13,7 +13,7 @@ use crate::format::footer::Place;
 use crate::index::SlotIndex;
 use crate::io::read_vec;
 use crate::segment::Closed;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 
 /// Bytes of other slots that are read over rather than read around: a record keeps what was read with it in memory.
 const READ_OVER: u64 = 2 << 10;
@@ -132,6 +132,34 @@ pub(crate) fn choose(
     (chosen, next)
 }
 
+/// A place as long as its head says, where the head was lost when the segment was gone through: one bit mends it, or the disk
+/// gives it back again.
+pub(crate) fn sized<F: StorageFile>(
+    file: &F,
+    seed: u32,
+    slot: Slot,
+    offset: i64,
+    place: Place,
+) -> io::Result<Place> {
+    if place.size > 0 {
+        return Ok(place);
+    }
+    let bytes = read_vec(file, u64::from(place.position), entry::LENGTH)?;
+    let whole = EntryHeader::decode(&bytes, seed).map(|(head, _)| head);
+    let head = whole.or_else(|| EntryHeader::mended(&bytes, seed));
+    let size = head
+        .filter(|head| is_of(head, slot, offset))
+        .map(|head| head.size());
+    Ok(Place {
+        size: size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0),
+        ..place
+    })
+}
+
+fn is_of(head: &EntryHeader, slot: Slot, offset: i64) -> bool {
+    head.kind == Kind::Record && (head.slot, head.offset) == (slot, offset)
+}
+
 /// What is left of the bounds of a read; one record fits in any case.
 struct Room {
     most: Most,
@@ -241,10 +269,18 @@ impl<S: Storage> ReadPlan<S> {
     }
 
     fn read(&self, segment: u64, file: &S::File, chosen: &[(i64, Place)], next: i64) -> io::Result<Read> {
-        let chosen: Vec<_> = chosen
-            .iter()
-            .map(|(offset, place)| (*offset, self.sized(file, *offset, *place)))
-            .collect();
+        let (places, mut next) = (chosen, next);
+        let mut chosen = Vec::with_capacity(places.len());
+        for (offset, place) in places {
+            match sized(file, self.seed, self.slot, *offset, *place) {
+                Ok(place) => chosen.push((*offset, place)),
+                Err(error) if chosen.is_empty() => return Err(error),
+                Err(_) => {
+                    next = *offset;
+                    break;
+                }
+            }
+        }
         let mut found = Vec::with_capacity(chosen.len());
         let mut rest = &chosen[..];
         while let Some((offset, first)) = rest.first() {
@@ -273,26 +309,8 @@ impl<S: Storage> ReadPlan<S> {
         Ok(Read { found, next })
     }
 
-    /// A place as long as its head says where the head was lost when the segment was gone through, and one bit mends it.
-    fn sized(&self, file: &S::File, offset: i64, place: Place) -> Place {
-        if place.size > 0 {
-            return place;
-        }
-        let bytes = read_vec(file, u64::from(place.position), entry::LENGTH).unwrap_or_default();
-        let head = EntryHeader::mended(&bytes, self.seed).filter(|head| self.is_of(head, offset));
-        let size = head.and_then(|head| u32::try_from(head.size()).ok());
-        Place {
-            size: size.unwrap_or(0),
-            ..place
-        }
-    }
-
-    fn is_of(&self, head: &EntryHeader, offset: i64) -> bool {
-        head.kind == Kind::Record && (head.slot, head.offset) == (self.slot, offset)
-    }
-
     fn check(&self, segment: u64, offset: i64, place: Place, raw: &Bytes) -> Found {
-        let fits = |head: &EntryHeader| self.is_of(head, offset) && head.size() == raw.len() as u64;
+        let fits = |head: &EntryHeader| is_of(head, self.slot, offset) && head.size() == raw.len() as u64;
         let whole = EntryHeader::decode(raw, self.seed)
             .map(|(head, _)| head)
             .filter(fits);

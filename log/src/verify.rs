@@ -53,7 +53,8 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
     let salt = listing
         .salt
         .ok_or_else(|| OpenError::Damaged(segment_name(first.number)))?;
-    let (_, proof) = open::suspects(storage, &listing.segments, salt)?;
+    let (first, proof) = open::suspects(storage, &listing.segments, salt)?;
+    let unread_head = open::unread_head(&listing.segments, first);
     let Replay {
         tail,
         opened,
@@ -70,14 +71,17 @@ pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
         records: closed + u64::from(active),
         bytes: opened.scanned,
         damaged: opened.damaged,
-        cut: torn.filter(|_| unread.is_none()).map(|torn| CutOff {
-            segment: torn.segment,
-            at: torn.at,
-            bytes: torn.bytes,
-        }),
+        cut: torn
+            .filter(|_| unread.is_none() && unread_head.is_none())
+            .map(|torn| CutOff {
+                segment: torn.segment,
+                at: torn.at,
+                bytes: torn.bytes,
+            }),
         notes: tail.notes.notes,
     };
     verified.damaged.extend(misnamed);
+    let unread = unread.or(unread_head.map(|number| (number, 0)));
     verified.damaged.extend(unread.map(|(segment, position)| Damage {
         segment,
         position,

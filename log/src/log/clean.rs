@@ -104,9 +104,13 @@ impl<S: Storage> Log<S> {
                 .insert(number, now_ms.saturating_add(PASSED_OVER_MS));
         }
         match result?.0 {
-            Done::Learned { slot, records } => {
+            Done::Learned {
+                slot,
+                records,
+                unknown,
+            } => {
                 if let Some(compacted) = self.compacted.get_mut(&slot) {
-                    compacted.learn(records);
+                    compacted.learn(records, unknown);
                 }
                 Ok(true)
             }
@@ -216,7 +220,8 @@ impl<S: Storage> Log<S> {
 
     fn settle(&mut self, now_ms: i64, lag_ms: i64) {
         let mut compacted = std::mem::take(&mut self.compacted);
-        for (slot, compacted) in &mut compacted {
+        let learned = compacted.iter_mut().filter(|(_, compacted)| compacted.learned);
+        for (slot, compacted) in learned {
             compacted.settle(now_ms, lag_ms, self.proven(), |offset| {
                 self.segment_of(*slot, offset)
             });
@@ -321,9 +326,10 @@ impl<S: Storage> Log<S> {
                 let state = self.slots.get(&slot)?;
                 let newest = self.compacted.get(&slot).map(|compacted| {
                     let newest = compacted.newest();
-                    // The newest record of a slot says which offset comes next; one that is not settled may yet be cut off.
+                    // What could not be read may be older than any of them, and be back the next time. The newest record of a slot says which offset comes next; one that is not settled may yet be cut off.
                     let last = newest.values().map(|newest| newest.offset).max();
-                    let done = |newest: &Newest| newest.is_done() && Some(newest.offset) < last;
+                    let known = !compacted.unknown;
+                    let done = |newest: &Newest| known && newest.is_done() && Some(newest.offset) < last;
                     newest
                         .iter()
                         .map(|(key, newest)| (key.clone(), (newest.offset, done(newest))))

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use super::Log;
 use crate::cleaning::Step;
+use crate::compaction::Compacted;
 use crate::format::seed;
 use crate::reading::{Most, ReadPlan, Source};
 use crate::storage::Storage;
 
 impl<S: Storage> Log<S> {
     pub(super) fn plan_learning(&self) -> Option<Step<S>> {
-        let (slot, compacted) = self.compacted.iter().find(|(_, compacted)| !compacted.learned)?;
+        // What a failed sync may yet take away is not learned.
+        let ready = |compacted: &Compacted| !compacted.learned && compacted.from_seq <= self.disk.synced;
+        let (slot, compacted) = self.compacted.iter().find(|(_, compacted)| ready(compacted))?;
         let most = Most {
             records: usize::MAX,
             bytes: u64::MAX,

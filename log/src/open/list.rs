@@ -77,6 +77,14 @@ impl Listed {
 }
 
 impl Listed {
+    /// Whether it was made and never written to, before another one was; one whose head ends an earlier one counts all the same.
+    pub(crate) fn is_unwritten(&self, following: Option<&Self>) -> bool {
+        let (Some(head), Some(next)) = (self.header, following.and_then(|next| next.header)) else {
+            return false;
+        };
+        self.sealed.is_none() && head.cut.is_none() && head.first_seq == next.first_seq
+    }
+
     /// Whether it got its name when all that it began with was on disk: a loss of power cannot have torn that.
     pub(crate) fn begins_whole(&self) -> bool {
         self.header.is_some_and(|header| header.cut.is_some())
@@ -126,6 +134,7 @@ pub(crate) fn list<S: Storage>(storage: &S) -> Result<Listing, OpenError> {
         }
     }
     apply_cuts(&mut listing);
+    unseal_leftovers(&mut listing.segments);
     Ok(listing)
 }
 
@@ -138,11 +147,10 @@ enum Looked {
 
 fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked, OpenError> {
     let name = segment_name(number);
-    let mut head = [0; header::LENGTH as usize];
+    let mut front = [0; header::LENGTH as usize];
     let mut unread = 0;
-    let read = read_around(file, &mut head, 0, &mut unread);
-    let head = &head[..read];
-    let header = match SegmentHeader::decode(head) {
+    let read = read_around(file, &mut front, 0, &mut unread);
+    let header = match SegmentHeader::decode(&front[..read]) {
         Ok(header) if header.number != number => return Ok(Looked::Misnamed(header.number)),
         Ok(header) => Some(header),
         Err(HeaderError::Damaged) => None,
@@ -161,15 +169,15 @@ fn look_at<F: StorageFile>(file: &F, number: u64, length: u64) -> Result<Looked,
         head_unread: unread > 0,
     };
     let mut salt = header.map(|header| header.salt);
-    let end_at = length.saturating_sub(END).max(header::LENGTH);
-    let end = read_vec_around(file, end_at, length.saturating_sub(end_at) as usize);
-    let trailer = end.last_chunk().and_then(footer::decode_trailer);
+    let last_at = length.saturating_sub(END).max(header::LENGTH);
+    let last = read_vec_around(file, last_at, length.saturating_sub(last_at) as usize);
+    let trailer = last.last_chunk().and_then(footer::decode_trailer);
     let trailer_at = length.saturating_sub(TRAILER as u64);
     if let Some((footer_at, meta_len, own_salt)) = trailer.filter(|(at, ..)| *at < trailer_at) {
         salt = salt.or(Some(own_salt));
         let wanted = (footer::meta_end(footer_at, meta_len).min(trailer_at) - footer_at) as usize;
-        let held = footer_at.checked_sub(end_at).map(|from| from as usize);
-        let bytes = match held.and_then(|from| end.get(from..from + wanted)) {
+        let held = footer_at.checked_sub(last_at).map(|from| from as usize);
+        let bytes = match held.and_then(|from| last.get(from..from + wanted)) {
             Some(held) => held,
             None => &read_vec_around(file, footer_at, wanted),
         };
@@ -186,6 +194,43 @@ fn contents(bytes: &[u8], seed: u32) -> Option<Contents> {
         && meta.len() == head.meta_len as usize
         && crc32fast::hash(meta) == head.meta_crc;
     whole.then(|| footer::decode_contents(meta))?
+}
+
+/// The first segment of which the disk does not give the head back although that may say where an earlier one ends: one of the
+/// tail, from `first` on, or one behind a segment that has no end or holds the same records.
+pub(crate) fn unread_head(segments: &[Listed], first: usize) -> Option<u64> {
+    let unread = segments
+        .iter()
+        .enumerate()
+        .filter(|(_, listed)| listed.head_unread);
+    let mut speaking = unread.filter(|(at, listed)| {
+        let before = at.checked_sub(1).map(|before| &segments[before]);
+        *at >= first || before.is_some_and(|before| !goes_on(before, listed))
+    });
+    speaking.next().map(|(_, listed)| listed.number)
+}
+
+/// Whether the records of a segment come after those of one that is closed, as far as that is known.
+fn goes_on(before: &Listed, listed: &Listed) -> bool {
+    let Some(before) = &before.sealed else {
+        return false;
+    };
+    let Some(sealed) = &listed.sealed else {
+        return true;
+    };
+    sealed.contents.summaries.iter().all(|summary| {
+        let mut earlier = before.contents.summaries.iter();
+        earlier.all(|earlier| earlier.slot != summary.slot || earlier.end <= summary.first)
+    })
+}
+
+/// A footer behind the place where the next segment goes on was cut off, and a loss of power brought it back.
+fn unseal_leftovers(segments: &mut [Listed]) {
+    for at in 1..segments.len() {
+        let next_first = segments[at].header.map(|header| header.first_seq);
+        let before = &mut segments[at - 1].sealed;
+        *before = before.take_if(|sealed| next_first.is_none_or(|next| sealed.contents.end_seq <= next));
+    }
 }
 
 /// Ends segments where a later one says that their sync failed, and takes out what was abandoned whole.

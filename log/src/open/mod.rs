@@ -27,7 +27,7 @@ use crate::storage::{Storage, StorageFile};
 use crate::sync_end::{Lost, Unreadable};
 use crate::uncut::Uncut;
 
-pub(crate) use list::{Listed, Listing, list};
+pub(crate) use list::{Listed, Listing, list, unread_head};
 pub(crate) use proof::suspects;
 pub(crate) use replay::replay;
 pub(crate) use tail::{Replay, Tail};
@@ -75,9 +75,8 @@ impl<S: Storage> Log<S> {
             .salt
             .ok_or_else(|| OpenError::Damaged(segment_name(listing.segments[0].number)))?;
         let (first, proof) = suspects(&*storage, &listing.segments, salt)?;
-        // A head may say where an earlier segment ends, and that others do not count.
-        if let Some(listed) = listing.segments[first..].iter().find(|listed| listed.head_unread) {
-            return Err(OpenError::Unreadable(segment_name(listed.number)));
+        if let Some(number) = unread_head(&listing.segments, first) {
+            return Err(OpenError::Unreadable(segment_name(number)));
         }
         let replay = replay(&*storage, &listing.segments, first, proof, salt)?;
         let Replay {
@@ -95,6 +94,9 @@ impl<S: Storage> Log<S> {
         opened.misnamed = misnamed;
         let mut gone = listing.void;
         gone.extend(empty);
+        let before = listing.segments[..first].iter().enumerate();
+        let unwritten = before.filter(|(at, listed)| listed.is_unwritten(listing.segments.get(at + 1)));
+        gone.extend(unwritten.map(|(_, listed)| listed.number));
         if let Some(torn) = torn {
             let later = listing
                 .segments
@@ -189,6 +191,9 @@ impl<S: Storage> Log<S> {
         let mut before = 1;
         for (at, listed) in listed.iter().enumerate() {
             let following = listed_all.get(at + 1);
+            if listed.is_unwritten(following) {
+                continue;
+            }
             let first_seq = listed.header.map_or(before, |header| header.first_seq);
             let mut segment = Closed {
                 end_seq: before,
@@ -206,18 +211,13 @@ impl<S: Storage> Log<S> {
                     .map_err(OpenError::io(format!("opening {name}")))?;
                 let next_first = following.and_then(|next| Some(next.header?.first_seq));
                 segment.end_seq = next_first.unwrap_or(before);
-                let locator = scan_index(&*file, &segment, self.salt, false)
-                    .or_else(|_| scan_index(&*file, &segment, self.salt, true))
+                let locator = scan_index(&*file, &segment, next_first, self.salt, false)
+                    .or_else(|_| scan_index(&*file, &segment, next_first, self.salt, true))
                     .map_err(OpenError::io(format!("reading {name}")))?;
                 segment.end_seq = locator.expected;
                 segment.summaries = locator.index.summaries();
-                // Where some were taken away, of this one or between the two, those are what is missing.
-                let next = following.filter(|following| {
-                    let cut = following.header.and_then(|header| header.cut);
-                    let next = following.number == listed.number + 1
-                        || cut.is_some_and(|cut| cut.number == listed.number);
-                    next && segment.generation == 0
-                });
+                // Where some were taken away from it, those are what is missing.
+                let next = following.filter(|_| segment.generation == 0);
                 if let Some(following) = next.filter(|_| locator.nameless > 0) {
                     naming::name_from_checkpoints(
                         &*self.storage,

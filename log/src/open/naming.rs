@@ -29,6 +29,11 @@ pub(super) fn name_from_checkpoints<S: Storage>(
     let (Some(own), Some(next)) = (own, next) else {
         return Ok(());
     };
+    let between = |number: &u64| (listed.number + 1..following.number).contains(number);
+    if next.segments.iter().any(between) {
+        // One that was taken away since held what is missing.
+        return Ok(());
+    }
     let own: BTreeMap<Slot, i64> = own.next.into_iter().collect();
     let jumps: Vec<_> = next
         .next
@@ -104,7 +109,7 @@ pub(super) fn opens_whole<S: Storage>(storage: &S, listed: &Listed, salt: u64) -
     first_checkpoint(storage, listed, FRONT, salt).map(|found| found.is_some())
 }
 
-/// The last whole checkpoint of a segment: the first one does not know what was lost before the next ones were written.
+/// The last whole checkpoint of a segment before anything is lost: the first one does not know what a failed sync lost before.
 fn last_checkpoint<S: Storage>(
     storage: &S,
     listed: &Listed,
@@ -114,11 +119,8 @@ fn last_checkpoint<S: Storage>(
     let read = storage.open(&name).and_then(|file| {
         let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length).around();
         let mut last = None;
-        while let Some(item) = scanner.next()? {
-            if let Item::Entry(entry) = item
-                && entry.header.kind == Kind::Checkpoint
-                && entry.is_whole()
-            {
+        while let Some(Item::Entry(entry)) = scanner.next()? {
+            if entry.header.kind == Kind::Checkpoint && entry.is_whole() {
                 last = checkpoint::decode(&scanner.value(&entry)?).or(last);
             }
         }

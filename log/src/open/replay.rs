@@ -45,8 +45,7 @@ pub(crate) fn replay<S: Storage>(
             replay.doubtful.get_or_insert(listed.number);
         }
         if next_first == Some(first_seq) {
-            // Made, and never written to; but its head may end another one.
-            if listed.header.is_some_and(|header| header.cut.is_none()) {
+            if listed.is_unwritten(following) {
                 replay.empty.push(listed.number);
             } else {
                 unwritten.push(listed.unread(first_seq));
@@ -71,6 +70,7 @@ pub(crate) fn replay<S: Storage>(
             .open(&name)
             .map_err(OpenError::io(format!("opening {name}")))?;
         let mut walk = Walk::new(listed, file, salt, proof.proven, first_seq);
+        let before = (state.boundary, state.stated, state.unproven);
         let whole = walk
             .go(&mut state, next_first)
             .map_err(OpenError::io(format!("reading {name}")))?;
@@ -83,7 +83,8 @@ pub(crate) fn replay<S: Storage>(
             torn(walk.good.position, listed.length - walk.good.position + later);
         }
         if is_torn && walk.good.position == FRONT && !listed.begins_whole() {
-            // Nothing of it is left: the one before is written on.
+            // Nothing of it is left, nor of what it says: the one before is written on.
+            (state.boundary, state.stated, state.unproven) = before;
             expected = expected.or(Some(first_seq));
             break;
         }
@@ -105,12 +106,22 @@ pub(crate) fn replay<S: Storage>(
     if let Some(torn) = replay.torn.filter(|torn| proof.is_unread(torn.segment, torn.at)) {
         replay.unread = Some((torn.segment, torn.at));
     }
-    replay.tail.pinned = replay.torn.is_some() && !replay.opened.damaged.is_empty();
+    let tells_more = !replay.opened.damaged.is_empty() || state.stated < proof.proven;
+    replay.tail.pinned = replay.torn.is_some() && tells_more;
     replay
         .empty
         .extend(unwritten.iter().map(|segment| segment.number));
     if let Some(last) = last {
-        last.end(&mut replay.tail);
+        let number = last.listed.number;
+        if last.is_over(replay.tail.pinned) && last.holds_nothing() {
+            // Its number would be missed once it is taken away.
+            replay.empty.push(number);
+            if let Some(torn) = replay.torn.as_mut().filter(|torn| torn.segment == number) {
+                torn.whole = true;
+            }
+        } else {
+            last.end(&mut replay.tail);
+        }
     }
     replay.tail.next_seq = expected.unwrap_or(1);
     finish(&mut replay, state, segments);

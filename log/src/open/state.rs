@@ -18,6 +18,8 @@ pub(super) struct State {
     pub known: bool,
     /// Lost since the last checkpoint, and not named by anything.
     pub nameless: u64,
+    /// What counts says that entries with smaller numbers were on disk.
+    pub stated: Seq,
     /// The end of the last entry that is proven.
     pub boundary: Option<Boundary>,
     /// Records or notes come after it.

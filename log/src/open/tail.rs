@@ -62,11 +62,24 @@ pub(crate) struct Replay<F> {
 }
 
 impl<F: StorageFile> Walk<'_, F> {
+    /// Whether it is not written on.
+    pub(super) fn is_over(&self, pinned: bool) -> bool {
+        let all_was_read = self.blind.is_none() && self.unread == (0, 0);
+        pinned || self.footer_at.is_some() || self.listed.header.is_none() || !all_was_read
+    }
+
+    /// Whether nothing in it counts, and its head ends no other.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let ends_none = self.listed.header.is_some_and(|head| head.cut.is_none());
+        ends_none && self.footer_at.is_none() && self.good.next_seq == self.first_seq
+    }
+
     /// Takes it for the segment that is written on, unless it is closed, or its head is damaged, or nothing could be read at
-    /// its end: what is written there would tell of what is lost before it otherwise than was told this time.
+    /// its end: what is written there would tell of what is lost before it otherwise than was told this time. Nor where the disk
+    /// did not give all of it back: it may the next time, and a footer would say for good what was not found.
     pub(super) fn end(self, tail: &mut Tail<F>) {
-        let open = self.footer_at.is_none() && self.blind.is_none() && !tail.pinned;
-        let Some(header) = self.listed.header.filter(|_| open) else {
+        let is_over = self.is_over(tail.pinned);
+        let Some(header) = self.listed.header.filter(|_| !is_over) else {
             tail.closed.push(self.close());
             return;
         };

@@ -101,12 +101,17 @@ impl<'a, F: StorageFile> Walk<'a, F> {
     ) -> std::io::Result<bool> {
         let mut lost: Option<u64> = None;
         while let Some(item) = scanner.next()? {
+            if next_first == Some(self.good.next_seq) {
+                // It was cut off here before the next one went on, and a loss of power brought that back.
+                return Ok(true);
+            }
             let entry = match item {
                 Item::Lost { from, .. } => {
                     lost = Some(from);
                     self.locator.lost(from);
                     continue;
                 }
+                Item::Entry(entry) if next_first.is_some_and(|next| entry.header.seq >= next) => break,
                 Item::Entry(entry) => entry,
             };
             if let Some(from) = lost.take() {
@@ -306,6 +311,7 @@ impl<'a, F: StorageFile> Walk<'a, F> {
             state.apply(seq, change);
         }
         state.notes.settle(self.proven);
+        state.stated = state.stated.max(entry.header.synced);
         state.marked = entry.header.kind == Kind::Mark;
         if entry.header.seq < self.proven {
             state.boundary = Some(self.boundary(entry.end()));

@@ -91,6 +91,8 @@ pub(super) fn compare(
                     || model.is(Excuse::FailedSync) && !batch.acknowledged
                     || is_superseded(slot, record, &written[at + 1..], now)
                     || record.tombstone
+                        && batch.acknowledged
+                        && record.timestamp + LAG <= now
                         && is_compacted(slot)
                         && record.offset + 1 < next
                         && !seen.contains(&record.key.as_ref());
@@ -119,7 +121,7 @@ fn is_superseded(slot: Slot, record: &Record, later: &[(&Record, &Written, Seq)]
     is_compacted(slot)
         && record.key.is_some()
         && later.iter().any(|(other, batch, _)| {
-            other.key == record.key && batch.acknowledged && other.timestamp + LAG <= now
+            other.key == record.key && batch.acknowledged && !batch.lost && other.timestamp + LAG <= now
         })
 }
 

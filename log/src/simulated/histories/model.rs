@@ -168,6 +168,24 @@ impl Model {
         of_a_batch && self.is_proven(seq, self.acknowledged())
     }
 
+    /// Whether a bit of what is left was turned.
+    pub fn is_hit(&self) -> bool {
+        !self.hits.is_empty() || !self.frame_hits.is_empty()
+    }
+
+    /// Batches of which nothing says that they must be there: after a failed sync those that are not acknowledged, and such with
+    /// a turned bit that nothing tells from what a loss of power leaves.
+    pub fn unsure(&self) -> Vec<usize> {
+        let looks_torn = |batch: &Written| {
+            let mut hits = self.hits.range(batch.seqs.clone());
+            hits.any(|(hit, _)| !self.must_be_found(*hit))
+        };
+        let failed = self.is(Excuse::FailedSync);
+        let batches = self.written.iter().enumerate();
+        let unsure = batches.filter(|(_, batch)| failed && !batch.acknowledged || looks_torn(batch));
+        unsure.map(|(at, _)| at).collect()
+    }
+
     /// How many batches must be there whatever happened: the acknowledged ones after a loss of power, all after `kill -9`, less
     /// what a turned bit in what nothing proves to have been on disk makes look torn.
     pub fn at_least(&self, power_lost: bool) -> usize {

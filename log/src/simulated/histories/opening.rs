@@ -40,13 +40,19 @@ pub(super) fn choose(
     let loose = model.loose_notes(false);
     // What nothing proves may be there all the same.
     for least in [floor.max(model.acknowledged()), floor] {
-        if let Some(chosen) = shortest(model, least, |state| fits(state, held, &loose, 0)) {
+        let chosen = shortest(model, least, |state| fits(state, held, &loose, 0));
+        // Next offsets that were raised, for what was lost without a name, may look like more batches.
+        let stands = |chosen: &Chosen| {
+            let more = model.written.get(least..chosen.count).unwrap_or_default();
+            !model.is_hit() || more.iter().all(|batch| is_there(log, batch))
+        };
+        if let Some(chosen) = chosen.filter(stands) {
             return Ok(chosen);
         }
     }
     // Entries that were lost without a name raise all next offsets, and a checkpoint knows of offsets whose records were cut
     // off: then what can be read tells how much there is.
-    if !model.hits.is_empty() || !model.frame_hits.is_empty() {
+    if model.is_hit() {
         let there = model.written[floor..]
             .iter()
             .take_while(|batch| is_there(log, batch))

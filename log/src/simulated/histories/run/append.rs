@@ -42,6 +42,8 @@ impl Run {
                         "appending gave the offsets {offsets:?}, and {expected:?} were next"
                     ));
                 }
+                self.model.hits.retain(|hit, _| *hit <= before);
+                self.model.frame_hits.retain(|hit| *hit <= before);
                 self.model.written.extend(written);
                 "appended"
             }

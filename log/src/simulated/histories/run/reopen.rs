@@ -72,12 +72,11 @@ impl Run {
         let log = self.log.as_ref().expect("it was opened");
         self.model
             .excuse_only(Excuse::Unread, self.disk.has_failed_in(Call::Read));
-        if self.model.is(Excuse::FailedSync) {
-            // A process that died after a failed sync may have known of losses that it told nobody.
-            let unsure = self.model.written.iter_mut().filter(|batch| !batch.acknowledged);
-            for batch in unsure {
-                batch.lost |= !opening::is_there(log, batch);
-            }
+        // A process that died after a failed sync, or while it wrote again what it could not read, may have known of losses that it
+        // told nobody.
+        for at in self.model.unsure() {
+            let batch = &mut self.model.written[at];
+            batch.lost |= !opening::is_there(log, batch);
         }
         let chosen = match opening::choose(&self.model, log, &held, power_lost) {
             Ok(chosen) => chosen,
@@ -98,6 +97,10 @@ impl Run {
         let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
         self.model
             .excuse(Excuse::Nameless, opened.damaged.iter().any(nameless));
+        let excused = [Excuse::Flipped, Excuse::FailedSync, Excuse::Full, Excuse::Unread];
+        if !opened.damaged.is_empty() && !excused.iter().any(|excuse| self.model.is(*excuse)) {
+            self.wrong(format!("damage is told, and nothing was done: {opened:?}"));
+        }
         let silent = opened.cut.is_none() && opened.damaged.is_empty();
         if chosen.count < self.model.acknowledged() && silent && !tried_before {
             self.wrong("acknowledged batches behind a turned bit are gone, and nothing is said".to_owned());
