@@ -73,6 +73,8 @@ pub struct Limits {
     pub max_waiting_per_tenant: usize,
     /// Most of bodies held; beyond it `ready` is not read on, and the log holds the rest.
     pub max_bodies: ByteSize,
+    /// Most of one tenant's, so that none keeps the others' requests from being read; one more interactive request is rejected.
+    pub max_bodies_per_tenant: ByteSize,
     /// Most outcomes and dead letters that may wait to be published; beyond it nothing more is read until some are.
     pub max_unpublished: ByteSize,
     /// Most of a record's value that its dead letter keeps.
@@ -206,6 +208,7 @@ impl Default for Limits {
             max_waiting: 50_000,
             max_waiting_per_tenant: 20_000,
             max_bodies: ByteSize::mib(256),
+            max_bodies_per_tenant: ByteSize::mib(64),
             max_unpublished: ByteSize::mib(64),
             max_dead_letter: ByteSize::kib(64),
         }

@@ -104,12 +104,18 @@ impl Core {
         }
         let tenant = self.queues.get(pending.key.tenant).waiting();
         let all = self.requests.waiting_interactive();
-        let (code, message, waiting) = if all >= self.config.limits.max_waiting {
+        let bytes = self.requests.body_bytes_of(pending.key.tenant);
+        let limits = &self.config.limits;
+        let (code, message, waiting) = if all >= limits.max_waiting {
             ("queue_full", "too many requests wait in this pool", all)
-        } else if tenant >= self.config.limits.max_waiting_per_tenant {
+        } else if tenant >= limits.max_waiting_per_tenant || bytes > limits.max_bodies_per_tenant.as_usize() {
             // Its queue drains at its share of what is served.
             let share = self.queues.tenants_waiting().max(1);
-            let message = "too many requests of this tenant wait";
+            let message = if bytes > limits.max_bodies_per_tenant.as_usize() {
+                "the requests of this tenant that wait and run are too large together"
+            } else {
+                "too many requests of this tenant wait"
+            };
             (
                 "tenant_queue_full",
                 message,

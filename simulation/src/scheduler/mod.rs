@@ -25,6 +25,8 @@ use crate::world::{World, ingress_of};
 const BODY_BYTES: usize = 100;
 /// Bodies that a scheduler holds: few, so that the bound is met.
 const MOST_BODIES: usize = 12;
+/// Of one tenant.
+const MOST_BODIES_OF_ONE: usize = 8;
 /// Most records of one topic read in one turn.
 const MOST_AT_ONCE: usize = 8;
 /// How long a pool may be without a worker: shorter than some deaths, longer than others.
@@ -68,6 +70,7 @@ impl Scheduler {
             },
             limits: Limits {
                 max_bodies: ByteSize::b((MOST_BODIES * BODY_BYTES) as u64),
+                max_bodies_per_tenant: ByteSize::b((MOST_BODIES_OF_ONE * BODY_BYTES) as u64),
                 ..Limits::default()
             },
             ..Config::default()

@@ -2,8 +2,9 @@
 //!
 //! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting,
 //! those and what is leaving have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
-//! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
+//! `times` (a new lead, a clock that was set) stands beside it. A request is lent out for reading only, so it changes by the methods here and the tables change with it.
 
+mod bodies;
 mod lease;
 mod longest;
 mod pending;
@@ -11,6 +12,7 @@ mod plan;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 mod tests;
+mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,8 +24,9 @@ pub use lease::{Attempt, Doubt, Leased};
 pub use pending::{Arrived, Offer, Pending, Phase};
 pub use plan::{flow, lane, route};
 
+use self::bodies::Bodies;
 use self::longest::Longest;
-use super::queues::{Charge, Flow, QueueKey, Ticket};
+use super::queues::{Charge, Flow, QueueKey, TenantIx, Ticket};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -35,7 +38,7 @@ pub struct Requests {
     deadlines: BTreeSet<(TimestampMs, Ticket)>,
     next_ticket: Ticket,
     waiting: [usize; 3],
-    body_bytes: usize,
+    bodies: Bodies,
     longest: Longest,
     changes: u64,
 }
@@ -52,7 +55,7 @@ impl Requests {
         } = arrived;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.body_bytes += bytes;
+        self.bodies.add(key.tenant, bytes);
         self.longest.add(&ready);
         self.ids.insert(ready.request.request_id.clone(), ticket);
         let pending = Pending {
@@ -223,7 +226,7 @@ impl Requests {
         if let Some(pending) = self.pending.remove(&ticket) {
             self.ids.remove(&pending.ready.request.request_id);
             self.longest.remove(&pending.ready);
-            self.body_bytes -= pending.bytes;
+            self.bodies.remove(pending.key.tenant, pending.bytes);
         }
     }
 
@@ -243,35 +246,6 @@ impl Requests {
         };
         (leased.published, leased.read_back) = (true, true);
         true
-    }
-
-    /// Every lease gets a full term to be shown by its worker.
-    pub fn renew(&mut self, now: TimestampMs) {
-        for ticket in &self.leased {
-            if let Some(leased) = self.pending.get_mut(ticket).and_then(Pending::leased_mut) {
-                (leased.published, leased.seen_at) = (true, now);
-            }
-        }
-    }
-
-    /// The clock was set back to `now`: no wait and no sight is later.
-    pub fn set_back(&mut self, now: TimestampMs) {
-        for pending in self.pending.values_mut() {
-            pending.since = pending.since.min(now);
-            if let Some(leased) = pending.leased_mut() {
-                leased.seen_at = leased.seen_at.min(now);
-            }
-        }
-    }
-
-    /// The clock was set forward: waits began and leases were seen so much later.
-    pub fn set_forward(&mut self, by_ms: i64) {
-        for pending in self.pending.values_mut() {
-            pending.since = pending.since.plus_ms(by_ms);
-            if let Some(leased) = pending.leased_mut() {
-                leased.seen_at = leased.seen_at.plus_ms(by_ms);
-            }
-        }
     }
 
     /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.
@@ -380,7 +354,12 @@ impl Requests {
 
     /// Bytes of all bodies.
     pub fn body_bytes(&self) -> usize {
-        self.body_bytes
+        self.bodies.all()
+    }
+
+    /// Bytes of a tenant's bodies.
+    pub fn body_bytes_of(&self, tenant: TenantIx) -> usize {
+        self.bodies.of(tenant)
     }
 
     /// Longest input and longest output allowance of what has not ended, tokens.

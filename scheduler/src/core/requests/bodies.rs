@@ -1,0 +1,43 @@
+//! Bytes of the bodies held, a tenant and all together.
+//!
+//! Invariant: a tenant of which nothing is held is not listed, and all are the sum of the tenants'.
+
+use std::collections::HashMap;
+
+use crate::core::queues::TenantIx;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    all: usize,
+    tenants: HashMap<TenantIx, usize>,
+}
+
+impl Bodies {
+    /// One more body.
+    pub fn add(&mut self, tenant: TenantIx, bytes: usize) {
+        self.all += bytes;
+        *self.tenants.entry(tenant).or_default() += bytes;
+    }
+
+    /// One body less.
+    pub fn remove(&mut self, tenant: TenantIx, bytes: usize) {
+        self.all -= bytes;
+        if let Some(held) = self.tenants.get_mut(&tenant) {
+            *held -= bytes;
+            if *held == 0 {
+                self.tenants.remove(&tenant);
+            }
+        }
+    }
+
+    /// All tenants' together.
+    pub fn all(&self) -> usize {
+        self.all
+    }
+
+    /// One tenant's.
+    pub fn of(&self, tenant: TenantIx) -> usize {
+        self.tenants.get(&tenant).copied().unwrap_or(0)
+    }
+}
