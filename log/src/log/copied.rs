@@ -33,8 +33,6 @@ pub(super) struct Copied<F> {
     pub active: Active<F>,
     /// The number that the next entry should have.
     pub expected: Seq,
-    /// Something behind it cannot be read.
-    pub broken: bool,
     pub notes: Vec<(Seq, Bytes, Option<Bytes>)>,
     pub lost: Vec<Lost>,
     pub base: Base,
@@ -80,19 +78,14 @@ impl<F: StorageFile> Copied<F> {
         loop {
             let entry = match scanner.next()? {
                 Some(Item::Entry(entry)) => entry,
-                Some(Item::Lost { .. }) => {
-                    self.broken = true;
-                    continue;
-                }
+                Some(Item::Lost { .. }) => continue,
                 None => break,
             };
             if entry.header.seq < synced {
                 continue;
             }
-            if entry.header.seq > follows && self.broken {
-                batch.spoiled = true;
-            }
-            self.broken = false;
+            // Also where what was lost holds what looks like an entry, up to its end.
+            batch.spoiled |= entry.header.seq > follows;
             follows = entry.header.seq + 1;
             let at = entry.position + entry::LENGTH as u64;
             let length = entry.header.size() - entry::LENGTH as u64;
@@ -118,7 +111,6 @@ impl<F: StorageFile> Copied<F> {
                 break;
             }
         }
-        self.broken |= !batch.entries.is_empty();
         self.write(&mut buffer)
     }
 

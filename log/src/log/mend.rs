@@ -46,7 +46,6 @@ impl<S: Storage> Log<S> {
         let mut copied = Copied {
             active,
             expected: synced,
-            broken: false,
             notes: Vec::new(),
             lost: Vec::new(),
             base,
@@ -58,11 +57,7 @@ impl<S: Storage> Log<S> {
             .try_for_each(|source| copied.copy(source, synced, unreadable))
             .and_then(|()| {
                 let mut buffer = Vec::new();
-                if copied.broken {
-                    copied.lose_below(self.next_seq, synced, &mut buffer);
-                } else {
-                    copied.fill(self.next_seq, synced, &mut buffer);
-                }
+                copied.lose_below(self.next_seq, synced, &mut buffer);
                 copied.pin(synced, &mut buffer);
                 copied.write(&mut buffer)?;
                 copied.active.file.sync()?;
