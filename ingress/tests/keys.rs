@@ -5,7 +5,7 @@ mod harness;
 
 use harness::{Harness, completed, failed, ms};
 use relay_bus::topics;
-use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TokenCount};
+use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TokenCount, WinnerAnswer, WinnerQuery};
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const OTHER: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Bye"}]}"#;
@@ -140,4 +140,47 @@ async fn a_key_is_bound_to_a_failure_that_was_charged() {
     }
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert!(harness.nothing_taken(topics::REQUESTS));
+}
+
+/// The sink remembers that the first try ended, but no longer how: its id is used up.
+#[tokio::test]
+async fn a_repeat_after_its_keys_life_runs_anew_under_another_id() {
+    let harness = Harness::new().await;
+    let (response, first) = tokio::join!(harness.chat(&KEY, WHOLE), async {
+        let sink = harness.serve_sink().await;
+        let request = harness.accepted().await;
+        harness.record(completed(&request, "long ago"));
+        harness.complete(&request, "long ago").await;
+        (request, sink)
+    });
+    assert_eq!(response.status, 200, "{}", response.text());
+    let (first, sink) = first;
+    sink.abort();
+    let known = std::sync::Arc::new(parking_lot::Mutex::new(None::<Outcome>));
+    let (forgotten, kept) = (first.request_id.clone(), known.clone());
+    let answer = move |query: WinnerQuery| {
+        let outcome = kept
+            .lock()
+            .clone()
+            .filter(|kept| kept.request_id == query.request_id);
+        std::future::ready(WinnerAnswer {
+            outcome,
+            forgotten: query.request_id == forgotten,
+        })
+    };
+    let control = harness.control.clone();
+    tokio::spawn(relay_control::serve(
+        control,
+        relay_control::subjects::WINNER,
+        None,
+        answer,
+    ));
+    let (response, again) = tokio::join!(harness.chat(&KEY, WHOLE), async {
+        let request = harness.accepted().await;
+        *known.lock() = Some(completed(&request, "anew"));
+        harness.complete(&request, "anew").await;
+        request
+    });
+    assert_eq!(response.json()["choices"][0]["message"]["content"], "anew");
+    assert_ne!(again.request_id, first.request_id);
 }

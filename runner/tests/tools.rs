@@ -153,7 +153,12 @@ async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() 
     let serving = tokio::spawn({
         let control = control.clone();
         async move {
-            let nothing = |_: WinnerQuery| async { Some(WinnerAnswer { outcome: None }) };
+            let nothing = |_: WinnerQuery| async {
+                Some(WinnerAnswer {
+                    outcome: None,
+                    forgotten: false,
+                })
+            };
             serve_forever(control, "who".to_owned(), None, nothing).await;
         }
     });

@@ -91,6 +91,7 @@ pub struct WinnerQuery {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WinnerAnswer {
     pub outcome: Option<Outcome>,
+    pub forgotten: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

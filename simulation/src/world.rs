@@ -42,6 +42,8 @@ pub enum Sabotage {
     NeverSweep,
     /// Ingresses do not look which body an answer under a key belongs to.
     ForgetBodies,
+    /// A repeat runs anew whatever the first came to.
+    FreeKeys,
 }
 
 /// One life of one process.

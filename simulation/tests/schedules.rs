@@ -36,6 +36,7 @@ fn a_broken_rule_is_noticed() {
         Sabotage::FillFromLosers,
         Sabotage::NeverSweep,
         Sabotage::ForgetBodies,
+        Sabotage::FreeKeys,
     ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");

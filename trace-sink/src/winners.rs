@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_bus::{Bus, topics};
-use relay_schemas::{Outcome, WinnerAnswer, WinnerQuery, encode};
+use relay_schemas::{Outcome, RequestId, WinnerAnswer, WinnerQuery, encode};
 use relay_store::{Folded, Outcomes, StoreError, Tables, Traces};
 use tokio::sync::OnceCell;
 
@@ -34,16 +34,26 @@ impl KnownOutcomes {
     /// cannot be folded into:
     /// that is not the same.
     pub(crate) async fn answer(&self, query: WinnerQuery, limit: usize) -> Option<WinnerAnswer> {
-        match self.traces.find(&query.request_id).await {
-            Ok(Some(winner)) => Some(fit(Some(winner.outcome), limit)),
-            Ok(None) if self.condition.is_held_up() => None,
-            Ok(None) => match self.is_whole().await {
-                Ok(true) => Some(fit(None, limit)),
-                Ok(false) => None,
-                Err(error) => cannot_tell(&query, &error),
-            },
-            Err(error) => cannot_tell(&query, &error),
+        let told = self.told(&query.request_id, limit).await;
+        told.unwrap_or_else(|error| {
+            tracing::debug!(request.id = %query.request_id, %error, "who won cannot be told now");
+            None
+        })
+    }
+
+    async fn told(&self, request: &RequestId, limit: usize) -> Result<Option<WinnerAnswer>, StoreError> {
+        if let Some(winner) = self.traces.find(request).await? {
+            return Ok(Some(fit(winner.outcome, limit)));
         }
+        if self.outcomes.has_ended(request).await? {
+            // It may have been folded between the two looks.
+            let winner = self.traces.find(request).await?;
+            return Ok(Some(
+                winner.map_or(FORGOTTEN, |winner| fit(winner.outcome, limit)),
+            ));
+        }
+        let knows_all = !self.condition.is_held_up() && self.is_whole().await?;
+        Ok(knows_all.then_some(UNENDED))
     }
 
     /// Whether every partition is folded at least as far as it was before.
@@ -59,10 +69,14 @@ impl KnownOutcomes {
     }
 }
 
-fn cannot_tell(query: &WinnerQuery, error: &StoreError) -> Option<WinnerAnswer> {
-    tracing::debug!(request.id = %query.request_id, %error, "who won cannot be told now");
-    None
-}
+const UNENDED: WinnerAnswer = WinnerAnswer {
+    outcome: None,
+    forgotten: false,
+};
+const FORGOTTEN: WinnerAnswer = WinnerAnswer {
+    outcome: None,
+    forgotten: true,
+};
 
 /// What can be left out, the least missed first. What ended the request, and how, always stays.
 const LEAVE_OUT: [fn(&mut Outcome); 4] = [
@@ -90,8 +104,11 @@ const LEAVE_OUT: [fn(&mut Outcome); 4] = [
 ];
 
 /// The answer in a size that one message can carry.
-fn fit(outcome: Option<Outcome>, limit: usize) -> WinnerAnswer {
-    let mut answer = WinnerAnswer { outcome };
+fn fit(outcome: Outcome, limit: usize) -> WinnerAnswer {
+    let mut answer = WinnerAnswer {
+        outcome: Some(outcome),
+        forgotten: false,
+    };
     for leave_out in LEAVE_OUT {
         if encode(&answer).len() <= limit {
             break;
@@ -129,7 +146,7 @@ mod tests {
     /// What is left of the body, plan, answer's text and reason.
     fn left(body: usize, text: usize, reason: usize) -> (bool, bool, bool, bool) {
         const LIMIT: usize = 1_000;
-        let answer = fit(Some(outcome(body, text, reason)), LIMIT);
+        let answer = fit(outcome(body, text, reason), LIMIT);
         assert!(encode(&answer).len() <= LIMIT);
         let outcome = answer.outcome.expect("it never leaves out the outcome");
         assert_eq!(
@@ -156,10 +173,5 @@ mod tests {
         assert_eq!(left(2_000, 400, 10), (false, false, true, true));
         assert_eq!(left(10, 2_000, 10), (false, false, false, true));
         assert_eq!(left(10, 10, 2_000), (false, false, false, false));
-    }
-
-    #[test]
-    fn that_nothing_is_known_fits_always() {
-        assert_eq!(fit(None, 1).outcome, None);
     }
 }

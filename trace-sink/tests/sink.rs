@@ -79,6 +79,11 @@ impl Outcomes for Moody {
         self.store.fold(outcomes, advances).await
     }
 
+    async fn has_ended(&self, request: &RequestId) -> Result<bool, StoreError> {
+        self.check()?;
+        self.store.has_ended(request).await
+    }
+
     async fn folded(&self) -> Result<Positions, StoreError> {
         self.check()?;
         self.store.folded().await
@@ -235,6 +240,10 @@ impl House {
     }
 
     async fn winner(&self, id: &str) -> Option<Outcome> {
+        self.answer(id).await.outcome
+    }
+
+    async fn answer(&self, id: &str) -> WinnerAnswer {
         let query = WinnerQuery {
             request_id: id.into(),
         };
@@ -242,7 +251,7 @@ impl House {
             loop {
                 let within = Duration::from_millis(200);
                 match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, within).await {
-                    Ok(answer) => return answer.outcome,
+                    Ok(answer) => return answer,
                     // Not there yet, or it cannot tell yet.
                     Err(ControlError::NoResponder(_) | ControlError::Timeout { .. }) => {
                         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -375,6 +384,21 @@ async fn what_the_tables_hold_of_an_outcome_stands_when_its_record_is_damaged() 
     house.until_traces(2).await;
     let told = house.winner("one").await.unwrap();
     assert_eq!((told.status, told.usage), (first.status, first.usage));
+    sink.drain().await;
+}
+
+/// Else a repeat under its key would be accepted under the same id, lose against an end that nobody knows, and wait for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_request_whose_trace_is_no_longer_kept_it_is_told_that_it_ended() {
+    let house = House::build().await;
+    house.publish(&failed("old", "long ago")).await;
+    let sink = house.start();
+    house.until_traces(1).await;
+    house.store.delete_before(TimestampMs(i64::MAX)).await.unwrap();
+    let told = house.answer("old").await;
+    assert_eq!((told.outcome, told.forgotten), (None, true));
+    let never = house.answer("never heard of").await;
+    assert_eq!((never.outcome, never.forgotten), (None, false));
     sink.drain().await;
 }
 

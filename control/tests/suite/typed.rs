@@ -91,7 +91,10 @@ pub async fn an_answer_of_the_wrong_kind_is_unreadable(control: Arc<dyn Control>
     let (serving, asked) = (Arc::clone(&control), subject.clone());
     let served = tokio::spawn(async move {
         serve(serving, &asked, None, |_: FenceQuery| async {
-            WinnerAnswer { outcome: None }
+            WinnerAnswer {
+                outcome: None,
+                forgotten: false,
+            }
         })
         .await
     });

@@ -16,6 +16,7 @@ use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
 use crate::answers::form::Form;
 use crate::answers::pending::Pending;
+use crate::answers::questions::Told;
 use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::readiness::{Dependency, Readiness};
 use crate::ids;
@@ -208,12 +209,12 @@ impl Admission {
                 Met::Running
             } else {
                 match self.winner(&id).await? {
-                    Some(outcome) if !binds_key(outcome.status, outcome.usage) => {
+                    Told::Ended(outcome) if binds_key(outcome.status, outcome.usage) => Met::Bound(outcome),
+                    Told::Ended(_) | Told::Forgotten => {
                         tries.is_over(number);
                         continue;
                     }
-                    Some(outcome) => Met::Bound(Box::new(outcome)),
-                    None => Met::Nothing,
+                    Told::Unended => Met::Nothing,
                 }
             };
             tries.meets(number);
@@ -232,14 +233,14 @@ impl Admission {
     /// How the request ended before, if it did. A sink that cannot tell is asked again for a while, for it may only be starting;
     /// then the request is refused: the stages remember who won for a while only, so that a repeat that was accepted would run
     /// and be paid again, or wait for an end told long ago.
-    async fn winner(&self, request: &RequestId) -> Result<Option<Outcome>, Refusal> {
+    async fn winner(&self, request: &RequestId) -> Result<Told, Refusal> {
         let patience = self.following.keyed_patience;
         let [most, pause] = [patience.untold_ms, patience.silence_ms]
             .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let began = self.clock.instant();
         loop {
-            if let Ok(winner) = self.waiting.questions.winner(request).await {
-                return Ok(winner);
+            if let Ok(told) = self.waiting.questions.winner(request).await {
+                return Ok(told);
             }
             if self.clock.since(began) >= most {
                 return Err(Refusal::key_unknown(self.retry_after));

@@ -14,6 +14,17 @@ use super::pending::{Pending, Question};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CannotTell;
 
+/// What the sink knows of how a request ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// It has heard of no end.
+    Unended,
+    /// Thus.
+    Ended(Box<Outcome>),
+    /// It ended, and how is no longer kept.
+    Forgotten,
+}
+
 /// Asks questions over the control seam. Cheap to clone.
 #[derive(Clone)]
 pub struct Questions {
@@ -42,9 +53,9 @@ impl Questions {
                 let winner = self.winner(&pending.request_id).await;
                 let now = self.clock.now();
                 match winner {
-                    Ok(Some(outcome)) => pending.on_winner(&outcome, now),
-                    Ok(None) => pending.on_unended(),
-                    Err(CannotTell) => pending.on_untold(now),
+                    Ok(Told::Ended(outcome)) => pending.on_winner(&outcome, now),
+                    Ok(Told::Unended) => pending.on_unended(),
+                    Ok(Told::Forgotten) | Err(CannotTell) => pending.on_untold(now),
                 }
             }
             Question::Replay { run, from_seq } => self.replay(pending, run, from_seq).await,
@@ -73,13 +84,17 @@ impl Questions {
     ///
     /// # Errors
     /// Where it gives no answer: it is away, or its tables are, or they lack what they knew.
-    pub async fn winner(&self, request: &RequestId) -> Result<Option<Outcome>, CannotTell> {
+    pub async fn winner(&self, request: &RequestId) -> Result<Told, CannotTell> {
         self.asked.with_label_values(&["sink"]).inc();
         let query = WinnerQuery {
             request_id: request.clone(),
         };
         match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, self.timeout).await {
-            Ok(answer) => Ok(answer.outcome),
+            Ok(WinnerAnswer { outcome, forgotten }) => Ok(match outcome {
+                Some(outcome) => Told::Ended(Box::new(outcome)),
+                None if forgotten => Told::Forgotten,
+                None => Told::Unended,
+            }),
             Err(error) => {
                 tracing::debug!(request.id = %request, %error, "the sink does not say how it ended");
                 Err(CannotTell)

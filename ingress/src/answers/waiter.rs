@@ -9,7 +9,7 @@ use relay_schemas::{Delta, Request, TimestampMs};
 use super::abandoned::{Abandoned, Claim};
 use super::end::End;
 use super::pending::Pending;
-use super::questions::Questions;
+use super::questions::{Questions, Told};
 use super::routes::Routes;
 use crate::admission::keys::HeldKey;
 use crate::admission::limits::Permit;
@@ -127,7 +127,7 @@ impl Waiter {
             clock,
             ..
         } = &*self.waiting;
-        if let Ok(Some(outcome)) = questions.winner(&self.pending.request_id).await {
+        if let Ok(Told::Ended(outcome)) = questions.winner(&self.pending.request_id).await {
             self.pending.on_winner(&outcome, clock.now());
         }
         let taken = self.pending.take(clock.now());

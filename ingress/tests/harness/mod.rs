@@ -44,7 +44,10 @@ pub fn identity() -> Identity {
 pub fn serve_sink(control: Arc<dyn Control>, known: Arc<Mutex<HashMap<RequestId, Outcome>>>) -> AbortHandle {
     let answer = move |query: WinnerQuery| {
         let outcome = known.lock().get(&query.request_id).cloned();
-        std::future::ready(WinnerAnswer { outcome })
+        std::future::ready(WinnerAnswer {
+            outcome,
+            forgotten: false,
+        })
     };
     tokio::spawn(relay_control::serve(control, subjects::WINNER, None, answer)).abort_handle()
 }
@@ -225,7 +228,10 @@ impl Harness {
             async move {
                 tokio::time::sleep(pause).await;
                 let outcome = sink.lock().get(&query.request_id).cloned();
-                WinnerAnswer { outcome }
+                WinnerAnswer {
+                    outcome,
+                    forgotten: false,
+                }
             }
         };
         tokio::spawn(relay_control::serve(

@@ -163,7 +163,9 @@ impl World {
             Some(outcome) if outcome.request_id != request.request_id => {
                 ingress.admitting.insert(client, Admitting { request, until });
             }
-            Some(outcome) if !binds_key(outcome.status, outcome.usage) => {
+            Some(outcome)
+                if self.sabotage == Sabotage::FreeKeys || !binds_key(outcome.status, outcome.usage) =>
+            {
                 request.request_id = next_try(&request.request_id);
                 self.clients[client].id = request.request_id.clone();
                 self.ask_sink(number, client, request);

@@ -7,7 +7,7 @@ pub(crate) mod sqlite;
 pub(crate) mod verdict;
 
 use async_trait::async_trait;
-use relay_schemas::TimestampMs;
+use relay_schemas::{RequestId, TimestampMs};
 
 pub use self::folded::{Advance, Folded, Positions};
 pub use self::verdict::{Verdict, WinnerPositions, fold};
@@ -27,6 +27,9 @@ pub trait Outcomes: Send + Sync + 'static {
         outcomes: &[LoggedOutcome],
         advances: &[Advance],
     ) -> Result<Vec<Verdict>, StoreError>;
+
+    /// Whether it is remembered that the request ended, be its trace still kept or not.
+    async fn has_ended(&self, request: &RequestId) -> Result<bool, StoreError>;
 
     /// How far each partition is folded.
     async fn folded(&self) -> Result<Positions, StoreError>;

@@ -1,7 +1,7 @@
 //! Outcomes in Postgres.
 
 use async_trait::async_trait;
-use relay_schemas::TimestampMs;
+use relay_schemas::{RequestId, TimestampMs};
 use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, QueryBuilder};
 
@@ -25,6 +25,12 @@ impl Outcomes for PostgresStore {
         self.call(self.fold_once(outcomes, advances))
             .await?
             .ok_or(StoreError::Moved)
+    }
+
+    async fn has_ended(&self, request: &RequestId) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM winners WHERE request_id = $1)");
+        self.call(query.bind(request.as_str()).fetch_one(&self.pool))
+            .await
     }
 
     async fn folded(&self) -> Result<Positions, StoreError> {

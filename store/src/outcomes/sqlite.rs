@@ -1,7 +1,7 @@
 //! Outcomes in `SQLite`.
 
 use async_trait::async_trait;
-use relay_schemas::TimestampMs;
+use relay_schemas::{RequestId, TimestampMs};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{QueryBuilder, Sqlite};
 
@@ -25,6 +25,14 @@ impl Outcomes for SqliteStore {
         let opened = self.opened().await?;
         let folded = fold_once(&opened.writer, outcomes, advances).await;
         self.settled(&opened, folded).await?.ok_or(StoreError::Moved)
+    }
+
+    async fn has_ended(&self, request: &RequestId) -> Result<bool, StoreError> {
+        let opened = self.opened().await?;
+        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM winners WHERE request_id = ?)");
+        let query = query.bind(request.as_str());
+        self.settled(&opened, query.fetch_one(&opened.readers).await)
+            .await
     }
 
     async fn folded(&self) -> Result<Positions, StoreError> {

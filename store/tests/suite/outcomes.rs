@@ -80,12 +80,15 @@ pub(crate) async fn a_trace_deleted_is_not_folded_again(place: Place) {
     assert_eq!(tables.traces.delete_before(all).await.unwrap(), 1);
     assert_eq!(tables.traces.count().await.unwrap(), 0);
     assert_eq!(find(&tables, "r").await, None);
+    let ended = async |id: &str| tables.outcomes.has_ended(&id.into()).await.unwrap();
+    assert!(ended("r").await && !ended("other").await);
     assert_eq!(
         fold(&tables, &[small("r", 0, 5), small("r", 0, 6)]).await,
         [Redelivered, Superseded]
     );
     assert_eq!(tables.traces.count().await.unwrap(), 0);
     tables.outcomes.forget_before(all).await.unwrap();
+    assert!(!ended("r").await);
     assert_eq!(
         fold(&tables, &[small("r", 0, 6)]).await,
         [Won],

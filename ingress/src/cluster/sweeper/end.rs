@@ -11,7 +11,7 @@ use relay_lifecycle::{Known, Overdue, Unended, end};
 use relay_runner::{Stretch, carried_headers, outcome_record, read_outcome};
 use relay_schemas::{DecodeError, OutcomeStatus, Registry, Request, RequestId, Run};
 
-use crate::answers::questions::{CannotTell, Questions};
+use crate::answers::questions::{CannotTell, Questions, Told};
 
 /// As every service says it whose request's deadline has passed.
 const CODE: &str = "deadline_exceeded";
@@ -53,8 +53,8 @@ impl Ending {
         for (overdue, told) in overdue.iter().zip(told) {
             match told {
                 Err(CannotTell) => continue,
-                Ok(Some(_)) => {}
-                Ok(None) => {
+                Ok(Told::Ended(_) | Told::Forgotten) => {}
+                Ok(Told::Unended) => {
                     self.end_one(overdue).await?;
                     self.swept.inc();
                     swept += 1;
