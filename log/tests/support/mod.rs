@@ -1,4 +1,4 @@
-//! What the tests on the real disk share.
+//! What the tests share.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use relay_log::storage::Storage;
 use relay_log::{Batch, DiskStorage, Found, Log, NewRecord, OpenError, Opened, Options, Slot};
 use tempfile::TempDir;
 
@@ -102,12 +103,12 @@ pub fn sync(log: &mut DiskLog) {
     assert_eq!(log.synced(), log.last());
 }
 
-pub fn append(log: &mut DiskLog, records: Vec<NewRecord>) -> Vec<i64> {
+pub fn append<S: Storage>(log: &mut Log<S>, records: Vec<NewRecord>) -> Vec<i64> {
     log.append(&[batch(records)], NOW).unwrap().remove(0)
 }
 
 /// Everything of a slot.
-pub fn read_all(log: &DiskLog, slot: Slot) -> Vec<Found> {
+pub fn read_all<S: Storage>(log: &Log<S>, slot: Slot) -> Vec<Found> {
     let range = log.range(slot);
     let mut from = range.start;
     let mut all = Vec::new();
@@ -121,7 +122,7 @@ pub fn read_all(log: &DiskLog, slot: Slot) -> Vec<Found> {
 }
 
 /// Offsets and values of a slot; a damaged one has none.
-pub fn values(log: &DiskLog, slot: Slot) -> Vec<(i64, Option<String>)> {
+pub fn values<S: Storage>(log: &Log<S>, slot: Slot) -> Vec<(i64, Option<String>)> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     read_all(log, slot)
         .iter()
