@@ -78,11 +78,14 @@ impl Listed {
 
 impl Listed {
     /// Whether it was made and never written to, before another one was; one whose head ends an earlier one counts all the same.
-    pub(crate) fn is_unwritten(&self, following: Option<&Self>) -> bool {
-        let (Some(head), Some(next)) = (self.header, following.and_then(|next| next.header)) else {
-            return false;
-        };
-        self.sealed.is_none() && head.cut.is_none() && head.first_seq == next.first_seq
+    pub(crate) fn is_unwritten(&self, next_first: Option<Seq>) -> bool {
+        let head = self.header.filter(|_| self.sealed.is_none());
+        head.is_some_and(|head| head.cut.is_none() && Some(head.first_seq) == next_first)
+    }
+
+    /// The number of its first entry, as its head says.
+    pub(crate) fn first_seq(&self) -> Option<Seq> {
+        self.header.map(|header| header.first_seq)
     }
 
     /// Whether it got its name when all that it began with was on disk: a loss of power cannot have torn that.

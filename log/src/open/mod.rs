@@ -95,7 +95,8 @@ impl<S: Storage> Log<S> {
         let mut gone = listing.void;
         gone.extend(empty);
         let before = listing.segments[..first].iter().enumerate();
-        let unwritten = before.filter(|(at, listed)| listed.is_unwritten(listing.segments.get(at + 1)));
+        let next_first = |at: usize| listing.segments.get(at + 1).and_then(Listed::first_seq);
+        let unwritten = before.filter(|(at, listed)| listed.is_unwritten(next_first(*at)));
         gone.extend(unwritten.map(|(_, listed)| listed.number));
         if let Some(torn) = torn {
             let later = listing
@@ -191,7 +192,7 @@ impl<S: Storage> Log<S> {
         let mut before = 1;
         for (at, listed) in listed.iter().enumerate() {
             let following = listed_all.get(at + 1);
-            if listed.is_unwritten(following) {
+            if listed.is_unwritten(following.and_then(Listed::first_seq)) {
                 continue;
             }
             let first_seq = listed.header.map_or(before, |header| header.first_seq);

@@ -45,7 +45,7 @@ pub(crate) fn replay<S: Storage>(
             replay.doubtful.get_or_insert(listed.number);
         }
         if next_first == Some(first_seq) {
-            if listed.is_unwritten(following) {
+            if listed.is_unwritten(next_first) {
                 replay.empty.push(listed.number);
             } else {
                 unwritten.push(listed.unread(first_seq));

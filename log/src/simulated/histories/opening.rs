@@ -44,7 +44,8 @@ pub(super) fn choose(
         // Next offsets that were raised, for what was lost without a name, may look like more batches.
         let stands = |chosen: &Chosen| {
             let more = model.written.get(least..chosen.count).unwrap_or_default();
-            !model.is_hit() || more.iter().all(|batch| is_there(log, batch))
+            let mut more = more.iter().chain(&chosen.unknown);
+            !model.is_hit() || more.all(|batch| is_there(log, batch))
         };
         if let Some(chosen) = chosen.filter(stands) {
             return Ok(chosen);
