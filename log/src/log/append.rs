@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Health, Log};
+use super::{Health, Log, SlotState};
 use crate::Slot;
 use crate::compaction::Recent;
 use crate::error::AppendError;
@@ -132,6 +132,7 @@ impl<S: Storage> Log<S> {
     }
 
     fn lay_out(&mut self, batches: &[Batch], now_ms: i64) -> (Vec<Vec<i64>>, Previous) {
+        let unseen = self.unseen();
         let active = self.active.as_ref().expect("`ready` made one");
         self.buffer.clear();
         self.placed.clear();
@@ -145,7 +146,10 @@ impl<S: Storage> Log<S> {
             };
             let mut given = Vec::with_capacity(batch.records.len());
             for record in &batch.records {
-                let state = self.slots.entry(record.slot).or_default();
+                let state = self.slots.entry(record.slot).or_insert_with(|| SlotState {
+                    next: unseen,
+                    ..SlotState::default()
+                });
                 let offset = state.next;
                 state.next += 1;
                 given.push(offset);

@@ -44,7 +44,7 @@ pub(crate) struct Leaving {
 impl<S: Storage> Log<S> {
     /// Says that of records of `slot` with the same key only the newest is wanted.
     pub fn set_compacted(&mut self, slot: Slot) {
-        let next = self.slots.entry(slot).or_default().next;
+        let next = self.state_mut(slot).next;
         let from_seq = self.next_seq;
         self.compacted
             .entry(slot)

@@ -27,7 +27,7 @@ pub use sync::Ticket;
 use crate::compaction::Compacted;
 use crate::files::Files;
 use crate::format::checkpoint::Notes;
-use crate::format::entry::Previous;
+use crate::format::entry::{NO_SLOT, Previous};
 use crate::format::header::Cut;
 use crate::index::{Index, Placed};
 use crate::layout::Layout;
@@ -233,16 +233,30 @@ impl<S: Storage> Log<S> {
 
     /// Says that everything below `low` may go, once everything appended so far is on disk.
     pub fn set_low(&mut self, slot: Slot, low: i64) {
-        let state = self.slots.entry(slot).or_default();
+        let next_seq = self.next_seq;
+        let state = self.state_mut(slot);
         if low > state.low && state.pending_low.is_none_or(|(_, before)| low > before) {
-            state.pending_low = Some((self.next_seq, low));
+            state.pending_low = Some((next_seq, low));
         }
     }
 
     /// Says that offsets of `slot` below `next` were given, also where nothing that is left shows it.
     pub fn reach(&mut self, slot: Slot, next: i64) {
-        let state = self.slots.entry(slot).or_default();
+        let state = self.state_mut(slot);
         state.next = state.next.max(next);
+    }
+
+    /// The first offset of a slot of which nothing is known: entries that were lost without a name may have been its.
+    pub(crate) fn unseen(&self) -> i64 {
+        self.slots.get(&NO_SLOT).map_or(0, |state| state.next)
+    }
+
+    pub(crate) fn state_mut(&mut self, slot: Slot) -> &mut SlotState {
+        let next = self.unseen();
+        self.slots.entry(slot).or_insert_with(|| SlotState {
+            next,
+            ..SlotState::default()
+        })
     }
 
     pub(crate) fn add_closed(&mut self, segment: Arc<Closed>) {

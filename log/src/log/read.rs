@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Log;
 use crate::Slot;
+use crate::format::entry::NO_SLOT;
 use crate::format::seed;
 use crate::reading::{self, ReadPlan, Source};
 use crate::segment::Closed;
@@ -33,7 +34,7 @@ impl<S: Storage> Log<S> {
     /// The lowest offset that may still be there, and the next one to be given.
     pub fn range(&self, slot: Slot) -> Range<i64> {
         let Some(state) = self.slots.get(&slot) else {
-            return 0..0;
+            return self.unseen()..self.unseen();
         };
         let low = state.pending_low.map_or(state.low, |(_, low)| low);
         let first = self.first_span(slot).map_or(state.next, |span| span.first);
@@ -50,7 +51,7 @@ impl<S: Storage> Log<S> {
 
     /// Every slot of which there is or was a record.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
-        self.slots.keys().copied()
+        self.slots.keys().copied().filter(|slot| *slot != NO_SLOT)
     }
 
     fn first_span(&self, slot: Slot) -> Option<Span> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::list::Listed;
 use crate::error::OpenError;
 use crate::format::checkpoint::{self, Checkpoint};
-use crate::format::entry::Kind;
+use crate::format::entry::{Kind, NO_SLOT};
 use crate::format::footer::Summary;
 use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
@@ -42,7 +42,7 @@ pub(super) fn name_from_checkpoints<S: Storage>(
             let held = segment.summary(slot).map_or(0, |summary| summary.end);
             (slot, held.max(own.get(&slot).copied().unwrap_or(0))..next)
         })
-        .filter(|(_, lost)| !lost.is_empty())
+        .filter(|(slot, lost)| *slot != NO_SLOT && !lost.is_empty())
         .collect();
     let jumped: i64 = jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
     if jumped as u64 <= nameless {

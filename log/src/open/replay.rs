@@ -9,6 +9,7 @@ use super::tail::{Replay, Tail};
 use super::walk::Walk;
 use crate::Seq;
 use crate::error::OpenError;
+use crate::format::entry::NO_SLOT;
 use crate::format::header::LENGTH as FRONT;
 use crate::format::segment_name;
 use crate::log::Boundary;
@@ -210,6 +211,10 @@ fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed]) {
                 what: "the segment is missing; if the disk was full before the last end, retention may have let it go without room to say so".to_owned(),
             });
         }
+    }
+    if state.nameless > 0 {
+        // It may have been of a slot that nothing else knows.
+        state.next.entry(NO_SLOT).or_default();
     }
     for next in state.next.values_mut() {
         *next += state.nameless as i64;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::format::checkpoint::Checkpoint;
+use crate::format::entry::NO_SLOT;
 use crate::log::{Boundary, NoteBook};
 use crate::{Seq, Slot};
 
@@ -55,7 +56,7 @@ impl State {
         }
         for (slot, next) in checkpoint.next {
             let held = self.next.get(&slot).copied().unwrap_or(0);
-            if held < next && self.known {
+            if held < next && self.known && slot != NO_SLOT {
                 self.jumps.push((slot, held..next));
             }
             self.reach(slot, next);

@@ -65,7 +65,9 @@ impl<F: StorageFile> Walk<'_, F> {
     /// Whether it is not written on.
     pub(super) fn is_over(&self, pinned: bool) -> bool {
         let all_was_read = self.blind.is_none() && self.unread == (0, 0);
-        pinned || self.footer_at.is_some() || self.listed.header.is_none() || !all_was_read
+        // What comes next would be taken for what names it.
+        let is_named = self.locator.nameless <= self.named_at_checkpoint;
+        pinned || !is_named || self.footer_at.is_some() || self.listed.header.is_none() || !all_was_read
     }
 
     /// Whether nothing in it counts, and its head ends no other.
