@@ -229,10 +229,11 @@ fn goes_on(before: &Listed, listed: &Listed) -> bool {
 
 /// A footer behind the place where the next segment goes on was cut off, and a loss of power brought it back.
 fn unseal_leftovers(segments: &mut [Listed]) {
-    for at in 1..segments.len() {
-        let next_first = segments[at].header.map(|header| header.first_seq);
-        let before = &mut segments[at - 1].sealed;
-        *before = before.take_if(|sealed| next_first.is_none_or(|next| sealed.contents.end_seq <= next));
+    let mut next_first = None;
+    for listed in segments.iter_mut().rev() {
+        let counts = |sealed: &mut Sealed| next_first.is_none_or(|next| sealed.contents.end_seq <= next);
+        listed.sealed = listed.sealed.take_if(counts);
+        next_first = listed.first_seq().or(next_first);
     }
 }
 

@@ -212,8 +212,10 @@ impl<S: Storage> Log<S> {
                     .map_err(OpenError::io(format!("opening {name}")))?;
                 let next_first = following.and_then(|next| Some(next.header?.first_seq));
                 segment.end_seq = next_first.unwrap_or(before);
-                let locator = scan_index(&*file, &segment, next_first, self.salt, false)
-                    .or_else(|_| scan_index(&*file, &segment, next_first, self.salt, true))
+                // Of the next one the head may be lost.
+                let end = listed_all[at + 1..].iter().find_map(Listed::first_seq);
+                let locator = scan_index(&*file, &segment, end, self.salt, false)
+                    .or_else(|_| scan_index(&*file, &segment, end, self.salt, true))
                     .map_err(OpenError::io(format!("reading {name}")))?;
                 segment.end_seq = locator.expected;
                 segment.summaries = locator.index.summaries();
