@@ -56,7 +56,7 @@ pub(super) fn choose(
     if model.is_hit() {
         let there = model.written[floor..]
             .iter()
-            .take_while(|batch| is_there(log, batch))
+            .take_while(|batch| model.hits.range(batch.seqs.clone()).next().is_some() || is_there(log, batch))
             .count();
         let counts = floor..=floor + there;
         // What says which offsets were given to what a failed sync lost stands behind all that it did not lose, and may be cut off.
