@@ -208,7 +208,8 @@ fn place(bytes: &[u8], number: u64, field: Field) -> Option<(usize, usize)> {
         let key = position + entry::LENGTH;
         let (key_end, value) = (key + usize::from(head.key_len), key + head.meta_len as usize);
         let end = position + head.size() as usize;
-        let line = head.kind == Kind::Record && bytes[key..key_end].starts_with(b"batch-");
+        let of_a_line = bytes[key..key_end].windows(7).any(|part| part == b"/batch-");
+        let line = head.kind == Kind::Record && of_a_line;
         let range = match field {
             Field::Head if line => position..key,
             Field::Key if line => key..key_end,
