@@ -16,7 +16,7 @@ use crate::seeds::Seeds;
 /// the promises.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many schedules, and how many histories
+    /// How many schedules or histories
     #[arg(long, default_value_t = 1_000_000)]
     seeds: u64,
     /// The first seed
@@ -28,12 +28,9 @@ struct Arguments {
     /// Goes on after a failure and names every failing seed, with what did not hold
     #[arg(long)]
     every: bool,
-    /// The log's histories alone
-    #[arg(long, conflicts_with = "services")]
-    log: bool,
-    /// The services' schedules alone
+    /// The log's histories instead of the services' schedules
     #[arg(long)]
-    services: bool,
+    log: bool,
 }
 
 fn main() -> ExitCode {
@@ -51,11 +48,9 @@ fn main() -> ExitCode {
         to: arguments.from + arguments.seeds,
         every: arguments.every,
     };
-    if !arguments.log {
-        let ended = services::run(seeds, &clock);
-        if arguments.services || ended != ExitCode::SUCCESS {
-            return ended;
-        }
+    if arguments.log {
+        log::run(seeds, &clock)
+    } else {
+        services::run(seeds, &clock)
     }
-    log::run(seeds, &clock)
 }

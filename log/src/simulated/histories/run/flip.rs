@@ -24,9 +24,6 @@ impl Run {
         let Some(hit) = victim::victim(&bytes[..live], position) else {
             return "nothing to flip";
         };
-        if hit.seq.is_some_and(|seq| self.is_left_over(&names, name, seq)) {
-            return "nothing to flip";
-        }
         let again = |seq: Seq| self.model.hits.contains_key(&seq) || self.model.frame_hits.contains(&seq);
         if hit.seq.is_some_and(again) {
             return "nothing to flip";
@@ -102,18 +99,6 @@ impl Run {
         "not verified"
     }
 
-    /// Whether an entry stands behind the place where a later segment goes on: it was cut off, and came back.
-    fn is_left_over(&self, names: &[String], name: &str, seq: Seq) -> bool {
-        let mut later = names.iter().filter(|other| other.as_str() > name);
-        later.any(|other| {
-            let head = self
-                .disk
-                .contents(other)
-                .map(|bytes| SegmentHeader::decode(&bytes));
-            head.is_some_and(|head| head.is_ok_and(|head| head.first_seq <= seq))
-        })
-    }
-
     /// How much of a segment counts: the rest may have been abandoned after a failed sync.
     fn live_length(&self, names: &[String], name: &str, length: usize) -> usize {
         let cuts = names.iter().filter_map(|other| {
@@ -124,7 +109,20 @@ impl Run {
                 _ => None,
             }
         });
-        cuts.fold(length, usize::min)
+        let length = cuts.fold(length, usize::min);
+        self.left_over(names, name).map_or(length, |at| length.min(at))
+    }
+
+    /// Where entries begin that were cut off before a later segment went on, and came back.
+    fn left_over(&self, names: &[String], name: &str) -> Option<usize> {
+        let head = |name: &String| SegmentHeader::decode(&self.disk.contents(name)?).ok();
+        let later = names.iter().filter(|other| other.as_str() > name);
+        let end = later.filter_map(head).map(|head| head.first_seq).min()?;
+        let bytes = self.disk.contents(name)?;
+        let head = SegmentHeader::decode(&bytes).ok()?;
+        let entries = victim::entries(&bytes, seed(head.salt, head.number));
+        let first = entries.iter().find(|laid| laid.header.seq >= end)?;
+        Some(first.position)
     }
 
     /// What a turned bit in a length does where no checksum covers it: every checksum holds.
