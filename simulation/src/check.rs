@@ -130,12 +130,14 @@ fn late(world: &World) -> Vec<String> {
     late.collect()
 }
 
+/// Whether a scheduler knows of it for good: one that takes over may find the copy damaged by which the last one knew it.
 fn reached_a_scheduler(world: &World, id: &RequestId) -> bool {
-    world.log.pools.iter().any(|topics| {
+    let mut copies = world.log.pools.iter().flat_map(|topics| {
         let offered = topics.ready.iter().zip(0..);
-        let mut read = offered.filter(|(_, offset)| !topics.damaged.contains(offset));
-        read.any(|((_, ready), _)| ready.request.request_id == *id)
-    })
+        let of_it = offered.filter(|((_, ready), _)| ready.request.request_id == *id);
+        of_it.map(|(_, offset)| !topics.damaged.contains(&offset))
+    });
+    copies.next().is_some_and(|whole| whole) && copies.all(|whole| whole)
 }
 
 /// One life of a worker runs an attempt once; and unless leases were disturbed, a request runs once at all.
