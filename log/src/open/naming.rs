@@ -1,6 +1,7 @@
 //! What checkpoints know: the notes, and which offsets were given to what is lost.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 
 use super::list::Listed;
@@ -10,9 +11,9 @@ use crate::format::entry::{Kind, NO_SLOT};
 use crate::format::footer::Summary;
 use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
-use crate::scan::{Item, Scanner};
+use crate::scan::{Entry, Item, Scanner};
 use crate::segment::Closed;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageFile};
 use crate::{Seq, Slot};
 
 /// Names what is lost at the end of a segment without a footer: its last checkpoint and that at the front of the next one say
@@ -94,15 +95,12 @@ pub(super) fn opening_seq<S: Storage>(
     listed: &Listed,
     salt: u64,
 ) -> Result<Option<Seq>, OpenError> {
-    let name = segment_name(listed.number);
-    let read = storage.open(&name).and_then(|file| {
-        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length).around();
+    scan(storage, listed, FRONT, salt, |scanner| {
         Ok(match scanner.next()? {
             Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint => Some(entry.header.seq + 1),
             _ => None,
         })
-    });
-    read.map_err(OpenError::io(format!("reading {name}")))
+    })
 }
 
 pub(super) fn opens_whole<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<bool, OpenError> {
@@ -115,18 +113,13 @@ fn last_checkpoint<S: Storage>(
     listed: &Listed,
     salt: u64,
 ) -> Result<Option<Checkpoint>, OpenError> {
-    let name = segment_name(listed.number);
-    let read = storage.open(&name).and_then(|file| {
-        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), FRONT, listed.length).around();
+    scan(storage, listed, FRONT, salt, |scanner| {
         let mut last = None;
         while let Some(Item::Entry(entry)) = scanner.next()? {
-            if entry.header.kind == Kind::Checkpoint && entry.is_whole() {
-                last = checkpoint::decode(&scanner.value(&entry)?).or(last);
-            }
+            last = whole_checkpoint(scanner, &entry)?.or(last);
         }
         Ok(last)
-    });
-    read.map_err(OpenError::io(format!("reading {name}")))
+    })
 }
 
 /// The checkpoint at `at`, if it is whole.
@@ -136,15 +129,34 @@ fn first_checkpoint<S: Storage>(
     at: u64,
     salt: u64,
 ) -> Result<Option<Checkpoint>, OpenError> {
+    scan(storage, listed, at, salt, |scanner| match scanner.next()? {
+        Some(Item::Entry(entry)) => whole_checkpoint(scanner, &entry),
+        _ => Ok(None),
+    })
+}
+
+fn whole_checkpoint<F: StorageFile>(
+    scanner: &Scanner<'_, F>,
+    entry: &Entry,
+) -> io::Result<Option<Checkpoint>> {
+    if entry.header.kind != Kind::Checkpoint || !entry.is_whole() {
+        return Ok(None);
+    }
+    Ok(checkpoint::decode(&scanner.value(entry)?))
+}
+
+/// Looks at the entries of a segment from `at` on.
+fn scan<S: Storage, T>(
+    storage: &S,
+    listed: &Listed,
+    at: u64,
+    salt: u64,
+    look: impl FnOnce(&mut Scanner<'_, S::File>) -> io::Result<T>,
+) -> Result<T, OpenError> {
     let name = segment_name(listed.number);
     let read = storage.open(&name).and_then(|file| {
-        let mut scanner = Scanner::new(&*file, seed(salt, listed.number), at, listed.length).around();
-        match scanner.next()? {
-            Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint && entry.is_whole() => {
-                Ok(checkpoint::decode(&scanner.value(&entry)?))
-            }
-            _ => Ok(None),
-        }
+        let seed = seed(salt, listed.number);
+        look(&mut Scanner::new(&*file, seed, at, listed.length).around())
     });
     read.map_err(OpenError::io(format!("reading {name}")))
 }
