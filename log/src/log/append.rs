@@ -146,10 +146,10 @@ impl<S: Storage> Log<S> {
             };
             let mut given = Vec::with_capacity(batch.records.len());
             for record in &batch.records {
-                let state = self.slots.entry(record.slot).or_insert_with(|| SlotState {
-                    next: unseen,
-                    ..SlotState::default()
-                });
+                let state = self
+                    .slots
+                    .entry(record.slot)
+                    .or_insert_with(|| SlotState::beginning(unseen));
                 let offset = state.next;
                 state.next += 1;
                 given.push(offset);

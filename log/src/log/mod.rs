@@ -120,6 +120,16 @@ pub(crate) struct SlotState {
     pub segments: VecDeque<u64>,
 }
 
+impl SlotState {
+    /// One of which nothing is known but its next offset.
+    pub(crate) fn beginning(next: i64) -> Self {
+        Self {
+            next,
+            ..Self::default()
+        }
+    }
+}
+
 /// The notes, and how they were when everything was last on disk.
 #[derive(Debug, Default)]
 pub(crate) struct NoteBook {
@@ -253,10 +263,9 @@ impl<S: Storage> Log<S> {
 
     pub(crate) fn state_mut(&mut self, slot: Slot) -> &mut SlotState {
         let next = self.unseen();
-        self.slots.entry(slot).or_insert_with(|| SlotState {
-            next,
-            ..SlotState::default()
-        })
+        self.slots
+            .entry(slot)
+            .or_insert_with(|| SlotState::beginning(next))
     }
 
     pub(crate) fn add_closed(&mut self, segment: Arc<Closed>) {

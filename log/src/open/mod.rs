@@ -133,24 +133,17 @@ impl<S: Storage> Log<S> {
 
     fn assemble(storage: Arc<S>, options: Options, salt: u64, next_number: u64, tail: Tail<S::File>) -> Self {
         let files = Files::new(Arc::clone(&storage), salt, options.open_files, options.indexes);
-        let slots = tail
-            .next
-            .into_iter()
-            .map(|(slot, next)| {
-                let state = SlotState {
-                    next,
-                    ..SlotState::default()
-                };
-                (slot, state)
-            })
-            .collect::<BTreeMap<_, _>>();
+        let slots = tail.next.into_iter();
+        let slots = slots
+            .map(|(slot, next)| (slot, SlotState::beginning(next)))
+            .collect();
         let next_seq = tail.next_seq.max(1);
         let mut log = Self {
             storage,
             options,
             salt,
             files: Arc::new(files),
-            closed: std::collections::BTreeMap::new(),
+            closed: BTreeMap::new(),
             active: tail.active,
             next_number,
             slots,
@@ -163,7 +156,7 @@ impl<S: Storage> Log<S> {
                 stated: tail.proven,
                 marked: tail.marked,
                 dirty: Vec::new(),
-                indexes: std::collections::BTreeMap::new(),
+                indexes: BTreeMap::new(),
                 folder_dirty: false,
                 renamed: 0,
                 renamed_synced: 0,
@@ -175,7 +168,7 @@ impl<S: Storage> Log<S> {
             cleaning_segment: None,
             leaving: None,
             untold: Vec::new(),
-            passed_over: std::collections::BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             uncut: None,
             buffer: Vec::new(),
             placed: Vec::new(),
