@@ -23,13 +23,15 @@ async fn what_is_damaged_is_a_dead_letter_with_its_position_and_what_follows_is_
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = Manifest::parse(include_str!("../../../deploy/topics.yaml")).expect("valid");
     let (lost, next) = (planned("acme", "lost"), planned("acme", "next"));
+    // A third request, as what `next` asks must not be known before it is looked up.
+    let answered = planned("acme", "answered");
     let mut unnamed = named(OUTCOMES, &lost, encode(&completed(&lost, "Rome")));
     unnamed.headers = Headers::default();
     let records = [
         named(PLANNED, &lost, encode(&lost)),
         named(PLANNED, &next, encode(&next)),
         unnamed.sealed(),
-        named(OUTCOMES, &next, encode(&completed(&next, "Paris"))),
+        named(OUTCOMES, &answered, encode(&completed(&answered, "Paris"))),
     ];
     let log = with_damaged(folder.path(), &manifest, &records, &[0, 2]).await;
     let bus: Arc<dyn Bus> = Arc::new(log);
@@ -60,10 +62,10 @@ async fn what_is_damaged_is_a_dead_letter_with_its_position_and_what_follows_is_
     assert_eq!(ready.request.request_id, next.request.request_id);
     // Once the answer behind the damaged outcome has filled the cache, a repeat is answered from there.
     let outcomes = Partition::new(OUTCOMES, 1);
-    while bus.committed(FILL_GROUP, &outcomes).await.expect("told") != Some(2) {
+    while bus.committed(FILL_GROUP, &outcomes).await.expect("told") < Some(2) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let mut again = next.clone();
+    let mut again = answered.clone();
     again.request.request_id = "again".into();
     let repeat = named(PLANNED, &again, encode(&again));
     bus.publish(vec![repeat], Vec::new()).await.expect("published");

@@ -273,6 +273,8 @@ impl Leader {
         let Some(took) = self.takeover.finish(&self.core, clock) else {
             return;
         };
+        // Before anything is decided, so that nobody sees a pool that runs beside a scheduler that does not.
+        self.standstill.over();
         self.core.lead(self.epoch, clock.now());
         recover::say(&self.context, self.epoch, took, &self.core.counts());
     }

@@ -71,7 +71,8 @@ impl Standstill {
         self.health.down(dependency::SCHEDULER, reason);
     }
 
-    fn over(&mut self) {
+    /// What was said holds no longer.
+    pub(super) fn over(&mut self) {
         if std::mem::take(&mut self.said) {
             self.health.up(dependency::SCHEDULER);
         }
