@@ -40,7 +40,8 @@ pub(super) struct Intake {
     waiting: VecDeque<Record>,
     progress: Progress,
     unwanted_since: Option<Instant>,
-    paused: bool,
+    /// Whether what is owned is paused; nothing where some of it may be.
+    paused: Option<bool>,
     /// Runs while the bus is away.
     recovery: Option<BoxFuture<'static, ()>>,
     /// Whether reading failed and nothing has come since.
@@ -87,7 +88,7 @@ impl Intake {
             waiting: VecDeque::new(),
             progress: Progress::default(),
             unwanted_since: None,
-            paused: false,
+            paused: Some(false),
             recovery: None,
             failed: false,
         }
@@ -124,15 +125,15 @@ impl Intake {
     async fn steer(&mut self, wanted: bool) -> Result<(), BusError> {
         if wanted {
             self.unwanted_since = None;
-            if self.paused {
+            if self.paused != Some(false) {
                 self.consumer.resume(&self.progress.owned()).await?;
-                self.paused = false;
+                self.paused = Some(false);
             }
-        } else if !self.paused {
+        } else if self.paused != Some(true) {
             let since = *self.unwanted_since.get_or_insert_with(|| self.clock.instant());
             tokio::time::sleep(PAUSE_AFTER.saturating_sub(self.clock.since(since))).await;
             self.consumer.pause(&self.progress.owned()).await?;
-            self.paused = true;
+            self.paused = Some(true);
         }
         Ok(())
     }
@@ -147,8 +148,10 @@ impl Intake {
                 for partition in partitions {
                     self.progress.own(partition);
                 }
-                // The new ones are not paused yet: the next call does all of them again.
-                self.paused = false;
+                // The new ones flow, and the others may not: the next call does all of them again, whichever is wanted by then.
+                if self.paused == Some(true) {
+                    self.paused = None;
+                }
             }
             ConsumerEvent::Revoked(partitions) => {
                 for partition in &partitions {
@@ -244,5 +247,54 @@ async fn recovered(recovery: &mut Option<BoxFuture<'static, ()>>) {
     match recovery {
         Some(recovery) => recovery.await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_bus::testing::FaultyBus;
+    use relay_bus::topics::Manifest;
+    use relay_bus::{Headers, Outgoing};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn member(runtime: &Runtime) -> Intake {
+        let options = Arc::new(StageOptions::new("g", vec!["t".to_owned()]));
+        let opened = Intake::open(runtime, options).await.expect("it joins");
+        opened.expect("nothing drains")
+    }
+
+    async fn until(intake: &mut Intake, wanted: bool, holds: impl Fn(&Intake) -> bool) {
+        let follow = async {
+            while !holds(intake) {
+                let step = tokio::time::timeout(PAUSE_AFTER * 2, intake.next(wanted)).await;
+                step.unwrap_or(Ok(IntakeEvent::Records)).expect("the bus works");
+            }
+        };
+        let held = tokio::time::timeout(PATIENCE, follow).await;
+        held.expect("it comes to hold");
+    }
+
+    #[tokio::test]
+    async fn partitions_that_were_paused_before_others_came_flow_once_they_are_wanted_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = Arc::new(FaultyBus::with_topics(folder.path(), &["t"]));
+        let manifest = Manifest::parse("pools: [p]\ntopics: [{ name: t, partitions: 4 }]");
+        bus.apply(&manifest.expect("a manifest")).await.expect("it grows");
+        let runtime = Runtime::new(bus.clone());
+        let (mut first, mut second) = (member(&runtime).await, member(&runtime).await);
+        until(&mut first, true, |first| first.owned().len() == 2).await;
+        until(&mut second, true, |second| second.owned().len() == 2).await;
+        until(&mut first, false, |first| first.paused == Some(true)).await;
+        // The outage ends while a slow hook is told of the partitions that the other one left.
+        second.leave().await;
+        until(&mut first, false, |first| first.owned().len() == 4).await;
+        for number in 0..4 {
+            let record = Outgoing::to_partition(&Partition::new("t", number), Headers::default(), "v".into());
+            bus.publish(vec![record], Vec::new()).await.expect("it is taken");
+        }
+        until(&mut first, true, |first| first.waiting.len() == 4).await;
     }
 }
