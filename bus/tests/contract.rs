@@ -41,6 +41,7 @@ contract! {
     commits::what_was_not_committed_is_delivered_again,
     commits::many_in_flight_commit_only_the_lowest_contiguous,
     commits::a_stale_commit_sets_no_group_back_and_one_that_nobody_reads_as_may_be,
+    commits::a_commit_from_before_its_partition_went_away_and_came_back_sets_nothing_back,
     commits::nothing_committed_means_from_the_start,
     replay::from_an_offset,
     replay::from_a_time,

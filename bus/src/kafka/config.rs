@@ -8,8 +8,12 @@ use super::KafkaOptions;
 /// The group that readers name because librdkafka asks for one; they never join it nor commit.
 const READERS: &str = "relay.readers";
 
-/// For publishing: idempotent, acknowledged by all replicas, no lingering.
-pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
+/// librdkafka's own bound of a batch, bytes.
+const BATCH: usize = 1_000_000;
+
+/// For publishing: idempotent, acknowledged by all replicas, no lingering, and batches of so many bytes at most: a broker measures
+/// the batch, not its records, against what a topic allows.
+pub(super) fn producer(options: &KafkaOptions, most_batch: usize) -> ClientConfig {
     let mut config = common(options);
     set(&mut config, "enable.idempotence", true);
     set(&mut config, "acks", "all");
@@ -40,6 +44,22 @@ pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "partitioner", "murmur2_random");
     set(&mut config, "sticky.partitioning.linger.ms", 0);
     pass_through(&mut config, options, "producer.");
+    set(&mut config, "batch.size", batch(options, most_batch));
+    config
+}
+
+/// How large a batch may grow where no topic takes more than `most`.
+pub(super) fn batch(options: &KafkaOptions, most: usize) -> usize {
+    let mut asked = ClientConfig::new();
+    pass_through(&mut asked, options, "producer.");
+    let asked = asked.get("batch.size").and_then(|size| size.parse().ok());
+    asked.unwrap_or(BATCH).min(most).max(1)
+}
+
+/// For publishing where each record is a batch of its own.
+pub(super) fn lone_producer(options: &KafkaOptions, most_batch: usize) -> ClientConfig {
+    let mut config = producer(options, most_batch);
+    set(&mut config, "batch.num.messages", 1);
     config
 }
 
@@ -93,7 +113,9 @@ fn consumer(options: &KafkaOptions, group: &str) -> ClientConfig {
     let mut config = common(options);
     set(&mut config, "group.id", group);
     set(&mut config, "enable.auto.offset.store", false);
+    // Only for what retention let go: an end below one's position is told as such (`position`).
     set(&mut config, "auto.offset.reset", "earliest");
+    set(&mut config, "check.crcs", true);
     // The broker answers as soon as there is one byte; the wait only bounds how long an empty fetch stays open.
     set(&mut config, "fetch.min.bytes", 1);
     set(&mut config, "fetch.wait.max.ms", 500);
@@ -154,11 +176,31 @@ mod tests {
         ] {
             options.properties.insert(name.to_owned(), value.into());
         }
-        let (producer, member) = (producer(&options), member(&options, "g"));
+        let (producer, member) = (producer(&options, usize::MAX), member(&options, "g"));
         assert_eq!(producer.get("acks"), Some("1"));
         assert_eq!(producer.get("linger.ms"), Some("2"));
         assert_eq!(member.get("fetch.wait.max.ms"), Some("9"));
         assert_eq!(member.get("linger.ms"), None);
         assert_eq!(producer.get("fetch.wait.max.ms"), None);
+    }
+
+    #[test]
+    fn a_batch_is_never_larger_than_the_smallest_topic_allows() {
+        let mut options = KafkaOptions::new("b:1");
+        for (asked, most, size) in [
+            (None, usize::MAX, "1000000"),
+            (None, 65_536, "65536"),
+            (Some("500"), 65_536, "500"),
+            (Some("2000000"), 65_536, "65536"),
+            (Some("2000000"), usize::MAX, "2000000"),
+        ] {
+            let name = "producer.batch.size".to_owned();
+            options.properties.extend(asked.map(|asked| (name, asked.into())));
+            assert_eq!(
+                producer(&options, most).get("batch.size"),
+                Some(size),
+                "{asked:?}"
+            );
+        }
     }
 }

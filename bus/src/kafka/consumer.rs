@@ -1,30 +1,74 @@
 //! A member of a consumer group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::JoinHandle;
 
 use super::blocking::blocking;
-use super::groups::{self, Member};
-use super::{convert, error};
-use crate::{BusError, Commit, Consumer, ConsumerEvent, Partition, Record};
+use super::context::Membership;
+use super::groups::{self, Groups, Member};
+use super::position::{self, Positions};
+use super::{KafkaOptions, config, convert, error};
+use crate::{BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Partition, Record};
 
 /// Most records and bytes that one answer holds.
 const MOST_RECORDS: usize = 512;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Reads what the group gives to this member.
-pub(super) struct KafkaConsumer {
-    /// `None` only once it has been left.
-    member: Option<Arc<Member>>,
+/// A place in a group, which is taken again when the client that has it is of no use any more.
+pub(super) struct Seat {
+    pub(super) options: KafkaOptions,
+    pub(super) groups: Arc<Groups>,
+    pub(super) group: String,
+    pub(super) topics: Vec<String>,
 }
 
+impl Seat {
+    fn take(&self) -> Result<Arc<Member>, BusError> {
+        let config = config::member(&self.options, &self.group);
+        let join = || {
+            let member: Member = config.create_with_context(Membership::default())?;
+            let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+            member.subscribe(&names)?;
+            Ok(Arc::new(member))
+        };
+        let member = join().map_err(|error: KafkaError| error::of(&error, ""))?;
+        self.groups.join(&self.group, &member);
+        Ok(member)
+    }
+}
+
+/// Reads what the group gives to this member.
+pub(super) struct KafkaConsumer {
+    seat: Seat,
+    /// `None` only once it has been left.
+    member: Option<Arc<Member>>,
+    positions: Positions,
+    /// Looks how far what was won is committed. Kept here, so that a caller who gives up waiting does not start it over.
+    confirming: Option<JoinHandle<Result<Floors, BusError>>>,
+    /// What a member that was replaced owned, until that is told.
+    lost: Vec<Partition>,
+}
+
+/// How far partitions were committed.
+type Floors = Vec<(Partition, i64)>;
+
 impl KafkaConsumer {
-    pub(super) fn new(member: Arc<Member>) -> Self {
-        Self { member: Some(member) }
+    /// Joins the group.
+    pub(super) fn join(seat: Seat) -> Result<Self, BusError> {
+        Ok(Self {
+            member: Some(seat.take()?),
+            seat,
+            positions: Positions::default(),
+            confirming: None,
+            lost: Vec::new(),
+        })
     }
 
     fn member(&self) -> &Arc<Member> {
@@ -32,22 +76,95 @@ impl KafkaConsumer {
             .as_ref()
             .expect("only leaving and dropping take it out")
     }
+
+    /// Takes the place in the group anew, with a client of which nothing is known to be broken: what was not committed is read
+    /// again.
+    fn renew(&mut self) -> Result<(), BusError> {
+        let fresh = self.seat.take()?;
+        self.lost.extend(self.member().context().owned());
+        self.confirming = None;
+        if let Some(old) = self.member.replace(fresh) {
+            tokio::task::spawn_blocking(move || drop(old));
+        }
+        Ok(())
+    }
+
+    /// The oldest change of partitions, once it is known how far those that were won are committed.
+    async fn change(&mut self) -> Result<Option<ConsumerEvent>, BusError> {
+        if !self.lost.is_empty() {
+            return Ok(Some(ConsumerEvent::Revoked(std::mem::take(&mut self.lost))));
+        }
+        loop {
+            let member = self.member().clone();
+            let won = member.context().unconfirmed();
+            if won.is_empty() {
+                return Ok(member.context().next_event());
+            }
+            let (asking, group) = (member.clone(), self.seat.group.clone());
+            let timeout = self.seat.options.request_timeout;
+            let look = move || floors(&asking, &group, &won, timeout);
+            let confirming = self
+                .confirming
+                .get_or_insert_with(|| tokio::task::spawn_blocking(look));
+            let looked = confirming.await;
+            self.confirming = None;
+            let floors = looked.map_err(|error| BusError::Unavailable(error.to_string()))??;
+            member.context().confirm(floors);
+        }
+    }
+}
+
+fn floors(member: &Member, group: &str, won: &[Partition], timeout: Duration) -> Result<Floors, BusError> {
+    let committed = member.committed_offsets(list(won), timeout);
+    let committed = committed.map_err(|error| error::of(&error, ""))?;
+    let floor = |partition: &Partition| {
+        let Partition {
+            topic,
+            partition: number,
+        } = partition;
+        let held = member.fetch_watermarks(topic, *number, timeout);
+        let (low, high) = held.map_err(|error| error::of(&error, topic))?;
+        let committed = committed.find_partition(topic, *number);
+        let committed = committed.and_then(|committed| match committed.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        });
+        let floor = position::floor(group, partition, committed, OffsetRange { low, high })?;
+        Ok((partition.clone(), floor))
+    };
+    won.iter().map(floor).collect()
 }
 
 #[async_trait]
 impl Consumer for KafkaConsumer {
     async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
-        let member = self.member();
         loop {
-            if let Some(event) = member.context().next_event() {
+            if let Some(event) = self.change().await? {
+                if let ConsumerEvent::Assigned(partitions) | ConsumerEvent::Revoked(partitions) = &event {
+                    for partition in partitions {
+                        self.positions.forget(partition);
+                    }
+                }
                 return Ok(event);
             }
             // A change of partitions happens inside `recv`, which then goes on waiting: hence the second branch, which is
             // asked first so that nothing read afterwards can overtake the change.
-            tokio::select! {
+            let member = self.member().clone();
+            let received = tokio::select! {
                 biased;
-                () = member.context().changed() => {}
-                received = receive(member.as_ref()) => return received.map(ConsumerEvent::Records),
+                () = member.context().changed() => continue,
+                received = receive(member.as_ref()) => received,
+            };
+            match received {
+                Ok(records) => {
+                    self.positions.read(&records)?;
+                    return Ok(ConsumerEvent::Records(records));
+                }
+                Err(Unread::Bus(error)) => return Err(error),
+                Err(Unread::Damaged) => {
+                    self.renew()?;
+                    return Err(damaged(&self.seat.topics.join(", ")));
+                }
             }
         }
     }
@@ -96,6 +213,22 @@ impl Drop for KafkaConsumer {
     }
 }
 
+/// Why nothing was read.
+pub(super) enum Unread {
+    /// The bus says so.
+    Bus(BusError),
+    /// A batch does not have its checksum. librdkafka reads on behind it, so this client must not be asked again.
+    Damaged,
+}
+
+/// What is said of a batch that does not have its checksum.
+pub(super) fn damaged(topics: &str) -> BusError {
+    BusError::Unavailable(format!(
+        "records of {topics} came without their checksum (damaged on the way, or in the broker's log); they are asked for again \
+         and nothing behind them is read before they come whole"
+    ))
+}
+
 /// Waits for a record and takes with it what else lies ready. May be dropped at any time: nothing is awaited once the first
 /// record has been taken.
 ///
@@ -103,7 +236,7 @@ impl Drop for KafkaConsumer {
 /// is one error, or the outage would last until the last of these had been heard.
 pub(super) async fn receive<C: ConsumerContext + 'static>(
     consumer: &StreamConsumer<C>,
-) -> Result<Vec<Record>, BusError> {
+) -> Result<Vec<Record>, Unread> {
     let mut stream = consumer.stream();
     let mut records = Vec::new();
     let mut bytes = 0;
@@ -120,6 +253,7 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
                 bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
                 records.push(record);
             }
+            Some(Err(KafkaError::MessageConsumption(Code::BadMessage))) => return Err(Unread::Damaged),
             Some(Err(error)) => {
                 tracing::debug!(target: "rdkafka", %error, "an error in the stream of records");
                 failed = error::of_consumption(&error).or(failed);
@@ -128,7 +262,7 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
         }
     }
     match failed {
-        Some(failed) if records.is_empty() => Err(failed),
+        Some(failed) if records.is_empty() => Err(Unread::Bus(failed)),
         _ => Ok(records),
     }
 }

@@ -42,8 +42,8 @@ impl ConsumerContext for Quiet {}
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     events: Mutex<VecDeque<ConsumerEvent>>,
-    /// What is ours, and how far it was committed since.
-    owned: Mutex<BTreeMap<Partition, i64>>,
+    /// What is ours, and how far it was committed: by whoever had it before, then by us. Nothing while that is not known.
+    owned: Mutex<BTreeMap<Partition, Option<i64>>>,
     changed: Notify,
 }
 
@@ -51,6 +51,32 @@ impl Membership {
     /// The oldest change that has not been told yet.
     pub(super) fn next_event(&self) -> Option<ConsumerEvent> {
         self.events.lock().pop_front()
+    }
+
+    /// Which partitions of the oldest change must be looked at before it is told.
+    pub(super) fn unconfirmed(&self) -> Vec<Partition> {
+        let events = self.events.lock();
+        let Some(ConsumerEvent::Assigned(won)) = events.front() else {
+            return Vec::new();
+        };
+        let owned = self.owned.lock();
+        let is_new = |partition: &&Partition| matches!(owned.get(*partition), Some(None));
+        won.iter().filter(is_new).cloned().collect()
+    }
+
+    /// So far these were committed before they became ours.
+    pub(super) fn confirm(&self, floors: Vec<(Partition, i64)>) {
+        let mut owned = self.owned.lock();
+        for (partition, floor) in floors {
+            if let Some(known @ None) = owned.get_mut(&partition) {
+                *known = Some(floor);
+            }
+        }
+    }
+
+    /// All that is ours.
+    pub(super) fn owned(&self) -> Vec<Partition> {
+        self.owned.lock().keys().cloned().collect()
     }
 
     /// Completes when there may be a change to tell.
@@ -66,7 +92,7 @@ impl Membership {
     /// Whether a commit is to be told: what lies behind an earlier one, or is not ours, comes too late.
     pub(super) fn advances(&self, commit: &Commit) -> bool {
         match self.owned.lock().get_mut(&commit.partition) {
-            Some(before) if commit.next >= *before => {
+            Some(Some(before)) if commit.next >= *before => {
                 *before = commit.next;
                 true
             }
@@ -104,7 +130,7 @@ impl ConsumerContext for Membership {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             let won = partitions(list);
-            let fresh = won.iter().map(|partition| (partition.clone(), 0));
+            let fresh = won.iter().map(|partition| (partition.clone(), None));
             self.owned.lock().extend(fresh);
             if !won.is_empty() {
                 self.tell(ConsumerEvent::Assigned(won));

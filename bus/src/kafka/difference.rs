@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use super::convert::OVERHEAD;
 use crate::topics::{OUTCOMES, Topic};
 
+/// The smallest segment of a compacted topic, bytes.
+const SEGMENT: usize = 16 * 1024 * 1024;
+
 /// The broker's settings that the manifest decides about.
 pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str, String> {
     let unlimited = || "-1".to_owned();
     let retention_ms = topic.retention.map(|retention| retention.as_millis().to_string());
-    BTreeMap::from([
+    let mut settings = BTreeMap::from([
         (
             "cleanup.policy",
             if topic.compacted { "compact" } else { "delete" }.to_owned(),
@@ -31,7 +34,16 @@ pub(super) fn settings(topic: &Topic, replication: i32) -> BTreeMap<&'static str
         ),
         // Replay from an instant means when the log got a record, not what a writer's clock said.
         ("message.timestamp.type", "LogAppendTime".to_owned()),
-    ])
+    ]);
+    if topic.compacted {
+        // A broker compacts what lies before the segment that it appends to, and only where enough of that is old: by its
+        // defaults (1 GiB, 7 days, half) whoever takes a pool over reads a gigabyte of heartbeats first.
+        let segment = SEGMENT.max(4 * topic.max_record.as_usize());
+        settings.insert("segment.bytes", segment.to_string());
+        settings.insert("segment.ms", "600000".to_owned());
+        settings.insert("min.cleanable.dirty.ratio", "0.1".to_owned());
+    }
+    settings
 }
 
 /// The settings that differ from what `found` says.
@@ -107,5 +119,18 @@ mod tests {
             ["retention.ms"]
         );
         assert_eq!(settings(&topic("t", 1), 3)["min.insync.replicas"], "2");
+    }
+
+    #[test]
+    fn compacted_topics_have_small_segments_that_hold_their_largest_record() {
+        assert!(!settings(&topic("t", 1), 1).contains_key("segment.bytes"));
+        for (max_record, segment) in [(ByteSize::mib(1), "16777216"), (ByteSize::mib(8), "33554432")] {
+            let topic = Topic {
+                compacted: true,
+                max_record,
+                ..topic("t", 1)
+            };
+            assert_eq!(settings(&topic, 1)["segment.bytes"], segment);
+        }
     }
 }

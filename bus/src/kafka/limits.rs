@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -13,12 +14,25 @@ use super::meta::Meta;
 use crate::{BusError, Outgoing};
 
 /// Limits by topic. Bounded by the topics there are: unknown ones are not remembered.
-#[derive(Default)]
 pub(super) struct Limits {
     known: RwLock<HashMap<String, usize>>,
+    smallest: AtomicUsize,
 }
 
 impl Limits {
+    /// None is known.
+    pub(super) fn new() -> Self {
+        Self {
+            known: RwLock::default(),
+            smallest: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// The smallest limit that was ever asked: no batch may be larger.
+    pub(super) fn smallest(&self) -> usize {
+        self.smallest.load(Ordering::Relaxed)
+    }
+
     /// Refuses what its topic would refuse, and what has no topic.
     pub(super) async fn check(
         &self,
@@ -76,6 +90,7 @@ impl Limits {
             usize::MAX
         };
         self.known.write().insert(topic.to_owned(), limit);
+        self.smallest.fetch_min(limit, Ordering::Relaxed);
         Ok(limit)
     }
 }

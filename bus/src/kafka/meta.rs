@@ -11,7 +11,7 @@ use relay_schemas::TimestampMs;
 
 use super::blocking::blocking;
 use super::context::Quiet;
-use super::{KafkaOptions, config, error};
+use super::{KafkaOptions, config, error, position};
 use crate::topics::OUTCOMES;
 use crate::{BusError, OffsetRange, Partition, StartAt};
 
@@ -129,6 +129,9 @@ impl Meta {
         Ok(match at {
             StartAt::Start => low,
             StartAt::End => high,
+            StartAt::Offset(offset) if offset > high => {
+                return Err(position::rewound(partition, offset, None));
+            }
             StartAt::Offset(offset) => offset.max(low),
             StartAt::Time(instant) => self.at(partition, instant)?.unwrap_or(high),
         })

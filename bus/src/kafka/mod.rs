@@ -15,6 +15,7 @@ mod groups;
 mod limits;
 mod meta;
 mod options;
+mod position;
 mod producer;
 mod reader;
 
@@ -24,13 +25,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use options::KafkaOptions;
 use rdkafka::admin::AdminClient;
-use rdkafka::consumer::Consumer as _;
 use relay_clock::Clock;
 
 use self::admin::Admin;
-use self::consumer::KafkaConsumer;
-use self::context::{Membership, Quiet};
-use self::groups::{Groups, Member};
+use self::consumer::{KafkaConsumer, Seat};
+use self::context::Quiet;
+use self::groups::Groups;
 use self::limits::Limits;
 use self::meta::Meta;
 use self::producer::Producer;
@@ -44,7 +44,7 @@ pub struct KafkaBus {
     producer: Producer,
     admin: AdminClient<Quiet>,
     meta: Arc<Meta>,
-    groups: Groups,
+    groups: Arc<Groups>,
     limits: Limits,
 }
 
@@ -59,25 +59,46 @@ impl KafkaBus {
             producer: Producer::new(options.clone(), clock.clone())?,
             admin: admin.map_err(|error| error::of(&error, ""))?,
             meta: Arc::new(Meta::new(&options, clock.clone())?),
-            groups: Groups::default(),
-            limits: Limits::default(),
+            groups: Arc::default(),
+            limits: Limits::new(),
             options,
         })
+    }
+
+    async fn append(&self, records: &[Outgoing]) -> Result<Vec<Position>, BusError> {
+        self.check_sizes(records).await?;
+        let mut ends = self.producer.publish(records).await;
+        let is_refused = |end: &Result<_, _>| matches!(end, Err(BusError::TooLarge { .. }));
+        let is_unknown = |end: &Result<_, _>| matches!(end, Err(BusError::UnknownTopic(_)));
+        let any_refused = ends.iter().any(is_refused);
+        if any_refused || ends.iter().any(is_unknown) {
+            self.limits.forget();
+        }
+        if any_refused {
+            // A topic may have been given a smaller limit since, and a broker measures whole batches against it: what fits by
+            // itself must not suffer for that.
+            self.check_sizes(records).await?;
+            for (end, record) in ends.iter_mut().zip(records) {
+                if is_refused(end) {
+                    *end = self.producer.publish_alone(record).await;
+                }
+            }
+        }
+        ends.into_iter().collect()
+    }
+
+    /// Refuses what its topic does not take, and lets no batch be larger than any of the topics takes.
+    async fn check_sizes(&self, records: &[Outgoing]) -> Result<(), BusError> {
+        self.limits.check(records, &self.admin, &self.meta).await?;
+        self.producer.fit(self.limits.smallest());
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Bus for KafkaBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        self.limits.check(&records, &self.admin, &self.meta).await?;
-        let published = self.producer.publish(&records).await;
-        if matches!(
-            published,
-            Err(BusError::TooLarge { .. } | BusError::UnknownTopic(_))
-        ) {
-            self.limits.forget();
-        }
-        let positions = published?;
+        let positions = self.append(&records).await?;
         self.groups.commit(commits, &self.options).await?;
         Ok(positions)
     }
@@ -86,14 +107,13 @@ impl Bus for KafkaBus {
         for topic in topics {
             self.partitions(topic).await?;
         }
-        let config = config::member(&self.options, group);
-        let member: Result<Member, _> = config.create_with_context(Membership::default());
-        let member = member.map_err(|error| error::of(&error, ""))?;
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        member.subscribe(&names).map_err(|error| error::of(&error, ""))?;
-        let member = Arc::new(member);
-        self.groups.join(group, &member);
-        Ok(Box::new(KafkaConsumer::new(member)))
+        let seat = Seat {
+            options: self.options.clone(),
+            groups: Arc::clone(&self.groups),
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+        };
+        Ok(Box::new(KafkaConsumer::join(seat)?))
     }
 
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {

@@ -1,8 +1,11 @@
 //! Publishing: everything is sent at once, then every acknowledgement is awaited.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use relay_clock::Clock;
@@ -19,43 +22,117 @@ const QUEUE_WAIT: Duration = Duration::from_millis(5);
 pub(super) struct Producer {
     options: KafkaOptions,
     clock: Clock,
-    current: RwLock<FutureProducer<Quiet>>,
+    /// Most bytes of a batch.
+    most_batch: AtomicUsize,
+    current: Line,
+    /// For what was refused together with others; made when it is needed.
+    alone: OnceLock<Line>,
+}
+
+/// One kind of client, which is replaced when it cannot go on.
+struct Line {
+    client: RwLock<FutureProducer<Quiet>>,
+    config: Settings,
+}
+
+/// The settings of a kind of client, by the most bytes of a batch.
+type Settings = fn(&KafkaOptions, usize) -> ClientConfig;
+
+impl Line {
+    fn open(config: Settings, options: &KafkaOptions) -> Result<Self, BusError> {
+        let client = RwLock::new(create(&config(options, usize::MAX))?);
+        Ok(Self { client, config })
+    }
+
+    fn client(&self) -> FutureProducer<Quiet> {
+        self.client.read().clone()
+    }
 }
 
 impl Producer {
     pub(super) fn new(options: KafkaOptions, clock: Clock) -> Result<Self, BusError> {
-        let current = RwLock::new(create(&options)?);
+        let current = Line::open(config::producer, &options)?;
         Ok(Self {
             options,
             clock,
+            most_batch: AtomicUsize::new(usize::MAX),
             current,
+            alone: OnceLock::new(),
         })
     }
 
-    /// Publishes in order and returns where the records lie, once all replicas have them.
-    pub(super) async fn publish(&self, records: &[Outgoing]) -> Result<Vec<Position>, BusError> {
-        let producer = self.current.read().clone();
+    /// Publishes in order and returns where each record lies, once all replicas have it.
+    pub(super) async fn publish(&self, records: &[Outgoing]) -> Vec<Result<Position, BusError>> {
+        self.publish_on(&self.current, records).await
+    }
+
+    /// Publishes one record in a batch of its own.
+    pub(super) async fn publish_alone(&self, record: &Outgoing) -> Result<Position, BusError> {
+        let line = if let Some(line) = self.alone.get() {
+            line
+        } else {
+            let line = Line::open(config::lone_producer, &self.options)?;
+            self.alone.get_or_init(|| line)
+        };
+        let mut ends = self.publish_on(line, std::slice::from_ref(record)).await;
+        let closed = || Err(BusError::Unavailable("the producer was closed".to_owned()));
+        ends.pop().unwrap_or_else(closed)
+    }
+
+    /// From now on no batch is larger than `limit`.
+    pub(super) fn fit(&self, limit: usize) {
+        let before = self.most_batch.fetch_min(limit, Ordering::Relaxed);
+        if before > limit && config::batch(&self.options, before) > config::batch(&self.options, limit) {
+            tracing::info!(
+                limit,
+                "a topic takes less than a batch may hold: the Kafka producer is replaced by one of smaller batches"
+            );
+            self.replace(&self.current, &self.current.client());
+        }
+    }
+
+    async fn publish_on(&self, line: &Line, records: &[Outgoing]) -> Vec<Result<Position, BusError>> {
+        let producer = line.client();
         let mut sent = Vec::with_capacity(records.len());
         for record in records {
-            sent.push(self.send(&producer, record).await?);
-        }
-        let mut positions = Vec::with_capacity(records.len());
-        let mut failed = None;
-        for (record, delivery) in records.iter().zip(sent) {
-            match delivery.await {
-                Ok(Ok(at)) => positions.push(Position {
-                    partition: Partition::new(record.topic.clone(), at.partition),
-                    offset: at.offset,
-                }),
-                Ok(Err((error, _))) => failed = Some(self.on_error(&producer, &error, record)),
-                Err(_) => failed = Some(BusError::Unavailable("the producer was closed".to_owned())),
+            let delivery = self.send(line, &producer, record).await;
+            // What was not sent is the end of it: nothing of the same publish may lie before it.
+            let failed = delivery.is_err();
+            sent.push(delivery);
+            if failed {
+                break;
             }
         }
-        failed.map_or(Ok(positions), Err)
+        let mut ends = Vec::with_capacity(sent.len());
+        for (record, delivery) in records.iter().zip(sent) {
+            ends.push(match delivery {
+                Ok(delivery) => self.end(line, &producer, record, delivery).await,
+                Err(error) => Err(error),
+            });
+        }
+        ends
+    }
+
+    async fn end(
+        &self,
+        line: &Line,
+        producer: &FutureProducer<Quiet>,
+        record: &Outgoing,
+        delivery: DeliveryFuture,
+    ) -> Result<Position, BusError> {
+        match delivery.await {
+            Ok(Ok(at)) => Ok(Position {
+                partition: Partition::new(record.topic.clone(), at.partition),
+                offset: at.offset,
+            }),
+            Ok(Err((error, _))) => Err(self.on_error(line, producer, &error, record)),
+            Err(_) => Err(BusError::Unavailable("the producer was closed".to_owned())),
+        }
     }
 
     async fn send(
         &self,
+        line: &Line,
         producer: &FutureProducer<Quiet>,
         outgoing: &Outgoing,
     ) -> Result<DeliveryFuture, BusError> {
@@ -82,7 +159,7 @@ impl Producer {
                     refreshed = true;
                     self.refresh(producer, &outgoing.topic).await?;
                 }
-                Err((error, _)) => return Err(self.on_error(producer, &error, outgoing)),
+                Err((error, _)) => return Err(self.on_error(line, producer, &error, outgoing)),
             }
         }
     }
@@ -98,12 +175,19 @@ impl Producer {
         .await
     }
 
-    fn on_error(&self, producer: &FutureProducer<Quiet>, error: &KafkaError, record: &Outgoing) -> BusError {
+    fn on_error(
+        &self,
+        line: &Line,
+        producer: &FutureProducer<Quiet>,
+        error: &KafkaError,
+        record: &Outgoing,
+    ) -> BusError {
         // Seen after 20 s without brokers (librdkafka 2.12): no record is sent any more, each times out, and no error is fatal.
         // What timed out had the whole of `publish_timeout`, so this makes one producer in that time at most.
         let timed_out = error.rdkafka_error_code() == Some(Code::MessageTimedOut);
         if timed_out || producer.client().fatal_error().is_some() {
-            self.replace(producer);
+            tracing::warn!(%error, "the Kafka producer cannot go on; it is replaced");
+            self.replace(line, producer);
         }
         if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
             return BusError::TooLarge {
@@ -116,25 +200,21 @@ impl Producer {
     }
 
     /// An idempotent producer that lost its thread is of no use any more; a new one is.
-    fn replace(&self, broken: &FutureProducer<Quiet>) {
-        let mut current = self.current.write();
-        if current.client().native_ptr() != broken.client().native_ptr() {
+    fn replace(&self, line: &Line, before: &FutureProducer<Quiet>) {
+        let mut current = line.client.write();
+        if current.client().native_ptr() != before.client().native_ptr() {
             return;
         }
-        match create(&self.options) {
-            Ok(fresh) => {
-                tracing::warn!("the Kafka producer could not go on and was replaced");
-                *current = fresh;
-            }
-            Err(error) => {
-                tracing::error!(%error, "the Kafka producer cannot go on and could not be replaced");
-            }
+        let most_batch = self.most_batch.load(Ordering::Relaxed);
+        match create(&(line.config)(&self.options, most_batch)) {
+            Ok(fresh) => *current = fresh,
+            Err(error) => tracing::error!(%error, "the Kafka producer could not be replaced"),
         }
     }
 }
 
-fn create(options: &KafkaOptions) -> Result<FutureProducer<Quiet>, BusError> {
-    config::producer(options)
+fn create(config: &ClientConfig) -> Result<FutureProducer<Quiet>, BusError> {
+    config
         .create_with_context(Quiet)
         .map_err(|error| error::of(&error, ""))
 }

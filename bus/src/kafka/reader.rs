@@ -6,16 +6,18 @@ use async_trait::async_trait;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::receive;
+use super::consumer::{Unread, damaged, receive};
 use super::context::Quiet;
+use super::position::Positions;
 use super::{KafkaOptions, config, error};
 use crate::{BusError, Partition, Reader, Record};
 
 /// Reads partitions from fixed offsets on.
 pub(super) struct KafkaReader {
     consumer: StreamConsumer<Quiet>,
-    /// Nothing older than this is handed out: a broker that finds an offset out of range starts over from its oldest.
-    from: HashMap<Partition, i64>,
+    positions: Positions,
+    /// Whether something could not be read: whoever reads opens another reader where this one stopped.
+    damaged: bool,
 }
 
 impl KafkaReader {
@@ -30,23 +32,30 @@ impl KafkaReader {
             Ok(consumer)
         };
         let consumer = open().map_err(|error| error::of(&error, ""))?;
-        Ok(Self { consumer, from })
+        let positions = Positions::from(from);
+        Ok(Self {
+            consumer,
+            positions,
+            damaged: false,
+        })
     }
 }
 
 #[async_trait]
 impl Reader for KafkaReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
-        loop {
-            let mut records = receive(&self.consumer).await?;
-            let wanted = |record: &Record| {
-                let from = self.from.get(&record.position.partition);
-                from.is_some_and(|from| record.position.offset >= *from)
-            };
-            records.retain(wanted);
-            if !records.is_empty() {
-                return Ok(records);
-            }
+        if self.damaged {
+            return Err(damaged("a topic that is followed"));
         }
+        let records = match receive(&self.consumer).await {
+            Ok(records) => records,
+            Err(Unread::Bus(error)) => return Err(error),
+            Err(Unread::Damaged) => {
+                self.damaged = true;
+                return Err(damaged("a topic that is followed"));
+            }
+        };
+        self.positions.read(&records)?;
+        Ok(records)
     }
 }

@@ -126,6 +126,28 @@ pub async fn a_stale_commit_sets_no_group_back_and_one_that_nobody_reads_as_may_
     assert_eq!(texts(&records(&mut successor, 3).await), ["1", "2", "3"]);
 }
 
+pub async fn a_commit_from_before_its_partition_went_away_and_came_back_sets_nothing_back(column: &Column) {
+    let (topic, partition) = input(column, 4).await;
+    let group = column.group("g");
+    let join = async || {
+        let joined = column.bus.subscribe(&group, std::slice::from_ref(&topic)).await;
+        joined.unwrap()
+    };
+    let mut first = join().await;
+    records(&mut first, 4).await;
+    first.leave().await.unwrap();
+    let mut second = join().await;
+    records(&mut second, 4).await;
+    second.commit(commit(&group, &partition, 3)).await.unwrap();
+    second.leave().await.unwrap();
+    let mut third = join().await;
+    assert_eq!(texts(&records(&mut third, 1).await), ["3"]);
+    // What the first one had under way is acknowledged only now.
+    let late = commit(&group, &partition, 1);
+    column.bus.publish(Vec::new(), late).await.unwrap();
+    assert_eq!(column.bus.committed(&group, &partition).await.unwrap(), Some(3));
+}
+
 pub async fn nothing_committed_means_from_the_start(column: &Column) {
     let (topic, partition) = input(column, 2).await;
     let mut consumer = column.bus.subscribe(&column.group("g"), &[topic]).await.unwrap();

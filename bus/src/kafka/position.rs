@@ -1,0 +1,134 @@
+//! Whether a place still lies in its partition's log. Pure.
+//!
+//! A position below the oldest record is what retention does, and reading goes on there. A position behind the end means that the
+//! log is not the one that was read: its topic was deleted and made anew, or a broker lost its end. Everything in it would be
+//! read as new, or passed over in silence, so whoever reads it is stopped and says so.
+
+use std::collections::HashMap;
+
+use crate::{BusError, OffsetRange, Partition, Record};
+
+/// How far each partition was read.
+#[derive(Debug, Default)]
+pub(super) struct Positions(HashMap<Partition, i64>);
+
+impl Positions {
+    /// Reading begins at these places; nothing older than them is handed out.
+    pub(super) fn from(places: HashMap<Partition, i64>) -> Self {
+        Self(places)
+    }
+
+    /// The partition is read from its next record on, wherever that lies.
+    pub(super) fn forget(&mut self, partition: &Partition) {
+        self.0.remove(partition);
+    }
+
+    /// Takes in what was read.
+    pub(super) fn read(&mut self, records: &[Record]) -> Result<(), BusError> {
+        for record in records {
+            let (partition, offset) = (&record.position.partition, record.position.offset);
+            match self.0.get_mut(partition) {
+                Some(next) if offset < *next => return Err(rewound(partition, *next, None)),
+                Some(next) => *next = offset + 1,
+                None => {
+                    self.0.insert(partition.clone(), offset + 1);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a group's commit is worth: the offset below which it never goes again.
+pub(super) fn floor(
+    group: &str,
+    partition: &Partition,
+    committed: Option<i64>,
+    held: OffsetRange,
+) -> Result<i64, BusError> {
+    let Some(committed) = committed else { return Ok(0) };
+    if committed > held.high {
+        return Err(rewound(partition, committed, Some((group, held.high))));
+    }
+    if committed < held.low {
+        tracing::warn!(
+            messaging.group = group,
+            messaging.topic = partition.topic,
+            messaging.partition = partition.partition,
+            records = held.low - committed,
+            "the topic let records go that this group had not read; it goes on with the oldest that is left"
+        );
+    }
+    Ok(committed)
+}
+
+/// A place that lies behind its partition's end, `committed` by a group or reached in this process.
+pub(super) fn rewound(partition: &Partition, next: i64, committed: Option<(&str, i64)>) -> BusError {
+    let Partition { topic, partition } = partition;
+    let made_anew = "the topic was deleted and made anew, or lost its end";
+    BusError::Fatal(match committed {
+        None => format!(
+            "{topic}-{partition} was read to offset {next}, and its log does not reach so far any more: {made_anew}; start this \
+             process again, which goes on with what the topic holds now"
+        ),
+        Some((group, high)) => format!(
+            "{topic}-{partition} ends at offset {high}, but group {group} has committed {next}: {made_anew}; set the group to \
+             where it shall go on (`kafka-consumer-groups.sh --group {group} --topic {topic} --reset-offsets --to-earliest --execute` \
+             while none of its members runs), then start this process again"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::TimestampMs;
+
+    use super::*;
+    use crate::{Headers, Position};
+
+    fn record(offset: i64) -> Record {
+        Record {
+            position: Position {
+                partition: Partition::new("t", 0),
+                offset,
+            },
+            timestamp: TimestampMs(0),
+            key: None,
+            headers: Headers::default(),
+            value: None,
+        }
+    }
+
+    #[test]
+    fn offsets_may_have_gaps_and_never_go_back() {
+        let mut positions = Positions::default();
+        positions.read(&[record(5), record(9)]).expect("gaps");
+        let refused = positions
+            .read(&[record(10), record(3)])
+            .expect_err("it went back");
+        assert!(
+            refused.to_string().contains("t-0 was read to offset 11"),
+            "{refused}"
+        );
+        positions.forget(&Partition::new("t", 0));
+        positions.read(&[record(3)]).expect("another assignment");
+    }
+
+    #[test]
+    fn a_commit_behind_the_end_stops_and_one_before_the_start_goes_on() {
+        let (partition, held) = (Partition::new("t", 0), OffsetRange { low: 10, high: 20 });
+        for (committed, expected) in [(None, 0), (Some(3), 3), (Some(10), 10), (Some(20), 20)] {
+            assert_eq!(
+                floor("g", &partition, committed, held).expect("it lies there"),
+                expected
+            );
+        }
+        let refused = floor("g", &partition, Some(21), held).expect_err("behind the end");
+        assert!(!refused.may_pass());
+        let said = refused.to_string();
+        assert!(
+            said.contains("t-0 ends at offset 20, but group g has committed 21"),
+            "{said}"
+        );
+    }
+}
