@@ -1,4 +1,4 @@
-//! A listener's queue, the same for both seams: bounded, the newest is lost, and the listener is told where.
+//! A listener's queue, the same for both seams: bounded in messages and in bytes, the newest is lost, and the listener is told where.
 
 use std::collections::VecDeque;
 
@@ -10,22 +10,30 @@ use crate::api::{Delivery, Message};
 pub(crate) struct Queue {
     backlog: Mutex<Backlog>,
     news: Notify,
-    capacity: usize,
+    most: Most,
+}
+
+/// The most that waits for one listener. One message always fits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Default)]
 struct Backlog {
     deliveries: VecDeque<Delivery<Message>>,
     messages: usize,
+    bytes: usize,
     closed: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(most: Most) -> Self {
         Self {
             backlog: Mutex::default(),
             news: Notify::new(),
-            capacity: capacity.max(1),
+            most,
         }
     }
 
@@ -35,8 +43,9 @@ impl Queue {
         if backlog.closed {
             return;
         }
-        if backlog.messages < self.capacity {
-            backlog.messages += 1;
+        let (messages, bytes) = (backlog.messages + 1, backlog.bytes + size(&message));
+        if backlog.messages == 0 || (messages <= self.most.messages && bytes <= self.most.bytes) {
+            (backlog.messages, backlog.bytes) = (messages, bytes);
             backlog.deliveries.push_back(Delivery::Message(message));
         } else {
             mark_lost(&mut backlog);
@@ -63,8 +72,9 @@ impl Queue {
             {
                 let mut backlog = self.backlog.lock();
                 if let Some(delivery) = backlog.deliveries.pop_front() {
-                    if matches!(delivery, Delivery::Message(_)) {
+                    if let Delivery::Message(message) = &delivery {
                         backlog.messages -= 1;
+                        backlog.bytes -= size(message);
                     }
                     return Some(delivery);
                 }
@@ -77,9 +87,57 @@ impl Queue {
     }
 }
 
+fn size(message: &Message) -> usize {
+    message.subject.len() + message.payload.len()
+}
+
 /// One mark for any number of losses in a row, so marks are bounded too.
 fn mark_lost(backlog: &mut Backlog) {
     if !matches!(backlog.deliveries.back(), Some(Delivery::Lost)) {
         backlog.deliveries.push_back(Delivery::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(payload: usize) -> Message {
+        Message {
+            subject: "s".to_owned(),
+            payload: Bytes::from(vec![0; payload]),
+            answer_to: None,
+        }
+    }
+
+    async fn told(queue: &Queue) -> Option<usize> {
+        match queue.next().await.expect("it is open") {
+            Delivery::Message(message) => Some(message.payload.len()),
+            Delivery::Lost => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_bytes_and_the_listener_is_told_where_something_is_missing() {
+        let queue = Queue::new(Most {
+            messages: 10,
+            bytes: 100,
+        });
+        for payload in [40, 40, 40, 10] {
+            queue.push(message(payload));
+        }
+        let mut first = Vec::new();
+        for _ in 0..4 {
+            first.push(told(&queue).await);
+        }
+        assert_eq!(first, [Some(40), Some(40), None, Some(10)]);
+        for payload in [500, 1] {
+            queue.push(message(payload));
+        }
+        assert_eq!([told(&queue).await, told(&queue).await], [Some(500), None]);
+        queue.push(message(99));
+        assert_eq!(told(&queue).await, Some(99), "what was taken takes no room");
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::accept::{Acceptor, Refusing};
 use crate::admission::admit::{Admission, Following};
-use crate::admission::limits::Limits;
+use crate::admission::limits::{Limits, Most};
 use crate::admission::refusals::{Budget, Refusals};
 use crate::admission::request::Rules;
 use crate::answers::abandoned::Abandoned;
@@ -193,7 +193,11 @@ impl Ground<'_> {
         let (config, limits) = (self.config, &self.config.limits);
         let [patience, keyed_patience] = config.answers.patience();
         Admission {
-            limits: Limits::new(limits.max_in_flight, limits.max_in_flight_per_tenant),
+            limits: Limits::new(Most {
+                all: limits.max_in_flight,
+                of_tenant: limits.max_in_flight_per_tenant,
+            }),
+            bodies: Limits::new(limits.most_bodies()),
             keys: Arc::default(),
             readiness: Arc::clone(&self.readiness),
             shutdown: self.runtime.shutdown.clone(),
@@ -226,6 +230,7 @@ impl Ground<'_> {
                 bodies: Bodies {
                     most_bytes: config.limits.max_body.as_usize(),
                     timeout: config.timeouts.body,
+                    retry_after: config.limits.retry_after,
                 },
                 keep_alive: KeepAlive(at_least(config.timeouts.keep_alive, 1)),
             },

@@ -9,6 +9,7 @@ use relay_lifecycle::Patience;
 use relay_settings::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::admission::limits::Most;
 use crate::admission::request::Rules;
 
 /// Settings of the ingress. Every limit is one.
@@ -113,6 +114,10 @@ pub struct LimitsConfig {
     pub retry_after: Duration,
     /// Largest request body; leaves room in a record of 1 MiB for what Relay adds.
     pub max_body: ByteSize,
+    /// Most bytes of request bodies of all tenants, from their announcement to the log's acknowledgement.
+    pub max_bodies: ByteSize,
+    /// Most of one tenant: its unfinished uploads cannot fill the memory. One body always fits.
+    pub max_bodies_per_tenant: ByteSize,
     /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
     pub max_unread: ByteSize,
     /// Most `refused` records a second.
@@ -127,8 +132,21 @@ impl Default for LimitsConfig {
             max_in_flight_per_tenant: 2_000,
             retry_after: Duration::from_secs(1),
             max_body: ByteSize::kib(960),
+            max_bodies: ByteSize::mib(512),
+            max_bodies_per_tenant: ByteSize::mib(64),
             max_unread: ByteSize::mib(2),
             refusals_per_second: 20,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// How many bytes of bodies may be held; one body always fits.
+    pub fn most_bodies(&self) -> Most {
+        let most = |bytes: ByteSize| bytes.as_usize().max(self.max_body.as_usize());
+        Most {
+            all: most(self.max_bodies),
+            of_tenant: most(self.max_bodies_per_tenant),
         }
     }
 }

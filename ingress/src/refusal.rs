@@ -111,10 +111,10 @@ impl Refusal {
     }
 
     /// 429: too many at once.
-    pub fn busy(message: &str, retry_after: Duration) -> Self {
+    pub fn busy(code: &str, message: &str, retry_after: Duration) -> Self {
         Self {
             retry_after_ms: Some(millis(retry_after)),
-            ..Self::new(429, "too_many_in_flight", message)
+            ..Self::new(429, code, message)
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
     fn retry_after_is_rounded_up_to_whole_seconds() {
         for (ms, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (2_500, 3)] {
             assert_eq!(
-                Refusal::busy("", Duration::from_millis(ms)).retry_after_s(),
+                Refusal::busy("", "", Duration::from_millis(ms)).retry_after_s(),
                 Some(seconds),
                 "{ms} ms"
             );

@@ -15,7 +15,13 @@ use serde::Deserialize;
 
 use self::subjects::{Member, Tree};
 use crate::api::{Control, ControlError, Delivery, Message, Subscription};
-use crate::queue::Queue;
+use crate::queue::{Most, Queue};
+
+/// Room for an answer.
+const ONE: Most = Most {
+    messages: 1,
+    bytes: 0,
+};
 
 /// Limits of the in-process seam.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +29,8 @@ use crate::queue::Queue;
 pub struct InProcessOptions {
     /// Most messages that wait for one listener; the next ones are lost, and the listener is told.
     pub capacity: usize,
+    /// Most bytes of them, whatever their number.
+    pub capacity_size: ByteSize,
     /// Largest payload. NATS's own default, so that what works here works there.
     pub max_payload: ByteSize,
 }
@@ -31,6 +39,7 @@ impl Default for InProcessOptions {
     fn default() -> Self {
         Self {
             capacity: 65_536,
+            capacity_size: ByteSize::mib(64),
             max_payload: ByteSize::mib(1),
         }
     }
@@ -67,11 +76,11 @@ impl InProcessControl {
         self
     }
 
-    fn listen(&self, subject: &str, group: Option<&str>, capacity: usize) -> Listening {
+    fn listen(&self, subject: &str, group: Option<&str>, most: Most) -> Listening {
         let member = Member {
             subject: subject.to_owned(),
             group: group.map(str::to_owned),
-            queue: Arc::new(Queue::new(capacity)),
+            queue: Arc::new(Queue::new(most)),
         };
         self.switchboard.tree.write().add(&member);
         Listening {
@@ -138,14 +147,18 @@ impl Control for InProcessControl {
         subject: &str,
         queue_group: Option<&str>,
     ) -> Result<Box<dyn Subscription>, ControlError> {
-        Ok(Box::new(self.listen(subject, queue_group, self.options.capacity)))
+        let most = Most {
+            messages: self.options.capacity,
+            bytes: self.options.capacity_size.as_usize(),
+        };
+        Ok(Box::new(self.listen(subject, queue_group, most)))
     }
 
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError> {
         self.check_size(&payload)?;
         let number = self.switchboard.counter.fetch_add(1, Ordering::Relaxed);
         let answer_to = format!("_INBOX.{number}");
-        let mut answers = self.listen(&answer_to, None, 1);
+        let mut answers = self.listen(&answer_to, None, ONE);
         let question = Message {
             subject: subject.to_owned(),
             payload,

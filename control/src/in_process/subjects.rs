@@ -171,7 +171,7 @@ mod tests {
         Member {
             subject: subject.to_owned(),
             group: None,
-            queue: Arc::new(Queue::new(1)),
+            queue: Arc::new(Queue::new(crate::in_process::ONE)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One connection to NATS: what is sent and asked over it, and who listens.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use tokio::time::timeout;
 
 use super::inbox::Inbox;
 use super::options::NatsOptions;
+use super::outbox::Outbox;
 use crate::api::ControlError;
-use crate::queue::Queue;
+use crate::queue::{Most, Queue};
 
 /// A subject without a listener: that the server says so shows that it is there and has read all that went before.
 const NOBODY: &str = "relay.ask.nobody";
@@ -22,6 +24,7 @@ pub(super) struct Connection {
     options: NatsOptions,
     inbox: Arc<Inbox>,
     inbox_prefix: String,
+    outbox: Mutex<Outbox>,
     listeners: Mutex<Vec<Weak<Queue>>>,
 }
 
@@ -32,6 +35,7 @@ impl Connection {
             client,
             options,
             inbox: Arc::default(),
+            outbox: Mutex::default(),
             listeners: Mutex::default(),
         }
     }
@@ -57,7 +61,10 @@ impl Connection {
             None => self.client.subscribe(subject).await,
             Some(group) => self.client.queue_subscribe(subject, group.to_owned()).await,
         };
-        let queue = Arc::new(Queue::new(self.options.capacity));
+        let queue = Arc::new(Queue::new(Most {
+            messages: self.options.capacity,
+            bytes: self.options.capacity_size.as_usize(),
+        }));
         self.listeners.lock().push(Arc::downgrade(&queue));
         Ok((subscriber.map_err(unavailable)?, queue))
     }
@@ -101,6 +108,17 @@ impl Connection {
         Ok(())
     }
 
+    fn check_room(&self, size: usize) -> Result<(), ControlError> {
+        let taken = self.client.statistics().out_messages.load(Ordering::Relaxed);
+        let waiting = self.outbox.lock().waiting(taken);
+        if waiting == 0 || waiting + size <= self.options.send_capacity_size.as_usize() {
+            return Ok(());
+        }
+        Err(ControlError::Unavailable(format!(
+            "NATS takes messages too slowly: {waiting} bytes wait to be sent"
+        )))
+    }
+
     /// Hands a message to the client, which sends and flushes at once.
     pub(super) async fn send(
         &self,
@@ -110,6 +128,8 @@ impl Connection {
     ) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.check_connected()?;
+        let size = payload.len();
+        self.check_room(size)?;
         let room = self.options.publish_timeout;
         let subject = subject.to_owned();
         let sent = match answer_to {
@@ -119,7 +139,11 @@ impl Connection {
             }
         };
         match sent {
-            Ok(sent) => sent.map_err(unavailable),
+            Ok(Ok(())) => {
+                self.outbox.lock().push(size);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(unavailable(error)),
             Err(_) => Err(ControlError::Unavailable(
                 "NATS takes messages too slowly".to_owned(),
             )),

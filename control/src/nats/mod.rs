@@ -7,6 +7,7 @@
 mod connection;
 mod inbox;
 mod options;
+mod outbox;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use relay_schemas::Secret;
+use relay_settings::ByteSize;
 use serde::Deserialize;
 
 use crate::api::ControlError;
@@ -52,8 +53,12 @@ pub struct NatsOptions {
     pub probe_timeout: Duration,
     /// Most messages that wait for one listener; the next ones are lost, and the listener is told.
     pub capacity: usize,
+    /// Most bytes of them, whatever their number.
+    pub capacity_size: ByteSize,
     /// Most messages that wait in the client to be sent.
     pub send_capacity: usize,
+    /// Most bytes of them, whatever their number.
+    pub send_capacity_size: ByteSize,
 }
 
 impl Default for NatsOptions {
@@ -76,7 +81,9 @@ impl Default for NatsOptions {
             publish_timeout: Duration::from_millis(500),
             probe_timeout: Duration::from_secs(1),
             capacity: 65_536,
+            capacity_size: ByteSize::mib(64),
             send_capacity: 8_192,
+            send_capacity_size: ByteSize::mib(64),
         }
     }
 }

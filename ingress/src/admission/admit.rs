@@ -69,9 +69,17 @@ pub struct Following {
     pub most_unread: usize,
 }
 
+/// What a call holds whose body has been read.
+pub struct Entered {
+    /// Its place in flight.
+    pub place: Permit,
+    /// The room that its body takes, until the log has it.
+    pub room: Permit,
+}
+
 /// What a request holds while it is waited for.
 struct Place {
-    permit: Permit,
+    entered: Entered,
     key: Option<HeldKey>,
     /// Whether this ingress waits for it already.
     runs_here: bool,
@@ -107,6 +115,8 @@ impl Found {
 pub struct Admission {
     /// Places in flight.
     pub limits: Arc<Limits>,
+    /// Bytes of bodies that the log has not acknowledged yet.
+    pub bodies: Arc<Limits>,
     /// Idempotency keys in use.
     pub keys: Arc<Keys>,
     /// Whether the request could be accepted and answered at all.
@@ -133,12 +143,12 @@ impl Admission {
     /// # Errors
     /// Where there is none.
     pub fn enter(&self, tenant: &TenantId) -> Result<Permit, Refusal> {
-        self.limits.enter(tenant).map_err(|full| {
+        self.limits.take(tenant, 1).map_err(|full| {
             let message = match full {
                 Full::Tenant => "this tenant has too many requests in flight; wait for some to end",
                 Full::All => "the gateway has too many requests in flight; ask again later",
             };
-            Refusal::busy(message, self.retry_after)
+            Refusal::busy("too_many_in_flight", message, self.retry_after)
         })
     }
 
@@ -146,7 +156,7 @@ impl Admission {
     ///
     /// # Errors
     /// Where it was not accepted.
-    pub async fn admit(&self, call: &Call, parsed: Parsed, permit: Permit) -> Result<Admitted, Refusal> {
+    pub async fn admit(&self, call: &Call, parsed: Parsed, entered: Entered) -> Result<Admitted, Refusal> {
         self.reachable()?;
         let form = Form::of(parsed.operation, &parsed.body);
         let now = self.clock.now();
@@ -161,7 +171,7 @@ impl Admission {
         } else {
             let key = found.key;
             let place = Place {
-                permit,
+                entered,
                 key,
                 runs_here,
             };
@@ -258,7 +268,7 @@ impl Admission {
         traceparent: Option<&str>,
     ) -> Result<Source, Refusal> {
         let Place {
-            permit,
+            entered: Entered { place, room },
             key,
             runs_here,
         } = place;
@@ -268,14 +278,17 @@ impl Admission {
         };
         let pending = Arc::new(Pending::new(request, patience, self.following.most_unread));
         // In place before the request is published: its first frame may come before the acknowledgement.
-        let waiter = self.waiting.begin(pending, request, permit, key);
+        let waiter = self.waiting.begin(pending, request, place, key);
         if runs_here {
             return Ok(Source::Running {
                 waiter,
                 accepted: Accepted::Yes,
             });
         }
-        match self.acceptor.accept(request, traceparent).await {
+        let accepted = self.acceptor.accept(request, traceparent).await;
+        // From here on the log has its body, or nobody has.
+        drop(room);
+        match accepted {
             Ok(accepted) => Ok(Source::Running { waiter, accepted }),
             Err(refusal) => {
                 waiter.dismiss();

@@ -1,4 +1,4 @@
-//! How much may be in flight: in all, and for each tenant. What is over the limit is refused, never queued.
+//! How much tenants may hold of one thing: in all, and each of them. What is over a limit is refused, never queued.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,16 +6,25 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_schemas::TenantId;
 
-/// Counts requests between arrival and end. Holds an entry only for tenants that have one, so it is bounded by the limit.
+/// The most that may be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Of all tenants together.
+    pub all: usize,
+    /// Of each tenant.
+    pub of_tenant: usize,
+}
+
+/// Counts what is held of one thing: places in flight, or bytes. Has an entry only for tenants that hold some, so it is bounded by
+/// its own limit.
 #[derive(Debug)]
 pub struct Limits {
-    most: usize,
-    most_per_tenant: usize,
-    counts: Mutex<Counts>,
+    most: Most,
+    held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Held {
     all: usize,
     tenants: HashMap<TenantId, usize>,
 }
@@ -29,58 +38,73 @@ pub enum Full {
     All,
 }
 
-/// A place; given back when dropped.
+/// What a tenant holds; given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     limits: Arc<Limits>,
     tenant: TenantId,
+    amount: usize,
 }
 
 impl Limits {
-    /// Allows `most` in all and `most_per_tenant` of each tenant.
-    pub fn new(most: usize, most_per_tenant: usize) -> Arc<Self> {
+    /// Allows so much.
+    pub fn new(most: Most) -> Arc<Self> {
         Arc::new(Self {
             most,
-            most_per_tenant,
-            counts: Mutex::default(),
+            held: Mutex::default(),
         })
     }
 
-    /// A place for `tenant`, if there is one.
-    pub fn enter(self: &Arc<Self>, tenant: &TenantId) -> Result<Permit, Full> {
-        let mut counts = self.counts.lock();
-        if counts
-            .tenants
-            .get(tenant)
-            .is_some_and(|held| *held >= self.most_per_tenant)
-        {
-            return Err(Full::Tenant);
-        }
-        if counts.all >= self.most {
-            return Err(Full::All);
-        }
-        counts.all += 1;
-        match counts.tenants.get_mut(tenant) {
-            Some(held) => *held += 1,
-            None => {
-                counts.tenants.insert(tenant.clone(), 1);
-            }
-        }
-        Ok(Permit {
+    /// `amount` for `tenant`, if there is as much left.
+    pub fn take(self: &Arc<Self>, tenant: &TenantId, amount: usize) -> Result<Permit, Full> {
+        let mut permit = Permit {
             limits: Arc::clone(self),
             tenant: tenant.clone(),
-        })
+            amount: 0,
+        };
+        permit.grow(amount)?;
+        Ok(permit)
+    }
+}
+
+impl Permit {
+    /// How much it is.
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// Takes `more`, if there is as much left.
+    pub fn grow(&mut self, more: usize) -> Result<(), Full> {
+        if more == 0 {
+            return Ok(());
+        }
+        let Limits { most, held } = &*self.limits;
+        let mut held = held.lock();
+        let has = held.tenants.get(&self.tenant).copied().unwrap_or_default();
+        if has.saturating_add(more) > most.of_tenant {
+            return Err(Full::Tenant);
+        }
+        if held.all.saturating_add(more) > most.all {
+            return Err(Full::All);
+        }
+        held.all += more;
+        held.tenants.insert(self.tenant.clone(), has + more);
+        self.amount += more;
+        Ok(())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.limits.counts.lock();
-        counts.all -= 1;
-        if let Some(held) = counts.tenants.get_mut(&self.tenant) {
-            *held -= 1;
-            if *held == 0 {
-                counts.tenants.remove(&self.tenant);
+        if self.amount == 0 {
+            return;
+        }
+        let mut held = self.limits.held.lock();
+        held.all -= self.amount;
+        if let Some(has) = held.tenants.get_mut(&self.tenant) {
+            *has -= self.amount;
+            if *has == 0 {
+                held.tenants.remove(&self.tenant);
             }
         }
     }
@@ -92,24 +116,44 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_tenant_cannot_take_more_than_its_share_and_all_not_more_than_there_is() {
-        let limits = Limits::new(3, 2);
-        let (hog, other) = (TenantId::new("hog"), TenantId::new("other"));
-        let first = limits.enter(&hog).unwrap();
-        let _second = limits.enter(&hog).unwrap();
-        assert_eq!(limits.enter(&hog).unwrap_err(), Full::Tenant);
-        let _third = limits.enter(&other).unwrap();
-        assert_eq!(limits.enter(&other).unwrap_err(), Full::All);
-        drop(first);
-        assert!(limits.enter(&other).is_ok());
+    fn limits() -> Arc<Limits> {
+        Limits::new(Most { all: 3, of_tenant: 2 })
     }
 
     #[test]
-    fn nothing_is_remembered_of_a_tenant_that_has_nothing_in_flight() {
-        let limits = Limits::new(3, 2);
-        drop(limits.enter(&TenantId::new("gone")).unwrap());
-        assert!(limits.counts.lock().tenants.is_empty());
-        assert_eq!(limits.counts.lock().all, 0);
+    fn a_tenant_cannot_take_more_than_its_share_and_all_not_more_than_there_is() {
+        let limits = limits();
+        let (hog, other) = (TenantId::new("hog"), TenantId::new("other"));
+        let first = limits.take(&hog, 1).unwrap();
+        let _second = limits.take(&hog, 1).unwrap();
+        assert_eq!(limits.take(&hog, 1).unwrap_err(), Full::Tenant);
+        let _third = limits.take(&other, 1).unwrap();
+        assert_eq!(limits.take(&other, 1).unwrap_err(), Full::All);
+        drop(first);
+        assert!(limits.take(&other, 1).is_ok());
+    }
+
+    #[test]
+    fn what_grows_is_given_back_whole_and_what_does_not_fit_changes_nothing() {
+        let limits = limits();
+        let (hog, other) = (TenantId::new("hog"), TenantId::new("other"));
+        let mut held = limits.take(&hog, 0).unwrap();
+        assert_eq!((held.grow(2), held.grow(1)), (Ok(()), Err(Full::Tenant)));
+        assert_eq!(
+            (held.amount(), limits.take(&other, 2).unwrap_err()),
+            (2, Full::All)
+        );
+        drop(held);
+        assert!(limits.take(&other, 2).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_tenant_that_holds_nothing() {
+        let limits = limits();
+        let empty = limits.take(&TenantId::new("empty"), 0).unwrap();
+        drop(limits.take(&TenantId::new("gone"), 1).unwrap());
+        assert!(limits.held.lock().tenants.is_empty());
+        assert_eq!(limits.held.lock().all, 0);
+        drop(empty);
     }
 }

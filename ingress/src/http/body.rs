@@ -1,55 +1,95 @@
-//! Reads a body within its bounds.
+//! Reads a body within its bounds, and never more of it than its tenant has room for.
 
-use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use relay_schemas::TenantId;
 
 use super::state::Bodies;
+use crate::admission::limits::{Full, Limits, Permit};
 use crate::refusal::Refusal;
 
 /// Longest wait for the rest of a body that is refused.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The whole body.
+/// The whole body, and the room that it takes.
 ///
 /// # Errors
-/// Where it is too large, too slow, or ends too early.
-pub async fn read(body: Body, bounds: Bodies) -> Result<Bytes, Refusal> {
-    let Bodies { most_bytes, timeout } = bounds;
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|length| length > most_bytes as u64) {
-        let _ = tokio::time::timeout(LINGER, discard(body, 8 * most_bytes)).await;
-        return Err(Refusal::too_large(most_bytes));
-    }
-    match tokio::time::timeout(timeout, axum::body::to_bytes(body, most_bytes)).await {
-        Err(_) => Err(Refusal::slow_body(timeout)),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error))
-            if error
-                .source()
-                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) =>
-        {
-            Err(Refusal::too_large(most_bytes))
+/// Where it is too large, too slow, or ends too early, and where there is no room for it.
+pub async fn read(
+    mut body: Body,
+    tenant: &TenantId,
+    held: &Arc<Limits>,
+    bounds: Bodies,
+) -> Result<(Bytes, Permit), Refusal> {
+    let read = tokio::time::timeout(bounds.timeout, within(&mut body, tenant, held, bounds)).await;
+    match read.unwrap_or_else(|_| Err(Refusal::slow_body(bounds.timeout))) {
+        Err(refusal) if matches!(refusal.status, 413 | 429) => {
+            pass_over(body, bounds).await;
+            Err(refusal)
         }
-        Ok(Err(_)) => Err(Refusal::invalid(
-            "incomplete_body",
-            None,
-            "the body ended before it was complete",
-        )),
+        read => read,
     }
 }
 
-/// Reads a refused body to its end, within bounds: a client that is still sending would else meet a closed connection, not
-/// the answer.
-async fn discard(mut body: Body, most: usize) {
-    let mut left = most;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
+async fn within(
+    body: &mut Body,
+    tenant: &TenantId,
+    held: &Arc<Limits>,
+    bounds: Bodies,
+) -> Result<(Bytes, Permit), Refusal> {
+    let Bodies { most_bytes, .. } = bounds;
+    let announced = body.size_hint().exact().unwrap_or(0);
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > most_bytes {
+        return Err(Refusal::too_large(most_bytes));
     }
+    let full = |full| no_room(full, bounds.retry_after);
+    // All of it at once where its length is known: half of it would have to be thrown away.
+    let mut permit = held.take(tenant, announced).map_err(full)?;
+    let mut bytes = BytesMut::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            let message = "the body ended before it was complete";
+            return Err(Refusal::invalid("incomplete_body", None, message));
+        };
+        let data = frame.into_data().unwrap_or_default();
+        let length = bytes.len() + data.len();
+        if length > most_bytes {
+            return Err(Refusal::too_large(most_bytes));
+        }
+        permit
+            .grow(length.saturating_sub(permit.amount()))
+            .map_err(full)?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes.freeze(), permit))
+}
+
+fn no_room(full: Full, retry_after: Duration) -> Refusal {
+    let message = match full {
+        Full::Tenant => {
+            "this tenant sends too many bytes of requests at once; wait for some to be accepted, or send less at once"
+        }
+        Full::All => "the gateway is being sent too many bytes of requests at once; ask again later",
+    };
+    Refusal::busy("too_many_bytes_in_flight", message, retry_after)
+}
+
+/// Reads a refused body to its end, within bounds, and keeps nothing: a client that is still sending would else meet a closed
+/// connection, not the answer.
+pub async fn pass_over(mut body: Body, bounds: Bodies) {
+    let mut left = 8 * bounds.most_bytes;
+    let read_on = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, read_on).await;
 }

@@ -9,7 +9,7 @@ use relay_schemas::Operation;
 use super::caller::Caller;
 use super::state::{Bodies, KeepAlive};
 use super::{body, delivery};
-use crate::admission::admit::{Admission, Admitted};
+use crate::admission::admit::{Admission, Admitted, Entered};
 use crate::admission::request::{Call, Rules};
 use crate::refusal::Refusal;
 
@@ -36,9 +36,17 @@ impl Door {
     }
 
     async fn admit(&self, operation: Operation, call: &Call, body: Body) -> Result<Admitted, Refusal> {
-        let permit = self.admission.enter(&call.tenant)?;
-        let body = body::read(body, self.bodies).await?;
+        let place = match self.admission.enter(&call.tenant) {
+            Ok(place) => place,
+            Err(refusal) => {
+                body::pass_over(body, self.bodies).await;
+                return Err(refusal);
+            }
+        };
+        let (body, room) = body::read(body, &call.tenant, &self.admission.bodies, self.bodies).await?;
         let parsed = self.rules.parse(operation, &body)?;
-        self.admission.admit(call, parsed, permit).await
+        // What was parsed holds what is needed of it.
+        drop(body);
+        self.admission.admit(call, parsed, Entered { place, room }).await
     }
 }

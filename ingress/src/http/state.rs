@@ -10,13 +10,15 @@ use relay_schemas::Service;
 use crate::cluster::models::Models;
 use crate::metrics::Metrics;
 
-/// How large a body may be, and how long it may take.
+/// What bounds one body.
 #[derive(Debug, Clone, Copy)]
 pub struct Bodies {
     /// Largest body, bytes.
     pub most_bytes: usize,
     /// Longest time for it.
     pub timeout: Duration,
+    /// What a client is told to wait for whose body there is no room.
+    pub retry_after: Duration,
 }
 
 /// The deadlines that a call may have.
