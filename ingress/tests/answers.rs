@@ -454,6 +454,7 @@ async fn models_are_those_of_the_workers_that_are_heard() {
         epoch: 1_700_000_000_123,
         pool: "default".to_owned(),
         models: vec!["tiny".to_owned(), "big".to_owned()],
+        capacity: Vec::new(),
         seq: 1,
         short_partitions: vec![],
         long_partitions: vec![],

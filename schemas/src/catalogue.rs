@@ -43,6 +43,8 @@ const FILES: &[&str] = avsc![
     "lease",
     "lease_entry",
     "message",
+    "model_state",
+    "model_status",
     "operation",
     "outcome",
     "outcome_status",

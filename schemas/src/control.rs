@@ -48,12 +48,29 @@ pub struct Returned {
     pub message: String,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    Loading,
+    Ready,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    pub model: String,
+    pub state: ModelState,
+    pub slots: u32,
+    pub long_slots: u32,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     pub worker: InstanceId,
     pub epoch: i64,
     pub pool: String,
     pub models: Vec<String>,
+    pub capacity: Vec<ModelStatus>,
     pub seq: i64,
     pub short_partitions: Vec<i32>,
     pub long_partitions: Vec<i32>,

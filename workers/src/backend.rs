@@ -13,6 +13,9 @@ pub trait Backend: Send + Sync {
     /// Runs `work` to its end, sending the answer through `out` as it comes.
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure>;
 
+    /// Requests that it turns at once; more wait. 0 once it turns none any more.
+    fn turns(&self) -> u32;
+
     /// Version of the model, as far as it is known before a run.
     fn version(&self) -> &str;
 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_runner::Health;
-use tokio::sync::watch;
+use relay_schemas::{ModelState, ModelStatus};
+use tokio::sync::Notify;
 
 use crate::backend::{Backend, Code, Failure};
+use crate::capacity::Lanes;
 use crate::models::{BackendSpec, Device, Models, OnnxSpec, Price};
 use crate::onnx::{OnnxModel, library_path};
 use crate::remote::{Counters, RemoteModel};
+use crate::visits::{Visit, Visits};
 
 /// As `/readyz` names it.
 const DEPENDENCY: &str = "models";
@@ -22,12 +25,14 @@ const LOADERS: usize = 4;
 
 /// Every declared model, by name.
 pub struct Catalogue {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, Arc<Entry>>,
+    board: Arc<Board>,
 }
 
 struct Entry {
     price: Price,
-    state: watch::Receiver<LoadState>,
+    state: Mutex<LoadState>,
+    visits: Visits,
 }
 
 #[derive(Clone)]
@@ -36,6 +41,15 @@ enum LoadState {
     Ready(Arc<dyn Backend>),
     /// The reason is for the log and for `/readyz`, not for clients: it names paths.
     Failed,
+}
+
+impl Entry {
+    fn backend(&self) -> Option<Arc<dyn Backend>> {
+        match &*self.state.lock() {
+            LoadState::Ready(backend) => Some(backend.clone()),
+            LoadState::Loading | LoadState::Failed => None,
+        }
+    }
 }
 
 /// A model that is ready to run.
@@ -57,78 +71,105 @@ pub struct Loading {
     pub clock: Clock,
     /// Counts what of endpoints' answers did not come through.
     pub counters: Counters,
+    /// Rung when a model is loaded or has failed.
+    pub changed: Arc<Notify>,
 }
 
 impl Catalogue {
     /// Prepares remote models, and starts to load local ones in the background. `health` learns of each.
     pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
-        let board = Board {
+        let board = Arc::new(Board {
             health: health.clone(),
-            failed: Mutex::new(BTreeMap::new()),
-        };
+            loading: Mutex::default(),
+            failed: Mutex::default(),
+        });
         let mut entries = BTreeMap::new();
-        let mut to_load = Vec::new();
+        let mut to_load = VecDeque::new();
         for (name, spec) in models.models {
-            let (sender, state) = watch::channel(LoadState::Loading);
-            let price = spec.price();
+            let entry = Arc::new(Entry {
+                price: spec.price(),
+                state: Mutex::new(LoadState::Loading),
+                visits: Visits::new(loading.changed.clone()),
+            });
             match spec {
                 BackendSpec::Remote(spec) => {
                     let remote = RemoteModel::new(spec, loading.clock.clone(), loading.counters.clone());
                     let remote = remote.map(|remote| Arc::new(remote) as Arc<dyn Backend>);
-                    sender.send_replace(board.settle(&name, remote));
+                    *entry.state.lock() = board.settle(&name, remote);
                 }
-                BackendSpec::Onnx(spec) => to_load.push((name.clone(), spec, sender)),
+                BackendSpec::Onnx(spec) => {
+                    board.loading.lock().push(name.clone());
+                    to_load.push_back((name.clone(), spec, entry.clone()));
+                }
             }
-            entries.insert(name, Entry { price, state });
+            entries.insert(name, entry);
         }
-        let left: Vec<String> = to_load.iter().map(|(name, ..)| name.clone()).collect();
-        board.report(&left);
-        let loaders = left.len().min(LOADERS);
+        board.report();
+        let loaders = to_load.len().min(LOADERS);
         let loader = Arc::new(Loader {
-            waiting: Mutex::new(to_load.into()),
-            left: Mutex::new(left),
+            waiting: Mutex::new(to_load),
             library: library_path(&loading.library),
             loading,
-            board,
+            board: board.clone(),
         });
         for _ in 0..loaders {
             let loader = loader.clone();
             tokio::task::spawn_blocking(move || loader.load_all());
         }
-        Self { entries }
+        Self { entries, board }
     }
 
-    /// Every model's name. One that failed to load is among them: its requests must come here to learn so.
-    pub fn names(&self) -> Vec<String> {
-        self.entries.keys().cloned().collect()
+    /// Every declared model, and how many of its requests are turned now.
+    pub fn status(&self, lanes: Lanes) -> Vec<ModelStatus> {
+        let status = |(name, entry): (&String, &Arc<Entry>)| {
+            let (state, turns) = self.state(name, entry);
+            lanes.of_model(name, state, entry.visits.left(turns))
+        };
+        self.entries.iter().map(status).collect()
     }
 
-    /// The model, once it is loaded.
-    pub async fn ready(&self, name: &str) -> Result<LoadedModel, Failure> {
-        let entry = self.entries.get(name).ok_or_else(|| {
-            Failure::new(
-                Code::ModelNotFound,
-                format!("no worker of this pool has the model `{name}`"),
-            )
-        })?;
-        let mut state = entry.state.clone();
-        let loaded = state.wait_for(|state| !matches!(state, LoadState::Loading)).await;
-        match loaded.as_deref() {
-            Ok(LoadState::Ready(backend)) => Ok(LoadedModel {
-                backend: backend.clone(),
-                price: entry.price,
-            }),
-            Ok(LoadState::Failed | LoadState::Loading) | Err(_) => Err(Failure::new(
-                Code::BackendUnavailable,
-                format!("the model `{name}` could not be loaded"),
-            )),
-        }
+    /// A model's state, and what it turns. One that stopped turning anything has failed.
+    fn state(&self, name: &str, entry: &Entry) -> (ModelState, u32) {
+        let mut state = entry.state.lock();
+        let stopped = match &*state {
+            LoadState::Loading => return (ModelState::Loading, 0),
+            LoadState::Failed => return (ModelState::Failed, 0),
+            LoadState::Ready(backend) => match backend.turns() {
+                0 => Err("it has stopped: restart this worker".to_owned()),
+                turns => return (ModelState::Ready, turns),
+            },
+        };
+        *state = self.board.settle(name, stopped);
+        self.board.report();
+        (ModelState::Failed, 0)
+    }
+
+    /// The model, if it is loaded.
+    pub fn ready(&self, name: &str) -> Result<LoadedModel, Failure> {
+        let Some(entry) = self.entries.get(name) else {
+            let message = format!("no worker of this pool has the model `{name}`");
+            return Err(Failure::new(Code::ModelNotFound, message));
+        };
+        let Some(backend) = entry.backend() else {
+            let message = format!("the model `{name}` could not be loaded");
+            return Err(Failure::new(Code::BackendUnavailable, message));
+        };
+        let price = entry.price;
+        Ok(LoadedModel { backend, price })
+    }
+
+    /// A run that began with the model `from` goes on with another.
+    pub fn visit(&self, from: &str, at: &str) -> Option<Visit> {
+        let (from, at) = (self.entries.get(from)?, self.entries.get(at)?);
+        let turns = at.backend()?.turns();
+        Some(from.visits.go_on(&at.visits, turns))
     }
 }
 
 /// Tells `/readyz` which models are missing.
 struct Board {
     health: Health,
+    loading: Mutex<Vec<String>>,
     failed: Mutex<BTreeMap<String, String>>,
 }
 
@@ -141,7 +182,7 @@ impl Board {
                 tracing::error!(
                     gen_ai.request.model = name,
                     reason,
-                    "a model cannot be used; its requests will fail"
+                    "a model cannot be used; this worker takes none of its requests"
                 );
                 self.failed.lock().insert(name.to_owned(), reason);
                 LoadState::Failed
@@ -149,15 +190,16 @@ impl Board {
         }
     }
 
-    fn report(&self, still_loading: &[String]) {
-        let mut missing: Vec<String> = self
-            .failed
-            .lock()
+    /// One at a time: what is said last is so.
+    fn report(&self) {
+        let loading = self.loading.lock();
+        let failed = self.failed.lock();
+        let mut missing: Vec<String> = failed
             .iter()
-            .map(|(name, reason)| format!("{name}: {reason}"))
+            .map(|(name, reason)| format!("failed {name}: {reason}"))
             .collect();
-        if !still_loading.is_empty() {
-            missing.push(format!("loading {}", still_loading.join(", ")));
+        if !loading.is_empty() {
+            missing.push(format!("loading {}", loading.join(", ")));
         }
         if missing.is_empty() {
             self.health.up(DEPENDENCY);
@@ -169,12 +211,10 @@ impl Board {
 
 /// What is to be loaded, and what is told of it.
 struct Loader {
-    waiting: Mutex<VecDeque<(String, OnnxSpec, watch::Sender<LoadState>)>>,
-    /// Those that are not loaded yet, the waiting ones included.
-    left: Mutex<Vec<String>>,
+    waiting: Mutex<VecDeque<(String, OnnxSpec, Arc<Entry>)>>,
     library: PathBuf,
     loading: Loading,
-    board: Board,
+    board: Arc<Board>,
 }
 
 impl Loader {
@@ -182,7 +222,7 @@ impl Loader {
     fn load_all(&self) {
         loop {
             let next = self.waiting.lock().pop_front();
-            let Some((name, spec, sender)) = next else { return };
+            let Some((name, spec, entry)) = next else { return };
             tracing::info!(gen_ai.request.model = name, model.path = %spec.path.display(), "loading a model");
             let loaded = OnnxModel::load(
                 &name,
@@ -195,12 +235,11 @@ impl Loader {
                 .map(|model| Arc::new(model) as Arc<dyn Backend>)
                 .map_err(|error| error.to_string());
             let state = self.board.settle(&name, loaded);
-            // Told before the first request can fail of it, and by one at a time: what is said last is so.
-            let mut left = self.left.lock();
-            left.retain(|other| *other != name);
-            self.board.report(&left);
-            drop(left);
-            sender.send_replace(state);
+            self.board.loading.lock().retain(|other| *other != name);
+            // Told before the first request can come for it.
+            self.board.report();
+            *entry.state.lock() = state;
+            self.loading.changed.notify_one();
         }
     }
 }

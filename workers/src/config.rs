@@ -20,7 +20,8 @@ pub struct Config {
     pub onnxruntime: PathBuf,
     /// Where ONNX models run that do not say it themselves: `cpu`, `cuda`, `tensorrt` or `coreml`.
     pub device: Device,
-    /// Requests of the short lane that it holds at once; the models file may say otherwise.
+    /// Requests of the short lane that it holds at once, all models together; the models file may say otherwise. Never more than
+    /// the models turn.
     pub short_slots: u32,
     /// Likewise for the long lane.
     pub long_slots: u32,

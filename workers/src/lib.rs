@@ -3,10 +3,11 @@
 //! runs elsewhere, another ends as `worker_lost`.
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way. `onnx` and `remote` are the
-//! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them. `ledger`, `replay`, `price`
-//! and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
+//! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them, `capacity` how many requests
+//! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price` and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
+mod capacity;
 mod catalogue;
 mod config;
 mod dropped;
@@ -27,6 +28,7 @@ mod stage;
 mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod visits;
 mod worker;
 
 use std::sync::Arc;
@@ -43,10 +45,11 @@ pub use config::Config;
 pub use error::Error;
 pub use remote::MOST_BESIDE;
 
+use crate::capacity::Lanes;
 use crate::catalogue::{Catalogue, Loading};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::models::Models;
+use crate::models::{BackendSpec, Models};
 use crate::replay::{ReplayBuffer, ReplayLimits};
 use crate::run::Runner;
 use crate::stage::WorkerStage;
@@ -126,9 +129,10 @@ fn worker(
     control: Arc<dyn Control>,
 ) -> Result<Worker, Error> {
     let models = Models::load(&config.models)?;
-    config.short_slots = models.slots.short.unwrap_or(config.short_slots);
-    config.long_slots = models.slots.long.unwrap_or(config.long_slots);
+    let lanes = lanes(&config, &models);
+    (config.short_slots, config.long_slots) = (lanes.short, lanes.long);
     let metrics = Metrics::register(&runtime.metrics)?;
+    let changed = Arc::new(Notify::new());
     let loading = Loading {
         library: config.onnxruntime.clone(),
         device: config.device,
@@ -137,6 +141,7 @@ fn worker(
             not_understood: metrics.chunks_not_understood.clone(),
             dropped: metrics.fields_dropped.clone(),
         },
+        changed: changed.clone(),
     };
     let runner = Runner {
         catalogue: Catalogue::start(models, loading, &runtime.health),
@@ -144,7 +149,26 @@ fn worker(
         clock: runtime.clock.clone(),
         metrics,
     };
-    Ok(assemble(config, runtime, identity, control, runner))
+    Ok(assemble(config, runtime, identity, control, (runner, changed)))
+}
+
+/// The configured slots, as far as the models turn them.
+fn lanes(config: &Config, models: &Models) -> Lanes {
+    let asked = Lanes {
+        short: models.slots.short.unwrap_or(config.short_slots),
+        long: models.slots.long.unwrap_or(config.long_slots),
+    };
+    let lanes = asked.within(models.models.values().map(BackendSpec::turns));
+    if lanes != asked {
+        tracing::info!(
+            short_slots = lanes.short,
+            long_slots = lanes.long,
+            configured.short_slots = asked.short,
+            configured.long_slots = asked.long,
+            "more slots are configured than the models turn at once (`max_sequences`, `max_concurrent`): they are cut to that"
+        );
+    }
+    lanes
 }
 
 fn assemble(
@@ -152,7 +176,7 @@ fn assemble(
     runtime: &Runtime,
     identity: &Identity,
     control: Arc<dyn Control>,
-    runner: Runner,
+    (runner, changed): (Runner, Arc<Notify>),
 ) -> Worker {
     let replays = ReplayBuffer::new(ReplayLimits {
         runs: config.replay_runs,
@@ -174,7 +198,7 @@ fn assemble(
         replays: Arc::new(Mutex::new(replays)),
         given_back: Mutex::default(),
         partitions: Mutex::default(),
-        changed: Notify::new(),
+        changed,
         identity: identity.clone(),
         clock: runtime.clock.clone(),
         shutdown: runtime.shutdown.clone(),

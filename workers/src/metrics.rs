@@ -6,6 +6,8 @@ use prometheus::{
     register_int_counter_with_registry as counter, register_int_gauge_vec_with_registry as gauges,
 };
 
+use relay_schemas::{ModelState, ModelStatus};
+
 /// The worker's metrics.
 pub struct Metrics {
     /// Runs, by how they ended.
@@ -14,6 +16,10 @@ pub struct Metrics {
     pub skipped: IntCounterVec,
     /// Requests held, by lane.
     pub in_flight: IntGaugeVec,
+    /// 1 for the state that each declared model is in, else 0.
+    pub model_states: IntGaugeVec,
+    /// Requests of each model that are asked for at once.
+    pub model_slots: IntGaugeVec,
     /// Start of a run to its first token.
     pub first_token_seconds: Histogram,
     /// Start of a run to its end.
@@ -52,6 +58,18 @@ impl Metrics {
                 "relay_workers_in_flight_requests",
                 "Requests held, by lane.",
                 &["lane"],
+                registry
+            )?,
+            model_states: gauges!(
+                "relay_workers_model_state",
+                "1 for the state that a declared model is in: loading, ready or failed.",
+                &["model", "state"],
+                registry
+            )?,
+            model_slots: gauges!(
+                "relay_workers_model_slots",
+                "Requests of a model that this worker asks for at once: never more than it turns, none unless it is ready.",
+                &["model"],
                 registry
             )?,
             first_token_seconds: histogram!(
@@ -93,5 +111,25 @@ impl Metrics {
                 registry
             )?,
         })
+    }
+
+    /// Tells how the models are.
+    pub fn models(&self, models: &[ModelStatus]) {
+        for ModelStatus {
+            model, state, slots, ..
+        } in models
+        {
+            for (name, is) in [
+                ("loading", ModelState::Loading),
+                ("ready", ModelState::Ready),
+                ("failed", ModelState::Failed),
+            ] {
+                let gauge = self.model_states.with_label_values(&[model.as_str(), name]);
+                gauge.set(i64::from(*state == is));
+            }
+            self.model_slots
+                .with_label_values(&[model.as_str()])
+                .set(i64::from(*slots));
+        }
     }
 }

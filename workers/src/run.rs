@@ -110,6 +110,8 @@ impl Runner {
             .iter()
             .filter(|candidate| candidate.pool == self.pool);
         let mut last = Failure::new(Code::ModelNotFound, "the plan has no candidate in this pool");
+        // The model that the scheduler counts this run under: the first that is ready here.
+        let mut begun_with = None;
         for (nth, candidate) in candidates.enumerate() {
             if nth > 0 {
                 tracing::info!(
@@ -120,8 +122,11 @@ impl Runner {
                 );
                 self.metrics.fallbacks.inc();
             }
-            let failure = match self.catalogue.ready(&candidate.model).await {
+            let failure = match self.catalogue.ready(&candidate.model) {
                 Ok(ready) => {
+                    let begun_with = *begun_with.get_or_insert(&candidate.model);
+                    let is_other = *begun_with != candidate.model;
+                    let _visit = is_other.then(|| self.catalogue.visit(begun_with, &candidate.model));
                     let backend = ready.backend.clone();
                     *chosen = Some(Chosen {
                         name: candidate.model.clone(),

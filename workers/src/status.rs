@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use relay_control::{send, subjects};
-use relay_schemas::WorkerStatus;
+use relay_schemas::{ModelState, WorkerStatus};
 use tokio::sync::Notify;
 
+use crate::capacity::Lanes;
 use crate::worker::Worker;
 
 /// Sends statuses until it is dropped.
@@ -45,16 +46,21 @@ async fn due(changed: &Notify, every: Duration, least: Duration) {
 /// Everything that this worker is now.
 fn current(worker: &Worker, seq: i64) -> WorkerStatus {
     let [short_partitions, long_partitions] = worker.partitions.lock().clone();
+    let capacity = worker.runner.catalogue.status(worker.lanes());
+    worker.runner.metrics.models(&capacity);
+    let ready = || capacity.iter().filter(|it| it.state == ModelState::Ready);
+    let Lanes { short, long } = worker.lanes().within(ready().map(|it| it.slots));
     WorkerStatus {
         worker: worker.identity.instance.clone(),
         epoch: worker.identity.epoch,
         pool: worker.config.pool.clone(),
-        models: worker.runner.catalogue.names(),
+        models: ready().map(|it| it.model.clone()).collect(),
         seq,
         short_partitions,
         long_partitions,
-        short_slots: worker.config.short_slots,
-        long_slots: worker.config.long_slots,
+        short_slots: short,
+        long_slots: long,
+        capacity,
         in_flight: worker.in_flight(),
         returned: worker.given_back.lock().told(worker.clock.now()),
         draining: worker.shutdown.is_draining(),

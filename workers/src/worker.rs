@@ -11,6 +11,7 @@ use relay_schemas::{InFlight, RequestId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::Lanes;
 use crate::config::Config;
 use crate::emitter::Replays;
 use crate::ledger::{Key, Ledger};
@@ -51,7 +52,7 @@ pub struct Worker {
     /// Partitions owned, by lane.
     pub partitions: Mutex<[Vec<i32>; 2]>,
     /// Rung when the status has changed.
-    pub changed: Notify,
+    pub changed: Arc<Notify>,
 }
 
 impl Worker {
@@ -62,6 +63,14 @@ impl Worker {
             handle.cancel.cancel();
         }
         self.cancelled.lock().renew(request, (), now);
+    }
+
+    /// Slots, as far as the declared models turn them.
+    pub fn lanes(&self) -> Lanes {
+        Lanes {
+            short: self.config.short_slots,
+            long: self.config.long_slots,
+        }
     }
 
     /// What is held now.

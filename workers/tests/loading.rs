@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use relay_schemas::OutcomeStatus;
+use relay_schemas::{ModelState, OutcomeStatus};
 use relay_workers::testing::House;
 
 /// The files of `from`, but its graph: of that only a name, which is read for ever.
@@ -39,6 +39,13 @@ async fn a_model_that_loads_for_ever_keeps_no_other_waiting() {
     let mut house = House::start(&models, |config| config.onnxruntime = library.into())
         .await
         .unwrap();
+    let told = house.status(|status| status.models == ["b"]).await.unwrap();
+    let states = told
+        .capacity
+        .iter()
+        .map(|it| (it.model.as_str(), it.state, it.slots));
+    let expected = [("a", ModelState::Loading, 0), ("b", ModelState::Ready, 16)];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
     let work = house.work("r-1", "b", "What is the capital of France?");
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();

@@ -7,8 +7,8 @@ use relay_bus::testing::{buried, with_damaged};
 use relay_control::{ask, subjects};
 use relay_lifecycle::Transcript;
 use relay_schemas::{
-    Candidate, Delta, FinishReason, Frame, Lane, MicroUsd, OutcomeStatus, ReplayAnswer, ReplayQuery,
-    TokenCount, Work, encode,
+    Candidate, Delta, FinishReason, Frame, Lane, MicroUsd, ModelState, OutcomeStatus, ReplayAnswer,
+    ReplayQuery, TokenCount, Work, encode,
 };
 use relay_workers::testing::mock::{Mock, Settings};
 use relay_workers::testing::{House, PATIENCE};
@@ -426,13 +426,17 @@ async fn a_model_whose_key_is_missing_fails_alone() {
     let health = house.runtime.health.all();
     assert_eq!(
         health["models"].as_deref(),
-        Some("keyless: the environment variable RELAY_NO_SUCH_KEY is not set")
+        Some("failed keyless: the environment variable RELAY_NO_SUCH_KEY is not set")
     );
 }
 
 #[tokio::test]
 async fn a_model_that_cannot_be_loaded_is_in_the_health_report_and_fails_its_requests_clearly() {
     let mut house = House::start("models:\n  none: {backend: onnx, path: nowhere}\n", |_| {})
+        .await
+        .unwrap();
+    house
+        .status(|status| status.capacity[0].state == ModelState::Failed)
         .await
         .unwrap();
     house.dispatch(&house.work("r-1", "none", "x")).await.unwrap();
@@ -445,7 +449,7 @@ async fn a_model_that_cannot_be_loaded_is_in_the_health_report_and_fails_its_req
     assert!(!message.contains('/'), "clients are told no paths: {message}");
     let health = house.runtime.health.all();
     assert!(
-        health["models"].as_ref().unwrap().starts_with("none: "),
+        health["models"].as_ref().unwrap().starts_with("failed none: "),
         "{health:?}"
     );
 }
@@ -459,6 +463,10 @@ async fn the_committed_model_streams_through_the_service() {
         "/../.relay/tools/onnxruntime/libonnxruntime.so"
     );
     let mut house = House::start(&models, |config| config.onnxruntime = library.into())
+        .await
+        .unwrap();
+    house
+        .status(|status| status.models == ["relay-chat"])
         .await
         .unwrap();
     let mut work = house.work("r-1", "relay-chat", "What is the capital of France?");

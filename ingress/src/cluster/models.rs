@@ -81,6 +81,7 @@ mod tests {
             epoch,
             pool: "default".to_owned(),
             models: models.iter().map(|model| (*model).to_owned()).collect(),
+            capacity: Vec::new(),
             seq: 0,
             short_partitions: Vec::new(),
             long_partitions: Vec::new(),

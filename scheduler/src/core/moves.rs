@@ -51,7 +51,7 @@ pub(super) fn lease(
     let Some(leased) = pending.leased() else { return };
     let (lease, key) = (&leased.lease, &pending.key);
     let id = &pending.ready.request.request_id;
-    workers.lease(&lease.worker, lease.worker_epoch, key.route.lane, id);
+    workers.lease(&lease.worker, lease.worker_epoch, &key.route, id);
     queues.running(key.tenant, true);
     queues.recharge(key.tenant, key.flow, (Charge::default(), pending.charged));
 }
@@ -70,7 +70,7 @@ pub(super) fn leave(
         Phase::Leased(leased) => {
             let lease = &leased.lease;
             queues.running(key.tenant, false);
-            workers.release(&lease.worker, lease.worker_epoch, key.route.lane);
+            workers.release(&lease.worker, lease.worker_epoch, &key.route);
         }
         Phase::Moving | Phase::Leaving | Phase::Ending => {}
     }

@@ -22,18 +22,18 @@ impl Core {
             .filter(|shown| !show(requests, queues, status, shown, now))
             .map(|shown| shown.request_id.clone())
             .collect();
-        let mut leased = [0, 0];
-        for ticket in self.requests.leased_to(&status.worker) {
-            let Some(pending) = self.requests.get(ticket) else {
-                continue;
-            };
-            let epoch = pending.leased().map(|leased| leased.lease.worker_epoch);
-            if epoch == Some(status.epoch) {
-                leased[pending.key.route.lane as usize] += 1;
-            } else if epoch < Some(status.epoch) {
-                self.doubt(ticket);
+        let leased = self.requests.leased_to(&status.worker);
+        for ticket in &leased {
+            let pending = self.requests.get(*ticket);
+            let epoch = pending.and_then(Pending::leased).map(|it| it.lease.worker_epoch);
+            if epoch.is_some_and(|epoch| epoch < status.epoch) {
+                self.doubt(*ticket);
             }
         }
+        let leased = leased.into_iter().filter_map(|ticket| {
+            let pending = self.requests.get(ticket)?;
+            (pending.leased()?.lease.worker_epoch == status.epoch).then_some(&pending.key.route)
+        });
         self.workers.reconcile(&status.worker, leased, foreign);
         for returned in &status.returned {
             if let Some(ticket) = self.requests.given_back(status, returned) {

@@ -40,24 +40,27 @@ impl Core {
         };
         let seam_ms = now.since_ms(seam_works_since);
         let (queues, workers) = (&self.queues, &self.workers);
+        // Whoever has another pool to go to goes there while a model loads; whoever has none waits for it.
+        let away = |route| [workers.unserved_ms(route, now), workers.unawaited_ms(route, now)];
         let routes = queues
             .routes()
-            .map(|route| (route, workers.unserved_ms(route, now).min(seam_ms)));
-        let unserved = routes.filter(|(_, unserved_ms)| *unserved_ms > 0);
-        let waiting = unserved.flat_map(|(route, unserved_ms)| {
+            .map(|route| (route, away(route).map(|ms| ms.min(seam_ms))));
+        let unserved = routes.filter(|(_, [unserved_ms, _])| *unserved_ms > 0);
+        let waiting = unserved.flat_map(|(route, away_ms)| {
             let waiting = queues.waiting_on(route).into_iter();
-            waiting.map(move |ticket| (ticket, unserved_ms))
+            waiting.map(move |ticket| (ticket, away_ms))
         });
-        let waiting: Vec<(Ticket, i64)> = waiting.collect();
+        let waiting: Vec<(Ticket, [i64; 2])> = waiting.collect();
         let mut leaving = Vec::new();
-        for (ticket, unserved_ms) in waiting {
+        for (ticket, [unserved_ms, unawaited_ms]) in waiting {
             let Some(pending) = self.requests.get(ticket) else {
                 continue;
             };
             let grace_ms = grace_ms(pending, &self.config.leases);
+            let away_ms = if pending.stays { unawaited_ms } else { unserved_ms };
             if pending.since > now {
                 self.requests.waits_since(ticket, now);
-            } else if unserved_ms.min(now.since_ms(pending.since)) >= grace_ms && leaving.len() < MOST {
+            } else if away_ms.min(now.since_ms(pending.since)) >= grace_ms && leaving.len() < MOST {
                 leaving.push((ticket, grace_ms));
             }
         }

@@ -129,6 +129,7 @@ pub fn worker(name: &str, epoch: i64, short: u32, long: u32) -> WorkerStatus {
         epoch,
         pool: "default".to_owned(),
         models: vec!["m".to_owned()],
+        capacity: Vec::new(),
         seq: 0,
         short_partitions: vec![0],
         long_partitions: vec![0],

@@ -9,8 +9,8 @@ use rand::Rng;
 use relay_lifecycle::life::Event;
 use relay_lifecycle::{last_frame, next_pool};
 use relay_schemas::{
-    Delta, Frame, InstanceId, Lane, Outcome, RequestId, Returned, Run, Service, TimestampMs, TokenCount,
-    WorkerStatus,
+    Delta, Frame, InstanceId, Lane, ModelState, ModelStatus, Outcome, RequestId, Returned, Run, Service,
+    TimestampMs, TokenCount, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
 use relay_workers::returned::GivenBack;
@@ -22,7 +22,9 @@ use crate::schedule::Actor;
 use crate::world::{Sabotage, World};
 
 const STATUS_EVERY_MS: i64 = 100;
+/// Requests of a lane, and of both, that a worker takes at once.
 const SLOTS: u32 = 2;
+const TURNS: u32 = 3;
 /// How often a backend fails before the first token.
 const BACKEND_FAILS: f64 = 0.05;
 
@@ -96,6 +98,12 @@ impl Worker {
             epoch: self.epoch,
             pool: POOLS[Actor::pool(self.number)].to_owned(),
             models: vec![model(Actor::pool(self.number)).to_owned()],
+            capacity: vec![ModelStatus {
+                model: model(Actor::pool(self.number)).to_owned(),
+                state: ModelState::Ready,
+                slots: TURNS,
+                long_slots: SLOTS,
+            }],
             seq: self.status_seq,
             short_partitions: vec![0],
             long_partitions: vec![0],

@@ -76,6 +76,15 @@ pub enum BackendSpec {
 }
 
 impl BackendSpec {
+    /// Requests that it turns at once; more would wait.
+    pub fn turns(&self) -> u32 {
+        let turns = match self {
+            Self::Onnx(spec) => spec.max_sequences,
+            Self::Remote(spec) => spec.max_concurrent,
+        };
+        u32::try_from(turns).unwrap_or(u32::MAX)
+    }
+
     /// What a run costs.
     pub fn price(&self) -> Price {
         match self {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use relay_clock::Clock;
 
@@ -15,7 +16,8 @@ use super::text::TextSide;
 pub struct Engine {
     /// Bounded by what submits: a worker takes at most its slots and a margin at once.
     queue: Sender<Generation>,
-    prefill_chunk: usize,
+    limits: EngineLimits,
+    thread: Arc<JoinHandle<()>>,
 }
 
 /// Limits of an engine.
@@ -41,16 +43,25 @@ impl Engine {
     ) -> std::io::Result<Self> {
         let (queue, arriving) = channel();
         let thread = std::thread::Builder::new().name(format!("onnx-{name}"));
-        thread.spawn(move || run(graph, &text, limits, &clock, &arriving))?;
+        let thread = thread.spawn(move || run(graph, &text, limits, &clock, &arriving))?;
         Ok(Self {
             queue,
-            prefill_chunk: limits.prefill_chunk,
+            limits,
+            thread: Arc::new(thread),
         })
     }
 
     /// Most prompt tokens a step.
     pub fn prefill_chunk(&self) -> usize {
-        self.prefill_chunk
+        self.limits.prefill_chunk
+    }
+
+    /// Sequences in turn at once; 0 once the engine has died.
+    pub fn turns(&self) -> u32 {
+        if self.thread.is_finished() {
+            return 0;
+        }
+        u32::try_from(self.limits.max_sequences).unwrap_or(u32::MAX)
     }
 
     /// Queues a generation. False if the engine has died.

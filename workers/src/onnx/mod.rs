@@ -187,6 +187,10 @@ impl Backend for OnnxModel {
         Err(Failure::new(Code::BackendError, "the model's engine has stopped"))
     }
 
+    fn turns(&self) -> u32 {
+        self.engine.turns()
+    }
+
     fn version(&self) -> &str {
         &self.version
     }

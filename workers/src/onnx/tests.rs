@@ -141,6 +141,30 @@ async fn the_engine_waits_for_nobody_who_reads_slowly() {
 }
 
 #[tokio::test]
+async fn the_engine_turns_as_many_sequences_as_are_advertised_and_no_more() {
+    let spec = OnnxSpec {
+        max_sequences: 2,
+        ..spec("relay-chat", GraphKind::Auto)
+    };
+    let model = load(&spec);
+    assert_eq!(
+        (model.turns(), crate::models::BackendSpec::Onnx(spec).turns()),
+        (2, 2)
+    );
+    let prompt = &golden("chat.json")[0].prompt;
+    let mut long: Vec<_> = (0..2).map(|_| submitted(&model, prompt, 60)).collect();
+    // It asks for one token, so it would be the first that is over, had it had a turn beside them.
+    greedy(&model, prompt, 1).await;
+    let mut over = 0;
+    for events in &mut long {
+        while let Ok(event) = events.try_recv() {
+            over += usize::from(matches!(event, TokenEvent::Ended { .. }));
+        }
+    }
+    assert!(over >= 1, "the third had a turn beside both");
+}
+
+#[tokio::test]
 async fn both_graphs_of_the_chat_model_say_what_the_trained_model_says() {
     let golden = golden("chat.json");
     for graph in [GraphKind::Gqa, GraphKind::Plain] {

@@ -141,6 +141,10 @@ impl Backend for RemoteModel {
         ended
     }
 
+    fn turns(&self) -> u32 {
+        u32::try_from(self.spec.max_concurrent).unwrap_or(u32::MAX)
+    }
+
     fn version(&self) -> &str {
         &self.spec.upstream_model
     }

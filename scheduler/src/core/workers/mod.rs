@@ -1,30 +1,16 @@
 //! What each worker can still take: slots, less what it holds, less what was dispatched to it and not yet seen.
 //!
-//! Invariant: `leased` counts our leases on the present epoch of a worker, a lane; nothing is assigned beyond its slots.
+//! Invariant: our leases on the present epoch of a worker are counted by lane and by model; nothing is assigned beyond what it
+//! takes of either.
+
+mod capacity;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
+use self::capacity::Capacity;
 use super::queues::Route;
-
-/// One worker, as its newest status tells it.
-#[derive(Debug)]
-struct Capacity {
-    epoch: i64,
-    /// When its status came, our clock.
-    seen_at: TimestampMs,
-    seq: i64,
-    models: Vec<String>,
-    partitions: [Vec<i32>; 2],
-    slots: [u32; 2],
-    draining: bool,
-    /// Our leases on it, a lane.
-    leased: [u32; 2],
-    /// What it holds that is no lease of ours; counted against both lanes, since nothing says which.
-    foreign: HashSet<RequestId>,
-    turn: usize,
-}
 
 /// What a status says of its instance.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,25 +42,10 @@ pub struct Workers {
     all: BTreeMap<InstanceId, Capacity>,
     /// When a worker last told that it takes this lane's requests for this model.
     served_at: HashMap<(Lane, String), TimestampMs>,
+    /// When a worker last told that it loads this model.
+    awaited_at: HashMap<String, TimestampMs>,
     /// Before that nothing was listened to.
     since: TimestampMs,
-}
-
-impl Capacity {
-    /// Whether it takes requests of this lane at all, now or when a slot is free.
-    fn takes(&self, lane: Lane) -> bool {
-        let at = lane as usize;
-        !self.draining && !self.partitions[at].is_empty() && self.slots[at] > 0
-    }
-
-    fn credit(&self, lane: Lane, now: TimestampMs, fresh_ms: i64) -> u32 {
-        let at = lane as usize;
-        if !self.takes(lane) || now.since_ms(self.seen_at) > fresh_ms {
-            return 0;
-        }
-        let used = self.leased[at].saturating_add(self.foreign.len() as u32);
-        self.slots[at].saturating_sub(used)
-    }
 }
 
 impl Workers {
@@ -84,6 +55,7 @@ impl Workers {
             fresh_ms,
             all: BTreeMap::new(),
             served_at: HashMap::new(),
+            awaited_at: HashMap::new(),
             since: TimestampMs(0),
         }
     }
@@ -96,60 +68,49 @@ impl Workers {
             Some((epoch, _)) if status.epoch > epoch => Update::Restarted,
             _ => Update::SameInstance,
         };
-        let leased = match update {
-            Update::SameInstance => known.map_or([0, 0], |known| known.leased),
-            Update::Restarted | Update::Stale => [0, 0],
-        };
-        let capacity = Capacity {
-            epoch: status.epoch,
-            seen_at: now,
-            seq: status.seq,
-            models: status.models.clone(),
-            partitions: [status.short_partitions.clone(), status.long_partitions.clone()],
-            slots: [status.short_slots, status.long_slots],
-            draining: status.draining,
-            leased,
-            foreign: HashSet::new(),
-            turn: known.map_or(0, |known| known.turn),
-        };
+        let turn = known.map_or(0, |known| known.turn);
+        let capacity = Capacity::of(status, now, turn);
         for lane in [Lane::Short, Lane::Long] {
-            if capacity.takes(lane) {
-                let models = capacity.models.iter().cloned();
-                self.served_at.extend(models.map(|model| ((lane, model), now)));
-            }
+            let models = capacity.taken(lane).map(str::to_owned);
+            self.served_at.extend(models.map(|model| ((lane, model), now)));
         }
+        let loading = capacity.loading().map(str::to_owned);
+        self.awaited_at.extend(loading.map(|model| (model, now)));
         self.all.insert(status.worker.clone(), capacity);
         update
     }
 
-    /// Says what a worker holds, as its status shows it: how many leases of ours, a lane, and which requests that are none.
-    pub fn reconcile(&mut self, worker: &InstanceId, leased: [u32; 2], foreign: HashSet<RequestId>) {
+    /// Says what a worker holds, as its status shows it: leases of ours, by route, and which requests that are none.
+    pub fn reconcile<'a>(
+        &mut self,
+        worker: &InstanceId,
+        leased: impl Iterator<Item = &'a Route>,
+        foreign: HashSet<RequestId>,
+    ) {
         if let Some(worker) = self.all.get_mut(worker) {
-            worker.leased = leased;
-            worker.foreign = foreign;
+            worker.reconcile(leased, foreign);
         }
     }
 
     /// One lease more.
-    pub fn lease(&mut self, worker: &InstanceId, epoch: i64, lane: Lane, id: &RequestId) {
+    pub fn lease(&mut self, worker: &InstanceId, epoch: i64, route: &Route, id: &RequestId) {
         if let Some(worker) = self.all.get_mut(worker).filter(|worker| worker.epoch == epoch) {
-            worker.leased[lane as usize] += 1;
-            worker.foreign.remove(id);
+            worker.lease(route);
+            worker.no_longer_foreign(id);
         }
     }
 
     /// One lease less.
-    pub fn release(&mut self, worker: &InstanceId, epoch: i64, lane: Lane) {
+    pub fn release(&mut self, worker: &InstanceId, epoch: i64, route: &Route) {
         if let Some(worker) = self.all.get_mut(worker).filter(|worker| worker.epoch == epoch) {
-            let leased = &mut worker.leased[lane as usize];
-            *leased = leased.saturating_sub(1);
+            worker.release(route);
         }
     }
 
     /// The worker has ended a request that was no lease of ours.
     pub fn ended(&mut self, worker: &InstanceId, id: &RequestId) {
         if let Some(worker) = self.all.get_mut(worker) {
-            worker.foreign.remove(id);
+            worker.no_longer_foreign(id);
         }
     }
 
@@ -174,20 +135,20 @@ impl Workers {
 
     /// Whether a live worker takes what waits on a route, now or when a slot is free.
     pub fn serves(&self, route: &Route, now: TimestampMs) -> bool {
-        self.all.values().any(|worker| {
-            worker.takes(route.lane)
-                && now.since_ms(worker.seen_at) <= self.fresh_ms
-                && route.models.iter().any(|model| worker.models.contains(model))
-        })
+        self.all
+            .values()
+            .any(|worker| self.is_fresh(worker, now) && worker.takes(route))
+    }
+
+    fn is_fresh(&self, worker: &Capacity, now: TimestampMs) -> bool {
+        now.since_ms(worker.seen_at) <= self.fresh_ms
     }
 
     fn best(&self, route: &Route, now: TimestampMs) -> Option<&InstanceId> {
+        let fresh = || self.all.iter().filter(|(_, worker)| self.is_fresh(worker, now));
         route.models.iter().find_map(|model| {
-            let able = self
-                .all
-                .iter()
-                .filter(|(_, worker)| worker.models.contains(model));
-            let credits = able.map(|(name, worker)| (worker.credit(route.lane, now, self.fresh_ms), name));
+            let able = fresh().filter(|(_, worker)| worker.begins_with_model(route, model));
+            let credits = able.map(|(name, worker)| (worker.credit(route), name));
             // `max_by` takes the last of equals; reversed names make it the first, for the same choice every time.
             let best = credits.filter(|(credit, _)| *credit > 0);
             best.max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
@@ -206,8 +167,8 @@ impl Workers {
         for worker in self.all.values_mut() {
             worker.seen_at = worker.seen_at.min(now);
         }
-        for served_at in self.served_at.values_mut() {
-            *served_at = (*served_at).min(now);
+        for at in self.served_at.values_mut().chain(self.awaited_at.values_mut()) {
+            *at = (*at).min(now);
         }
     }
 
@@ -217,8 +178,8 @@ impl Workers {
         for worker in self.all.values_mut() {
             worker.seen_at = worker.seen_at.plus_ms(by_ms);
         }
-        for served_at in self.served_at.values_mut() {
-            *served_at = served_at.plus_ms(by_ms);
+        for at in self.served_at.values_mut().chain(self.awaited_at.values_mut()) {
+            *at = at.plus_ms(by_ms);
         }
     }
 
@@ -229,16 +190,23 @@ impl Workers {
         now.since_ms(served.copied().max().unwrap_or_default().max(self.since))
     }
 
-    /// Slots of all workers, both lanes.
+    /// How long no worker has told that it loads a model of a route either, milliseconds.
+    pub fn unawaited_ms(&self, route: &Route, now: TimestampMs) -> i64 {
+        let models = route.models.iter();
+        let awaited = models.filter_map(|model| self.awaited_at.get(model)).copied();
+        now.since_ms(awaited.max().unwrap_or_default().max(self.since))
+            .min(self.unserved_ms(route, now))
+    }
+
+    /// The most that all workers hold at once.
     pub fn slots(&self) -> u64 {
-        let slots = self.all.values().flat_map(|worker| worker.slots);
-        slots.map(u64::from).sum()
+        self.all.values().map(Capacity::slots).sum()
     }
 
     /// Forgets workers without a status since `before` on which no lease stands.
     pub fn forget_silent(&mut self, before: TimestampMs) {
         self.all
-            .retain(|_, worker| worker.seen_at >= before || worker.leased != [0, 0]);
+            .retain(|_, worker| worker.seen_at >= before || worker.is_leased());
     }
 }
 

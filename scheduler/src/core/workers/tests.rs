@@ -1,5 +1,6 @@
 use super::Update::{Restarted, SameInstance, Stale};
 use super::*;
+use relay_schemas::{ModelState, ModelStatus};
 
 const NOW: TimestampMs = TimestampMs(5_000);
 
@@ -9,6 +10,7 @@ fn status(name: &str, epoch: i64, seq: i64) -> WorkerStatus {
         epoch,
         pool: "p".to_owned(),
         models: vec!["m".to_owned()],
+        capacity: Vec::new(),
         seq,
         short_partitions: vec![0, 1],
         long_partitions: vec![2],
@@ -57,9 +59,9 @@ fn an_older_status_changes_nothing_and_a_newer_epoch_is_a_restart() {
 fn leases_and_what_others_hold_take_slots_until_they_are_released() {
     let mut workers = workers(&[status("w", 1, 1)]);
     let worker = InstanceId::from("w");
-    workers.lease(&worker, 1, Lane::Short, &"a".into());
+    workers.lease(&worker, 1, &short(), &"a".into());
     assert!(workers.can_take(&short(), NOW));
-    workers.reconcile(&worker, [1, 0], HashSet::from(["x".into()]));
+    workers.reconcile(&worker, [&short()].into_iter(), HashSet::from(["x".into()]));
     assert!(!workers.can_take(&short(), NOW));
     assert!(
         !workers.can_take(&route(Lane::Long, &["m"]), NOW),
@@ -67,14 +69,14 @@ fn leases_and_what_others_hold_take_slots_until_they_are_released() {
     );
     workers.ended(&worker, &"x".into());
     assert!(workers.can_take(&short(), NOW));
-    workers.lease(&worker, 1, Lane::Short, &"b".into());
+    workers.lease(&worker, 1, &short(), &"b".into());
     assert!(!workers.can_take(&short(), NOW));
-    workers.release(&worker, 0, Lane::Short);
+    workers.release(&worker, 0, &short());
     assert!(
         !workers.can_take(&short(), NOW),
         "a lease of another epoch was never counted"
     );
-    workers.release(&worker, 1, Lane::Short);
+    workers.release(&worker, 1, &short());
     assert!(workers.can_take(&short(), NOW));
 }
 
@@ -82,19 +84,8 @@ fn leases_and_what_others_hold_take_slots_until_they_are_released() {
 fn a_foreign_request_that_becomes_our_lease_is_counted_once() {
     let mut workers = workers(&[status("w", 1, 1)]);
     let worker = InstanceId::from("w");
-    workers.reconcile(&worker, [0, 0], HashSet::from(["a".into()]));
-    workers.lease(&worker, 1, Lane::Short, &"a".into());
-    assert!(workers.can_take(&short(), NOW));
-}
-
-#[test]
-fn leases_stay_over_a_status_and_are_gone_with_a_restart() {
-    let mut workers = workers(&[status("w", 1, 1)]);
-    let worker = InstanceId::from("w");
-    workers.reconcile(&worker, [2, 0], HashSet::new());
-    workers.update(&status("w", 1, 2), NOW);
-    assert!(!workers.can_take(&short(), NOW));
-    workers.update(&status("w", 2, 0), NOW);
+    workers.reconcile(&worker, [].into_iter(), HashSet::from(["a".into()]));
+    workers.lease(&worker, 1, &short(), &"a".into());
     assert!(workers.can_take(&short(), NOW));
 }
 
@@ -111,7 +102,7 @@ fn the_first_model_that_has_credit_decides_then_the_most_credit_then_the_name() 
         assigned(&mut workers, &route(Lane::Short, &["m", "n"])).as_deref(),
         Some("b")
     );
-    workers.lease(&"b".into(), 1, Lane::Short, &"x".into());
+    workers.lease(&"b".into(), 1, &short(), &"x".into());
     assert_eq!(assigned(&mut workers, &short()).as_deref(), Some("c"));
     assert_eq!(assigned(&mut workers, &route(Lane::Short, &["o"])), None);
 }
@@ -141,12 +132,111 @@ fn slots_count_both_lanes_of_all_workers() {
 #[test]
 fn a_silent_worker_is_forgotten_once_no_lease_stands_on_it() {
     let mut workers = workers(&[status("a", 1, 1), status("b", 1, 1)]);
-    workers.lease(&"b".into(), 1, Lane::Short, &"x".into());
+    workers.lease(&"b".into(), 1, &short(), &"x".into());
     workers.forget_silent(NOW);
     assert_eq!(workers.slots(), 6, "silent for no time yet");
     workers.forget_silent(NOW.plus_ms(1));
     assert_eq!(workers.slots(), 3);
-    workers.release(&"b".into(), 1, Lane::Short);
+    workers.release(&"b".into(), 1, &short());
     workers.forget_silent(NOW.plus_ms(1));
     assert_eq!(workers.slots(), 0);
+}
+
+fn model(name: &str, slots: u32, long_slots: u32) -> ModelStatus {
+    ModelStatus {
+        model: name.to_owned(),
+        state: ModelState::Ready,
+        slots,
+        long_slots,
+    }
+}
+
+/// A worker that advertises 64 + 32 slots and has these models.
+fn with_models(models: &[ModelStatus]) -> WorkerStatus {
+    WorkerStatus {
+        capacity: models.to_vec(),
+        short_slots: 64,
+        long_slots: 32,
+        ..status("w", 1, 1)
+    }
+}
+
+/// How many of a route a worker is given, and takes.
+fn given(workers: &mut Workers, route: &Route) -> usize {
+    let mut given = 0;
+    while let Some(assigned) = workers.assign(route, NOW) {
+        workers.lease(
+            &assigned.worker,
+            1,
+            route,
+            &format!("{route:?} {given}").as_str().into(),
+        );
+        given += 1;
+    }
+    given
+}
+
+/// The literal case: 64 + 32 slots before an engine that turns 16 sequences.
+#[test]
+fn a_worker_is_given_no_more_of_a_model_than_it_turns_whatever_its_lanes_hold() {
+    let long = route(Lane::Long, &["m"]);
+    let mut workers = workers(&[with_models(&[model("m", 16, 12)])]);
+    assert_eq!(
+        (given(&mut workers, &long), given(&mut workers, &short())),
+        (12, 4)
+    );
+    workers.release(&"w".into(), 1, &long);
+    assert!(workers.can_take(&short(), NOW) && workers.can_take(&long, NOW));
+    assert_eq!(workers.slots(), 16);
+}
+
+#[test]
+fn each_model_is_bound_by_its_own_turns_and_the_lane_by_its_slots() {
+    let mut workers = workers(&[with_models(&[model("m", 16, 16), model("n", 100, 100)])]);
+    assert_eq!(given(&mut workers, &short()), 16);
+    assert_eq!(given(&mut workers, &route(Lane::Short, &["n"])), 64 - 16);
+}
+
+#[test]
+fn a_request_takes_a_turn_of_the_model_with_which_its_worker_begins() {
+    let mut workers = workers(&[with_models(&[model("m", 2, 2), model("n", 100, 100)])]);
+    let either = route(Lane::Short, &["o", "m", "n"]);
+    assert_eq!(
+        given(&mut workers, &either),
+        2,
+        "credit for `n` is none for what begins with `m`"
+    );
+    assert!(!workers.can_take(&short(), NOW));
+    assert!(workers.can_take(&route(Lane::Short, &["n", "m"]), NOW));
+}
+
+#[test]
+fn what_is_no_lease_of_ours_takes_a_turn_of_every_model() {
+    let mut workers = workers(&[with_models(&[model("m", 1, 1), model("n", 2, 1)])]);
+    workers.reconcile(&"w".into(), [].into_iter(), HashSet::from(["x".into()]));
+    assert_eq!(
+        (
+            given(&mut workers, &short()),
+            given(&mut workers, &route(Lane::Short, &["n"]))
+        ),
+        (0, 1)
+    );
+}
+
+#[test]
+fn a_model_that_loads_or_failed_to_load_takes_nothing_and_only_the_first_is_waited_for() {
+    let of = |name: &str, state| ModelStatus {
+        state,
+        ..model(name, 0, 0)
+    };
+    let mut workers = Workers::new(1_000);
+    workers.lead(TimestampMs(0));
+    let models = [of("m", ModelState::Loading), of("n", ModelState::Failed)];
+    workers.update(&with_models(&models), NOW);
+    let [m, n] = ["m", "n"].map(|model| route(Lane::Short, &[model]));
+    for route in [&m, &n] {
+        assert!(!workers.serves(route, NOW) && !workers.can_take(route, NOW));
+        assert_eq!(workers.unserved_ms(route, NOW), NOW.0);
+    }
+    assert_eq!([&m, &n].map(|route| workers.unawaited_ms(route, NOW)), [0, NOW.0]);
 }
