@@ -1,11 +1,16 @@
 //! The log seam: what a bus must do. Two implementations, one contract suite (`tests/contract.rs`).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use prometheus::Registry;
 use relay_schemas::TimestampMs;
 
 use crate::topics::Manifest;
 use crate::{Outgoing, Partition, Position, Record};
+
+/// See [`Bus::looks_every`].
+const LOOKS_EVERY: Duration = Duration::from_secs(5);
 
 /// A partitioned, durable, replayable log with consumer groups.
 #[async_trait]
@@ -32,6 +37,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Makes the topics what the manifest says, without ever deleting one; tells what it did, one line a topic.
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError>;
+
+    /// How often whoever follows topics looks what they are by now: whether there are more partitions, whether they reach as far as
+    /// they were read.
+    fn looks_every(&self) -> Duration {
+        LOOKS_EVERY
+    }
 
     /// Answers if the bus can be reached now and takes records.
     async fn probe(&self) -> Result<(), BusError>;
@@ -166,6 +177,15 @@ pub enum BusError {
 }
 
 impl BusError {
+    /// A partition's log, read to `next` in this process, does not reach so far: it is not the one that was read.
+    pub fn rewound(partition: &Partition, next: i64) -> Self {
+        let Partition { topic, partition } = partition;
+        Self::Fatal(format!(
+            "{topic}-{partition} was read to offset {next}, and its log does not reach so far any more: the topic was deleted and \
+             made anew, or lost its end; start this process again, which goes on with what the topic holds now"
+        ))
+    }
+
     /// Whether waiting and trying again may mend it.
     pub fn may_pass(&self) -> bool {
         match self {

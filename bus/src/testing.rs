@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use tokio::sync::watch;
 
 use crate::topics::Manifest;
@@ -14,6 +16,9 @@ use crate::{
     Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, OffsetRange, Outgoing, Partition,
     Position, Reader, Room, StartAt,
 };
+
+/// How often a [`FaultyBus`] has itself looked at.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
 /// Far above what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +46,27 @@ pub async fn apply(bus: &dyn Bus, topic: &str) -> String {
     let manifest = Manifest::parse(&format!("pools: [default]\ntopics: [{{ {topic} }}]"));
     let applied = bus.apply(&manifest.expect("a manifest")).await;
     applied.expect("the brokers answer").remove(0)
+}
+
+/// Deletes a topic of the brokers, as somebody does with another tool, and waits until it is gone.
+///
+/// # Panics
+/// If it cannot be deleted.
+pub async fn delete(bus: &dyn Bus, topic: &str) {
+    let config: rdkafka::ClientConfig = [("bootstrap.servers".to_owned(), brokers())]
+        .into_iter()
+        .collect();
+    let admin: AdminClient<DefaultClientContext> = config.create().expect("a client");
+    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await;
+    let deleted = deleted.expect("the brokers answer");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let gone = async {
+        while !matches!(bus.partitions(topic).await, Err(BusError::UnknownTopic(_))) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = tokio::time::timeout(PATIENCE, gone).await;
+    gone.expect("it is gone in time");
 }
 
 /// A log in `folder` that holds `records`, those with the numbers in `damaged` damaged on the disk.
@@ -168,7 +194,7 @@ impl FaultyBus {
     }
 
     /// From now on says of each partition of `topic` that it holds so many records more than it does, as if retention let them
-    /// go between this answer and the reading.
+    /// go between this answer and the reading; or fewer, as if the topic had been made anew.
     pub fn promise(&self, topic: &str, more: i64) {
         *self.promises.lock() = Some((topic.to_owned(), more));
     }
@@ -295,6 +321,10 @@ impl Bus for FaultyBus {
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
         self.log.apply(manifest).await
+    }
+
+    fn looks_every(&self) -> Duration {
+        LOOKS_EVERY
     }
 
     async fn probe(&self) -> Result<(), BusError> {

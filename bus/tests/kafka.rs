@@ -4,10 +4,7 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use relay_bus::testing::{apply, brokers, unique};
+use relay_bus::testing::{apply, brokers, delete, unique};
 use relay_bus::{
     Bus, BusError, Commit, ConsumerEvent, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, StartAt,
 };
@@ -21,24 +18,6 @@ fn connect() -> KafkaBus {
 
 fn placed(topic: &str, value: String) -> Outgoing {
     Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), value.into())
-}
-
-/// As somebody does with another tool.
-async fn delete(bus: &KafkaBus, topic: &str) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", brokers())
-        .create()
-        .unwrap();
-    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
-    let gone = async {
-        while !matches!(bus.partitions(topic).await, Err(BusError::UnknownTopic(_))) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone)
-        .await
-        .expect("it is gone in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

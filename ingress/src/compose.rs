@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use relay_bus::BusError;
 use relay_clock::Clock;
 use relay_control::{Control, subjects};
 use relay_runner::{ConnectionBounds, Identity, Runtime, Winners, listen_forever};
@@ -47,7 +48,7 @@ pub struct Ingress {
     /// The batch half, where it is switched on.
     pub batch: Option<Batch>,
     /// What goes on as long as the ingress does; never completes.
-    pub background: BoxFuture<'static, ()>,
+    pub background: BoxFuture<'static, BusError>,
     /// What goes on when a client is gone.
     pub tasks: TaskTracker,
 }
@@ -137,7 +138,7 @@ impl Ground<'_> {
         routes: &Arc<Routes>,
         models: &Arc<Mutex<Models>>,
         gate: &Arc<Mutex<Gate>>,
-    ) -> BoxFuture<'static, ()> {
+    ) -> BoxFuture<'static, BusError> {
         let identity = self.identity.clone();
         let control = Arc::clone(self.control);
         let bus = Arc::clone(&self.runtime.bus);
@@ -172,19 +173,24 @@ impl Ground<'_> {
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
         let clock = self.clock();
         async move {
-            tokio::join!(
-                replies.listen(),
-                answer_fences(Arc::clone(&control), &identity, routes),
-                outcomes.follow(),
-                sweeper.run(),
-                listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
-                    models.lock().on_status(status, clock.now());
-                }),
-                listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
-                    gate.lock().on_status(&status, clock.now());
-                }),
-                probes::run(bus, Arc::clone(&control), readiness, period),
-            );
+            let rest = async {
+                tokio::join!(
+                    replies.listen(),
+                    answer_fences(Arc::clone(&control), &identity, routes),
+                    listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
+                        models.lock().on_status(status, clock.now());
+                    }),
+                    listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
+                        gate.lock().on_status(&status, clock.now());
+                    }),
+                    probes::run(bus, Arc::clone(&control), readiness, period),
+                )
+            };
+            tokio::select! {
+                error = outcomes.follow() => error,
+                error = sweeper.run() => error,
+                _ = rest => unreachable!("the other tasks never return"),
+            }
         }
         .boxed()
     }

@@ -6,6 +6,9 @@ pub enum Error {
     /// The metrics are registered already.
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The log cannot be followed any more.
+    #[error(transparent)]
+    Log(#[from] relay_bus::BusError),
     /// The batch half cannot go on.
     #[error("the batch half failed: {0}")]
     Batch(#[from] relay_runner::RunnerError),

@@ -79,7 +79,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     };
     let result = tokio::select! {
         result = async { tokio::try_join!(http, lines) } => result,
-        () = background => unreachable!("the background tasks never return"),
+        error = background => Err(error.into()),
     };
     tasks.close();
     // Last cancels and refusals; what they do not reach, the deadline ends.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use relay_bus::topics::OUTCOMES;
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Backoff, Identity, Runtime, Shutdown};
@@ -41,6 +42,8 @@ struct House {
     api: Option<TcpListener>,
     instance: InstanceId,
     epoch: i64,
+    /// Partitions of the outcomes, as the manifest has it.
+    outcomes: i32,
 }
 
 async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<()> {
@@ -71,6 +74,7 @@ async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<
     for hosted in services {
         house.start(*hosted, &mut running);
     }
+    running.spawn(hold_outcomes(house.runtime.clone(), house.outcomes));
     let ops = tokio::spawn(ops.serve());
     if let Some(api) = api_address {
         let places = Places {
@@ -158,6 +162,11 @@ impl House {
             "instance `{instance}`: use letters, digits, - and _ only"
         );
         let epoch = runtime.clock.now().0;
+        let topics = manifest.expanded();
+        let outcomes = topics.iter().find(|topic| topic.name == OUTCOMES);
+        let outcomes = outcomes
+            .with_context(|| format!("the topic manifest lacks {OUTCOMES}"))?
+            .partitions;
         Ok(Self {
             config,
             runtime,
@@ -166,6 +175,7 @@ impl House {
             api,
             instance: InstanceId::new(instance),
             epoch,
+            outcomes,
         })
     }
 
@@ -251,6 +261,10 @@ async fn follow_schemas(runtime: Runtime) {
 async fn announce_and_learn(runtime: &Runtime) -> Result<(), relay_bus::BusError> {
     relay_runner::announce_schemas(&*runtime.bus).await?;
     relay_runner::refresh_schemas(&*runtime.bus, &runtime.schemas).await
+}
+
+async fn hold_outcomes(runtime: Runtime, expected: i32) -> anyhow::Result<()> {
+    Ok(relay_runner::hold_partitions(&runtime, OUTCOMES, expected).await?)
 }
 
 /// Says on the health board whether the control seam is there, for ever. An ingress looks for itself: it refuses requests by it.

@@ -9,6 +9,7 @@
 //! | keep state of which one instance at a time decides | [`StatefulStage`], [`run_stateful`] |
 //! | publish in order what was decided | [`Outlet`], [`Publishers`], [`Backlog`] |
 //! | follow a topic from given offsets on | [`Tail`] |
+//! | see that a topic keeps its partitions | [`hold_partitions`] |
 //! | read what a partition holds now | [`Stretch`] |
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
 //! | see whether schedulers lead the pools that are used | [`watch_leaders`] |
@@ -29,6 +30,7 @@ mod leaders;
 mod listen;
 mod ops;
 mod outcome;
+mod partitions;
 mod recent;
 mod retry;
 mod runtime;
@@ -50,6 +52,7 @@ pub use leaders::watch_leaders;
 pub use listen::{listen_forever, serve_forever};
 pub use ops::ops_router;
 pub use outcome::{RECORD_DAMAGED, outcome_record, read_outcome};
+pub use partitions::hold_partitions;
 pub use recent::Recent;
 pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
@@ -64,5 +67,5 @@ pub use stateful::{
 };
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;
-pub use tail::{Report, Tail, ends};
+pub use tail::{Follow, Report, Tail, ends};
 pub use winners::{Standing, Winners};

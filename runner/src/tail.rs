@@ -1,11 +1,14 @@
 //! A tail: follows partitions of the log from given offsets on, for ever, whatever interrupts it.
 //!
 //! A task of its own reads, so that a loop never waits inside a read. It reopens its reader where it stopped, as often as it
-//! takes; a full tail stops reading, and the log holds the rest.
+//! takes; a full tail stops reading, and the log holds the rest. Every now and then it looks at the topics themselves: partitions
+//! that were added are read from their start, and a log that does not reach as far as it was read is a loud end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use relay_bus::{Bus, BusError, Partition, Record, StartAt};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,6 +18,31 @@ use crate::backoff::Backoff;
 /// What a tail tells of the log: that it answers, or why it does not.
 pub type Report = Box<dyn Fn(Result<(), &str>) + Send + Sync>;
 
+/// What a tail follows.
+pub struct Follow {
+    next: BTreeMap<Partition, i64>,
+    /// Whether partitions that are added to these topics are followed too.
+    whole_topics: bool,
+}
+
+impl Follow {
+    /// These partitions and no others, each from there on.
+    pub fn partitions(from: impl IntoIterator<Item = (Partition, i64)>) -> Self {
+        Self {
+            next: from.into_iter().collect(),
+            whole_topics: false,
+        }
+    }
+
+    /// All partitions of these topics: those that there are now from there on, and those that come later from their start.
+    pub fn topics(from: impl IntoIterator<Item = (Partition, i64)>) -> Self {
+        Self {
+            whole_topics: true,
+            ..Self::partitions(from)
+        }
+    }
+}
+
 /// Records of some partitions, each in order; ends when dropped.
 pub struct Tail {
     records: mpsc::Receiver<Result<Vec<Record>, BusError>>,
@@ -22,18 +50,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Reads `from` there on. At most `batches` reads wait to be taken. `report` is told after each attempt to reach the log.
-    pub fn open(
-        bus: Arc<dyn Bus>,
-        from: impl IntoIterator<Item = (Partition, i64)>,
-        batches: usize,
-        backoff: Backoff,
-        report: Report,
-    ) -> Self {
+    /// Reads what `follow` says. At most `batches` reads wait to be taken. `report` is told after each attempt to reach the log.
+    pub fn open(bus: Arc<dyn Bus>, follow: Follow, batches: usize, backoff: Backoff, report: Report) -> Self {
         let (sender, records) = mpsc::channel(batches.max(1));
         let source = Source {
             bus,
-            next: from.into_iter().collect(),
+            follow,
             backoff,
             report,
         };
@@ -58,16 +80,26 @@ impl Tail {
 
 struct Source {
     bus: Arc<dyn Bus>,
-    next: BTreeMap<Partition, i64>,
+    follow: Follow,
     backoff: Backoff,
     report: Report,
+}
+
+/// Why a reader is let go.
+enum Left {
+    /// Nothing takes the records any more.
+    Unwanted,
+    /// There are partitions that it does not read.
+    Grown,
 }
 
 impl Source {
     async fn run(mut self, sender: mpsc::Sender<Result<Vec<Record>, BusError>>) {
         loop {
-            let Err(error) = self.read(&sender).await else {
-                return;
+            let error = match self.read(&sender).await {
+                Ok(Left::Unwanted) => return,
+                Ok(Left::Grown) => continue,
+                Err(error) => error,
             };
             (self.report)(Err(&error.to_string()));
             if let BusError::Fatal(_) = error {
@@ -78,23 +110,75 @@ impl Source {
         }
     }
 
-    /// Reads until the bus fails, or nothing takes the records any more.
-    async fn read(&mut self, sender: &mpsc::Sender<Result<Vec<Record>, BusError>>) -> Result<(), BusError> {
+    /// Reads until the bus fails, or another reader is needed, or none.
+    async fn read(&mut self, sender: &mpsc::Sender<Result<Vec<Record>, BusError>>) -> Result<Left, BusError> {
         let at = |(partition, next): (&Partition, &i64)| (partition.clone(), StartAt::Offset(*next));
-        let mut reader = self.bus.read(self.next.iter().map(at).collect()).await?;
+        let mut reader = self.bus.read(self.follow.next.iter().map(at).collect()).await?;
         (self.report)(Ok(()));
+        let mut looking = self.look();
         loop {
-            let records = reader.next().await?;
+            let records = tokio::select! {
+                biased;
+                new = &mut looking => {
+                    let new = new?;
+                    if !new.is_empty() {
+                        self.follow.next.extend(new.into_iter().map(|partition| (partition, 0)));
+                        return Ok(Left::Grown);
+                    }
+                    looking = self.look();
+                    continue;
+                }
+                records = reader.next() => records?,
+            };
             (self.report)(Ok(()));
             self.backoff.reset();
             for record in &records {
                 let next = record.position.offset + 1;
-                self.next.insert(record.position.partition.clone(), next);
+                self.follow.next.insert(record.position.partition.clone(), next);
             }
             if sender.send(Ok(records)).await.is_err() {
-                return Ok(());
+                return Ok(Left::Unwanted);
             }
         }
+    }
+
+    /// Looks, after a while, whether the topics still are what is read of them, and which partitions are new. A bus that does not
+    /// answer is the reader's to tell.
+    fn look(&self) -> BoxFuture<'static, Result<Vec<Partition>, BusError>> {
+        let (bus, next, whole_topics) = (
+            Arc::clone(&self.bus),
+            self.follow.next.clone(),
+            self.follow.whole_topics,
+        );
+        async move {
+            tokio::time::sleep(bus.looks_every()).await;
+            for (partition, next) in &next {
+                if let Ok(held) = bus.range(partition).await
+                    && held.high < *next
+                {
+                    return Err(BusError::rewound(partition, *next));
+                }
+            }
+            if !whole_topics {
+                return Ok(Vec::new());
+            }
+            let topics: BTreeSet<&str> = next.keys().map(|partition| partition.topic.as_str()).collect();
+            let mut new = Vec::new();
+            for topic in topics {
+                let count = bus.partitions(topic).await.unwrap_or(0);
+                let all = (0..count).map(|number| Partition::new(topic, number));
+                new.extend(all.filter(|partition| !next.contains_key(partition)));
+            }
+            for Partition { topic, partition } in &new {
+                tracing::info!(
+                    messaging.topic = topic,
+                    messaging.partition = partition,
+                    "a partition was added to a topic that is followed; it is read from its start"
+                );
+            }
+            Ok(new)
+        }
+        .boxed()
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use relay_bus::testing::{apply, brokers, unique};
-use relay_bus::{Bus, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, Record, StartAt};
+use relay_bus::testing::{apply, brokers, delete, unique};
+use relay_bus::{Bus, BusError, Headers, KafkaBus, KafkaOptions, Outgoing, Partition, Record, StartAt};
+use relay_runner::{Backoff, Follow, Tail, ends};
 use relay_runner::{
     Identity, RunnerError, Runtime, Shutdown, Stage, StageError, StageOptions, Step, run_stage,
 };
@@ -163,4 +164,45 @@ async fn stages_share_a_topic_and_go_on_where_they_were_left() {
         );
     }
     assert_eq!(out, (0..2_010).map(|n| n.to_string()).collect());
+}
+
+fn tail(bus: &Arc<KafkaBus>, from: Vec<(Partition, i64)>) -> Tail {
+    let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    let bus: Arc<dyn Bus> = bus.clone();
+    Tail::open(bus, Follow::topics(from), 4, backoff, Box::new(|_| {}))
+}
+
+async fn next(tail: &mut Tail) -> Result<Vec<Record>, BusError> {
+    tokio::time::timeout(PATIENCE, tail.next())
+        .await
+        .expect("there is something in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_topics_apply_adds_while_a_topic_is_followed_are_read_from_their_start() {
+    let options = KafkaOptions {
+        topic_refresh: Duration::from_millis(500),
+        ..KafkaOptions::new(brokers())
+    };
+    let bus = Arc::new(KafkaBus::connect(options, &relay_clock::Clock::system()).unwrap());
+    let other = KafkaBus::connect(KafkaOptions::new(brokers()), &relay_clock::Clock::system()).unwrap();
+    let topic = unique("grows");
+    apply(&other, &format!("name: {topic}, partitions: 2")).await;
+    let mut tail = tail(&bus, ends(&*bus, &topic).await.unwrap());
+    apply(&other, &format!("name: {topic}, partitions: 4")).await;
+    publish(&other, &topic, 0..10).await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < 10 {
+        let records = next(&mut tail).await.unwrap();
+        let texts = records
+            .iter()
+            .map(|record| String::from_utf8(record.value.clone().unwrap().to_vec()));
+        seen.extend(texts.map(Result::unwrap));
+    }
+    assert_eq!(seen, (0..10).map(|n| n.to_string()).collect());
+    // Made anew and empty: no record shows that.
+    delete(&other, &topic).await;
+    apply(&other, &format!("name: {topic}, partitions: 4")).await;
+    let said = next(&mut tail).await.unwrap_err().to_string();
+    assert!(said.contains(&topic) && said.contains("made anew"), "{said}");
 }

@@ -14,7 +14,8 @@ use relay_bus::topics::Manifest;
 use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_control::{Control, InProcessControl, InProcessOptions, ask, send};
 use relay_runner::{
-    Backoff, Health, Runtime, Stretch, Tail, ends, listen_forever, ops_router, retry_forever, serve_forever,
+    Backoff, Follow, Health, Runtime, Stretch, Tail, ends, hold_partitions, listen_forever, ops_router,
+    retry_forever, serve_forever,
 };
 use relay_schemas::{Cancel, WinnerAnswer, WinnerQuery};
 use tower::ServiceExt;
@@ -93,6 +94,80 @@ async fn a_stretch_whose_end_was_let_go_after_it_was_opened_ends_all_the_same() 
     assert_eq!(texts, ["a", "b"]);
 }
 
+async fn texts_of(tail: &mut Tail, count: usize) -> Vec<String> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let records = tokio::time::timeout(PATIENCE, tail.next()).await;
+        seen.extend(records.unwrap().unwrap().iter().map(text));
+    }
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn partitions_that_are_added_while_a_topic_is_followed_are_read_from_their_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus: Arc<dyn Bus> = Arc::new(FaultyBus::over(log(folder.path())));
+    append(&*bus, 0, &["old"]).await;
+    let from = ends(&*bus, TOPIC).await.unwrap();
+    let open = |follow| Tail::open(bus.clone(), follow, 4, brief(), Box::new(|_| {}));
+    let mut topic = open(Follow::topics(from.clone()));
+    let mut partitions = open(Follow::partitions(from));
+    let grown = format!("pools: [default]\ntopics: [{{ name: {TOPIC}, partitions: 4 }}]");
+    bus.apply(&Manifest::parse(&grown).unwrap()).await.unwrap();
+    for (partition, text) in [(2, "first"), (2, "second"), (3, "other"), (0, "known")] {
+        append(&*bus, partition, &[text]).await;
+    }
+    assert_eq!(
+        texts_of(&mut topic, 4).await,
+        ["first", "known", "other", "second"]
+    );
+    append(&*bus, 3, &["later"]).await;
+    append(&*bus, 1, &["last"]).await;
+    assert_eq!(texts_of(&mut topic, 2).await, ["last", "later"], "nothing twice");
+    assert_eq!(texts_of(&mut partitions, 2).await, ["known", "last"]);
+}
+
+#[tokio::test]
+async fn a_tail_of_a_topic_that_was_made_anew_ends_loudly() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Arc::new(FaultyBus::over(log(folder.path())));
+    append(&*bus, 0, &["a", "b"]).await;
+    let from = Follow::topics([(Partition::new(TOPIC, 0), 0)]);
+    let mut tail = Tail::open(bus.clone(), from, 4, brief(), Box::new(|_| {}));
+    assert_eq!(texts_of(&mut tail, 2).await, ["a", "b"]);
+    bus.promise(TOPIC, -1);
+    let ended = tokio::time::timeout(PATIENCE, tail.next()).await.unwrap();
+    let said = ended.unwrap_err().to_string();
+    assert!(said.contains("test.topic-0 was read to offset 2"), "{said}");
+}
+
+#[tokio::test]
+async fn a_topic_whose_partitions_may_not_change_is_a_loud_end_once_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new(Arc::new(FaultyBus::over(log(folder.path()))));
+    let said = hold_partitions(&runtime, TOPIC, 6).await.unwrap_err().to_string();
+    assert!(
+        said.contains("has 2 partitions, and the topic manifest says 6"),
+        "{said}"
+    );
+    let holding = hold_partitions(&runtime, TOPIC, 2);
+    let grown = format!("pools: [default]\ntopics: [{{ name: {TOPIC}, partitions: 3 }}]");
+    let grow = async {
+        runtime
+            .bus
+            .apply(&Manifest::parse(&grown).unwrap())
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    };
+    let said = tokio::select! {
+        held = tokio::time::timeout(PATIENCE, holding) => held.unwrap().unwrap_err().to_string(),
+        () = grow => unreachable!(),
+    };
+    assert!(said.contains("has 3 partitions"), "{said}");
+}
+
 #[tokio::test]
 async fn a_tail_begins_at_the_ends_brings_what_comes_later_and_says_that_the_log_answers() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +177,7 @@ async fn a_tail_begins_at_the_ends_brings_what_comes_later_and_says_that_the_log
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = reports.clone();
     let report = Box::new(move |state: Result<(), &str>| told.lock().push(state.is_ok()));
-    let mut tail = Tail::open(bus.clone(), from, 4, brief(), report);
+    let mut tail = Tail::open(bus.clone(), Follow::topics(from), 4, brief(), report);
     append(&*bus, 0, &["new"]).await;
     append(&*bus, 1, &["other"]).await;
     let mut seen = Vec::new();

@@ -139,7 +139,11 @@ fn common(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "reconnect.backoff.max.ms", 1_000);
     set(&mut config, "allow.auto.create.topics", false);
     // How soon everybody hears of partitions that were added.
-    set(&mut config, "topic.metadata.refresh.interval.ms", 30_000);
+    set(
+        &mut config,
+        "topic.metadata.refresh.interval.ms",
+        options.topic_refresh.as_millis(),
+    );
     config
 }
 

@@ -11,7 +11,7 @@ use relay_schemas::TimestampMs;
 
 use super::blocking::blocking;
 use super::context::Quiet;
-use super::{KafkaOptions, config, error, position};
+use super::{KafkaOptions, config, error};
 use crate::topics::OUTCOMES;
 use crate::{BusError, OffsetRange, Partition, StartAt};
 
@@ -130,7 +130,7 @@ impl Meta {
             StartAt::Start => low,
             StartAt::End => high,
             StartAt::Offset(offset) if offset > high => {
-                return Err(position::rewound(partition, offset, None));
+                return Err(BusError::rewound(partition, offset));
             }
             StartAt::Offset(offset) => offset.max(low),
             StartAt::Time(instant) => self.at(partition, instant)?.unwrap_or(high),

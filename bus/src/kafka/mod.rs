@@ -21,6 +21,7 @@ mod reader;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 pub use options::KafkaOptions;
@@ -163,6 +164,10 @@ impl Bus for KafkaBus {
         }
         self.limits.forget();
         Ok(lines)
+    }
+
+    fn looks_every(&self) -> Duration {
+        self.options.topic_refresh
     }
 
     async fn probe(&self) -> Result<(), BusError> {

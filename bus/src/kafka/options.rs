@@ -36,6 +36,9 @@ pub struct KafkaOptions {
     /// How long to wait for answers about topics, offsets and groups.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
+    /// How soon whoever reads or writes hears of partitions that were added to a topic, or of a topic that was made anew.
+    #[serde(with = "humantime_serde")]
+    pub topic_refresh: Duration,
     /// The largest record any topic allows; topics have their own, smaller limits.
     pub largest_record: ByteSize,
 }
@@ -53,6 +56,7 @@ impl KafkaOptions {
             commit_interval: Duration::from_millis(100),
             session_timeout: Duration::from_secs(6),
             request_timeout: Duration::from_secs(5),
+            topic_refresh: Duration::from_secs(5),
             largest_record: ByteSize::mib(16),
         }
     }

@@ -28,7 +28,7 @@ impl Positions {
         for record in records {
             let (partition, offset) = (&record.position.partition, record.position.offset);
             match self.0.get_mut(partition) {
-                Some(next) if offset < *next => return Err(rewound(partition, *next, None)),
+                Some(next) if offset < *next => return Err(BusError::rewound(partition, *next)),
                 Some(next) => *next = offset + 1,
                 None => {
                     self.0.insert(partition.clone(), offset + 1);
@@ -48,7 +48,7 @@ pub(super) fn floor(
 ) -> Result<i64, BusError> {
     let Some(committed) = committed else { return Ok(0) };
     if committed > held.high {
-        return Err(rewound(partition, committed, Some((group, held.high))));
+        return Err(committed_behind(group, partition, committed, held.high));
     }
     if committed < held.low {
         tracing::warn!(
@@ -62,21 +62,13 @@ pub(super) fn floor(
     Ok(committed)
 }
 
-/// A place that lies behind its partition's end, `committed` by a group or reached in this process.
-pub(super) fn rewound(partition: &Partition, next: i64, committed: Option<(&str, i64)>) -> BusError {
+fn committed_behind(group: &str, partition: &Partition, next: i64, high: i64) -> BusError {
     let Partition { topic, partition } = partition;
-    let made_anew = "the topic was deleted and made anew, or lost its end";
-    BusError::Fatal(match committed {
-        None => format!(
-            "{topic}-{partition} was read to offset {next}, and its log does not reach so far any more: {made_anew}; start this \
-             process again, which goes on with what the topic holds now"
-        ),
-        Some((group, high)) => format!(
-            "{topic}-{partition} ends at offset {high}, but group {group} has committed {next}: {made_anew}; set the group to \
-             where it shall go on (`kafka-consumer-groups.sh --group {group} --topic {topic} --reset-offsets --to-earliest --execute` \
-             while none of its members runs), then start this process again"
-        ),
-    })
+    BusError::Fatal(format!(
+        "{topic}-{partition} ends at offset {high}, but group {group} has committed {next}: the topic was deleted and made anew, or \
+         lost its end; set the group to where it shall go on (`kafka-consumer-groups.sh --group {group} --topic {topic} \
+         --reset-offsets --to-earliest --execute`, while none of its members runs), then start this process again"
+    ))
 }
 
 #[cfg(test)]

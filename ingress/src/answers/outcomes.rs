@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use relay_bus::{Bus, BusError, Partition, Record, topics};
 use relay_clock::Clock;
-use relay_runner::{Backoff, Tail, ends, read_outcome};
+use relay_runner::{Backoff, Follow, Tail, ends, read_outcome};
 use relay_schemas::Registry;
 
 use super::routes::Routes;
@@ -36,14 +36,17 @@ pub struct Outcomes {
 
 impl Outcomes {
     /// Reads on from where the outcomes end when it is called, whatever interrupts it: no outcome after that is passed over,
-    /// as the first one read is believed to be the first. Never returns; dropped at the end.
-    pub async fn follow(self) {
+    /// as the first one read is believed to be the first. Returns what waiting does not mend; dropped at the end.
+    pub async fn follow(self) -> BusError {
         let mut next = BTreeMap::new();
         let mut backoff = Backoff::new(FIRST, LONGEST);
         loop {
             if let Err(error) = self.read(&mut next).await {
                 self.readiness
                     .report(Dependency::Outcomes, Err(error.to_string()));
+                if !error.may_pass() {
+                    return error;
+                }
             }
             backoff.wait().await;
         }
@@ -59,7 +62,7 @@ impl Outcomes {
         };
         let mut tail = Tail::open(
             Arc::clone(&self.bus),
-            next.clone(),
+            Follow::topics(next.clone()),
             BATCHES,
             Backoff::new(FIRST, LONGEST),
             Box::new(report),

@@ -179,7 +179,11 @@ impl<T: LeadershipTopic> Election<T> {
         let value = encode(&self.topic.record(notice, snapshot));
         let mut headers = Headers::default();
         stamp(&mut headers, &value);
-        Outgoing::keyed(self.topic.name(), key, headers, value)
+        Outgoing {
+            // The one that is read, however many somebody gives the topic.
+            partition: Some(0),
+            ..Outgoing::keyed(self.topic.name(), key, headers, value)
+        }
     }
 
     /// Claims the lead.

@@ -6,7 +6,7 @@ use crate::backoff::Backoff;
 use crate::health::dependency::BUS;
 use crate::retry::retry_forever;
 use crate::runtime::Runtime;
-use crate::tail::{Report, Tail};
+use crate::tail::{Follow, Report, Tail};
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl LogClient {
         retry_forever(&self.runtime.health, BUS, self.backoff(), ask).await
     }
 
-    /// Follows the log from there on, for ever.
+    /// Follows these topics from there on, for ever.
     pub fn tail(&self, from: impl IntoIterator<Item = (Partition, i64)>) -> Tail {
         let health = self.runtime.health.clone();
         let report: Report = Box::new(move |reached| match reached {
@@ -56,7 +56,7 @@ impl LogClient {
         });
         Tail::open(
             self.runtime.bus.clone(),
-            from,
+            Follow::topics(from),
             self.batches,
             self.backoff(),
             report,

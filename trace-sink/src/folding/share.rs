@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use relay_bus::{Bus, BusError, Position, Record, topics};
-use relay_runner::{Backoff, Stretch, Tail, dependency};
+use relay_runner::{Backoff, Follow, Stretch, Tail, dependency};
 use relay_schemas::TimestampMs;
 use relay_store::{Advance, Folded, LoggedOutcome, StoreError, Verdict};
 
@@ -59,7 +59,7 @@ impl<'a> Share<'a> {
         let from = stands.iter().map(|(number, at)| (outcomes(*number), at.next));
         let tail = Tail::open(
             Arc::clone(&ground.runtime.bus),
-            from.collect::<Vec<_>>(),
+            Follow::partitions(from),
             READS,
             Backoff::new(AGAIN.0, LONGEST),
             Box::new(report),

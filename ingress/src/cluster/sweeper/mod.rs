@@ -52,8 +52,8 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Sweeps, whatever interrupts it. Never returns; dropped at the end.
-    pub async fn run(self) {
+    /// Sweeps, whatever interrupts it. Returns what waiting does not mend; dropped at the end.
+    pub async fn run(self) -> BusError {
         let ending = Ending {
             bus: Arc::clone(&self.bus),
             schemas: self.schemas,
@@ -75,6 +75,9 @@ impl Sweeper {
                 backoff.reset();
             }
             let Err(error) = ended;
+            if !error.may_pass() {
+                return error;
+            }
             if rounds > 0 || !away {
                 tracing::warn!(%error, "the sweeper waits for the log");
             }
