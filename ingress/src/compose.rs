@@ -204,6 +204,10 @@ impl Ground<'_> {
                 of_tenant: limits.max_in_flight_per_tenant,
             }),
             bodies: Limits::new(limits.most_bodies()),
+            unread: Limits::new(Most {
+                all: limits.max_unread_in_all.as_usize(),
+                of_tenant: limits.max_unread_per_tenant.as_usize(),
+            }),
             keys: Arc::default(),
             readiness: Arc::clone(&self.readiness),
             shutdown: self.runtime.shutdown.clone(),

@@ -120,6 +120,11 @@ pub struct LimitsConfig {
     pub max_bodies_per_tenant: ByteSize,
     /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
     pub max_unread: ByteSize,
+    /// Most bytes of all answers of one tenant that its clients have not read; beyond it what ended keeps its place in flight until it is
+    /// read, and the rest of others is asked for again.
+    pub max_unread_per_tenant: ByteSize,
+    /// The same of all tenants.
+    pub max_unread_in_all: ByteSize,
     /// Most `refused` records a second.
     pub refusals_per_second: u32,
 }
@@ -135,6 +140,8 @@ impl Default for LimitsConfig {
             max_bodies: ByteSize::mib(512),
             max_bodies_per_tenant: ByteSize::mib(64),
             max_unread: ByteSize::mib(2),
+            max_unread_per_tenant: ByteSize::mib(64),
+            max_unread_in_all: ByteSize::gib(1),
             refusals_per_second: 20,
         }
     }

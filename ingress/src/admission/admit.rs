@@ -15,7 +15,7 @@ use super::keys::{HeldKey, Keys};
 use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
 use crate::answers::form::Form;
-use crate::answers::pending::Pending;
+use crate::answers::pending::{Holding, Pending};
 use crate::answers::questions::Told;
 use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::readiness::{Dependency, Readiness};
@@ -55,7 +55,12 @@ pub enum Source {
         accepted: Accepted,
     },
     /// It ended before, under the same idempotency key.
-    Recorded(Box<Outcome>),
+    Recorded {
+        /// How.
+        outcome: Box<Outcome>,
+        /// What it takes until it is read.
+        holding: Holding,
+    },
 }
 
 /// How answers are followed.
@@ -117,6 +122,8 @@ pub struct Admission {
     pub limits: Arc<Limits>,
     /// Bytes of bodies that the log has not acknowledged yet.
     pub bodies: Arc<Limits>,
+    /// Bytes of answers that clients have yet to read.
+    pub unread: Arc<Limits>,
     /// Idempotency keys in use.
     pub keys: Arc<Keys>,
     /// Whether the request could be accepted and answered at all.
@@ -167,7 +174,8 @@ impl Admission {
         let request = request::of_call(call, found.id, parsed, &self.identity, now);
         let runs_here = matches!(found.met, Met::Running);
         let source = if let Met::Bound(outcome) = found.met {
-            Source::Recorded(outcome)
+            let holding = self.holding(&call.tenant, entered.place, None);
+            Source::Recorded { outcome, holding }
         } else {
             let key = found.key;
             let place = Place {
@@ -259,6 +267,14 @@ impl Admission {
         }
     }
 
+    fn holding(&self, tenant: &TenantId, place: Permit, key: Option<HeldKey>) -> Holding {
+        Holding {
+            place: Some(place),
+            key,
+            unread: self.unread.nothing(tenant),
+        }
+    }
+
     /// Waits for the request, and publishes it unless this ingress waits for it already. A request that another ingress
     /// accepted under the same key is published again: the stages behind drop the duplicate, and the sink tells its end.
     async fn run(
@@ -276,9 +292,10 @@ impl Admission {
             Some(_) => self.following.keyed_patience,
             None => self.following.patience,
         };
-        let pending = Arc::new(Pending::new(request, patience, self.following.most_unread));
+        let holding = self.holding(&request.tenant, place, key);
+        let pending = Pending::new(request, patience, self.following.most_unread, holding);
         // In place before the request is published: its first frame may come before the acknowledgement.
-        let waiter = self.waiting.begin(pending, request, place, key);
+        let waiter = self.waiting.begin(Arc::new(pending), request);
         if runs_here {
             return Ok(Source::Running {
                 waiter,

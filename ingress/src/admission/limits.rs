@@ -29,6 +29,28 @@ struct Held {
     tenants: HashMap<TenantId, usize>,
 }
 
+impl Held {
+    fn of(&self, tenant: &TenantId) -> usize {
+        self.tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// What is held of a tenant's by one permit changes.
+    fn change(&mut self, tenant: &TenantId, from: usize, to: usize) {
+        self.all = self.all - from + to;
+        match self.tenants.get_mut(tenant) {
+            None => {
+                self.tenants.insert(tenant.clone(), to);
+            }
+            Some(has) => {
+                *has = *has - from + to;
+                if *has == 0 {
+                    self.tenants.remove(tenant);
+                }
+            }
+        }
+    }
+}
+
 /// Which limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
@@ -57,13 +79,18 @@ impl Limits {
 
     /// `amount` for `tenant`, if there is as much left.
     pub fn take(self: &Arc<Self>, tenant: &TenantId, amount: usize) -> Result<Permit, Full> {
-        let mut permit = Permit {
+        let mut permit = self.nothing(tenant);
+        permit.grow(amount)?;
+        Ok(permit)
+    }
+
+    /// Nothing yet, for `tenant`.
+    pub fn nothing(self: &Arc<Self>, tenant: &TenantId) -> Permit {
+        Permit {
             limits: Arc::clone(self),
             tenant: tenant.clone(),
             amount: 0,
-        };
-        permit.grow(amount)?;
-        Ok(permit)
+        }
     }
 }
 
@@ -73,6 +100,21 @@ impl Permit {
         self.amount
     }
 
+    /// Whether its tenant could take more.
+    pub fn has_room(&self) -> bool {
+        let Limits { most, held } = &*self.limits;
+        let held = held.lock();
+        held.of(&self.tenant) < most.of_tenant && held.all < most.all
+    }
+
+    /// Is so much from now on, whether there is as much left or not: it is there already.
+    pub fn set(&mut self, amount: usize) {
+        if amount != self.amount {
+            self.limits.held.lock().change(&self.tenant, self.amount, amount);
+            self.amount = amount;
+        }
+    }
+
     /// Takes `more`, if there is as much left.
     pub fn grow(&mut self, more: usize) -> Result<(), Full> {
         if more == 0 {
@@ -80,15 +122,14 @@ impl Permit {
         }
         let Limits { most, held } = &*self.limits;
         let mut held = held.lock();
-        let has = held.tenants.get(&self.tenant).copied().unwrap_or_default();
-        if has.saturating_add(more) > most.of_tenant {
+        let has = held.of(&self.tenant).saturating_add(more);
+        if has > most.of_tenant {
             return Err(Full::Tenant);
         }
         if held.all.saturating_add(more) > most.all {
             return Err(Full::All);
         }
-        held.all += more;
-        held.tenants.insert(self.tenant.clone(), has + more);
+        held.change(&self.tenant, self.amount, self.amount + more);
         self.amount += more;
         Ok(())
     }
@@ -96,17 +137,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.amount == 0 {
-            return;
-        }
-        let mut held = self.limits.held.lock();
-        held.all -= self.amount;
-        if let Some(has) = held.tenants.get_mut(&self.tenant) {
-            *has -= self.amount;
-            if *has == 0 {
-                held.tenants.remove(&self.tenant);
-            }
-        }
+        self.set(0);
     }
 }
 
@@ -145,6 +176,21 @@ mod tests {
         );
         drop(held);
         assert!(limits.take(&other, 2).is_ok());
+    }
+
+    #[test]
+    fn what_is_there_already_counts_also_beyond_the_limit() {
+        let limits = limits();
+        let (hog, other) = (TenantId::new("hog"), TenantId::new("other"));
+        let mut held = limits.take(&hog, 0).unwrap();
+        held.set(5);
+        assert!(!held.has_room() && limits.take(&other, 1).is_err());
+        held.set(1);
+        assert!(held.has_room() && limits.take(&other, 2).is_ok());
+        held.set(2);
+        assert!(!held.has_room(), "the tenant's own limit");
+        held.set(0);
+        assert!(limits.held.lock().tenants.is_empty());
     }
 
     #[test]

@@ -18,8 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::pending::Pending;
 use super::questions::Questions;
 use super::routes::Routes;
-use crate::admission::keys::HeldKey;
-use crate::admission::limits::Permit;
 
 /// What a client leaves behind when it goes.
 #[derive(Debug)]
@@ -28,10 +26,8 @@ pub struct Claim {
     pub tenant: TenantId,
     /// Its deadline.
     pub deadline: TimestampMs,
-    /// Its idempotency key.
-    pub key: Option<HeldKey>,
-    /// Its place in flight.
-    pub permit: Permit,
+    /// Whether it has an idempotency key.
+    pub keyed: bool,
 }
 
 /// Sees abandoned requests to their end. Cheap to clone.
@@ -62,6 +58,7 @@ impl Abandoned {
         pending.abandon();
         // A client that hangs up while the process ends may do so after the runtime is gone.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            pending.let_go();
             return;
         };
         let task = self.clone().see_to_the_end(pending, claim);
@@ -78,7 +75,7 @@ impl Abandoned {
                 break;
             }
             let is_due = cancelled.is_none_or(|at| self.clock.since(at) >= self.pause);
-            if claim.key.is_none() && is_due {
+            if !claim.keyed && is_due {
                 self.cancel(&pending.request_id, &claim.tenant, "client_gone")
                     .await;
                 cancelled = Some(self.clock.instant());
@@ -91,7 +88,7 @@ impl Abandoned {
             }
         }
         self.routes.remove(&pending);
-        drop(claim);
+        pending.let_go();
     }
 
     /// Tells every service once.

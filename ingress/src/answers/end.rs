@@ -18,6 +18,14 @@ pub enum End {
 }
 
 impl End {
+    /// About what its content takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Finished { content, .. } => content.bytes(),
+            Self::Broken(_) => 0,
+        }
+    }
+
     /// What `outcome` records.
     pub fn recorded(outcome: &Outcome) -> Self {
         let end = Box::new(final_of(outcome));

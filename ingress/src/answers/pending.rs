@@ -1,5 +1,8 @@
 //! One answer that is waited for: the follower, and what it has ready for the client.
 //!
+//! Its place in flight ends with the request's outcome, whether its client reads it or not. From then on what is unread counts for its
+//! tenant in bytes, and where these are too many, the place stays until it is read.
+//!
 //! The dispatcher puts frames in, the client's task takes text out; between them lies only this lock, so a fence is
 //! answered at once and pieces that arrive while the client is being written to leave together.
 
@@ -10,6 +13,11 @@ use relay_schemas::{Delta, Frame, Outcome, Request, RequestId, Run, TimestampMs}
 use tokio::sync::Notify;
 
 use super::end::End;
+use crate::admission::keys::HeldKey;
+use crate::admission::limits::Permit;
+
+/// What an answer takes beside its text, until it is read.
+const BARE: usize = 4_096;
 
 /// A question that the answer needs an answer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +46,28 @@ pub struct Taken {
     pub next_wakeup: Option<TimestampMs>,
 }
 
+/// What is held for an answer.
+#[derive(Debug)]
+pub struct Holding {
+    /// Its place in flight, until the request has ended.
+    pub place: Option<Permit>,
+    /// Its idempotency key, until then.
+    pub key: Option<HeldKey>,
+    /// The bytes of it that its client has not read.
+    pub unread: Permit,
+}
+
+impl Holding {
+    /// The request has ended, and `bytes` of its answer are still to be read.
+    pub fn end(&mut self, bytes: usize) {
+        self.key = None;
+        if self.unread.has_room() {
+            self.place = None;
+        }
+        self.unread.set(bytes + BARE);
+    }
+}
+
 /// An answer that is waited for.
 #[derive(Debug)]
 pub struct Pending {
@@ -53,8 +83,12 @@ pub struct Pending {
 #[derive(Debug)]
 struct Progress {
     follower: Follower,
+    holding: Holding,
     unread: Vec<Delta>,
     unread_bytes: usize,
+    /// Bytes that were taken last: the client has them once it asks for more.
+    handed_out: usize,
+    streamed: bool,
     questions: Vec<Question>,
     end: Option<End>,
     /// Whether only the sink can tell the winner: the client chose the id, by an idempotency key, and the log may hold an end from
@@ -66,7 +100,7 @@ struct Progress {
 
 impl Pending {
     /// An answer that waits for its first frame.
-    pub fn new(request: &Request, patience: Patience, most_unread: usize) -> Self {
+    pub fn new(request: &Request, patience: Patience, most_unread: usize, holding: Holding) -> Self {
         Self {
             request_id: request.request_id.clone(),
             reply_to: request.reply_to.clone().unwrap_or_default(),
@@ -78,8 +112,11 @@ impl Pending {
                     &request.request_hash,
                     request.accepted_at,
                 ),
+                holding,
                 unread: Vec::new(),
                 unread_bytes: 0,
+                handed_out: 0,
+                streamed: request.stream,
                 questions: Vec::new(),
                 end: None,
                 sink_decides: request.idempotency_key.is_some(),
@@ -89,10 +126,12 @@ impl Pending {
         }
     }
 
-    /// A frame arrived. Where the client reads too slowly it is left lying: the gap is seen and asked for later.
+    /// A frame arrived. Where the client reads too slowly, or its tenant leaves too much unread, it is left lying: the gap is seen and
+    /// asked for later.
     pub fn on_frame(&self, frame: Frame, now: TimestampMs) {
         let mut progress = self.progress.lock();
-        if progress.unread_bytes < self.most_unread {
+        let unread = progress.unread_bytes;
+        if unread == 0 || (unread < self.most_unread && progress.holding.unread.has_room()) {
             let steps = progress.follower.on_frame(frame, now);
             self.apply(&mut progress, steps);
         }
@@ -155,6 +194,16 @@ impl Pending {
         let mut progress = self.progress.lock();
         progress.abandoned = true;
         progress.unread = Vec::new();
+        (progress.unread_bytes, progress.handed_out) = (0, 0);
+        progress.count();
+    }
+
+    /// Nothing is held for it any more.
+    pub fn let_go(&self) {
+        let mut progress = self.progress.lock();
+        progress.holding.place = None;
+        progress.holding.key = None;
+        progress.holding.unread.set(0);
     }
 
     /// What is ready now, and what the passing of time asks for.
@@ -164,7 +213,8 @@ impl Pending {
             let steps = progress.follower.on_wakeup(now);
             self.apply(&mut progress, steps);
         }
-        progress.unread_bytes = 0;
+        progress.handed_out = std::mem::take(&mut progress.unread_bytes);
+        progress.count();
         Taken {
             deltas: std::mem::take(&mut progress.unread),
             questions: std::mem::take(&mut progress.questions),
@@ -211,6 +261,69 @@ impl Pending {
                 Step::AskWinner => progress.questions.push(Question::Winner),
             }
         }
+        progress.count();
         self.wake.notify_one();
+    }
+}
+
+impl Progress {
+    /// Says what is held for it now.
+    fn count(&mut self) {
+        let bytes = self.unread_bytes + self.handed_out;
+        if self.end.is_some() || (self.streamed && self.follower.is_decided()) {
+            self.holding.end(bytes + self.end.as_ref().map_or(0, End::bytes));
+        } else {
+            self.holding.unread.set(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use relay_schemas::samples;
+
+    use super::*;
+    use crate::admission::limits::{Limits, Most};
+
+    fn pending(limits: &Arc<Limits>) -> Pending {
+        let request = Request {
+            stream: true,
+            ..samples::request()
+        };
+        let holding = Holding {
+            place: Some(limits.nothing(&request.tenant)),
+            key: None,
+            unread: limits.nothing(&request.tenant),
+        };
+        Pending::new(&request, Patience::default(), 10_000, holding)
+    }
+
+    fn shown(pending: &Pending) -> usize {
+        let taken = pending.take(TimestampMs(0));
+        taken.deltas.iter().map(|delta| delta.text.len()).sum()
+    }
+
+    #[test]
+    fn a_tenant_that_leaves_much_unread_is_shown_it_piece_by_piece_and_one_that_reads_is_not_held_up() {
+        let limits = Limits::new(Most {
+            all: 10_000,
+            of_tenant: 1_000,
+        });
+        let (unread, read) = (pending(&limits), pending(&limits));
+        for seq in 0..4 {
+            unread.on_frame(samples::frame(seq, &"x".repeat(600)), TimestampMs(0));
+        }
+        for seq in 0..3 {
+            read.on_frame(samples::frame(seq, "y"), TimestampMs(0));
+            assert_eq!(shown(&read), 1, "what it has read makes room");
+        }
+        assert_eq!(shown(&unread), 1_200, "what is beyond the limit was left lying");
+        unread.on_frame(samples::frame(2, "z"), TimestampMs(0));
+        assert_eq!(shown(&unread), 1, "and is taken when it comes again");
+        unread.let_go();
+        read.let_go();
+        assert!(limits.take(&samples::request().tenant, 1_000).is_ok());
     }
 }

@@ -11,7 +11,8 @@ use super::pending::Pending;
 
 const SHARDS: usize = 16;
 
-/// A sharded map. Several clients may wait for one request, under the same idempotency key. Bounded by the in-flight limit.
+/// A sharded map. Several clients may wait for one request, under the same idempotency key. Bounded by the limits of what is in flight
+/// and unread.
 #[derive(Debug, Default)]
 pub struct Routes {
     shards: [Mutex<HashMap<RequestId, Vec<Arc<Pending>>>>; SHARDS],
@@ -39,9 +40,10 @@ impl Routes {
         true
     }
 
-    /// Whether an answer is waited for under this id.
+    /// Whether an answer is waited for under this id, and not only read.
     pub fn runs_here(&self, request: &RequestId) -> bool {
-        self.shard(request).lock().contains_key(request)
+        let waiting = self.waiting(request);
+        waiting.iter().any(|pending| !pending.has_ended())
     }
 
     /// Hands a frame that came on `subject` to every answer that waits for it there; says whether one does.

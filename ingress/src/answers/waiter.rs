@@ -11,8 +11,6 @@ use super::end::End;
 use super::pending::Pending;
 use super::questions::{Questions, Told};
 use super::routes::Routes;
-use crate::admission::keys::HeldKey;
-use crate::admission::limits::Permit;
 
 /// What came next of an answer.
 #[derive(Debug)]
@@ -43,13 +41,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Waits for `request`, whose frames and outcomes reach `pending` from now on.
-    pub fn begin(
-        self: &Arc<Self>,
-        pending: Arc<Pending>,
-        request: &Request,
-        permit: Permit,
-        key: Option<HeldKey>,
-    ) -> Waiter {
+    pub fn begin(self: &Arc<Self>, pending: Arc<Pending>, request: &Request) -> Waiter {
         self.routes.add(Arc::clone(&pending));
         Waiter {
             waiting: Arc::clone(self),
@@ -58,14 +50,14 @@ impl Waiting {
             claim: Some(Claim {
                 tenant: request.tenant.clone(),
                 deadline: request.deadline,
-                key,
-                permit,
+                keyed: request.idempotency_key.is_some(),
             }),
         }
     }
 }
 
-/// One client's wait for one answer. Dropped before the end, it has the request cancelled.
+/// One client's wait for one answer. Dropped before the end, it has the request cancelled. After the end it holds what the client has
+/// still to read, until it is dropped.
 pub struct Waiter {
     waiting: Arc<Waiting>,
     pending: Arc<Pending>,
@@ -138,20 +130,22 @@ impl Waiter {
             return self.end();
         }
         // Under a key other clients may wait for the same request, here or elsewhere, and for longer.
-        if let Some(claim) = self.claim.take().filter(|claim| claim.key.is_none()) {
+        if let Some(claim) = self.claim.take().filter(|claim| !claim.keyed) {
             abandoned
                 .cancel(&self.pending.request_id, &claim.tenant, "deadline")
                 .await;
         }
         self.waiting.routes.remove(&self.pending);
+        self.pending.let_go();
         AnswerEvent::TimedOut
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.waiting.abandoned.take_over(Arc::clone(&self.pending), claim);
+        match self.claim.take() {
+            Some(claim) => self.waiting.abandoned.take_over(Arc::clone(&self.pending), claim),
+            None => self.pending.let_go(),
         }
     }
 }

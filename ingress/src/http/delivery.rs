@@ -9,6 +9,7 @@ use relay_lifecycle::is_success;
 use relay_lifecycle::transcript::deltas_of;
 
 use super::exchange::Exchange;
+use super::held::until_read;
 use super::response;
 use super::state::KeepAlive;
 use super::stream::Live;
@@ -42,27 +43,28 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         whole(form, facts, chunks, keyed, &end)
     };
     match (admitted.source, chunks) {
-        (Source::Recorded(outcome), chunks) => {
+        (Source::Recorded { outcome, mut holding }, chunks) => {
             let end = End::recorded(&outcome);
+            holding.end(end.bytes());
             let mut response = whole(&mut exchange, chunks, end);
             response
                 .headers_mut()
                 .insert(REPLAYED, HeaderValue::from_static("true"));
-            exchange.answer(response, &id)
+            until_read(exchange.answer(response, &id), holding)
         }
         (Source::Running { mut waiter, accepted }, None) => {
             let response = match last(&mut waiter).await {
                 Some(end) => whole(&mut exchange, None, end),
                 None => response::error(&failure::timed_out(accepted, keyed)),
             };
-            exchange.answer(response, &id)
+            until_read(exchange.answer(response, &id), waiter)
         }
         (Source::Running { mut waiter, accepted }, Some(chunks)) => {
             // No headers before the first token or the decision, unless that takes too long for proxies to bear.
             match waiter.next(keep_alive.0).await {
                 AnswerEvent::Ended(end) => {
                     let response = whole(&mut exchange, Some(chunks), end);
-                    exchange.answer(response, &id)
+                    until_read(exchange.answer(response, &id), waiter)
                 }
                 AnswerEvent::TimedOut => {
                     let refusal = failure::timed_out(accepted, keyed);

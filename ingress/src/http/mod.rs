@@ -9,6 +9,7 @@ mod delivery;
 mod embeddings;
 mod exchange;
 mod headers;
+mod held;
 mod models;
 pub mod operation;
 mod response;

@@ -116,6 +116,11 @@ impl Follower {
         self.ended
     }
 
+    /// Whether the winner is known, also where its content is still missing.
+    pub fn is_decided(&self) -> bool {
+        self.ended || self.decided.is_some()
+    }
+
     /// When [`Follower::on_wakeup`] wants to be called, at the latest; `None` once it has ended.
     pub fn next_wakeup(&self) -> Option<TimestampMs> {
         (!self.ended).then(|| self.asking.next_wakeup())

@@ -38,10 +38,13 @@ pub(super) type ResponseId = u64;
 /// How long a connection must have been idle to make room.
 const SPARE: Duration = Duration::from_millis(100);
 
-/// What a response has for the peer, and since when the peer takes nothing of it.
+/// What a response has for the peer, and since when the peer takes nothing of it. What is not asked for, because the peer has closed its
+/// window, counts like what is not taken: whether there is something is not known before it is asked for.
 #[derive(Debug, Default)]
 struct Unread {
     bytes: usize,
+    /// Its head is there, and what comes next has not been asked for.
+    unasked: bool,
     since: Option<Instant>,
 }
 
@@ -75,11 +78,25 @@ impl Activity {
         self.next
     }
 
+    /// A response's head is there: its body may be asked for from now on.
+    pub(super) fn answer(&mut self, response: ResponseId, now: Instant) {
+        self.offer(response, 0, now);
+    }
+
     /// A response has `bytes` more for the peer.
     pub(super) fn offer(&mut self, response: ResponseId, bytes: usize, now: Instant) {
         if let Some(unread) = self.responses.get_mut(&response) {
             unread.bytes += bytes;
+            unread.unasked = true;
             unread.since.get_or_insert(now);
+        }
+    }
+
+    /// A response was asked for more and has nothing yet.
+    pub(super) fn wait(&mut self, response: ResponseId) {
+        if let Some(unread) = self.responses.get_mut(&response) {
+            unread.unasked = false;
+            unread.since = unread.since.filter(|_| unread.bytes > 0);
         }
     }
 
@@ -87,7 +104,7 @@ impl Activity {
     pub(super) fn take(&mut self, response: ResponseId, bytes: usize, now: Instant) {
         if let Some(unread) = self.responses.get_mut(&response) {
             unread.bytes = unread.bytes.saturating_sub(bytes);
-            unread.since = (unread.bytes > 0).then_some(now);
+            unread.since = (unread.bytes > 0 || unread.unasked).then_some(now);
         }
     }
 
@@ -192,6 +209,31 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_not_asked_for_is_overdue_whatever_it_would_say() {
+        let (start, mut activity) = start();
+        let response = activity.begin();
+        assert_eq!(activity.due(&BOUNDS), None, "it is not there yet");
+        activity.answer(response, after(start, 1));
+        let due = |activity: &Activity| activity.due(&BOUNDS).map(|(at, _)| at);
+        assert_eq!(due(&activity), Some(after(start, 31)));
+        activity.wait(response);
+        assert_eq!(due(&activity), None, "it has nothing to say");
+        activity.offer(response, 10, after(start, 2));
+        activity.take(response, 10, after(start, 3));
+        assert_eq!(
+            due(&activity),
+            Some(after(start, 33)),
+            "nothing more is asked for"
+        );
+        activity.wait(response);
+        activity.offer(response, 10, after(start, 4));
+        activity.wait(response);
+        assert_eq!(due(&activity), Some(after(start, 34)), "it is not taken");
+        activity.take(response, 10, after(start, 5));
+        assert_eq!(due(&activity), None);
+    }
+
+    #[test]
     fn an_answer_of_which_nothing_is_taken_is_overdue_and_one_that_has_nothing_to_say_is_not() {
         let (start, mut activity) = start();
         let (quiet, full) = (activity.begin(), activity.begin());
@@ -207,6 +249,7 @@ mod tests {
             Some((after(start, 59), Overdue::Unread(full))),
             "a little is enough"
         );
+        activity.wait(full);
         activity.take(full, 199, after(start, 40));
         assert_eq!((activity.due(&BOUNDS), activity.is_unread(full)), (None, false));
         activity.end(quiet, after(start, 41));

@@ -102,6 +102,7 @@ impl Service<Request<Incoming>> for Counted {
         let response = self.router.clone().oneshot(request);
         Box::pin(async move {
             let response = response.await?;
+            place.answer();
             Ok(response.map(|inner| CountedBody {
                 inner,
                 rest: Bytes::new(),
@@ -129,6 +130,15 @@ impl Place {
             id,
             taken: AtomicWaker::new(),
         }
+    }
+
+    fn answer(&self) {
+        let now = self.watched.clock.instant();
+        self.watched.activity.lock().answer(self.id, now);
+    }
+
+    fn wait(&self) {
+        self.watched.activity.lock().wait(self.id);
     }
 
     fn offer(&self, bytes: usize) {
@@ -198,10 +208,14 @@ impl HttpBody for CountedBody {
         if self.over {
             return self.poll_end(context);
         }
-        let frame = match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            None => {
+        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending => {
+                self.place.wait();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+            Poll::Ready(None) => {
                 self.over = true;
                 return self.poll_end(context);
             }

@@ -1,5 +1,7 @@
 //! Clients that hold what they do not use, and those that are only slow, on real sockets.
 
+mod http2;
+
 use std::convert::Infallible;
 
 use axum::body::Body;
@@ -190,40 +192,6 @@ async fn fifty_connections_that_say_nothing_or_half_of_it_do_not_keep_healthz_fr
 }
 
 #[tokio::test]
-async fn fifty_idle_http2_connections_do_not_keep_healthz_from_answering() {
-    let listening = listening(BOUNDS).await;
-    let mut held = Vec::new();
-    for _ in 0..50 {
-        let (mut client, moving) = soon("a handshake", listening.http2()).await;
-        // It may be told to end meanwhile: then another one of the fifty has its place.
-        let mut body = answer(&mut client, "/healthz").await;
-        assert_eq!(read(&mut body, Duration::ZERO).await.expect("read"), 2);
-        held.push((client, moving));
-    }
-    listening.is_healthy().await;
-    drop(held);
-}
-
-#[tokio::test]
-async fn fifty_idle_http2_connections_that_do_not_listen_any_more_do_not_keep_healthz_from_answering() {
-    let listening = listening(BOUNDS).await;
-    let mut held = Vec::new();
-    for _ in 0..50 {
-        let (client, mut connection) = soon("a handshake", h2::client::handshake(listening.connect().await))
-            .await
-            .expect("a handshake");
-        let mut asking = client.clone();
-        tokio::select! {
-            ended = &mut connection => panic!("it was answered before: {ended:?}"),
-            mut body = answer(&mut asking, "/healthz") => assert!(body.data().await.is_some()),
-        }
-        held.push((client, connection));
-    }
-    listening.is_healthy().await;
-    drop(held);
-}
-
-#[tokio::test]
 async fn making_room_never_ends_a_connection_that_is_being_answered() {
     let listening = listening(BOUNDS).await;
     let (asked, mut silent) = (listening.ask_once("/quiet").await, Vec::new());
@@ -276,27 +244,6 @@ async fn a_client_that_does_not_read_its_answer_is_closed_and_the_answer_dropped
     let endless = listening.ask("/endless").await;
     soon("the body is dropped", listening.dropped.recv()).await;
     soon("it is closed", rest(endless)).await;
-}
-
-#[tokio::test]
-async fn an_answer_behind_a_closed_window_is_given_up_and_the_others_of_its_connection_are_not() {
-    let mut listening = listening(ConnectionBounds {
-        unread: SOON,
-        ..BOUNDS
-    })
-    .await;
-    let (mut client, _moving) = listening.http2().await;
-    // One at a time: the first one closes the connection's window as well as its own.
-    let mut unread = answer(&mut client, "/endless").await;
-    soon("the body is dropped", listening.dropped.recv()).await;
-    let length = soon("it ends", read(&mut unread, Duration::ZERO)).await;
-    assert!(length.is_err_and(|error| error.is_reset()), "the client is told");
-    let mut whole = answer(&mut client, "/whole").await;
-    sleep(QUIET).await;
-    let length = soon("it ends", read(&mut whole, Duration::ZERO)).await;
-    assert!(length.is_err_and(|error| error.is_reset()), "the client is told");
-    let mut body = answer(&mut client, "/healthz").await;
-    assert_eq!(read(&mut body, Duration::ZERO).await.expect("read"), 2);
 }
 
 #[tokio::test]
