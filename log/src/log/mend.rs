@@ -76,7 +76,9 @@ impl<S: Storage> Log<S> {
     fn sources(&self) -> io::Result<Vec<Source<S::File>>> {
         let Boundary { number, position } = self.disk.boundary;
         let mut sources = Vec::new();
-        for segment in self.closed.range(number..).map(|(_, segment)| segment) {
+        // What an older one holds behind that was cut off, and is not to come back.
+        let behind = self.closed.range(number..).map(|(_, segment)| segment);
+        for segment in behind.filter(|segment| segment.end_seq > self.disk.synced) {
             let dirty = self
                 .disk
                 .dirty

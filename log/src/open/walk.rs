@@ -313,8 +313,15 @@ impl<'a, F: StorageFile> Walk<'a, F> {
         state.notes.settle(self.proven);
         state.stated = state.stated.max(entry.header.synced);
         state.marked = entry.header.kind == Kind::Mark;
-        if entry.header.seq < self.proven {
-            state.boundary = Some(self.boundary(entry.end()));
+        // What a segment opens with bears a number that is older than the segment.
+        if entry.header.seq.max(self.first_seq) < self.proven {
+            let is_footer = entry.header.kind == Kind::Footer;
+            let end = if is_footer {
+                self.listed.length
+            } else {
+                entry.end()
+            };
+            state.boundary = Some(self.boundary(end));
         }
         self.good = Good {
             position: entry.end(),

@@ -3,7 +3,7 @@
 use relay_log::simulated::histories::{End, Item, Step};
 use relay_log::simulated::{Aftermath, Call, Mischief};
 
-use crate::{append, fail_with, holds, keyed, put};
+use crate::{append, fail_with, flip, holds, keyed, put};
 
 #[test]
 fn a_segment_that_was_made_and_never_written_to_is_never_missed() {
@@ -45,4 +45,135 @@ fn a_segment_that_was_made_and_never_written_to_is_never_missed() {
         ),
     ];
     holds(128, 3854, 4, steps);
+}
+
+#[test]
+fn the_front_of_a_segment_that_a_failed_sync_left_in_memory_alone_is_written_once_more() {
+    let steps = vec![
+        (
+            3_595_581_560,
+            fail_with(Call::Sync, 0, 1, Mischief::Full, Aftermath::StillDirty),
+        ),
+        (3_517_325_440, append([&[Item::Unnote(0)]])),
+        (3_787_665, append([&[put(1, 24), Item::Note(2)]])),
+        (
+            3_428_229,
+            fail_with(Call::Sync, 3, 1, Mischief::Io, Aftermath::Dropped),
+        ),
+        (3_324_037_268, append([&[put(1, 2861)]])),
+        (3_838_936_474, Step::Sync),
+        (
+            25_172_926,
+            append([&[
+                put(1, 39),
+                put(1, 2),
+                put(0, 75),
+                Item::Tombstone { slot: 2, key: 4 },
+            ]]),
+        ),
+        (2_199_146_577, Step::Reopen(End::Kill)),
+        (2_110_864_045, append([&[Item::Forged { slot: 3 }]])),
+        (4_289_793_739, append([&[put(1, 48)]])),
+        (989_289_626, Step::Sync),
+        (1_694_279_733, Step::Roll),
+        (
+            2_424_534_135,
+            fail_with(Call::Sync, 1, 2, Mischief::Io, Aftermath::MarkedClean),
+        ),
+        (3_417_147_206, append([&[keyed(3, 1, 7784)]])),
+        (4_168_646_771, append([&[put(0, 0)]])),
+        (2_628_730_048, Step::Reopen(End::PowerCut)),
+        (3_128_996_263, Step::Sync),
+        (1_057_234_332, Step::Reopen(End::Kill)),
+    ];
+    holds(64, 3976, 5, steps);
+}
+
+#[test]
+fn what_is_written_again_is_not_taken_from_a_segment_of_which_nothing_counts() {
+    let steps = vec![
+        (823_870_124, append([&[put(1, 565)]])),
+        (3_289_319_239, append([&[put(1, 41)]])),
+        (
+            2_783_147_854,
+            append([
+                &[keyed(3, 0, 75)],
+                &[Item::Tombstone { slot: 3, key: 1 }],
+                &[Item::Forged { slot: 3 }],
+                &[Item::Unnote(0)],
+            ]),
+        ),
+        (
+            3_041_375_645,
+            append([
+                &[
+                    put(1, 70),
+                    Item::Note(3),
+                    keyed(3, 4, 29),
+                    put(1, 1),
+                    put(1, 20),
+                    put(0, 51),
+                    keyed(2, 2, 8),
+                    keyed(2, 3, 57),
+                    Item::Note(1),
+                    Item::Note(0),
+                    keyed(3, 3, 28),
+                ],
+                &[keyed(3, 4, 40)],
+                &[put(1, 64)],
+            ]),
+        ),
+        (
+            2_850_058_401,
+            append([
+                &[
+                    put(1, 69),
+                    put(0, 39),
+                    Item::Forged { slot: 1 },
+                    put(1, 0),
+                    Item::Note(1),
+                    keyed(2, 0, 71),
+                    keyed(2, 3, 1685),
+                    Item::Note(1),
+                ],
+                &[keyed(2, 1, 118)],
+            ]),
+        ),
+        (427_125_009, Step::Sync),
+        (659_347_329, append([&[Item::Unnote(3)]])),
+        (
+            3_182_275_741,
+            fail_with(Call::Sync, 2, 40, Mischief::Io, Aftermath::Dropped),
+        ),
+        (
+            2_929_984_906,
+            append([&[Item::Unnote(3), put(0, 51), keyed(3, 4, 78), keyed(2, 1, 16)]]),
+        ),
+        (1_292_590_264, Step::Reopen(End::PowerCut)),
+        (1_304_242_076, Step::DieAfter(10, End::PowerCut)),
+        (345_478_343, append([&[Item::Note(2)]])),
+        (1_843_408_515, Step::Heal),
+        (2_117_478_339, Step::DieAfter(1, End::PowerCut)),
+        (2_543_685_010, append([&[Item::Note(1)]])),
+        (1_504_027_895, Step::Sync),
+        (1_645_084_391, Step::Reopen(End::PowerCut)),
+    ];
+    holds(64, 1317, 1000, steps);
+}
+
+#[test]
+fn a_segment_whose_footer_is_the_last_that_is_proven_is_not_abandoned_before_its_last_bytes() {
+    let steps = vec![
+        (3_163_543_249, append([&[keyed(3, 2, 50), put(1, 68)]])),
+        (583_938_534, Step::Sync),
+        (2_780_108_717, Step::DieAfter(1, End::PowerCut)),
+        (514_701_148, append([&[Item::Forged { slot: 1 }]])),
+        (232_529_929, append([&[put(0, 415)], &[keyed(2, 1, 404)]])),
+        (2_311_594_973, append([&[put(1, 705), put(0, 42)]])),
+        (280_075_973, append([&[keyed(3, 4, 33)]])),
+        (814_202_169, flip(3, 55_126, 3)),
+        (1_341_304_733, Step::Clean),
+        (3_504_900_279, Step::Reopen(End::PowerCut)),
+    ];
+    holds(64, 1133, 1000, steps);
 }
