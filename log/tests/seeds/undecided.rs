@@ -177,3 +177,81 @@ fn a_segment_whose_footer_is_the_last_that_is_proven_is_not_abandoned_before_its
     ];
     holds(64, 1133, 1000, steps);
 }
+
+#[test]
+fn a_batch_of_unknown_result_that_changed_nothing_has_its_number_all_the_same() {
+    let steps = vec![
+        (1_852_800_081, Step::DieAfter(5, End::Kill)),
+        (4_059_460_359, append([&[put(0, 691)]])),
+        (2_136_325_959, Step::Clean),
+        (1_746_632_872, flip(2, 6480, 6)),
+        (4_224_075_020, Step::RunSync),
+        (211_386_770, Step::Mark),
+        (
+            2_652_858_620,
+            append([
+                &[put(1, 29)],
+                &[Item::Unnote(2)],
+                &[
+                    Item::Unnote(0),
+                    put(0, 61),
+                    Item::Forged { slot: 2 },
+                    keyed(2, 2, 0),
+                    Item::Unnote(0),
+                    put(1, 25),
+                    put(1, 77),
+                    keyed(2, 3, 19),
+                    Item::Tombstone { slot: 2, key: 1 },
+                    Item::Note(0),
+                    Item::Forged { slot: 1 },
+                ],
+            ]),
+        ),
+        (
+            253_340_710,
+            append([
+                &[keyed(2, 4, 39), keyed(3, 1, 32)],
+                &[put(0, 3)],
+                &[Item::Unnote(0)],
+            ]),
+        ),
+        (
+            1_992_245_483,
+            append([&[Item::Forged { slot: 3 }, keyed(2, 4, 12), keyed(3, 4, 104)]]),
+        ),
+        (3_659_730_099, append([&[Item::Tombstone { slot: 3, key: 0 }]])),
+        (2_156_463_592, Step::DieAfter(5, End::PowerCut)),
+        (
+            2_550_202_991,
+            append([&[keyed(2, 1, 49), keyed(3, 0, 11), keyed(3, 3, 579)]]),
+        ),
+        (4_127_897_832, Step::Roll),
+        (2_306_247_940, flip(3, 46_582, 7)),
+    ];
+    holds(64, 7161, 3, steps);
+}
+
+#[test]
+fn what_was_cut_off_is_not_looked_for_once_the_log_wrote_on() {
+    let steps = vec![
+        (
+            914_291_180,
+            fail_with(Call::Sync, 2, 5, Mischief::Io, Aftermath::MarkedClean),
+        ),
+        (3_845_067_479, Step::Mark),
+        (2_144_436_503, Step::Reopen(End::PowerCut)),
+        (2_688_168_810, append([&[put(1, 75)]])),
+        (2_647_461_515, Step::Sync),
+        (2_005_963_871, Step::Reopen(End::PowerCut)),
+        (2_164_024_520, Step::DieAfter(7, End::Kill)),
+        (3_930_731_947, Step::Mend(false)),
+        (
+            2_850_723_213,
+            append([
+                &[Item::Forged { slot: 1 }],
+                &[put(0, 5), keyed(3, 1, 20), put(1, 74), keyed(3, 0, 51)],
+            ]),
+        ),
+    ];
+    holds(128, 2385, 1000, steps);
+}

@@ -230,6 +230,11 @@ impl Model {
             .collect()
     }
 
+    /// The log wrote on: what stood behind its end, of unknown result, was cut off for good first.
+    pub fn decide(&mut self) {
+        self.unknown.clear();
+    }
+
     /// Goes back to the first `count` batches, in which the log holds `state`. While that log is `failing` a cut need not be on
     /// disk: what was cut off may come back.
     pub fn cut(&mut self, count: usize, state: &State, failing: bool) {

@@ -24,7 +24,8 @@ impl Run {
         let held = opening::state(log);
         let mut next = held.next.clone();
         let appended = log.append(&batches, self.now);
-        let mut seq = (log.last() + 1).saturating_sub(batches.iter().map(entries).sum::<u64>());
+        let taken: u64 = batches.iter().filter(|_| appended.is_ok()).map(entries).sum();
+        let mut seq = log.last() + 1 - taken;
         let mut written = Vec::new();
         for batch in &batches {
             let seqs = seq..seq + entries(batch);
@@ -45,6 +46,7 @@ impl Run {
                 self.model.hits.retain(|hit, _| *hit <= before);
                 self.model.frame_hits.retain(|hit| *hit <= before);
                 self.model.written.extend(written);
+                self.model.decide();
                 "appended"
             }
             Err(error) => {

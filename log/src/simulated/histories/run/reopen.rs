@@ -114,20 +114,9 @@ impl Run {
         self.verdict.coverage.met(how, "between steps", outcome);
         self.after(outcome);
         let log = self.log.as_ref().expect("it was opened");
-        let (last, synced) = (log.last(), log.synced());
+        let synced = log.synced();
         self.model.cut(chosen.count, &held, failing.is_some());
-        let mut seq = last + 1
-            - chosen
-                .unknown
-                .iter()
-                .map(|batch| batch.seqs.end - batch.seqs.start)
-                .sum::<u64>();
-        for mut batch in chosen.unknown {
-            let count = batch.seqs.end - batch.seqs.start;
-            batch.seqs = seq..seq + count;
-            seq += count;
-            self.model.written.push(batch);
-        }
+        self.model.written.extend(chosen.unknown);
         for lost in &opened.lost {
             if let Some(wrong) = self.model.lose(lost.first, lost.last, false) {
                 self.wrong(wrong);

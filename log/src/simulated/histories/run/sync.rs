@@ -52,6 +52,9 @@ impl Run {
         let failed = result.is_err();
         let end = log.end_sync(ticket, result, self.now);
         self.sync_ended(&end, false);
+        if failed && end.failing.is_none() {
+            self.model.decide();
+        }
         match (failed, end.failing, end.lost.is_empty()) {
             (false, ..) => "sync acknowledged",
             (true, None, true) => "sync failed, all written again",
@@ -86,6 +89,9 @@ impl Run {
         // What the disk did not give back then is lost, acknowledged or not: that is what giving up means.
         let unread = give_up && self.disk.has_failed_in(Call::Read);
         self.sync_ended(&end, unread);
+        if end.failing.is_none() {
+            self.model.decide();
+        }
         match (end.failing, end.lost.is_empty()) {
             (None, true) => "mended",
             (None, false) => "mended, some lost and said so",
@@ -109,6 +115,7 @@ impl Run {
                     acknowledged: false,
                     lost: false,
                 });
+                self.model.decide();
                 "marked"
             }
             Ok(false) => "nothing to mark",
