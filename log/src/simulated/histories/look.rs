@@ -67,7 +67,7 @@ pub(super) fn compare(
             wrong.extend(never_written(model, slot, unknown));
         }
         let may_be_damaged = batch.lost
-            || model.is(Excuse::Unread)
+            || model.unread.contains(&(slot, record.offset))
             || model.hits.contains_key(seq)
             || model.is(Excuse::FailedSync) && !batch.acknowledged;
         match found.next_if(|found| offset_of(found) == record.offset) {
@@ -82,7 +82,8 @@ pub(super) fn compare(
             )),
             None => {
                 // Where several heads are lost, or a torn end took away what named one, nothing may tell whose they were.
-                let several = model.hits.len() + model.frame_hits.len() > 1;
+                let heads = model.hits.values().filter(|part| **part == Part::Head);
+                let several = heads.count() + model.frame_hits.len() > 1;
                 let nameless =
                     model.hits.get(seq) == Some(&Part::Head) && (several || model.is(Excuse::Nameless));
                 let excused = batch.lost

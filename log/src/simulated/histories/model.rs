@@ -7,7 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::victim::Part;
-use crate::{Record, Seq, Slot};
+use crate::{Damage, Record, Seq, Slot};
 
 /// A batch as it was appended.
 #[derive(Debug, Clone)]
@@ -44,18 +44,20 @@ pub(super) struct Model {
     pub frame_hits: BTreeSet<Seq>,
     /// Numbers of a batch's entries in which a bit was turned.
     pub hits: BTreeMap<Seq, Part>,
+    /// Segments in which a bit was turned.
+    pub flipped: BTreeSet<u64>,
     /// Offsets that may be told as damaged although nothing is there. Those of batches that were cut off because of turned bits:
     /// where that is not on disk yet, a loss of power may bring back what proves them. And those that were passed over, since
     /// what was lost without a name may have had them.
     pub doubtful: BTreeSet<(Slot, i64)>,
+    /// Offsets that an opening told as damaged while reads failed.
+    pub unread: BTreeSet<(Slot, i64)>,
     excuses: BTreeSet<Excuse>,
 }
 
 /// What the disk has done, which excuses what would be a fault of the log otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Excuse {
-    /// A bit was turned somewhere.
-    Flipped,
     /// An opening said that something is lost, and could not say what.
     Nameless,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
@@ -166,6 +168,14 @@ impl Model {
     pub fn must_be_found(&self, seq: Seq) -> bool {
         let of_a_batch = self.written.iter().any(|batch| batch.seqs.contains(&seq));
         of_a_batch && self.is_proven(seq, self.acknowledged())
+    }
+
+    /// Whether this damage may rightly be told: a bit was turned there, or took away what said that a segment went.
+    pub fn may_be_damaged(&self, damage: &Damage) -> bool {
+        let missing = damage.what.contains("missing");
+        self.is(Excuse::FailedSync)
+            || self.flipped.contains(&damage.segment)
+            || missing && (self.is(Excuse::Full) || !self.flipped.is_empty())
     }
 
     /// Whether a bit of what is left was turned.

@@ -85,17 +85,21 @@ pub(super) fn choose(
     ))
 }
 
-/// Whether anything of a batch can be read, as far as that can be known.
-pub(super) fn is_there(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
-    let found = |slot: &Slot, offset: i64| {
-        let read = log.plan_read(*slot, offset..offset + 1, 1, 1).run();
-        read.map_or(true, |read| !read.found.is_empty())
-    };
-    batch.records.is_empty()
-        || batch
-            .records
-            .iter()
-            .any(|(slot, record)| found(slot, record.offset))
+/// Whether all of a batch can be read, as far as that can be known.
+fn is_there(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
+    let mut records = batch.records.iter();
+    records.all(|(slot, record)| is_found(log, *slot, record.offset))
+}
+
+/// Whether nothing of a batch can be read, which has records.
+pub(super) fn is_gone(log: &Log<SimulatedDisk>, batch: &Written) -> bool {
+    let mut records = batch.records.iter();
+    !batch.records.is_empty() && records.all(|(slot, record)| !is_found(log, *slot, record.offset))
+}
+
+fn is_found(log: &Log<SimulatedDisk>, slot: Slot, offset: i64) -> bool {
+    let read = log.plan_read(slot, offset..offset + 1, 1, 1).run();
+    read.map_or(true, |read| !read.found.is_empty())
 }
 
 fn shortest(model: &Model, floor: usize, fits: impl Fn(&State) -> bool) -> Option<Chosen> {

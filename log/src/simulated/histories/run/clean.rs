@@ -1,5 +1,6 @@
 //! Letting go and cleaning, in one step or in three.
 
+use super::reopen::set_compacted;
 use super::{Cleaning, Run};
 use crate::simulated::histories::look;
 
@@ -25,6 +26,7 @@ impl Run {
         if self.cleaning.is_some() {
             return "a cleaning is on its way";
         }
+        set_compacted(log);
         let plan = log.plan_clean(self.now, look::LAG);
         self.cleaning = plan.map(Cleaning::Planned);
         if self.cleaning.is_some() {

@@ -5,7 +5,6 @@ use crate::format::entry::Kind;
 use crate::format::header::SegmentHeader;
 use crate::format::{seed, segment_number};
 use crate::simulated::Call;
-use crate::simulated::histories::model::Excuse;
 use crate::simulated::histories::step::Flip;
 use crate::simulated::histories::victim::{self, Part};
 use crate::{Damage, OpenError, Seq, verify};
@@ -44,7 +43,7 @@ impl Run {
             }
             None => {}
         }
-        self.model.excuse(Excuse::Flipped, true);
+        self.model.flipped.extend(segment_number(name));
         self.verdict.coverage.met("a bit turned", hit.part.name(), "done");
         if hit.of_batch && hit.seq.is_some_and(|seq| self.model.must_be_found(seq)) {
             self.find(segment_number(name).unwrap_or_default(), hit.part);
@@ -77,13 +76,9 @@ impl Run {
             Ok(verified) => {
                 // One of the two heads of a segment may be torn by a loss of power, and does no harm.
                 let is_head = |damage: &Damage| damage.position == 0 && damage.what.contains("copy");
-                let may_be_missing =
-                    |damage: &Damage| self.model.is(Excuse::Full) && damage.what.contains("missing");
                 let mut damaged = verified.damaged.iter();
-                let whole = damaged.all(|damage| is_head(damage) || may_be_missing(damage));
-                let unread = self.disk.has_failed_in(Call::Read);
-                if !whole && !self.model.is(Excuse::Flipped) && !self.model.is(Excuse::FailedSync) && !unread
-                {
+                let excused = damaged.all(|damage| is_head(damage) || self.model.may_be_damaged(damage));
+                if !excused && !self.disk.has_failed_in(Call::Read) {
                     self.wrong(format!("verify finds damage where there is none: {verified:?}"));
                 }
                 "verified"

@@ -152,8 +152,9 @@ impl Run {
             if call == Call::Sync && how != "died" {
                 self.model.excuse(Excuse::FailedSync, true);
             }
+            let cleaned = outcome.starts_with("clean");
             self.model
-                .excuse(Excuse::Full, matches!(how, "ENOSPC" | "no room"));
+                .excuse(Excuse::Full, cleaned && matches!(how, "ENOSPC" | "no room"));
             self.verdict.coverage.met(how, call.name(), outcome);
         }
     }

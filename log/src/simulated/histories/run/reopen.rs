@@ -47,7 +47,10 @@ impl Run {
             }
             match opened {
                 Ok((mut log, opened)) => {
-                    set_up(&mut log);
+                    // Else the first cleaning says so.
+                    if !self.salt.is_multiple_of(4) {
+                        set_compacted(&mut log);
+                    }
                     let held = opening::state(&log);
                     self.log = Some(log);
                     self.opened(&opened, held, power_lost, tried_before);
@@ -72,11 +75,19 @@ impl Run {
         let log = self.log.as_ref().expect("it was opened");
         self.model
             .excuse_only(Excuse::Unread, self.disk.has_failed_in(Call::Read));
+        self.model.unread.clear();
+        if self.model.is(Excuse::Unread) {
+            let named = opened
+                .damaged
+                .iter()
+                .filter_map(|damage| damage.slot.zip(damage.offset));
+            self.model.unread.extend(named);
+        }
         // A process that died after a failed sync, or while it wrote again what it could not read, may have known of losses that it
         // told nobody.
         for at in self.model.unsure() {
             let batch = &mut self.model.written[at];
-            batch.lost |= !opening::is_there(log, batch);
+            batch.lost |= opening::is_gone(log, batch);
         }
         let chosen = match opening::choose(&self.model, log, &held, power_lost) {
             Ok(chosen) => chosen,
@@ -97,8 +108,9 @@ impl Run {
         let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
         self.model
             .excuse(Excuse::Nameless, opened.damaged.iter().any(nameless));
-        let excused = [Excuse::Flipped, Excuse::FailedSync, Excuse::Full, Excuse::Unread];
-        if !opened.damaged.is_empty() && !excused.iter().any(|excuse| self.model.is(*excuse)) {
+        let mut damaged = opened.damaged.iter();
+        let excused = damaged.all(|damage| self.model.may_be_damaged(damage));
+        if !excused && !self.model.is(Excuse::Unread) {
             self.wrong(format!("damage is told, and nothing was done: {opened:?}"));
         }
         let silent = opened.cut.is_none() && opened.damaged.is_empty();
@@ -128,8 +140,8 @@ impl Run {
     }
 }
 
-/// Compacted slots are told at each opening.
-fn set_up(log: &mut Log<SimulatedDisk>) {
+/// Compacted slots are told to each log.
+pub(super) fn set_compacted(log: &mut Log<SimulatedDisk>) {
     for slot in &SLOTS[COMPACTED..] {
         log.set_compacted(*slot);
     }
