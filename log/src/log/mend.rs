@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::copied::{Base, Copied, Source};
+use super::successor::{Base, Source, Successor};
 use super::{Boundary, Health, Log};
 use crate::Slot;
 use crate::format::header::{self, Cut};
@@ -23,7 +23,7 @@ impl<S: Storage> Log<S> {
         let mut lost = Vec::new();
         if self.failing().is_some() && !self.disk.in_flight {
             match self.rewrite(now_ms, unreadable) {
-                Ok(copied) => lost = self.go_on(copied),
+                Ok(successor) => lost = self.go_on(successor),
                 Err(error) => self.health = Health::Failing(error.to_string()),
             }
         }
@@ -35,7 +35,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// Copies what is not on disk to a new segment and syncs that. Changes nothing that is known.
-    fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Copied<S::File>> {
+    fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Successor<S::File>> {
         self.put_back(unreadable)?;
         let sources = self.sources()?;
         let (base, held) = self.at_sync(unreadable)?;
@@ -43,7 +43,7 @@ impl<S: Storage> Log<S> {
         let synced = self.disk.synced;
         let active = self.make_segment(synced, cut, &base.encode(&base.next), now_ms)?;
         let made = active.number;
-        let mut copied = Copied {
+        let mut successor = Successor {
             active,
             expected: synced,
             notes: Vec::new(),
@@ -54,13 +54,13 @@ impl<S: Storage> Log<S> {
         };
         let done = sources
             .iter()
-            .try_for_each(|source| copied.copy(source, synced, unreadable))
+            .try_for_each(|source| successor.copy(source, synced, unreadable))
             .and_then(|()| {
                 let mut buffer = Vec::new();
-                copied.lose_below(self.next_seq, synced, &mut buffer);
-                copied.pin(synced, &mut buffer);
-                copied.write(&mut buffer)?;
-                copied.active.file.sync()?;
+                successor.lose_below(self.next_seq, synced, &mut buffer);
+                successor.pin(synced, &mut buffer);
+                successor.write(&mut buffer)?;
+                successor.active.file.sync()?;
                 self.storage.rename(&temporary_name(made), &segment_name(made))?;
                 self.storage.sync_folder()
             });
@@ -70,7 +70,7 @@ impl<S: Storage> Log<S> {
             let _ = self.storage.remove(&segment_name(made));
             return Err(error);
         }
-        Ok(copied)
+        Ok(successor)
     }
 
     fn sources(&self) -> io::Result<Vec<Source<S::File>>> {
@@ -204,7 +204,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// Takes the new segment for the one that is written.
-    fn go_on(&mut self, copied: Copied<S::File>) -> Vec<Lost> {
+    fn go_on(&mut self, successor: Successor<S::File>) -> Vec<Lost> {
         let Boundary { number, position } = self.disk.boundary;
         let from = if self.is_void_at_sync(number) {
             number
@@ -221,23 +221,23 @@ impl<S: Storage> Log<S> {
             self.remove_closed(number);
             let _ = self.storage.remove(&segment_name(number));
         }
-        self.abandon(number, position, &copied.held);
+        self.abandon(number, position, &successor.held);
         if let Some(uncut) = self.uncut.take() {
             // The new head says so; this only gives the room back.
             let _ = self.cut(&uncut);
         }
         self.notes.undo();
-        for (seq, name, value) in copied.notes {
+        for (seq, name, value) in successor.notes {
             self.notes.change(seq, &name, value.as_ref());
         }
-        self.next_seq = copied.expected;
+        self.next_seq = successor.expected;
         self.notes.settle(self.next_seq);
         for compacted in self.compacted.values_mut() {
-            compacted.forget(&copied.lost);
+            compacted.forget(&successor.lost);
         }
         self.disk.boundary = Boundary {
-            number: copied.active.number,
-            position: copied.active.length,
+            number: successor.active.number,
+            position: successor.active.length,
         };
         self.disk.stated = self.disk.synced;
         self.disk.marked = false;
@@ -246,10 +246,10 @@ impl<S: Storage> Log<S> {
         self.disk.indexes.clear();
         self.disk.folder_dirty = false;
         self.disk.renamed_synced = self.disk.renamed;
-        self.active = Some(copied.active);
+        self.active = Some(successor.active);
         self.leaving = None;
         self.health = Health::Good;
-        copied.lost
+        successor.lost
     }
 
     /// The segment in which the last sync ended is closed there, without a footer.

@@ -6,12 +6,12 @@
 
 mod append;
 mod clean;
-mod copied;
 mod learn;
 mod mend;
 mod named;
 mod read;
 mod roll;
+mod successor;
 mod sync;
 
 use std::collections::{BTreeMap, VecDeque};

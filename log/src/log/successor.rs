@@ -1,4 +1,4 @@
-//! Batches that are read back and written again to a new segment.
+//! The segment to which batches are written again that are read back from those it takes the place of.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,8 +28,8 @@ pub(super) struct Source<F> {
     pub to: u64,
 }
 
-/// What was copied so far.
-pub(super) struct Copied<F> {
+/// The new segment and what was copied to it so far.
+pub(super) struct Successor<F> {
     pub active: Active<F>,
     /// The number that the next entry should have.
     pub expected: Seq,
@@ -65,7 +65,7 @@ pub(super) struct Reading {
     pub spoiled: bool,
 }
 
-impl<F: StorageFile> Copied<F> {
+impl<F: StorageFile> Successor<F> {
     pub(super) fn copy(&mut self, source: &Source<F>, synced: Seq, unreadable: Unreadable) -> io::Result<()> {
         let mut scanner = Scanner::new(&*source.file, source.seed, source.from, source.to);
         if unreadable == Unreadable::GiveUp {
