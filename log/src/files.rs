@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use crate::format::checkpoint::Checkpoint;
 use crate::format::entry::Kind;
 use crate::format::{checkpoint, footer, header, seed, segment_name};
 use crate::index::Index;
@@ -69,9 +70,11 @@ impl<S: Storage> Files<S> {
         let Some(file) = self.file(segment)? else {
             return Ok(None);
         };
-        let index = match self.footer(segment, &*file) {
-            Ok(Some(index)) => index,
-            Ok(None) | Err(_) => scan_index(&*file, segment, Some(segment.end_seq), self.salt, false)?.index,
+        let index = if let Ok(Some(index)) = self.footer(segment, &*file) {
+            index
+        } else {
+            let scanned = scan_index(&*file, segment, Some(segment.end_seq), self.salt, false)?;
+            scanned.locator.index
         };
         let index = Arc::new(index);
         remember(&self.indexes, self.most_indexes, segment, Arc::clone(&index));
@@ -86,8 +89,8 @@ impl<S: Storage> Files<S> {
         let Some(file) = self.file(segment)? else {
             return Ok(None);
         };
-        let located = scan_index(&*file, segment, Some(segment.end_seq), self.salt, true)?;
-        Ok(Some(Arc::new(located.index)))
+        let scanned = scan_index(&*file, segment, Some(segment.end_seq), self.salt, true)?;
+        Ok(Some(Arc::new(scanned.locator.index)))
     }
 
     /// Remembers what is known of a segment that was just closed.
@@ -127,6 +130,13 @@ impl<S: Storage> Files<S> {
     }
 }
 
+/// What a scan of a segment found.
+pub struct Scanned {
+    pub locator: Locator,
+    /// Its last whole checkpoint before anything is lost: the first one does not know what a failed sync lost before.
+    pub checkpoint: Option<Checkpoint>,
+}
+
 /// Where the records are in a segment whose footer is missing or damaged; `end` is the number with which the next one begins.
 pub fn scan_index<F: StorageFile>(
     file: &F,
@@ -134,13 +144,15 @@ pub fn scan_index<F: StorageFile>(
     end: Option<Seq>,
     salt: u64,
     around: bool,
-) -> io::Result<Locator> {
+) -> io::Result<Scanned> {
     let mut locator = Locator::new(segment.first_seq, segment.generation > 0);
     let mut scanner = Scanner::new(file, seed(salt, segment.number), header::LENGTH, segment.length);
     if around {
         scanner = scanner.around();
     }
     let mut opening: Option<BTreeMap<Slot, i64>> = None;
+    let mut last = None;
+    let mut is_lost = false;
     // What stands behind was cut off before the next segment went on.
     let is_over = |seq: Seq| end.is_some_and(|end| seq >= end);
     while let Some(item) = scanner.next()? {
@@ -148,6 +160,7 @@ pub fn scan_index<F: StorageFile>(
             Item::Lost { .. } if is_over(locator.expected.max(segment.first_seq)) => break,
             Item::Lost { from, .. } => {
                 locator.lost(from);
+                is_lost = true;
                 continue;
             }
             Item::Entry(entry) if is_over(entry.header.seq) => break,
@@ -159,15 +172,20 @@ pub fn scan_index<F: StorageFile>(
         });
         match entry.header.kind {
             Kind::Footer => break,
-            Kind::Checkpoint if opening.is_none() && entry.is_whole() => {
+            Kind::Checkpoint if entry.is_whole() => {
                 let checkpoint = checkpoint::decode(&scanner.value(&entry)?);
-                opening = checkpoint.map(|checkpoint| checkpoint.next.into_iter().collect());
+                let next = |checkpoint: &Checkpoint| checkpoint.next.iter().copied().collect();
+                opening = opening.or_else(|| checkpoint.as_ref().map(next));
+                last = checkpoint.filter(|_| !is_lost).or(last);
             }
             _ => {}
         }
     }
     locator.end(segment.end_seq, &segment.summaries);
-    Ok(locator)
+    Ok(Scanned {
+        locator,
+        checkpoint: last,
+    })
 }
 
 fn recall<T>(list: &Lru<T>, segment: &Closed) -> Option<Arc<T>> {

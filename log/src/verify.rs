@@ -32,7 +32,7 @@ pub struct Verified {
 /// # Errors
 /// As [`crate::Log::open`].
 pub fn verify<S: Storage>(storage: &S) -> Result<Verified, OpenError> {
-    let listing = open::without_stillborn(storage, open::list(storage)?)?;
+    let listing = open::without_void(storage, open::list(storage)?)?;
     let misnamed = listing.misnamed.iter().map(|(found, is)| Damage {
         segment: *found,
         position: 0,

@@ -37,9 +37,10 @@ pub(crate) struct Sealed {
     pub contents: Contents,
 }
 
-/// All segments in order, those that were abandoned whole apart, and the log's salt.
+/// All segments in order, and the log's salt.
 pub(crate) struct Listing {
     pub segments: Vec<Listed>,
+    /// Nothing in these counts: they were abandoned whole, or made and never written to.
     pub void: Vec<u64>,
     /// Under which number, and which it is: those do not count.
     pub misnamed: Vec<(u64, u64)>,
@@ -74,11 +75,10 @@ impl Listed {
         };
         self.header.map_or_else(by_end, |header| header.generation)
     }
-}
 
-impl Listed {
-    /// Whether it was made and never written to, before another one was; one whose head ends an earlier one counts all the same.
-    pub(crate) fn is_unwritten(&self, next_first: Option<Seq>) -> bool {
+    /// Whether it is void: made and never written to, before another one was. One whose head ends an earlier one counts all the
+    /// same.
+    pub(crate) fn is_void(&self, next_first: Option<Seq>) -> bool {
         let head = self.header.filter(|_| self.sealed.is_none());
         head.is_some_and(|head| head.cut.is_none() && Some(head.first_seq) == next_first)
     }

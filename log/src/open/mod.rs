@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::files::{Files, scan_index};
+use crate::files::{Files, Scanned, scan_index};
 use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
 use crate::io::{read_vec, write_full};
@@ -56,7 +56,7 @@ impl<S: Storage> Log<S> {
         }
         let highest = listing.segments.last().map_or(0, |listed| listed.number);
         let highest = listing.void.iter().copied().max().unwrap_or(0).max(highest);
-        let listing = without_stillborn(&*storage, listing)?;
+        let listing = without_void(&*storage, listing)?;
         if listing.segments.is_empty() {
             remove_all(&*storage, &listing.void)
                 .map_err(OpenError::io("removing what was never written to"))?;
@@ -85,7 +85,7 @@ impl<S: Storage> Log<S> {
             mut opened,
             torn,
             unread,
-            empty,
+            void,
             ..
         } = replay;
         if let Some((segment, _)) = unread {
@@ -93,11 +93,11 @@ impl<S: Storage> Log<S> {
         }
         opened.misnamed = misnamed;
         let mut gone = listing.void;
-        gone.extend(empty);
+        gone.extend(void);
         let before = listing.segments[..first].iter().enumerate();
         let next_first = |at: usize| listing.segments.get(at + 1).and_then(Listed::first_seq);
-        let unwritten = before.filter(|(at, listed)| listed.is_unwritten(next_first(*at)));
-        gone.extend(unwritten.map(|(_, listed)| listed.number));
+        let void = before.filter(|(at, listed)| listed.is_void(next_first(*at)));
+        gone.extend(void.map(|(_, listed)| listed.number));
         if let Some(torn) = torn {
             let later = listing
                 .segments
@@ -185,10 +185,10 @@ impl<S: Storage> Log<S> {
         let mut before = 1;
         for (at, listed) in listed.iter().enumerate() {
             let following = listed_all.get(at + 1);
-            if listed.is_unwritten(following.and_then(Listed::first_seq)) {
+            if listed.is_void(following.and_then(Listed::first_seq)) {
                 continue;
             }
-            let first_seq = listed.header.map_or(before, |header| header.first_seq);
+            let first_seq = listed.first_seq().unwrap_or(before);
             let mut segment = Closed {
                 end_seq: before,
                 ..listed.unread(first_seq)
@@ -207,18 +207,19 @@ impl<S: Storage> Log<S> {
                 segment.end_seq = next_first.unwrap_or(before);
                 // Of the next one the head may be lost.
                 let end = listed_all[at + 1..].iter().find_map(Listed::first_seq);
-                let locator = scan_index(&*file, &segment, end, self.salt, false)
+                let Scanned { locator, checkpoint } = scan_index(&*file, &segment, end, self.salt, false)
                     .or_else(|_| scan_index(&*file, &segment, end, self.salt, true))
                     .map_err(OpenError::io(format!("reading {name}")))?;
                 segment.end_seq = locator.expected;
                 segment.summaries = locator.index.summaries();
                 // Where some were taken away from it, those are what is missing.
-                let next = following.filter(|_| segment.generation == 0);
-                if let Some(following) = next.filter(|_| locator.nameless > 0) {
+                let next = following.filter(|_| segment.generation == 0 && locator.nameless > 0);
+                if let Some((checkpoint, following)) = checkpoint.zip(next) {
                     naming::name_from_checkpoints(
                         &*self.storage,
                         &mut segment,
-                        (listed, following),
+                        checkpoint,
+                        following,
                         locator.nameless,
                         self.salt,
                     )?;
@@ -324,20 +325,19 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Takes out segments that were made and never written to: their heads never reached the disk, so nothing in them counts.
-pub(crate) fn without_stillborn<S: Storage>(storage: &S, mut listing: Listing) -> Result<Listing, OpenError> {
+/// Takes out segments that are void because their heads never reached the disk.
+pub(crate) fn without_void<S: Storage>(storage: &S, mut listing: Listing) -> Result<Listing, OpenError> {
     let mut kept = Vec::with_capacity(listing.segments.len());
     for listed in listing.segments {
         let name = segment_name(listed.number);
-        let empty = listed.header.is_none() && {
+        let is_void = listed.header.is_none() && {
             let file = storage
                 .open(&name)
                 .map_err(OpenError::io(format!("opening {name}")))?;
             let salted = listing.salt.map(|salt| seed(salt, listed.number));
-            proof::is_stillborn(&*file, listed.length, salted)
-                .map_err(OpenError::io(format!("reading {name}")))?
+            proof::is_void(&*file, listed.length, salted).map_err(OpenError::io(format!("reading {name}")))?
         };
-        if empty {
+        if is_void {
             listing.void.push(listed.number);
         } else {
             kept.push(listed);

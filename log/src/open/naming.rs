@@ -11,26 +11,25 @@ use crate::format::entry::{Kind, NO_SLOT};
 use crate::format::footer::Summary;
 use crate::format::header::LENGTH as FRONT;
 use crate::format::{seed, segment_name};
-use crate::scan::{Entry, Item, Scanner};
+use crate::scan::{Item, Scanner};
 use crate::segment::Closed;
-use crate::storage::{Storage, StorageFile};
+use crate::storage::Storage;
 use crate::{Seq, Slot};
 
-/// Names what is lost at the end of a segment without a footer: its last checkpoint and that at the front of the next one say
-/// which offsets were given in between.
+/// Names what is lost at the end of a segment without a footer: its `own` last checkpoint and that at the front of the next one
+/// say which offsets were given in between.
 pub(super) fn name_from_checkpoints<S: Storage>(
     storage: &S,
     segment: &mut Closed,
-    (listed, following): (&Listed, &Listed),
+    own: Checkpoint,
+    following: &Listed,
     nameless: u64,
     salt: u64,
 ) -> Result<(), OpenError> {
-    let own = last_checkpoint(storage, listed, salt)?;
-    let next = first_checkpoint(storage, following, FRONT, salt)?;
-    let (Some(own), Some(next)) = (own, next) else {
+    let Some(next) = first_checkpoint(storage, following, FRONT, salt)? else {
         return Ok(());
     };
-    let between = |number: &u64| (listed.number + 1..following.number).contains(number);
+    let between = |number: &u64| (segment.number + 1..following.number).contains(number);
     if next.segments.iter().any(between) {
         // One that was taken away since held what is missing.
         return Ok(());
@@ -107,21 +106,6 @@ pub(super) fn opens_whole<S: Storage>(storage: &S, listed: &Listed, salt: u64) -
     first_checkpoint(storage, listed, FRONT, salt).map(|found| found.is_some())
 }
 
-/// The last whole checkpoint of a segment before anything is lost: the first one does not know what a failed sync lost before.
-fn last_checkpoint<S: Storage>(
-    storage: &S,
-    listed: &Listed,
-    salt: u64,
-) -> Result<Option<Checkpoint>, OpenError> {
-    scan(storage, listed, FRONT, salt, |scanner| {
-        let mut last = None;
-        while let Some(Item::Entry(entry)) = scanner.next()? {
-            last = whole_checkpoint(scanner, &entry)?.or(last);
-        }
-        Ok(last)
-    })
-}
-
 /// The checkpoint at `at`, if it is whole.
 fn first_checkpoint<S: Storage>(
     storage: &S,
@@ -129,20 +113,14 @@ fn first_checkpoint<S: Storage>(
     at: u64,
     salt: u64,
 ) -> Result<Option<Checkpoint>, OpenError> {
-    scan(storage, listed, at, salt, |scanner| match scanner.next()? {
-        Some(Item::Entry(entry)) => whole_checkpoint(scanner, &entry),
-        _ => Ok(None),
+    scan(storage, listed, at, salt, |scanner| {
+        Ok(match scanner.next()? {
+            Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint && entry.is_whole() => {
+                checkpoint::decode(&scanner.value(&entry)?)
+            }
+            _ => None,
+        })
     })
-}
-
-fn whole_checkpoint<F: StorageFile>(
-    scanner: &Scanner<'_, F>,
-    entry: &Entry,
-) -> io::Result<Option<Checkpoint>> {
-    if entry.header.kind != Kind::Checkpoint || !entry.is_whole() {
-        return Ok(None);
-    }
-    Ok(checkpoint::decode(&scanner.value(entry)?))
 }
 
 /// Looks at the entries of a segment from `at` on.

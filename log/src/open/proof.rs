@@ -72,9 +72,9 @@ pub(super) fn place<F: StorageFile>(listed: &Listed, scanner: &Scanner<'_, F>) -
     }
 }
 
-/// Whether a segment whose head is unreadable was made and never written to; a disk that fails is no proof of that. `seed` is
+/// Whether a segment without a head is void: it was made and never written to. A disk that fails is no proof of that. `seed` is
 /// missing where no segment has a head.
-pub(super) fn is_stillborn<F: StorageFile>(file: &F, length: u64, seed: Option<u32>) -> io::Result<bool> {
+pub(super) fn is_void<F: StorageFile>(file: &F, length: u64, seed: Option<u32>) -> io::Result<bool> {
     let Some(seed) = seed else {
         // The first segment's head is synced before anything is acknowledged.
         let head = read_vec(file, 0, FRONT as usize)?;

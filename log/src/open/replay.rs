@@ -34,7 +34,8 @@ pub(crate) fn replay<S: Storage>(
         expected = Some(proof.proven.max(1));
     }
     let mut replay = nothing_yet(first, proof.proven);
-    let mut unwritten = Vec::new();
+    // Nothing in them counts, but a head that is damaged may have ended another one.
+    let mut headless = Vec::new();
     let mut last: Option<Walk<'_, S::File>> = None;
     for (at, listed) in segments.iter().enumerate().skip(first) {
         let following = segments.get(at + 1);
@@ -46,10 +47,10 @@ pub(crate) fn replay<S: Storage>(
             replay.doubtful.get_or_insert(listed.number);
         }
         if next_first == Some(first_seq) {
-            if listed.is_unwritten(next_first) {
-                replay.empty.push(listed.number);
+            if listed.is_void(next_first) {
+                replay.void.push(listed.number);
             } else {
-                unwritten.push(listed.unread(first_seq));
+                headless.push(listed.unread(first_seq));
             }
             continue;
         }
@@ -98,7 +99,7 @@ pub(crate) fn replay<S: Storage>(
         if let Some(before) = last.replace(walk) {
             replay.tail.closed.push(close(before, &state));
         }
-        replay.tail.closed.append(&mut unwritten);
+        replay.tail.closed.append(&mut headless);
         state.jumps.clear();
         if is_torn {
             break;
@@ -109,14 +110,12 @@ pub(crate) fn replay<S: Storage>(
     }
     let tells_more = !replay.opened.damaged.is_empty() || state.stated < proof.proven;
     replay.tail.pinned = replay.torn.is_some() && tells_more;
-    replay
-        .empty
-        .extend(unwritten.iter().map(|segment| segment.number));
+    replay.void.extend(headless.iter().map(|segment| segment.number));
     if let Some(last) = last {
         let number = last.listed.number;
         if last.is_over(replay.tail.pinned) && last.holds_nothing() {
             // Its number would be missed once it is taken away.
-            replay.empty.push(number);
+            replay.void.push(number);
             if let Some(torn) = replay.torn.as_mut().filter(|torn| torn.segment == number) {
                 torn.whole = true;
             }
@@ -140,7 +139,7 @@ fn nothing_yet<F>(first: usize, proven: Seq) -> Replay<F> {
         torn: None,
         unread: None,
         doubtful: None,
-        empty: Vec::new(),
+        void: Vec::new(),
     }
 }
 

@@ -57,8 +57,8 @@ pub(crate) struct Replay<F> {
     pub unread: Option<(u64, u64)>,
     /// From this segment on a loss of power may have torn what they begin with.
     pub doubtful: Option<u64>,
-    /// Made and never written to.
-    pub empty: Vec<u64>,
+    /// Nothing in them counts.
+    pub void: Vec<u64>,
 }
 
 impl<F: StorageFile> Walk<'_, F> {
