@@ -19,6 +19,15 @@ fn options() -> Options {
     }
 }
 
+/// One file and one index are kept.
+fn few_open() -> Options {
+    Options {
+        open_files: 1,
+        indexes: 1,
+        ..options()
+    }
+}
+
 /// Cleans until nothing is left to do; how many steps it took.
 fn clean(log: &mut DiskLog, now_ms: i64) -> usize {
     let mut steps = 0;
@@ -153,12 +162,7 @@ fn a_segment_that_was_begun_while_the_clock_was_ahead_is_closed_by_its_age() {
 #[test]
 fn a_segment_whose_index_turns_out_damaged_is_written_anew_with_another() {
     let place = Place::new();
-    let few = Options {
-        open_files: 1,
-        indexes: 1,
-        ..options()
-    };
-    let (mut log, _) = place.try_open(&few).unwrap();
+    let (mut log, _) = place.try_open(&few_open()).unwrap();
     for number in 0..100 {
         append(&mut log, vec![record(1, format!("{number} {}", "x".repeat(200)))]);
     }
@@ -179,12 +183,7 @@ fn a_segment_whose_index_turns_out_damaged_is_written_anew_with_another() {
 #[test]
 fn a_reader_whose_segment_is_cleaned_under_it_plans_again() {
     let place = Place::new();
-    let few = Options {
-        open_files: 1,
-        indexes: 1,
-        ..options()
-    };
-    let (mut log, _) = place.try_open(&few).unwrap();
+    let (mut log, _) = place.try_open(&few_open()).unwrap();
     for number in 0..100 {
         append(
             &mut log,
