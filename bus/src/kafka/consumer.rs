@@ -1,5 +1,6 @@
 //! A member of a consumer group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 
-use super::blocking::blocking;
+use super::blocking::{blocking, dispose};
 use super::context::Membership;
 use super::groups::{self, Groups, Member};
 use super::position::{self, Positions};
+use super::standstill::{Places, Standstill, Watch};
 use super::{KafkaOptions, config, convert, error};
 use crate::{BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Partition, Record};
 
@@ -27,6 +29,7 @@ pub(super) struct Seat {
     pub(super) groups: Arc<Groups>,
     pub(super) group: String,
     pub(super) topics: Vec<String>,
+    pub(super) watch: Watch,
 }
 
 impl Seat {
@@ -54,6 +57,8 @@ pub(super) struct KafkaConsumer {
     confirming: Option<JoinHandle<Result<Floors, BusError>>>,
     /// What a member that was replaced owned, until that is told.
     lost: Vec<Partition>,
+    paused: BTreeSet<Partition>,
+    standstill: Standstill,
 }
 
 /// How far partitions were committed.
@@ -64,14 +69,16 @@ impl KafkaConsumer {
     pub(super) fn join(seat: Seat) -> Result<Self, BusError> {
         Ok(Self {
             member: Some(seat.take()?),
+            standstill: Standstill::new(seat.watch.clone()),
             seat,
+            paused: BTreeSet::new(),
             positions: Positions::default(),
             confirming: None,
             lost: Vec::new(),
         })
     }
 
-    fn member(&self) -> &Arc<Member> {
+    pub(super) fn member(&self) -> &Arc<Member> {
         self.member
             .as_ref()
             .expect("only leaving and dropping take it out")
@@ -83,9 +90,7 @@ impl KafkaConsumer {
         let fresh = self.seat.take()?;
         self.lost.extend(self.member().context().owned());
         self.confirming = None;
-        if let Some(old) = self.member.replace(fresh) {
-            tokio::task::spawn_blocking(move || drop(old));
-        }
+        dispose(self.member.replace(fresh));
         Ok(())
     }
 
@@ -112,6 +117,16 @@ impl KafkaConsumer {
             member.context().confirm(floors);
         }
     }
+}
+
+/// What is fetched now, and from where on.
+fn flowing(membership: &Membership, positions: &Positions, paused: &BTreeSet<Partition>) -> Places {
+    let mut places = membership.floors();
+    places.retain(|partition, _| !paused.contains(partition));
+    for (partition, next) in &mut places {
+        *next = positions.all().get(partition).copied().unwrap_or(*next);
+    }
+    places
 }
 
 fn floors(member: &Member, group: &str, won: &[Partition], timeout: Duration) -> Result<Floors, BusError> {
@@ -143,18 +158,26 @@ impl Consumer for KafkaConsumer {
                 if let ConsumerEvent::Assigned(partitions) | ConsumerEvent::Revoked(partitions) = &event {
                     for partition in partitions {
                         self.positions.forget(partition);
+                        self.paused.remove(partition);
                     }
+                    self.standstill.over();
                 }
                 return Ok(event);
             }
             // A change of partitions happens inside `recv`, which then goes on waiting: hence the second branch, which is
             // asked first so that nothing read afterwards can overtake the change.
             let member = self.member().clone();
+            let (positions, paused) = (&self.positions, &self.paused);
             let received = tokio::select! {
                 biased;
                 () = member.context().changed() => continue,
                 received = receive(member.as_ref()) => received,
+                unread = self.standstill.lasts(|| flowing(member.context(), positions, paused)) => {
+                    self.renew()?;
+                    return Err(self.standstill.replaced("member", &unread));
+                }
             };
+            self.standstill.over();
             match received {
                 Ok(records) => {
                     self.positions.read(&records)?;
@@ -170,11 +193,14 @@ impl Consumer for KafkaConsumer {
     }
 
     async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        self.paused.extend(partitions.iter().cloned());
         let paused = self.member().pause(&list(partitions));
         paused.map_err(|error| error::of(&error, ""))
     }
 
     async fn resume(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        self.paused.retain(|paused| !partitions.contains(paused));
+        self.standstill.over();
         let resumed = self.member().resume(&list(partitions));
         resumed.map_err(|error| error::of(&error, ""))
     }
@@ -206,10 +232,7 @@ impl Consumer for KafkaConsumer {
 impl Drop for KafkaConsumer {
     /// Leaving the group waits for the broker, which the threads that drop us must not.
     fn drop(&mut self) {
-        let Some(member) = self.member.take() else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || drop(member));
-        }
+        dispose(self.member.take());
     }
 }
 

@@ -1,6 +1,6 @@
 //! librdkafka's callbacks: its log, and changes of a member's partitions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parking_lot::Mutex;
 use rdkafka::config::RDKafkaLogLevel as Level;
@@ -72,6 +72,15 @@ impl Membership {
                 *known = Some(floor);
             }
         }
+    }
+
+    /// What is ours and was looked at, and how far each was committed.
+    pub(super) fn floors(&self) -> HashMap<Partition, i64> {
+        let owned = self.owned.lock();
+        let known = owned.iter();
+        known
+            .filter_map(|(partition, floor)| Some((partition.clone(), (*floor)?)))
+            .collect()
     }
 
     /// All that is ours.

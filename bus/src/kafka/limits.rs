@@ -11,6 +11,7 @@ use super::context::Quiet;
 use super::convert::{self, OVERHEAD};
 use super::error;
 use super::meta::Meta;
+use super::renewed::Renewed;
 use crate::{BusError, Outgoing};
 
 /// Limits by topic. Bounded by the topics there are: unknown ones are not remembered.
@@ -37,7 +38,7 @@ impl Limits {
     pub(super) async fn check(
         &self,
         records: &[Outgoing],
-        admin: &AdminClient<Quiet>,
+        admin: &Renewed<AdminClient<Quiet>>,
         meta: &Arc<Meta>,
     ) -> Result<(), BusError> {
         for record in records {
@@ -63,13 +64,14 @@ impl Limits {
     async fn ask(
         &self,
         topic: &str,
-        admin: &AdminClient<Quiet>,
+        admin: &Renewed<AdminClient<Quiet>>,
         meta: &Arc<Meta>,
     ) -> Result<usize, BusError> {
         let options = AdminOptions::new().request_timeout(Some(meta.timeout()));
         let topics = [ResourceSpecifier::Topic(topic)];
-        let answers = admin.describe_configs(&topics, &options).await;
-        let answers = answers.map_err(|error| error::of(&error, topic))?;
+        let client = admin.get();
+        let answers = client.describe_configs(&topics, &options).await;
+        let answers = admin.answered(&client, answers.map_err(|error| error::of(&error, topic)))?;
         let limit = match answers.into_iter().next() {
             Some(Ok(config)) => {
                 let entry = config

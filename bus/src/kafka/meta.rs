@@ -11,6 +11,8 @@ use relay_schemas::TimestampMs;
 
 use super::blocking::blocking;
 use super::context::Quiet;
+use super::metrics::Metrics;
+use super::renewed::Renewed;
 use super::{KafkaOptions, config, error};
 use crate::topics::OUTCOMES;
 use crate::{BusError, OffsetRange, Partition, StartAt};
@@ -20,17 +22,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks.
 pub(super) struct Meta {
-    client: BaseConsumer<Quiet>,
+    client: Renewed<BaseConsumer<Quiet>>,
     options: KafkaOptions,
     timeout: Duration,
     clock: Clock,
 }
 
 impl Meta {
-    pub(super) fn new(options: &KafkaOptions, clock: Clock) -> Result<Self, BusError> {
-        let client = config::reader(options).create_with_context(Quiet);
+    pub(super) fn new(options: &KafkaOptions, clock: Clock, metrics: Metrics) -> Result<Self, BusError> {
+        let config = config::reader(options);
+        let make = move || {
+            let client = config.create_with_context(Quiet);
+            client.map_err(|error| error::of(&error, ""))
+        };
+        let seam = (clock.clone(), metrics);
         Ok(Self {
-            client: client.map_err(|error| error::of(&error, ""))?,
+            client: Renewed::new("questions", options.replace_after, seam, make)?,
             options: options.clone(),
             timeout: options.request_timeout,
             clock,
@@ -44,6 +51,11 @@ impl Meta {
     ) -> Result<T, BusError> {
         let meta = Arc::clone(self);
         blocking(move || question(&meta)).await
+    }
+
+    fn client<T>(&self, ask: impl Fn(&BaseConsumer<Quiet>) -> Result<T, BusError>) -> Result<T, BusError> {
+        let client = self.client.get();
+        self.client.answered(&client, ask(&client))
     }
 
     /// How long an answer may take.
@@ -60,8 +72,10 @@ impl Meta {
     }
 
     pub(super) fn partitions(&self, topic: &str) -> Result<i32, BusError> {
-        let metadata = self.client.fetch_metadata(Some(topic), self.timeout);
-        let metadata = metadata.map_err(|error| error::of(&error, topic))?;
+        let metadata = self.client(|client| {
+            let metadata = client.fetch_metadata(Some(topic), self.timeout);
+            metadata.map_err(|error| error::of(&error, topic))
+        })?;
         let unknown = || BusError::UnknownTopic(topic.to_owned());
         let found = metadata
             .topics()
@@ -100,8 +114,10 @@ impl Meta {
     pub(super) fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
         let Partition { topic, partition } = partition;
         let ask = || {
-            let watermarks = self.client.fetch_watermarks(topic, *partition, self.timeout);
-            watermarks.map_err(|error| error::of(&error, topic))
+            self.client(|client| {
+                let watermarks = client.fetch_watermarks(topic, *partition, self.timeout);
+                watermarks.map_err(|error| error::of(&error, topic))
+            })
         };
         let (low, high) = match ask() {
             // It may be new, and the client has not heard of it: asking for the topic tells it.
@@ -138,14 +154,14 @@ impl Meta {
     }
 
     fn at(&self, partition: &Partition, instant: TimestampMs) -> Result<Option<i64>, BusError> {
-        let ask = || -> Result<Option<i64>, KafkaError> {
+        let ask = |client: &BaseConsumer<Quiet>| -> Result<Option<i64>, KafkaError> {
             let mut list = TopicPartitionList::new();
             let instant = Offset::Offset(instant.0.max(0));
             list.add_partition_offset(&partition.topic, partition.partition, instant)?;
-            let found = self.client.offsets_for_times(list, self.timeout)?;
+            let found = client.offsets_for_times(list, self.timeout)?;
             Ok(first_offset(&found))
         };
-        ask().map_err(|error| error::of(&error, &partition.topic))
+        self.client(|client| ask(client).map_err(|error| error::of(&error, &partition.topic)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Apache Kafka behind the [`Bus`] trait, through librdkafka.
 //!
 //! One idempotent producer a process, one consumer a membership. Waiting calls run on threads of their own; everything
-//! else is woken by librdkafka's queues, nothing polls. Brokers that are away are librdkafka's to find again.
+//! else is woken by librdkafka's queues, nothing polls. Brokers that are away are librdkafka's to find again; a client that does
+//! not is replaced, whichever it is.
 
 mod admin;
 mod blocking;
@@ -14,10 +15,15 @@ mod error;
 mod groups;
 mod limits;
 mod meta;
+mod metrics;
 mod options;
 mod position;
 mod producer;
 mod reader;
+mod renewed;
+mod standstill;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 pub use options::KafkaOptions;
+use prometheus::Registry;
 use rdkafka::admin::AdminClient;
 use relay_clock::Clock;
 
@@ -34,8 +41,11 @@ use self::context::Quiet;
 use self::groups::Groups;
 use self::limits::Limits;
 use self::meta::Meta;
+use self::metrics::Metrics;
 use self::producer::Producer;
 use self::reader::KafkaReader;
+use self::renewed::Renewed;
+use self::standstill::Watch;
 use crate::topics::Manifest;
 use crate::{Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, StartAt};
 
@@ -43,8 +53,9 @@ use crate::{Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, P
 pub struct KafkaBus {
     options: KafkaOptions,
     producer: Producer,
-    admin: AdminClient<Quiet>,
+    admin: Renewed<AdminClient<Quiet>>,
     meta: Arc<Meta>,
+    watch: Watch,
     groups: Arc<Groups>,
     limits: Limits,
 }
@@ -55,11 +66,24 @@ impl KafkaBus {
     /// # Errors
     /// [`BusError::Fatal`] where librdkafka refuses a property.
     pub fn connect(options: KafkaOptions, clock: &Clock) -> Result<Self, BusError> {
-        let admin = config::admin(&options).create_with_context(Quiet);
+        let metrics = Metrics::new();
+        let config = config::admin(&options);
+        let admin = move || {
+            let client = config.create_with_context(Quiet);
+            client.map_err(|error| error::of(&error, ""))
+        };
+        let seam = (clock.clone(), metrics.clone());
+        let meta = Arc::new(Meta::new(&options, clock.clone(), metrics.clone())?);
         Ok(Self {
-            producer: Producer::new(options.clone(), clock.clone())?,
-            admin: admin.map_err(|error| error::of(&error, ""))?,
-            meta: Arc::new(Meta::new(&options, clock.clone())?),
+            producer: Producer::new(options.clone(), clock.clone(), metrics.clone())?,
+            admin: Renewed::new("admin", options.replace_after, seam, admin)?,
+            watch: Watch {
+                meta: Arc::clone(&meta),
+                metrics,
+                clock: clock.clone(),
+                patience: options.replace_after,
+            },
+            meta,
             groups: Arc::default(),
             limits: Limits::new(),
             options,
@@ -113,6 +137,7 @@ impl Bus for KafkaBus {
             groups: Arc::clone(&self.groups),
             group: group.to_owned(),
             topics: topics.to_vec(),
+            watch: self.watch.clone(),
         };
         Ok(Box::new(KafkaConsumer::join(seat)?))
     }
@@ -126,7 +151,11 @@ impl Bus for KafkaBus {
             from.into_iter().map(start).collect()
         };
         let from = self.meta.ask(find).await?;
-        Ok(Box::new(KafkaReader::open(&self.options, from)?))
+        Ok(Box::new(KafkaReader::open(
+            &self.options,
+            from,
+            self.watch.clone(),
+        )?))
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
@@ -149,7 +178,7 @@ impl Bus for KafkaBus {
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
         let admin = Admin {
-            client: &self.admin,
+            client: &self.admin.get(),
             meta: &self.meta,
             replication: manifest.replication,
         };
@@ -172,5 +201,9 @@ impl Bus for KafkaBus {
 
     async fn probe(&self) -> Result<(), BusError> {
         self.meta.ask(Meta::probe).await
+    }
+
+    fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.watch.metrics.register(registry)
     }
 }

@@ -39,6 +39,9 @@ pub struct KafkaOptions {
     /// How soon whoever reads or writes hears of partitions that were added to a topic, or of a topic that was made anew.
     #[serde(with = "humantime_serde")]
     pub topic_refresh: Duration,
+    /// A client that fails for so long, or brings nothing though there is something to read (found twice so long apart), is replaced.
+    #[serde(with = "humantime_serde")]
+    pub replace_after: Duration,
     /// The largest record any topic allows; topics have their own, smaller limits.
     pub largest_record: ByteSize,
 }
@@ -57,6 +60,7 @@ impl KafkaOptions {
             session_timeout: Duration::from_secs(6),
             request_timeout: Duration::from_secs(5),
             topic_refresh: Duration::from_secs(5),
+            replace_after: Duration::from_secs(10),
             largest_record: ByteSize::mib(16),
         }
     }

@@ -18,6 +18,11 @@ impl Positions {
         Self(places)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &HashMap<Partition, i64> {
+        &self.0
+    }
+
     /// The partition is read from its next record on, wherever that lies.
     pub(super) fn forget(&mut self, partition: &Partition) {
         self.0.remove(partition);

@@ -12,6 +12,7 @@ use relay_clock::Clock;
 
 use super::blocking::blocking;
 use super::context::Quiet;
+use super::metrics::Metrics;
 use super::{KafkaOptions, config, convert, error};
 use crate::{BusError, Outgoing, Partition, Position};
 
@@ -22,6 +23,7 @@ const QUEUE_WAIT: Duration = Duration::from_millis(5);
 pub(super) struct Producer {
     options: KafkaOptions,
     clock: Clock,
+    metrics: Metrics,
     /// Most bytes of a batch.
     most_batch: AtomicUsize,
     current: Line,
@@ -50,11 +52,12 @@ impl Line {
 }
 
 impl Producer {
-    pub(super) fn new(options: KafkaOptions, clock: Clock) -> Result<Self, BusError> {
+    pub(super) fn new(options: KafkaOptions, clock: Clock, metrics: Metrics) -> Result<Self, BusError> {
         let current = Line::open(config::producer, &options)?;
         Ok(Self {
             options,
             clock,
+            metrics,
             most_batch: AtomicUsize::new(usize::MAX),
             current,
             alone: OnceLock::new(),
@@ -187,6 +190,7 @@ impl Producer {
         let timed_out = error.rdkafka_error_code() == Some(Code::MessageTimedOut);
         if timed_out || producer.client().fatal_error().is_some() {
             tracing::warn!(%error, "the Kafka producer cannot go on; it is replaced");
+            self.metrics.replaced("producer");
             self.replace(line, producer);
         }
         if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {

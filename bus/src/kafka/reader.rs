@@ -1,61 +1,94 @@
 //! Reading outside any group.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::blocking::dispose;
 use super::consumer::{Unread, damaged, receive};
 use super::context::Quiet;
 use super::position::Positions;
+use super::standstill::{Places, Standstill, Watch};
 use super::{KafkaOptions, config, error};
 use crate::{BusError, Partition, Reader, Record};
 
+type Client = StreamConsumer<Quiet>;
+
 /// Reads partitions from fixed offsets on.
 pub(super) struct KafkaReader {
-    consumer: StreamConsumer<Quiet>,
+    options: KafkaOptions,
+    /// `None` only while it is dropped.
+    client: Option<Client>,
     positions: Positions,
-    /// Whether something could not be read: whoever reads opens another reader where this one stopped.
-    damaged: bool,
+    standstill: Standstill,
 }
 
 impl KafkaReader {
-    pub(super) fn open(options: &KafkaOptions, from: HashMap<Partition, i64>) -> Result<Self, BusError> {
-        let open = || {
-            let consumer: StreamConsumer<Quiet> = config::reader(options).create_with_context(Quiet)?;
-            let mut list = TopicPartitionList::with_capacity(from.len());
-            for (Partition { topic, partition }, offset) in &from {
-                list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-            }
-            consumer.assign(&list)?;
-            Ok(consumer)
-        };
-        let consumer = open().map_err(|error| error::of(&error, ""))?;
-        let positions = Positions::from(from);
+    pub(super) fn open(options: &KafkaOptions, from: Places, watch: Watch) -> Result<Self, BusError> {
         Ok(Self {
-            consumer,
-            positions,
-            damaged: false,
+            client: Some(assign(options, &from)?),
+            options: options.clone(),
+            positions: Positions::from(from),
+            standstill: Standstill::new(watch),
         })
     }
+
+    #[cfg(test)]
+    pub(super) fn client(&self) -> &Client {
+        self.client.as_ref().expect("only dropping takes it out")
+    }
+
+    /// Reads on where this reader stopped, with another client.
+    fn renew(&mut self) -> Result<(), BusError> {
+        let fresh = assign(&self.options, self.positions.all())?;
+        dispose(self.client.replace(fresh));
+        Ok(())
+    }
+}
+
+fn assign(options: &KafkaOptions, from: &Places) -> Result<Client, BusError> {
+    let open = || {
+        let client: Client = config::reader(options).create_with_context(Quiet)?;
+        let mut list = TopicPartitionList::with_capacity(from.len());
+        for (Partition { topic, partition }, offset) in from {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        }
+        client.assign(&list)?;
+        Ok(client)
+    };
+    open().map_err(|error| error::of(&error, ""))
 }
 
 #[async_trait]
 impl Reader for KafkaReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
-        if self.damaged {
-            return Err(damaged("a topic that is followed"));
-        }
-        let records = match receive(&self.consumer).await {
-            Ok(records) => records,
-            Err(Unread::Bus(error)) => return Err(error),
-            Err(Unread::Damaged) => {
-                self.damaged = true;
-                return Err(damaged("a topic that is followed"));
+        let client = self.client.as_ref().expect("only dropping takes it out");
+        let positions = &self.positions;
+        let received = tokio::select! {
+            biased;
+            received = receive(client) => received,
+            unread = self.standstill.lasts(|| positions.all().clone()) => {
+                self.renew()?;
+                return Err(self.standstill.replaced("reader", &unread));
             }
         };
-        self.positions.read(&records)?;
-        Ok(records)
+        self.standstill.over();
+        match received {
+            Ok(records) => {
+                self.positions.read(&records)?;
+                Ok(records)
+            }
+            Err(Unread::Bus(error)) => Err(error),
+            Err(Unread::Damaged) => {
+                self.renew()?;
+                Err(damaged("a topic that is followed"))
+            }
+        }
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        dispose(self.client.take());
     }
 }

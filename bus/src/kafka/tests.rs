@@ -1,0 +1,96 @@
+//! Clients that bring nothing though the log holds more, as librdkafka's sometimes do after an outage: here they are paused behind
+//! our back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
+use relay_clock::Clock;
+
+use super::consumer::{KafkaConsumer, Seat};
+use super::reader::KafkaReader;
+use super::{KafkaBus, KafkaOptions};
+use crate::testing::{apply, brokers, unique};
+use crate::{Bus, BusError, Consumer, ConsumerEvent, Headers, Outgoing, Partition, Reader};
+
+/// Longer than anything here takes; reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn connect() -> KafkaBus {
+    let options = KafkaOptions {
+        replace_after: Duration::from_millis(500),
+        ..KafkaOptions::new(brokers())
+    };
+    KafkaBus::connect(options, &Clock::system()).expect("clients")
+}
+
+async fn put(bus: &KafkaBus, topic: &str) {
+    let record = Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), "v".into());
+    bus.publish(vec![record], Vec::new()).await.expect("it is taken");
+}
+
+fn all(topic: &str) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    list
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_client_brings_nothing_reads_on_with_another_one() {
+    let (bus, topic) = (connect(), unique("silent-reader"));
+    apply(&bus, &format!("name: {topic}, partitions: 1")).await;
+    put(&bus, &topic).await;
+    let from = [(Partition::new(&topic, 0), 0)].into();
+    let opened = KafkaReader::open(&bus.options, from, bus.watch.clone());
+    let mut reader = opened.expect("a reader");
+    let reading = async {
+        assert_eq!(reader.next().await.expect("the first one").len(), 1);
+        reader.client().pause(&all(&topic)).expect("it is paused");
+        put(&bus, &topic).await;
+        let said = reader
+            .next()
+            .await
+            .expect_err("it says that it was silent")
+            .to_string();
+        assert!(said.contains("is read to 1 and reaches to 2"), "{said}");
+        let next = reader.next().await.expect("the next one");
+        assert_eq!((next.len(), next[0].position.offset), (1, 1));
+    };
+    let read = tokio::time::timeout(PATIENCE, reading).await;
+    read.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_client_brings_nothing_takes_its_place_anew() {
+    let (bus, topic) = (connect(), unique("silent-member"));
+    apply(&bus, &format!("name: {topic}, partitions: 1")).await;
+    let seat = Seat {
+        options: bus.options.clone(),
+        groups: Arc::clone(&bus.groups),
+        group: format!("{topic}.g"),
+        topics: vec![topic.clone()],
+        watch: bus.watch.clone(),
+    };
+    let mut member = KafkaConsumer::join(seat).expect("it joins");
+    let following = async {
+        while !matches!(member.next().await, Ok(ConsumerEvent::Assigned(_))) {}
+        member.member().pause(&all(&topic)).expect("it is paused");
+        put(&bus, &topic).await;
+        let mut told = Vec::new();
+        loop {
+            match member.next().await {
+                Ok(ConsumerEvent::Records(records)) => return (told, records.len()),
+                Ok(ConsumerEvent::Assigned(_)) => told.push("assigned"),
+                Ok(ConsumerEvent::Revoked(_)) => told.push("revoked"),
+                Err(BusError::Unavailable(said)) => {
+                    assert!(said.contains("reaches to 1"), "{said}");
+                    told.push("silent");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, following).await;
+    assert_eq!(told.expect("in time"), (vec!["silent", "revoked", "assigned"], 1));
+}
