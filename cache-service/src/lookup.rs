@@ -31,7 +31,7 @@ impl Stage for LookupStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let planned: Planned = decode(&self.schemas, record)?;
-        let now = self.clock.now();
+        let now = self.clock.now_for(planned.request.accepted_at);
         if now >= planned.planning.plan.deadline {
             self.metrics.looked_up("expired");
             let outcome = expired(&planned, self.identity.run(0), now);
@@ -69,7 +69,7 @@ impl LookupStage {
             Some(LookupResult::Hit(entry, level)) => {
                 let headers = Headers::of(&ready.request);
                 // The clock again: Redis may have taken its time.
-                let now = self.clock.now();
+                let now = self.clock.now_for(ready.request.accepted_at);
                 let outcome = answered(ready, &entry, level, self.identity.run(0), now);
                 Ok(ended(headers, outcome))
             }

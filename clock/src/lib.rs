@@ -1,23 +1,24 @@
 //! Time, as everything in Relay reads it: a [`Clock`] is handed down, and nothing else asks the system.
 //!
-//! A clock tells two things that must not be mixed. The *instant* only measures what has passed in this process: it never
-//! steps back, and a wall clock that is set does not move it. The *timestamp* says when in the world something happened: it
-//! goes into records and deadlines, and may step. Tests and simulations hand a clock of their own down instead.
+//! A clock tells two things that must not be mixed. What has passed in this process, as an *instant* or in *steady* milliseconds:
+//! it never steps, whoever sets the wall clock. And when in the world something happened, as a *timestamp* of the wall clock: it
+//! goes into records, and may step. A deadline is a length of time from the timestamp of its request ([`Clock::now_for`]), so that
+//! it survives a step. Tests and simulations hand a clock of their own down instead.
 
 #![expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
 
 mod grace;
-mod steps;
+mod timeline;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use relay_schemas::TimestampMs;
 
 pub use grace::Grace;
-pub use steps::Steps;
+pub use timeline::Timeline;
 
 /// Tells the time. Cheap to clone; all clones agree.
 #[derive(Clone, Default)]
@@ -40,12 +41,14 @@ impl Clock {
     pub fn manual(start: TimestampMs) -> (Self, ManualClock) {
         let manual = ManualClock(Arc::new(Mutex::new(Hands {
             timestamp: start,
+            steady: start,
             instant: Instant::now(),
+            timeline: Timeline::default(),
         })));
         (Self(Source::Manual(manual.clone())), manual)
     }
 
-    /// When it is, in milliseconds since 1970. May step: for records and deadlines.
+    /// When it is, in milliseconds since 1970. May step: for records.
     pub fn now(&self) -> TimestampMs {
         match &self.0 {
             Source::System => system_timestamp(),
@@ -58,6 +61,46 @@ impl Clock {
         match &self.0 {
             Source::System => Instant::now(),
             Source::Manual(manual) => manual.0.lock().instant,
+        }
+    }
+
+    /// What the wall clock would say if it had not been set since the start. Never steps: for how long something takes, where that
+    /// is counted in milliseconds.
+    pub fn steady(&self) -> TimestampMs {
+        self.read(|steady, _| steady)
+    }
+
+    /// The same, and how the wall clock was set beside it.
+    pub fn timeline(&self) -> (TimestampMs, Timeline) {
+        self.read(|steady, timeline| (steady, timeline.clone()))
+    }
+
+    /// When, by the steady clock, `stamp` was made by a wall clock.
+    pub fn steady_of(&self, stamp: TimestampMs) -> TimestampMs {
+        self.read(|steady, timeline| timeline.steady_of(stamp, steady))
+    }
+
+    /// What the wall clock that made `stamp` would say now, if it had not been set since: for what is stamped of a request after
+    /// it was accepted, and against its deadline.
+    pub fn now_for(&self, stamp: TimestampMs) -> TimestampMs {
+        self.read(|steady, timeline| timeline.now_for(stamp, steady))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(TimestampMs, &Timeline) -> T) -> T {
+        match &self.0 {
+            Source::System => {
+                let mut system = SYSTEM.lock();
+                let (wall, instant) = both();
+                let passed = millis(instant.saturating_duration_since(system.began.1));
+                let steady = system.began.0.plus_ms(passed);
+                system.timeline.look(wall, steady);
+                read(steady, &system.timeline)
+            }
+            Source::Manual(manual) => {
+                let hands = &mut *manual.0.lock();
+                hands.timeline.look(hands.timestamp, hands.steady);
+                read(hands.steady, &hands.timeline)
+            }
         }
     }
 
@@ -82,7 +125,9 @@ pub struct ManualClock(Arc<Mutex<Hands>>);
 
 struct Hands {
     timestamp: TimestampMs,
+    steady: TimestampMs,
     instant: Instant,
+    timeline: Timeline,
 }
 
 impl ManualClock {
@@ -90,6 +135,7 @@ impl ManualClock {
     pub fn advance(&self, duration: Duration) {
         let mut hands = self.0.lock();
         hands.instant += duration;
+        hands.steady = hands.steady.plus_ms(millis(duration));
         hands.timestamp = hands.timestamp.plus_ms(millis(duration));
     }
 
@@ -97,6 +143,40 @@ impl ManualClock {
     pub fn step_to(&self, timestamp: TimestampMs) {
         self.0.lock().timestamp = timestamp;
     }
+}
+
+/// The system's clocks since this process first asked: one for all clocks of it.
+struct System {
+    began: (TimestampMs, Instant),
+    timeline: Timeline,
+}
+
+static SYSTEM: LazyLock<Mutex<System>> = LazyLock::new(|| {
+    Mutex::new(System {
+        began: both(),
+        timeline: Timeline::default(),
+    })
+});
+
+/// Longest time between the readings of two clocks that were read at once.
+const AT_ONCE: Duration = Duration::from_millis(5);
+/// Most tries to read them so: where every one is interrupted, the last one counts.
+const TRIES: usize = 8;
+
+/// Both of the system's clocks at once: a thread that was interrupted between the two would take the pause for a step.
+fn both() -> (TimestampMs, Instant) {
+    let read = || {
+        let before = Instant::now();
+        (before, system_timestamp(), before.elapsed())
+    };
+    let mut tried = read();
+    for _ in 1..TRIES {
+        if tried.2 <= AT_ONCE {
+            break;
+        }
+        tried = read();
+    }
+    (tried.1, tried.0)
 }
 
 /// A system clock before 1970 is read as 1970.
@@ -130,6 +210,26 @@ mod tests {
         hands.step_to(TimestampMs(500));
         assert_eq!(clock.now(), TimestampMs(500));
         assert_eq!(clock.since(began), Duration::ZERO);
+        assert_eq!(clock.steady(), TimestampMs(1_000));
+    }
+
+    #[test]
+    fn a_deadline_is_as_far_away_after_a_step_as_before_it() {
+        for step_ms in [3_600_000, 3_000, -3_000, -3_600_000] {
+            let (clock, hands) = Clock::manual(TimestampMs(10_000_000));
+            let accepted_at = clock.now();
+            let deadline = accepted_at.plus_ms(20_000);
+            hands.advance(Duration::from_secs(15));
+            assert_eq!(clock.now_for(accepted_at), clock.now());
+            hands.step_to(clock.now().plus_ms(step_ms));
+            let left = |clock: &Clock| deadline.since_ms(clock.now_for(accepted_at));
+            assert_eq!(left(&clock), 5_000, "{step_ms}");
+            hands.advance(Duration::from_secs(5));
+            assert_eq!(left(&clock), 0, "{step_ms}");
+            let later = clock.now();
+            hands.advance(Duration::from_secs(1));
+            assert_eq!(clock.now_for(later), later.plus_ms(1_000));
+        }
     }
 
     #[test]
@@ -137,5 +237,7 @@ mod tests {
         let clock = Clock::system();
         assert!(clock.now() > TimestampMs(1_600_000_000_000));
         assert!(clock.since(clock.instant()) < Duration::from_secs(60));
+        let steady = clock.steady();
+        assert!(Clock::system().steady() >= steady, "one for all clocks");
     }
 }

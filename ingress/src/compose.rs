@@ -178,10 +178,10 @@ impl Ground<'_> {
                     replies.listen(),
                     answer_fences(Arc::clone(&control), &identity, routes),
                     listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
-                        models.lock().on_status(status, clock.now());
+                        models.lock().on_status(status, clock.steady());
                     }),
                     listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
-                        gate.lock().on_status(&status, clock.now());
+                        gate.lock().on_status(&status, clock.steady());
                     }),
                     probes::run(bus, Arc::clone(&control), readiness, period),
                 )

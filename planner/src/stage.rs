@@ -31,7 +31,8 @@ impl Stage for PlannerStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let request: Request = decode(&self.schemas, record)?;
-        Ok(self.decide(request, self.clock.now()))
+        let now = self.clock.now_for(request.accepted_at);
+        Ok(self.decide(request, now))
     }
 
     async fn after_ack(&self, outcome: Self::Effect) {

@@ -80,6 +80,7 @@ impl World {
     }
 
     fn fill(&mut self) {
+        let wall = self.wall(Actor::CacheService);
         let cache = &mut self.cache_service;
         while let Some(outcome) = self.log.outcomes.get(cache.filled_to) {
             let position = Position {
@@ -91,14 +92,14 @@ impl World {
             if !first && self.sabotage != Sabotage::FillFromLosers {
                 continue;
             }
-            if let Ok(entry) = entry_of(outcome, &position, self.now) {
-                cache.keep(entry, self.now);
+            if let Ok(entry) = entry_of(outcome, &position, wall) {
+                cache.keep(entry, wall);
             }
         }
     }
 
     fn look_up(&mut self, planned: Planned) -> Append {
-        let now = self.now;
+        let now = self.now_for(Actor::CacheService, planned.request.accepted_at);
         let run = Run {
             service: Service::CacheService,
             instance: "cache".into(),
@@ -110,11 +111,11 @@ impl World {
             return Append::Outcome(Box::new(expired(&planned, run, now)));
         }
         let owner = Owner::of(&planned.request, plan);
-        let (key, cache) = (owner.key(), plan.cache);
+        let (key, cache, wall) = (owner.key(), plan.cache, self.wall(Actor::CacheService));
         if !cache.exact {
             return Append::Ready(Box::new(looked_up(planned, key, CacheStatus::Off, now)));
         }
-        match self.cache_service.get(&key, &owner, cache.ttl_ms, now) {
+        match self.cache_service.get(&key, &owner, cache.ttl_ms, wall) {
             None => Append::Ready(Box::new(looked_up(planned, key, CacheStatus::Miss, now))),
             Some(entry) => {
                 let ready = looked_up(planned, key, CacheStatus::Hit, now);

@@ -125,7 +125,7 @@ fn late(world: &World) -> Vec<String> {
     }
     let late = deadlines.into_iter().filter_map(|(id, deadline)| {
         let late_ms = first.get(id)?.since_ms(deadline.max(world.healed_at));
-        (late_ms > LATE_MS).then(|| format!("{id} ended {late_ms} ms late"))
+        (late_ms > LATE_MS + world.shifted_ms).then(|| format!("{id} ended {late_ms} ms late"))
     });
     late.collect()
 }

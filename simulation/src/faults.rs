@@ -49,6 +49,7 @@ impl World {
             Op::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
             Op::Duplicate(actor) => self.reread(actor),
             Op::Lose(actor) => self.lose_next(actor),
+            Op::SetClock(actor, by_ms) => self.set_clock(actor, by_ms),
         }
     }
 
@@ -61,6 +62,7 @@ impl World {
             epoch,
             ..Life::default()
         };
+        self.start_clock(actor);
         match actor {
             Actor::Ingress(number) => {
                 self.ingresses[usize::from(number)] =

@@ -54,12 +54,11 @@ impl World {
             epoch: 0,
             attempt: 0,
         };
-        let record = match decide(&POLICY, request, run, self.now) {
+        let request = request.clone();
+        let now = self.now_for(Actor::Planner, request.accepted_at);
+        let record = match decide(&POLICY, &request, run, now) {
             Err(outcome) => Append::Outcome(outcome),
-            Ok(planning) => {
-                let request = request.clone();
-                Append::Planned(Box::new(Planned { request, planning }))
-            }
+            Ok(planning) => Append::Planned(Box::new(Planned { request, planning })),
         };
         self.planner.consumer.busy = true;
         self.append(Actor::Planner, record);

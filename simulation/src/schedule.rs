@@ -7,6 +7,8 @@ use rand::{Rng, SeedableRng};
 
 /// Most events of a schedule.
 pub const MOST: usize = 200;
+/// By how much a clock is set at most, milliseconds.
+const MOST_STEP_MS: i64 = 6_000;
 
 /// Everything that is done to the system in one run.
 #[derive(Debug, Clone)]
@@ -81,7 +83,7 @@ impl Actor {
     }
 }
 
-/// Requests and the ten faults.
+/// Requests and the eleven faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// A client asks.
@@ -129,6 +131,8 @@ pub enum Op {
     Duplicate(Actor),
     /// The next record that a stage reads is lost between it and the next stage; one that a scheduler reads is damaged in the log.
     Lose(Actor),
+    /// The wall clock of a process, or of all, is set by so many milliseconds, forward above zero.
+    SetClock(Option<Actor>, i64),
 }
 
 impl Schedule {
@@ -167,7 +171,16 @@ impl Op {
             | Self::Reuse { .. }
             | Self::Leave(_)
             | Self::Duplicate(_)
-            | Self::Lose(_) => 0,
+            | Self::Lose(_)
+            | Self::SetClock(..) => 0,
+        }
+    }
+
+    /// By how much a deadline may be taken for later, or an end for later than it was, because of it, milliseconds.
+    pub fn shifts_ms(self) -> i64 {
+        match self {
+            Self::SetClock(_, by_ms) => by_ms.abs(),
+            _ => 0,
         }
     }
 
@@ -183,7 +196,8 @@ impl Op {
             | Self::Reuse { .. }
             | Self::Leave(_)
             | Self::Duplicate(_)
-            | Self::Lose(_) => false,
+            | Self::Lose(_)
+            | Self::SetClock(..) => false,
         }
     }
 
@@ -211,7 +225,11 @@ impl Op {
             67..76 => Self::Zombie(actor, random.random_range(10..6_000)),
             76..83 => Self::Rough(random.random_range(100..3_000)),
             83..90 => Self::Partition(actor, random.random_range(100..5_000)),
-            90..95 => Self::Slow(random.random_range(100..3_000)),
+            90..94 => Self::Slow(random.random_range(100..3_000)),
+            94..96 => Self::SetClock(
+                random.random_bool(0.5).then_some(actor),
+                random.random_range(-MOST_STEP_MS..=MOST_STEP_MS),
+            ),
             98..100 => Self::Lose(actor),
             _ => Self::Duplicate(actor),
         }

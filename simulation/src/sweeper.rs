@@ -2,7 +2,7 @@
 //! sweep all requests, as when one has not noticed yet that the other took its partition over.
 
 use rand::Rng;
-use relay_lifecycle::{Ending, Known, OpenRequest, Unended, end};
+use relay_lifecycle::{Ending, Known, Moment, OpenRequest, Unended, end};
 use relay_schemas::{OutcomeStatus, Request, Run, Service, TimestampMs};
 
 use crate::log::Append;
@@ -35,9 +35,10 @@ impl Sweeper {
         }
     }
 
-    /// When it should look again.
-    pub fn next_wakeup(&self) -> Option<TimestampMs> {
-        self.unended.first_due()
+    /// When it should look again, where the wall clock is ahead by so much: at once, or after a while where it looked in vain.
+    pub fn next_wakeup(&self, now: TimestampMs, ahead_ms: i64) -> Option<TimestampMs> {
+        let due = self.unended.first_due()?.plus_ms(-ahead_ms);
+        Some(if due > now { due } else { now.plus_ms(EVERY_MS) })
     }
 
     /// An outcome of its own is acknowledged.
@@ -51,7 +52,10 @@ impl World {
         if self.sabotage == Sabotage::NeverSweep {
             return;
         }
-        let now = self.now;
+        let now = Moment {
+            at: self.wall(Actor::Ingress(number)),
+            passed_ms: self.now.0,
+        };
         let sweeper = &mut self.ingresses[usize::from(number)].sweeper;
         let mut next = sweeper.unended.next().next().map_or(0, |(_, next)| next);
         while let Some(request) = self.log.requests.get(next) {
@@ -61,7 +65,7 @@ impl World {
                 deadline: request.deadline,
                 batch: None,
             };
-            sweeper.unended.read((0, next), Some(open), now.into());
+            sweeper.unended.read((0, next), Some(open), now);
             next += 1;
         }
         while let Some(outcome) = self.log.outcomes.get(sweeper.outcomes) {
@@ -70,7 +74,7 @@ impl World {
         }
         let resume_at = sweeper.unended.resume_at().next().map_or(0, |(_, offset)| offset);
         let overdue = if sweeper.writing == 0 {
-            sweeper.unended.overdue(now.into(), 4)
+            sweeper.unended.overdue(now, 4)
         } else {
             Vec::new()
         };
@@ -100,7 +104,8 @@ impl World {
             attempt: 0,
         };
         let ending = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "forgotten");
-        let outcome = end(Known::Request(request), run, ending, self.now);
+        let wall = self.wall(Actor::Ingress(number));
+        let outcome = end(Known::Request(request), run, ending, wall);
         self.append(Actor::Ingress(number), Append::Outcome(Box::new(outcome)));
     }
 

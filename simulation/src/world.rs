@@ -10,6 +10,7 @@ use relay_schemas::{Frame, RequestId, TimestampMs};
 
 use crate::cache_service::CacheService;
 use crate::client::Client;
+use crate::clocks::Clocks;
 use crate::happening::{Due, Happening};
 use crate::ingress::Ingress;
 use crate::log::{Append, Log, POOLS};
@@ -44,6 +45,8 @@ pub enum Sabotage {
     ForgetBodies,
     /// A repeat runs anew whatever the first came to.
     FreeKeys,
+    /// Schedulers measure by their wall clocks how long something takes.
+    TrustWallClocks,
 }
 
 /// One life of one process.
@@ -72,6 +75,7 @@ pub struct World {
     pub(crate) random: SmallRng,
     pub(crate) log: Log,
     pub(crate) network: Network,
+    pub(crate) clocks: Clocks,
     pub(crate) lives: [Life; Actor::ALL.len()],
     pub(crate) clients: Vec<Client>,
     pub(crate) ingresses: [Ingress; 2],
@@ -92,6 +96,8 @@ pub struct World {
     pub(crate) given_back: BTreeSet<RequestId>,
     /// Whether the schedule disturbs what leases rest upon: schedulers, workers, or the control seam.
     pub(crate) leases_disturbed: bool,
+    /// By how much clocks are set in all, milliseconds.
+    pub(crate) shifted_ms: i64,
     /// When the last event was, or its fault was over.
     pub(crate) healed_at: TimestampMs,
     queue: BinaryHeap<Reverse<Due>>,
@@ -108,6 +114,7 @@ impl World {
             random: SmallRng::seed_from_u64(schedule.seed ^ 0x5eed),
             log: Log::default(),
             network: Network::default(),
+            clocks: Clocks::default(),
             lives: Default::default(),
             clients: Vec::new(),
             ingresses: [Ingress::new(0, 0, 0), Ingress::new(1, 0, 0)],
@@ -123,6 +130,7 @@ impl World {
             runs: Vec::new(),
             given_back: BTreeSet::new(),
             leases_disturbed: schedule.events.iter().any(|event| event.op.disturbs_leases()),
+            shifted_ms: schedule.events.iter().map(|event| event.op.shifts_ms()).sum(),
             healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,

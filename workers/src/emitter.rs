@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use relay_clock::Clock;
 use relay_control::{Control, room, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{indivisible, pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{
-    Delta, Embedding, Frame, RequestId, Run, TimestampMs, TokenCount, ToolCallDelta, encode,
-};
+use relay_schemas::{Delta, Embedding, Frame, RequestId, Run, TokenCount, ToolCallDelta, encode};
 
 use crate::dropped::Dropped;
 use crate::replay::ReplayBuffer;
@@ -98,7 +97,7 @@ impl Stream {
         for frame in frames {
             self.seq = frame.seq + 1;
             let payload = encode(&frame);
-            self.replays.lock().push(frame, self.clock.now());
+            self.replays.lock().push(frame, self.clock.steady());
             if let Err(error) = self.control.send(&self.reply_to, payload).await
                 && !std::mem::replace(&mut self.troubled, true)
             {
@@ -137,7 +136,7 @@ pub struct Emitter {
     prompt_tokens: Option<u32>,
     compute_us: u64,
     seed: Option<i64>,
-    first_token_at: Option<TimestampMs>,
+    first_token_at: Option<Instant>,
     clock: Clock,
     stream: Option<Stream>,
 }
@@ -228,7 +227,7 @@ impl Emitter {
 
     fn count(&mut self, tokens: u32) {
         if self.first_token_at.is_none() {
-            self.first_token_at = Some(self.clock.now());
+            self.first_token_at = Some(self.clock.instant());
             crash_point(relay_schemas::Service::Workers, "first_token");
         }
         self.tokens += tokens;
@@ -321,7 +320,7 @@ pub struct Taken {
     /// The seed, if one was drawn.
     pub seed: Option<i64>,
     /// When the first token came.
-    pub first_token_at: Option<TimestampMs>,
+    pub first_token_at: Option<Instant>,
     /// The frames' way, for the last of them.
     pub stream: Option<Stream>,
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_clock::Clock;
+use relay_clock::{Clock, millis};
 use relay_lifecycle::{Ending, Known, end, next_pool};
-use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, TimestampMs, Work};
+use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Code, Failure, Finished, usage};
@@ -59,7 +59,8 @@ impl Runner {
         mut out: Emitter,
         cancel: &CancellationToken,
     ) -> RunResult {
-        let began = (self.clock.instant(), self.clock.now());
+        let accepted_at = work.request.accepted_at;
+        let began = (self.clock.instant(), self.clock.now_for(accepted_at));
         let mut chosen = None;
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
         let left = Duration::from_millis(u64::try_from(deadline.since_ms(began.1)).unwrap_or(0));
@@ -90,9 +91,13 @@ impl Runner {
         if taken.seed.is_some() {
             work.planning.plan.decoding.seed = taken.seed;
         }
-        let now = self.clock.now();
-        let ending = ending(&work, ended, &taken, chosen.as_ref(), now.since_ms(began.1));
-        self.count(&ending, &taken, began);
+        let mut ending = ending(ended, &taken, chosen.as_ref(), self.clock.since(began.0));
+        ending.ttft_ms = taken.first_token_at.map(|first| {
+            let ran_ms = millis(first.saturating_duration_since(began.0));
+            began.1.since_ms(accepted_at) + ran_ms
+        });
+        self.count(&ending, &taken, began.0);
+        let now = self.clock.now_for(accepted_at);
         RunResult::Ended(Box::new(end(Known::Work(&work), run, ending, now)), taken.stream)
     }
 
@@ -149,7 +154,7 @@ impl Runner {
         Err(last)
     }
 
-    fn count(&self, ending: &Ending, taken: &Taken, (began, began_at): (Instant, TimestampMs)) {
+    fn count(&self, ending: &Ending, taken: &Taken, began: Instant) {
         self.metrics.runs.with_label_values(&[ending.status.name()]).inc();
         self.metrics
             .run_seconds
@@ -157,7 +162,7 @@ impl Runner {
         if let Some(first) = taken.first_token_at {
             self.metrics
                 .first_token_seconds
-                .observe(first.since_ms(began_at).max(0) as f64 / 1_000.0);
+                .observe(first.saturating_duration_since(began).as_secs_f64());
         }
         self.metrics
             .prompt_tokens
@@ -182,7 +187,7 @@ fn later(earlier: Failure, later: Failure) -> Failure {
     Failure { retry_after, ..later }
 }
 
-fn ending(work: &Work, ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took_ms: i64) -> Ending {
+fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration) -> Ending {
     let mut ending = match &ended {
         RunEnd::Finished(_) => Ending::of(OutcomeStatus::Completed),
         RunEnd::Failed(failure) => Ending {
@@ -211,11 +216,8 @@ fn ending(work: &Work, ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, to
     let counted = counted.unwrap_or_else(|| usage(taken.prompt_tokens.unwrap_or(0), taken.tokens));
     ending.usage = counted;
     ending.compute_ms = i64::try_from(taken.compute_us.div_ceil(1_000)).unwrap_or(i64::MAX);
-    ending.ttft_ms = taken
-        .first_token_at
-        .map(|at| at.since_ms(work.request.accepted_at));
     let Some(chosen) = chosen else { return ending };
-    ending.backend_latency_ms = Some(took_ms);
+    ending.backend_latency_ms = Some(millis(took));
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);
     if ending.status == OutcomeStatus::Completed || taken.first_token_at.is_some() {
         ending.answer = Some(answer(taken, finished, chosen));

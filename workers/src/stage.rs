@@ -37,7 +37,7 @@ impl Stage for WorkerStage {
     async fn on_record(&self, record: &Record) -> Result<Step<SendLast>, StageError> {
         let work: Work = decode(&self.schemas, record)?;
         let handle = Handle::default();
-        let now = self.worker.clock.now();
+        let now = self.worker.clock.steady();
         let (request, lease, lane) = (&work.request.request_id, &work.lease, work.queueing.lane);
         let admission = self
             .worker
@@ -135,7 +135,7 @@ impl WorkerStage {
                     message: failure.message,
                 };
                 // Told before it is let go: no status leaves it out.
-                worker.given_back.lock().add(returned, worker.clock.now());
+                worker.given_back.lock().add(returned, worker.clock.steady());
                 drop(holding);
                 return Step::nothing();
             }

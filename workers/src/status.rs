@@ -62,7 +62,7 @@ fn current(worker: &Worker, seq: i64) -> WorkerStatus {
         long_slots: long,
         capacity,
         in_flight: worker.in_flight(),
-        returned: worker.given_back.lock().told(worker.clock.now()),
+        returned: worker.given_back.lock().told(worker.clock.steady()),
         draining: worker.shutdown.is_draining(),
         sent_at: worker.clock.now(),
     }

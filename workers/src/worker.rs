@@ -58,7 +58,7 @@ pub struct Worker {
 impl Worker {
     /// Remembers a cancel, and stops what it means, if that runs.
     pub fn cancel(&self, request: RequestId) {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         for handle in self.ledger.lock().attempts(&request) {
             handle.cancel.cancel();
         }
@@ -107,7 +107,7 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        let now = self.worker.clock.now();
+        let now = self.worker.clock.steady();
         self.worker.ledger.lock().release(&self.key, now);
         self.worker.tell();
     }

@@ -1,11 +1,15 @@
 //! The whole service on the embedded bus: leased work in, outcomes and frames out.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::testing::{buried, with_damaged};
+use relay_bus::{EmbeddedBus, EmbeddedOptions};
+use relay_clock::Clock;
 use relay_control::{ask, subjects};
 use relay_lifecycle::Transcript;
+use relay_runner::Runtime;
 use relay_schemas::{
     Candidate, Delta, FinishReason, Frame, Lane, MicroUsd, ModelState, OutcomeStatus, ReplayAnswer,
     ReplayQuery, TokenCount, Work, encode,
@@ -238,6 +242,45 @@ async fn a_deadline_ends_a_run_as_expired() {
     house.dispatch(&work).await.unwrap();
     assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Expired);
     assert_eq!(mock.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_set_while_work_waits_expires_nothing_that_has_time_left() {
+    const HOUR: i64 = 3_600_000;
+    let mock = mock(Settings::default()).await;
+    for step_ms in [HOUR, -HOUR] {
+        let folder = tempfile::tempdir().unwrap();
+        let (manifest, options) = (House::manifest().unwrap(), EmbeddedOptions::default());
+        let (clock, hands) = Clock::manual(Clock::system().now());
+        let bus = EmbeddedBus::open(folder.path().join("log"), &manifest, options, &Clock::system());
+        let runtime = Runtime {
+            clock: clock.clone(),
+            ..Runtime::new(Arc::new(bus.unwrap()))
+        };
+        let models = models(&mock.url());
+        let mut house = House::start_in(folder, runtime, &models, |_| {}).await.unwrap();
+        let mut work = house.work("waits", "mock", "x");
+        let deadline = clock.now().plus_ms(60_000);
+        (work.request.accepted_at, work.request.deadline) = (clock.now(), deadline);
+        work.planning.plan.deadline = deadline;
+        hands.advance(Duration::from_secs(50));
+        hands.step_to(clock.now().plus_ms(step_ms));
+        house.dispatch(&work).await.unwrap();
+        let outcome = house.outcome().await.unwrap();
+        assert_eq!(outcome.status, OutcomeStatus::Completed, "{step_ms}");
+        assert_eq!(
+            (outcome.timings.latency_ms, outcome.timings.ttft_ms),
+            (50_000, Some(50_000))
+        );
+        work.request.request_id = "late".into();
+        hands.advance(Duration::from_secs(10));
+        house.dispatch(&work).await.unwrap();
+        assert_eq!(
+            house.outcome().await.unwrap().status,
+            OutcomeStatus::Expired,
+            "{step_ms}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ impl Shared {
 
     /// Whether there is room for new work.
     pub(super) fn room(&self) -> Room {
-        self.space.room(&*self.disk, self.clock.now().0)
+        self.space.room(&*self.disk, self.clock.steady().0)
     }
 
     /// Ends everything that still waits.

@@ -293,7 +293,8 @@ impl Admission {
             None => self.following.patience,
         };
         let holding = self.holding(&request.tenant, place, key);
-        let pending = Pending::new(request, patience, self.following.most_unread, holding);
+        let (most_unread, now) = (self.following.most_unread, self.clock.steady());
+        let pending = Pending::new(request, patience, most_unread, holding, now);
         // In place before the request is published: its first frame may come before the acknowledgement.
         let waiter = self.waiting.begin(Arc::new(pending), request);
         if runs_here {

@@ -24,8 +24,8 @@ use super::routes::Routes;
 pub struct Claim {
     /// Whose request.
     pub tenant: TenantId,
-    /// Its deadline.
-    pub deadline: TimestampMs,
+    /// When its deadline passes, by the steady clock.
+    pub due: TimestampMs,
     /// Whether it has an idempotency key.
     pub keyed: bool,
 }
@@ -68,10 +68,10 @@ impl Abandoned {
     async fn see_to_the_end(self, pending: Arc<Pending>, claim: Claim) {
         let mut cancelled: Option<Instant> = None;
         loop {
-            let now = self.clock.now();
+            let now = self.clock.steady();
             let taken = pending.take(now);
             self.questions.put(&pending, taken.questions);
-            if taken.ended || now >= claim.deadline || self.shutdown.is_stopped() {
+            if taken.ended || now >= claim.due || self.shutdown.is_stopped() {
                 break;
             }
             let is_due = cancelled.is_none_or(|at| self.clock.since(at) >= self.pause);

@@ -89,7 +89,7 @@ impl Outcomes {
             .ok()
             .filter(|outcome| outcome.request_id == request);
         for pending in waiting {
-            pending.on_outcome(outcome.as_ref(), self.clock.now());
+            pending.on_outcome(outcome.as_ref(), self.clock.steady());
         }
     }
 }

@@ -99,19 +99,20 @@ struct Progress {
 }
 
 impl Pending {
-    /// An answer that waits for its first frame.
-    pub fn new(request: &Request, patience: Patience, most_unread: usize, holding: Holding) -> Self {
+    /// An answer that waits for its first frame from `now` on. Here and below times are of the steady clock.
+    pub fn new(
+        request: &Request,
+        patience: Patience,
+        most_unread: usize,
+        holding: Holding,
+        now: TimestampMs,
+    ) -> Self {
         Self {
             request_id: request.request_id.clone(),
             reply_to: request.reply_to.clone().unwrap_or_default(),
             most_unread,
             progress: Mutex::new(Progress {
-                follower: Follower::new(
-                    patience,
-                    request.stream,
-                    &request.request_hash,
-                    request.accepted_at,
-                ),
+                follower: Follower::new(patience, request.stream, &request.request_hash, now),
                 holding,
                 unread: Vec::new(),
                 unread_bytes: 0,
@@ -297,7 +298,7 @@ mod tests {
             key: None,
             unread: limits.nothing(&request.tenant),
         };
-        Pending::new(&request, Patience::default(), 10_000, holding)
+        Pending::new(&request, Patience::default(), 10_000, holding, TimestampMs(0))
     }
 
     fn shown(pending: &Pending) -> usize {

@@ -51,7 +51,7 @@ impl Questions {
         match question {
             Question::Winner => {
                 let winner = self.winner(&pending.request_id).await;
-                let now = self.clock.now();
+                let now = self.clock.steady();
                 match winner {
                     Ok(Told::Ended(outcome)) => pending.on_winner(&outcome, now),
                     Ok(Told::Unended) => pending.on_unended(),
@@ -73,7 +73,7 @@ impl Questions {
         match ask::<_, ReplayAnswer>(&*self.control, &subject, &query, self.timeout).await {
             Ok(answer) => {
                 for frame in answer.frames {
-                    pending.on_frame(frame, self.clock.now());
+                    pending.on_frame(frame, self.clock.steady());
                 }
             }
             Err(error) => tracing::debug!(request.id = %pending.request_id, %error, "no replay"),

@@ -44,7 +44,7 @@ impl Replies {
                     backoff.reset();
                     self.report(Ok(()));
                     // What was sent before is lost.
-                    self.routes.lost(None, self.clock.now());
+                    self.routes.lost(None, self.clock.steady());
                     self.dispatch(frames.as_mut()).await;
                     self.report(Err("the subscription ended".to_owned()));
                 }
@@ -65,13 +65,13 @@ impl Replies {
         while let Some(event) = frames.next().await {
             match event {
                 Delivery::Message(message) => self.on_message(&message),
-                Delivery::Lost => self.routes.lost(None, self.clock.now()),
+                Delivery::Lost => self.routes.lost(None, self.clock.steady()),
             }
         }
     }
 
     fn on_message(&self, message: &Message) {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         match self.schemas.decode::<Frame>(Some(&message.payload)) {
             Ok(frame) => {
                 // The log often tells the end before the last frame does.

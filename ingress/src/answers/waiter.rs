@@ -35,7 +35,7 @@ pub struct Waiting {
     pub abandoned: Abandoned,
     /// How long after its deadline an end is still waited for.
     pub grace: Duration,
-    /// Against the deadline.
+    /// For patience, and against the deadline.
     pub clock: Clock,
 }
 
@@ -43,13 +43,15 @@ impl Waiting {
     /// Waits for `request`, whose frames and outcomes reach `pending` from now on.
     pub fn begin(self: &Arc<Self>, pending: Arc<Pending>, request: &Request) -> Waiter {
         self.routes.add(Arc::clone(&pending));
+        let life_ms = request.deadline.since_ms(request.accepted_at);
+        let due = self.clock.steady_of(request.accepted_at).plus_ms(life_ms);
         Waiter {
             waiting: Arc::clone(self),
             pending,
-            give_up_at: request.deadline.plus_ms(millis(self.grace)),
+            give_up_at: due.plus_ms(millis(self.grace)),
             claim: Some(Claim {
                 tenant: request.tenant.clone(),
-                deadline: request.deadline,
+                due,
                 keyed: request.idempotency_key.is_some(),
             }),
         }
@@ -62,7 +64,7 @@ pub struct Waiter {
     waiting: Arc<Waiting>,
     pending: Arc<Pending>,
     claim: Option<Claim>,
-    /// Deadline and grace.
+    /// Deadline and grace, by the steady clock.
     give_up_at: TimestampMs,
 }
 
@@ -72,7 +74,7 @@ impl Waiter {
         let idle = tokio::time::sleep(patience);
         tokio::pin!(idle);
         loop {
-            let now = self.waiting.clock.now();
+            let now = self.waiting.clock.steady();
             let taken = self.pending.take(now);
             self.waiting.questions.put(&self.pending, taken.questions);
             if !taken.deltas.is_empty() {
@@ -120,9 +122,9 @@ impl Waiter {
             ..
         } = &*self.waiting;
         if let Ok(Told::Ended(outcome)) = questions.winner(&self.pending.request_id).await {
-            self.pending.on_winner(&outcome, clock.now());
+            self.pending.on_winner(&outcome, clock.steady());
         }
-        let taken = self.pending.take(clock.now());
+        let taken = self.pending.take(clock.steady());
         if !taken.deltas.is_empty() {
             return AnswerEvent::Deltas(taken.deltas);
         }

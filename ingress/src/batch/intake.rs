@@ -52,7 +52,7 @@ pub struct Intake {
 impl Intake {
     /// Waits until the log and the batch class have room; a drain leaves what waits here in the log.
     async fn room(&self) {
-        while self.bus.room() != Room::Enough || !self.gate.lock().admit(self.clock.now()) {
+        while self.bus.room() != Room::Enough || !self.gate.lock().admit(self.clock.steady()) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

@@ -10,6 +10,6 @@ use super::state::Catalogue;
 
 /// Every model that a live worker runs.
 pub async fn list(State(catalogue): State<Catalogue>) -> Response<Body> {
-    let live = catalogue.models.lock().live(catalogue.clock.now());
+    let live = catalogue.models.lock().live(catalogue.clock.steady());
     response::json(StatusCode::OK, models(live))
 }

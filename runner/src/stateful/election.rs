@@ -88,9 +88,8 @@ impl<T: LeadershipTopic> Election<T> {
         &self.leadership
     }
 
-    /// When a claim is due, as it is `now`: not before everything is read that lay in the topic at the start.
-    pub fn claim_due(&mut self, now: TimestampMs) -> Option<TimestampMs> {
-        self.leadership.look(now);
+    /// When a claim is due: not before everything is read that lay in the topic at the start.
+    pub fn claim_due(&self) -> Option<TimestampMs> {
         let followed = self.has_followed();
         self.leadership.claim_due().filter(|_| followed)
     }
@@ -137,7 +136,7 @@ impl<T: LeadershipTopic> Election<T> {
     /// Takes records of the topic in.
     pub fn observe(&mut self, records: &[Record]) {
         let runtime = self.log.runtime();
-        let now = runtime.clock.now();
+        let now = runtime.clock.steady();
         for record in records {
             let offset = record.position.offset;
             self.next = offset + 1;
@@ -145,7 +144,11 @@ impl<T: LeadershipTopic> Election<T> {
             match decoded {
                 Ok(written) => {
                     let old = offset < self.end;
-                    let at = if old { record.timestamp.min(now) } else { now };
+                    let at = if old {
+                        runtime.clock.steady_of(record.timestamp)
+                    } else {
+                        now
+                    };
                     let notice = self.topic.notice(&written);
                     self.leadership.observe(&notice, offset, at);
                     if self.leadership.is_present(&notice)
@@ -209,7 +212,7 @@ impl<T: LeadershipTopic> Election<T> {
     /// `patience`: without it a standby takes over in its time.
     pub async fn resign(&self, epoch: i64, snapshot: Option<T::Snapshot>, patience: Duration) {
         let (topic, runtime) = (self.topic.name(), self.log.runtime());
-        let now = runtime.clock.now();
+        let now = runtime.clock.steady();
         let state = snapshot.map(|snapshot| self.record(NoticeKind::Snapshot, epoch, Some(snapshot), now));
         let resignation = self.record(NoticeKind::Resignation, epoch, None, now);
         let records = state.into_iter().chain([resignation]).collect();

@@ -2,7 +2,8 @@
 //!
 //! A claim names the epoch it wants to follow. The first claim in log order that names the present epoch wins, and its
 //! offset is the next epoch; so every reader of the log comes to the same leader. A leader acts only while it reads its own
-//! heartbeats back, and gives up earlier than others may suspect it.
+//! heartbeats back, and gives up earlier than others may suspect it. All times are of the steady clock: setting a wall clock
+//! deposes nobody.
 
 use relay_clock::millis;
 use relay_schemas::{InstanceId, TimestampMs};
@@ -95,18 +96,10 @@ impl Leadership {
         self.leader.as_ref() == Some(&self.me) && !self.resigned
     }
 
-    /// Whether it may act on that now: its own heartbeat was read back a moment ago. One that lies ahead was sent before the
-    /// wall clock was set back, and says nothing of how long ago that was.
+    /// Whether it may act on that now: its own heartbeat was read back a moment ago.
     pub fn may_act(&self, now: TimestampMs) -> bool {
-        let is_fresh = |sent_at| (0..self.self_fence_after_ms).contains(&now.since_ms(sent_at));
+        let is_fresh = |sent_at| now.since_ms(sent_at) < self.self_fence_after_ms;
         self.leads() && self.confirmed.is_some_and(is_fresh)
-    }
-
-    /// Looks at the wall clock. What lies ahead of it was heard before the clock was set back, and counts from now: else nobody
-    /// would be suspected before the clock has caught up.
-    pub fn look(&mut self, now: TimestampMs) {
-        self.heard_at = self.heard_at.min(now);
-        self.claimed_at = self.claimed_at.map(|at| at.min(now));
     }
 
     /// When a claim is due, if nothing is heard until then; `None` for who leads.
@@ -190,27 +183,6 @@ mod tests {
         ];
         assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(2_700)));
         assert_eq!(reads("a", &log).claim_due(), None);
-    }
-
-    #[test]
-    fn a_wall_clock_that_is_set_back_delays_no_takeover_and_lets_no_leader_act_unheard() {
-        const HOUR: i64 = 3_600_000;
-        let log = [
-            notice("a", Kind::Claim, NOBODY, HOUR),
-            notice("a", Kind::Heartbeat, 0, HOUR + 500),
-        ];
-        let mut b = reads("b", &log);
-        b.look(TimestampMs(600));
-        assert_eq!(b.claim_due(), Some(TimestampMs(2_600)));
-        assert_eq!(b.claim(TimestampMs(HOUR)), 0);
-        b.look(TimestampMs(700));
-        assert_eq!(b.claim_due(), Some(TimestampMs(2_600)), "nor a second claim");
-        let mut a = reads("a", &log);
-        assert!(!a.may_act(TimestampMs(600)));
-        a.observe(&notice("a", Kind::Heartbeat, 0, 650), 2, TimestampMs(660));
-        assert!(a.may_act(TimestampMs(670)), "it reads itself again");
-        b.observe(&notice("a", Kind::Heartbeat, 0, 650), 2, TimestampMs(660));
-        assert_eq!(b.claim_due(), Some(TimestampMs(2_660)));
     }
 
     #[test]

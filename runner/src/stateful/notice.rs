@@ -15,7 +15,7 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// Under which epoch; of a claim: the one that it wants to follow.
     pub epoch: i64,
-    /// When it was written, by the writer's clock.
+    /// When it was written, by the writer's steady clock: only the writer itself counts from it.
     pub sent_at: TimestampMs,
 }
 

@@ -77,15 +77,15 @@ async fn stand_by<S: StatefulStage>(
 ) -> Result<bool, S::Error> {
     let runtime = log.runtime();
     while !election.leadership().leads() {
-        let now = runtime.clock.now();
-        if election.claim_due(now).is_some_and(|due| due <= now) {
+        let now = runtime.clock.steady();
+        if election.claim_due().is_some_and(|due| due <= now) {
             // A log that hangs holds no drain up. A claim that is left so may win: a standby takes over from it in its time.
             tokio::select! {
                 () = runtime.shutdown.draining() => return Ok(false),
                 claimed = election.claim(now) => claimed?,
             }
         }
-        let due = election.claim_due(now);
+        let due = election.claim_due();
         let mut silent = false;
         tokio::select! {
             () = runtime.shutdown.draining() => return Ok(false),

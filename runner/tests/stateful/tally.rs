@@ -236,7 +236,7 @@ impl Tally {
         let lane = publishers.open_leadership(Service::Scheduler);
         let mut heartbeat = Heartbeat::default();
         loop {
-            let now = clock.now();
+            let now = clock.steady();
             if heartbeat.beats(now, &TIMES) && lane.is_free() {
                 if lane.lost_snapshot() {
                     heartbeat.lost_snapshot();
@@ -274,7 +274,7 @@ impl Tally {
             }
             takeover.finish(&count, clock);
             let mut shown = self.shown.lock();
-            shown.decides = takeover.is_over() && leadership.may_act(clock.now());
+            shown.decides = takeover.is_over() && leadership.may_act(clock.steady());
             shown.total = count.total;
         }
     }

@@ -19,9 +19,9 @@ impl Blocked {
         self.0.push((now.plus_ms(AGAIN_AFTER_MS), handover));
     }
 
-    /// Those that are due, also where the clock was set back meanwhile.
+    /// Those that are due.
     pub fn take_due(&mut self, now: TimestampMs) -> Vec<HandOver> {
-        let due = |(at, _): &mut (TimestampMs, HandOver)| *at <= now || *at > now.plus_ms(AGAIN_AFTER_MS);
+        let due = |(at, _): &mut (TimestampMs, HandOver)| *at <= now;
         self.0.extract_if(.., due).map(|(_, handover)| handover).collect()
     }
 

@@ -44,18 +44,19 @@ impl Core {
         let Some(pending) = self.requests.get(ticket) else {
             return;
         };
+        let at = self.timeline.wall(now);
         let lease = Lease {
             worker: assigned.worker,
             worker_epoch: assigned.epoch,
             attempt: pending.attempt + 1,
             scheduler_epoch: epoch,
-            granted_at: now,
+            granted_at: at,
         };
         let queueing = Queueing {
             pool: self.pool.clone(),
             lane: key.route.lane,
             queued_at: pending.queued_at,
-            dispatched_at: now,
+            dispatched_at: at,
             queue_wait_ms: pending.waited_ms + now.since_ms(pending.since).max(0),
             waiting_ahead: pending.waiting_ahead,
         };

@@ -30,8 +30,9 @@ impl Core {
         let Some(to) = next_pool(&ready.planning.plan, &self.pool).map(str::to_owned) else {
             return;
         };
+        let at = self.timeline.wall(now);
         let handover = HandOver {
-            ready: handed_over(ready, (&self.pool, &to), reason, pending.attempt, now),
+            ready: handed_over(ready, (&self.pool, &to), reason, pending.attempt, at),
             pool: to,
             trace: pending.trace.clone(),
         };

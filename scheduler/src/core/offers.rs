@@ -27,7 +27,8 @@ impl Core {
             self.tally.duplicates += 1;
             return;
         }
-        let ticket = moves::insert(&mut self.requests, &mut self.queues, offer.into(), &self.pool);
+        let arrived = offer.arrive(&self.timeline, now);
+        let ticket = moves::insert(&mut self.requests, &mut self.queues, arrived, &self.pool);
         if self.resume(ticket, expected, now) {
             return;
         }
@@ -88,7 +89,7 @@ impl Core {
             return None;
         }
         let request = &pending.ready.request;
-        if pending.deadline() <= now {
+        if pending.due <= now {
             let message = "its deadline had passed when it reached the queue";
             return Some(Ending::because(
                 OutcomeStatus::Expired,

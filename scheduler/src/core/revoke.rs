@@ -151,7 +151,7 @@ fn next(
     if leased.cancelled {
         return Next::End(Box::new(cancelled()));
     }
-    if pending.deadline() <= now {
+    if pending.due <= now {
         let message = "its worker was lost and its deadline has passed";
         let late = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message);
         return Next::End(Box::new(late));

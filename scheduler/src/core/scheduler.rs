@@ -1,6 +1,6 @@
 //! The scheduler of one pool: its parts.
 
-use relay_clock::millis;
+use relay_clock::{Timeline, millis};
 use relay_lifecycle::{Ending, Known};
 use relay_schemas::{Run, TenantId, TimestampMs, TokenCount, Usage};
 
@@ -17,6 +17,8 @@ use super::workers::Workers;
 use crate::config::Config;
 
 /// The scheduler of one pool. What it does with an input stands in the file of that input.
+///
+/// Every `now` is of the steady clock, which nobody sets; what the wall clock says beside it [`Core::follow_clock`] tells.
 pub struct Core {
     pub(super) config: Config,
     pub(super) pool: String,
@@ -34,6 +36,8 @@ pub struct Core {
     pub(super) done_at: DoneAt,
     /// Since when the control seam is known to work.
     pub(super) seam_works_since: Option<TimestampMs>,
+    /// How the wall clock was set beside the steady one.
+    pub(super) timeline: Timeline,
 }
 
 /// When what is done from time to time was done last.
@@ -60,6 +64,7 @@ impl Core {
             effects: Effects::new(run),
             done_at: DoneAt::default(),
             seam_works_since: None,
+            timeline: Timeline::default(),
             pool: pool.into(),
             config,
         }
@@ -82,6 +87,7 @@ impl Core {
             return;
         };
         let (ready, attempt, trace) = (&pending.ready, pending.attempt, pending.trace.clone());
+        let at = self.timeline.now_for(ready.request.accepted_at, now);
         match left {
             Phase::Leased(leased) => {
                 ending.usage = Usage {
@@ -89,10 +95,10 @@ impl Core {
                     completion_tokens: TokenCount(leased.tokens),
                 };
                 let work = pending.work(&leased);
-                self.effects.end(Known::Work(&work), attempt, ending, trace, now);
+                self.effects.end(Known::Work(&work), attempt, ending, trace, at);
             }
             Phase::Moving | Phase::Queued | Phase::Leaving | Phase::Ending => {
-                self.effects.end(Known::Ready(ready), attempt, ending, trace, now);
+                self.effects.end(Known::Ready(ready), attempt, ending, trace, at);
             }
         }
     }

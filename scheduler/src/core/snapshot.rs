@@ -75,7 +75,8 @@ impl Core {
             }
             let ending = Ending::because(OutcomeStatus::Failed, code, message);
             let known = Known::Headers(&entry.request_id, &entry.tenant);
-            self.effects.end(known, entry.lease.attempt, ending, None, now);
+            let at = self.timeline.wall(now);
+            self.effects.end(known, entry.lease.attempt, ending, None, at);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Time passes: the lead begins, deadlines pass, leases are looked over, the pool's status is sent.
 
-use relay_clock::millis;
+use relay_clock::{Timeline, millis};
 use relay_lifecycle::Ending;
 use relay_schemas::{OutcomeStatus, TimestampMs};
 
@@ -27,9 +27,6 @@ impl Core {
         if !self.recovery.leads() {
             return;
         }
-        if now < self.done_at.look_over {
-            self.set_back(now);
-        }
         self.end_orphans(now);
         while let Some((_, ticket)) = self.requests.next_deadline().filter(|(due, _)| *due <= now) {
             let late = Ending::because(
@@ -55,21 +52,9 @@ impl Core {
         }
     }
 
-    /// The clock was set back: what was seen later counts as seen now, or nothing would be due until it is that late again.
-    fn set_back(&mut self, now: TimestampMs) {
-        self.done_at.look_over = now;
-        self.done_at.pool_status = self.done_at.pool_status.min(now);
-        self.seam_works_since = self.seam_works_since.map(|since| since.min(now));
-        self.workers.set_back(now);
-        self.requests.set_back(now);
-    }
-
-    /// The clock was set forward by so much, and no time has passed: what was seen was seen so much later, or all that is waited
-    /// for would look overdue. Deadlines are points in the world's time and stay.
-    pub fn set_forward(&mut self, by_ms: i64) {
-        self.seam_works_since = self.seam_works_since.map(|since| since.plus_ms(by_ms));
-        self.workers.set_forward(by_ms);
-        self.requests.set_forward(by_ms);
+    /// The clock as it stands: how the wall clock was set beside the steady one. To be told before what is stamped by it.
+    pub fn follow_clock(&mut self, timeline: Timeline) {
+        self.timeline = timeline;
     }
 
     /// When [`Core::tick`] is due next.

@@ -58,9 +58,7 @@ impl Core {
             };
             let grace_ms = grace_ms(pending, &self.config.leases);
             let away_ms = if pending.stays { unawaited_ms } else { unserved_ms };
-            if pending.since > now {
-                self.requests.waits_since(ticket, now);
-            } else if away_ms.min(now.since_ms(pending.since)) >= grace_ms && leaving.len() < MOST {
+            if away_ms.min(now.since_ms(pending.since)) >= grace_ms && leaving.len() < MOST {
                 leaving.push((ticket, grace_ms));
             }
         }

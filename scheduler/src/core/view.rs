@@ -82,7 +82,7 @@ impl Core {
             waiting_interactive: self.requests.waiting_interactive() as u32,
             waiting_batch: self.requests.waiting(Flow::Batch) as u32,
             running: self.requests.running() as u32,
-            sent_at: now,
+            sent_at: self.timeline.wall(now),
         }
     }
 }

@@ -5,7 +5,7 @@ use relay_schemas::{Lease, Queueing, Ready, RequestId, TimestampMs, Work};
 use super::moves;
 use super::queues::{Arrival, Ticket};
 use super::recovery::{At, Input};
-use super::requests::{Arrived, Attempt, Leased, Phase};
+use super::requests::{Arrived, Attempt, Leased, Phase, due};
 use super::scheduler::Core;
 
 /// What a body counts beyond its text, where the size of its record is not known.
@@ -28,16 +28,19 @@ impl Core {
         } = work;
         let known = self.requests.ticket(&request.request_id);
         let ticket = known.unwrap_or_else(|| {
+            let ready = Ready {
+                request,
+                planning,
+                caching,
+            };
             let arrived = Arrived {
-                bytes: request.body.len() + ENVELOPE_BYTES,
-                ready: Ready {
-                    request,
-                    planning,
-                    caching,
-                },
+                bytes: ready.request.body.len() + ENVELOPE_BYTES,
                 at: ready_at,
                 queued_at: queueing.queued_at,
+                since: self.timeline.steady_of(queueing.queued_at, now),
+                due: due(&ready, &self.timeline, now),
                 trace: None,
+                ready,
             };
             let ticket = moves::insert(&mut self.requests, &mut self.queues, arrived, &self.pool);
             // Where its offer was not read again yet, what the snapshot says of it still comes before this record.

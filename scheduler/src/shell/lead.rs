@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use relay_bus::{BusError, Record};
-use relay_clock::Steps;
 use relay_runner::{Heartbeat, LeadershipTimes, NoticeKind as Kind, Takeover, Tenure, sleep_until};
 use relay_schemas::TimestampMs;
 use tokio::sync::mpsc;
@@ -54,7 +53,7 @@ pub(super) async fn lead(
         times: context.config.leadership.times(),
         heartbeat: Heartbeat::default(),
         busy: false,
-        steps: Steps::since_now(&context.runtime.clock),
+        steps: 0,
         missing: BTreeSet::new(),
     };
     loop {
@@ -82,7 +81,8 @@ struct Leader {
     heartbeat: Heartbeat,
     /// More could be dispatched than one round takes.
     busy: bool,
-    steps: Steps,
+    /// Of the wall clock, as far as they were told.
+    steps: u64,
     /// Topics of other pools that were not there, each told once.
     missing: BTreeSet<String>,
 }
@@ -102,12 +102,11 @@ impl Leader {
         signals: &mut mpsc::Receiver<Signal>,
         outbox: &mut Outbox,
     ) -> Result<Option<Tenure>, Error> {
-        self.follow_clock();
         self.beat(election, outbox);
         outbox.reap();
         self.standstill
             .look(&self.context, &self.takeover, &self.core, outbox);
-        let now = self.context.runtime.clock.now();
+        let now = self.now();
         let wake = self.wake(election, now);
         let backlog = outbox.backlog();
         let open = self.open(!backlog.is_full());
@@ -134,14 +133,20 @@ impl Leader {
         Ok(None)
     }
 
-    /// Tells the core where the wall clock was set forward; that it was set back shows by itself.
-    fn follow_clock(&mut self) {
-        let step_ms = self.steps.look(&self.context.runtime.clock);
-        if step_ms > 0 {
-            let pool = &self.context.pool;
-            tracing::warn!(pool, step_ms, "the wall clock was set forward");
-            self.core.set_forward(step_ms);
+    /// Now, by the steady clock; the core is told what the wall clock says beside it.
+    fn now(&mut self) -> TimestampMs {
+        let (now, timeline) = self.context.runtime.clock.timeline();
+        if self.steps != timeline.steps() {
+            self.steps = timeline.steps();
+            let (pool, wall) = (&self.context.pool, timeline.wall(now).0);
+            tracing::warn!(
+                pool,
+                wall_ms = wall,
+                "the wall clock was set; waits, leases and deadlines go on as before"
+            );
         }
+        self.core.follow_clock(timeline);
+        now
     }
 
     /// When something is due. A leader that may not act has nothing to do in time but to beat.
@@ -221,7 +226,7 @@ impl Leader {
     }
 
     fn take_signal(&mut self, signal: Signal) -> Result<(), Error> {
-        let now = self.context.runtime.clock.now();
+        let now = self.now();
         match signal {
             Signal::Status(status) => self.core.status(&status, now),
             Signal::Cancel(cancel) => self.core.cancel(&cancel, now),
@@ -264,7 +269,8 @@ impl Leader {
     /// Tells the core of doubts whose outcomes are folded to their end.
     fn settle(&mut self) {
         let folded = self.doubts.take_folded(self.core.offsets());
-        self.core.settled(&folded, self.context.runtime.clock.now());
+        let now = self.now();
+        self.core.settled(&folded, now);
     }
 
     /// Begins to decide once all that a predecessor did is known.
@@ -275,13 +281,14 @@ impl Leader {
         };
         // Before anything is decided, so that nobody sees a pool that runs beside a scheduler that does not.
         self.standstill.over();
-        self.core.lead(self.epoch, clock.now());
+        let now = self.now();
+        self.core.lead(self.epoch, now);
         recover::say(&self.context, self.epoch, took, &self.core.counts());
     }
 
     /// Lets the core decide and does what it wants, if this leader may act now.
     fn decide(&mut self, election: &mut Election, outbox: &mut Outbox) {
-        let now = self.context.runtime.clock.now();
+        let now = self.now();
         self.busy = false;
         if !self.takeover.is_over() || !election.leadership().may_act(now) {
             return;
@@ -312,7 +319,7 @@ impl Leader {
 
     /// Appends a heartbeat when one is due, or a snapshot in its place.
     fn beat(&mut self, election: &Election, outbox: &Outbox) {
-        let now = self.context.runtime.clock.now();
+        let now = self.now();
         if !self.heartbeat.beats(now, &self.times) || !outbox.can_write() {
             return;
         }
@@ -336,7 +343,7 @@ impl Leader {
     /// A snapshot must not be ahead of what is published: dead letters are in no topic that recovery folds. Who may not act may
     /// have been deposed, and would write what its successor has decided otherwise.
     fn may_write_snapshot(&self, election: &Election, outbox: &Outbox) -> bool {
-        let now = self.context.runtime.clock.now();
+        let now = self.context.runtime.clock.steady();
         election.leadership().may_act(now)
             && self.takeover.is_over()
             && !self.reader.has_garbage()

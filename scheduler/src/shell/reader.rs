@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relay_bus::{BusError, Record, decode, header};
 use relay_runner::{decode_known, read_outcome, refresh_schemas};
-use relay_schemas::{DecodeError, Ready, Registry, Work};
+use relay_schemas::{DecodeError, Ready, Registry, TimestampMs, Work};
 
 use super::context::Context;
 use super::garbage::{Garbage, name};
@@ -46,6 +46,13 @@ impl RecordReader {
             .collect()
     }
 
+    /// Now, by the steady clock. What is read next was stamped before, so `core` is told of every step until then.
+    fn now(&self, core: &mut Core) -> TimestampMs {
+        let (now, timeline) = self.context.runtime.clock.timeline();
+        core.follow_clock(timeline);
+        now
+    }
+
     /// A record of `ready`: a request is offered.
     pub(super) async fn ready(&mut self, core: &mut Core, record: &Record) -> Result<(), BusError> {
         let at = at(record);
@@ -60,12 +67,12 @@ impl RecordReader {
             }
             return Ok(());
         };
-        let now = self.context.runtime.clock.now();
+        let now = self.now(core);
         let offer = Offer {
             ready,
             at,
             bytes: record.value.as_ref().map_or(0, bytes::Bytes::len),
-            queued_at: record.timestamp.min(now),
+            queued_at: record.timestamp,
             trace: record.headers.text(header::TRACEPARENT).map(Arc::from),
         };
         core.offer(offer, now);
@@ -87,13 +94,8 @@ impl RecordReader {
             core.skip(input, at);
             return Ok(());
         };
-        core.work(
-            work,
-            input,
-            at,
-            ready_at(record),
-            self.context.runtime.clock.now(),
-        );
+        let now = self.now(core);
+        core.work(work, input, at, ready_at(record), now);
         Ok(())
     }
 

@@ -198,21 +198,6 @@ fn a_request_that_has_just_come_waits_its_own_grace() {
 }
 
 #[test]
-fn after_the_clock_was_set_back_the_grace_counts_from_there() {
-    let mut world = world();
-    world.now = 3_600_000;
-    world = world.with_worker("w", 1, 0);
-    world.workers.get_mut(&"w".into()).unwrap().status.draining = true;
-    world.offer(&spec("a"));
-    world.live(1_000);
-    world.now = 60_000;
-    world.live(4_900);
-    assert!(world.handed_over.is_empty());
-    world.live(300);
-    assert_eq!(only(&world).1.code, "no_worker");
-}
-
-#[test]
 fn a_worker_that_drains_serves_nothing_new() {
     let mut world = world().with_worker("w", 1, 0);
     world.workers.get_mut(&"w".into()).unwrap().status.draining = true;
@@ -349,24 +334,6 @@ fn a_pool_whose_topic_is_not_there_is_tried_again_until_the_deadline() {
     world.live(1_000);
     assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Expired);
     assert_eq!(world.handed_over.len(), 4, "what has ended is tried no more");
-}
-
-#[test]
-fn a_wall_clock_that_is_set_forward_makes_no_worker_look_away_and_no_lease_lost() {
-    let mut world = world().with_worker("w", 1, 0);
-    for id in ["a", "b"] {
-        world.offer(&spec(id));
-    }
-    world.dispatch();
-    world.live(1_000);
-    world.core.set_forward(60_000);
-    world.now += 60_000;
-    world.pass(100);
-    assert!(world.handed_over.is_empty(), "its worker is only busy");
-    assert!(world.fenced.is_empty(), "its lease was shown a moment ago");
-    world.workers.get_mut(&"w".into()).unwrap().alive = false;
-    world.pass(5_000);
-    assert_eq!(only(&world).1.code, "no_worker", "silence counts as before");
 }
 
 #[test]

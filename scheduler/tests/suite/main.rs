@@ -3,6 +3,7 @@
 
 mod backlog;
 mod capacity;
+mod clocks;
 mod damaged;
 mod elsewhere;
 mod fairness;

@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A log, a control seam, and what the tests read of them.
 pub(crate) struct Stand {
     pub(crate) bus: Arc<EmbeddedBus>,
-    control: Arc<InProcessControl>,
+    pub(crate) control: Arc<InProcessControl>,
     _folder: tempfile::TempDir,
 }
 
@@ -66,6 +66,10 @@ impl Stand {
     }
 
     pub(crate) fn scheduler_on(&self, bus: Arc<dyn Bus>, name: &str, config: Config) -> Scheduler {
+        self.scheduler_in(Runtime::new(bus), name, config)
+    }
+
+    pub(crate) fn scheduler_in(&self, runtime: Runtime, name: &str, config: Config) -> Scheduler {
         let (shutdown, metrics) = (Shutdown::default(), prometheus::Registry::new());
         let health = Health::default();
         let deps = Deps {
@@ -73,7 +77,7 @@ impl Stand {
                 metrics: metrics.clone(),
                 shutdown: shutdown.clone(),
                 health: health.clone(),
-                ..Runtime::new(bus)
+                ..runtime
             },
             identity: Identity {
                 service: Service::Scheduler,
@@ -106,7 +110,7 @@ impl Stand {
             .unwrap();
     }
 
-    async fn reader(&self, topic: &str) -> Box<dyn Reader> {
+    pub(crate) async fn reader(&self, topic: &str) -> Box<dyn Reader> {
         let partitions = self.bus.partitions(topic).await.unwrap();
         let from = (0..partitions)
             .map(|number| (Partition::new(topic, number), StartAt::Start))
@@ -158,15 +162,15 @@ impl Stand {
 }
 
 /// A worker played by the test: runs what names it, ends it when told to, counts what it was given.
-struct Played {
+pub(crate) struct Played {
     status: WorkerStatus,
-    held: BTreeMap<String, Work>,
-    attempts: Vec<(String, u32)>,
-    ends: bool,
+    pub(crate) held: BTreeMap<String, Work>,
+    pub(crate) attempts: Vec<(String, u32)>,
+    pub(crate) ends: bool,
 }
 
 impl Played {
-    fn new(slots: u32) -> Self {
+    pub(crate) fn new(slots: u32) -> Self {
         let mut status = worker("w", 1, slots, 0);
         status.short_partitions = (0..6).collect();
         Self {
@@ -177,7 +181,7 @@ impl Played {
         }
     }
 
-    async fn tell(&mut self, stand: &Stand) {
+    pub(crate) async fn tell(&mut self, stand: &Stand) {
         self.status.seq += 1;
         let shown = |work: &Work| InFlight {
             request_id: work.request.request_id.clone(),
@@ -217,7 +221,7 @@ impl Played {
     }
 
     /// Works until `enough` attempts were taken.
-    async fn work(&mut self, stand: &Stand, reader: &mut dyn Reader, enough: usize) {
+    pub(crate) async fn work(&mut self, stand: &Stand, reader: &mut dyn Reader, enough: usize) {
         let mut beat = tokio::time::interval(Duration::from_millis(50));
         let work = async {
             while self.attempts.len() < enough || (self.ends && !self.held.is_empty()) {

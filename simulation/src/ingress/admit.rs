@@ -68,7 +68,8 @@ impl World {
         let actor = Actor::Ingress(number);
         let dead = self.life(actor).epoch == 0;
         let deadline = self.now.plus_ms(within);
-        let request = request(&asked, number, streamed, deadline, self.now);
+        let accepted_at = self.wall(actor);
+        let request = request(&asked, number, streamed, accepted_at.plus_ms(within), accepted_at);
         let client = self.clients.len();
         let id = request.request_id.clone();
         let refused = dead || self.is_held_for_another_body(number, &request);
@@ -131,17 +132,15 @@ impl World {
             },
             ..Patience::default()
         };
+        let life_ms = request.deadline.since_ms(request.accepted_at);
+        let timeline = self.timeline(actor);
+        let due = timeline.steady_of(request.accepted_at, self.now).plus_ms(life_ms);
         let waiting = Waiting {
             id: request.request_id.clone(),
-            follower: Follower::new(
-                patience,
-                request.stream,
-                &request.request_hash,
-                request.accepted_at,
-            ),
+            follower: Follower::new(patience, request.stream, &request.request_hash, self.now),
             streamed: request.stream,
             keyed,
-            until: request.deadline.plus_ms(DEADLINE_GRACE_MS),
+            until: due.plus_ms(DEADLINE_GRACE_MS),
             cancel_at: None,
         };
         let ingress = &mut self.ingresses[usize::from(number)];

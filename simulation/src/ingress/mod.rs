@@ -182,13 +182,14 @@ impl World {
     fn plan_ingress(&mut self, number: u8) {
         let ingress = &self.ingresses[usize::from(number)];
         let admitting = ingress.admitting.values().map(|admitting| admitting.until);
+        let ahead_ms = self.wall(ingress.actor()).since_ms(self.now);
         let waiting = ingress.waiting.values().flat_map(|waiting| {
             let due = [waiting.follower.next_wakeup(), waiting.cancel_at];
             due.into_iter().flatten().chain([waiting.until.plus_ms(1)])
         });
         if let Some(at) = waiting
             .chain(admitting)
-            .chain(ingress.sweeper.next_wakeup())
+            .chain(ingress.sweeper.next_wakeup(self.now, ahead_ms))
             .min()
         {
             self.wake(ingress.actor(), at.max(self.now.plus_ms(1)));

@@ -123,7 +123,9 @@ impl Scheduler {
 
 impl World {
     pub(crate) fn step_scheduler(&mut self, number: u8) {
-        let now = self.now;
+        let now = self.scheduler_now(number);
+        let timeline = self.timeline(Actor::Scheduler(number));
+        self.schedulers[usize::from(number)].core.follow_clock(timeline);
         self.lead_or_follow(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
         if scheduler.led.is_some() {
@@ -141,7 +143,7 @@ impl World {
     }
 
     fn lead_or_follow(&mut self, number: u8) {
-        let now = self.now;
+        let now = self.scheduler_now(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
         scheduler.follow(&self.log);
         let epoch = scheduler.leadership.epoch();
@@ -163,7 +165,7 @@ impl World {
     }
 
     fn decide(&mut self, number: u8) {
-        let now = self.now;
+        let now = self.scheduler_now(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
         let Some(epoch) = scheduler.led else { return };
         if now.since_ms(scheduler.beat_at) >= millis(scheduler.config.leadership.heartbeat) {
@@ -250,7 +252,7 @@ impl World {
     }
 
     pub(crate) fn scheduler_acknowledged(&mut self, number: u8, record: Append) {
-        let now = self.now;
+        let now = self.scheduler_now(number);
         match record {
             Append::Work(work, _) => {
                 let attempt = Attempt {
@@ -282,7 +284,7 @@ impl World {
     }
 
     pub(crate) fn scheduler_hears(&mut self, number: u8, message: Message) {
-        let now = self.now;
+        let now = self.scheduler_now(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
         if scheduler.led.is_none() {
             return;

@@ -186,13 +186,15 @@ impl World {
         let now = self.now;
         let pause = self.random.random_range(1..120);
         let fails = self.random.random_bool(BACKEND_FAILS);
+        let timeline = self.timeline(Actor::Worker(number));
         let worker = &mut self.workers[usize::from(number)];
         let run_of = worker.run(key.1);
         let cancelled = worker.cancelled.contains(&key.0);
         let Some(running) = worker.runs.get_mut(key) else {
             return;
         };
-        let ending = running.ending(cancelled, now);
+        let at = timeline.now_for(running.work.request.accepted_at, now);
+        let ending = running.ending(cancelled, at);
         let plan = &running.work.planning.plan;
         let last_pool = next_pool(plan, POOLS[Actor::pool(number)]).is_none();
         if ending.is_none() && fails && running.produced == 0 && !last_pool {
@@ -225,7 +227,7 @@ impl World {
             return self.send_frames(Actor::Worker(number), reply_to.as_deref(), vec![frame]);
         };
         running.ended = true;
-        let outcome = running.outcome(run_of, ending, now);
+        let outcome = running.outcome(run_of, ending, at);
         self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
     }
 

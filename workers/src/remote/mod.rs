@@ -98,7 +98,8 @@ impl RemoteModel {
         let wait = wait.max(failed.failure.retry_after.unwrap_or_default());
         // What would outlast the deadline is told now, with the time to come back.
         let deadline = work.planning.plan.deadline.min(work.request.deadline);
-        let left = u64::try_from(deadline.since_ms(self.clock.now())).unwrap_or(0);
+        let now = self.clock.now_for(work.request.accepted_at);
+        let left = u64::try_from(deadline.since_ms(now)).unwrap_or(0);
         let in_time = wait <= LONGEST_WAIT && wait < Duration::from_millis(left);
         (in_time && self.budget.lock().spend()).then_some(wait)
     }

@@ -67,7 +67,16 @@ impl House {
         models: &str,
         change: impl FnOnce(&mut Config),
     ) -> anyhow::Result<Self> {
-        let runtime = Runtime::new(Arc::new(bus));
+        Self::start_in(folder, Runtime::new(Arc::new(bus)), models, change).await
+    }
+
+    /// Starts a worker in a process that is there.
+    pub async fn start_in(
+        folder: tempfile::TempDir,
+        runtime: Runtime,
+        models: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> anyhow::Result<Self> {
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;
         let mut config = Config {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting,
 //! those and what is leaving have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
-//! `times` (a new lead, a clock that was set) stands beside it. A request is lent out for reading only, so it changes by the methods here and the tables change with it.
+//! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
 
 mod bodies;
 mod lease;
@@ -12,7 +12,6 @@ mod plan;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 mod tests;
-mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use relay_schemas::{InFlight, InstanceId, RequestId, Returned, TimestampMs, Work
 
 pub use lease::{Attempt, Doubt, Leased};
 pub use pending::{Arrived, Offer, Pending, Phase};
-pub use plan::{flow, lane, route};
+pub use plan::{due, flow, lane, route};
 
 use self::bodies::Bodies;
 use self::longest::Longest;
@@ -51,6 +50,8 @@ impl Requests {
             at,
             bytes,
             queued_at,
+            since,
+            due,
             trace,
         } = arrived;
         let ticket = self.next_ticket;
@@ -63,7 +64,8 @@ impl Requests {
             bytes,
             key,
             queued_at,
-            since: queued_at,
+            since,
+            due,
             waited_ms: 0,
             waiting_ahead: self.queued() as u32,
             attempt: attempts_before(&ready.planning),
@@ -145,7 +147,7 @@ impl Requests {
         };
         pending.phase = Phase::Queued;
         self.waiting[pending.key.flow as usize] += 1;
-        self.deadlines.insert((pending.deadline(), ticket));
+        self.deadlines.insert((pending.due, ticket));
         self.changes += 1;
     }
 
@@ -172,7 +174,7 @@ impl Requests {
         match &left {
             Phase::Queued => {
                 self.waiting[pending.key.flow as usize] -= 1;
-                self.deadlines.remove(&(pending.deadline(), ticket));
+                self.deadlines.remove(&(pending.due, ticket));
             }
             Phase::Leased(leased) => {
                 self.leased.remove(&ticket);
@@ -185,7 +187,7 @@ impl Requests {
                 }
             }
             Phase::Leaving => {
-                self.deadlines.remove(&(pending.deadline(), ticket));
+                self.deadlines.remove(&(pending.due, ticket));
             }
             Phase::Moving | Phase::Ending => {}
         }
@@ -210,7 +212,7 @@ impl Requests {
     pub fn hand_over(&mut self, ticket: Ticket) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
             pending.phase = Phase::Leaving;
-            self.deadlines.insert((pending.deadline(), ticket));
+            self.deadlines.insert((pending.due, ticket));
         }
     }
 
@@ -246,6 +248,15 @@ impl Requests {
         };
         (leased.published, leased.read_back) = (true, true);
         true
+    }
+
+    /// From `now` on every lease gets a full term to be shown by its worker.
+    pub fn renew(&mut self, now: TimestampMs) {
+        for ticket in &self.leased {
+            if let Some(leased) = self.pending.get_mut(ticket).and_then(Pending::leased_mut) {
+                (leased.published, leased.seen_at) = (true, now);
+            }
+        }
     }
 
     /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use relay_clock::Timeline;
 use relay_lifecycle::attempts_before;
 use relay_schemas::{Ready, TimestampMs, Work};
 
 use super::lease::Leased;
-use super::plan::deadline;
+use super::plan::due;
 use crate::core::queues::{Charge, QueueKey};
 use crate::core::recovery::At;
 
@@ -36,11 +37,15 @@ pub struct Arrived {
     pub bytes: usize,
     /// When it was first queued.
     pub queued_at: TimestampMs,
+    /// The same, by the steady clock.
+    pub since: TimestampMs,
+    /// When it is worth nothing any more, by the steady clock.
+    pub due: TimestampMs,
     /// Its W3C trace context.
     pub trace: Option<Arc<str>>,
 }
 
-/// A request that has not ended.
+/// A request that has not ended. Times are of the steady clock, but for `queued_at`.
 #[derive(Debug)]
 pub struct Pending {
     /// The request, planned and looked up.
@@ -51,10 +56,12 @@ pub struct Pending {
     pub bytes: usize,
     /// Its queue, while it waits.
     pub key: QueueKey,
-    /// When it was first queued.
+    /// When it was first queued, as a record tells it.
     pub queued_at: TimestampMs,
     /// Since when it waits now.
     pub since: TimestampMs,
+    /// After this it is worth nothing.
+    pub due: TimestampMs,
     /// Time waited over earlier attempts, milliseconds.
     pub waited_ms: i64,
     /// How many waited when it was queued.
@@ -86,14 +93,17 @@ pub enum Phase {
     Ending,
 }
 
-impl From<Offer> for Arrived {
-    fn from(offer: Offer) -> Self {
-        Self {
-            ready: offer.ready,
-            at: Some(offer.at),
-            bytes: offer.bytes,
-            queued_at: offer.queued_at,
-            trace: offer.trace,
+impl Offer {
+    /// Comes in as it is `now` by the steady clock; its records tell the times of a wall clock.
+    pub fn arrive(self, timeline: &Timeline, now: TimestampMs) -> Arrived {
+        Arrived {
+            at: Some(self.at),
+            bytes: self.bytes,
+            queued_at: self.queued_at,
+            since: timeline.steady_of(self.queued_at, now),
+            due: due(&self.ready, timeline, now),
+            trace: self.trace,
+            ready: self.ready,
         }
     }
 }
@@ -133,11 +143,6 @@ impl Pending {
     /// Attempts in this pool.
     pub fn attempts_here(&self) -> u32 {
         self.attempt.saturating_sub(attempts_before(&self.ready.planning))
-    }
-
-    /// After this instant it is worth nothing.
-    pub fn deadline(&self) -> TimestampMs {
-        deadline(&self.ready)
     }
 
     /// Attempts that the log knows of: one whose work record was not read back may not be in it.

@@ -1,12 +1,16 @@
 //! What a request's plan says of its queue.
 
+use relay_clock::Timeline;
 use relay_schemas::{Class, Lane, Ready, TimestampMs};
 
 use crate::core::queues::{Flow, Route};
 
-/// The earlier of the request's deadline and the plan's.
-pub fn deadline(ready: &Ready) -> TimestampMs {
-    ready.request.deadline.min(ready.planning.plan.deadline)
+/// The earlier of the request's deadline and the plan's, by the steady clock: so long after it was accepted.
+pub fn due(ready: &Ready, timeline: &Timeline, now: TimestampMs) -> TimestampMs {
+    let accepted_at = ready.request.accepted_at;
+    let deadline = ready.request.deadline.min(ready.planning.plan.deadline);
+    let life_ms = deadline.since_ms(accepted_at);
+    timeline.steady_of(accepted_at, now).plus_ms(life_ms)
 }
 
 /// The lane that the plan chose by predicted length.

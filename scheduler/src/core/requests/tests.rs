@@ -1,3 +1,4 @@
+use relay_clock::Timeline;
 use relay_schemas::Lane::{Long, Short};
 use relay_schemas::{Class, Lease, Queueing};
 
@@ -17,7 +18,7 @@ fn insert(requests: &mut Requests, spec: &Spec) -> Ticket {
         flow: flow(offer.ready.request.class, lane(&offer.ready)),
         route: route(&offer.ready, "default"),
     };
-    requests.insert(offer.into(), key, true)
+    requests.insert(offer.arrive(&Timeline::default(), NOW), key, true)
 }
 
 fn attempt(id: &str, attempt: u32) -> Attempt {

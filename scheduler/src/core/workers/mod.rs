@@ -161,28 +161,6 @@ impl Workers {
         self.since = now;
     }
 
-    /// The clock was set back to `now`: what was heard after that counts as heard now.
-    pub fn set_back(&mut self, now: TimestampMs) {
-        self.since = self.since.min(now);
-        for worker in self.all.values_mut() {
-            worker.seen_at = worker.seen_at.min(now);
-        }
-        for at in self.served_at.values_mut().chain(self.awaited_at.values_mut()) {
-            *at = (*at).min(now);
-        }
-    }
-
-    /// The clock was set forward: what was heard was heard so much later.
-    pub fn set_forward(&mut self, by_ms: i64) {
-        self.since = self.since.plus_ms(by_ms);
-        for worker in self.all.values_mut() {
-            worker.seen_at = worker.seen_at.plus_ms(by_ms);
-        }
-        for at in self.served_at.values_mut().chain(self.awaited_at.values_mut()) {
-            *at = at.plus_ms(by_ms);
-        }
-    }
-
     /// How long no worker has told that it takes what waits on a route, milliseconds.
     pub fn unserved_ms(&self, route: &Route, now: TimestampMs) -> i64 {
         let models = route.models.iter();
