@@ -366,6 +366,27 @@ fn an_offer_that_comes_again_brings_its_new_reply_address() {
 }
 
 #[test]
+fn an_offer_of_another_body_under_the_same_key_is_answered_nothing_and_not_read_instead() {
+    let mut world = world();
+    let first = Spec::new("a", "t").offer(0, 0);
+    let (at, reply_to) = (first.at, first.ready.request.reply_to.clone());
+    let now = world.now();
+    world.core.offer(first, now);
+    let mut other = Spec::new("a", "t").offer(1, 0);
+    other.ready.request.reply_to = Some("relay.reply.i2-9.a".to_owned());
+    "another".clone_into(&mut other.ready.request.request_hash);
+    world.core.offer(other, now);
+    assert_eq!(
+        world.core.snapshot().waiting[0].first,
+        at.offset,
+        "where its body lies"
+    );
+    let mut world = world.with_worker("w", 1, 0);
+    world.dispatch();
+    assert_eq!(world.dispatched[0].request.reply_to, reply_to);
+}
+
+#[test]
 fn the_first_outcome_wins_and_later_ones_are_counted() {
     let mut world = world().with_worker("w", 1, 0);
     world.offer(&Spec::new("a", "t"));

@@ -113,11 +113,15 @@ impl Requests {
             .map_or_else(Vec::new, |tickets| tickets.iter().copied().collect())
     }
 
-    /// It was offered again: from now on it lies there, and answers go where that offer says.
+    /// It was offered again: from now on it lies there, and answers go where that offer says. Not so with another body, which two
+    /// ingresses took under one key: its client is told by the record that the key is taken, and sees nothing of this answer.
     pub fn offered_again(&mut self, ticket: Ticket, offer: Offer) {
         let Some(pending) = self.pending.get_mut(&ticket) else {
             return;
         };
+        if offer.ready.request.request_hash != pending.ready.request.request_hash {
+            return;
+        }
         pending.at = Some(offer.at);
         let reply_to = offer.ready.request.reply_to;
         if reply_to.is_some() && pending.ready.request.reply_to != reply_to {
