@@ -283,12 +283,27 @@ fn a_second_run_is_not_shown_and_only_the_winner_tells_which_one_counts() {
 }
 
 #[test]
-fn another_winner_than_the_run_shown_is_an_error_and_never_a_finish() {
-    let mut follower = streamed();
-    follower.on_frame(piece(1, 0, "a"), START);
-    follower.on_frame(piece(2, 0, "a"), START);
-    let won = outcome(&run(2), "a");
-    assert_eq!(follower.on_winner(&won, START), [Step::Break(Broken::Diverged)]);
+fn another_winner_than_the_run_shown_is_an_error_unless_it_says_what_was_shown() {
+    let shown = || {
+        let mut follower = streamed();
+        follower.on_frame(piece(1, 0, "a"), START);
+        follower.on_frame(piece(2, 0, "a"), START);
+        follower
+    };
+    let other = outcome(&run(2), "b");
+    assert_eq!(shown().on_winner(&other, START), [Step::Break(Broken::Diverged)]);
+    // The same key was used for the same question twice, and one of the two was answered from a cache.
+    let same = outcome(&run(2), "ab");
+    assert_eq!(shown().on_winner(&same, START), [show_end("b"), over(&same)]);
+    let mut untold = outcome(&run(2), "ab");
+    untold.answer.as_mut().unwrap().drop_content();
+    assert_eq!(shown().on_winner(&untold, START), [Step::Break(Broken::Diverged)]);
+    let mut told_by_the_log = shown();
+    told_by_the_log.on_recorded(Some(&same), START);
+    assert_eq!(
+        told_by_the_log.on_winner(&untold, START),
+        [show_end("b"), over(&untold)]
+    );
 }
 
 #[test]
