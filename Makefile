@@ -33,7 +33,7 @@ simulate: ## The services' pure cores in virtual time, with faults
 	@exec cargo run --release -p relay-simulation --bin simulate -- $(ARGS)
 
 .PHONY: prove
-prove: tools ## The promises, with kill -9 at every step, against real servers
+prove: tools ## The promises, with kill -9 at every step, against real servers, within an hour
 	@cargo build --release -p relay-tests --bins
 	@exec $(LOCAL) run --dir .relay/prove --fresh -- target/release/prove $(ARGS)
 

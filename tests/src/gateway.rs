@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::clocks::Clocks;
 use crate::files::{executable, free_port, root};
 use crate::mock::{Mock, write_models};
 use crate::process::Process;
@@ -34,6 +35,7 @@ pub struct Gateway {
     executable: PathBuf,
     /// What a shell does before it becomes the process.
     before: Option<String>,
+    clocks: Option<Clocks>,
     config: PathBuf,
     mock: Mock,
     process: Option<Process>,
@@ -63,6 +65,7 @@ impl Gateway {
             folder,
             executable: executable(program)?,
             before: None,
+            clocks: None,
             config,
             mock,
             process: None,
@@ -79,6 +82,20 @@ impl Gateway {
     /// Has a shell run `before` (`ulimit -n 260`) before it becomes the process.
     pub fn under(&mut self, before: &str) {
         self.before = Some(before.to_owned());
+    }
+
+    /// Replaces a part of its configuration that is there.
+    pub fn reconfigure(&self, part: &str, by: &str) -> anyhow::Result<()> {
+        let configured = std::fs::read_to_string(&self.config)?;
+        anyhow::ensure!(configured.contains(part), "`{part}` is in no configuration");
+        Ok(std::fs::write(&self.config, configured.replace(part, by))?)
+    }
+
+    /// Has it read wall clocks that can be set, from its next start on.
+    pub fn with_clocks(&mut self) -> anyhow::Result<Clocks> {
+        let clocks = Clocks::build(self.folder.path())?;
+        self.clocks = Some(clocks.clone());
+        Ok(clocks)
     }
 
     /// Puts a pool without workers before its own, so that every request is handed over.
@@ -107,6 +124,9 @@ impl Gateway {
             .env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {
             command.env("RELAY_CRASH_AT", point);
+        }
+        if let Some(clocks) = &self.clocks {
+            clocks.give(&mut command, "relay")?;
         }
         self.process = Some(Process::start(command, &self.folder.path().join("relay.log"))?);
         Ok(())

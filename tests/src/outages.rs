@@ -212,7 +212,7 @@ async fn ask_once(deployment: &Production, prompt: &str) -> Observation {
 /// What a client may be told while a server is away: its answer; or, where none can be given without it, that there are too
 /// many already, that the house cannot take or see the request now, that no worker is there, or that a worker or the time was lost
 /// over it. Never a mistake of the house's own.
-fn is_honest(away: Dependency, end: &End) -> bool {
+pub(crate) fn is_honest(away: Dependency, end: &End) -> bool {
     const HONEST: [&str; 8] = [
         "too_many_in_flight",
         "queue_full",
@@ -238,7 +238,7 @@ fn is_honest(away: Dependency, end: &End) -> bool {
 }
 
 /// How often each end was seen, for people.
-fn ends(clients: &[Observation]) -> String {
+pub(crate) fn ends(clients: &[Observation]) -> String {
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for saw in clients {
         *counted.entry(format!("{:?}", saw.end)).or_default() += 1;
@@ -251,7 +251,7 @@ fn ends(clients: &[Observation]) -> String {
 }
 
 /// Waits until the log has grown by a request.
-async fn until_accepted(bus: &dyn Bus) -> anyhow::Result<()> {
+pub(crate) async fn until_accepted(bus: &dyn Bus) -> anyhow::Result<()> {
     let accepted = || ledger::count(bus, relay_bus::topics::REQUESTS);
     let (before, deadline) = (accepted().await?, Instant::now() + Duration::from_secs(20));
     while accepted().await? == before {

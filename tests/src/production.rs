@@ -1,6 +1,7 @@
 //! The production column: each service a process of its own, on real Kafka, NATS, Redis and Postgres.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::clocks::Clocks;
 use crate::files::{executable, free_port, root};
 use crate::gateway::{DEADLINE_GRACE_MS, POLICY, server};
 use crate::mock::{Mock, write_models};
@@ -32,6 +34,12 @@ pub struct Instance {
     pub number: usize,
 }
 
+impl fmt::Display for Instance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.service, self.number)
+    }
+}
+
 /// All processes of a deployment, and what is needed to start one of them again.
 pub struct Production {
     /// Configuration and logs.
@@ -42,6 +50,7 @@ pub struct Production {
     config: PathBuf,
     ports: BTreeMap<Instance, (u16, u16)>,
     processes: BTreeMap<Instance, Process>,
+    clocks: Option<Clocks>,
     mock: Mock,
 }
 
@@ -82,6 +91,20 @@ impl Production {
 
     /// Prepares a deployment without starting anything.
     pub fn prepare(program: &str, instances: usize, mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::prepare_each(program, |_| instances, mock_arguments)
+    }
+
+    /// Likewise, eight processes: the six services, a second ingress and a standby of the scheduler.
+    pub fn prepare_eight(program: &str, mock_arguments: &[&str]) -> anyhow::Result<Self> {
+        let instances = |service: &str| 1 + usize::from(["ingress", "scheduler"].contains(&service));
+        Self::prepare_each(program, instances, mock_arguments)
+    }
+
+    fn prepare_each(
+        program: &str,
+        instances: impl Fn(&str) -> usize,
+        mock_arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mock = Mock::start(folder.path(), mock_arguments)?;
         write_models(folder.path(), &mock.base_url)?;
@@ -91,7 +114,7 @@ impl Production {
             ["policy.yaml", "models.yaml"].map(|name| folder.path().join(name).display().to_string());
         let mocked = configuration(&policy, &models, "mock")?;
         std::fs::write(&config, mocked)?;
-        let numbered = |service| (0..instances).map(move |number| Instance { service, number });
+        let numbered = |service| (0..instances(service)).map(move |number| Instance { service, number });
         let ports: BTreeMap<_, _> = SERVICES
             .into_iter()
             .flat_map(numbered)
@@ -108,8 +131,16 @@ impl Production {
             config,
             ports,
             processes: BTreeMap::new(),
+            clocks: None,
             mock,
         })
+    }
+
+    /// Has every process read a wall clock that can be set, from its next start on.
+    pub fn with_clocks(&mut self) -> anyhow::Result<Clocks> {
+        let clocks = Clocks::build(self.folder.path())?;
+        self.clocks = Some(clocks.clone());
+        Ok(clocks)
     }
 
     /// `relay topics apply`.
@@ -134,17 +165,15 @@ impl Production {
         let mut command = Command::new(&self.executable);
         command.arg(instance.service).arg("--config").arg(&self.config);
         command.args(["--port", &port.to_string(), "--admin-port", &ops.to_string()]);
-        command
-            .arg("--instance")
-            .arg(format!("{}-{}", instance.service, instance.number));
+        command.arg("--instance").arg(instance.to_string());
         command.current_dir(root()).env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {
             command.env("RELAY_CRASH_AT", point);
         }
-        let log = self
-            .folder
-            .path()
-            .join(format!("{}-{}.log", instance.service, instance.number));
+        if let Some(clocks) = &self.clocks {
+            clocks.give(&mut command, &instance.to_string())?;
+        }
+        let log = self.folder.path().join(format!("{instance}.log"));
         self.processes
             .insert(instance.clone(), Process::start(command, &log)?);
         Ok(())

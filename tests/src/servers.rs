@@ -1,4 +1,4 @@
-//! The real servers of `deploy/local/local.py run`: stopped and started under load.
+//! The real servers of `deploy/local/local.py run`: stopped, frozen and started under load.
 
 use std::process::Command;
 
@@ -14,6 +14,16 @@ pub fn stop(name: &str) -> anyhow::Result<()> {
 /// Starts it again on the same port and data.
 pub fn start(name: &str) -> anyhow::Result<()> {
     local("start", name)
+}
+
+/// Freezes it: it keeps its connections and answers nothing.
+pub fn pause(name: &str) -> anyhow::Result<()> {
+    local("pause", name)
+}
+
+/// Lets it go on.
+pub fn resume(name: &str) -> anyhow::Result<()> {
+    local("resume", name)
 }
 
 fn local(verb: &str, name: &str) -> anyhow::Result<()> {

@@ -144,7 +144,7 @@ fn each_ran_once(ledger: &Ledger, leased: &[Leased], executed: usize) -> anyhow:
     Ok(())
 }
 
-async fn present_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
+pub(crate) async fn present_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
     let registry = Registry::default();
     let records = ledger::all(bus, &topics::scheduler("default")).await?;
     let lines = records
@@ -186,7 +186,7 @@ async fn until_queued(deployment: &Production, waiting: u64) -> anyhow::Result<(
 }
 
 /// The sum of a metric over its labels.
-fn sum(metrics: &str, name: &str) -> u64 {
+pub(crate) fn sum(metrics: &str, name: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with(name));
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

@@ -8,6 +8,7 @@ use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::pools::EMPTY;
 use relay_tests::proofs::{Comes, MOST, embedded_dies_at, embedded_storm};
 use relay_tests::settle::settle;
+use relay_tests::steps;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_at_any_crash_point_loses_and_doubles_nothing() {
@@ -52,6 +53,13 @@ async fn a_storm_of_kills_at_random_moments_loses_and_doubles_nothing() {
     assert!(storm.shares.accepted > 100, "{}", storm.shares);
     // A short storm is as uneven as its kills; `make prove` asks for 15 %.
     storm.shares.ensure_each(5).expect("every kind happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_set_loses_and_doubles_nothing_and_deadlines_hold() {
+    let report = steps::embedded(1, &[3_000, -3_000]).await;
+    let report = report.expect("each is answered by its one run");
+    assert_eq!(report.steps, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

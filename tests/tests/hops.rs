@@ -1,4 +1,5 @@
-//! On the production column: each hop is a record in Kafka, and a client whose ingress died asks another one.
+//! On the production column: each hop is a record in Kafka, a client whose ingress died asks another one, and two are asked at
+//! once.
 //!
 //! The scenarios share one set of servers, so they take turns.
 
@@ -9,6 +10,7 @@ use relay_schemas::{Outcome, Registry};
 
 use relay_tests::ask::{End, Manner, Observation, ask, unique_prompt};
 use relay_tests::gateway::KILLABLE;
+use relay_tests::pairs::one_key_two_ingresses;
 use relay_tests::pools::EMPTY;
 use relay_tests::production::{Instance, Production};
 use relay_tests::proofs::{MOST, store};
@@ -53,6 +55,14 @@ async fn offsets(bus: &dyn Bus, topics: &[&str]) -> i64 {
         sum += ledger::count(bus, topic).await.expect("Kafka answers");
     }
     sum
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_ingresses_under_one_key_tell_one_end_to_one_body_and_refuse_another() {
+    let _turn = TURN.lock().await;
+    let report = one_key_two_ingresses(1).await;
+    let report = report.expect("one end for each key");
+    assert!(report.equal > 0 && report.different > 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

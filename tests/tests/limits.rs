@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use relay_tests::gateway::{Gateway, KILLABLE};
+use relay_tests::hostile::{self, Hostile, Windows};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -98,4 +99,18 @@ async fn under_a_low_descriptor_limit_four_hundred_connections_wait_and_are_all_
     }
     assert!(!gateway.ended(), "{}", gateway.tail());
     gateway.stop().expect("it drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn light_tenants_are_answered_beside_a_bank_of_failed_prompts_and_beside_closed_windows() {
+    // How fast is for `make prove` to say, on a machine that has nothing else to do.
+    let windows = Windows {
+        repeats: 1,
+        alone: Duration::from_millis(500),
+        beside: Duration::from_secs(1),
+    };
+    for hostile in [Hostile::Bank, Hostile::ClosedWindows] {
+        let seen = hostile::beside(hostile, windows).await;
+        seen.unwrap_or_else(|error| panic!("{hostile}: {error:#}"));
+    }
 }

@@ -1,138 +1,18 @@
-//! `make prove`: the promises, as often and as long as they ask, against real servers. Ends in a table.
+//! Each proof as often and as long as it is asked for, and what it showed in a line.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use relay_tests::crash::POINTS;
 use relay_tests::flips::{self, Field};
 use relay_tests::gateway::KILLABLE;
+use relay_tests::hostile::{self, Hostile, Windows};
 use relay_tests::proofs::Comes;
 use relay_tests::takeover::{self, Way};
-use relay_tests::{disk, full, images, keyed, outages, power, proofs, worker_death};
-
-/// Kills the real processes at every named point and at random moments, and judges the raw log.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// How often each crash point is hit on the embedded column
-    #[arg(long, default_value_t = 20)]
-    embedded_rounds: u64,
-    /// How often on Kafka
-    #[arg(long, default_value_t = 3)]
-    kafka_rounds: u64,
-    /// How often each service (embedded: the process) dies in the storm
-    #[arg(long, default_value_t = 3)]
-    kills: u64,
-    /// Requests a second in the storm
-    #[arg(long, default_value_t = 100)]
-    rate: u32,
-    /// Requests that wait when the scheduler dies
-    #[arg(long, default_value_t = 10_000)]
-    waiting: u64,
-    /// How often the power is cut
-    #[arg(long, default_value_t = 10)]
-    power_cuts: u64,
-    /// How many images are taken of the disk under large requests
-    #[arg(long, default_value_t = 20)]
-    images: u64,
-    /// Seconds for which the process is killed at random moments under keyed requests
-    #[arg(long, default_value_t = 300)]
-    killing: u64,
-    /// Seconds for which each server is away
-    #[arg(long, default_value_t = 20)]
-    away: u64,
-    /// Only crash points with this in their names, for example `planner`
-    #[arg(long, default_value = "")]
-    point: String,
-    /// Only proofs with this in their names, for example `storm` or `Kafka`
-    #[arg(long, default_value = "")]
-    only: String,
-}
-
-/// One line of the table.
-struct Line {
-    proof: &'static str,
-    result: Result<String, String>,
-    took: Duration,
-}
-
-type Proof<'a> = Pin<Box<dyn Future<Output = anyhow::Result<String>> + 'a>>;
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let all: Vec<(&str, Proof<'_>)> = vec![
-        (
-            "crash points, embedded",
-            Box::pin(crash_points(arguments.embedded_rounds, &arguments.point, false)),
-        ),
-        ("storm, embedded", Box::pin(storm(&arguments, false))),
-        (
-            "power cuts, embedded",
-            Box::pin(on_a_disk(power(arguments.power_cuts))),
-        ),
-        (
-            "images of the disk, embedded",
-            Box::pin(on_a_disk(disk_images(arguments.images))),
-        ),
-        ("full disk, embedded", Box::pin(on_a_disk(full_disk()))),
-        ("flipped bits, embedded", Box::pin(flipped_bits())),
-        (
-            "kills under keys, embedded",
-            Box::pin(kills_under_keys(arguments.killing)),
-        ),
-        (
-            "crash points, Kafka",
-            Box::pin(crash_points(arguments.kafka_rounds, &arguments.point, true)),
-        ),
-        ("storm, Kafka", Box::pin(storm(&arguments, true))),
-        (
-            "scheduler killed, Kafka",
-            Box::pin(taken_over(arguments.waiting, Way::Killed)),
-        ),
-        (
-            "scheduler stopped, Kafka",
-            Box::pin(taken_over(arguments.waiting, Way::Stopped)),
-        ),
-        ("worker killed, Kafka", Box::pin(worker_killed())),
-        ("servers away, Kafka", Box::pin(servers_away(arguments.away))),
-    ];
-    let mut lines = Vec::new();
-    for (proof, run) in all
-        .into_iter()
-        .filter(|(proof, _)| proof.contains(&arguments.only))
-    {
-        eprintln!("{proof} …");
-        let begin = Instant::now();
-        let result = run.await.map_err(|error| format!("{error:#}"));
-        let took = begin.elapsed();
-        lines.push(Line { proof, result, took });
-        eprintln!("{}", table(&lines[lines.len() - 1..]));
-    }
-    println!("\n| proof | seconds | result |\n|---|---|---|\n{}", table(&lines));
-    if !lines.is_empty() && lines.iter().all(|line| line.result.is_ok()) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// Rows of a Markdown table.
-fn table(lines: &[Line]) -> String {
-    let rows = lines.iter().map(|Line { proof, result, took }| {
-        let told = result
-            .as_ref()
-            .map_or_else(|why| format!("FAILED: {why}"), Clone::clone);
-        format!("| {proof} | {:.0} | {told} |", took.as_secs_f64())
-    });
-    rows.collect::<Vec<_>>().join("\n")
-}
+use relay_tests::{disk, full, images, keyed, outages, pairs, power, proofs, stalls, steps, worker_death};
 
 /// Goes on after a failure, so that one run tells all points that fail.
-async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<String> {
+pub async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<String> {
     let (mut hits, mut accepted, mut superseded) = (0, 0, 0);
     let mut failed = Vec::new();
     let points: Vec<&str> = POINTS
@@ -185,11 +65,11 @@ async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<St
     ))
 }
 
-async fn storm(arguments: &Arguments, kafka: bool) -> anyhow::Result<String> {
+pub async fn storm(kills: u64, rate: u32, kafka: bool) -> anyhow::Result<String> {
     let storm = if kafka {
-        proofs::production_storm(arguments.kills, arguments.rate).await?
+        proofs::production_storm(kills, rate).await?
     } else {
-        proofs::embedded_storm(arguments.kills, arguments.rate, Duration::from_secs(10)).await?
+        proofs::embedded_storm(kills, rate, Duration::from_secs(10)).await?
     };
     storm.shares.ensure_each(15)?;
     Ok(format!(
@@ -201,7 +81,7 @@ async fn storm(arguments: &Arguments, kafka: bool) -> anyhow::Result<String> {
     ))
 }
 
-async fn power(cuts: u64) -> anyhow::Result<String> {
+pub async fn power(cuts: u64) -> anyhow::Result<String> {
     let report = power::power_cuts(cuts).await?;
     Ok(format!(
         "{cuts} cuts took {} bytes off the log; {} accepted and acknowledged, none lost",
@@ -210,14 +90,14 @@ async fn power(cuts: u64) -> anyhow::Result<String> {
 }
 
 /// Only where a loop device can be mounted.
-async fn on_a_disk(proof: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
+pub async fn on_a_disk(proof: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
     match disk::lacking() {
         None => proof.await,
         Some(why) => Ok(format!("SKIPPED, nothing was shown: {why}")),
     }
 }
 
-async fn disk_images(count: u64) -> anyhow::Result<String> {
+pub async fn disk_images(count: u64) -> anyhow::Result<String> {
     let report = images::images(count).await?;
     Ok(format!(
         "{count} images with {} segments; {} large requests acknowledged before they were taken, none lost",
@@ -225,7 +105,7 @@ async fn disk_images(count: u64) -> anyhow::Result<String> {
     ))
 }
 
-async fn full_disk() -> anyhow::Result<String> {
+pub async fn full_disk() -> anyhow::Result<String> {
     let report = full::disk_fills().await?;
     Ok(format!(
         "filled to the reserve, to the last byte, and killed there: {} refused with 507, {} accepted, each with one winner; it went \
@@ -235,7 +115,7 @@ async fn full_disk() -> anyhow::Result<String> {
 }
 
 /// In each kind of field alone, and in all of them at once.
-async fn flipped_bits() -> anyhow::Result<String> {
+pub async fn flipped_bits() -> anyhow::Result<String> {
     for field in Field::ALL {
         flips::flipped(&[field])
             .await
@@ -249,7 +129,7 @@ async fn flipped_bits() -> anyhow::Result<String> {
     ))
 }
 
-async fn kills_under_keys(seconds: u64) -> anyhow::Result<String> {
+pub async fn kills_under_keys(seconds: u64) -> anyhow::Result<String> {
     let report = keyed::killed_at_random(Duration::from_secs(seconds)).await?;
     Ok(format!(
         "{} kills in {seconds} s; {} keys asked for {} times, each told one end, twice",
@@ -257,7 +137,7 @@ async fn kills_under_keys(seconds: u64) -> anyhow::Result<String> {
     ))
 }
 
-async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
+pub async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
     let report = takeover::scheduler_ends(KILLABLE, waiting, way, way.promised()).await?;
     let (prompt, completion) = report
         .charged
@@ -272,7 +152,7 @@ async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
     ))
 }
 
-async fn worker_killed() -> anyhow::Result<String> {
+pub async fn worker_killed() -> anyhow::Result<String> {
     let report = worker_death::worker_dies(KILLABLE).await?;
     Ok(format!(
         "{} streams that had shown a token ended as worker_lost; {} requests that had not ({} streamed) ran elsewhere within {} ms",
@@ -283,7 +163,7 @@ async fn worker_killed() -> anyhow::Result<String> {
     ))
 }
 
-async fn servers_away(seconds: u64) -> anyhow::Result<String> {
+pub async fn servers_away(seconds: u64) -> anyhow::Result<String> {
     for dependency in outages::DEPENDENCIES {
         outages::absent_at_start(dependency).await?;
         proofs::say(&format!("{} was absent at start", dependency.server));
@@ -294,5 +174,65 @@ async fn servers_away(seconds: u64) -> anyhow::Result<String> {
         outages::DEPENDENCIES.len(),
         ledger.accepted.len(),
         ledger.superseded
+    ))
+}
+
+pub async fn clock_steps(rounds: u64, kafka: bool) -> anyhow::Result<String> {
+    let report = if kafka {
+        steps::production(rounds).await?
+    } else {
+        steps::embedded(rounds, &steps::STEPS_MS).await?
+    };
+    let whose = if kafka {
+        " of all eight processes, and of each kind alone"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "{} steps of 3 and 60 s, forward and back{whose}: {} requests at work were answered by their one run, {} ended by their \
+         deadlines; the lead never changed",
+        report.steps, report.answered, report.expired
+    ))
+}
+
+/// Goes on after a failure, so that one run tells all that fail.
+pub async fn hostile_tenants(repeats: u64) -> anyhow::Result<String> {
+    let windows = Windows {
+        repeats,
+        alone: Duration::from_secs(5),
+        beside: Duration::from_secs(8),
+    };
+    let (mut told, mut failed) = (Vec::new(), 0);
+    for hostile in Hostile::ALL {
+        let seen = hostile::beside(hostile, windows).await;
+        let seen = seen.and_then(|seen| seen.ensure_isolated().map(|()| seen.to_string()));
+        failed += usize::from(seen.is_err());
+        let seen = seen.unwrap_or_else(|error| format!("{error:#}"));
+        told.push(format!("{hostile}: {seen}"));
+    }
+    let told = told.join("; ");
+    if failed > 0 {
+        bail!("beside {failed} of {}: {told}", Hostile::ALL.len());
+    }
+    Ok(format!("nine light tenants, alone → beside {told}"))
+}
+
+pub async fn one_key(rounds: u64) -> anyhow::Result<String> {
+    let report = pairs::one_key_two_ingresses(rounds).await?;
+    Ok(format!(
+        "{} pairs with equal bodies, each told one end twice; {} with different ones, one answered and the other told 409",
+        report.equal, report.different
+    ))
+}
+
+pub async fn kafka_stalls(rounds: u64) -> anyhow::Result<String> {
+    let report = stalls::kafka_stalls(rounds, &stalls::STALLS).await?;
+    Ok(format!(
+        "{} stalls of {:?} on eight processes; {} accepted, each with one winner ({} superseded), none as worker_lost; everything \
+         serves again without a restart",
+        report.stalls,
+        stalls::STALLS,
+        report.ledger.accepted.len(),
+        report.ledger.superseded
     ))
 }
