@@ -181,6 +181,8 @@ mod tests {
             epoch: 0,
             waiting_interactive: 0,
             waiting_batch: 0,
+            batch_bytes: 0,
+            batch_tenants: Vec::new(),
             running: 0,
             sent_at: TimestampMs(0),
         };

@@ -100,7 +100,9 @@ fn assert_headers(headers: &Headers, request: &Request) {
 
 async fn outcome_of(request: &Request) -> (Outcome, Vec<(String, Bytes)>) {
     let (stage, sent) = stage();
-    let Step { publish, mut effects } = stage.on_record(&record(encode(request))).await.expect("decided");
+    let Step {
+        publish, mut effects, ..
+    } = stage.on_record(&record(encode(request))).await.expect("decided");
     assert_eq!((publish.len(), effects.len()), (1, 1));
     assert_eq!(publish[0].topic, OUTCOMES);
     assert_eq!(

@@ -34,6 +34,13 @@ pub(super) struct Settled<E> {
     pub(super) verdict: Resolution<E>,
 }
 
+impl<E> Settled<E> {
+    /// Whether it is to be decided later.
+    pub(super) fn is_put_off(&self) -> bool {
+        matches!(&self.verdict, Resolution::Step(step) if step.put_off)
+    }
+}
+
 /// What became of a record.
 pub(super) enum Resolution<E> {
     Step(Step<E>),

@@ -4,7 +4,7 @@
 //! publishes them, runs the effects once they are acknowledged, and commits the lowest contiguous finished offset.
 
 use async_trait::async_trait;
-use relay_bus::{Outgoing, Partition, Record};
+use relay_bus::{Outgoing, Partition, Position, Record};
 use relay_schemas::{DecodeError, Fingerprint, hex};
 
 /// A service's step from one topic to the next.
@@ -18,6 +18,11 @@ pub trait Stage: Send + Sync + 'static {
 
     /// Decides what becomes of `record`. Many run at once, also of one partition, unless [`crate::StageOptions::in_order`] says otherwise.
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError>;
+
+    /// Which records that were put off are to be decided now: a few, and only of partitions that are owned. Waits until there are some.
+    async fn recall(&self) -> Vec<Position> {
+        std::future::pending().await
+    }
 
     /// Told whenever the partitions that this instance owns change, with all of them.
     async fn on_partitions(&self, _owned: &[Partition]) {}
@@ -38,6 +43,9 @@ pub struct Step<E> {
     pub publish: Vec<Outgoing>,
     /// To be done once they are acknowledged.
     pub effects: Vec<E>,
+    /// It is not decided yet, and takes no more memory than its position until [`Stage::recall`] names it: those behind it go on, and
+    /// nothing behind it is committed. The stage bounds how many are put off.
+    pub put_off: bool,
 }
 
 impl<E> Step<E> {
@@ -46,6 +54,7 @@ impl<E> Step<E> {
         Self {
             publish: Vec::new(),
             effects: Vec::new(),
+            put_off: false,
         }
     }
 
@@ -53,7 +62,7 @@ impl<E> Step<E> {
     pub fn publish(record: Outgoing) -> Self {
         Self {
             publish: vec![record],
-            effects: Vec::new(),
+            ..Self::nothing()
         }
     }
 
@@ -62,6 +71,15 @@ impl<E> Step<E> {
         Self {
             publish: vec![record],
             effects: vec![effect],
+            ..Self::nothing()
+        }
+    }
+
+    /// It is not its turn.
+    pub fn put_off() -> Self {
+        Self {
+            put_off: true,
+            ..Self::nothing()
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, pending};
+use relay_bus::{BusError, Record};
 use tokio::task::JoinSet;
 
 use super::attempt::{Attempts, Settled};
@@ -18,6 +19,7 @@ use super::contract::Stage;
 use super::error::RunnerError;
 use super::intake::{Intake, IntakeEvent};
 use super::publisher::{Parcel, Publisher};
+use super::recall::{Recalled, recall};
 use crate::shutdown::Shutdown;
 
 /// A stage at work.
@@ -30,6 +32,7 @@ pub(super) struct Host<S: Stage> {
     settled: Vec<Parcel<S::Effect>>,
     publishing: Option<BoxFuture<'static, Result<Delivered<S::Effect>, RunnerError>>>,
     effects: JoinSet<usize>,
+    recalling: Option<BoxFuture<'static, Result<Recalled, BusError>>>,
     /// Records begun and not yet wholly done, effects included.
     begun: usize,
 }
@@ -55,6 +58,7 @@ impl<S: Stage> Host<S> {
             settled: Vec::new(),
             publishing: None,
             effects: JoinSet::new(),
+            recalling: None,
             begun: 0,
         }
     }
@@ -91,10 +95,18 @@ impl<S: Stage> Host<S> {
             if drained && self.begun == 0 {
                 return Ok(());
             }
-            let wanted = open && self.intake.is_empty() && self.has_room();
+            let room = self.has_room();
+            let wanted = open && self.intake.is_empty() && room;
+            self.recalling.get_or_insert_with(|| {
+                let Publisher {
+                    stage, bus, options, ..
+                } = &*self.publisher;
+                recall(Arc::clone(stage), Arc::clone(bus), Arc::clone(options)).boxed()
+            });
             tokio::select! {
                 event = self.intake.next(wanted) => self.on_intake(&event?).await,
                 Some(settled) = self.running.join_next() => self.on_settled(settled)?,
+                recalled = under_way(&mut self.recalling), if open && room => self.on_recalled(recalled?),
                 delivered = under_way(&mut self.publishing) => self.on_delivered(delivered?),
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
                 _ = outages.changed() => {}
@@ -115,10 +127,36 @@ impl<S: Stage> Host<S> {
     fn begin(&mut self) {
         while self.has_room() {
             let Some(record) = self.intake.take() else { break };
-            self.begun += 1;
             self.attempts.metrics.records_in.inc();
             self.attempts.stage.on_begin(&record);
-            self.running.spawn(self.attempts.clone().settle(record));
+            self.start(record);
+        }
+        self.attempts.metrics.in_flight.set(self.begun as i64);
+    }
+
+    fn start(&mut self, record: Record) {
+        self.begun += 1;
+        self.running.spawn(self.attempts.clone().settle(record));
+    }
+
+    /// Decides now what was put off before.
+    fn on_recalled(&mut self, recalled: Recalled) {
+        self.recalling = None;
+        for position in recalled.gone {
+            tracing::warn!(
+                messaging.topic = position.partition.topic,
+                messaging.partition = position.partition.partition,
+                messaging.offset = position.offset,
+                "a record that was put off is not in the log any more"
+            );
+            self.intake
+                .progress()
+                .finish(&position.partition, position.offset);
+        }
+        for record in recalled.records {
+            if self.intake.progress().owns(&record.position.partition) {
+                self.start(record);
+            }
         }
         self.attempts.metrics.in_flight.set(self.begun as i64);
     }
@@ -144,7 +182,11 @@ impl<S: Stage> Host<S> {
         while let Some(settled) = next {
             // A stage's panic is caught where it happens, so this is the process going down.
             let settled = settled.map_err(|error| RunnerError::Stage(error.to_string()))?;
-            self.settled.push(self.publisher.pack(settled)?);
+            if settled.is_put_off() {
+                self.on_done(1);
+            } else {
+                self.settled.push(self.publisher.pack(settled)?);
+            }
             next = self.running.try_join_next();
         }
         Ok(())

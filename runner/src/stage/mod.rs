@@ -4,7 +4,7 @@
 //! a service only decides. Delivery is at least once: what was not committed when the process died is decided again.
 //!
 //! `contract` is what a service implements, `run` puts the parts together, `host` is the loop, `attempt` one record's way to a
-//! verdict, `publisher` what happens with verdicts; `progress`, `class` and `shrink` are the pure decisions between them.
+//! verdict, `publisher` what happens with verdicts, `recall` with what was put off; `progress`, `class` and `shrink` are the pure decisions between them.
 
 mod attempt;
 mod class;
@@ -18,6 +18,7 @@ mod options;
 mod outages;
 mod progress;
 mod publisher;
+mod recall;
 mod run;
 mod shrink;
 

@@ -6,4 +6,5 @@ mod bench;
 mod classes;
 mod delivery;
 mod poison;
+mod put_off;
 mod versions;
