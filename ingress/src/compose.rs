@@ -27,7 +27,9 @@ use crate::answers::waiter::Waiting;
 use crate::batch::Batch;
 use crate::batch::gate::Gate;
 use crate::batch::intake::{Intake, LineRules};
+use crate::batch::repeats::Repeats;
 use crate::batch::results::Results;
+use crate::batch::turns::Turns;
 use crate::cluster::models::Models;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
@@ -74,13 +76,13 @@ pub fn compose(
     };
     let rules = Arc::new(config.rules());
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
-    let gate = Arc::new(Mutex::new(Gate::new(&config.batch)));
+    let turns = Arc::new(Turns::new(Gate::new(&config.batch), config.batch.put_off));
     let waiting = ground.waiting();
-    let background = ground.background(&waiting.routes, &models, &gate);
+    let background = ground.background(&waiting.routes, &models, &turns);
     Ok(Ingress {
-        app: ground.app(waiting, &rules, models),
+        app: ground.app(waiting, &rules, Arc::clone(&models)),
         connections: ground.connections(),
-        batch: config.batch.enabled.then(|| ground.batch(rules, gate)),
+        batch: config.batch.enabled.then(|| ground.batch(rules, models, turns)),
         background,
         tasks: ground.tasks,
     })
@@ -137,7 +139,7 @@ impl Ground<'_> {
         &self,
         routes: &Arc<Routes>,
         models: &Arc<Mutex<Models>>,
-        gate: &Arc<Mutex<Gate>>,
+        turns: &Arc<Turns>,
     ) -> BoxFuture<'static, BusError> {
         let identity = self.identity.clone();
         let control = Arc::clone(self.control);
@@ -159,7 +161,7 @@ impl Ground<'_> {
             readiness: Arc::clone(&readiness),
             clock: self.clock(),
         };
-        let (routes, models, gate) = (Arc::clone(routes), Arc::clone(models), Arc::clone(gate));
+        let (routes, models, turns) = (Arc::clone(routes), Arc::clone(models), Arc::clone(turns));
         let sweeper = Sweeper {
             bus: Arc::clone(&bus),
             schemas: Arc::clone(&self.runtime.schemas),
@@ -181,7 +183,7 @@ impl Ground<'_> {
                         models.lock().on_status(status, clock.steady());
                     }),
                     listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
-                        gate.lock().on_status(&status, clock.steady());
+                        turns.on_status(status, clock.steady());
                     }),
                     probes::run(bus, Arc::clone(&control), readiness, period),
                 )
@@ -278,7 +280,7 @@ impl Ground<'_> {
         }
     }
 
-    fn batch(&self, rules: Arc<Rules>, gate: Arc<Mutex<Gate>>) -> Batch {
+    fn batch(&self, rules: Arc<Rules>, models: Arc<Mutex<Models>>, turns: Arc<Turns>) -> Batch {
         let (config, runtime, metrics) = (&self.config.batch, self.runtime, &self.metrics);
         let (bus, schemas) = (Arc::clone(&runtime.bus), Arc::clone(&runtime.schemas));
         Batch {
@@ -288,7 +290,14 @@ impl Ground<'_> {
                     body: rules,
                     window: config.window,
                 },
-                gate,
+                turns,
+                models,
+                repeats: Repeats {
+                    questions: self.questions(),
+                    patience: self.config.answers.untold,
+                    clock: self.clock(),
+                    ends: Mutex::default(),
+                },
                 bus: Arc::clone(&bus),
                 lines: metrics.batch_lines.clone(),
                 service: self.identity.service,

@@ -120,8 +120,7 @@ pub struct LimitsConfig {
     pub max_bodies_per_tenant: ByteSize,
     /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
     pub max_unread: ByteSize,
-    /// Most bytes of all answers of one tenant that its clients have not read; beyond it what ended keeps its place in flight until it is
-    /// read, and the rest of others is asked for again.
+    /// Most bytes of one tenant's answers that were not read; beyond it what ended keeps its place in flight until it is read.
     pub max_unread_per_tenant: ByteSize,
     /// The same of all tenants.
     pub max_unread_in_all: ByteSize,
@@ -336,8 +335,12 @@ pub struct BatchConfig {
     pub enabled: bool,
     /// Most lines at work at once in this process.
     pub max_in_flight: usize,
-    /// Batch requests waiting in a pool from which on the intake pauses. Keep it well below the scheduler's own bound.
+    /// Most batch requests that wait in a pool. A tenant gets no more than it leaves free: there is always room for others.
     pub waiting_limit: u32,
+    /// Most bytes that a pool holds of them, likewise. Keep it well below `scheduler.limits.max_bodies`.
+    pub waiting_size: ByteSize,
+    /// Most lines that are remembered by where they lie until their turn comes; beyond it the log is not read on.
+    pub put_off: usize,
     /// For how long an admitted line counts as on its way to the queue.
     #[serde(with = "humantime_serde")]
     pub in_transit: Duration,
@@ -357,7 +360,9 @@ impl Default for BatchConfig {
         Self {
             enabled: true,
             max_in_flight: 64,
-            waiting_limit: 1_000,
+            waiting_limit: 2_000,
+            waiting_size: ByteSize::mib(128),
+            put_off: 1_000_000,
             in_transit: Duration::from_secs(2),
             status_stale: Duration::from_secs(5),
             window: Duration::from_hours(24),

@@ -226,6 +226,62 @@ async fn two_tenants_with_one_batch_and_one_line_get_a_result_each_also_where_th
 }
 
 #[tokio::test]
+async fn lines_of_one_tenant_that_find_no_room_let_those_of_others_pass_and_come_once_there_is_room() {
+    let batch = Batch::new().await;
+    let hogs = 100;
+    for number in 0..hogs {
+        batch.line(&number.to_string(), GOOD).await;
+    }
+    batch.line_of_tenant("light", "1", GOOD).await;
+    eventually(async || {
+        // Half of the ten that may wait: a tenant gets no more than it leaves free.
+        batch.pool_of("acme", 5).await;
+        (batch.held(REQUESTS).await > 0).then_some(())
+    })
+    .await;
+    let mut requests = batch.reader(REQUESTS).await;
+    let first: Request = read(&next(&mut requests).await);
+    assert_eq!(first.tenant.as_str(), "light");
+    assert_eq!(batch.held(REQUESTS).await, 1, "there is no room for the others");
+    let mut found = std::collections::BTreeSet::new();
+    eventually(async || {
+        batch.pool(0).await;
+        (batch.held(REQUESTS).await > hogs).then_some(())
+    })
+    .await;
+    while found.len() < hogs as usize {
+        let records = tokio::time::timeout(harness::PATIENCE, requests.next()).await;
+        for record in records.unwrap().unwrap() {
+            let request: Request = read(&record);
+            assert!(found.insert(request.batch.unwrap().custom_id), "each comes once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_passed_one_that_waits_and_has_ended_is_not_run_again_after_a_restart() {
+    let mut batch = Batch::new().await;
+    batch.line("waits", GOOD).await;
+    batch.line_of_tenant("light", "1", GOOD).await;
+    eventually(async || {
+        batch.pool_of("acme", 5).await;
+        (batch.held(REQUESTS).await > 0).then_some(())
+    })
+    .await;
+    let passed: Request = read(&next(&mut batch.reader(REQUESTS).await).await);
+    batch.serve_sink(&[completed(&passed, "Hello")]).await;
+    batch.restart().await;
+    eventually(async || {
+        batch.pool_of("acme", 5).await;
+        batch
+            .metric(r#"relay_ingress_batch_lines_total{result="repeated"} 1"#)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(batch.held(REQUESTS).await, 1);
+}
+
+#[tokio::test]
 async fn a_closed_gate_does_not_hold_a_drain_up() {
     let mut batch = Batch::new().await;
     batch.line("9", GOOD).await;

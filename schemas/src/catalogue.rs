@@ -19,6 +19,7 @@ const FILES: &[&str] = avsc![
     "batch_ref",
     "batch_request",
     "batch_result",
+    "batch_share",
     "cache_flags",
     "cache_status",
     "caching",

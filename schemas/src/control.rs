@@ -90,12 +90,21 @@ pub struct Cancel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchShare {
+    pub tenant: TenantId,
+    pub waiting: u32,
+    pub bytes: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolStatus {
     pub pool: String,
     pub scheduler: InstanceId,
     pub epoch: i64,
     pub waiting_interactive: u32,
     pub waiting_batch: u32,
+    pub batch_bytes: i64,
+    pub batch_tenants: Vec<BatchShare>,
     pub running: u32,
     pub sent_at: TimestampMs,
 }

@@ -23,7 +23,7 @@ pub use answer::{Answer, Choice, Delta, Embedding, FinishReason, Message, ToolCa
 pub use batch::{BatchRequest, BatchResult};
 pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
 pub use control::{
-    Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, ModelState, ModelStatus, PoolStatus,
+    BatchShare, Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, ModelState, ModelStatus, PoolStatus,
     ReplayAnswer, ReplayQuery, Returned, WinnerAnswer, WinnerQuery, WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};

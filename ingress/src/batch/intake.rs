@@ -6,20 +6,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
-use relay_bus::{Bus, Headers, Outgoing, Record, Room, decode, header, topics};
+use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, Room, decode, header, topics};
 use relay_clock::{Clock, millis};
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode};
 
-use super::gate::Gate;
+use super::gate::Way;
 use super::name::{LineName, MOST_NAME_BYTES, is_name, key_of, name_of};
+use super::repeats::Repeats;
+use super::turns::{Turn, Turns};
 use super::verdict::verdict;
 use crate::admission::accept;
 use crate::admission::request::{self, Rules};
+use crate::cluster::models::Models;
 use crate::ids;
 use crate::refusal::Refusal;
 
-/// Pause between two looks at a closed gate.
+/// Pause between two looks of a line that has to be held.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What a line may ask for.
@@ -39,8 +42,12 @@ pub struct Intake {
     pub rules: LineRules,
     /// Whether the log has room for new work.
     pub bus: Arc<dyn Bus>,
-    /// Whether the batch class has room.
-    pub gate: Arc<Mutex<Gate>>,
+    /// Whose line comes next.
+    pub turns: Arc<Turns>,
+    /// In which pools models run.
+    pub models: Arc<Mutex<Models>>,
+    /// Whether a line that was read before has ended.
+    pub repeats: Repeats,
     /// Counts lines, by what became of them.
     pub lines: IntCounterVec,
     /// For crash points.
@@ -50,10 +57,21 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Waits until the log and the batch class have room; a drain leaves what waits here in the log.
-    async fn room(&self) {
-        while self.bus.room() != Room::Enough || !self.gate.lock().admit(self.clock.steady()) {
-            tokio::time::sleep(LOOK_AGAIN).await;
+    /// Whether it is this line's turn; else it is put off. What must be held a drain leaves in the log.
+    async fn is_its_turn(&self, record: &Record, request: &Request) -> bool {
+        let bytes = record.value.as_ref().map_or(0, bytes::Bytes::len);
+        loop {
+            let now = self.clock.steady();
+            let way = Way {
+                tenant: request.tenant.clone(),
+                pools: self.models.lock().pools_of(&request.model, now),
+            };
+            let room = self.bus.room() == Room::Enough;
+            match self.turns.read(&record.position, &way, bytes, room, now) {
+                Turn::Now => return true,
+                Turn::PutOff => return false,
+                Turn::Hold => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         }
     }
 
@@ -75,13 +93,42 @@ impl Stage for Intake {
                 Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
             }
             Ok(request) => {
-                self.room().await;
+                if !self.is_its_turn(record, &request).await {
+                    self.count("put_off");
+                    return Ok(Step::put_off());
+                }
+                if self
+                    .repeats
+                    .has_ended(&record.position, &request.request_id)
+                    .await
+                {
+                    self.count("repeated");
+                    return Ok(Step::nothing());
+                }
                 self.count("accepted");
                 crash_point(self.service, "before_accept");
                 let traceparent = record.headers.text(header::TRACEPARENT);
                 Ok(Step::publish_then(accept::record(&request, traceparent), ()))
             }
         }
+    }
+
+    async fn recall(&self) -> Vec<Position> {
+        loop {
+            self.turns.heard().await;
+            if self.bus.room() != Room::Enough {
+                continue;
+            }
+            let due = self.turns.due(self.clock.steady());
+            if !due.is_empty() {
+                return due;
+            }
+        }
+    }
+
+    async fn on_partitions(&self, owned: &[Partition]) {
+        self.turns.keep(owned);
+        self.repeats.keep(&*self.bus, owned).await;
     }
 
     fn last_words(&self, record: &Record, reason: &str) -> Vec<Outgoing> {

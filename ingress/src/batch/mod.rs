@@ -1,5 +1,6 @@
 //! The batch half: lines from `relay.batch.requests.v1` become requests of the batch class, and their outcomes become
-//! `relay.batch.results.v1`. Nothing is refused for being too much: while the class is full, the intake pauses.
+//! `relay.batch.results.v1`. Nothing is refused for being too much: what finds the class full is put off, and stays in the log until
+//! it is its tenant's turn.
 //!
 //! Delivery is at least once. A line that is read twice becomes the same request, so it ends once, and its result is that of
 //! its first outcome, also after a restart; the same result may be handed out twice after a crash.
@@ -10,7 +11,9 @@
 pub mod gate;
 pub mod intake;
 pub mod name;
+pub mod repeats;
 pub mod results;
+pub mod turns;
 mod verdict;
 
 use std::sync::Arc;

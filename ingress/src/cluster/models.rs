@@ -1,6 +1,6 @@
 //! Which models the workers that are heard run. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use relay_clock::millis;
@@ -19,6 +19,7 @@ pub struct Models {
 #[derive(Debug)]
 struct WorkerModels {
     epoch: i64,
+    pool: String,
     models: Vec<String>,
     heard_at: TimestampMs,
 }
@@ -45,11 +46,26 @@ impl Models {
         if room && !outdated {
             let worker = WorkerModels {
                 epoch: status.epoch,
+                pool: status.pool,
                 models: status.models,
                 heard_at: now,
             };
             self.workers.insert(status.worker, worker);
         }
+    }
+
+    /// The pools in which a live worker runs `model`, in order.
+    pub fn pools_of(&self, model: &str, now: TimestampMs) -> Vec<String> {
+        let runs = |worker: &&WorkerModels| {
+            now.since_ms(worker.heard_at) < self.stale_ms && worker.models.iter().any(|own| own == model)
+        };
+        let pools = self
+            .workers
+            .values()
+            .filter(runs)
+            .map(|worker| worker.pool.clone());
+        let pools: BTreeSet<String> = pools.collect();
+        pools.into_iter().collect()
     }
 
     /// Every model that a live worker runs, with the start of the oldest such worker, seconds since 1970.
@@ -105,6 +121,9 @@ mod tests {
             [("big".to_owned(), 7), ("tiny".to_owned(), 3)]
         );
         assert_eq!(names(&models, 5_000), [("tiny".to_owned(), 3)]);
+        let pools = |model, at| models.pools_of(model, TimestampMs(at));
+        assert_eq!(pools("tiny", 4_999), ["default"]);
+        assert_eq!(pools("big", 5_000), [""; 0]);
     }
 
     #[test]

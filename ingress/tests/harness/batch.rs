@@ -8,7 +8,7 @@ use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Read
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
 use relay_ingress::{Config, Deps};
 use relay_runner::Runtime;
-use relay_schemas::{BatchRequest, Outcome, PoolStatus, Request, encode};
+use relay_schemas::{BatchRequest, BatchShare, Outcome, PoolStatus, Request, encode};
 use tokio::net::TcpListener;
 
 use super::{eventually, identity, read, runtime};
@@ -126,9 +126,9 @@ impl Batch {
         self.runtime.bus.read(from).await.unwrap()
     }
 
-    /// Whether a line is in hand.
+    /// Whether a line was put off.
     pub fn waits_for_room(&self) -> bool {
-        self.metric(r#"relay_runner_in_flight_records{group="relay.ingress.batch",service="ingress"} 1"#)
+        self.metric(r#"relay_ingress_batch_lines_total{result="put_off"} 1"#)
     }
 
     pub fn metric(&self, line: &str) -> bool {
@@ -148,13 +148,41 @@ impl Batch {
             .high
     }
 
+    /// From now on a sink knows these outcomes.
+    pub async fn serve_sink(&self, known: &[Outcome]) {
+        let known = known
+            .iter()
+            .map(|outcome| (outcome.request_id.clone(), outcome.clone()));
+        super::serve_sink(
+            self.control.clone(),
+            Arc::new(parking_lot::Mutex::new(known.collect())),
+        );
+        super::until_a_sink_answers(&*self.control).await;
+    }
+
     pub async fn pool(&self, waiting_batch: u32) {
+        self.pool_with(waiting_batch, Vec::new()).await;
+    }
+
+    /// The pool's lines are all this tenant's.
+    pub async fn pool_of(&self, tenant: &str, waiting: u32) {
+        let share = BatchShare {
+            tenant: tenant.into(),
+            waiting,
+            bytes: 0,
+        };
+        self.pool_with(waiting, vec![share]).await;
+    }
+
+    async fn pool_with(&self, waiting_batch: u32, batch_tenants: Vec<BatchShare>) {
         let status = PoolStatus {
             pool: "default".to_owned(),
             scheduler: "s".into(),
             epoch: 1,
             waiting_interactive: 0,
             waiting_batch,
+            batch_bytes: 0,
+            batch_tenants,
             running: 0,
             sent_at: relay_clock::Clock::system().now(),
         };
@@ -180,6 +208,9 @@ async fn start(
 ) -> tokio::task::JoinHandle<Result<(), relay_ingress::Error>> {
     let mut config = Config::default();
     config.batch.waiting_limit = 10;
+    config.batch.in_transit = super::ms(20);
+    // No sink answers here.
+    config.answers.untold = super::ms(50);
     let deps = Deps {
         runtime: runtime.clone(),
         identity: identity(),

@@ -52,6 +52,18 @@ pub fn serve_sink(control: Arc<dyn Control>, known: Arc<Mutex<HashMap<RequestId,
     tokio::spawn(relay_control::serve(control, subjects::WINNER, None, answer)).abort_handle()
 }
 
+/// A sink has begun to answer.
+pub async fn until_a_sink_answers(control: &dyn Control) {
+    let query = WinnerQuery {
+        request_id: RequestId::new("nobody"),
+    };
+    eventually(async || {
+        let ask = relay_control::ask::<_, WinnerAnswer>(control, subjects::WINNER, &query, PATIENCE);
+        ask.await.ok()
+    })
+    .await;
+}
+
 /// An ingress and the scripted world around it.
 pub struct Harness {
     pub address: SocketAddr,
@@ -208,15 +220,7 @@ impl Harness {
     /// A sink that answers, until it is stopped.
     pub async fn serve_sink(&self) -> AbortHandle {
         let sink = serve_sink(self.control.clone(), self.sink.clone());
-        let query = WinnerQuery {
-            request_id: RequestId::new("nobody"),
-        };
-        eventually(async || {
-            let ask =
-                relay_control::ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, PATIENCE);
-            ask.await.ok()
-        })
-        .await;
+        until_a_sink_answers(&*self.control).await;
         sink
     }
 

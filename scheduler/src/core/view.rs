@@ -1,11 +1,17 @@
 //! What can be seen of the core from outside.
 
-use relay_schemas::{Lease, PoolStatus, RequestId, TenantId, TimestampMs};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use relay_schemas::{BatchShare, Class, Lease, PoolStatus, RequestId, TenantId, TimestampMs};
 
 use super::counts::Counts;
 use super::queues::{Flow, MILLI, Tenant, W_IN, W_OUT};
 use super::requests::{Pending, Phase};
 use super::scheduler::Core;
+
+/// Most tenants whose batch requests a status tells; the others have fewer than these.
+const MOST_SHARES: usize = 1_000;
 
 impl Core {
     /// What there is and what was done.
@@ -75,14 +81,40 @@ impl Core {
 
     /// What this pool's scheduler tells.
     pub fn pool_status(&self, now: TimestampMs) -> PoolStatus {
+        let mut batch_tenants = self.batch_shares();
+        let batch_bytes = batch_tenants.iter().map(|share| share.bytes).sum();
+        batch_tenants.sort_by_key(|share| Reverse((share.waiting, share.bytes)));
+        batch_tenants.truncate(MOST_SHARES);
         PoolStatus {
             pool: self.pool.clone(),
             scheduler: self.effects.instance().clone(),
             epoch: self.recovery.epoch().unwrap_or(-1),
             waiting_interactive: self.requests.waiting_interactive() as u32,
             waiting_batch: self.requests.waiting(Flow::Batch) as u32,
+            batch_bytes,
+            batch_tenants,
             running: self.requests.running() as u32,
             sent_at: self.timeline.wall(now),
         }
+    }
+
+    /// What is held of each tenant's batch requests.
+    fn batch_shares(&self) -> Vec<BatchShare> {
+        let mut shares = BTreeMap::new();
+        for (_, pending) in self.requests.iter() {
+            let request = &pending.ready.request;
+            if request.class != Class::Batch {
+                continue;
+            }
+            let (waiting, bytes) = shares.entry(&request.tenant).or_insert((0, 0));
+            *waiting += u32::from(matches!(pending.phase, Phase::Queued));
+            *bytes += pending.bytes as i64;
+        }
+        let share = |(tenant, (waiting, bytes)): (&TenantId, (u32, i64))| BatchShare {
+            tenant: tenant.clone(),
+            waiting,
+            bytes,
+        };
+        shares.into_iter().map(share).collect()
     }
 }

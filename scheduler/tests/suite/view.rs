@@ -41,6 +41,12 @@ fn what_waits_and_runs_is_counted_by_flow() {
     let status = world.core.pool_status(world.now());
     let told = (status.waiting_interactive, status.waiting_batch, status.running);
     assert_eq!((told, status.epoch), ((2, 1, 2), 7));
+    let shares: Vec<_> = status
+        .batch_tenants
+        .iter()
+        .map(|share| (share.tenant.as_str(), share.waiting, share.bytes))
+        .collect();
+    assert_eq!((shares, status.batch_bytes), (vec![("a", 1, 100)], 100));
     assert_eq!(
         (status.pool.as_str(), status.scheduler.as_str()),
         ("default", "s1")
