@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::topics::Manifest;
 use crate::{
     Bus, BusError, Commit, Consumer, EmbeddedBus, EmbeddedOptions, OffsetRange, Outgoing, Partition,
-    Position, Reader, Room, StartAt,
+    Position, Reader, Record, Room, StartAt,
 };
 
 /// How often a [`FaultyBus`] has itself looked at.
@@ -165,6 +165,8 @@ pub enum Mood {
     Holds,
     /// Takes publishes and never acknowledges them.
     NeverAcknowledges,
+    /// Its readers bring nothing, for ever: another mood helps only those that are opened under it.
+    Deaf,
 }
 
 /// A log with a [`Mood`] over another log. Keeps what was published through it.
@@ -256,7 +258,7 @@ impl FaultyBus {
         let mut moods = self.mood.subscribe();
         let mood = moods.wait_for(|mood| *mood != Mood::Holds).await;
         match mood.map_or(Mood::Works, |mood| *mood) {
-            Mood::Works | Mood::Short | Mood::Holds | Mood::NeverAcknowledges => Ok(()),
+            Mood::Works | Mood::Short | Mood::Holds | Mood::NeverAcknowledges | Mood::Deaf => Ok(()),
             Mood::Full => Err(BusError::Full("no space left".to_owned())),
             Mood::Away => self.answers(),
             Mood::Broken => Err(BusError::Fatal("it is broken".to_owned())),
@@ -268,6 +270,26 @@ impl FaultyBus {
                 size: 2,
                 limit: 1,
             }),
+        }
+    }
+}
+
+async fn is(expected: Mood, moods: &mut watch::Receiver<Mood>) {
+    let _ = moods.wait_for(|mood| *mood == expected).await;
+}
+
+struct FaultyReader {
+    reader: Box<dyn Reader>,
+    moods: watch::Receiver<Mood>,
+}
+
+#[async_trait]
+impl Reader for FaultyReader {
+    async fn next(&mut self) -> Result<Vec<Record>, BusError> {
+        tokio::select! {
+            biased;
+            () = is(Mood::Deaf, &mut self.moods) => std::future::pending().await,
+            records = self.reader.next() => records,
         }
     }
 }
@@ -294,7 +316,10 @@ impl Bus for FaultyBus {
 
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
         self.answers()?;
-        self.log.read(from).await
+        Ok(Box::new(FaultyReader {
+            reader: self.log.read(from).await?,
+            moods: self.mood.subscribe(),
+        }))
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {

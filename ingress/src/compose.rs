@@ -155,11 +155,9 @@ impl Ground<'_> {
             clock: self.clock(),
         };
         let outcomes = Outcomes {
-            bus: Arc::clone(&bus),
-            schemas: Arc::clone(&self.runtime.schemas),
+            runtime: self.runtime.clone(),
             routes: Arc::clone(routes),
             readiness: Arc::clone(&readiness),
-            clock: self.clock(),
         };
         let (routes, models, turns) = (Arc::clone(routes), Arc::clone(models), Arc::clone(turns));
         let sweeper = Sweeper {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use relay_bus::topics::Manifest;
+use relay_runner::WatchdogTimes;
 use relay_settings::FileError;
 use serde::Deserialize;
 
@@ -28,6 +29,8 @@ pub struct Config {
     /// How long streams in flight may go on after Ctrl-C.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+    /// What becomes of a part that makes no progress.
+    pub watchdog: WatchdogTimes,
     /// Logs.
     pub log: LogConfig,
     /// The operators' listener.
@@ -59,6 +62,7 @@ impl Default for Config {
             instance: None,
             topics: None,
             grace: Duration::from_secs(20),
+            watchdog: WatchdogTimes::default(),
             log: LogConfig::default(),
             ops: OpsConfig::default(),
             bus: BusConfig::default(),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use relay_bus::topics::OUTCOMES;
 use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Backoff, Identity, Runtime, Shutdown};
+use relay_runner::{Backoff, Identity, Runtime, Shutdown, WatchdogTimes};
 use relay_schemas::{InstanceId, Registry};
 use relay_store::Tables;
 use tokio::net::TcpListener;
@@ -75,6 +75,7 @@ async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<
         house.start(*hosted, &mut running);
     }
     running.spawn(hold_outcomes(house.runtime.clone(), house.outcomes));
+    running.spawn(watch_parts(house.runtime.clone(), house.config.watchdog));
     let ops = tokio::spawn(ops.serve());
     if let Some(api) = api_address {
         let places = Places {
@@ -261,6 +262,10 @@ async fn follow_schemas(runtime: Runtime) {
 async fn announce_and_learn(runtime: &Runtime) -> Result<(), relay_bus::BusError> {
     relay_runner::announce_schemas(&*runtime.bus).await?;
     relay_runner::refresh_schemas(&*runtime.bus, &runtime.schemas).await
+}
+
+async fn watch_parts(runtime: Runtime, times: WatchdogTimes) -> anyhow::Result<()> {
+    Ok(relay_runner::watch_parts(&runtime, times).await?)
 }
 
 async fn hold_outcomes(runtime: Runtime, expected: i32) -> anyhow::Result<()> {

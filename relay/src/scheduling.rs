@@ -21,6 +21,12 @@ pub fn check(config: &relay_scheduler::Config) -> anyhow::Result<()> {
              `scheduler.leadership.suspect_after`: a leader has to stop before a standby takes over"
         );
     }
+    if times.give_up_after <= times.self_fence_after {
+        bail!(
+            "`scheduler.leadership.give_up_after` must be more than `scheduler.leadership.self_fence_after`: a leader stops before it \
+             gives up"
+        );
+    }
     Ok(())
 }
 

@@ -11,6 +11,8 @@ pub mod dependency {
     pub const BUS: &str = "bus";
     /// The control seam.
     pub const CONTROL: &str = "control";
+    /// Parts of the process itself: whether each gets on with its work.
+    pub const PROGRESS: &str = "progress";
     /// A scheduler that decides.
     pub const SCHEDULER: &str = "scheduler";
 }

@@ -19,10 +19,12 @@
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
 //! | read how one ended | [`read_outcome`] |
+//! | see that every part gets on | [`Watchdog`], [`watch_parts`] |
 //! | answer probes and Prometheus | [`ops_router`] |
 //! | accept connections, so many and no more | [`serve_http`] |
 
 mod backoff;
+mod behind;
 mod crash;
 mod dead_letter;
 mod health;
@@ -42,6 +44,8 @@ mod stateful;
 mod stretch;
 mod superseded;
 mod tail;
+mod watch;
+mod watchdog;
 mod winners;
 
 pub use backoff::{Backoff, backoff};
@@ -68,4 +72,6 @@ pub use stateful::{
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;
 pub use tail::{Follow, Report, Tail, ends};
+pub use watch::{StandsStill, WatchdogTimes, watch_parts};
+pub use watchdog::{Part, Watchdog};
 pub use winners::{Standing, Winners};

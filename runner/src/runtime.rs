@@ -6,6 +6,7 @@ use relay_schemas::{InstanceId, Registry, Run, Service};
 
 use crate::health::Health;
 use crate::shutdown::Shutdown;
+use crate::watchdog::Watchdog;
 use relay_bus::Bus;
 use relay_clock::Clock;
 
@@ -24,6 +25,8 @@ pub struct Runtime {
     pub metrics: prometheus::Registry,
     /// Drain and stop.
     pub shutdown: Shutdown,
+    /// Parts that make no progress.
+    pub watchdog: Watchdog,
 }
 
 impl Runtime {
@@ -36,6 +39,7 @@ impl Runtime {
             health: Health::default(),
             metrics: prometheus::Registry::new(),
             shutdown: Shutdown::default(),
+            watchdog: Watchdog::default(),
         }
     }
 }

@@ -4,23 +4,27 @@
 //! takes; a full tail stops reading, and the log holds the rest. Every now and then it looks at the topics themselves: partitions
 //! that were added are read from their start, and a log that does not reach as far as it was read is a loud end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use relay_bus::{Bus, BusError, Partition, Record, StartAt};
+use relay_clock::Clock;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
+use crate::behind::{Behind, Places, unread};
+use crate::runtime::Runtime;
+use crate::watchdog::Part;
 
 /// What a tail tells of the log: that it answers, or why it does not.
 pub type Report = Box<dyn Fn(Result<(), &str>) + Send + Sync>;
 
 /// What a tail follows.
 pub struct Follow {
-    next: BTreeMap<Partition, i64>,
+    next: Places,
     /// Whether partitions that are added to these topics are followed too.
     whole_topics: bool,
 }
@@ -51,10 +55,12 @@ pub struct Tail {
 
 impl Tail {
     /// Reads what `follow` says. At most `batches` reads wait to be taken. `report` is told after each attempt to reach the log.
-    pub fn open(bus: Arc<dyn Bus>, follow: Follow, batches: usize, backoff: Backoff, report: Report) -> Self {
+    pub fn open(runtime: &Runtime, follow: Follow, batches: usize, backoff: Backoff, report: Report) -> Self {
         let (sender, records) = mpsc::channel(batches.max(1));
         let source = Source {
-            bus,
+            bus: Arc::clone(&runtime.bus),
+            clock: runtime.clock.clone(),
+            part: runtime.watchdog.part(),
             follow,
             backoff,
             report,
@@ -80,6 +86,8 @@ impl Tail {
 
 struct Source {
     bus: Arc<dyn Bus>,
+    clock: Clock,
+    part: Part,
     follow: Follow,
     backoff: Backoff,
     report: Report,
@@ -116,14 +124,23 @@ impl Source {
         let mut reader = self.bus.read(self.follow.next.iter().map(at).collect()).await?;
         (self.report)(Ok(()));
         let mut looking = self.look();
+        let mut behind = Behind::default();
         loop {
             let records = tokio::select! {
                 biased;
-                new = &mut looking => {
-                    let new = new?;
+                look = &mut looking => {
+                    let Look { new, unread } = look?;
                     if !new.is_empty() {
                         self.follow.next.extend(new.into_iter().map(|partition| (partition, 0)));
                         return Ok(Left::Grown);
+                    }
+                    if let Some(what) = behind.take(unread, &self.follow.next) {
+                        let error = BusError::Unavailable(format!("{what}; another reader is tried"));
+                        self.part.stands_still(what, &self.clock);
+                        return Err(error);
+                    }
+                    if behind.is_none() {
+                        self.part.moves();
                     }
                     looking = self.look();
                     continue;
@@ -131,55 +148,65 @@ impl Source {
                 records = reader.next() => records?,
             };
             (self.report)(Ok(()));
+            self.part.moves();
             self.backoff.reset();
             for record in &records {
                 let next = record.position.offset + 1;
                 self.follow.next.insert(record.position.partition.clone(), next);
             }
-            if sender.send(Ok(records)).await.is_err() {
-                return Ok(Left::Unwanted);
+            if let Err(full) = sender.try_send(Ok(records)) {
+                if sender.send(full.into_inner()).await.is_err() {
+                    return Ok(Left::Unwanted);
+                }
+                // What it could not be asked for meanwhile is not late.
+                behind.forget();
             }
         }
     }
 
-    /// Looks, after a while, whether the topics still are what is read of them, and which partitions are new. A bus that does not
-    /// answer is the reader's to tell.
-    fn look(&self) -> BoxFuture<'static, Result<Vec<Partition>, BusError>> {
-        let (bus, next, whole_topics) = (
-            Arc::clone(&self.bus),
-            self.follow.next.clone(),
-            self.follow.whole_topics,
-        );
+    /// Looks after a while.
+    fn look(&self) -> BoxFuture<'static, Result<Look, BusError>> {
+        let (bus, next) = (Arc::clone(&self.bus), self.follow.next.clone());
+        let whole_topics = self.follow.whole_topics;
         async move {
             tokio::time::sleep(bus.looks_every()).await;
-            for (partition, next) in &next {
-                if let Ok(held) = bus.range(partition).await
-                    && held.high < *next
-                {
-                    return Err(BusError::rewound(partition, *next));
-                }
-            }
-            if !whole_topics {
-                return Ok(Vec::new());
-            }
-            let topics: BTreeSet<&str> = next.keys().map(|partition| partition.topic.as_str()).collect();
-            let mut new = Vec::new();
-            for topic in topics {
-                let count = bus.partitions(topic).await.unwrap_or(0);
-                let all = (0..count).map(|number| Partition::new(topic, number));
-                new.extend(all.filter(|partition| !next.contains_key(partition)));
-            }
-            for Partition { topic, partition } in &new {
-                tracing::info!(
-                    messaging.topic = topic,
-                    messaging.partition = partition,
-                    "a partition was added to a topic that is followed; it is read from its start"
-                );
-            }
-            Ok(new)
+            let unread = unread(&*bus, &next).await?;
+            let new = if whole_topics {
+                added(&*bus, &next).await
+            } else {
+                Vec::new()
+            };
+            Ok(Look { new, unread })
         }
         .boxed()
     }
+}
+
+/// What a look at the topics themselves found. A bus that does not answer is the reader's to tell.
+struct Look {
+    /// Partitions that are not read.
+    new: Vec<Partition>,
+    /// Where the log held more.
+    unread: Places,
+}
+
+/// Partitions of the same topics that are not among them.
+async fn added(bus: &dyn Bus, next: &Places) -> Vec<Partition> {
+    let topics: BTreeSet<&str> = next.keys().map(|partition| partition.topic.as_str()).collect();
+    let mut new = Vec::new();
+    for topic in topics {
+        let count = bus.partitions(topic).await.unwrap_or(0);
+        let all = (0..count).map(|number| Partition::new(topic, number));
+        new.extend(all.filter(|partition| !next.contains_key(partition)));
+    }
+    for Partition { topic, partition } in &new {
+        tracing::info!(
+            messaging.topic = topic,
+            messaging.partition = partition,
+            "a partition was added to a topic that is followed; it is read from its start"
+        );
+    }
+    new
 }
 
 /// Where each partition of `topic` ends now: where a [`Tail`] of what is new begins.

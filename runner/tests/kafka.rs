@@ -168,8 +168,13 @@ async fn stages_share_a_topic_and_go_on_where_they_were_left() {
 
 fn tail(bus: &Arc<KafkaBus>, from: Vec<(Partition, i64)>) -> Tail {
     let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-    let bus: Arc<dyn Bus> = bus.clone();
-    Tail::open(bus, Follow::topics(from), 4, backoff, Box::new(|_| {}))
+    Tail::open(
+        &Runtime::new(bus.clone()),
+        Follow::topics(from),
+        4,
+        backoff,
+        Box::new(|_| {}),
+    )
 }
 
 async fn next(tail: &mut Tail) -> Result<Vec<Record>, BusError> {

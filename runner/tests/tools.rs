@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use relay_bus::testing::FaultyBus;
+use relay_bus::testing::{FaultyBus, Mood};
 use relay_bus::topics::Manifest;
 use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_control::{Control, InProcessControl, InProcessOptions, ask, send};
@@ -110,7 +110,8 @@ async fn partitions_that_are_added_while_a_topic_is_followed_are_read_from_their
     let bus: Arc<dyn Bus> = Arc::new(FaultyBus::over(log(folder.path())));
     append(&*bus, 0, &["old"]).await;
     let from = ends(&*bus, TOPIC).await.unwrap();
-    let open = |follow| Tail::open(bus.clone(), follow, 4, brief(), Box::new(|_| {}));
+    let runtime = Runtime::new(bus.clone());
+    let open = |follow| Tail::open(&runtime, follow, 4, brief(), Box::new(|_| {}));
     let mut topic = open(Follow::topics(from.clone()));
     let mut partitions = open(Follow::partitions(from));
     let grown = format!("pools: [default]\ntopics: [{{ name: {TOPIC}, partitions: 4 }}]");
@@ -134,12 +135,41 @@ async fn a_tail_of_a_topic_that_was_made_anew_ends_loudly() {
     let bus = Arc::new(FaultyBus::over(log(folder.path())));
     append(&*bus, 0, &["a", "b"]).await;
     let from = Follow::topics([(Partition::new(TOPIC, 0), 0)]);
-    let mut tail = Tail::open(bus.clone(), from, 4, brief(), Box::new(|_| {}));
+    let mut tail = Tail::open(&Runtime::new(bus.clone()), from, 4, brief(), Box::new(|_| {}));
     assert_eq!(texts_of(&mut tail, 2).await, ["a", "b"]);
     bus.promise(TOPIC, -1);
     let ended = tokio::time::timeout(PATIENCE, tail.next()).await.unwrap();
     let said = ended.unwrap_err().to_string();
     assert!(said.contains("test.topic-0 was read to offset 2"), "{said}");
+}
+
+#[tokio::test]
+async fn a_tail_whose_reader_brings_nothing_says_so_and_reads_on_with_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Arc::new(FaultyBus::over(log(folder.path())));
+    append(&*bus, 0, &["a"]).await;
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let told = said.clone();
+    let report = Box::new(move |state: Result<(), &str>| told.lock().extend(state.err().map(str::to_owned)));
+    let from = Follow::topics([(Partition::new(TOPIC, 0), 0)]);
+    let mut tail = Tail::open(&Runtime::new(bus.clone()), from, 4, brief(), report);
+    assert_eq!(texts_of(&mut tail, 1).await, ["a"]);
+    bus.be(Mood::Deaf);
+    append(&*bus, 0, &["b"]).await;
+    let silent = async {
+        while said.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, silent).await.unwrap();
+    let first = said.lock()[0].clone();
+    assert!(
+        first.contains("nothing comes of test.topic-0 behind offset 1"),
+        "{first}"
+    );
+    bus.be(Mood::Works);
+    append(&*bus, 0, &["c"]).await;
+    assert_eq!(texts_of(&mut tail, 2).await, ["b", "c"]);
 }
 
 #[tokio::test]
@@ -177,7 +207,13 @@ async fn a_tail_begins_at_the_ends_brings_what_comes_later_and_says_that_the_log
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = reports.clone();
     let report = Box::new(move |state: Result<(), &str>| told.lock().push(state.is_ok()));
-    let mut tail = Tail::open(bus.clone(), Follow::topics(from), 4, brief(), report);
+    let mut tail = Tail::open(
+        &Runtime::new(bus.clone()),
+        Follow::topics(from),
+        4,
+        brief(),
+        report,
+    );
     append(&*bus, 0, &["new"]).await;
     append(&*bus, 1, &["other"]).await;
     let mut seen = Vec::new();

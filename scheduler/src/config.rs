@@ -120,6 +120,9 @@ pub struct LeadershipConfig {
     /// After how long without reading its own heartbeat a leader stops dispatching. Less than `suspect_after`.
     #[serde(with = "humantime_serde")]
     pub self_fence_after: Duration,
+    /// After how long without reading its own heartbeat a leader gives the lead up, and begins anew. More than `self_fence_after`.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
     /// A snapshot is written at least this often while something changes.
     #[serde(with = "humantime_serde")]
     pub snapshot_every: Duration,
@@ -166,6 +169,7 @@ impl LeadershipConfig {
             heartbeat: self.heartbeat,
             suspect_after: self.suspect_after,
             self_fence_after: self.self_fence_after,
+            give_up_after: self.give_up_after,
             snapshot_every: self.snapshot_every,
             snapshot_changes: self.snapshot_changes,
         }
@@ -235,6 +239,7 @@ impl Default for LeadershipConfig {
             heartbeat: Duration::from_millis(500),
             suspect_after: Duration::from_secs(2),
             self_fence_after: Duration::from_millis(1_500),
+            give_up_after: Duration::from_secs(20),
             snapshot_every: Duration::from_secs(5),
             snapshot_changes: 20_000,
             ended_overlap: 1_000,

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, Partition, Record, topics};
-use relay_clock::Clock;
-use relay_runner::{Backoff, Follow, Tail, ends, read_outcome};
-use relay_schemas::Registry;
+use relay_bus::{BusError, Partition, Record, topics};
+use relay_runner::{Backoff, Follow, Runtime, Tail, ends, read_outcome};
 
 use super::routes::Routes;
 use crate::cluster::readiness::{Dependency, Readiness};
@@ -22,16 +20,12 @@ const BATCHES: usize = 16;
 
 /// Reads outcomes for the answers that are waited for.
 pub struct Outcomes {
-    /// The log.
-    pub bus: Arc<dyn Bus>,
-    /// Other writers' schemas.
-    pub schemas: Arc<Registry>,
+    /// The log, other writers' schemas, and when an outcome was read.
+    pub runtime: Runtime,
     /// The answers.
     pub routes: Arc<Routes>,
     /// Told whether the log is read.
     pub readiness: Arc<Readiness>,
-    /// When an outcome was read.
-    pub clock: Clock,
 }
 
 impl Outcomes {
@@ -54,14 +48,17 @@ impl Outcomes {
 
     async fn read(&self, next: &mut BTreeMap<Partition, i64>) -> Result<(), BusError> {
         if next.is_empty() {
-            *next = ends(&*self.bus, topics::OUTCOMES).await?.into_iter().collect();
+            *next = ends(&*self.runtime.bus, topics::OUTCOMES)
+                .await?
+                .into_iter()
+                .collect();
         }
         let readiness = Arc::clone(&self.readiness);
         let report = move |result: Result<(), &str>| {
             readiness.report(Dependency::Outcomes, result.map_err(str::to_owned));
         };
         let mut tail = Tail::open(
-            Arc::clone(&self.bus),
+            &self.runtime,
             Follow::topics(next.clone()),
             BATCHES,
             Backoff::new(FIRST, LONGEST),
@@ -84,12 +81,12 @@ impl Outcomes {
             return;
         }
         // What cannot be read is no outcome, for no service; but then the sink may have read it in a schema not known here yet.
-        let outcome = read_outcome(&self.schemas, record)
+        let outcome = read_outcome(&self.runtime.schemas, record)
             .inspect_err(|error| tracing::warn!(request.id = %request, %error, "an unreadable outcome"))
             .ok()
             .filter(|outcome| outcome.request_id == request);
         for pending in waiting {
-            pending.on_outcome(outcome.as_ref(), self.clock.steady());
+            pending.on_outcome(outcome.as_ref(), self.runtime.clock.steady());
         }
     }
 }

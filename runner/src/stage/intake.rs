@@ -12,9 +12,11 @@ use super::error::RunnerError;
 use super::options::StageOptions;
 use super::progress::Progress;
 use crate::backoff::backoff;
+use crate::behind::{Behind, Places, unread};
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Runtime;
+use crate::watchdog::Part;
 use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Record};
 
 /// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,
@@ -46,6 +48,19 @@ pub(super) struct Intake {
     recovery: Option<BoxFuture<'static, ()>>,
     /// Whether reading failed and nothing has come since.
     failed: bool,
+    /// How far was read of what is owned, as far as that is known.
+    read: Places,
+    /// Looks every now and then whether there is something that does not come.
+    look: Option<BoxFuture<'static, Result<Look, BusError>>>,
+    behind: Behind,
+    part: Part,
+}
+
+/// What the log holds of what is owned.
+struct Look {
+    /// Where nothing was read yet: what was committed before.
+    floors: Places,
+    unread: Places,
 }
 
 impl Intake {
@@ -91,6 +106,46 @@ impl Intake {
             paused: Some(false),
             recovery: None,
             failed: false,
+            read: Places::new(),
+            look: None,
+            behind: Behind::default(),
+            part: runtime.watchdog.part(),
+        }
+    }
+
+    /// Looks after a while what there is to read.
+    fn begin_look(&self) -> BoxFuture<'static, Result<Look, BusError>> {
+        let (bus, group) = (Arc::clone(&self.bus), self.options.group.clone());
+        let (mut places, owned) = (self.read.clone(), self.progress.owned());
+        async move {
+            tokio::time::sleep(bus.looks_every()).await;
+            let mut floors = Places::new();
+            for partition in owned {
+                if !places.contains_key(&partition)
+                    && let Ok(committed) = bus.committed(&group, &partition).await
+                {
+                    floors.insert(partition.clone(), committed.unwrap_or(0));
+                    places.insert(partition, committed.unwrap_or(0));
+                }
+            }
+            let unread = unread(&*bus, &places).await?;
+            Ok(Look { floors, unread })
+        }
+        .boxed()
+    }
+
+    fn take_look(&mut self, look: Look) {
+        for (partition, floor) in look.floors {
+            if self.progress.owns(&partition) {
+                self.read.entry(partition).or_insert(floor);
+            }
+        }
+        if let Some(what) = self.behind.take(look.unread, &self.read) {
+            let group = &self.options.group;
+            self.part
+                .stands_still(format!("group {group} stands still: {what}"), &self.clock);
+        } else if self.behind.is_none() {
+            self.part.moves();
         }
     }
 
@@ -105,6 +160,11 @@ impl Intake {
             // Listened to even while it is away: a group's member that does not answer is thrown out.
             let heard = tokio::select! {
                 heard = self.consumer.next() => heard,
+                look = looked(&mut self.look) => {
+                    self.look = None;
+                    self.take_look(look?);
+                    continue;
+                }
                 () = recovered(&mut self.recovery) => {
                     self.recovery = None;
                     continue;
@@ -125,11 +185,18 @@ impl Intake {
     async fn steer(&mut self, wanted: bool) -> Result<(), BusError> {
         if wanted {
             self.unwanted_since = None;
+            if self.look.is_none() && self.recovery.is_none() {
+                self.look = Some(self.begin_look());
+            }
             if self.paused != Some(false) {
                 self.consumer.resume(&self.progress.owned()).await?;
                 self.paused = Some(false);
             }
         } else if self.paused != Some(true) {
+            // What is not asked for is not late.
+            self.look = None;
+            self.behind.forget();
+            self.part.moves();
             let since = *self.unwanted_since.get_or_insert_with(|| self.clock.instant());
             tokio::time::sleep(PAUSE_AFTER.saturating_sub(self.clock.since(since))).await;
             self.consumer.pause(&self.progress.owned()).await?;
@@ -141,11 +208,17 @@ impl Intake {
     fn take_in(&mut self, event: ConsumerEvent) -> IntakeEvent {
         match event {
             ConsumerEvent::Records(records) => {
+                self.part.moves();
+                for record in &records {
+                    let next = record.position.offset + 1;
+                    self.read.insert(record.position.partition.clone(), next);
+                }
                 self.waiting.extend(records);
                 return IntakeEvent::Records;
             }
             ConsumerEvent::Assigned(partitions) => {
                 for partition in partitions {
+                    self.read.remove(&partition);
                     self.progress.own(partition);
                 }
                 // The new ones flow, and the others may not: the next call does all of them again, whichever is wanted by then.
@@ -155,6 +228,7 @@ impl Intake {
             }
             ConsumerEvent::Revoked(partitions) => {
                 for partition in &partitions {
+                    self.read.remove(partition);
                     self.progress.lose(partition);
                 }
                 self.waiting
@@ -170,6 +244,8 @@ impl Intake {
             return Err(error.into());
         }
         self.failed = true;
+        self.look = None;
+        self.behind.forget();
         if self.recovery.is_none() {
             tracing::warn!(messaging.group = self.options.group, %error, "reading waits");
             self.recovery = Some(self.recovery(error).boxed());
@@ -243,6 +319,13 @@ impl Intake {
     }
 }
 
+async fn looked(look: &mut Option<BoxFuture<'static, Result<Look, BusError>>>) -> Result<Look, BusError> {
+    match look {
+        Some(look) => look.await,
+        None => pending().await,
+    }
+}
+
 async fn recovered(recovery: &mut Option<BoxFuture<'static, ()>>) {
     match recovery {
         Some(recovery) => recovery.await,
@@ -251,50 +334,4 @@ async fn recovered(recovery: &mut Option<BoxFuture<'static, ()>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use relay_bus::testing::FaultyBus;
-    use relay_bus::topics::Manifest;
-    use relay_bus::{Headers, Outgoing};
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    async fn member(runtime: &Runtime) -> Intake {
-        let options = Arc::new(StageOptions::new("g", vec!["t".to_owned()]));
-        let opened = Intake::open(runtime, options).await.expect("it joins");
-        opened.expect("nothing drains")
-    }
-
-    async fn until(intake: &mut Intake, wanted: bool, holds: impl Fn(&Intake) -> bool) {
-        let follow = async {
-            while !holds(intake) {
-                let step = tokio::time::timeout(PAUSE_AFTER * 2, intake.next(wanted)).await;
-                step.unwrap_or(Ok(IntakeEvent::Records)).expect("the bus works");
-            }
-        };
-        let held = tokio::time::timeout(PATIENCE, follow).await;
-        held.expect("it comes to hold");
-    }
-
-    #[tokio::test]
-    async fn partitions_that_were_paused_before_others_came_flow_once_they_are_wanted_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let bus = Arc::new(FaultyBus::with_topics(folder.path(), &["t"]));
-        let manifest = Manifest::parse("pools: [p]\ntopics: [{ name: t, partitions: 4 }]");
-        bus.apply(&manifest.expect("a manifest")).await.expect("it grows");
-        let runtime = Runtime::new(bus.clone());
-        let (mut first, mut second) = (member(&runtime).await, member(&runtime).await);
-        until(&mut first, true, |first| first.owned().len() == 2).await;
-        until(&mut second, true, |second| second.owned().len() == 2).await;
-        until(&mut first, false, |first| first.paused == Some(true)).await;
-        // The outage ends while a slow hook is told of the partitions that the other one left.
-        second.leave().await;
-        until(&mut first, false, |first| first.owned().len() == 4).await;
-        for number in 0..4 {
-            let record = Outgoing::to_partition(&Partition::new("t", number), Headers::default(), "v".into());
-            bus.publish(vec![record], Vec::new()).await.expect("it is taken");
-        }
-        until(&mut first, true, |first| first.waiting.len() == 4).await;
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Follows the leadership topic: who leads by it, and the newest snapshot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_bus::{BusError, Headers, Outgoing, Partition, Record, decode, stamp};
 use relay_schemas::{TimestampMs, encode};
@@ -13,6 +13,9 @@ use crate::crash::crash_point;
 use crate::health::dependency::BUS;
 use crate::runtime::Identity;
 use crate::tail::Tail;
+
+/// How long whoever gives up tries to say so.
+const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 
 /// A topic of one partition, by which instances of a service agree who leads, and its records.
 pub trait LeadershipTopic: Send + Sync {
@@ -55,6 +58,9 @@ pub struct Election<T: LeadershipTopic> {
     /// Where the topic ended when this instance started: what lies before is old news.
     end: i64,
     next: i64,
+    /// When a record of this instance was read back last, or it was opened.
+    confirmed: Instant,
+    give_up_after: Duration,
 }
 
 impl<T: LeadershipTopic> Election<T> {
@@ -77,6 +83,8 @@ impl<T: LeadershipTopic> Election<T> {
             unreadable: Vec::new(),
             end: if range.low < range.high { range.high } else { 0 },
             next: range.low,
+            confirmed: log.runtime().clock.instant(),
+            give_up_after: times.give_up_after,
             log,
             identity,
             topic,
@@ -86,6 +94,21 @@ impl<T: LeadershipTopic> Election<T> {
     /// Who leads, as far as the log was read.
     pub fn leadership(&self) -> &Leadership {
         &self.leadership
+    }
+
+    /// Whether this instance leads by a log in which it has not read itself for long.
+    pub fn is_cut_off(&self) -> bool {
+        self.leadership.leads() && self.log.runtime().clock.since(self.confirmed) >= self.give_up_after
+    }
+
+    /// Gives the lead up that this instance is cut off from, and follows the topic anew.
+    pub(super) async fn give_up(&mut self) {
+        let epoch = self.leadership.epoch();
+        self.leadership.give_up();
+        let partition = Partition::new(self.topic.name(), 0);
+        self.records = self.log.tail([(partition, self.next)]);
+        // Without it a standby takes over in its time, as there are no heartbeats any more.
+        self.resign(epoch, None, RESIGN_WITHIN).await;
     }
 
     /// When a claim is due: not before everything is read that lay in the topic at the start.
@@ -150,6 +173,9 @@ impl<T: LeadershipTopic> Election<T> {
                         now
                     };
                     let notice = self.topic.notice(&written);
+                    if (&notice.instance, notice.start) == (&self.identity.instance, self.identity.epoch) {
+                        self.confirmed = runtime.clock.instant();
+                    }
                     self.leadership.observe(&notice, offset, at);
                     if self.leadership.is_present(&notice)
                         && let Some(snapshot) = self.topic.snapshot(written)

@@ -14,6 +14,9 @@ pub struct LeadershipTimes {
     pub suspect_after: Duration,
     /// After how long without reading its own heartbeat a leader stops deciding. Less than `suspect_after`.
     pub self_fence_after: Duration,
+    /// After how long without reading its own heartbeat a leader gives the lead up: it is no use to lead by a log that it does not
+    /// read. More than `self_fence_after`.
+    pub give_up_after: Duration,
     /// A snapshot is written at least this often while something changes.
     pub snapshot_every: Duration,
     /// And after so many changes.
@@ -81,6 +84,7 @@ mod tests {
         heartbeat: Duration::from_millis(500),
         suspect_after: Duration::from_secs(2),
         self_fence_after: Duration::from_millis(1_500),
+        give_up_after: Duration::from_secs(20),
         snapshot_every: Duration::from_secs(5),
         snapshot_changes: 100,
     };

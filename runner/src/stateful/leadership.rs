@@ -96,6 +96,11 @@ impl Leadership {
         self.leader.as_ref() == Some(&self.me) && !self.resigned
     }
 
+    /// Leads no longer, whatever the log says under this epoch: a claim makes another one.
+    pub fn give_up(&mut self) {
+        self.resigned = true;
+    }
+
     /// Whether it may act on that now: its own heartbeat was read back a moment ago.
     pub fn may_act(&self, now: TimestampMs) -> bool {
         let is_fresh = |sent_at| now.since_ms(sent_at) < self.self_fence_after_ms;
@@ -140,6 +145,7 @@ mod tests {
         heartbeat: Duration::from_millis(500),
         suspect_after: Duration::from_secs(2),
         self_fence_after: Duration::from_millis(1_500),
+        give_up_after: Duration::from_secs(20),
         snapshot_every: Duration::from_secs(5),
         snapshot_changes: 20_000,
     };
@@ -193,6 +199,21 @@ mod tests {
         ];
         assert_eq!(reads("b", &log).claim_due(), Some(TimestampMs(0)));
         assert!(!reads("a", &log).leads());
+    }
+
+    #[test]
+    fn who_gives_up_claims_again_under_another_epoch_and_may_not_act_before() {
+        let mut a = reads("a", &[notice("a", Kind::Claim, NOBODY, 0)]);
+        assert!(a.may_act(TimestampMs(100)));
+        a.give_up();
+        a.observe(&notice("a", Kind::Heartbeat, 0, 200), 1, TimestampMs(200));
+        assert!(
+            !a.leads() && !a.may_act(TimestampMs(200)),
+            "its own heartbeat comes too late"
+        );
+        assert_eq!(a.claim_due(), Some(TimestampMs(0)));
+        a.observe(&notice("a", Kind::Claim, 0, 300), 2, TimestampMs(300));
+        assert_eq!((a.leads(), a.epoch()), (true, 2));
     }
 
     #[test]

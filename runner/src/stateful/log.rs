@@ -55,7 +55,7 @@ impl LogClient {
             Err(reason) => health.down(BUS, reason),
         });
         Tail::open(
-            self.runtime.bus.clone(),
+            &self.runtime,
             Follow::topics(from),
             self.batches,
             self.backoff(),

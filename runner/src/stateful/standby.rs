@@ -18,6 +18,8 @@ pub enum Tenure {
     Deposed,
     /// By a drain.
     Drained,
+    /// It does not read itself in the log: [`Election::is_cut_off`].
+    CutOff,
 }
 
 /// A service that keeps state, of which one instance at a time decides.
@@ -59,6 +61,18 @@ pub async fn run_stateful<S: StatefulStage>(
         tracing::info!(messaging.topic = name, epoch, "this instance leads");
         match stage.lead(&mut election).await? {
             Tenure::Drained => break,
+            Tenure::CutOff => {
+                tracing::warn!(
+                    messaging.topic = name,
+                    epoch,
+                    give_up_after_ms = times.give_up_after.as_millis() as u64,
+                    "this instance has not read itself in the log for too long: it gives the lead up and begins anew"
+                );
+                tokio::select! {
+                    () = shutdown.draining() => break,
+                    () = election.give_up() => {}
+                }
+            }
             Tenure::Deposed => tracing::warn!(
                 messaging.topic = name,
                 epoch = election.leadership().epoch(),

@@ -62,6 +62,37 @@ async fn a_leader_that_cannot_write_stops_deciding_and_decides_again_when_it_can
     alone.shows(|shown| shown.decides).await;
 }
 
+/// Whose heartbeats the standby goes on reading, so that it suspects nothing.
+#[tokio::test]
+async fn a_leader_that_cannot_read_its_own_log_gives_the_lead_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = bus(folder.path());
+    append(&bus, 5).await;
+    let cut_off = Instance::start(&bus, "a");
+    cut_off.shows(|shown| shown.decides && shown.total == 5).await;
+    let other = Arc::new(FaultyBus::over(bus.log.clone()));
+    let standby = Instance::start(&other, "b");
+    bus.be(Mood::Deaf);
+    let shown = standby.shows(|shown| shown.decides).await;
+    assert_eq!(shown.total, 5);
+    assert!(!cut_off.shown.lock().decides, "one decides at a time");
+    assert!(!cut_off.task.is_finished());
+}
+
+#[tokio::test]
+async fn a_leader_alone_that_gave_up_leads_again_once_the_log_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = bus(folder.path());
+    let alone = Instance::start(&bus, "a");
+    alone.shows(|shown| shown.decides).await;
+    bus.be(Mood::Deaf);
+    alone.shows(|shown| !shown.decides).await;
+    tokio::time::sleep(TIMES.give_up_after * 2).await;
+    bus.be(Mood::Works);
+    append(&bus, 2).await;
+    alone.shows(|shown| shown.decides && shown.total == 2).await;
+}
+
 #[tokio::test]
 async fn a_drain_is_seen_while_the_log_takes_no_claim() {
     let folder = tempfile::tempdir().unwrap();

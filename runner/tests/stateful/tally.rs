@@ -20,6 +20,7 @@ const LEADERSHIP: &str = "test.leadership";
 pub const TIMES: LeadershipTimes = LeadershipTimes {
     heartbeat: Duration::from_millis(20),
     suspect_after: Duration::from_millis(400),
+    give_up_after: Duration::from_secs(2),
     self_fence_after: Duration::from_millis(300),
     snapshot_every: Duration::from_millis(20),
     snapshot_changes: 1_000,
@@ -271,6 +272,9 @@ impl Tally {
             let leadership = election.leadership();
             if !leadership.leads() || leadership.epoch() != epoch {
                 return Ok(Tenure::Deposed);
+            }
+            if election.is_cut_off() {
+                return Ok(Tenure::CutOff);
             }
             takeover.finish(&count, clock);
             let mut shown = self.shown.lock();

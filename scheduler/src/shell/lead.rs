@@ -59,7 +59,7 @@ pub(super) async fn lead(
     loop {
         match leader.turn(election, signals, &mut outbox).await? {
             None => {}
-            Some(Tenure::Deposed) => return Ok(Tenure::Deposed),
+            Some(ended @ (Tenure::Deposed | Tenure::CutOff)) => return Ok(ended),
             Some(Tenure::Drained) => {
                 leader.resign(election, signals, outbox).await;
                 return Ok(Tenure::Drained);
@@ -127,6 +127,9 @@ impl Leader {
         let leadership = election.leadership();
         if !leadership.leads() || leadership.epoch() != self.epoch {
             return Ok(Some(Tenure::Deposed));
+        }
+        if election.is_cut_off() {
+            return Ok(Some(Tenure::CutOff));
         }
         self.recovered();
         self.decide(election, outbox);

@@ -2,7 +2,6 @@
 //! so that nothing overtakes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use relay_bus::{Bus, BusError, Position, Record, topics};
 use relay_runner::{Backoff, Follow, Stretch, Tail, dependency};
@@ -58,7 +57,7 @@ impl<'a> Share<'a> {
         };
         let from = stands.iter().map(|(number, at)| (outcomes(*number), at.next));
         let tail = Tail::open(
-            Arc::clone(&ground.runtime.bus),
+            &ground.runtime,
             Follow::partitions(from),
             READS,
             Backoff::new(AGAIN.0, LONGEST),
