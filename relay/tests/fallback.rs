@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use relay_bus::topics::{self, Manifest};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, StartAt, decode};
-use relay_control::{Control, InProcessControl, InProcessOptions};
+use relay_control::{Control, Delivery, InProcessControl, InProcessOptions, listen, subjects};
 use relay_runner::{Identity, Runtime};
-use relay_schemas::{Outcome, OutcomeStatus, Request, Service, encode, samples};
+use relay_schemas::{Outcome, OutcomeStatus, PoolStatus, Request, Service, WorkerStatus, encode, samples};
 use relay_workers::testing::mock;
 use tokio::task::JoinSet;
 
@@ -97,9 +97,14 @@ impl Pipeline {
 
     /// A worker of `pool` that reaches `model` at `url`.
     fn worker(&mut self, pool: &str, model: &str, url: &str) {
-        let models = self.folder.path().join(format!("{pool}.yaml"));
+        self.worker_called(pool, pool, model, url, "");
+    }
+
+    /// A worker by name, with one more line about its model.
+    fn worker_called(&mut self, name: &str, pool: &str, model: &str, url: &str, line: &str) {
+        let models = self.folder.path().join(format!("{name}.yaml"));
         let text = format!(
-            "models:\n  {model}:\n    backend: openai\n    base_url: {url}/v1\n    upstream_model: mock\n"
+            "models:\n  {model}:\n    backend: openai\n    base_url: {url}/v1\n    upstream_model: mock\n    {line}\n"
         );
         std::fs::write(&models, text).unwrap();
         let config = relay_workers::Config {
@@ -113,37 +118,73 @@ impl Pipeline {
                 metrics: prometheus::Registry::new(),
                 ..self.runtime.clone()
             },
-            identity: identity(Service::Workers, pool),
+            identity: identity(Service::Workers, name),
             control: self.control.clone(),
         };
         self.services
             .spawn(async move { relay_workers::run(config, deps).await.unwrap() });
     }
 
+    /// Waits until the scheduler of `pool` leads, and has then heard of these workers.
+    async fn hears_of(&self, pool: &str, workers: &[&str]) {
+        let subjects = [subjects::pool_status(pool), subjects::worker_status(pool)];
+        let mut leads = listen::<PoolStatus>(&*self.control, &subjects[0]).await.unwrap();
+        let mut told = listen::<WorkerStatus>(&*self.control, &subjects[1])
+            .await
+            .unwrap();
+        let hearing = async {
+            leads.next().await;
+            for worker in workers {
+                let mut heard = 0;
+                while heard < 3 {
+                    let status = told.next().await;
+                    let takes = |status: &WorkerStatus| {
+                        status.worker.as_str() == *worker && !status.short_partitions.is_empty()
+                    };
+                    heard += u32::from(matches!(status, Some(Delivery::Message(status)) if takes(&status)));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, hearing).await.unwrap();
+    }
+
     /// Accepts a request for `big-chat`; its outcome.
     async fn ask(&self) -> Outcome {
+        self.ask_many(1).await.remove(0)
+    }
+
+    /// Accepts so many requests for `big-chat` at once; their outcomes.
+    async fn ask_many(&self, count: usize) -> Vec<Outcome> {
         let now = self.runtime.clock.now();
-        let request = Request {
+        let requests = (0..count).map(|nth| Request {
+            request_id: format!("request-{nth}").as_str().into(),
             model: "big-chat".to_owned(),
             body: r#"{"model":"big-chat","messages":[{"role":"user","content":"red green"}],"max_tokens":2}"#
                 .to_owned(),
             accepted_at: now,
             deadline: now.plus_ms(60_000),
             ..samples::request()
-        };
+        });
         let bus = &self.runtime.bus;
         let partitions = bus.partitions(topics::OUTCOMES).await.unwrap();
         let from = (0..partitions).map(|at| (Partition::new(topics::OUTCOMES, at), StartAt::Start));
         let mut outcomes = bus.read(from.collect()).await.unwrap();
-        let key = request.request_id.as_str().to_owned();
-        let record = Outgoing::keyed(topics::REQUESTS, key, Headers::of(&request), encode(&request));
-        bus.publish(vec![record], Vec::new()).await.unwrap();
-        let records = tokio::time::timeout(PATIENCE, outcomes.next())
+        let record = |request: Request| {
+            let key = request.request_id.as_str().to_owned();
+            Outgoing::keyed(topics::REQUESTS, key, Headers::of(&request), encode(&request))
+        };
+        bus.publish(requests.map(record).collect(), Vec::new())
             .await
-            .unwrap()
             .unwrap();
-        assert_eq!(records.len(), 1);
-        decode(&self.runtime.schemas, &records[0]).unwrap()
+        let mut ended = Vec::new();
+        while ended.len() < count {
+            let next = tokio::time::timeout(PATIENCE, outcomes.next());
+            for record in next.await.unwrap().unwrap() {
+                ended.push(decode(&self.runtime.schemas, &record).unwrap());
+            }
+        }
+        assert_eq!(ended.len(), count);
+        ended
     }
 }
 
@@ -182,7 +223,9 @@ async fn a_model_behind_any_openai_compatible_endpoint_has_the_local_one_to_fall
     pipeline.worker("default", "relay-chat", &local.url());
     let outcome = pipeline.ask().await;
     assert_eq!(fell_back(&outcome), "backend_unavailable");
-    assert_eq!(outcome.lease.as_ref().unwrap().attempt, 2);
+    // A scheduler that has just begun to lead waits for other workers to be heard of, and then tries once more.
+    let attempt = outcome.lease.as_ref().unwrap().attempt;
+    assert!((2..=3).contains(&attempt), "{attempt}");
     assert_eq!(local.requests(), 1);
 }
 
@@ -194,4 +237,23 @@ async fn the_later_candidates_are_fallbacks_also_where_no_worker_runs_the_first(
     let outcome = pipeline.ask().await;
     assert_eq!(fell_back(&outcome), "no_worker");
     assert_eq!(outcome.lease.as_ref().unwrap().attempt, 1);
+}
+
+/// The literal case: 146 of 200 requests ended with 503 beside a healthy worker. One worker's model cannot be loaded; another's endpoint
+/// cannot be reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_workers_that_cannot_run_the_model_a_healthy_one_answers_every_request() {
+    let sound = mock::Mock::start(0, mock::Settings::default()).await.unwrap();
+    let mut pipeline = Pipeline::start(Duration::from_mins(1));
+    let (url, nowhere) = (sound.url(), "http://127.0.0.1:9");
+    pipeline.worker_called("a", "remote", "big-chat", &url, "api_key_env: RELAY_NO_SUCH_KEY");
+    pipeline.worker_called("b", "remote", "big-chat", nowhere, "retries: 0");
+    pipeline.worker_called("c", "remote", "big-chat", &url, "max_concurrent: 4");
+    pipeline.hears_of("remote", &["b", "c"]).await;
+    let outcomes = pipeline.ask_many(200).await;
+    for outcome in &outcomes {
+        assert_eq!(outcome.status, OutcomeStatus::Completed, "{outcome:?}");
+        assert_eq!(outcome.run.instance.as_str(), "c");
+    }
+    assert_eq!(sound.requests(), 200, "each was asked and paid once");
 }

@@ -87,6 +87,9 @@ pub struct Limits {
 pub struct Leases {
     /// Attempts a request gets in a pool before it goes on in another one, or fails as `worker_lost`.
     pub max_attempts: u32,
+    /// Runs of a request that failed before they began (its model was not loaded, its endpoint could not be reached) and count as
+    /// no attempts.
+    pub max_let_off: u32,
     /// A lease that its worker has not shown for this long is revoked.
     #[serde(with = "humantime_serde")]
     pub lost_after: Duration,
@@ -223,6 +226,7 @@ impl Default for Leases {
     fn default() -> Self {
         Self {
             max_attempts: 3,
+            max_let_off: 16,
             lost_after: Duration::from_secs(2),
             fresh: Duration::from_secs(1),
             fence_timeout: Duration::from_millis(500),

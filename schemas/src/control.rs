@@ -46,6 +46,7 @@ pub struct Returned {
     pub attempt: u32,
     pub code: String,
     pub message: String,
+    pub begun: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use crate::client::ClientEnd;
 use crate::ingress::ABSENT;
 use crate::log::POOLS;
 use crate::scheduler::UNSERVED_GRACE;
+use crate::worker::BROKEN;
 use crate::world::World;
 
 /// How long after its deadline, and after all faults, a request may still end: a silent leader is suspected after 2 s, its
@@ -47,6 +48,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
     wrong.extend(prepaid(world));
     wrong.extend(late(world));
     wrong.extend(ran_twice(world));
+    wrong.extend(failed_beside_a_sound_worker(world, &winners));
     wrong.extend(wrong_hits(world, &winners));
     wrong
 }
@@ -156,6 +158,25 @@ fn ran_twice(world: &World) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Where nothing else is disturbed, no request fails of a model that one worker could not load and another could.
+fn failed_beside_a_sound_worker(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
+    let in_vain = |outcome: &&&Outcome| {
+        let queueing = outcome.queueing.as_ref();
+        let pool = queueing.and_then(|queueing| POOLS.iter().position(|name| *name == queueing.pool));
+        outcome.code.as_deref() == Some(BROKEN) && pool.is_some_and(|pool| world.one_works[pool])
+    };
+    let failed = winners.values().filter(in_vain);
+    failed
+        .filter(|_| !world.leases_disturbed)
+        .map(|outcome| {
+            format!(
+                "{} failed beside a worker that runs its model",
+                outcome.request_id
+            )
+        })
+        .collect()
 }
 
 /// A hit answers with the winning, whole answer to an equal question of the same tenant, and says where that lies.

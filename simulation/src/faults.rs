@@ -4,7 +4,7 @@ use rand::Rng;
 
 use crate::happening::Happening;
 use crate::ingress::Ingress;
-use crate::schedule::{Actor, Op};
+use crate::schedule::{Actor, BROKEN_MS, Op};
 use crate::scheduler::Scheduler;
 use crate::worker::Worker;
 use crate::world::{Life, World};
@@ -50,6 +50,11 @@ impl World {
             Op::Duplicate(actor) => self.reread(actor),
             Op::Lose(actor) => self.lose_next(actor),
             Op::SetClock(actor, by_ms) => self.set_clock(actor, by_ms),
+            Op::Break { worker, tells } => {
+                let until = self.now.plus_ms(BROKEN_MS);
+                self.workers[usize::from(worker)].break_model(until, tells);
+                self.wake(Actor::Worker(worker), self.now);
+            }
         }
     }
 

@@ -83,7 +83,7 @@ impl Actor {
     }
 }
 
-/// Requests and the eleven faults.
+/// Requests and the twelve faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// A client asks.
@@ -133,7 +133,17 @@ pub enum Op {
     Lose(Actor),
     /// The wall clock of a process, or of all, is set by so many milliseconds, forward above zero.
     SetClock(Option<Actor>, i64),
+    /// A worker's model cannot be loaded for a while: every run fails before it begins, and its status tells or not.
+    Break {
+        /// Which worker.
+        worker: u8,
+        /// Whether its status says so.
+        tells: bool,
+    },
 }
+
+/// How long a model stays broken, milliseconds.
+pub const BROKEN_MS: i64 = 3_000;
 
 impl Schedule {
     /// The schedule of `seed`.
@@ -166,6 +176,7 @@ impl Op {
             | Self::Partition(_, ms)
             | Self::Rough(ms)
             | Self::Slow(ms) => ms,
+            Self::Break { .. } => BROKEN_MS,
             Self::Ask { .. }
             | Self::Repeat { .. }
             | Self::Reuse { .. }
@@ -197,7 +208,8 @@ impl Op {
             | Self::Leave(_)
             | Self::Duplicate(_)
             | Self::Lose(_)
-            | Self::SetClock(..) => false,
+            | Self::SetClock(..)
+            | Self::Break { .. } => false,
         }
     }
 
@@ -230,8 +242,13 @@ impl Op {
                 random.random_bool(0.5).then_some(actor),
                 random.random_range(-MOST_STEP_MS..=MOST_STEP_MS),
             ),
-            98..100 => Self::Lose(actor),
-            _ => Self::Duplicate(actor),
+            96 => Self::Duplicate(actor),
+            // Nothing more is drawn here, so that schedules without it stay what they were.
+            97 => Self::Break {
+                worker: (actor.index() % 3) as u8,
+                tells: actor.index().is_multiple_of(2),
+            },
+            _ => Self::Lose(actor),
         }
     }
 }

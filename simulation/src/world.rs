@@ -16,7 +16,7 @@ use crate::ingress::Ingress;
 use crate::log::{Append, Log, POOLS};
 use crate::network::{Message, Network};
 use crate::planner::Planner;
-use crate::schedule::{Actor, Event, Schedule};
+use crate::schedule::{Actor, Event, Op, Schedule};
 use crate::scheduler::Scheduler;
 use crate::sink::TraceSink;
 use crate::worker::Worker;
@@ -47,6 +47,8 @@ pub enum Sabotage {
     FreeKeys,
     /// Schedulers measure by their wall clocks how long something takes.
     TrustWallClocks,
+    /// A worker ends what it could not begin, instead of giving it back.
+    FailUnbegun,
 }
 
 /// One life of one process.
@@ -94,6 +96,8 @@ pub struct World {
     pub(crate) runs: Vec<(RequestId, u32, u8, i64)>,
     /// Requests of which a run was given back: they may run again.
     pub(crate) given_back: BTreeSet<RequestId>,
+    /// Whether the schedule leaves a worker of each pool whose model works.
+    pub(crate) one_works: [bool; 2],
     /// Whether the schedule disturbs what leases rest upon: schedulers, workers, or the control seam.
     pub(crate) leases_disturbed: bool,
     /// By how much clocks are set in all, milliseconds.
@@ -129,6 +133,12 @@ impl World {
             requests: BTreeMap::new(),
             runs: Vec::new(),
             given_back: BTreeSet::new(),
+            one_works: [0, 1].map(|pool| {
+                Actor::WORKERS[pool].iter().any(|worker| {
+                    let breaks = |op| matches!(op, Op::Break { worker: number, .. } if Actor::Worker(number) == *worker);
+                    !schedule.events.iter().any(|event| breaks(event.op))
+                })
+            }),
             leases_disturbed: schedule.events.iter().any(|event| event.op.disturbs_leases()),
             shifted_ms: schedule.events.iter().map(|event| event.op.shifts_ms()).sum(),
             healed_at: TimestampMs(1_000_000),

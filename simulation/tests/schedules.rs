@@ -38,6 +38,7 @@ fn a_broken_rule_is_noticed() {
         Sabotage::ForgetBodies,
         Sabotage::FreeKeys,
         Sabotage::TrustWallClocks,
+        Sabotage::FailUnbegun,
     ] {
         let noticed = (0..3_000).any(|seed| !violations(&Schedule::of(seed), sabotage).is_empty());
         assert!(noticed, "{sabotage:?} went unnoticed");

@@ -57,6 +57,8 @@ pub struct Failure {
     pub message: String,
     /// How long the endpoint wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// False where nothing was asked of any model: then another worker may do better.
+    pub begun: bool,
 }
 
 /// Why a run failed.
@@ -105,6 +107,15 @@ impl Failure {
             code,
             message: message.into(),
             retry_after: None,
+            begun: true,
+        }
+    }
+
+    /// A failure before anything was asked of a model.
+    pub fn before_it_began(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            begun: false,
+            ..Self::new(code, message)
         }
     }
 }

@@ -148,11 +148,11 @@ impl Catalogue {
     pub fn ready(&self, name: &str) -> Result<LoadedModel, Failure> {
         let Some(entry) = self.entries.get(name) else {
             let message = format!("no worker of this pool has the model `{name}`");
-            return Err(Failure::new(Code::ModelNotFound, message));
+            return Err(Failure::before_it_began(Code::ModelNotFound, message));
         };
         let Some(backend) = entry.backend() else {
-            let message = format!("the model `{name}` could not be loaded");
-            return Err(Failure::new(Code::BackendUnavailable, message));
+            let message = format!("the model `{name}` is not loaded");
+            return Err(Failure::before_it_began(Code::BackendUnavailable, message));
         };
         let price = entry.price;
         Ok(LoadedModel { backend, price })

@@ -1,5 +1,5 @@
-//! Runs that were given back to the scheduler: they failed before a client saw anything of them, and another pool may do
-//! better. Pure.
+//! Runs that were given back to the scheduler: they failed before a client saw anything of them, and another worker or pool may
+//! do better. Pure.
 //!
 //! Statuses are absolute and may be lost, so each of them tells what was given back a moment ago. A scheduler that hears none of
 //! them finds the lease with no worker and revokes it, as it does where a worker is lost.
@@ -43,6 +43,7 @@ mod tests {
             attempt: 1,
             code: "backend_unavailable".to_owned(),
             message: "connection refused".to_owned(),
+            begun: true,
         }
     }
 

@@ -39,7 +39,8 @@ enum RunEnd {
 pub enum RunResult {
     /// It ended. With where its last frame goes.
     Ended(Box<Outcome>, Option<Stream>),
-    /// Every candidate of this pool failed before a client saw anything of it, and the plan names another pool.
+    /// Every candidate of this pool failed before a client saw anything of it, and the plan names another pool, or another worker may
+    /// do better.
     GivenBack(Failure),
 }
 
@@ -51,7 +52,7 @@ struct Chosen {
 }
 
 impl Runner {
-    /// Runs `work` to its end, whatever that is, or gives it back for another pool.
+    /// Runs `work` to its end, whatever that is, or gives it back for another worker or pool.
     pub async fn run(
         &self,
         mut work: Work,
@@ -82,7 +83,7 @@ impl Runner {
         if let RunEnd::Failed(failure) = &ended
             && !out.has_shown()
             && failure.code.lies_with_the_backend()
-            && next_pool(&work.planning.plan, &self.pool).is_some()
+            && (!failure.begun || next_pool(&work.planning.plan, &self.pool).is_some())
         {
             self.metrics.runs.with_label_values(&["given_back"]).inc();
             return RunResult::GivenBack(failure.clone());
@@ -114,7 +115,8 @@ impl Runner {
             .candidates
             .iter()
             .filter(|candidate| candidate.pool == self.pool);
-        let mut last = Failure::new(Code::ModelNotFound, "the plan has no candidate in this pool");
+        let message = "the plan has no candidate in this pool";
+        let mut last = Failure::before_it_began(Code::ModelNotFound, message);
         // The model that the scheduler counts this run under: the first that is ready here.
         let mut begun_with = None;
         for (nth, candidate) in candidates.enumerate() {
@@ -175,8 +177,9 @@ impl Runner {
 
 /// What stands of two candidates' failures: that the second is not here says less than why the first failed.
 fn later(earlier: Failure, later: Failure) -> Failure {
+    let begun = earlier.begun || later.begun;
     if later.code == Code::ModelNotFound {
-        return earlier;
+        return Failure { begun, ..earlier };
     }
     let both_are_away = [&earlier, &later]
         .iter()
@@ -184,7 +187,11 @@ fn later(earlier: Failure, later: Failure) -> Failure {
     let retry_after = later
         .retry_after
         .or(earlier.retry_after.filter(|_| both_are_away));
-    Failure { retry_after, ..later }
+    Failure {
+        retry_after,
+        begun,
+        ..later
+    }
 }
 
 fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration) -> Ending {

@@ -126,13 +126,14 @@ impl WorkerStage {
                     attempt,
                     code = failure.code.name(),
                     reason = failure.message,
-                    "a run failed before a client saw anything of it and is given back for another pool"
+                    "a run failed before a client saw anything of it and is given back for another worker or pool"
                 );
                 let returned = Returned {
                     request_id,
                     attempt,
                     code: failure.code.name().to_owned(),
                     message: failure.message,
+                    begun: failure.begun,
                 };
                 // Told before it is let go: no status leaves it out.
                 worker.given_back.lock().add(returned, worker.clock.steady());

@@ -1,6 +1,6 @@
 //! Records of `outcomes`: a request has ended, and its tenant is charged.
 
-use relay_schemas::{Outcome, Service};
+use relay_schemas::{Outcome, OutcomeStatus, Service};
 
 use super::moves;
 use super::queues::{Charge, Queues, cost};
@@ -20,6 +20,11 @@ impl Core {
         let mut settled = false;
         if let Some(ticket) = ticket {
             let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
+            if outcome.status == OutcomeStatus::Completed
+                && let Some(pending) = requests.get(ticket)
+            {
+                workers.completed(&outcome.run.instance, &pending.key.route);
+            }
             moves::leave(requests, queues, workers, ticket);
             // A run that has failed is charged what it has computed, whatever it says itself.
             let actual = |run: Charge| if new { due.unwrap_or(0).max(run.shown) } else { 0 };

@@ -2,11 +2,11 @@
 //!
 //! Folding (an outcome may lie in the log already), then fencing (the client's ingress takes nothing more of the old run
 //! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
-//! steps: it has sent nothing and will not.
+//! steps: it has sent nothing and will not. Where nothing was asked of any model, that counts as no attempt.
 
 use relay_clock::millis;
 use relay_lifecycle::{Ending, Reason};
-use relay_schemas::{FenceAnswer, OutcomeStatus, Returned, TimestampMs};
+use relay_schemas::{FenceAnswer, InstanceId, OutcomeStatus, Returned, TimestampMs};
 
 use super::cancels::cancelled;
 use super::effects::Effect;
@@ -78,17 +78,35 @@ impl Core {
         self.take_back(ticket, client, now);
     }
 
-    /// A worker gives a run back that failed before a client saw anything of it.
-    pub(super) fn given_back(&mut self, ticket: Ticket, returned: &Returned, now: TimestampMs) {
-        if self.recovery.leads() {
-            let why = RunFailure {
-                client: Client::SawNothing,
-                code: &returned.code,
-                message: &returned.message,
-                again: false,
-            };
-            self.go_on(ticket, why, now);
+    /// A worker gives a run back that failed before a client saw anything of it. One that failed before it began goes to another
+    /// worker, where one takes its model that has not failed it.
+    pub(super) fn given_back(
+        &mut self,
+        ticket: Ticket,
+        worker: &InstanceId,
+        returned: &Returned,
+        now: TimestampMs,
+    ) {
+        if !self.recovery.leads() {
+            return;
         }
+        let mut again = false;
+        if !returned.begun
+            && let Some(pending) = self.requests.get(ticket)
+        {
+            let route = &pending.key.route;
+            self.workers.failed_to_begin(worker, route, now);
+            again = self.workers.others_may_take(route, now);
+            self.requests
+                .has_not_begun(ticket, self.config.leases.max_let_off);
+        }
+        let why = RunFailure {
+            client: Client::SawNothing,
+            code: &returned.code,
+            message: &returned.message,
+            again,
+        };
+        self.go_on(ticket, why, now);
     }
 
     /// Takes a lost lease back.

@@ -12,7 +12,7 @@ use super::queues::{Charge, Queues, Ticket};
 use super::rate::Rate;
 use super::recent::RecentRequests;
 use super::recovery::Recovery;
-use super::requests::{Phase, Requests};
+use super::requests::{Doubt, Phase, Requests};
 use super::workers::Workers;
 use crate::config::Config;
 
@@ -90,10 +90,12 @@ impl Core {
         let at = self.timeline.now_for(ready.request.accepted_at, now);
         match left {
             Phase::Leased(leased) => {
-                ending.usage = Usage {
-                    prompt_tokens: ready.request.prompt_tokens,
-                    completion_tokens: TokenCount(leased.tokens),
-                };
+                if leased.doubt != Doubt::Unbegun {
+                    ending.usage = Usage {
+                        prompt_tokens: ready.request.prompt_tokens,
+                        completion_tokens: TokenCount(leased.tokens),
+                    };
+                }
                 let work = pending.work(&leased);
                 self.effects.end(Known::Work(&work), attempt, ending, trace, at);
             }

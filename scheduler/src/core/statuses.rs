@@ -37,7 +37,7 @@ impl Core {
         self.workers.reconcile(&status.worker, leased, foreign);
         for returned in &status.returned {
             if let Some(ticket) = self.requests.given_back(status, returned) {
-                self.given_back(ticket, returned, now);
+                self.given_back(ticket, &status.worker, returned, now);
             }
         }
         self.effects.settle_doubts();

@@ -1,7 +1,7 @@
 //! What workers turn at once, and that no more is given to them.
 
 use relay_scheduler::Config;
-use relay_schemas::{ModelState, ModelStatus};
+use relay_schemas::{ModelState, ModelStatus, OutcomeStatus};
 
 use crate::records::Spec;
 use crate::world::World;
@@ -92,4 +92,148 @@ fn a_model_that_no_worker_could_load_is_one_that_no_worker_runs() {
     world.offer(&Spec::new("a", "t"));
     world.live(10_100);
     assert_eq!(world.outcome("a").unwrap().code.as_deref(), Some("no_worker"));
+}
+
+/// Every run of `broken` fails before it begins; `sound` completes what it holds, one at a time.
+fn two_workers() -> World {
+    let mut world = World::new(Config::default())
+        .with_worker("broken", 64, 32)
+        .with_worker("sound", 64, 32);
+    for worker in ["broken", "sound"] {
+        world.model(worker, ModelState::Ready, 16, 12);
+    }
+    // Whoever has just begun to lead waits for other workers to be heard of.
+    world.live(1_000);
+    world
+}
+
+#[test]
+fn who_has_just_begun_to_lead_waits_for_other_workers_to_be_heard_of() {
+    let mut world = World::new(Config::default()).with_worker("broken", 64, 32);
+    world.offer(&Spec::new("a", "t"));
+    world.dispatch();
+    world.refuse("broken", "a");
+    world.dispatch();
+    assert!(world.outcomes.is_empty());
+    assert_eq!(world.dispatched.len(), 1);
+    world.live(500);
+    world = world.with_worker("sound", 64, 32);
+    world.dispatch();
+    assert_eq!(world.held("sound"), 1);
+}
+
+fn refuse_all(world: &mut World) -> usize {
+    let held = world.workers[&"broken".into()].works.clone();
+    for work in &held {
+        world.refuse("broken", work.request.request_id.as_str());
+    }
+    held.len()
+}
+
+/// The literal case: 146 of 200 requests ended with 503 beside a healthy worker, as who fails at once always has most credit.
+#[test]
+fn of_two_workers_one_of_which_cannot_begin_a_run_the_other_answers_every_request() {
+    let mut world = two_workers();
+    for n in 0..200 {
+        world.offer(&Spec::new(format!("r{n}"), "t"));
+    }
+    let mut refused = 0;
+    for _ in 0..400 {
+        world.dispatch();
+        refused += refuse_all(&mut world);
+        world.dispatch();
+        let next = world.workers[&"sound".into()].works.first().cloned();
+        if let Some(next) = next {
+            world.complete("sound", &next.request.request_id, 20);
+        }
+        world.fold();
+        world.live(100);
+    }
+    let completed = |outcome: &relay_schemas::Outcome| outcome.status == OutcomeStatus::Completed;
+    assert_eq!(world.outcomes.iter().filter(|it| completed(it)).count(), 200);
+    assert_eq!(world.outcomes.len(), 200);
+    // It took sixteen before it was known, and one a rest since.
+    assert!((17..25).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_run_that_failed_before_it_began_is_no_attempt_and_one_that_nobody_can_begin_fails_with_its_reason_and_for_nothing()
+ {
+    let mut world = two_workers();
+    world.offer(&Spec::new("a", "t"));
+    world.dispatch();
+    refuse_all(&mut world);
+    world.dispatch();
+    assert_eq!(world.held("sound"), 1);
+    // Its worker is lost as often as its attempts allow, the refusal not among them.
+    for _ in 0..2 {
+        world.workers.get_mut(&"sound".into()).unwrap().works.clear();
+        world.lose_work("sound");
+        world.live(2_200);
+        world.dispatch();
+        assert!(world.outcome("a").is_none());
+    }
+    assert_eq!(world.dispatched.last().unwrap().lease.attempt, 4);
+    let on = world.dispatched.last().unwrap().lease.worker.clone();
+    world.refuse(on.as_str(), "a");
+    if world.outcome("a").is_none() {
+        world.dispatch();
+        let on = world.dispatched.last().unwrap().lease.worker.clone();
+        world.refuse(on.as_str(), "a");
+    }
+    let outcome = world.outcome("a").unwrap();
+    assert_eq!(
+        (
+            outcome.status,
+            outcome.code.as_deref(),
+            outcome.message.as_deref()
+        ),
+        (
+            OutcomeStatus::Failed,
+            Some("backend_unavailable"),
+            Some("connection refused")
+        )
+    );
+    assert_eq!(outcome.usage, relay_schemas::Usage::default());
+    world.fold();
+    assert_eq!(world.core.tenant_tokens(&"t".into()), (0, 0));
+}
+
+#[test]
+fn where_another_pool_follows_another_worker_of_this_one_is_asked_first() {
+    let mut world = two_workers();
+    world.offer(&Spec {
+        fallback: Some("spare".to_owned()),
+        ..Spec::new("a", "t")
+    });
+    world.dispatch();
+    refuse_all(&mut world);
+    world.dispatch();
+    assert!(world.handed_over.is_empty());
+    world.refuse("sound", "a");
+    assert_eq!(world.handed_over.len(), 1);
+}
+
+#[test]
+fn refusals_without_end_are_attempts_in_the_end() {
+    let mut world = two_workers();
+    for name in 0..40 {
+        world = world.with_worker(&format!("w{name}"), 1, 1);
+    }
+    world.offer(&Spec::new("a", "t"));
+    for _ in 0..42 {
+        world.dispatch();
+        let Some(work) = world.dispatched.last().cloned() else {
+            break;
+        };
+        if world.outcome("a").is_some() {
+            break;
+        }
+        world.refuse(work.lease.worker.as_str(), "a");
+    }
+    assert_eq!(
+        world.outcome("a").unwrap().code.as_deref(),
+        Some("backend_unavailable")
+    );
+    assert_eq!(world.dispatched.len(), 16 + 3);
 }

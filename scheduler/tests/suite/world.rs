@@ -171,6 +171,15 @@ impl World {
 
     /// The worker gives a run back, and tells so.
     pub fn give_back(&mut self, name: &str, id: &str, code: &str) {
+        self.give_back_as(name, id, code, true);
+    }
+
+    /// The worker gives a run back that failed before it began.
+    pub fn refuse(&mut self, name: &str, id: &str) {
+        self.give_back_as(name, id, "backend_unavailable", false);
+    }
+
+    fn give_back_as(&mut self, name: &str, id: &str, code: &str, begun: bool) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
         let at = worker
             .works
@@ -187,6 +196,7 @@ impl World {
             attempt: work.lease.attempt,
             code: code.to_owned(),
             message: "connection refused".to_owned(),
+            begun,
         }];
         self.tell(name);
     }

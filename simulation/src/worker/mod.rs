@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use rand::Rng;
 use relay_lifecycle::life::Event;
-use relay_lifecycle::{last_frame, next_pool};
+use relay_lifecycle::{Ending, last_frame, next_pool};
 use relay_schemas::{
-    Delta, Frame, InstanceId, Lane, ModelState, ModelStatus, Outcome, RequestId, Returned, Run, Service,
-    TimestampMs, TokenCount, WorkerStatus,
+    Delta, Frame, InstanceId, Lane, ModelState, ModelStatus, Outcome, OutcomeStatus, RequestId, Returned,
+    Run, Service, TimestampMs, TokenCount, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger};
 use relay_workers::returned::GivenBack;
@@ -25,6 +25,8 @@ const STATUS_EVERY_MS: i64 = 100;
 /// Requests of a lane, and of both, that a worker takes at once.
 const SLOTS: u32 = 2;
 const TURNS: u32 = 3;
+/// Why a run fails whose model is not loaded.
+pub(crate) const BROKEN: &str = "not_loaded";
 /// How often a backend fails before the first token.
 const BACKEND_FAILS: f64 = 0.05;
 
@@ -41,6 +43,14 @@ pub(crate) struct Worker {
     status_seq: i64,
     /// Whether something has changed since the last status.
     changed: bool,
+    broken: Broken,
+}
+
+/// A model that is not loaded: until when, and whether the status tells.
+#[derive(Default)]
+struct Broken {
+    until: TimestampMs,
+    tells: bool,
 }
 
 impl Worker {
@@ -56,7 +66,14 @@ impl Worker {
             status_at: TimestampMs(0),
             status_seq: 0,
             changed: true,
+            broken: Broken::default(),
         }
+    }
+
+    /// Its model is not loaded until then.
+    pub fn break_model(&mut self, until: TimestampMs, tells: bool) {
+        self.broken = Broken { until, tells };
+        self.changed = true;
     }
 
     /// Starts again, up to `back` records before the end: what was not committed is read again.
@@ -86,6 +103,8 @@ impl Worker {
         self.status_seq += 1;
         self.status_at = now;
         self.changed = false;
+        let told_broken = self.broken.tells && now < self.broken.until;
+        let model = model(Actor::pool(self.number)).to_owned();
         let runs = &self.runs;
         let tokens: BTreeMap<&RequestId, u32> =
             runs.iter().map(|(key, run)| (&key.0, run.produced)).collect();
@@ -97,12 +116,25 @@ impl Worker {
             worker: instance(self.number),
             epoch: self.epoch,
             pool: POOLS[Actor::pool(self.number)].to_owned(),
-            models: vec![model(Actor::pool(self.number)).to_owned()],
-            capacity: vec![ModelStatus {
-                model: model(Actor::pool(self.number)).to_owned(),
-                state: ModelState::Ready,
-                slots: TURNS,
-                long_slots: SLOTS,
+            models: if told_broken {
+                Vec::new()
+            } else {
+                vec![model.clone()]
+            },
+            capacity: vec![if told_broken {
+                ModelStatus {
+                    model,
+                    state: ModelState::Failed,
+                    slots: 0,
+                    long_slots: 0,
+                }
+            } else {
+                ModelStatus {
+                    model,
+                    state: ModelState::Ready,
+                    slots: TURNS,
+                    long_slots: SLOTS,
+                }
             }],
             seq: self.status_seq,
             short_partitions: vec![0],
@@ -194,11 +226,18 @@ impl World {
             return;
         };
         let at = timeline.now_for(running.work.request.accepted_at, now);
-        let ending = running.ending(cancelled, at);
+        let mut ending = running.ending(cancelled, at);
+        let broken = now < worker.broken.until && running.produced == 0;
+        if ending.is_none() && broken {
+            if self.sabotage != Sabotage::FailUnbegun {
+                return self.give_back(number, key, false);
+            }
+            ending = Some(Ending::because(OutcomeStatus::Failed, BROKEN, "it is not loaded"));
+        }
         let plan = &running.work.planning.plan;
         let last_pool = next_pool(plan, POOLS[Actor::pool(number)]).is_none();
         if ending.is_none() && fails && running.produced == 0 && !last_pool {
-            return self.give_back(number, key);
+            return self.give_back(number, key, true);
         }
         let Some(ending) = ending else {
             running.produced += 1;
@@ -231,14 +270,15 @@ impl World {
         self.append(Actor::Worker(number), Append::Outcome(Box::new(outcome)));
     }
 
-    /// The backend failed before the first token, and another pool may do better.
-    fn give_back(&mut self, number: u8, key: &Key) {
+    /// The backend failed before the first token, or was not there, and another worker or pool may do better.
+    fn give_back(&mut self, number: u8, key: &Key, begun: bool) {
         let worker = &mut self.workers[usize::from(number)];
         let returned = Returned {
             request_id: key.0.clone(),
             attempt: key.1,
-            code: "backend_unavailable".to_owned(),
+            code: if begun { "backend_unavailable" } else { BROKEN }.to_owned(),
             message: "the simulation has it so".to_owned(),
+            begun,
         };
         worker.given_back.add(returned, self.now);
         worker.ledger.release(key, self.now);

@@ -144,7 +144,8 @@ impl Backend for OnnxModel {
             return Ok(Finished::with(FinishReason::Length));
         }
         if !self.engine.submit(generation) {
-            return Err(Failure::new(Code::BackendError, "the model's engine has stopped"));
+            let message = "the model's engine has stopped";
+            return Err(Failure::before_it_began(Code::BackendUnavailable, message));
         }
         // What is ready together travels together.
         let mut text = String::new();

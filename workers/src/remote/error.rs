@@ -68,7 +68,12 @@ impl Failed {
 /// An error of reqwest's names the URL, which may hold credentials: only its kind is passed on.
 pub fn unreachable(error: &reqwest::Error) -> Failed {
     if error.is_connect() {
-        Failed::for_now(Code::BackendUnavailable, "the endpoint cannot be reached")
+        let failure = Failure::before_it_began(Code::BackendUnavailable, "the endpoint cannot be reached");
+        Failed {
+            failure,
+            passing: true,
+            turned_away: false,
+        }
     } else {
         Failed::broken_off()
     }

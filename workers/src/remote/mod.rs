@@ -106,12 +106,15 @@ impl RemoteModel {
 
     async fn tries(&self, work: &Work, body: Bytes, out: &mut Emitter) -> Result<Finished, Failure> {
         let mut tried = 0;
+        let mut begun = false;
         loop {
-            let failed = match self.attempt(work, body.clone(), out).await {
+            let mut failed = match self.attempt(work, body.clone(), out).await {
                 Ok(finished) => return Ok(finished),
                 Err(failed) => failed,
             };
             tried += 1;
+            begun |= failed.failure.begun;
+            failed.failure.begun = begun;
             if out.has_begun() {
                 return Err(failed.failure);
             }

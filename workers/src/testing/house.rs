@@ -9,7 +9,9 @@ use relay_control::{
     Control, Delivery, InProcessControl, InProcessOptions, Listener, listen, send, subjects,
 };
 use relay_runner::{Identity, Runtime};
-use relay_schemas::{Cancel, Frame, Lane, Outcome, Service, TokenCount, Work, WorkerStatus, encode};
+use relay_schemas::{
+    Cancel, Frame, Lane, Outcome, Returned, Service, TokenCount, Work, WorkerStatus, encode,
+};
 use tokio::task::JoinHandle;
 
 use super::work::work;
@@ -158,6 +160,16 @@ impl House {
         let records = tokio::time::timeout(PATIENCE, self.outcomes.next()).await??;
         anyhow::ensure!(records.len() == 1, "one outcome at a time was expected");
         Ok(relay_bus::decode(&self.runtime.schemas, &records[0])?)
+    }
+
+    /// What the worker says of a run that it gives back.
+    pub async fn returned(&mut self, id: &str) -> anyhow::Result<Returned> {
+        let of = |returned: &&Returned| returned.request_id.as_str() == id;
+        let status = self
+            .status(|status| status.returned.iter().any(|it| of(&it)))
+            .await?;
+        let returned = status.returned.iter().find(of).cloned();
+        returned.ok_or_else(|| anyhow::anyhow!("it was among them"))
     }
 
     /// Listens where an ingress would for the frames of `work`, and sets it as the reply address.

@@ -41,6 +41,8 @@ pub enum Doubt {
     Folding,
     /// The ingress is being asked to fence the run. No way back from here.
     Fencing,
+    /// Its worker gave it back before it began: nothing was computed. No way back either.
+    Unbegun,
 }
 
 impl Leased {

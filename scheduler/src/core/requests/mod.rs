@@ -69,6 +69,7 @@ impl Requests {
             waited_ms: 0,
             waiting_ahead: self.queued() as u32,
             attempt: attempts_before(&ready.planning),
+            let_off: 0,
             trace,
             stays,
             charged: Charge::default(),
@@ -268,6 +269,17 @@ impl Requests {
         let ticket = self.ticket(&returned.request_id)?;
         let leased = self.get(ticket)?.leased()?;
         (leased.read_back && leased.is_on(status, returned.attempt)).then_some(ticket)
+    }
+
+    /// The run of a leased request failed before it began: nothing was computed, and it counts as no attempt, `most` times.
+    pub fn has_not_begun(&mut self, ticket: Ticket, most: u32) {
+        let Some(pending) = self.pending.get_mut(&ticket) else {
+            return;
+        };
+        if let Some(leased) = pending.leased_mut() {
+            leased.doubt = Doubt::Unbegun;
+            pending.let_off = (pending.let_off + 1).min(most);
+        }
     }
 
     /// A worker shows a run. What it was charged and what it is charged now; `None` if it is no lease of ours.

@@ -68,6 +68,8 @@ pub struct Pending {
     pub waiting_ahead: u32,
     /// Attempts so far.
     pub attempt: u32,
+    /// Those of them that failed before they began, as far as they are let off.
+    pub let_off: u32,
     /// Its W3C trace context.
     pub trace: Option<Arc<str>>,
     /// Whether it must end in this pool: its plan names none after it, or the next one cannot hold it.
@@ -140,9 +142,10 @@ impl Pending {
         }
     }
 
-    /// Attempts in this pool.
+    /// Attempts in this pool that count.
     pub fn attempts_here(&self) -> u32 {
-        self.attempt.saturating_sub(attempts_before(&self.ready.planning))
+        let here = self.attempt.saturating_sub(attempts_before(&self.ready.planning));
+        here.saturating_sub(self.let_off)
     }
 
     /// Attempts that the log knows of: one whose work record was not read back may not be in it.

@@ -127,10 +127,16 @@ impl Capacity {
         models.find_map(|model| self.models.iter().position(|known| known.name == *model))
     }
 
-    /// Whether it begins what waits on `route` with `model`.
-    pub fn begins_with_model(&self, route: &Route, model: &str) -> bool {
+    /// The model with which it begins what waits on a route.
+    pub fn first_model(&self, route: &Route) -> Option<&str> {
+        let at = self.begins_with(route)?;
+        Some(&self.models[at].name)
+    }
+
+    /// Whether a lease of ours stands on that model.
+    pub fn turns_any(&self, route: &Route) -> bool {
         self.begins_with(route)
-            .is_some_and(|at| self.models[at].name == model)
+            .is_some_and(|at| self.models[at].leased != [0, 0])
     }
 
     fn takes_lane(&self, lane: Lane) -> bool {

@@ -4,12 +4,14 @@
 //! takes of either.
 
 mod capacity;
+mod resting;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
 use self::capacity::Capacity;
+use self::resting::{Resting, Trust};
 use super::queues::Route;
 
 /// What a status says of its instance.
@@ -44,6 +46,7 @@ pub struct Workers {
     served_at: HashMap<(Lane, String), TimestampMs>,
     /// When a worker last told that it loads this model.
     awaited_at: HashMap<String, TimestampMs>,
+    resting: Resting,
     /// Before that nothing was listened to.
     since: TimestampMs,
 }
@@ -56,6 +59,7 @@ impl Workers {
             all: BTreeMap::new(),
             served_at: HashMap::new(),
             awaited_at: HashMap::new(),
+            resting: Resting::default(),
             since: TimestampMs(0),
         }
     }
@@ -77,6 +81,9 @@ impl Workers {
         let loading = capacity.loading().map(str::to_owned);
         self.awaited_at.extend(loading.map(|model| (model, now)));
         self.all.insert(status.worker.clone(), capacity);
+        if update == Update::Restarted {
+            self.resting.forget(&status.worker);
+        }
         update
     }
 
@@ -146,14 +153,52 @@ impl Workers {
 
     fn best(&self, route: &Route, now: TimestampMs) -> Option<&InstanceId> {
         let fresh = || self.all.iter().filter(|(_, worker)| self.is_fresh(worker, now));
+        let may_rest = self.others_may_take(route, now);
         route.models.iter().find_map(|model| {
-            let able = fresh().filter(|(_, worker)| worker.begins_with_model(route, model));
-            let credits = able.map(|(name, worker)| (worker.credit(route), name));
+            let able = fresh().filter(|(_, worker)| worker.first_model(route) == Some(model));
+            let credits = able.map(|(name, worker)| {
+                let most = match self.resting.trust(name, model, now) {
+                    Trust::None if may_rest => 0,
+                    Trust::One if may_rest => u32::from(!worker.turns_any(route)),
+                    Trust::Full | Trust::One | Trust::None => u32::MAX,
+                };
+                (worker.credit(route).min(most), name)
+            });
             // `max_by` takes the last of equals; reversed names make it the first, for the same choice every time.
             let best = credits.filter(|(credit, _)| *credit > 0);
             best.max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
                 .map(|(_, name)| name)
         })
+    }
+
+    /// Whether a live worker takes what waits on a route, now or when a slot is free, whose model has not failed there before a
+    /// run began; or may do so, as not every worker has been heard of that could have been.
+    pub fn others_may_take(&self, route: &Route, now: TimestampMs) -> bool {
+        let heard_for_ms = now.since_ms(self.since);
+        let may_come = (0..self.fresh_ms).contains(&heard_for_ms);
+        may_come
+            || self.all.iter().any(|(name, worker)| {
+                let trust = |model| self.resting.trust(name, model, now);
+                self.is_fresh(worker, now)
+                    && worker.takes(route)
+                    && worker.first_model(route).map(trust) == Some(Trust::Full)
+            })
+    }
+
+    /// A run on a route failed at a worker before it began.
+    pub fn failed_to_begin(&mut self, worker: &InstanceId, route: &Route, now: TimestampMs) {
+        let capacity = self.all.get(worker);
+        if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
+            self.resting.failed(worker, model, now);
+        }
+    }
+
+    /// A run on a route came to its end at a worker.
+    pub fn completed(&mut self, worker: &InstanceId, route: &Route) {
+        let capacity = self.all.get(worker);
+        if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
+            self.resting.works(worker, model);
+        }
     }
 
     /// From now on a silence means something.
@@ -183,8 +228,14 @@ impl Workers {
 
     /// Forgets workers without a status since `before` on which no lease stands.
     pub fn forget_silent(&mut self, before: TimestampMs) {
-        self.all
-            .retain(|_, worker| worker.seen_at >= before || worker.is_leased());
+        let resting = &mut self.resting;
+        self.all.retain(|name, worker| {
+            let stays = worker.seen_at >= before || worker.is_leased();
+            if !stays {
+                resting.forget(name);
+            }
+            stays
+        });
     }
 }
 
