@@ -37,7 +37,7 @@ pub use recorded::recorded_policies;
 pub use refusal::Refusal;
 use relay_bus::topics::REQUESTS;
 use relay_control::Control;
-use relay_runner::{Identity, Runtime, StageOptions, run_stage, watch_leaders};
+use relay_runner::{Identity, PlannedModel, Runtime, StageOptions, run_stage, watch_leaders, watch_models};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::Metrics;
@@ -87,6 +87,24 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         "pools",
         pools,
     );
+    let in_force = policy.clone();
+    let models = move || {
+        let policy = in_force.get();
+        let planned = policy.planned_models().into_iter();
+        planned
+            .map(|(pool, model)| PlannedModel {
+                pool: pool.to_owned(),
+                model: model.to_owned(),
+            })
+            .collect()
+    };
+    let watching_models = watch_models(
+        control.clone(),
+        runtime.health.clone(),
+        runtime.clock.clone(),
+        "planned_models",
+        models,
+    );
     let stage = Arc::new(PlannerStage {
         policy,
         identity: identity.clone(),
@@ -102,5 +120,6 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     // The follower ends with the drain, and both with the stage when that fails.
     let _following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
     let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
+    let _watching_models = AbortOnDropHandle::new(tokio::spawn(watching_models));
     Ok(run_stage(stage, &runtime, &identity, options).await?)
 }

@@ -28,6 +28,8 @@ enum Condition {
     Missing(String),
     /// The process goes on without it.
     Bypassed(String),
+    /// The process goes on, and does less.
+    Degraded(String),
 }
 
 impl Health {
@@ -50,23 +52,31 @@ impl Health {
             .insert(dependency, Condition::Bypassed(reason.into()));
     }
 
+    /// `dependency` is there in part, and what the process does not do meanwhile: it stays ready.
+    pub fn degraded(&self, dependency: &'static str, reason: impl Into<String>) {
+        self.0
+            .write()
+            .insert(dependency, Condition::Degraded(reason.into()));
+    }
+
     /// Every dependency that was ever reported, with the reason if the process waits for it.
     pub fn all(&self) -> BTreeMap<&'static str, Option<String>> {
         let board = self.0.read();
         let all = board.iter().map(|(name, condition)| match condition {
-            Condition::Works | Condition::Bypassed(_) => (*name, None),
+            Condition::Works | Condition::Bypassed(_) | Condition::Degraded(_) => (*name, None),
             Condition::Missing(reason) => (*name, Some(reason.clone())),
         });
         all.collect()
     }
 
-    /// Every dependency in words: `ok`, the reason why it is missing, or why the process goes on without it.
+    /// Every dependency in words: `ok`, the reason why it is missing, why the process goes on without it, or what it does not do.
     pub fn told(&self) -> BTreeMap<&'static str, String> {
         let board = self.0.read();
         let told = board.iter().map(|(name, condition)| match condition {
             Condition::Works => (*name, "ok".to_owned()),
             Condition::Missing(reason) => (*name, reason.clone()),
             Condition::Bypassed(reason) => (*name, format!("bypassed: {reason}")),
+            Condition::Degraded(reason) => (*name, format!("degraded: {reason}")),
         });
         told.collect()
     }

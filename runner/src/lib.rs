@@ -13,6 +13,7 @@
 //! | read what a partition holds now | [`Stretch`] |
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
 //! | see whether schedulers lead the pools that are used | [`watch_leaders`] |
+//! | see whether workers run the models that are planned for | [`watch_models`] |
 //! | ask the log until it answers | [`retry_forever`] |
 //! | read what a newer version may have written | [`decode_known`] |
 //! | wait between two tries | [`Backoff`] |
@@ -44,6 +45,7 @@ mod stateful;
 mod stretch;
 mod superseded;
 mod tail;
+mod unserved;
 mod watch;
 mod watchdog;
 mod winners;
@@ -72,6 +74,7 @@ pub use stateful::{
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;
 pub use tail::{Follow, Report, Tail, ends};
+pub use unserved::{PlannedModel, watch_models};
 pub use watch::{StandsStill, WatchdogTimes, watch_parts};
 pub use watchdog::{Part, Watchdog};
 pub use winners::{Standing, Winners};

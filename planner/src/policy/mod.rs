@@ -11,6 +11,8 @@ mod names;
 mod tests;
 mod weight;
 
+use std::collections::BTreeSet;
+
 use relay_settings::Mistake;
 use sha2::{Digest as _, Sha256};
 
@@ -66,6 +68,14 @@ impl Policy {
     /// The pools that it plans into, in the order of the file.
     pub fn pools(&self) -> impl Iterator<Item = &str> {
         self.document.pools.iter().map(|pool| &***pool)
+    }
+
+    /// What it plans to run: each model of a candidate in its pool, once.
+    pub fn planned_models(&self) -> BTreeSet<(&str, &str)> {
+        let candidates = self.document.models.values().flat_map(|candidates| &candidates.0);
+        candidates
+            .map(|candidate| (candidate.pool.as_str(), candidate.model.as_str()))
+            .collect()
     }
 
     /// The models that clients may name, in the order of the file.

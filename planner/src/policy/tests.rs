@@ -33,6 +33,10 @@ fn the_sample_policy_is_valid_and_serves_the_projects_models() {
     let sample = crate::testing::sample();
     assert_eq!(sample.models().collect::<Vec<_>>(), ["relay-chat", "relay-gpt2"]);
     let pools: Vec<&str> = sample.pools().collect();
+    assert_eq!(
+        sample.planned_models().into_iter().collect::<Vec<_>>(),
+        [("default", "relay-chat"), ("default", "relay-gpt2")]
+    );
     assert_eq!(pools, ["default"]);
 }
 
