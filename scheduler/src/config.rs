@@ -88,7 +88,7 @@ pub struct Leases {
     /// Attempts a request gets in a pool before it goes on in another one, or fails as `worker_lost`.
     pub max_attempts: u32,
     /// Runs of a request that failed before they began (its model was not loaded, its endpoint could not be reached) and count as
-    /// no attempts.
+    /// no attempts; likewise those that a living worker never read, as the log was away.
     pub max_let_off: u32,
     /// A lease that its worker has not shown for this long is revoked.
     #[serde(with = "humantime_serde")]

@@ -61,6 +61,9 @@ impl CacheService {
 
 impl World {
     pub(crate) fn step_cache_service(&mut self) {
+        if !self.log_moves() {
+            return;
+        }
         self.fill();
         if self.cache_service.consumer.busy {
             return;

@@ -49,6 +49,7 @@ pub(crate) fn check(world: &World) -> Vec<String> {
     wrong.extend(late(world));
     wrong.extend(ran_twice(world));
     wrong.extend(failed_beside_a_sound_worker(world, &winners));
+    wrong.extend(lost_by_living_workers(world, &winners));
     wrong.extend(wrong_hits(world, &winners));
     wrong
 }
@@ -177,6 +178,19 @@ fn failed_beside_a_sound_worker(world: &World, winners: &BTreeMap<RequestId, &Ou
             )
         })
         .collect()
+}
+
+/// Where nothing took a worker away, no run is lost: that a log stands still loses none.
+fn lost_by_living_workers(world: &World, winners: &BTreeMap<RequestId, &Outcome>) -> Vec<String> {
+    let lost = |outcome: &&&Outcome| outcome.code.as_deref() == Some("worker_lost");
+    let lost = winners.values().filter(lost).filter(|_| !world.runs_lost);
+    lost.map(|outcome| {
+        format!(
+            "{} ended as worker_lost, and no worker was lost",
+            outcome.request_id
+        )
+    })
+    .collect()
 }
 
 /// A hit answers with the winning, whole answer to an equal question of the same tenant, and says where that lies.

@@ -47,6 +47,7 @@ impl World {
             Op::Rough(lasting) => self.network.rough_until = self.now.plus_ms(lasting),
             Op::Partition(actor, lasting) => self.network.cut(actor, self.now.plus_ms(lasting)),
             Op::Slow(lasting) => self.slow_until = self.now.plus_ms(lasting),
+            Op::Pause(lasting) => self.log_back_at = self.log_back_at.max(self.now.plus_ms(lasting)),
             Op::Duplicate(actor) => self.reread(actor),
             Op::Lose(actor) => self.lose_next(actor),
             Op::SetClock(actor, by_ms) => self.set_clock(actor, by_ms),

@@ -37,7 +37,7 @@ impl Planner {
 
 impl World {
     pub(crate) fn step_planner(&mut self) {
-        if self.planner.consumer.busy {
+        if self.planner.consumer.busy || !self.log_moves() {
             return;
         }
         let Some(request) = self.log.requests.get(self.planner.consumer.next) else {
@@ -76,7 +76,7 @@ impl World {
                 vec![last_frame(&outcome, 0, false)],
             );
         }
-        if self.planner.consumer.busy {
+        if self.planner.consumer.busy || !self.log_moves() {
             let commits = self.random.random_bool(0.8);
             self.planner.consumer.finished(commits);
         }

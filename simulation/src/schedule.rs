@@ -131,6 +131,8 @@ pub enum Op {
     Duplicate(Actor),
     /// The next record that a stage reads is lost between it and the next stage; one that a scheduler reads is damaged in the log.
     Lose(Actor),
+    /// The log stands still, for all processes at once: nothing is written, acknowledged or read.
+    Pause(i64),
     /// The wall clock of a process, or of all, is set by so many milliseconds, forward above zero.
     SetClock(Option<Actor>, i64),
     /// A worker's model cannot be loaded for a while: every run fails before it begins, and its status tells or not.
@@ -175,7 +177,8 @@ impl Op {
             | Self::Zombie(_, ms)
             | Self::Partition(_, ms)
             | Self::Rough(ms)
-            | Self::Slow(ms) => ms,
+            | Self::Slow(ms)
+            | Self::Pause(ms) => ms,
             Self::Break { .. } => BROKEN_MS,
             Self::Ask { .. }
             | Self::Repeat { .. }
@@ -195,13 +198,19 @@ impl Op {
         }
     }
 
+    /// Whether runs may rightly be lost because of it: it disturbs workers, those who lease to them, or the seam on which they show
+    /// themselves. That the log is away disturbs none of these.
+    pub fn loses_runs(self) -> bool {
+        self.disturbs_leases() && !matches!(self, Self::Slow(_) | Self::Pause(_))
+    }
+
     /// Whether leases may rightly be doubted because of it.
     pub fn disturbs_leases(self) -> bool {
         match self {
             Self::Crash(actor, _) | Self::Zombie(actor, _) | Self::Partition(actor, _) => {
                 matches!(actor, Actor::Scheduler(_) | Actor::Worker(_))
             }
-            Self::Rough(_) | Self::Slow(_) => true,
+            Self::Rough(_) | Self::Slow(_) | Self::Pause(_) => true,
             Self::Ask { .. }
             | Self::Repeat { .. }
             | Self::Reuse { .. }
@@ -237,7 +246,8 @@ impl Op {
             67..76 => Self::Zombie(actor, random.random_range(10..6_000)),
             76..83 => Self::Rough(random.random_range(100..3_000)),
             83..90 => Self::Partition(actor, random.random_range(100..5_000)),
-            90..94 => Self::Slow(random.random_range(100..3_000)),
+            90..93 => Self::Slow(random.random_range(100..3_000)),
+            93..94 => Self::Pause(random.random_range(500..8_000)),
             94..96 => Self::SetClock(
                 random.random_bool(0.5).then_some(actor),
                 random.random_range(-MOST_STEP_MS..=MOST_STEP_MS),

@@ -28,6 +28,9 @@ impl TraceSink {
 impl World {
     /// Folds what there is to read as one batch.
     pub(crate) fn step_sink(&mut self) {
+        if !self.log_moves() {
+            return;
+        }
         let sink = &mut self.sink;
         let mut batch = Vec::new();
         while let Some(outcome) = self.log.outcomes.get(sink.next) {

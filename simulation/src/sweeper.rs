@@ -49,7 +49,7 @@ impl Sweeper {
 
 impl World {
     pub(crate) fn sweep(&mut self, number: u8) {
-        if self.sabotage == Sabotage::NeverSweep {
+        if self.sabotage == Sabotage::NeverSweep || !self.log_moves() {
             return;
         }
         let now = Moment {

@@ -100,6 +100,8 @@ pub struct World {
     pub(crate) one_works: [bool; 2],
     /// Whether the schedule disturbs what leases rest upon: schedulers, workers, or the control seam.
     pub(crate) leases_disturbed: bool,
+    /// Whether the schedule may rightly lose runs.
+    pub(crate) runs_lost: bool,
     /// By how much clocks are set in all, milliseconds.
     pub(crate) shifted_ms: i64,
     /// When the last event was, or its fault was over.
@@ -107,6 +109,8 @@ pub struct World {
     queue: BinaryHeap<Reverse<Due>>,
     order: u64,
     pub(crate) slow_until: TimestampMs,
+    /// Until when the log stands still.
+    pub(crate) log_back_at: TimestampMs,
     history: Option<Vec<String>>,
 }
 
@@ -140,11 +144,13 @@ impl World {
                 })
             }),
             leases_disturbed: schedule.events.iter().any(|event| event.op.disturbs_leases()),
+            runs_lost: schedule.events.iter().any(|event| event.op.loses_runs()),
             shifted_ms: schedule.events.iter().map(|event| event.op.shifts_ms()).sum(),
             healed_at: TimestampMs(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
             slow_until: TimestampMs(0),
+            log_back_at: TimestampMs(0),
             history: with_history.then(Vec::new),
         };
         for actor in Actor::ALL {
@@ -236,6 +242,12 @@ impl World {
                 }
                 self.step(actor);
             }
+            Happening::Append(writer, epoch, record) if !self.log_moves() => {
+                self.push(self.log_back_at, Happening::Append(writer, epoch, record));
+            }
+            Happening::Acknowledged(writer, epoch, record) if !self.log_moves() => {
+                self.push(self.log_back_at, Happening::Acknowledged(writer, epoch, record));
+            }
             Happening::Append(writer, epoch, record) => self.land(writer, epoch, record),
             Happening::Acknowledged(writer, epoch, record) => {
                 match self.turn(writer, epoch) {
@@ -264,6 +276,11 @@ impl World {
         }
     }
 
+    /// Whether the log takes and gives records.
+    pub(crate) fn log_moves(&self) -> bool {
+        self.log_back_at <= self.now
+    }
+
     fn turn(&self, actor: Actor, epoch: i64) -> Turn {
         let life = self.life(actor);
         if life.epoch != epoch {
@@ -276,6 +293,9 @@ impl World {
     }
 
     fn step(&mut self, actor: Actor) {
+        if !self.log_moves() {
+            self.wake(actor, self.log_back_at);
+        }
         match actor {
             Actor::Ingress(number) => self.step_ingress(number),
             Actor::Planner => self.step_planner(),

@@ -6,7 +6,7 @@ use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{InstanceId, Lane, Outcome, PoolStatus, Ready, Run, TimestampMs, Work};
 
 use super::recovery::At;
-use super::requests::Attempt;
+use super::requests::{Attempt, Doubted};
 
 /// Something for the shell to do.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub enum Effect {
     /// Offer it to another pool; tell [`super::Core::handed_over`] once that is acknowledged. Until then it is held here.
     HandOver(Box<HandOver>),
     /// Make sure that the control seam works, fold outcomes to their present end, then tell [`super::Core::settled`].
-    Settle(Vec<Attempt>),
+    Settle(Vec<Doubted>),
     /// Ask the ingress behind `reply_to` to fence the attempt; tell [`super::Core::fence_answer`].
     AskFence {
         /// Which.
@@ -61,7 +61,7 @@ pub struct HandOver {
 pub struct Effects {
     run: Run,
     wanted: Vec<Effect>,
-    doubts: Vec<Attempt>,
+    doubts: Vec<Doubted>,
 }
 
 impl Effects {
@@ -102,8 +102,8 @@ impl Effects {
     }
 
     /// A lease came into doubt.
-    pub fn doubt(&mut self, attempt: Attempt) {
-        self.doubts.push(attempt);
+    pub fn doubt(&mut self, doubted: Doubted) {
+        self.doubts.push(doubted);
     }
 
     /// One effect for all that came into doubt.
@@ -134,17 +134,20 @@ mod tests {
             epoch: 1,
             attempt: 0,
         });
-        let attempts = ["a", "b"].map(|id| Attempt {
-            request_id: RequestId::from(id),
-            attempt: 1,
+        let doubted = [("a", 1), ("b", 2)].map(|(id, number)| Doubted {
+            attempt: Attempt {
+                request_id: RequestId::from(id),
+                attempt: 1,
+            },
+            number,
         });
-        for attempt in &attempts {
-            effects.doubt(attempt.clone());
+        for doubted in &doubted {
+            effects.doubt(doubted.clone());
         }
         effects.settle_doubts();
         effects.settle_doubts();
         let taken = effects.take();
-        assert!(matches!(&taken[..], [Effect::Settle(doubts)] if *doubts == attempts));
+        assert!(matches!(&taken[..], [Effect::Settle(doubts)] if *doubts == doubted));
         assert!(effects.take().is_empty());
     }
 }

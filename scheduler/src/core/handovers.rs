@@ -14,6 +14,7 @@ use relay_lifecycle::{Reason, handed_over, next_pool};
 use relay_schemas::{RequestId, TimestampMs};
 
 use super::effects::{Effect, HandOver};
+use super::moves;
 use super::queues::{Arrival, Ticket};
 use super::requests::Phase;
 use super::scheduler::Core;
@@ -43,7 +44,7 @@ impl Core {
     pub fn handed_over(&mut self, id: &RequestId) {
         if let Some(ticket) = self.leaving(id) {
             self.requests.leave(ticket);
-            self.requests.remove(ticket);
+            moves::remove(&mut self.requests, &mut self.queues, ticket);
             self.handed_over.insert(id, ());
             self.tally.handed_over += 1;
         }

@@ -37,5 +37,5 @@ pub use counts::Counts;
 pub use effects::{Dispatch, Effect, HandOver};
 pub use queues::{MILLI, W_IN, W_OUT, cost};
 pub use recovery::{At, Ends, Input, Offsets};
-pub use requests::{Attempt, Offer};
+pub use requests::{Attempt, Doubted, Offer};
 pub use scheduler::Core;

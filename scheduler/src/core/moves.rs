@@ -1,7 +1,7 @@
 //! A request moves between the queues and the workers.
 //!
 //! Invariant across the parts: a queued request stands in exactly the queue that its key names. A leased one is counted once at its
-//! worker and once as running in its tenant. Its tenant and its flow are charged what it says itself, until that is settled: when
+//! worker and once as running in its tenant, which knows how many it has here. Its tenant and its flow are charged what it says itself, until that is settled: when
 //! its run has failed, or its outcome is read.
 
 use relay_lifecycle::next_pool;
@@ -19,7 +19,15 @@ pub(super) fn insert(requests: &mut Requests, queues: &mut Queues, arrived: Arri
         route: route(ready, pool),
     };
     let stays = next_pool(&ready.planning.plan, pool).is_none();
+    queues.hold(key.tenant, true);
     requests.insert(arrived, key, stays)
+}
+
+/// Lets a request go that stands in nothing.
+pub(super) fn remove(requests: &mut Requests, queues: &mut Queues, ticket: Ticket) {
+    if let Some(tenant) = requests.remove(ticket) {
+        queues.hold(tenant, false);
+    }
 }
 
 /// Puts a moving request into its queue. `open`: a live worker takes its route.

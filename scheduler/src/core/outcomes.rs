@@ -29,7 +29,7 @@ impl Core {
             // A run that has failed is charged what it has computed, whatever it says itself.
             let actual = |run: Charge| if new { due.unwrap_or(0).max(run.shown) } else { 0 };
             settled = moves::settle(requests, queues, ticket, actual);
-            requests.remove(ticket);
+            moves::remove(requests, queues, ticket);
         }
         if !new {
             self.tally.duplicates += u64::from(ticket.is_some());

@@ -1,5 +1,9 @@
 //! Revocation: a lease that its worker does not show is taken back, in steps.
 //!
+//! A run that its worker has shown is lost once it is not shown for a while. One that a worker never showed, though that worker tells
+//! that it lives, only has not been read: the log may have been away, and as long as it was, nothing follows. Then it goes to
+//! another worker, and counts for nothing.
+//!
 //! Folding (an outcome may lie in the log already), then fencing (the client's ingress takes nothing more of the old run
 //! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
 //! steps: it has sent nothing and will not. Where nothing was asked of any model, that counts as no attempt.
@@ -11,7 +15,7 @@ use relay_schemas::{FenceAnswer, InstanceId, OutcomeStatus, Returned, TimestampM
 use super::cancels::cancelled;
 use super::effects::Effect;
 use super::queues::{Arrival, Ticket};
-use super::requests::{Attempt, Doubt, Leased, Pending};
+use super::requests::{Attempt, Doubt, Doubted, Leased, Pending};
 use super::scheduler::Core;
 
 /// What is known of the client of a lost run.
@@ -26,28 +30,55 @@ enum Client {
 impl Core {
     /// Looks all leases over: what was not shown for too long is doubted.
     pub(super) fn look_over_leases(&mut self, now: TimestampMs) {
-        for ticket in self.requests.lost(now, millis(self.config.leases.lost_after)) {
+        for ticket in self.requests.lost(|leased| self.is_lost(leased, now)) {
             self.doubt(ticket);
         }
         self.effects.settle_doubts();
     }
 
+    /// The log cannot be read: nobody reads work either.
+    pub fn log_is_away(&mut self, now: TimestampMs) {
+        self.log_away_at = now;
+    }
+
+    /// Whether the worker has not shown a run for too long.
+    fn is_lost(&self, leased: &Leased, now: TimestampMs) -> bool {
+        let since = if self.was_not_read(leased, now) {
+            leased.seen_at.max(self.log_away_at)
+        } else {
+            leased.seen_at
+        };
+        now.since_ms(since) >= millis(self.config.leases.lost_after)
+    }
+
+    /// Whether the worker lives and never had it.
+    fn was_not_read(&self, leased: &Leased, now: TimestampMs) -> bool {
+        let lease = &leased.lease;
+        !leased.shown && self.workers.lives(&lease.worker, lease.worker_epoch, now)
+    }
+
     /// Begins to doubt a lease.
     pub(super) fn doubt(&mut self, ticket: Ticket) {
         if self.recovery.leads()
-            && let Some(attempt) = self.requests.doubt(ticket)
+            && let Some(doubted) = self.requests.doubt(ticket)
         {
-            self.effects.doubt(attempt);
+            self.effects.doubt(doubted);
         }
     }
 
     /// Outcomes are folded to where they ended after the doubt, and the control seam works: what is still in doubt is lost.
-    pub fn settled(&mut self, doubts: &[Attempt], now: TimestampMs) {
-        for attempt in doubts {
-            let Some(ticket) = self.requests.give_up(attempt) else {
+    pub fn settled(&mut self, doubts: &[Doubted], now: TimestampMs) {
+        for doubted in doubts {
+            let Some((ticket, leased)) = self.requests.doubted(doubted) else {
                 continue;
             };
+            if self.was_not_read(leased, now) && !self.is_lost(leased, now) {
+                self.requests.trust(ticket);
+                continue;
+            }
+            self.requests.give_up(ticket);
             self.tally.revoked += 1;
+            let attempt = &doubted.attempt;
             let pending = self.requests.get(ticket);
             match pending.and_then(|pending| pending.ready.request.reply_to.clone()) {
                 Some(reply_to) => self.effects.push(Effect::AskFence {
@@ -111,6 +142,11 @@ impl Core {
 
     /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
+        let leased = self.requests.get(ticket).and_then(Pending::leased);
+        if leased.is_some_and(|leased| self.was_not_read(leased, now)) {
+            let most = self.config.leases.max_let_off;
+            self.requests.has_not_begun(ticket, most);
+        }
         let why = RunFailure {
             client,
             code: "worker_lost",

@@ -36,6 +36,8 @@ pub struct Core {
     pub(super) done_at: DoneAt,
     /// Since when the control seam is known to work.
     pub(super) seam_works_since: Option<TimestampMs>,
+    /// When the log was last known to be away.
+    pub(super) log_away_at: TimestampMs,
     /// How the wall clock was set beside the steady one.
     pub(super) timeline: Timeline,
 }
@@ -64,6 +66,7 @@ impl Core {
             effects: Effects::new(run),
             done_at: DoneAt::default(),
             seam_works_since: None,
+            log_away_at: TimestampMs(0),
             timeline: Timeline::default(),
             pool: pool.into(),
             config,

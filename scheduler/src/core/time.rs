@@ -52,9 +52,11 @@ impl Core {
         }
     }
 
-    /// The clock as it stands: how the wall clock was set beside the steady one. To be told before what is stamped by it.
-    pub fn follow_clock(&mut self, timeline: Timeline) {
+    /// How the wall clock was set beside the steady one, as it stands; says whether it was set since this was told last.
+    pub fn follow_clock(&mut self, timeline: Timeline) -> bool {
+        let was_set = self.timeline.steps() != timeline.steps();
         self.timeline = timeline;
+        was_set
     }
 
     /// When [`Core::tick`] is due next.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_control::Control;
 use relay_runner::{Held, Identity, LogClient, Runtime};
-use relay_schemas::{Cancel, FenceAnswer, RequestId, WorkerStatus};
+use relay_schemas::{Cancel, FenceAnswer, RequestId, TimestampMs, WorkerStatus};
 use tokio::sync::mpsc;
 
 use super::metrics::PoolMetrics;
 use crate::config::Config;
-use crate::core::{Attempt, HandOver, Input};
+use crate::core::{Attempt, Core, Doubted, HandOver, Input};
 use crate::deps::Deps;
 use crate::error::Error;
 
@@ -46,7 +46,7 @@ pub(super) enum Signal {
     /// Another pool has no topic for it now.
     CannotHandOverYet(Box<HandOver>, String),
     /// Where outcomes ended after these leases came into doubt.
-    OutcomesEnd(Vec<Attempt>, Vec<(i32, i64)>),
+    OutcomesEnd(Vec<Doubted>, Vec<(i32, i64)>),
     /// An ingress answered a fence question, or none did.
     Fenced(Attempt, Option<FenceAnswer>),
     /// What the inputs hold by now, while a takeover stands still.
@@ -78,6 +78,22 @@ impl Context {
             signals,
         };
         (Arc::new(context), receiver)
+    }
+
+    /// Now, by the steady clock; `core` is told what the wall clock says beside it. To be asked after what is folded was read: so
+    /// what was stamped since a step meets a core that knows of it.
+    pub(super) fn now(&self, core: &mut Core) -> TimestampMs {
+        let (now, timeline) = self.runtime.clock.timeline();
+        let wall_ms = timeline.wall(now).0;
+        if core.follow_clock(timeline) {
+            let pool = &self.pool;
+            tracing::warn!(
+                pool,
+                wall_ms,
+                "the wall clock was set; waits, leases and deadlines go on as before"
+            );
+        }
+        now
     }
 
     /// Signals the loop what is repeated anyway: a loop with too much before it goes without.

@@ -8,7 +8,7 @@ use relay_control::{ControlError, ask, subjects};
 use relay_schemas::{FenceAnswer, FenceQuery};
 
 use super::context::{Context, Signal};
-use crate::core::{Attempt, Input, Offsets};
+use crate::core::{Attempt, Doubted, Input, Offsets};
 
 /// How long workers get to show themselves once the control seam is back.
 const GRACE: Duration = Duration::from_millis(500);
@@ -20,27 +20,27 @@ pub(super) type OutcomesEnd = Vec<(i32, i64)>;
 
 /// Leases in doubt, and where outcomes must be folded to before they count as lost.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Vec<(Vec<Attempt>, OutcomesEnd)>);
+pub(super) struct Doubts(Vec<(Vec<Doubted>, OutcomesEnd)>);
 
 impl Doubts {
     /// These are lost once each of these partitions is folded to there.
-    pub(super) fn add(&mut self, attempts: Vec<Attempt>, ends: OutcomesEnd) {
-        self.0.push((attempts, ends));
+    pub(super) fn add(&mut self, doubts: Vec<Doubted>, ends: OutcomesEnd) {
+        self.0.push((doubts, ends));
     }
 
     /// Those whose outcomes are folded by now.
-    pub(super) fn take_folded(&mut self, offsets: &Offsets) -> Vec<Attempt> {
+    pub(super) fn take_folded(&mut self, offsets: &Offsets) -> Vec<Doubted> {
         let is_folded = |(_, ends): &mut (_, OutcomesEnd)| {
             ends.iter()
                 .all(|(partition, end)| offsets.next(Input::Outcomes, *partition) >= *end)
         };
         let folded = self.0.extract_if(.., is_folded);
-        folded.flat_map(|(attempts, _)| attempts).collect()
+        folded.flat_map(|(doubts, _)| doubts).collect()
     }
 }
 
 /// Waits for a working control seam (a seam that is down makes every worker look lost), then says where outcomes end now.
-pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Attempt>) {
+pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Doubted>) {
     let mut backoff = context.config.retry.backoff();
     let mut was_down = false;
     while context.control.probe().await.is_err() {

@@ -53,7 +53,6 @@ pub(super) async fn lead(
         times: context.config.leadership.times(),
         heartbeat: Heartbeat::default(),
         busy: false,
-        steps: 0,
         missing: BTreeSet::new(),
     };
     loop {
@@ -81,8 +80,6 @@ struct Leader {
     heartbeat: Heartbeat,
     /// More could be dispatched than one round takes.
     busy: bool,
-    /// Of the wall clock, as far as they were told.
-    steps: u64,
     /// Topics of other pools that were not there, each told once.
     missing: BTreeSet<String>,
 }
@@ -106,7 +103,7 @@ impl Leader {
         outbox.reap();
         self.standstill
             .look(&self.context, &self.takeover, &self.core, outbox);
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         let wake = self.wake(election, now);
         let backlog = outbox.backlog();
         let open = self.open(!backlog.is_full());
@@ -134,22 +131,6 @@ impl Leader {
         self.recovered();
         self.decide(election, outbox);
         Ok(None)
-    }
-
-    /// Now, by the steady clock; the core is told what the wall clock says beside it.
-    fn now(&mut self) -> TimestampMs {
-        let (now, timeline) = self.context.runtime.clock.timeline();
-        if self.steps != timeline.steps() {
-            self.steps = timeline.steps();
-            let (pool, wall) = (&self.context.pool, timeline.wall(now).0);
-            tracing::warn!(
-                pool,
-                wall_ms = wall,
-                "the wall clock was set; waits, leases and deadlines go on as before"
-            );
-        }
-        self.core.follow_clock(timeline);
-        now
     }
 
     /// When something is due. A leader that may not act has nothing to do in time but to beat.
@@ -229,7 +210,7 @@ impl Leader {
     }
 
     fn take_signal(&mut self, signal: Signal) -> Result<(), Error> {
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         match signal {
             Signal::Status(status) => self.core.status(&status, now),
             Signal::Cancel(cancel) => self.core.cancel(&cancel, now),
@@ -272,7 +253,7 @@ impl Leader {
     /// Tells the core of doubts whose outcomes are folded to their end.
     fn settle(&mut self) {
         let folded = self.doubts.take_folded(self.core.offsets());
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         self.core.settled(&folded, now);
     }
 
@@ -284,17 +265,21 @@ impl Leader {
         };
         // Before anything is decided, so that nobody sees a pool that runs beside a scheduler that does not.
         self.standstill.over();
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         self.core.lead(self.epoch, now);
         recover::say(&self.context, self.epoch, took, &self.core.counts());
     }
 
     /// Lets the core decide and does what it wants, if this leader may act now.
     fn decide(&mut self, election: &mut Election, outbox: &mut Outbox) {
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         self.busy = false;
-        if !self.takeover.is_over() || !election.leadership().may_act(now) {
+        if !self.takeover.is_over() {
             return;
+        }
+        if !election.leadership().may_act(now) {
+            // Its own heartbeats do not come back.
+            return self.core.log_is_away(now);
         }
         for letter in self.reader.take_garbage(&self.core) {
             outbox.conclude(letter);
@@ -322,7 +307,7 @@ impl Leader {
 
     /// Appends a heartbeat when one is due, or a snapshot in its place.
     fn beat(&mut self, election: &Election, outbox: &Outbox) {
-        let now = self.now();
+        let now = self.context.now(&mut self.core);
         if !self.heartbeat.beats(now, &self.times) || !outbox.can_write() {
             return;
         }

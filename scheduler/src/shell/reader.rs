@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relay_bus::{BusError, Record, decode, header};
 use relay_runner::{decode_known, read_outcome, refresh_schemas};
-use relay_schemas::{DecodeError, Ready, Registry, TimestampMs, Work};
+use relay_schemas::{DecodeError, Ready, Registry, Work};
 
 use super::context::Context;
 use super::garbage::{Garbage, name};
@@ -46,13 +46,6 @@ impl RecordReader {
             .collect()
     }
 
-    /// Now, by the steady clock. What is read next was stamped before, so `core` is told of every step until then.
-    fn now(&self, core: &mut Core) -> TimestampMs {
-        let (now, timeline) = self.context.runtime.clock.timeline();
-        core.follow_clock(timeline);
-        now
-    }
-
     /// A record of `ready`: a request is offered.
     pub(super) async fn ready(&mut self, core: &mut Core, record: &Record) -> Result<(), BusError> {
         let at = at(record);
@@ -67,7 +60,7 @@ impl RecordReader {
             }
             return Ok(());
         };
-        let now = self.now(core);
+        let now = self.context.now(core);
         let offer = Offer {
             ready,
             at,
@@ -94,7 +87,7 @@ impl RecordReader {
             core.skip(input, at);
             return Ok(());
         };
-        let now = self.now(core);
+        let now = self.context.now(core);
         core.work(work, input, at, ready_at(record), now);
         Ok(())
     }

@@ -29,6 +29,7 @@ pub(super) async fn open(
     snapshot: Option<&SchedulerSnapshot>,
 ) -> Result<(Core, Inputs, Takeover<Input>), BusError> {
     let mut core = Core::new((*context.config).clone(), &context.pool, context.identity.run(0));
+    core.follow_clock(context.runtime.clock.timeline().1);
     if let Some(snapshot) = snapshot {
         core.restore(snapshot);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relay_scheduler::core::Core;
-use relay_scheduler::{Config, Leases, Limits};
+use relay_scheduler::{Config, Leases, Limits, Remembered};
 use relay_schemas::{FenceAnswer, HandOver, OutcomeStatus, Service};
 
 use crate::records::Spec;
@@ -334,6 +334,28 @@ fn a_pool_whose_topic_is_not_there_is_tried_again_until_the_deadline() {
     world.live(1_000);
     assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Expired);
     assert_eq!(world.handed_over.len(), 4, "what has ended is tried no more");
+}
+
+/// By reading: a tenant of which one request was on its way into another pool could be forgotten, and its return was a panic.
+#[test]
+fn a_tenant_is_remembered_while_its_request_is_on_its_way_into_another_pool() {
+    let config = Config {
+        remembered: Remembered {
+            tenants: 1,
+            ..Remembered::default()
+        },
+        ..Config::default()
+    };
+    let mut world = World::new(config).with_worker("w", 2, 0);
+    world.offer(&spec("a"));
+    world.dispatch();
+    world.hand_over_at_once = false;
+    world.give_back("w", "a", "backend_error");
+    world.offer(&Spec::new("b", "other"));
+    let now = world.now();
+    world.core.cannot_hand_over(&"a".into(), now);
+    world.perform();
+    assert!(world.core.is_open(&"a".into()), "it waits here again");
 }
 
 #[test]

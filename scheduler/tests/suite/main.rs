@@ -1,6 +1,7 @@
 //! The scheduler's tests: the rules of the core, its promises on random schedules, and the shell on a real log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod away;
 mod backlog;
 mod capacity;
 mod clocks;

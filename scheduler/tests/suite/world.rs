@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relay_lifecycle::{Ending, Known, end};
 use relay_scheduler::Config;
-use relay_scheduler::core::{At, Attempt, Core, Effect, HandOver, Input};
+use relay_scheduler::core::{At, Attempt, Core, Doubted, Effect, HandOver, Input};
 use relay_schemas::{
     Cancel, FenceAnswer, InFlight, InstanceId, Lane, Outcome, OutcomeStatus, RequestId, Returned, Run,
     Service, TimestampMs, TokenCount, Work, WorkerStatus,
@@ -44,7 +44,7 @@ pub struct World {
     /// Work that was dispatched, in order.
     pub dispatched: Vec<Work>,
     /// Effects are performed at once; else the doubts wait in here.
-    pub doubts: Vec<Vec<Attempt>>,
+    pub doubts: Vec<Vec<Doubted>>,
     pub settle_at_once: bool,
     /// What went to other pools, in order.
     pub handed_over: Vec<HandOver>,
@@ -108,8 +108,14 @@ impl World {
         self.perform();
     }
 
-    /// The worker's status shows nothing of what it holds any more.
+    /// The worker shows what it holds, and then no more.
     pub fn lose_work(&mut self, name: &str) {
+        self.tell(name);
+        self.never_read(name);
+    }
+
+    /// The worker shows nothing of what it was given.
+    pub fn never_read(&mut self, name: &str) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
         worker.status.in_flight.clear();
     }

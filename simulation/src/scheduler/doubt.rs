@@ -1,6 +1,6 @@
 //! Leases in doubt: outcomes folded to their end, then the ingress asked.
 
-use relay_scheduler::core::{Attempt, Input};
+use relay_scheduler::core::{Attempt, Doubted, Input};
 use relay_schemas::TimestampMs;
 
 use crate::network::Message;
@@ -32,15 +32,22 @@ impl World {
         {
             return;
         }
+        if !self.log_moves() {
+            return;
+        }
+        let present = self.log.outcomes.end();
         let scheduler = &mut self.schedulers[usize::from(number)];
+        for (end, _) in &mut scheduler.settling {
+            end.get_or_insert(present);
+        }
         let folded = scheduler.next[&Input::Outcomes];
         let (ready, waiting) = std::mem::take(&mut scheduler.settling)
             .into_iter()
-            .partition(|(end, _)| *end <= folded);
+            .partition(|(end, _)| end.is_some_and(|end| end <= folded));
         scheduler.settling = waiting;
-        let ready: Vec<(i64, Vec<Attempt>)> = ready;
-        for (_, attempts) in ready {
-            scheduler.core.settled(&attempts, self.now);
+        let ready: Vec<(Option<i64>, Vec<Doubted>)> = ready;
+        for (_, doubts) in ready {
+            scheduler.core.settled(&doubts, self.now);
         }
     }
 

@@ -10,7 +10,7 @@ use rand::Rng;
 use relay_clock::millis;
 use relay_lifecycle::last_frame;
 use relay_runner::{Leadership, LeadershipTopic, Notice, NoticeKind as Kind};
-use relay_scheduler::core::{Attempt, Core, Effect, Ends, Input};
+use relay_scheduler::core::{Attempt, Core, Doubted, Effect, Ends, Input};
 use relay_scheduler::{Config, LeadershipConfig, Leases, Limits, SchedulerTopic};
 use relay_schemas::{FenceAnswer, InstanceId, Run, SchedulerRecord, SchedulerSnapshot, Service, TimestampMs};
 use relay_settings::ByteSize;
@@ -52,7 +52,8 @@ pub(crate) struct Scheduler {
     next: BTreeMap<Input, i64>,
     beat_at: TimestampMs,
     snapshot_at: TimestampMs,
-    settling: Vec<(i64, Vec<Attempt>)>,
+    /// Where outcomes ended, once the log has answered that.
+    settling: Vec<(Option<i64>, Vec<Doubted>)>,
     fencing: Vec<Fencing>,
 }
 
@@ -128,7 +129,7 @@ impl World {
         self.schedulers[usize::from(number)].core.follow_clock(timeline);
         self.lead_or_follow(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
-        if scheduler.led.is_some() {
+        if scheduler.led.is_some() && self.log_back_at <= now {
             // Topics are read independently, so any may be ahead of the others.
             let first = self.random.random_range(0..Input::ALL.len());
             for turn in 0..Input::ALL.len() {
@@ -145,7 +146,9 @@ impl World {
     fn lead_or_follow(&mut self, number: u8) {
         let now = self.scheduler_now(number);
         let scheduler = &mut self.schedulers[usize::from(number)];
-        scheduler.follow(&self.log);
+        if self.log_back_at <= self.now {
+            scheduler.follow(&self.log);
+        }
         let epoch = scheduler.leadership.epoch();
         let leads = scheduler.leadership.leads();
         if scheduler.led.is_some_and(|led| !leads || led != epoch) {
@@ -180,8 +183,11 @@ impl World {
             self.append(Actor::Scheduler(number), Append::Scheduler(Box::new(beat)));
         }
         let scheduler = &mut self.schedulers[usize::from(number)];
-        if scheduler.ends.is_some() || !scheduler.leadership.may_act(now) {
+        if scheduler.ends.is_some() {
             return;
+        }
+        if !scheduler.leadership.may_act(now) {
+            return scheduler.core.log_is_away(now);
         }
         if self.network.reaches(Actor::Scheduler(number), now) {
             scheduler.core.seam_works(now);
@@ -204,11 +210,8 @@ impl World {
                 }
                 Effect::End(outcome, _) => self.append(actor, Append::Outcome(outcome)),
                 Effect::HandOver(handover) => self.append(actor, Append::Ready(Box::new(handover.ready))),
-                Effect::Settle(attempts) => {
-                    let end = self.log.outcomes.end();
-                    self.schedulers[usize::from(number)]
-                        .settling
-                        .push((end, attempts));
+                Effect::Settle(doubts) => {
+                    self.schedulers[usize::from(number)].settling.push((None, doubts));
                 }
                 Effect::AskFence { attempt, reply_to } => {
                     let ingress = ingress_of(&reply_to);
@@ -236,7 +239,9 @@ impl World {
         });
         let fencing = scheduler.fencing.iter().map(|fencing| fencing.due).min();
         let settling = (!scheduler.settling.is_empty()).then(|| self.now.plus_ms(100));
-        let behind = scheduler.is_behind(&self.log).then(|| self.now.plus_ms(1));
+        let behind = scheduler
+            .is_behind(&self.log)
+            .then(|| self.now.plus_ms(1).max(self.log_back_at));
         let deciding = scheduler.led.is_some() && scheduler.ends.is_none();
         let wakes = [
             behind,

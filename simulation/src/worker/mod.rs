@@ -175,6 +175,9 @@ impl World {
     }
 
     fn take_work(&mut self, number: u8) {
+        if !self.log_moves() {
+            return;
+        }
         for lane in [Lane::Short, Lane::Long] {
             let topics = &self.log.pools[Actor::pool(number)];
             let topic = match lane {

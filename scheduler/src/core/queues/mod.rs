@@ -97,13 +97,19 @@ impl Queues {
         let idle = self
             .tenants
             .iter()
-            .filter(|(_, t)| t.waiting == 0 && t.running == 0 && t.counter.value() == t.counter.settled());
+            .filter(|(_, t)| t.held == 0 && t.counter.value() == t.counter.settled());
         let least = idle
             .min_by_key(|(ix, t)| (t.counter.value(), **ix))
             .map(|(ix, _)| *ix);
         if let Some(tenant) = least.and_then(|ix| self.tenants.remove(&ix)) {
             self.index.remove(&tenant.id);
         }
+    }
+
+    /// One request more or less of a tenant is held: as long as one is, the tenant is not forgotten.
+    pub fn hold(&mut self, ix: TenantIx, more: bool) {
+        let held = &mut self.get_mut(ix).held;
+        *held = if more { *held + 1 } else { held.saturating_sub(1) };
     }
 
     /// A tenant by number.

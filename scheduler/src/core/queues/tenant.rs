@@ -24,6 +24,8 @@ pub struct Tenant {
     pub(super) weight: u32,
     /// Input and output tokens settled, ever.
     pub(super) settled: (u64, u64),
+    /// Requests that have not ended, whatever they stand in.
+    pub(super) held: usize,
     pub(super) waiting: usize,
     pub(super) running: usize,
     pub(super) counter: Counter,
@@ -38,6 +40,7 @@ impl Tenant {
             id,
             weight,
             settled: (0, 0),
+            held: 0,
             waiting: 0,
             running: 0,
             counter: Counter::default(),

@@ -217,16 +217,16 @@ fn in_turn_means_in_turn_whatever_it_costs() {
 }
 
 #[test]
-fn the_idle_tenant_charged_least_is_forgotten_and_none_that_waits_or_runs() {
+fn the_idle_tenant_charged_least_is_forgotten_and_none_that_has_a_request() {
     let mut queues = queues(Fairness::Vtc);
     let [a, b] = ["a", "b"].map(|id| queues.tenant(&id.into()));
     queues.charge(a, Flow::Short, 3);
     queues.charge(b, Flow::Short, 1);
-    queues.running(b, true);
+    queues.hold(b, true);
     queues.tenant(&"c".into());
     let known: Vec<&str> = queues.tenants().map(|tenant| tenant.id().as_str()).collect();
     assert_eq!(known, ["b", "c"]);
-    queues.running(b, false);
+    queues.hold(b, false);
     queues.tenant(&"d".into());
     let known: Vec<&str> = queues.tenants().map(|tenant| tenant.id().as_str()).collect();
     assert_eq!(known, ["b", "d"], "c was charged nothing");

@@ -11,7 +11,20 @@ pub struct Attempt {
     pub attempt: u32,
 }
 
+/// An attempt that came into doubt. It may do so again: what was asked about one doubt settles no later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubted {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Which doubt.
+    pub number: u64,
+}
+
 /// A lease and what is known of its run.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that is told by itself"
+)]
 #[derive(Debug)]
 pub struct Leased {
     /// The lease.
@@ -20,6 +33,8 @@ pub struct Leased {
     pub queueing: Queueing,
     /// When its worker last showed it (or when it was published).
     pub seen_at: TimestampMs,
+    /// Whether its worker ever showed it, to this scheduler.
+    pub shown: bool,
     /// Output tokens as last reported.
     pub tokens: u32,
     /// Whether the bus has acknowledged the work record.
@@ -37,8 +52,8 @@ pub struct Leased {
 pub enum Doubt {
     /// Its worker has it, as far as is known.
     None,
-    /// Its worker does not show it; outcomes are being folded to their end.
-    Folding,
+    /// Its worker does not show it; outcomes are being folded to their end. With the number of the doubt.
+    Folding(u64),
     /// The ingress is being asked to fence the run. No way back from here.
     Fencing,
     /// Its worker gave it back before it began: nothing was computed. No way back either.
@@ -52,6 +67,7 @@ impl Leased {
             lease,
             queueing,
             seen_at: now,
+            shown: false,
             tokens: 0,
             published: false,
             read_back: false,

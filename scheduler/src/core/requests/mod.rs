@@ -2,9 +2,11 @@
 //!
 //! Invariant: a request is known by its id and by one ticket, and both go together. Exactly the queued ones are counted as waiting,
 //! those and what is leaving have their deadline in `deadlines`; exactly the leased ones stand in `leased` and, under their worker, in `by_worker`.
-//! A request is lent out for reading only, so it changes by the methods here and the tables change with it.
+//! A request is lent out for reading only, so it changes by the methods here and in `doubts`, and the tables
+//! change with it.
 
 mod bodies;
+mod doubts;
 mod lease;
 mod longest;
 mod pending;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use relay_lifecycle::attempts_before;
 use relay_schemas::{InFlight, InstanceId, RequestId, Returned, TimestampMs, WorkerStatus};
 
-pub use lease::{Attempt, Doubt, Leased};
+pub use lease::{Attempt, Doubt, Doubted, Leased};
 pub use pending::{Arrived, Offer, Pending, Phase};
 pub use plan::{due, flow, lane, route};
 
@@ -40,6 +42,8 @@ pub struct Requests {
     bodies: Bodies,
     longest: Longest,
     changes: u64,
+    /// Leases came into doubt so often.
+    doubts: u64,
 }
 
 impl Requests {
@@ -228,13 +232,13 @@ impl Requests {
         }
     }
 
-    /// Lets a request go that stands in nothing.
-    pub fn remove(&mut self, ticket: Ticket) {
-        if let Some(pending) = self.pending.remove(&ticket) {
-            self.ids.remove(&pending.ready.request.request_id);
-            self.longest.remove(&pending.ready);
-            self.bodies.remove(pending.key.tenant, pending.bytes);
-        }
+    /// Lets a request go that stands in nothing, and says whose it was.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<TenantIx> {
+        let pending = self.pending.remove(&ticket)?;
+        self.ids.remove(&pending.ready.request.request_id);
+        self.longest.remove(&pending.ready);
+        self.bodies.remove(pending.key.tenant, pending.bytes);
+        Some(pending.key.tenant)
     }
 
     /// The bus has acknowledged a work record. Only now its worker can be expected to show it.
@@ -253,15 +257,6 @@ impl Requests {
         };
         (leased.published, leased.read_back) = (true, true);
         true
-    }
-
-    /// From `now` on every lease gets a full term to be shown by its worker.
-    pub fn renew(&mut self, now: TimestampMs) {
-        for ticket in &self.leased {
-            if let Some(leased) = self.pending.get_mut(ticket).and_then(Pending::leased_mut) {
-                (leased.published, leased.seen_at) = (true, now);
-            }
-        }
     }
 
     /// A worker has given back a run; `None` if that is no lease of ours, or its work record is not known to be in the log.
@@ -295,8 +290,8 @@ impl Requests {
         let leased = pending
             .leased_mut()
             .filter(|leased| leased.is_on(status, shown.attempt))?;
-        leased.seen_at = now;
-        if leased.doubt == Doubt::Folding {
+        (leased.seen_at, leased.shown) = (now, true);
+        if matches!(leased.doubt, Doubt::Folding(_)) {
             leased.doubt = Doubt::None;
         }
         leased.tokens = leased.tokens.max(shown.tokens.0);
@@ -315,43 +310,8 @@ impl Requests {
         }
     }
 
-    /// Begins to doubt a lease; `None` if it is in doubt already, or its worker cannot know it yet.
-    pub fn doubt(&mut self, ticket: Ticket) -> Option<Attempt> {
-        let pending = self.pending.get_mut(&ticket)?;
-        let request_id = pending.ready.request.request_id.clone();
-        let leased = pending.leased_mut()?;
-        if leased.doubt != Doubt::None || !leased.published {
-            return None;
-        }
-        leased.doubt = Doubt::Folding;
-        Some(Attempt {
-            request_id,
-            attempt: leased.lease.attempt,
-        })
-    }
-
-    /// An attempt that is still in doubt is given up; `None` if it is not.
-    pub fn give_up(&mut self, attempt: &Attempt) -> Option<Ticket> {
-        let ticket = self.leased_as(attempt)?;
-        let leased = self.leased_mut(ticket)?;
-        if leased.doubt != Doubt::Folding {
-            return None;
-        }
-        leased.doubt = Doubt::Fencing;
-        Some(ticket)
-    }
-
     fn leased_mut(&mut self, ticket: Ticket) -> Option<&mut Leased> {
         self.pending.get_mut(&ticket)?.leased_mut()
-    }
-
-    /// Leases that no worker has shown for `lost_after_ms`.
-    pub fn lost(&self, now: TimestampMs, lost_after_ms: i64) -> Vec<Ticket> {
-        let lost = self.leased.iter().filter(|ticket| {
-            let leased = self.get(**ticket).and_then(Pending::leased);
-            leased.is_some_and(|leased| leased.published && now.since_ms(leased.seen_at) >= lost_after_ms)
-        });
-        lost.copied().collect()
     }
 
     /// The earliest deadline of what is queued or leaving.

@@ -68,7 +68,7 @@ pub struct Pending {
     pub waiting_ahead: u32,
     /// Attempts so far.
     pub attempt: u32,
-    /// Those of them that failed before they began, as far as they are let off.
+    /// Those of them that failed before they began, or that no worker ever had, as far as they are let off.
     pub let_off: u32,
     /// Its W3C trace context.
     pub trace: Option<Arc<str>>,

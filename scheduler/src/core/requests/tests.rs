@@ -6,6 +6,11 @@ use super::*;
 use crate::core::queues::{Route, TenantIx};
 use crate::records::{Spec, worker};
 
+/// Leases that were not seen for two seconds.
+fn unseen(requests: &Requests, now: TimestampMs) -> Vec<Ticket> {
+    requests.lost(|leased| now.since_ms(leased.seen_at) >= 2_000)
+}
+
 type Change = fn(&mut Requests, Ticket);
 
 const TENANT: TenantIx = 3;
@@ -188,12 +193,12 @@ fn what_a_worker_shows_is_charged_once_and_never_less() {
 #[test]
 fn a_lease_that_nothing_shows_is_lost_after_its_term() {
     let (mut requests, ticket) = leased();
-    assert_eq!(requests.lost(NOW.plus_ms(1_999), 2_000), Vec::<Ticket>::new());
-    assert_eq!(requests.lost(NOW.plus_ms(2_000), 2_000), [ticket]);
+    assert_eq!(unseen(&requests, NOW.plus_ms(1_999)), Vec::<Ticket>::new());
+    assert_eq!(unseen(&requests, NOW.plus_ms(2_000)), [ticket]);
     shown(&mut requests, 1, NOW.plus_ms(10));
-    assert_eq!(requests.lost(NOW.plus_ms(2_000), 2_000), Vec::<Ticket>::new());
+    assert_eq!(unseen(&requests, NOW.plus_ms(2_000)), Vec::<Ticket>::new());
     requests.renew(NOW.plus_ms(500));
-    assert_eq!(requests.lost(NOW.plus_ms(2_400), 2_000), Vec::<Ticket>::new());
+    assert_eq!(unseen(&requests, NOW.plus_ms(2_400)), Vec::<Ticket>::new());
 }
 
 #[test]
@@ -201,22 +206,25 @@ fn a_lease_whose_record_is_not_in_the_log_is_neither_lost_nor_doubted() {
     let mut requests = Requests::default();
     let ticket = insert(&mut requests, &Spec::new("a", "t"));
     requests.lease(ticket, granted(1));
-    assert_eq!(requests.lost(NOW.plus_ms(9_000), 2_000), Vec::<Ticket>::new());
+    assert_eq!(unseen(&requests, NOW.plus_ms(9_000)), Vec::<Ticket>::new());
     assert_eq!(requests.doubt(ticket), None);
     requests.renew(NOW);
-    assert_eq!(requests.doubt(ticket), Some(attempt("a", 1)));
+    assert_eq!(requests.doubt(ticket).map(|it| it.attempt), Some(attempt("a", 1)));
 }
 
 #[test]
 fn a_doubt_ends_when_the_worker_shows_the_run_but_not_once_it_is_given_up() {
     let (mut requests, ticket) = leased();
-    assert_eq!(requests.give_up(&attempt("a", 1)), None, "not in doubt");
-    assert_eq!(requests.doubt(ticket), Some(attempt("a", 1)));
+    let first = requests.doubt(ticket).unwrap();
+    assert_eq!(first.attempt, attempt("a", 1));
     assert_eq!(requests.doubt(ticket), None, "once");
+    assert!(requests.doubted(&first).is_some());
     shown(&mut requests, 0, NOW);
-    assert_eq!(requests.give_up(&attempt("a", 1)), None, "shown meanwhile");
-    requests.doubt(ticket);
-    assert_eq!(requests.give_up(&attempt("a", 1)), Some(ticket));
+    assert!(requests.doubted(&first).is_none(), "shown meanwhile");
+    let second = requests.doubt(ticket).unwrap();
+    assert!(requests.doubted(&first).is_none(), "it is about the other doubt");
+    assert_eq!(requests.doubted(&second).map(|(found, _)| found), Some(ticket));
+    requests.give_up(ticket);
     shown(&mut requests, 0, NOW);
     let doubt = requests.get(ticket).unwrap().leased().unwrap().doubt;
     assert_eq!(doubt, Doubt::Fencing);

@@ -147,6 +147,12 @@ impl Workers {
             .any(|worker| self.is_fresh(worker, now) && worker.takes(route))
     }
 
+    /// Whether this life of a worker tells its statuses.
+    pub fn lives(&self, worker: &InstanceId, epoch: i64, now: TimestampMs) -> bool {
+        let known = self.all.get(worker).filter(|known| known.epoch == epoch);
+        known.is_some_and(|known| self.is_fresh(known, now))
+    }
+
     fn is_fresh(&self, worker: &Capacity, now: TimestampMs) -> bool {
         now.since_ms(worker.seen_at) <= self.fresh_ms
     }
