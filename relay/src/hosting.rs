@@ -90,7 +90,7 @@ async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<
     }
     let grace = house.config.grace;
     let interrupted = signals::heard(shutdown.clone(), grace).context("hearing signals")?;
-    let result = finish(running, &shutdown).await;
+    let result = finish(running, &shutdown, grace).await;
     ops.abort();
     // Where nothing stopped the drain, nobody waits for a second signal any more.
     if shutdown.is_stopped() && interrupted.await.unwrap_or(false) {
@@ -106,29 +106,40 @@ async fn listen(ingress: &relay_ingress::Config) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("the HTTP API on {host}:{port} (`ingress.port`, --port, PORT)"))
 }
 
-/// Waits for all; the first failure drains the others, so that a half-dead process never lingers.
-async fn finish(mut running: JoinSet<anyhow::Result<()>>, shutdown: &Shutdown) -> anyhow::Result<()> {
+/// Waits for all; the first failure is told at once and drains the others, for no longer than `grace`: a half-dead process never
+/// lingers, nor ends without a word.
+async fn finish(
+    mut running: JoinSet<anyhow::Result<()>>,
+    shutdown: &Shutdown,
+    grace: Duration,
+) -> anyhow::Result<()> {
     let mut result = Ok(());
+    let mut over = std::pin::pin!(shutdown.grace_over(grace));
     loop {
-        tokio::select! {
+        let failed = tokio::select! {
             ended = running.join_next() => match ended {
-                None => return result,
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => {
-                    shutdown.drain();
-                    result = result.and(Err(error));
-                }
-                Some(Err(panic)) => {
-                    shutdown.drain();
-                    result = result.and(Err(anyhow::anyhow!("a service panicked: {panic}")));
-                }
+                None => break,
+                Some(Ok(Ok(()))) => continue,
+                Some(Ok(Err(error))) => error,
+                Some(Err(panic)) => anyhow::anyhow!("a service panicked: {panic}"),
             },
-            () = shutdown.stopped() => {
+            () = &mut over => {
+                tracing::warn!(parts = running.len(), "what has not drained by now is left");
                 running.abort_all();
-                return result;
+                break;
             }
-        }
+        };
+        tracing::error!(
+            error = format!("{failed:#}"),
+            "a part of this process has failed; the others drain, then it ends"
+        );
+        shutdown.drain();
+        result = result.and(Err(failed));
     }
+    if result.is_ok() {
+        tracing::info!("this process ends, as it was asked to");
+    }
+    result
 }
 
 impl House {
@@ -207,7 +218,12 @@ impl House {
             ($service:ident, $section:ident $(, $own:ident)*) => {{
                 let deps = $service::Deps { runtime, identity, control $(, $own)* };
                 let service = $service::run(self.config.$section.clone(), deps);
-                running.spawn(async move { service.await.with_context(|| hosted.to_string()) })
+                let shutdown = self.runtime.shutdown.clone();
+                running.spawn(async move {
+                    service.await.with_context(|| hosted.to_string())?;
+                    anyhow::ensure!(shutdown.is_draining(), "{hosted} ended by itself, though nothing asked it to");
+                    Ok(())
+                })
             }};
         }
         match hosted {
@@ -294,4 +310,31 @@ fn default_instance() -> String {
         .collect();
     let host = if host.is_empty() { "relay" } else { &host };
     format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn one_part_that_fails_ends_the_process_even_where_another_does_not_drain() {
+        let shutdown = Shutdown::default();
+        let mut running = JoinSet::new();
+        running.spawn(async { Err(anyhow::anyhow!("the log is gone")) });
+        running.spawn(std::future::pending());
+        let ended = finish(running, &shutdown, GRACE).await;
+        assert_eq!(ended.expect_err("it says why").to_string(), "the log is gone");
+        assert!(shutdown.is_draining());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_a_reason_too() {
+        let mut running = JoinSet::new();
+        running.spawn(async { panic!("a bug") });
+        let ended = finish(running, &Shutdown::default(), GRACE).await;
+        let said = ended.expect_err("it says why").to_string();
+        assert!(said.contains("a service panicked"), "{said}");
+    }
 }

@@ -1,9 +1,11 @@
-//! Ctrl-C and SIGTERM: once to drain, twice to stop.
+//! Ctrl-C, SIGTERM and SIGHUP: once to drain, twice to stop. SIGHUP would end a process without a word, and comes unasked: the kernel
+//! sends it to a process that is stopped when its session's leader goes.
 
 use std::fmt;
 use std::time::Duration;
 
 use relay_runner::Shutdown;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// After a second signal, the time for what ends by itself.
@@ -44,27 +46,27 @@ pub fn heard(shutdown: Shutdown, grace: Duration) -> std::io::Result<oneshot::Re
     Ok(told)
 }
 
-/// The first Ctrl-C (or SIGTERM) drains; a second one, or the end of the grace period, stops. Says whether it was a second one.
+/// The first signal drains; a second one, or the end of the grace period, stops. Says whether it was a second one.
 async fn drain_and_stop(shutdown: Shutdown, grace: Duration) -> bool {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(terminate) => terminate,
+    let mut signals = match Signals::heard() {
+        Ok(signals) => signals,
         Err(error) => {
-            tracing::warn!(%error, "neither SIGTERM nor Ctrl-C can be heard: both end this process at once");
+            tracing::warn!(%error, "no signal can be heard: each ends this process at once");
             return false;
         }
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    let signal = signals.next().await;
     tracing::info!(
+        signal,
         grace_ms = grace.as_millis() as u64,
         "draining: streams in flight may finish; once more to stop now"
     );
     shutdown.drain();
     let interrupted = tokio::select! {
-        _ = tokio::signal::ctrl_c() => true,
-        _ = terminate.recv() => true,
+        signal = signals.next() => {
+            tracing::warn!(signal, "a second signal: this process stops before its drain is over");
+            true
+        }
         () = tokio::time::sleep(grace) => {
             tracing::warn!("the grace period is over");
             false
@@ -72,4 +74,60 @@ async fn drain_and_stop(shutdown: Shutdown, grace: Duration) -> bool {
     };
     shutdown.stop();
     interrupted
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// Nothing where whoever started this process had it ignored (`nohup`).
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn heard() -> std::io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hangup = !ignores(&status, SignalKind::hangup().as_raw_value());
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
+        }
+    }
+}
+
+/// Whether a process with this `/proc/…/status` ignores a signal.
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_whoever_started_us_had_ignored_stays_ignored() {
+        let status = |mask: &str| format!("Name:\trelay\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+        assert!(ignores(&status("0000000000001001"), 1));
+        assert!(!ignores(&status("0000000000001000"), 1));
+        assert!(ignores(&status("0000000000001000"), 13));
+        assert!(!ignores("", 1), "nothing is known of it");
+    }
 }
