@@ -13,6 +13,7 @@ pub mod files;
 pub mod flips;
 pub mod full;
 pub mod gateway;
+pub mod growth;
 pub mod hostile;
 pub mod http;
 pub mod images;

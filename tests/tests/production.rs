@@ -6,6 +6,7 @@ use std::process::Command;
 
 use relay_tests::files;
 use relay_tests::gateway::KILLABLE;
+use relay_tests::growth::ready_grows;
 use relay_tests::production::Production;
 use relay_tests::proofs::production_storm;
 use tokio::sync::Mutex;
@@ -41,4 +42,10 @@ async fn killing_an_instance_of_each_service_under_load_loses_and_doubles_nothin
     assert!(storm.shares.accepted > 300, "{}", storm.shares);
     // A short storm is as uneven as its kills; `make prove` asks for 15 %.
     storm.shares.ensure_each(5).expect("every kind happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_to_ready_while_all_run_are_served() {
+    let _turn = TURN.lock().await;
+    ready_grows().await.expect("every request is answered");
 }
