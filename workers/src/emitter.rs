@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay_clock::Clock;
 use relay_control::{Control, room, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{indivisible, pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{Delta, Embedding, Frame, RequestId, Run, TokenCount, ToolCallDelta, encode};
+use relay_schemas::{Delta, Embedding, Frame, RequestId, Run, TokenCount, ToolCallDelta, Usage, encode};
 
 use crate::dropped::Dropped;
+use crate::meter::{Meter, Sent, Used};
 use crate::replay::ReplayBuffer;
 
 /// Frames kept for ingresses that missed them, shared by all runs.
@@ -133,8 +134,7 @@ pub struct Emitter {
     dropped: Dropped,
     tokens: u32,
     shown: Arc<AtomicU32>,
-    prompt_tokens: Option<u32>,
-    compute_us: u64,
+    meter: Meter,
     seed: Option<i64>,
     first_token_at: Option<Instant>,
     clock: Clock,
@@ -151,8 +151,7 @@ impl Emitter {
             dropped: Dropped::default(),
             tokens: 0,
             shown,
-            prompt_tokens: None,
-            compute_us: 0,
+            meter: Meter::default(),
             seed: None,
             first_token_at: None,
             clock,
@@ -234,14 +233,34 @@ impl Emitter {
         self.shown.store(self.tokens, Ordering::Relaxed);
     }
 
-    /// How long the prompt turned out to be.
+    /// So many tokens of the prompt were taken in.
     pub fn prompt_tokens(&mut self, tokens: u32) {
-        self.prompt_tokens = Some(tokens);
+        self.meter.prompt_tokens(tokens);
     }
 
     /// The model computed for so long.
     pub fn computed_us(&mut self, us: u64) {
-        self.compute_us += us;
+        self.meter.computed(Duration::from_micros(us));
+    }
+
+    /// An endpoint is asked, with a prompt that is estimated to have so many tokens.
+    pub fn asks(&mut self, prompt_tokens: u32) -> Sent {
+        self.meter.ask(prompt_tokens)
+    }
+
+    /// It refused, and computed nothing.
+    pub fn refused(&mut self) {
+        self.meter.refused();
+    }
+
+    /// It has answered, as far as it ever will.
+    pub fn answered(&mut self) {
+        self.meter.over(self.clock.instant());
+    }
+
+    /// The endpoint counted so much so far.
+    pub fn told_usage(&mut self, usage: Usage) {
+        self.meter.told(usage);
     }
 
     /// The sampler's seed, where the plan named none.
@@ -265,7 +284,8 @@ impl Emitter {
         (self.bytes, self.tokens) = (0, 0);
         self.dropped = Dropped::default();
         self.shown.store(0, Ordering::Relaxed);
-        (self.prompt_tokens, self.seed, self.first_token_at) = (None, None, None);
+        self.meter.start_over();
+        (self.seed, self.first_token_at) = (None, None);
     }
 
     /// Fields that did not fit.
@@ -277,9 +297,7 @@ impl Emitter {
     pub fn into_parts(self) -> Taken {
         Taken {
             transcript: self.transcript,
-            tokens: self.tokens,
-            prompt_tokens: self.prompt_tokens,
-            compute_us: self.compute_us,
+            used: self.meter.used(self.tokens, self.clock.instant()),
             seed: self.seed,
             first_token_at: self.first_token_at,
             stream: self.stream,
@@ -311,12 +329,8 @@ fn content(delta: &Delta) -> usize {
 pub struct Taken {
     /// The answer so far.
     pub transcript: Transcript,
-    /// Its tokens.
-    pub tokens: u32,
-    /// The prompt's tokens, once they are known.
-    pub prompt_tokens: Option<u32>,
-    /// Time computed.
-    pub compute_us: u64,
+    /// What the run has used.
+    pub used: Used,
     /// The seed, if one was drawn.
     pub seed: Option<i64>,
     /// When the first token came.

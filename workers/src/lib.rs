@@ -2,7 +2,7 @@
 //! that waits. If it dies, its status falls silent, and the scheduler revokes what it held: a request that has shown nothing
 //! runs elsewhere, another ends as `worker_lost`.
 //!
-//! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way. `onnx` and `remote` are the
+//! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way, `meter` what a run has used. `onnx` and `remote` are the
 //! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them, `capacity` how many requests
 //! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price` and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
 
@@ -15,6 +15,7 @@ mod emitter;
 mod error;
 pub mod ledger;
 mod listen;
+mod meter;
 mod metrics;
 pub mod models;
 mod onnx;

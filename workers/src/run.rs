@@ -8,7 +8,7 @@ use relay_lifecycle::{Ending, Known, end, next_pool};
 use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, Work};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backend, Code, Failure, Finished, usage};
+use crate::backend::{Backend, Code, Failure, Finished};
 use crate::catalogue::Catalogue;
 use crate::emitter::{Emitter, Stream, Taken};
 use crate::metrics::Metrics;
@@ -207,12 +207,14 @@ fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration)
                 failure.message.clone(),
             )
         },
-        RunEnd::Cancelled => Ending::because(OutcomeStatus::Cancelled, "cancelled", "cancelled while it ran"),
-        RunEnd::Expired => Ending::because(
-            OutcomeStatus::Expired,
-            "deadline_exceeded",
-            "the deadline passed while it ran",
-        ),
+        RunEnd::Cancelled => {
+            let message = format!("cancelled while it ran; {}", taken.used.in_words());
+            Ending::because(OutcomeStatus::Cancelled, "cancelled", message)
+        }
+        RunEnd::Expired => {
+            let message = format!("the deadline passed while it ran; {}", taken.used.in_words());
+            Ending::because(OutcomeStatus::Expired, "deadline_exceeded", message)
+        }
     };
     let finished = match ended {
         RunEnd::Finished(finished) => Some(finished),
@@ -220,9 +222,10 @@ fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration)
     };
     // What was emitted counts, whatever the end.
     let counted = finished.as_ref().and_then(|finished| finished.usage);
-    let counted = counted.unwrap_or_else(|| usage(taken.prompt_tokens.unwrap_or(0), taken.tokens));
+    let counted = counted.unwrap_or(taken.used.usage);
     ending.usage = counted;
-    ending.compute_ms = i64::try_from(taken.compute_us.div_ceil(1_000)).unwrap_or(i64::MAX);
+    let computed_us = taken.used.computed.as_micros();
+    ending.compute_ms = i64::try_from(computed_us.div_ceil(1_000)).unwrap_or(i64::MAX);
     let Some(chosen) = chosen else { return ending };
     ending.backend_latency_ms = Some(millis(took));
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);

@@ -114,7 +114,6 @@ impl OnnxModel {
         if decoding.temperature > 0.0 {
             out.seed_drawn(seed);
         }
-        out.prompt_tokens(prompt.len() as u32);
         let max_tokens = (decoding.max_tokens.0 as usize).min(context - prompt.len());
         let most = most_events(prompt.len(), max_tokens, self.engine.prefill_chunk());
         let (events, receiver) = mpsc::channel(most);
@@ -139,8 +138,10 @@ impl OnnxModel {
 impl Backend for OnnxModel {
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
         let encoded = self.encode(work).await?;
+        let prompt_tokens = encoded.tokens.len() as u32;
         let (generation, mut events) = self.generation(work, encoded, out)?;
         if generation.max_tokens == 0 {
+            out.prompt_tokens(prompt_tokens);
             return Ok(Finished::with(FinishReason::Length));
         }
         if !self.engine.submit(generation) {
@@ -153,13 +154,17 @@ impl Backend for OnnxModel {
             let mut tokens = 0;
             let ended = loop {
                 match event {
-                    TokenEvent::Prefilled { compute_us } => out.computed_us(compute_us),
+                    TokenEvent::Prefilled { tokens, compute_us } => {
+                        out.prompt_tokens(tokens);
+                        out.computed_us(compute_us);
+                    }
                     TokenEvent::Token {
                         text: piece,
                         compute_us,
                     } => {
                         text.push_str(&piece);
                         tokens += 1;
+                        out.prompt_tokens(prompt_tokens);
                         out.computed_us(compute_us);
                     }
                     TokenEvent::Ended {
@@ -168,6 +173,7 @@ impl Backend for OnnxModel {
                         compute_us,
                     } => {
                         text.push_str(&rest);
+                        out.prompt_tokens(prompt_tokens);
                         out.computed_us(compute_us);
                         break Some(finish_reason);
                     }

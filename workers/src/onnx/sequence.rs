@@ -37,6 +37,8 @@ pub fn most_events(prompt: usize, max_tokens: usize, chunk: usize) -> usize {
 pub enum TokenEvent {
     /// A part of the prompt was taken in.
     Prefilled {
+        /// Tokens of it that were taken in so far.
+        tokens: u32,
         /// Time computed since the last event.
         compute_us: u64,
     },
@@ -120,7 +122,13 @@ impl Sequence {
             Err(error) => return self.fail(format!("ONNX Runtime: {error}")),
         };
         if !wanted {
-            return self.send(TokenEvent::Prefilled { compute_us }, Turn::Again);
+            return self.send(
+                TokenEvent::Prefilled {
+                    tokens: end as u32,
+                    compute_us,
+                },
+                Turn::Again,
+            );
         }
         match self.sampler.next(&logits) {
             Some(token) => self.take(token, text, compute_us),

@@ -1,6 +1,8 @@
 //! The engine against the project's own models and the real ONNX Runtime.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod turns;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -55,7 +57,11 @@ async fn answer(model: &OnnxModel, work: &Work) -> (String, FinishReason, u32) {
     let finished = model.run(work, &mut out).await.unwrap();
     let taken = out.into_parts();
     let text = taken.transcript.first_text().to_owned();
-    (text, finished.finish_reason.unwrap(), taken.tokens)
+    (
+        text,
+        finished.finish_reason.unwrap(),
+        taken.used.usage.completion_tokens.0,
+    )
 }
 
 fn chat(content: &str) -> Work {
@@ -104,64 +110,6 @@ async fn greedy(model: &OnnxModel, prompt: &[u32], most: usize) -> String {
         }
     }
     text
-}
-
-#[tokio::test]
-async fn the_engine_waits_for_nobody_who_reads_slowly() {
-    let spec = OnnxSpec {
-        prefill_chunk: 4,
-        max_sequences: 1,
-        ..spec("relay-chat", GraphKind::Auto)
-    };
-    let model = load(&spec);
-    let case = golden("chat.json")
-        .into_iter()
-        .find(|case| case.prompt.len() % 4 == 2)
-        .unwrap();
-    let (chunks, tokens) = (case.prompt.len().div_ceil(4), 2);
-    let mut unread = submitted(&model, &case.prompt, tokens);
-    // One sequence in turn: this one is over once the next one is.
-    greedy(&model, &case.prompt, 1).await;
-    assert_eq!(unread.len(), unread.max_capacity(), "the bound is exact");
-    assert_eq!(unread.len(), chunks - 1 + tokens + 1);
-    let mut events = Vec::new();
-    while let Some(event) = unread.recv().await {
-        events.push(event);
-    }
-    assert!(
-        matches!(
-            events.last(),
-            Some(TokenEvent::Ended {
-                finish_reason: FinishReason::Length,
-                ..
-            })
-        ),
-        "{events:?}"
-    );
-}
-
-#[tokio::test]
-async fn the_engine_turns_as_many_sequences_as_are_advertised_and_no_more() {
-    let spec = OnnxSpec {
-        max_sequences: 2,
-        ..spec("relay-chat", GraphKind::Auto)
-    };
-    let model = load(&spec);
-    assert_eq!(
-        (model.turns(), crate::models::BackendSpec::Onnx(spec).turns()),
-        (2, 2)
-    );
-    let prompt = &golden("chat.json")[0].prompt;
-    let mut long: Vec<_> = (0..2).map(|_| submitted(&model, prompt, 60)).collect();
-    // It asks for one token, so it would be the first that is over, had it had a turn beside them.
-    greedy(&model, prompt, 1).await;
-    let mut over = 0;
-    for events in &mut long {
-        while let Ok(event) = events.try_recv() {
-            over += usize::from(matches!(event, TokenEvent::Ended { .. }));
-        }
-    }
-    assert!(over >= 1, "the third had a turn beside both");
 }
 
 #[tokio::test]
@@ -318,7 +266,10 @@ async fn what_does_not_fit_into_the_context_is_refused_and_what_just_fits_is_cut
         .unwrap();
     let taken = out.into_parts();
     assert_eq!(finished.finish_reason, Some(FinishReason::Length));
-    assert_eq!(taken.prompt_tokens.unwrap() + taken.tokens, 24);
+    assert_eq!(
+        taken.used.usage.prompt_tokens.0 + taken.used.usage.completion_tokens.0,
+        24
+    );
 }
 
 #[tokio::test]

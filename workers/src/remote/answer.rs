@@ -79,6 +79,11 @@ impl Answer {
         self.beside.take(&rest(top, &KNOWN));
     }
 
+    /// What the endpoint counted so far.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     fn take_usage(&mut self, counted: &Object<'_>) {
         const PROMPT: [&str; 2] = ["prompt_tokens", "input_tokens"];
         const COMPLETION: [&str; 2] = ["completion_tokens", "output_tokens"];

@@ -1,17 +1,17 @@
 //! The way to an endpoint: its address, its key, its connections. Redirects are not followed: the configuration says where the
 //! server connects, and nothing else does.
 
-use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use relay_clock::Clock;
 use relay_schemas::Operation;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Body, Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::error::{Failed, Hidden, UpstreamError, unreachable};
 use super::request::path;
 use super::retry_after::retry_after;
+use super::sent::TellingBody;
 use crate::models::RemoteSpec;
 
 /// A part of the path that is so long may be a key or an account; shorter ones are words such as `v1`.
@@ -63,11 +63,11 @@ impl Endpoint {
     pub async fn send(
         &self,
         operation: Operation,
-        body: Bytes,
+        body: TellingBody,
         spec: &RemoteSpec,
     ) -> Result<Response, Failed> {
         let url = url(&self.base, path(operation));
-        let sent = self.client.post(url).body(body).send();
+        let sent = self.client.post(url).body(Body::wrap(body)).send();
         let response = match timeout(spec.first_byte_timeout, sent).await {
             Err(_) => return Err(Failed::silent("answered", spec.first_byte_timeout)),
             Ok(Err(error)) => return Err(unreachable(&error)),
@@ -81,6 +81,7 @@ impl Endpoint {
             .await
             .unwrap_or_default();
         let mut failed = UpstreamError::parse(&body).meaning(Some(status), &self.hidden);
+        failed.said = true;
         if matches!(status, 429 | 503 | 529) {
             failed.failure.retry_after = retry_after(&headers, self.clock.now());
             failed.turned_away = status != 429 && failed.passing;
@@ -90,7 +91,10 @@ impl Endpoint {
 
     /// What an error that came inside an answer means.
     pub fn meaning(&self, error: &UpstreamError) -> Failed {
-        error.meaning(None, &self.hidden)
+        Failed {
+            said: true,
+            ..error.meaning(None, &self.hidden)
+        }
     }
 }
 

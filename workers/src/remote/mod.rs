@@ -3,8 +3,8 @@
 //! `request` is what is asked, `reading` the answer as it comes: `sse` cuts it into events, `events` reads them, `choice`, `end` and
 //! `vectors` what they say, `answer` gathers it: `spoken` of it is what a choice has said, `calls` are its tool calls, `arguments` tells
 //! when theirs are whole, `beside` is what came along. `error` and `retry_after` say what a refusal means, `budget` how often is
-//! tried again, `endpoint` holds the connection. This module tries until the end is known. All but `endpoint`, `reading` and
-//! this are pure.
+//! tried again, `endpoint` holds the connection, `sent` tells when a request is on its way. This module tries until the end is known. All but `endpoint`, `reading`, `sent`
+//! and this are pure.
 
 mod answer;
 mod arguments;
@@ -19,6 +19,7 @@ mod events;
 mod reading;
 mod request;
 mod retry_after;
+mod sent;
 mod spoken;
 mod sse;
 mod vectors;
@@ -39,6 +40,7 @@ use self::endpoint::Endpoint;
 use self::error::Failed;
 pub use self::reading::Counters;
 use self::reading::Reading;
+use self::sent::TellingBody;
 use crate::backend::{Backend, Code, Failure, Finished};
 use crate::emitter::Emitter;
 use crate::models::RemoteSpec;
@@ -75,6 +77,19 @@ impl RemoteModel {
 
     /// One try.
     async fn attempt(&self, work: &Work, body: Bytes, out: &mut Emitter) -> Result<Finished, Failed> {
+        // An estimate: what ingress estimated of the prompt, and a token for each piece of text.
+        let sent = out.asks(work.request.prompt_tokens.0);
+        let ended = self
+            .ask(work, TellingBody::new(body, sent, self.clock.clone()), out)
+            .await;
+        match &ended {
+            Err(failed) if failed.said && !out.has_begun() => out.refused(),
+            Ok(_) | Err(_) => out.answered(),
+        }
+        ended
+    }
+
+    async fn ask(&self, work: &Work, body: TellingBody, out: &mut Emitter) -> Result<Finished, Failed> {
         let response = self
             .endpoint
             .send(work.request.operation, body, &self.spec)
@@ -134,15 +149,7 @@ impl Backend for RemoteModel {
             .map_err(|_| Failure::new(Code::InvalidRequest, "the request is no JSON object"))?;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         self.budget.lock().earn();
-        let began = self.clock.instant();
-        let ended = self.tries(work, Bytes::from(body), out).await;
-        // What an endpoint computed it does not say; the time it took is what is known.
-        out.computed_us(self.clock.since(began).as_micros() as u64);
-        if ended.as_ref().map_or(true, |finished| finished.usage.is_none()) {
-            // An estimate: what ingress estimated of the prompt, and a token for each piece of text.
-            out.prompt_tokens(work.request.prompt_tokens.0);
-        }
-        ended
+        self.tries(work, Bytes::from(body), out).await
     }
 
     fn turns(&self) -> u32 {

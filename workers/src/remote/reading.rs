@@ -103,6 +103,9 @@ impl Reading<'_> {
                 Next::Cut | Next::Silence(_) => {}
             }
             let spoke = !progress.answer.deltas.is_empty();
+            if let Some(usage) = progress.answer.usage() {
+                out.told_usage(usage);
+            }
             // Text that came before an error was produced, and is shown.
             if send_on(&mut progress.answer, out).await? == Fit::Cut {
                 return Ok(Finished::with(FinishReason::Length));
