@@ -1,6 +1,6 @@
 //! One connection to NATS: what is sent and asked over it, and who listens.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Connection {
     inbox_prefix: String,
     outbox: Mutex<Outbox>,
     listeners: Mutex<Vec<Weak<Queue>>>,
+    /// How often it was made or lost.
+    changes: AtomicU64,
 }
 
 impl Connection {
@@ -37,6 +39,7 @@ impl Connection {
             inbox: Arc::default(),
             outbox: Mutex::default(),
             listeners: Mutex::default(),
+            changes: AtomicU64::default(),
         }
     }
 
@@ -88,6 +91,16 @@ impl Connection {
             let listener = listener.upgrade();
             listener.inspect(|queue| queue.lose()).is_some()
         });
+    }
+
+    /// It was made or lost; the number of this change.
+    pub(super) fn changed(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Whether nothing has changed since.
+    pub(super) fn is_latest(&self, change: u64) -> bool {
+        self.changes.load(Ordering::SeqCst) == change
     }
 
     fn check_connected(&self) -> Result<(), ControlError> {

@@ -24,6 +24,9 @@ pub use self::options::NatsOptions;
 use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 use crate::queue::Queue;
 
+/// Pause between two tries to reach a server that was reached a moment ago.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The seam over NATS.
 pub struct NatsControl {
     connection: Arc<Connection>,
@@ -80,12 +83,8 @@ fn on_event(event: &async_nats::Event, connection: Option<Arc<Connection>>) {
     match event {
         E::Connected => {
             let Some(connection) = connection else { return };
-            tokio::spawn(async move {
-                // Subscriptions are sent again right after this event: an answer to what is asked now means that they are in force.
-                if connection.round_trip().await.is_ok() {
-                    connection.lose();
-                }
-            });
+            let change = connection.changed();
+            tokio::spawn(tell_once_in_force(Arc::downgrade(&connection), change));
         }
         E::SlowConsumer(_) => {
             tracing::warn!("the NATS client lost messages of a slow listener");
@@ -93,8 +92,28 @@ fn on_event(event: &async_nats::Event, connection: Option<Arc<Connection>>) {
                 connection.lose();
             }
         }
-        E::Disconnected | E::LameDuckMode => tracing::warn!(%event, "NATS"),
+        E::Disconnected => {
+            if let Some(connection) = connection {
+                connection.changed();
+            }
+            tracing::warn!(%event, "NATS");
+        }
+        E::LameDuckMode => tracing::warn!(%event, "NATS"),
         E::ServerError(_) | E::ClientError(_) | E::Closed | E::Draining => tracing::debug!(%event, "NATS"),
+    }
+}
+
+/// Tells every listener of the gap. Subscriptions are sent again right after a connection is made: an answer to what is asked
+/// then means that they are in force. A server that is slow to answer is asked again until the connection is lost: the listeners
+/// would else never learn that they missed something.
+async fn tell_once_in_force(connection: Weak<Connection>, change: u64) {
+    while let Some(connection) = connection.upgrade().filter(|there| there.is_latest(change)) {
+        if connection.round_trip().await.is_ok() {
+            return connection.lose();
+        }
+        drop(connection);
+        // It may also have failed at once: the client says that it is connected only after it has told us.
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
