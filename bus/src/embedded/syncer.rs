@@ -119,6 +119,8 @@ impl Syncer {
             }
             self.sync(waiting);
         }
+        // The housekeeper is gone, and without its name a segment goes with this process: where it has none, it gets it back now.
+        let _ = self.shared.log.lock().check_name();
         self.sync(Vec::new());
         // Proves that the last records were on disk: what is damaged later is not taken for torn.
         let marked = self.shared.log.lock().mark(self.shared.clock.now().0);
