@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::context::Quiet;
 use super::difference::{self, Partitions};
 use super::error;
-use super::meta::Meta;
+use super::meta::{LOOK_AGAIN, Meta};
 use crate::BusError;
 use crate::topics::Topic;
 
@@ -111,7 +111,27 @@ impl Admin<'_> {
             results.into_iter().map(bare)
         });
         done(altered, &topic.name, Code::NoError)?;
+        self.until_told(topic).await?;
         Ok(changed.into_iter().collect())
+    }
+
+    /// Brokers hear of changed settings a moment later; whoever applies the same again shall find nothing to change. They are
+    /// changed, whether or not it is told in time.
+    async fn until_told(&self, topic: &Topic) -> Result<(), BusError> {
+        let settings = difference::settings(topic, self.replication);
+        let told = async {
+            loop {
+                let found = self.describe(topic).await?;
+                let value = |name: &str| found.get(name).and_then(|entry| entry.value.clone());
+                if difference::changed(&settings, value).is_empty() {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(self.meta.timeout(), told)
+            .await
+            .unwrap_or(Ok(()))
     }
 
     async fn describe(&self, topic: &Topic) -> Result<ConfigResource, BusError> {

@@ -18,7 +18,7 @@ use crate::topics::OUTCOMES;
 use crate::{BusError, OffsetRange, Partition, StartAt};
 
 /// How long to wait before looking again at what has just been made.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks.
 pub(super) struct Meta {
