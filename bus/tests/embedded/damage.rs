@@ -196,6 +196,6 @@ async fn a_group_that_read_what_is_lost_at_the_end_is_given_what_comes_next() {
         .publish(vec![record("safe", 0, "next")], Vec::new())
         .await
         .unwrap();
-    let read = tokio::time::timeout(std::time::Duration::from_secs(5), next_offset(&mut *consumer)).await;
+    let read = tokio::time::timeout(std::time::Duration::from_secs(20), next_offset(&mut *consumer)).await;
     assert_eq!(read.ok(), Some(next[0].offset), "what was published is read");
 }
