@@ -169,7 +169,10 @@ impl Ground<'_> {
             config: self.config.cluster.sweep.clone(),
             clock: self.clock(),
         };
-        let period = at_least(self.config.cluster.probe_every, 10);
+        let looks = probes::Looks {
+            every: at_least(self.config.cluster.probe_every, 10),
+            patience: at_least(self.config.cluster.probe_patience, 10),
+        };
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
         let clock = self.clock();
         async move {
@@ -183,7 +186,7 @@ impl Ground<'_> {
                     listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
                         turns.on_status(status, clock.steady());
                     }),
-                    probes::run(bus, Arc::clone(&control), readiness, period),
+                    probes::run(bus, Arc::clone(&control), readiness, looks),
                 )
             };
             tokio::select! {

@@ -286,6 +286,9 @@ pub struct ClusterConfig {
     /// Pause between two looks at the dependencies.
     #[serde(with = "humantime_serde")]
     pub probe_every: Duration,
+    /// Longest wait for the answer of one; without it, the dependency counts as missing.
+    #[serde(with = "humantime_serde")]
+    pub probe_patience: Duration,
     /// Age at which a worker's status no longer counts.
     #[serde(with = "humantime_serde")]
     pub worker_stale: Duration,
@@ -297,6 +300,7 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             probe_every: Duration::from_secs(1),
+            probe_patience: Duration::from_secs(2),
             worker_stale: Duration::from_secs(5),
             sweep: SweepConfig::default(),
         }
