@@ -108,15 +108,14 @@ async fn a_failure_before_the_first_token_is_a_plain_status() {
 #[tokio::test]
 async fn a_failure_after_the_first_token_is_an_event_without_done() {
     let harness = Harness::new().await;
-    let (response, request) = tokio::join!(harness.chat(&[], STREAM), async {
-        let request = harness.accepted().await;
-        let outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
-        harness.frame(&request, 0, "Hel").await;
-        // The log may be faster than the frame.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        harness.end(&request, 1, &outcome).await;
-        request
-    });
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
+    let outcome = failed(&request, Service::Workers, OutcomeStatus::Failed, "backend_error");
+    harness.frame(&request, 0, "Hel").await;
+    // The log may be faster than the frame.
+    open.until("Hel").await;
+    harness.end(&request, 1, &outcome).await;
+    let response = open.rest().await;
     assert_eq!(response.status, 200);
     assert!(!response.text().contains("[DONE]"));
     insta::assert_snapshot!(stable(&response.text(), &request));
@@ -316,8 +315,9 @@ async fn the_scheduler_learns_whether_the_client_saw_a_token() {
 #[tokio::test]
 async fn a_client_that_goes_away_cancels_until_the_end_is_seen_and_its_place_is_free_then() {
     let harness = Harness::with(|config| config.limits.max_in_flight_per_tenant = 1).await;
-    let mut cancels = harness.cancels().await;
     for body in [STREAM, WHOLE] {
+        // What was told of the one before until its end was seen is nobody's here.
+        let mut cancels = harness.cancels().await;
         let mut open = harness.open(&[], body).await;
         let request = harness.accepted().await;
         if body == STREAM {

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::batch::{Batch, GOOD, next};
+use harness::batch::{Batch, GOOD};
 use harness::{completed, eventually, failed, read};
 use relay_bus::header;
 use relay_bus::testing::Mood;
@@ -26,7 +26,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     })
     .await;
     let mut requests = batch.reader(REQUESTS).await;
-    let request: Request = read(&next(&mut requests).await);
+    let request: Request = read(&requests.next().await);
     assert_eq!(
         (
             request.class,
@@ -64,11 +64,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     let mut results = batch.reader(BATCH_RESULTS).await;
     let mut found: Vec<BatchResult> = vec![];
     while found.len() < 2 {
-        let records = tokio::time::timeout(harness::PATIENCE, results.next())
-            .await
-            .unwrap()
-            .unwrap();
-        found.extend(records.iter().map(read::<BatchResult>));
+        found.push(read(&results.next().await));
     }
     found.sort_by_key(|result| result.status_code);
     let summary: Vec<_> = found
@@ -124,7 +120,7 @@ async fn a_second_outcome_gives_no_second_result_after_a_restart_either() {
     let request = batch.request("7").await;
     batch.outcome(&completed(&request, "Hello")).await;
     let mut results = batch.reader(BATCH_RESULTS).await;
-    let result: BatchResult = read(&next(&mut results).await);
+    let result: BatchResult = read(&results.next().await);
     assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 200));
     batch.restart().await;
 
@@ -135,7 +131,7 @@ async fn a_second_outcome_gives_no_second_result_after_a_restart_either() {
     batch.outcome(&completed(&other, "Hi")).await;
     // The same result may come once more, as its commit may have been lost; a different one must not.
     loop {
-        let result: BatchResult = read(&next(&mut results).await);
+        let result: BatchResult = read(&results.next().await);
         assert_eq!(result.status_code, 200, "{}", result.body);
         if result.request_id.as_str() == "other" {
             break;
@@ -149,7 +145,7 @@ async fn a_result_that_is_too_large_for_its_topic_is_told_to_its_sender() {
     let request = batch.request("7").await;
     batch.outcome(&completed(&request, &"\"".repeat(4_000))).await;
     let mut results = batch.reader(BATCH_RESULTS).await;
-    let result: BatchResult = read(&next(&mut results).await);
+    let result: BatchResult = read(&results.next().await);
     assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 500));
     assert!(result.body.contains("answer_unavailable"), "{}", result.body);
 }
@@ -160,7 +156,7 @@ async fn a_line_that_cannot_be_run_gets_a_result_that_says_why_and_garbage_a_dea
     batch.garbage(None).await;
     batch.line("8", r#"{"model":"tiny","messages":[]}"#).await;
     let mut results = batch.reader(BATCH_RESULTS).await;
-    let result: BatchResult = read(&next(&mut results).await);
+    let result: BatchResult = read(&results.next().await);
     assert_eq!((result.custom_id.as_str(), result.status_code), ("8", 400));
     assert!(result.body.contains("`messages` is empty"), "{}", result.body);
     eventually(async || (batch.held(relay_bus::topics::DEAD_LETTERS).await == 1).then_some(())).await;
@@ -171,7 +167,7 @@ async fn a_line_of_which_only_the_headers_can_be_read_gets_one_result_that_says_
     let batch = Batch::new().await;
     batch.garbage(Some("7")).await;
     let mut results = batch.reader(BATCH_RESULTS).await;
-    let result: BatchResult = read(&next(&mut results).await);
+    let result: BatchResult = read(&results.next().await);
     assert_eq!(
         (result.batch_id.as_str(), result.custom_id.as_str()),
         ("nightly", "7")
@@ -188,7 +184,7 @@ async fn a_line_of_which_only_the_headers_can_be_read_gets_one_result_that_says_
 
     // Whatever else it led to would lie before the next line's result.
     batch.line("8", "{}").await;
-    let after: BatchResult = read(&next(&mut results).await);
+    let after: BatchResult = read(&results.next().await);
     assert_eq!(after.custom_id, "8");
     assert_eq!(batch.held(relay_bus::topics::DEAD_LETTERS).await, 1);
     assert_eq!(batch.held(OUTCOMES).await, 0, "it never was a request");
@@ -208,10 +204,10 @@ async fn two_tenants_with_one_batch_and_one_line_get_a_result_each_also_where_th
                     (batch.held(REQUESTS).await > i64::from(tenant != "acme")).then_some(())
                 })
                 .await;
-                let request: Request = read(&next(&mut requests).await);
+                let request: Request = read(&requests.next().await);
                 batch.outcome(&completed(&request, tenant)).await;
             }
-            let record = next(&mut results).await;
+            let record = results.next().await;
             let result: BatchResult = read(&record);
             assert_eq!((result.tenant.as_str(), result.status_code), (tenant, status));
             assert_eq!(
@@ -240,7 +236,7 @@ async fn lines_of_one_tenant_that_find_no_room_let_those_of_others_pass_and_come
     })
     .await;
     let mut requests = batch.reader(REQUESTS).await;
-    let first: Request = read(&next(&mut requests).await);
+    let first: Request = read(&requests.next().await);
     assert_eq!(first.tenant.as_str(), "light");
     assert_eq!(batch.held(REQUESTS).await, 1, "there is no room for the others");
     let mut found = std::collections::BTreeSet::new();
@@ -250,11 +246,8 @@ async fn lines_of_one_tenant_that_find_no_room_let_those_of_others_pass_and_come
     })
     .await;
     while found.len() < hogs as usize {
-        let records = tokio::time::timeout(harness::PATIENCE, requests.next()).await;
-        for record in records.unwrap().unwrap() {
-            let request: Request = read(&record);
-            assert!(found.insert(request.batch.unwrap().custom_id), "each comes once");
-        }
+        let request: Request = read(&requests.next().await);
+        assert!(found.insert(request.batch.unwrap().custom_id), "each comes once");
     }
 }
 
@@ -268,7 +261,7 @@ async fn a_line_that_passed_one_that_waits_and_has_ended_is_not_run_again_after_
         (batch.held(REQUESTS).await > 0).then_some(())
     })
     .await;
-    let passed: Request = read(&next(&mut batch.reader(REQUESTS).await).await);
+    let passed: Request = read(&batch.reader(REQUESTS).await.next().await);
     batch.serve_sink(&[completed(&passed, "Hello")]).await;
     batch.restart().await;
     eventually(async || {

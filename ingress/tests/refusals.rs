@@ -102,7 +102,7 @@ async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
 async fn headers_that_do_not_arrive_are_not_waited_for_for_ever() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let harness = Harness::with(|config| config.timeouts.headers = ms(30)).await;
+    let harness = Harness::with(|config| config.timeouts.headers = ms(500)).await;
     let mut stream = tokio::net::TcpStream::connect(harness.address).await.unwrap();
     stream.write_all(b"POST /v1/chat").await.unwrap();
     let mut rest = Vec::new();

@@ -1,5 +1,6 @@
 //! An ingress with its batch half, whose log is real.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use relay_bus::testing::FaultyBus;
@@ -82,7 +83,7 @@ impl Batch {
             (self.held(REQUESTS).await > 0).then_some(())
         })
         .await;
-        read(&next(&mut self.reader(REQUESTS).await).await)
+        read(&self.reader(REQUESTS).await.next().await)
     }
 
     pub async fn line(&self, custom_id: &str, body: &str) {
@@ -121,9 +122,12 @@ impl Batch {
         self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
     }
 
-    pub async fn reader(&self, topic: &str) -> Box<dyn Reader> {
+    pub async fn reader(&self, topic: &str) -> Records {
         let from = vec![(Partition::new(topic, 0), StartAt::Start)];
-        self.runtime.bus.read(from).await.unwrap()
+        Records {
+            reader: self.runtime.bus.read(from).await.unwrap(),
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Whether a line was put off.
@@ -226,9 +230,20 @@ impl Drop for Batch {
     }
 }
 
-pub async fn next(reader: &mut Box<dyn Reader>) -> relay_bus::Record {
-    let next = tokio::time::timeout(super::PATIENCE, reader.next());
-    let mut records = next.await.expect("a record comes").unwrap();
-    assert_eq!(records.len(), 1, "one at a time");
-    records.remove(0)
+/// The records of a topic, one after the other, however many come at once.
+pub struct Records {
+    reader: Box<dyn Reader>,
+    waiting: VecDeque<relay_bus::Record>,
+}
+
+impl Records {
+    pub async fn next(&mut self) -> relay_bus::Record {
+        loop {
+            if let Some(record) = self.waiting.pop_front() {
+                return record;
+            }
+            let more = tokio::time::timeout(super::PATIENCE, self.reader.next());
+            self.waiting.extend(more.await.expect("a record comes").unwrap());
+        }
+    }
 }
