@@ -37,8 +37,9 @@ impl Outages {
 
     /// A record begins to wait for `dependency`.
     pub(super) fn begin(&self, dependency: &'static str, reason: &str) -> WaitingRecord {
-        self.health.down(dependency, reason);
         self.waiting.send_modify(|waiting| *waiting += 1);
+        // Only now: who sees that a dependency is missing sees an intake that pauses.
+        self.health.down(dependency, reason);
         if *self.waiting.borrow() == 1 {
             tracing::warn!(dependency, reason, "a dependency is missing: intake pauses");
         }
@@ -71,5 +72,40 @@ impl WaitingRecord {
 impl Drop for WaitingRecord {
     fn drop(&mut self) {
         self.outages.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn who_sees_that_a_dependency_is_missing_sees_an_intake_that_pauses() {
+        const ROUNDS: usize = 200;
+        let health = Health::default();
+        let outages = Outages::new(health.clone());
+        let watched = outages.clone();
+        let (seen, pauses) = mpsc::sync_channel(0);
+        let watcher = std::thread::spawn(move || {
+            let missing = || matches!(health.all().get("redis"), Some(Some(_)));
+            for _ in 0..ROUNDS {
+                for is_missing in [true, false] {
+                    while missing() != is_missing {
+                        std::thread::yield_now();
+                    }
+                    let pauses = watched.any();
+                    seen.send(pauses).expect("it is waited for");
+                }
+            }
+        });
+        for round in 0..ROUNDS {
+            let waiting = outages.begin("redis", "away");
+            assert!(pauses.recv().expect("it looks"), "round {round}");
+            waiting.over();
+            pauses.recv().expect("it looks");
+        }
+        watcher.join().expect("it has looked");
     }
 }
