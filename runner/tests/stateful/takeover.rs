@@ -17,8 +17,14 @@ async fn a_successor_begins_with_the_snapshot_and_reads_only_the_rest_of_the_log
     append(&bus, 5).await;
     let first = Instance::start(&bus, "a");
     first.shows(|shown| shown.decides && shown.written == 5).await;
-    // A heartbeat more, so that the snapshot before it is in the log.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // One notice is written at a time: where two more were begun, the snapshot is in the log.
+    let two_more = bus.published().len() + 2;
+    let written = async {
+        while bus.published().len() < two_more {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
     drop(first);
     append(&bus, 3).await;
     let second = Instance::start(&bus, "b");
