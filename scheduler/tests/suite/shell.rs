@@ -1,6 +1,7 @@
 //! Whole schedulers on a real log, with workers played by the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -262,9 +263,15 @@ async fn a_standby_takes_over_and_nothing_runs_twice_or_is_charged_wrongly() {
     let mut worker = Played::new(50);
     let mut reader = stand.reader(&topics::work_short("default")).await;
     worker.work(&stand, &mut *reader, 50).await;
-    stand
-        .pool_status(|status| status.running == 50 && status.waiting_interactive == 1_000)
-        .await;
+    let mut queued =
+        pin!(stand.pool_status(|status| status.running == 50 && status.waiting_interactive == 1_000));
+    // Until all is queued, which may take a while, it goes on telling what it runs: silent, it would be taken for dead.
+    while tokio::time::timeout(Duration::from_millis(100), queued.as_mut())
+        .await
+        .is_err()
+    {
+        worker.tell(&stand).await;
+    }
     let standby = stand.scheduler("s2");
     drop(first);
     worker.ends = true;

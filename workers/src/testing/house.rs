@@ -27,7 +27,7 @@ topics:
 ";
 
 /// A test that waits longer than this has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running worker, called `w`.
 pub struct House {

@@ -85,7 +85,7 @@ async fn an_answer_that_said_its_end_is_complete_whatever_follows() {
             let counted = if events.len() == 3 { 7 } else { 1 };
             assert_eq!(outcome.usage.completion_tokens, TokenCount(counted));
             assert!(
-                began.elapsed() < Duration::from_secs(5),
+                began.elapsed() < Duration::from_secs(20),
                 "{then:?}: {:?}",
                 began.elapsed()
             );
@@ -170,7 +170,7 @@ async fn pings_behind_a_complete_answer_do_not_make_it_too_large() {
 async fn endless_pings_without_an_end_end_at_the_deadline() {
     let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(BodyEnd::Pings)]).await;
     let mut work = scene.work();
-    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(400);
+    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
     let outcome = scene.run(&work).await;
     assert_eq!(outcome.status, OutcomeStatus::Expired);
     assert_eq!(outcome.answer.unwrap().first_text(), "hello");
