@@ -28,8 +28,13 @@ impl Place {
     }
 
     fn store(&self) -> Tables {
+        self.patient(Duration::from_secs(10))
+    }
+
+    /// What waits no longer for a lock, nor for the file to be opened.
+    fn patient(&self, patience: Duration) -> Tables {
         let options = SqliteOptions {
-            patience: Duration::from_millis(200),
+            patience,
             ..SqliteOptions::default()
         };
         Arc::new(SqliteStore::at(&self.file(), options, Clock::system())).into()
@@ -88,10 +93,10 @@ async fn lock(file: &Path) -> SqliteConnection {
 #[tokio::test]
 async fn a_file_that_another_process_locks_is_unavailable_in_bounded_time_and_then_goes_on() {
     let place = Place::new();
-    let tables = place.store();
+    let tables = place.patient(Duration::from_secs(3));
     fold(&tables, 0, None).await.unwrap();
     let mut other = lock(&place.file()).await;
-    let folding = tokio::time::timeout(Duration::from_secs(5), fold(&tables, 1, Some(0))).await;
+    let folding = tokio::time::timeout(Duration::from_secs(30), fold(&tables, 1, Some(0))).await;
     assert!(is_unavailable(&folding.unwrap()), "it says so");
     assert_eq!(tables.traces.count().await.unwrap(), 1, "reading goes on");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
@@ -111,7 +116,7 @@ async fn a_file_that_is_locked_at_the_start_is_opened_when_it_is_free() {
     .execute(&mut other)
     .await
     .unwrap();
-    let tables = place.store();
+    let tables = place.patient(Duration::from_secs(3));
     let first = fold(&tables, 1, Some(1)).await;
     assert!(is_unavailable(&first), "{first:?}");
     other.close().await.unwrap();

@@ -224,12 +224,28 @@ async fn a_dead_redis_is_bypassed_in_bounded_time_and_the_first_level_goes_on() 
 
 #[tokio::test]
 async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
-    // A proxy that is switched on later stands for a server that starts later.
+    // A proxy that hangs up until it is switched on stands for a server that starts later.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port");
     let address = listener.local_addr().expect("bound");
-    drop(listener);
+    let (open, opened) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        let target = redis::Client::open(url())
+            .expect("a URL")
+            .get_connection_info()
+            .addr()
+            .to_string();
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            if !*opened.borrow() {
+                continue;
+            }
+            let mut outbound = tokio::net::TcpStream::connect(&target)
+                .await
+                .expect("Redis is up");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await });
+        }
+    });
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh");
     let config = RedisConfig {
         url: format!("redis://{address}").into(),
@@ -244,22 +260,7 @@ async fn a_redis_that_comes_back_is_used_again_without_a_restart() {
     }
     assert!(health.told()["redis"].starts_with("bypassed: "), "{health:?}");
     assert!(health.is_ready());
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .expect("the port is still free");
-    tokio::spawn(async move {
-        let target = redis::Client::open(url())
-            .expect("a URL")
-            .get_connection_info()
-            .addr()
-            .to_string();
-        while let Ok((mut inbound, _)) = listener.accept().await {
-            let mut outbound = tokio::net::TcpStream::connect(&target)
-                .await
-                .expect("Redis is up");
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await });
-        }
-    });
+    open.send_replace(true);
     let back = async {
         while level.get("k").await.is_err() {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use relay_store::{PostgresOptions, PostgresStore, SqliteStore, Tables};
+use relay_clock::Clock;
+use relay_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Tables};
 use sqlx::AssertSqlSafe;
 
 /// A place that any number of stores can be opened at, as processes of their own would.
@@ -18,7 +20,12 @@ impl Place {
         match self {
             Self::Sqlite(folder) => {
                 let file = folder.path().join("a/b/relay.sqlite");
-                Arc::new(SqliteStore::open(&file).await.unwrap()).into()
+                let options = SqliteOptions {
+                    // Two stores fold into one file at once, and SQLite gives its lock to whoever asks at the right moment.
+                    patience: Duration::from_secs(30),
+                    ..SqliteOptions::default()
+                };
+                Arc::new(SqliteStore::at(&file, options, Clock::system())).into()
             }
             Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).unwrap()).into(),
         }

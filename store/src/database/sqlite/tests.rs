@@ -14,7 +14,7 @@ impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions {
-            patience: Duration::from_millis(500),
+            patience: Duration::from_secs(5),
             ..SqliteOptions::default()
         };
         let store = SqliteStore::at(&folder.path().join("relay.sqlite"), options, Clock::system());
