@@ -3,8 +3,8 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,13 +13,11 @@ import openai
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "deploy" / "local"))
+
+from harness.process import free_ports
+
 TESTED = pytest.StashKey[str]()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def executable():
@@ -64,7 +62,7 @@ def base_url(tmp_path_factory, pytestconfig):
         yield named
         return
     folder = tmp_path_factory.mktemp("relay")
-    port, admin = free_port(), free_port()
+    port, admin = free_ports(2)
     command = [executable(), "up", "--port", str(port), "--admin-port", str(admin), "--data", str(folder / "data")]
     with open(folder / "relay.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

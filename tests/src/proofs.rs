@@ -204,7 +204,7 @@ async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) ->
     seed_batch(&*bus, seed, 20).await?;
     let load = Load {
         rate,
-        lasting: Duration::from_secs(2 + 2 * kills * SERVICES.len() as u64),
+        lasting: Duration::from_secs(4 + 2 * kills * SERVICES.len() as u64),
         seed,
         bases: deployment.base_urls.clone(),
     };

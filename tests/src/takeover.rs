@@ -72,8 +72,9 @@ async fn take_over(
         idle == 0,
         "{idle} requests of a deployment before ran here: nothing could be counted"
     );
-    // What the workers take before the queue has formed does not wait.
-    seed_batch(&*bus, began.0.unsigned_abs(), waiting + waiting / 5 + 200).await?;
+    // What the workers take before the queue has formed does not wait, and on a busy machine they take nearly as fast as the
+    // services hand on.
+    seed_batch(&*bus, began.0.unsigned_abs(), waiting + waiting / 5 + 1_400).await?;
     let (leader, queued, running) = until_queued(deployment, waiting).await?;
     let epoch = present_epoch(&*bus).await?;
     let mut leases = Leases::from_now(&*bus).await?;
@@ -94,7 +95,7 @@ async fn take_over(
         "{way:?} with {queued} waiting and {running} leased: the standby dispatched after {first_dispatch:?}, later than {soon:?}"
     );
     deployment.drained(&leader)?;
-    let most = Duration::from_secs(60 + waiting / 20);
+    let most = Duration::from_secs(120 + waiting / 10);
     let ledger = settle_running(&*bus, &proofs::store()?, &[], most).await?;
     let all = leases::since(&*bus, began).await?;
     let twice = leased_twice(&all);

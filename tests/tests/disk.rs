@@ -39,7 +39,7 @@ async fn every_request_acknowledged_before_a_backup_has_its_outcome_and_trace_af
         .expect("it starts");
     let load = Load {
         rate: 40,
-        lasting: Duration::from_secs(5),
+        lasting: Duration::from_secs(20),
         seed: 4_100,
         bases: vec![gateway.base_url.clone()],
     };

@@ -156,7 +156,7 @@ async fn a_pool_whose_scheduler_is_gone_is_named_by_planner_and_workers_which_st
     deployment.stop(&scheduler).expect("it drains");
     is_told(&deployment, "leads pool default").await;
     deployment
-        .ready(Duration::from_secs(1))
+        .ready(Duration::from_secs(30))
         .await
         .expect("other pools may work");
     deployment.run(&scheduler, None).expect("it starts again");
@@ -192,7 +192,7 @@ async fn until_more(bus: &dyn Bus, topics: &[&str], than: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_ingress_died_asks_another_by_key_and_gets_the_one_answer() {
     let _turn = TURN.lock().await;
-    let mut deployment = Production::start(KILLABLE, 2, &["--first-ms", "2000", "--token-ms", "20"])
+    let mut deployment = Production::start(KILLABLE, 2, &["--first-ms", "6000", "--token-ms", "20"])
         .await
         .expect("twelve processes start");
     let bus = ledger::kafka().expect("Kafka runs");

@@ -55,7 +55,7 @@ async fn until(gateway: &Gateway, path: &str, so: impl Fn(&str) -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_signal_lets_a_stream_in_flight_finish_and_ends_with_success() {
     for signal in SIGNALS {
-        let (mut gateway, asked) = at_work("1000").await;
+        let (mut gateway, asked) = at_work("3000").await;
         gateway.signal(signal);
         assert_eq!(
             asked.await.expect("the client ends").end,

@@ -76,11 +76,13 @@ class Servers(unittest.TestCase):
         self.assert_all_gone()
 
     def test_even_a_killed_run_leaves_nothing_behind(self):
-        child = self.start_run("sleep", "4242.17")
+        # Other tests may run beside these.
+        seconds = f"4242.{os.getpid()}"
+        child = self.start_run("sleep", seconds)
         child.kill()
         child.wait()
         self.assert_all_gone()
-        sleeping = lambda: b"4242.17" in subprocess.run(["ps", "-eo", "args"], capture_output=True).stdout
+        sleeping = lambda: seconds.encode() in subprocess.run(["ps", "-eo", "args"], capture_output=True).stdout
         self.assertTrue(eventually(lambda: not sleeping()))
 
     def test_run_refuses_servers_that_are_someone_elses(self):

@@ -153,7 +153,7 @@ pub async fn taken_over(waiting: u64, way: Way) -> anyhow::Result<String> {
 }
 
 pub async fn worker_killed() -> anyhow::Result<String> {
-    let report = worker_death::worker_dies(KILLABLE).await?;
+    let report = worker_death::worker_dies(KILLABLE, Duration::from_secs(5)).await?;
     Ok(format!(
         "{} streams that had shown a token ended as worker_lost; {} requests that had not ({} streamed) ran elsewhere within {} ms",
         report.lost,
