@@ -5,12 +5,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use relay_schemas::{Outcome, OutcomeStatus};
 
 use crate::ask::{End, Manner, Observation, ask, unique_prompt};
 use crate::files::kept;
 use crate::gateway::KILLABLE;
 use crate::ledger::{self, Ledger};
 use crate::load::{self, Load};
+use crate::mock::executions;
 use crate::outages::{DEPENDENCIES, Dependency, ends, is_honest, until_accepted};
 use crate::production::Production;
 use crate::proofs::{MOST, say, store};
@@ -36,8 +38,14 @@ const BACK: Duration = Duration::from_secs(60);
 pub struct Report {
     /// How often Kafka stopped answering.
     pub stalls: usize,
-    /// The log.
-    pub ledger: Ledger,
+    /// Requests that were accepted; each has one winner.
+    pub accepted: usize,
+    /// Outcomes that came second.
+    pub superseded: usize,
+    /// Requests that a worker answered.
+    pub answered: usize,
+    /// Requests that came to the endpoint.
+    pub ran: usize,
 }
 
 /// Stops Kafka `rounds` times for each of `lengths` under a mixed load.
@@ -84,10 +92,15 @@ async fn stalls(deployment: &mut Production, rounds: u64, lengths: &[Duration]) 
         }
     }
     let ledger = settle_running(&*ledger::kafka()?, &store()?, &saw, MOST).await?;
+    let ran = executions(deployment.backend()).await?;
     deployment.stop_all()?;
+    let answered = new(&ledger, &before).filter(|outcome| outcome.status == OutcomeStatus::Completed);
     Ok(Report {
         stalls: count,
-        ledger,
+        accepted: ledger.accepted.len() - before.accepted.len(),
+        superseded: ledger.superseded - before.superseded,
+        answered: answered.count(),
+        ran,
     })
 }
 
@@ -125,14 +138,20 @@ async fn stalled(
     Ok(clients)
 }
 
-/// Requests that ended as `worker_lost` though no worker was, and were not there before.
-fn lost<'a>(ledger: &'a Ledger, before: &Ledger) -> Vec<&'a str> {
+/// How what was not there before ended.
+fn new<'a>(ledger: &'a Ledger, before: &'a Ledger) -> impl Iterator<Item = &'a Outcome> {
     let new = ledger
         .winners
         .iter()
         .filter(|(id, _)| !before.winners.contains_key(*id));
-    new.filter(|(_, (outcome, ..))| outcome.code.as_deref() == Some("worker_lost"))
-        .map(|(id, _)| id.as_str())
+    new.map(|(_, (outcome, ..))| outcome)
+}
+
+/// Requests that ended as `worker_lost` though no worker was.
+fn lost<'a>(ledger: &'a Ledger, before: &'a Ledger) -> Vec<&'a str> {
+    new(ledger, before)
+        .filter(|outcome| outcome.code.as_deref() == Some("worker_lost"))
+        .map(|outcome| outcome.request_id.as_str())
         .collect()
 }
 

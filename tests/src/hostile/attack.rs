@@ -62,6 +62,20 @@ impl Hostile {
         Self::UnfinishedUploads,
     ];
 
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hog => "a hog",
+            Self::LongHog => "a hog of long answers",
+            Self::Bank => "a bank of failed prompts",
+            Self::Flood => "a flood of large bodies",
+            Self::Unserved => "a model that nobody runs",
+            Self::ClosedWindows => "closed windows",
+            Self::SilentSockets => "silent sockets",
+            Self::UnfinishedUploads => "unfinished uploads",
+        }
+    }
+
     /// Whether its answers take longer than a light tenant's; they take the long lane, and the light ones' the short one.
     pub fn is_long(self) -> bool {
         matches!(self, Self::LongHog | Self::Flood)
@@ -111,16 +125,7 @@ impl Hostile {
 
 impl fmt::Display for Hostile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Hog => "a hog",
-            Self::LongHog => "a hog of long answers",
-            Self::Bank => "a bank of failed prompts",
-            Self::Flood => "a flood of large bodies",
-            Self::Unserved => "a model that nobody runs",
-            Self::ClosedWindows => "closed windows",
-            Self::SilentSockets => "silent sockets",
-            Self::UnfinishedUploads => "unfinished uploads",
-        })
+        formatter.write_str(self.name())
     }
 }
 

@@ -15,8 +15,8 @@ use crate::proofs::say;
 
 /// Before the first token: what a light tenant's answer of one token takes.
 const SERVICE: Duration = Duration::from_millis(200);
-/// What the hog's answer takes, of 64 tokens where one is 20 ms.
-const HOGS_ANSWER: Duration = Duration::from_millis(200 + 63 * 20);
+/// What a long answer takes, of 64 tokens where one is 20 ms.
+const LONG_ANSWER: Duration = Duration::from_millis(200 + 63 * 20);
 /// Slots of each lane.
 const SLOTS: usize = 8;
 const LIGHT_TENANTS: u32 = 9;
@@ -100,7 +100,7 @@ pub async fn beside(hostile: Hostile, windows: Windows) -> anyhow::Result<Seen> 
         alone.push(Latency::of(first)?);
         beside.push(Latency::of(second)?);
     }
-    let answer = if hostile.is_long() { HOGS_ANSWER } else { SERVICE };
+    let answer = if hostile.is_long() { LONG_ANSWER } else { SERVICE };
     let seen = Seen {
         alone: Latency::median(&alone),
         beside: Latency::median(&beside),
@@ -113,8 +113,9 @@ pub async fn beside(hostile: Hostile, windows: Windows) -> anyhow::Result<Seen> 
 
 /// A gateway of few slots, whose policy knows a model that no worker runs.
 fn prepare(hostile: Hostile) -> anyhow::Result<Gateway> {
-    let token = if hostile.is_long() { "20" } else { "0" };
-    let mock = ["--first-ms", "200", "--token-ms", token, "--tokens", "64"];
+    // Shares are of tokens, so light answers are of one, whatever is allowed.
+    let tokens = if hostile.is_long() { "64" } else { "1" };
+    let mock = ["--first-ms", "200", "--token-ms", "20", "--tokens", tokens];
     let gateway = Gateway::prepare(KILLABLE, &mock)?;
     gateway.reconfigure(
         "short_slots: 64, long_slots: 16",

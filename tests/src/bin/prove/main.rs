@@ -8,7 +8,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use relay_tests::hostile::Hostile;
 use relay_tests::takeover::Way;
+use summaries::{
+    clock_steps, crash_points, disk_images, flipped_bits, full_disk, kafka_stalls, kills_under_keys,
+    on_a_disk, one_key, power, servers_away, storm, taken_over, worker_killed,
+};
 
 /// Kills the real processes at every named point and at random moments, and judges the raw log.
 #[derive(Debug, Parser)]
@@ -65,7 +70,7 @@ struct Arguments {
 
 /// One line of the table.
 struct Line {
-    proof: &'static str,
+    proof: String,
     result: Result<String, String>,
     took: Duration,
 }
@@ -100,12 +105,20 @@ async fn main() -> ExitCode {
     }
 }
 
-/// All proofs, in their order: those that leave times of day of their own in Kafka come last.
-fn proofs(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
-    use summaries::{
-        clock_steps, crash_points, disk_images, flipped_bits, full_disk, hostile_tenants, kafka_stalls,
-        kills_under_keys, on_a_disk, one_key, power, servers_away, storm, taken_over, worker_killed,
-    };
+/// All proofs, in their order.
+fn proofs(arguments: &Arguments) -> Vec<(String, Proof<'_>)> {
+    let named = |(name, proof): (&str, _)| (name.to_owned(), proof);
+    let beside = Hostile::ALL.into_iter().map(|hostile| -> (String, Proof<'_>) {
+        let proof = summaries::beside(hostile, arguments.repeats);
+        (format!("hostile tenants: {hostile}, embedded"), Box::pin(proof))
+    });
+    let embedded = on_embedded(arguments).into_iter().map(named).chain(beside);
+    embedded
+        .chain(on_kafka(arguments).into_iter().map(named))
+        .collect()
+}
+
+fn on_embedded(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
     let (kills, rate, point) = (arguments.kills, arguments.rate, &arguments.point);
     vec![
         (
@@ -131,10 +144,13 @@ fn proofs(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
             "clock steps, embedded",
             Box::pin(clock_steps(arguments.embedded_steps, false)),
         ),
-        (
-            "hostile tenants, embedded",
-            Box::pin(hostile_tenants(arguments.repeats)),
-        ),
+    ]
+}
+
+/// Those that leave times of day of their own in Kafka come last.
+fn on_kafka(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
+    let (kills, rate, point) = (arguments.kills, arguments.rate, &arguments.point);
+    vec![
         (
             "crash points, Kafka",
             Box::pin(crash_points(arguments.kafka_rounds, point, true)),
