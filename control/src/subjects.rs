@@ -4,6 +4,8 @@ use relay_schemas::{InstanceId, RequestId};
 
 /// Broadcast: cancel a request.
 pub const CANCEL: &str = "relay.cancel";
+/// Broadcast: an ingress holds an idempotency key.
+pub const KEY_CLAIM: &str = "relay.key";
 /// Question to any trace sink: who won?
 pub const WINNER: &str = "relay.ask.winner";
 
@@ -34,6 +36,11 @@ pub fn fence(reply_to: &str) -> Option<String> {
 /// Where that ingress listens for it.
 pub fn fence_of(ingress: &InstanceId, epoch: i64) -> String {
     format!("relay.ask.fence.{ingress}-{epoch}")
+}
+
+/// Where to ask that ingress for a key that it claimed.
+pub fn key_of(ingress: &InstanceId, epoch: i64) -> String {
+    format!("relay.ask.key.{ingress}-{epoch}")
 }
 
 /// Where to ask a worker for frames again.

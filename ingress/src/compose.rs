@@ -31,6 +31,7 @@ use crate::batch::repeats::Repeats;
 use crate::batch::results::Results;
 use crate::batch::turns::Turns;
 use crate::cluster::models::Models;
+use crate::cluster::peers::Peers;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
 use crate::cluster::sweeper::Sweeper;
@@ -78,9 +79,10 @@ pub fn compose(
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
     let turns = Arc::new(Turns::new(Gate::new(&config.batch), config.batch.put_off));
     let waiting = ground.waiting();
-    let background = ground.background(&waiting.routes, &models, &turns);
+    let peers = ground.peers();
+    let background = ground.background(&waiting.routes, &models, &turns, &peers);
     Ok(Ingress {
-        app: ground.app(waiting, &rules, Arc::clone(&models)),
+        app: ground.app(waiting, &rules, Arc::clone(&models), peers),
         connections: ground.connections(),
         batch: config.batch.enabled.then(|| ground.batch(rules, models, turns)),
         background,
@@ -140,6 +142,7 @@ impl Ground<'_> {
         routes: &Arc<Routes>,
         models: &Arc<Mutex<Models>>,
         turns: &Arc<Turns>,
+        peers: &Arc<Peers>,
     ) -> BoxFuture<'static, BusError> {
         let identity = self.identity.clone();
         let control = Arc::clone(self.control);
@@ -169,6 +172,7 @@ impl Ground<'_> {
             config: self.config.cluster.sweep.clone(),
             clock: self.clock(),
         };
+        let peers = Arc::clone(peers);
         let looks = probes::Looks {
             every: at_least(self.config.cluster.probe_every, 10),
             patience: at_least(self.config.cluster.probe_patience, 10),
@@ -180,6 +184,7 @@ impl Ground<'_> {
                 tokio::join!(
                     replies.listen(),
                     answer_fences(Arc::clone(&control), &identity, routes),
+                    peers.attend(),
                     listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
                         models.lock().on_status(status, clock.steady());
                     }),
@@ -198,7 +203,18 @@ impl Ground<'_> {
         .boxed()
     }
 
-    fn admission(&self, waiting: Arc<Waiting>) -> Admission {
+    fn peers(&self) -> Arc<Peers> {
+        Arc::new(Peers {
+            control: Arc::clone(self.control),
+            identity: self.identity.clone(),
+            keys: Arc::default(),
+            claims: Mutex::default(),
+            timeout: self.config.timeouts.ask,
+            clock: self.clock(),
+        })
+    }
+
+    fn admission(&self, waiting: Arc<Waiting>, peers: Arc<Peers>) -> Admission {
         let (config, limits) = (self.config, &self.config.limits);
         let [patience, keyed_patience] = config.answers.patience();
         Admission {
@@ -211,7 +227,8 @@ impl Ground<'_> {
                 all: limits.max_unread_in_all.as_usize(),
                 of_tenant: limits.max_unread_per_tenant.as_usize(),
             }),
-            keys: Arc::default(),
+            keys: Arc::clone(&peers.keys),
+            peers,
             readiness: Arc::clone(&self.readiness),
             shutdown: self.runtime.shutdown.clone(),
             acceptor: Acceptor {
@@ -234,11 +251,17 @@ impl Ground<'_> {
         }
     }
 
-    fn app(&self, waiting: Arc<Waiting>, rules: &Arc<Rules>, models: Arc<Mutex<Models>>) -> App {
+    fn app(
+        &self,
+        waiting: Arc<Waiting>,
+        rules: &Arc<Rules>,
+        models: Arc<Mutex<Models>>,
+        peers: Arc<Peers>,
+    ) -> App {
         let (config, runtime) = (self.config, self.runtime);
         App {
             door: Door {
-                admission: Arc::new(self.admission(waiting)),
+                admission: Arc::new(self.admission(waiting, peers)),
                 rules: Arc::clone(rules),
                 bodies: Bodies {
                     most_bytes: config.limits.max_body.as_usize(),

@@ -3,6 +3,7 @@
 
 mod harness;
 
+use harness::second::Second;
 use harness::{Harness, completed, failed, ms};
 use relay_bus::topics;
 use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TokenCount, WinnerAnswer, WinnerQuery};
@@ -50,6 +51,48 @@ async fn a_key_that_another_ingress_gave_to_another_body_is_a_409_also_where_tha
             response.text()
         );
     }
+}
+
+#[tokio::test]
+async fn a_key_that_another_ingress_holds_for_another_body_is_a_409_at_once_and_that_body_does_not_run() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let second = Second::beside(&harness).await;
+    let first = harness.open(&KEY, WHOLE).await;
+    let request = harness.accepted().await;
+    let refused = second.chat(&KEY, OTHER).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "idempotency_key_reused"),
+        "{}",
+        refused.text()
+    );
+    assert!(harness.nothing_taken(topics::REQUESTS), "it was not accepted");
+    let (repeat, ()) = tokio::join!(second.chat(&KEY, WHOLE), async {
+        let again = harness.accepted().await;
+        assert_eq!(again.request_id, request.request_id, "the same body meets it");
+        harness.record(completed(&request, "Hello"));
+        harness.complete(&request, "Hello").await;
+    });
+    assert_eq!((repeat.status, first.rest().await.status), (200, 200));
+}
+
+#[tokio::test]
+async fn a_key_that_another_ingress_held_and_that_is_free_again_is_nobodys() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let second = Second::beside(&harness).await;
+    let rejected =
+        |request: &Request| failed(request, Service::Scheduler, OutcomeStatus::Rejected, "queue_full");
+    let (status, first) = told(&harness, WHOLE, rejected).await;
+    assert_eq!(status, 429);
+    let (other, ()) = tokio::join!(second.chat(&KEY, OTHER), async {
+        let request = harness.accepted().await;
+        assert_ne!(request.request_id, first.request_id);
+        harness.record(completed(&request, "Hello"));
+        harness.complete(&request, "Hello").await;
+    });
+    assert_eq!(other.status, 200, "{}", other.text());
 }
 
 #[tokio::test]

@@ -111,6 +111,26 @@ pub struct PoolStatus {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyClaim {
+    pub key: RequestId,
+    pub request_hash: String,
+    pub ingress: InstanceId,
+    pub epoch: i64,
+    pub lasts_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyQuery {
+    pub key: RequestId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAnswer {
+    pub request_hash: Option<String>,
+    pub accepted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WinnerQuery {
     pub request_id: RequestId,
 }

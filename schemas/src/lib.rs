@@ -23,8 +23,9 @@ pub use answer::{Answer, Choice, Delta, Embedding, FinishReason, Message, ToolCa
 pub use batch::{BatchRequest, BatchResult};
 pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
 pub use control::{
-    BatchShare, Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, ModelState, ModelStatus, PoolStatus,
-    ReplayAnswer, ReplayQuery, Returned, WinnerAnswer, WinnerQuery, WorkerStatus,
+    BatchShare, Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, KeyAnswer, KeyClaim, KeyQuery,
+    ModelState, ModelStatus, PoolStatus, ReplayAnswer, ReplayQuery, Returned, WinnerAnswer, WinnerQuery,
+    WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
@@ -52,6 +53,9 @@ macro_rules! every_record {
             FenceAnswer,
             FenceQuery,
             Frame,
+            KeyAnswer,
+            KeyClaim,
+            KeyQuery,
             Outcome,
             Planned,
             PolicyBody,

@@ -18,6 +18,7 @@ use crate::answers::form::Form;
 use crate::answers::pending::{Holding, Pending};
 use crate::answers::questions::Told;
 use crate::answers::waiter::{Waiter, Waiting};
+use crate::cluster::peers::Peers;
 use crate::cluster::readiness::{Dependency, Readiness};
 use crate::ids;
 use crate::refusal::Refusal;
@@ -126,6 +127,8 @@ pub struct Admission {
     pub unread: Arc<Limits>,
     /// Idempotency keys in use.
     pub keys: Arc<Keys>,
+    /// What other ingresses hold.
+    pub peers: Arc<Peers>,
     /// Whether the request could be accepted and answered at all.
     pub readiness: Arc<Readiness>,
     /// Whether this ingress ends.
@@ -169,7 +172,7 @@ impl Admission {
         let now = self.clock.now();
         let found = match &call.key {
             None => Found::unkeyed(),
-            Some(key) => self.find(&call.tenant, key, &parsed.request_hash).await?,
+            Some(key) => self.find(call, key, &parsed.request_hash).await?,
         };
         let request = request::of_call(call, found.id, parsed, &self.identity, now);
         let runs_here = matches!(found.met, Met::Running);
@@ -215,10 +218,11 @@ impl Admission {
     }
 
     /// What a request under a key meets. The key is held before the first wait, so that nothing comes between looking and taking.
-    async fn find(&self, tenant: &TenantId, key: &str, request_hash: &str) -> Result<Found, Refusal> {
-        let id = |number| ids::keyed(tenant, key, number);
+    async fn find(&self, call: &Call, key: &str, request_hash: &str) -> Result<Found, Refusal> {
+        let id = |number| ids::keyed(&call.tenant, key, number);
         let held = self.keys.hold(&id(0), request_hash);
         let held = held.ok_or_else(Refusal::key_reused)?;
+        self.peers.claim(&id(0), request_hash, call.deadline_ms).await;
         let mut tries = Tries::default();
         let mut first = None;
         while let Some(number) = tries.next() {
@@ -238,14 +242,19 @@ impl Admission {
             tries.meets(number);
             first = Some((id, met));
         }
-        let (id, met) = first.expect("the search ends where a try was met");
+        let (found, met) = first.expect("the search ends where a try was met");
         if let Met::Bound(outcome) = &met
             && is_of_another_body(outcome, request_hash)
         {
             return Err(Refusal::key_reused());
         }
+        // Looked at last: what others claimed meanwhile has arrived by now.
+        if matches!(met, Met::Nothing) && self.peers.go_first(&id(0), request_hash).await {
+            return Err(Refusal::key_reused());
+        }
+        held.accept();
         let key = Some(held);
-        Ok(Found { id, key, met })
+        Ok(Found { id: found, key, met })
     }
 
     /// How the request ended before, if it did. A sink that cannot tell is asked again for a while, for it may only be starting;

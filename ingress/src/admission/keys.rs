@@ -1,12 +1,12 @@
 //! Which idempotency keys are in use here, and for which body. Looked at and taken in one step: of two bodies that come under one
-//! key at once, one gets on. Those that come to two ingresses are told apart by the record of the one that won.
+//! key at once, one gets on. Ingresses tell each other what they hold (`cluster::peers`), and the record of the one that won decides.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_schemas::RequestId;
+use relay_schemas::{KeyAnswer, RequestId};
 
 /// The keys in use. Whoever holds one has a place in flight, so the limits of those bound it.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Keys(Mutex<HashMap<RequestId, InUse>>);
 #[derive(Debug)]
 struct InUse {
     request_hash: String,
+    /// One of them was let in.
+    accepted: bool,
     holders: usize,
 }
 
@@ -35,6 +37,7 @@ impl Keys {
             Entry::Vacant(free) => {
                 free.insert(InUse {
                     request_hash: request_hash.to_owned(),
+                    accepted: false,
                     holders: 1,
                 });
             }
@@ -43,6 +46,25 @@ impl Keys {
             keys: Arc::clone(self),
             key: key.clone(),
         })
+    }
+
+    /// What another ingress is told of a key.
+    pub fn answer(&self, key: &RequestId) -> KeyAnswer {
+        let keys = self.0.lock();
+        let held = keys.get(key);
+        KeyAnswer {
+            request_hash: held.map(|held| held.request_hash.clone()),
+            accepted: held.is_some_and(|held| held.accepted),
+        }
+    }
+}
+
+impl HeldKey {
+    /// Its request is let in: from now on other bodies give way to it.
+    pub fn accept(&self) {
+        if let Some(held) = self.keys.0.lock().get_mut(&self.key) {
+            held.accepted = true;
+        }
     }
 }
 
@@ -71,9 +93,17 @@ mod tests {
         assert!(first.is_some() && second.is_some(), "a repeat joins");
         assert!(keys.hold(&key, "two").is_none());
         assert!(keys.hold(&RequestId::new("other"), "two").is_some());
+        let told = |keys: &Keys| keys.answer(&key);
+        assert_eq!(
+            (told(&keys).request_hash.as_deref(), told(&keys).accepted),
+            (Some("one"), false)
+        );
+        second.as_ref().map(HeldKey::accept);
+        assert!(told(&keys).accepted);
         drop(first);
         assert!(keys.hold(&key, "two").is_none());
         drop(second);
+        assert_eq!(told(&keys).request_hash, None);
         assert!(keys.hold(&key, "two").is_some());
         assert!(keys.0.lock().is_empty(), "what nobody holds takes no room");
     }

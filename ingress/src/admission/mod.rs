@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod claims;
 pub mod keys;
 pub mod limits;
 pub mod refusals;

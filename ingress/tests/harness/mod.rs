@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod second;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
