@@ -1,4 +1,7 @@
 //! Which policy is in force: publishes each before it plans anything, and follows the file.
+//!
+//! A file that is being written may be read in half, and half a policy may be a valid one. So what has changed is tried once two
+//! looks in a row find the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +99,24 @@ pub(crate) async fn first(file: &PolicyFile, runtime: &Runtime) -> Result<Option
     }
 }
 
+/// What was found in the file: its content, or why it cannot be read.
+type Found = Result<String, LoadError>;
+
+/// What looks at the file have found so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// What was tried last: adopted or refused.
+    pub(crate) tried: Found,
+    /// Another one, that the last look found.
+    pub(crate) changed: Option<Found>,
+}
+
+impl Seen {
+    pub(crate) fn tried(tried: Found) -> Self {
+        Self { tried, changed: None }
+    }
+}
+
 /// Follows the file for as long as the process runs.
 pub(crate) struct Follower {
     pub(crate) file: PolicyFile,
@@ -111,22 +132,28 @@ impl Follower {
         if self.file.path().is_none() {
             return;
         }
-        let mut tried = Ok(self.in_force.get().body().to_owned());
+        let mut seen = Seen::tried(Ok(self.in_force.get().body().to_owned()));
         loop {
             tokio::select! {
                 () = self.runtime.shutdown.draining() => return,
                 () = tokio::time::sleep(self.every) => {}
             }
-            tried = self.look(tried).await;
+            seen = self.look(seen).await;
         }
     }
 
-    /// One look at the file, given what the last one found; returns what this one found. The content is compared, not the time of
+    /// One look at the file, given what was seen before; returns what is seen now. The content is compared, not the time of
     /// change, which copies and some file systems keep or round.
-    pub(crate) async fn look(&self, tried: Result<String, LoadError>) -> Result<String, LoadError> {
+    pub(crate) async fn look(&self, Seen { tried, changed }: Seen) -> Seen {
         let found = load::read(&self.file);
         if found == tried {
-            return tried;
+            return Seen::tried(tried);
+        }
+        if changed.as_ref() != Some(&found) {
+            return Seen {
+                tried,
+                changed: Some(found),
+            };
         }
         let refusal = match &found {
             Err(error) => Some(error.clone()),
@@ -134,7 +161,7 @@ impl Follower {
             Ok(body) => match self.adopt(body).await {
                 Ok(()) => None,
                 Err(Some(refusal)) => Some(refusal),
-                Err(None) => return tried,
+                Err(None) => return Seen { tried, changed },
             },
         };
         self.metrics.policy_looked_at(refusal.is_none());
@@ -147,7 +174,7 @@ impl Follower {
                 "the policy file is refused; the policy before it stays in force"
             ),
         }
-        found
+        Seen::tried(found)
     }
 
     /// `Err(None)`: the bus is away, look again.

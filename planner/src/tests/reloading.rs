@@ -9,7 +9,7 @@ use relay_runner::Runtime;
 use relay_schemas::{PolicyBody, Registry};
 
 use crate::metrics::Metrics;
-use crate::reload::{Follower, InForce, first};
+use crate::reload::{Follower, InForce, Seen, first};
 use crate::{LoadError, PolicyFile};
 
 const BODY: &str = include_str!("../../../deploy/policy.yaml");
@@ -84,6 +84,12 @@ impl House {
     }
 }
 
+/// Two looks: what has changed is tried once it stays the same.
+async fn twice(follower: &Follower, seen: Seen) -> Seen {
+    let seen = follower.look(seen).await;
+    follower.look(seen).await
+}
+
 #[tokio::test]
 async fn a_policy_is_published_before_it_is_in_force() {
     let house = House::new();
@@ -96,11 +102,11 @@ async fn a_changed_file_takes_over_and_a_bad_one_leaves_the_old_one_in_force() {
     let house = House::new();
     let (in_force, follower) = house.started().await;
     let before = in_force.get().version().to_owned();
-    let seen = follower.look(Ok(BODY.to_owned())).await;
+    let seen = follower.look(Seen::tried(Ok(BODY.to_owned()))).await;
     assert_eq!(house.versions().len(), 1, "nothing changed, nothing happens");
 
     house.write(&BODY.replace("name: default", "name: second"));
-    let seen = follower.look(seen).await;
+    let seen = twice(&follower, seen).await;
     let second = in_force.get().version().to_owned();
     assert!(second.starts_with("second@"));
     assert_eq!(house.versions(), [before, second.clone()]);
@@ -110,39 +116,58 @@ async fn a_changed_file_takes_over_and_a_bad_one_leaves_the_old_one_in_force() {
         &BODY.replace("pools: [default]", "pools: [default, gpu]"),
     ] {
         house.write(bad);
-        let seen = follower.look(seen.clone()).await;
+        let seen = twice(&follower, seen.clone()).await;
         assert_eq!(
             (in_force.get().version(), house.stale()),
             (second.as_str(), true),
             "{bad}"
         );
-        assert_eq!(seen.as_deref(), Ok(bad), "it is tried and logged once");
+        assert_eq!(seen.tried.as_deref(), Ok(bad), "it is tried and logged once");
     }
     std::fs::remove_file(house.folder.path().join("policy.yaml")).expect("it was there");
-    let seen = follower.look(seen).await;
-    assert!(matches!(seen, Err(LoadError::Unreadable { .. })));
+    let seen = twice(&follower, seen).await;
+    assert!(matches!(seen.tried, Err(LoadError::Unreadable { .. })));
     assert_eq!(
         (in_force.get().version(), house.versions().len()),
         (second.as_str(), 2)
     );
 
     house.write(BODY);
-    follower.look(seen).await.expect("readable");
+    twice(&follower, seen).await.tried.expect("readable");
     assert!(!house.stale());
     assert_eq!(in_force.get().body(), BODY);
+}
+
+/// By reading: a file that was read while it was being written was adopted where its first half was a policy by itself.
+#[tokio::test]
+async fn half_a_file_is_not_adopted_while_it_is_being_written() {
+    let house = House::new();
+    let (in_force, follower) = house.started().await;
+    let before = in_force.get().version().to_owned();
+    let whole = format!("{}\n# and more\n", BODY.replace("name: default", "name: whole"));
+    let half = BODY.replace("name: default", "name: half");
+    let mut seen = Seen::tried(Ok(BODY.to_owned()));
+    for written in [&half, &whole] {
+        house.write(written);
+        seen = follower.look(seen).await;
+        assert_eq!(in_force.get().version(), before);
+    }
+    follower.look(seen).await;
+    assert_eq!(in_force.get().body(), whole);
+    assert_eq!(house.versions().len(), 2, "the half was never published");
 }
 
 #[tokio::test]
 async fn while_the_bus_is_away_a_new_policy_waits() {
     let house = House::new();
     let (in_force, follower) = house.started().await;
-    let seen: Result<String, LoadError> = Ok(BODY.to_owned());
+    let seen = Seen::tried(Ok(BODY.to_owned()));
     house.write(&BODY.replace("name: default", "name: second"));
     house.bus.be(Mood::Away);
-    let seen = follower.look(seen).await;
+    let seen = twice(&follower, seen).await;
     assert!(in_force.get().version().starts_with("default@"));
     house.bus.be(Mood::Works);
-    follower.look(seen).await.expect("readable");
+    follower.look(seen).await.tried.expect("readable");
     assert!(in_force.get().version().starts_with("second@"));
 }
 
