@@ -406,6 +406,34 @@ fn a_text_too_large_for_the_record_is_collected_from_the_worker_or_given_up() {
     assert_eq!(steps, [Step::Break(Broken::Unavailable)]);
 }
 
+/// By reading: an answer too long for the replays that are asked for in vain was given up in the middle.
+#[test]
+fn an_answer_that_gets_on_is_collected_in_as_many_replays_as_it_takes() {
+    const REPLAYS: u32 = 40;
+    let won = without_text(&run(1));
+    for mut follower in [streamed(), whole()] {
+        follower.on_winner(&won, START);
+        for seq in 0..REPLAYS {
+            let asked = loop {
+                let steps = wake(&mut follower);
+                if !steps.is_empty() {
+                    break steps;
+                }
+            };
+            let replay = Step::AskReplay {
+                run: run(1),
+                from_seq: seq,
+            };
+            assert_eq!(asked, [replay]);
+            let now = follower.next_wakeup().unwrap();
+            follower.on_frame(piece(1, seq, "x"), now);
+        }
+        let text = "x".repeat(REPLAYS as usize);
+        follower.on_frame(last(1, REPLAYS, &text), START);
+        assert!(follower.has_ended());
+    }
+}
+
 /// Found by the property below: the fence made the follower forget the run whose text it was collecting, for ever.
 #[test]
 fn a_fence_does_not_stop_the_collection_of_a_recorded_answer() {

@@ -120,6 +120,13 @@ impl Asking {
         self.frames_asked = 0;
     }
 
+    /// Some of what was missing came: asking is worth while again, and soon.
+    pub fn got_on(&mut self, now: TimestampMs) {
+        self.frames_asked = 0;
+        let soon = now.plus_ms(self.patience.gap_ms);
+        self.frames_at = self.frames_at.map(|at| at.min(soon));
+    }
+
     /// The whole run is wanted, at once.
     pub fn collect(&mut self, now: TimestampMs) {
         self.frames_at = Some(now);

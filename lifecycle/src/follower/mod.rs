@@ -302,10 +302,12 @@ impl Follower {
     fn settle(&mut self, now: TimestampMs, steps: &mut Vec<Step>) {
         match self.decided.take_if(|_| self.whole) {
             Some(end) => steps.extend(self.finish(end)),
-            None if self.decided.is_some() => {}
+            None if self.decided.is_some() => self.asking.got_on(now),
             None => {
                 if self.ahead.is_empty() {
                     self.asking.miss_nothing();
+                } else {
+                    self.asking.got_on(now);
                 }
                 if self.whole {
                     self.expect_winner(now.plus_ms(self.patience.gap_ms));
