@@ -148,50 +148,7 @@ impl Backend for OnnxModel {
             let message = "the model's engine has stopped";
             return Err(Failure::before_it_began(Code::BackendUnavailable, message));
         }
-        // What is ready together travels together.
-        let mut text = String::new();
-        while let Some(mut event) = events.recv().await {
-            let mut tokens = 0;
-            let ended = loop {
-                match event {
-                    TokenEvent::Prefilled { tokens, compute_us } => {
-                        out.prompt_tokens(tokens);
-                        out.computed_us(compute_us);
-                    }
-                    TokenEvent::Token {
-                        text: piece,
-                        compute_us,
-                    } => {
-                        text.push_str(&piece);
-                        tokens += 1;
-                        out.prompt_tokens(prompt_tokens);
-                        out.computed_us(compute_us);
-                    }
-                    TokenEvent::Ended {
-                        text: rest,
-                        finish_reason,
-                        compute_us,
-                    } => {
-                        text.push_str(&rest);
-                        out.prompt_tokens(prompt_tokens);
-                        out.computed_us(compute_us);
-                        break Some(finish_reason);
-                    }
-                    TokenEvent::Failed(reason) => return Err(Failure::new(Code::BackendError, reason)),
-                }
-                match events.try_recv() {
-                    Ok(next) => event = next,
-                    Err(_) => break None,
-                }
-            };
-            if out.text(&std::mem::take(&mut text), tokens).await == Fit::Cut {
-                return Ok(Finished::with(FinishReason::Length));
-            }
-            if let Some(finish_reason) = ended {
-                return Ok(Finished::with(finish_reason));
-            }
-        }
-        Err(Failure::new(Code::BackendError, "the model's engine has stopped"))
+        take(&mut events, prompt_tokens, out).await
     }
 
     fn turns(&self) -> u32 {
@@ -201,6 +158,56 @@ impl Backend for OnnxModel {
     fn version(&self) -> &str {
         &self.version
     }
+}
+
+/// Takes an answer in to its end. What is ready together travels together, and what came before a failure was produced: it is shown.
+async fn take(
+    events: &mut Receiver<TokenEvent>,
+    prompt_tokens: u32,
+    out: &mut Emitter,
+) -> Result<Finished, Failure> {
+    while let Some(mut event) = events.recv().await {
+        let (mut text, mut tokens) = (String::new(), 0);
+        let ended = loop {
+            match event {
+                TokenEvent::Prefilled { tokens, compute_us } => {
+                    out.prompt_tokens(tokens);
+                    out.computed_us(compute_us);
+                }
+                TokenEvent::Token {
+                    text: piece,
+                    compute_us,
+                } => {
+                    text.push_str(&piece);
+                    tokens += 1;
+                    out.prompt_tokens(prompt_tokens);
+                    out.computed_us(compute_us);
+                }
+                TokenEvent::Ended {
+                    text: rest,
+                    finish_reason,
+                    compute_us,
+                } => {
+                    text.push_str(&rest);
+                    out.prompt_tokens(prompt_tokens);
+                    out.computed_us(compute_us);
+                    break Some(Ok(Finished::with(finish_reason)));
+                }
+                TokenEvent::Failed(reason) => break Some(Err(Failure::new(Code::BackendError, reason))),
+            }
+            match events.try_recv() {
+                Ok(next) => event = next,
+                Err(_) => break None,
+            }
+        };
+        if out.text(&text, tokens).await == Fit::Cut {
+            return Ok(Finished::with(FinishReason::Length));
+        }
+        if let Some(ended) = ended {
+            return ended;
+        }
+    }
+    Err(Failure::new(Code::BackendError, "the model's engine has stopped"))
 }
 
 #[cfg(test)]

@@ -64,6 +64,29 @@ async fn answer(model: &OnnxModel, work: &Work) -> (String, FinishReason, u32) {
     )
 }
 
+/// By reading: a failure that was ready together with text before it took the text along.
+#[tokio::test]
+async fn what_came_before_a_failure_is_shown_and_counted() {
+    let (events, mut receiver) = mpsc::channel(4);
+    for text in ["alpha ", "beta"] {
+        let text = text.to_owned();
+        let token = TokenEvent::Token { text, compute_us: 3 };
+        events.try_send(token).unwrap();
+    }
+    events.try_send(TokenEvent::Failed("broken".to_owned())).unwrap();
+    let mut out = emitter();
+    let Err(failure) = take(&mut receiver, 7, &mut out).await else {
+        panic!("it fails")
+    };
+    assert_eq!(
+        (failure.code, failure.message.as_str()),
+        (Code::BackendError, "broken")
+    );
+    let taken = out.into_parts();
+    let text = taken.transcript.first_text();
+    assert_eq!((text, taken.tokens, taken.compute_us), ("alpha beta", 2, 6));
+}
+
 fn chat(content: &str) -> Work {
     work(
         "test",
