@@ -69,7 +69,7 @@ pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
 pub use stateful::{
     At, Backlog, Election, Ends, Folded, Heartbeat, Held, Leadership, LeadershipLane, LeadershipTimes,
     LeadershipTopic, LogClient, NOBODY, Notice, NoticeKind, Offsets, Opened, Outlet, PublisherError,
-    Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, run_stateful, sleep_until,
+    Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, epoch_of, run_stateful, sleep_until,
 };
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;

@@ -6,7 +6,7 @@ use relay_bus::{BusError, Headers, Outgoing, Partition, Record, decode, stamp};
 use relay_schemas::{TimestampMs, encode};
 
 use super::heartbeat::LeadershipTimes;
-use super::leadership::Leadership;
+use super::leadership::{Leadership, epoch_of};
 use super::log::LogClient;
 use super::notice::{Notice, NoticeKind};
 use crate::crash::crash_point;
@@ -176,7 +176,8 @@ impl<T: LeadershipTopic> Election<T> {
                     if (&notice.instance, notice.start) == (&self.identity.instance, self.identity.epoch) {
                         self.confirmed = runtime.clock.instant();
                     }
-                    self.leadership.observe(&notice, offset, at);
+                    let number = epoch_of(offset, record.timestamp);
+                    self.leadership.observe(&notice, number, at);
                     if self.leadership.is_present(&notice)
                         && let Some(snapshot) = self.topic.snapshot(written)
                     {

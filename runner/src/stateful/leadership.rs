@@ -1,7 +1,8 @@
 //! Which instance leads: decided by the log, clocks only suspect. Pure.
 //!
-//! A claim names the epoch it wants to follow. The first claim in log order that names the present epoch wins, and its
-//! offset is the next epoch; so every reader of the log comes to the same leader. A leader acts only while it reads its own
+//! A claim names the epoch it wants to follow. The first claim in log order that names the present epoch wins, and the next epoch
+//! follows from its record alone; so every reader of the log comes to the same leader. Epochs are times, not offsets: a topic that
+//! was made anew begins above everything that workers have seen. A leader acts only while it reads its own
 //! heartbeats back, and gives up earlier than others may suspect it. All times are of the steady clock: setting a wall clock
 //! deposes nobody.
 
@@ -15,6 +16,11 @@ use super::notice::{Notice, NoticeKind as Kind};
 pub const NOBODY: i64 = -1;
 /// A claim that is not read back for so long is made again, milliseconds.
 const CLAIM_AGAIN_MS: i64 = 1_000;
+
+/// The least epoch that a claim can begin, by its record: its offset, or when it was appended, milliseconds since 1970.
+pub fn epoch_of(offset: i64, appended_at: TimestampMs) -> i64 {
+    offset.max(appended_at.0)
+}
 
 /// What one instance knows of the leadership.
 #[derive(Debug)]
@@ -46,11 +52,15 @@ impl Leadership {
         }
     }
 
-    /// A notice, in log order. `at` is when it was heard: now, or when it was appended if it is old.
-    pub fn observe(&mut self, notice: &Notice, offset: i64, at: TimestampMs) {
+    /// A notice, in log order. `number` is what the log itself says of it ([`epoch_of`]), `at` when it was heard: now, or when it was
+    /// appended if it is old.
+    pub fn observe(&mut self, notice: &Notice, number: i64, at: TimestampMs) {
         let writer = (notice.instance.clone(), notice.start);
         match notice.kind {
-            Kind::Claim if notice.epoch == self.epoch => self.follow(offset, writer, notice.sent_at, at),
+            Kind::Claim if notice.epoch == self.epoch => {
+                let epoch = number.max(self.epoch.saturating_add(1));
+                self.follow(epoch, writer, notice.sent_at, at);
+            }
             Kind::Heartbeat | Kind::Snapshot if notice.epoch == self.epoch => {
                 self.heard_at = at;
                 self.confirm(&writer, notice.sent_at);
@@ -178,6 +188,25 @@ mod tests {
         assert!(reads("a", &log).leads());
         assert!(!reads("b", &log).leads());
         assert_eq!((reads("a", &log).epoch(), reads("b", &log).epoch()), (0, 0));
+    }
+
+    /// By reading: a scheduler topic that was made anew began with epoch 0, and every worker refused its work until it was restarted.
+    #[test]
+    fn a_topic_that_is_made_anew_begins_above_what_was_before_and_epochs_rise_where_clocks_do_not() {
+        let claim = |epoch| notice("a", Kind::Claim, epoch, 0);
+        let led_at = |records: &[(Notice, i64, i64)]| {
+            let mut leadership = Leadership::new(&TIMES, "a".into(), 1);
+            for (notice, offset, appended_at) in records {
+                let number = epoch_of(*offset, TimestampMs(*appended_at));
+                leadership.observe(notice, number, TimestampMs(*appended_at));
+            }
+            leadership.epoch()
+        };
+        let before = led_at(&[(claim(NOBODY), 70_000, 1_800_000_000_000)]);
+        let anew = led_at(&[(claim(NOBODY), 0, 1_800_000_000_500)]);
+        assert!(anew > before);
+        let set_back = led_at(&[(claim(NOBODY), 0, 5_000), (claim(5_000), 1, 3_000)]);
+        assert_eq!(set_back, 5_001);
     }
 
     #[test]

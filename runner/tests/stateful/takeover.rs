@@ -148,18 +148,27 @@ async fn the_newest_snapshot_of_a_leader_is_kept_and_one_written_after_a_deposit
         });
         by.record(kind, epoch, state, TimestampMs(1_000))
     };
-    let records = [
-        (written(&a, NoticeKind::Claim, NOBODY, None), None),
-        (written(&a, NoticeKind::Snapshot, 0, Some(1)), Some(1)),
-        (written(&b, NoticeKind::Claim, 0, None), Some(1)),
-        (written(&a, NoticeKind::Snapshot, 0, Some(99)), Some(1)),
-        (written(&b, NoticeKind::Heartbeat, 2, None), Some(1)),
-        (written(&b, NoticeKind::Snapshot, 2, Some(2)), Some(2)),
+    let (a_writes, b_writes) = (0, 1);
+    let (present, before) = (0, 1);
+    let steps = [
+        (a_writes, NoticeKind::Claim, present, None, None),
+        (a_writes, NoticeKind::Snapshot, present, Some(1), Some(1)),
+        (b_writes, NoticeKind::Claim, present, None, Some(1)),
+        (a_writes, NoticeKind::Snapshot, before, Some(99), Some(1)),
+        (b_writes, NoticeKind::Heartbeat, present, None, Some(1)),
+        (b_writes, NoticeKind::Snapshot, present, Some(2), Some(2)),
     ];
-    for (number, (record, expected)) in records.into_iter().enumerate() {
+    let mut epochs = [NOBODY, NOBODY];
+    for (number, (writer, kind, which, state, expected)) in steps.into_iter().enumerate() {
+        let by = if writer == a_writes { &a } else { &b };
+        let record = written(by, kind, epochs[which], state);
         bus.log.publish(vec![record], Vec::new()).await.unwrap();
         let read = b.next().await.unwrap();
         b.observe(&read);
+        let epoch = b.leadership().epoch();
+        if epoch != epochs[present] {
+            epochs = [epoch, epochs[present]];
+        }
         let kept = b.snapshot().map(|snapshot| snapshot.prompt_tokens);
         assert_eq!(kept, expected, "after record {number}");
     }
