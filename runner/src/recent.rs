@@ -36,10 +36,15 @@ impl<K: Clone + Eq + Hash, T> Recent<K, T> {
 
     /// Remembers `key`, unless it is remembered: then nothing changes, and it says false.
     pub fn insert(&mut self, key: K, note: T, now: TimestampMs) -> bool {
+        self.insert_at(key, note, now, now)
+    }
+
+    /// Remembers `key` as of `at`, and forgets as if it were `now`, which may be earlier.
+    pub fn insert_at(&mut self, key: K, note: T, at: TimestampMs, now: TimestampMs) -> bool {
         if self.get(&key, now).is_some() {
             return false;
         }
-        self.take_up(key, note, now);
+        self.take_up(key, note, at, now);
         true
     }
 
@@ -52,7 +57,7 @@ impl<K: Clone + Eq + Hash, T> Recent<K, T> {
             *known = note;
             return;
         }
-        self.take_up(key, note, now);
+        self.take_up(key, note, now, now);
     }
 
     /// What was noted of `key`, if it is remembered.
@@ -82,9 +87,9 @@ impl<K: Clone + Eq + Hash, T> Recent<K, T> {
         self.notes.is_empty()
     }
 
-    fn take_up(&mut self, key: K, note: T, now: TimestampMs) {
-        self.notes.insert(key.clone(), (now, note));
-        self.order.push_back((key, now));
+    fn take_up(&mut self, key: K, note: T, at: TimestampMs, now: TimestampMs) {
+        self.notes.insert(key.clone(), (at, note));
+        self.order.push_back((key, at));
         while let Some((key, at)) = self.order.front() {
             let is_husk = self.notes.get(key).is_none_or(|(newest, _)| newest != at);
             let is_old = now.since_ms(*at) >= self.keep_ms;

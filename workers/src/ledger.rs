@@ -12,11 +12,28 @@ use relay_schemas::{InFlight, InstanceId, Lane, Lease, RequestId, TimestampMs, T
 /// One attempt at one request.
 pub type Key = (RequestId, u32);
 
+/// What is remembered of what is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Remembered {
+    /// Most attempts that are known as done.
+    pub done: usize,
+    /// How long each is known, milliseconds, and in any case for as long as something is held that was read before it ended: after a
+    /// rebalance everything is read again from there.
+    pub done_ms: i64,
+    /// Most cancels that are known.
+    pub cancels: usize,
+    /// How long each is known, milliseconds.
+    pub cancels_ms: i64,
+}
+
 /// What is decided about a work record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is ours and new: run it.
-    Run,
+    Run {
+        /// A cancel has overtaken it.
+        cancelled: bool,
+    },
     /// Not to be run, and why.
     Skip(Skip),
 }
@@ -50,6 +67,7 @@ impl Skip {
 #[derive(Debug)]
 struct Held<H> {
     scheduler_epoch: i64,
+    since: TimestampMs,
     lane: Lane,
     handle: H,
 }
@@ -60,19 +78,25 @@ pub struct Ledger<H> {
     instance: InstanceId,
     epoch: i64,
     newest_scheduler: i64,
+    /// The overtaken scheduler whose work was refused last.
+    refused_scheduler: Option<i64>,
     held: HashMap<Key, Held<H>>,
     done: Recent<Key>,
+    /// Requests that were cancelled: in one book with what is held, so that a cancel meets its request whichever is first.
+    cancelled: Recent<RequestId>,
 }
 
 impl<H> Ledger<H> {
-    /// Empty books; `remembered` attempts are known as done for `keep_ms`.
-    pub fn new(instance: InstanceId, epoch: i64, remembered: usize, keep_ms: i64) -> Self {
+    /// Empty books.
+    pub fn new(instance: InstanceId, epoch: i64, remembered: Remembered) -> Self {
         Self {
             instance,
             epoch,
             newest_scheduler: i64::MIN,
+            refused_scheduler: None,
             held: HashMap::new(),
-            done: Recent::for_a_while(remembered, keep_ms),
+            done: Recent::for_a_while(remembered.done, remembered.done_ms),
+            cancelled: Recent::for_a_while(remembered.cancels, remembered.cancels_ms),
         }
     }
 
@@ -92,7 +116,7 @@ impl<H> Ledger<H> {
         if self.held.contains_key(&key) {
             return Admission::Skip(Skip::Held);
         }
-        if self.done.contains(&key, now) {
+        if self.done.contains(&key, self.horizon(now)) {
             return Admission::Skip(Skip::Done);
         }
         if lease.scheduler_epoch < self.newest_scheduler {
@@ -101,22 +125,42 @@ impl<H> Ledger<H> {
         self.newest_scheduler = lease.scheduler_epoch;
         let held = Held {
             scheduler_epoch: lease.scheduler_epoch,
+            since: now,
             lane,
             handle,
         };
         self.held.insert(key, held);
-        Admission::Run
+        let cancelled = self.cancelled.contains(request, now);
+        Admission::Run { cancelled }
+    }
+
+    /// Whether a scheduler whose work is refused as overtaken is another one than the last that was.
+    pub fn is_news(&mut self, refused_scheduler: i64) -> bool {
+        self.refused_scheduler.replace(refused_scheduler) != Some(refused_scheduler)
+    }
+
+    /// Under which epoch the newest scheduler has leased.
+    pub fn newest_scheduler(&self) -> i64 {
+        self.newest_scheduler
+    }
+
+    /// What was done after this may be read again: no attempt that is held was read before it.
+    fn horizon(&self, now: TimestampMs) -> TimestampMs {
+        let oldest = self.held.values().map(|held| held.since).min();
+        oldest.map_or(now, |oldest| oldest.min(now))
     }
 
     /// The outcome is acknowledged, or the run was given up: it is no longer held, and never runs again here.
     pub fn release(&mut self, key: &Key, now: TimestampMs) {
+        let horizon = self.horizon(now);
         if self.held.remove(key).is_some() {
-            self.done.insert(key.clone(), (), now);
+            self.done.insert_at(key.clone(), (), now, horizon);
         }
     }
 
-    /// Ways to every attempt at `request` that is held.
-    pub fn attempts(&self, request: &RequestId) -> impl Iterator<Item = &H> {
+    /// Remembers a cancel. Ways to every attempt at `request` that is held.
+    pub fn cancel(&mut self, request: &RequestId, now: TimestampMs) -> impl Iterator<Item = &H> {
+        self.cancelled.renew(request.clone(), (), now);
         let of_request = move |(key, _): &(&Key, &Held<H>)| key.0 == *request;
         self.held.iter().filter(of_request).map(|(_, held)| &held.handle)
     }
@@ -156,8 +200,16 @@ mod tests {
     }
 
     fn ledger() -> Ledger<u32> {
-        Ledger::new("w".into(), 7, 10, 1_000)
+        let remembered = Remembered {
+            done: 10,
+            done_ms: 1_000,
+            cancels: 10,
+            cancels_ms: 1_000,
+        };
+        Ledger::new("w".into(), 7, remembered)
     }
+
+    const RUN: Admission = Admission::Run { cancelled: false };
 
     fn admit(ledger: &mut Ledger<u32>, lease: &Lease) -> Admission {
         ledger.admit(&"r".into(), lease, Lane::Short, lease.attempt, NOW)
@@ -174,7 +226,7 @@ mod tests {
             admit(&mut ledger, &lease("w", 6, 1, 5)),
             Admission::Skip(Skip::NotOurs)
         );
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), RUN);
     }
 
     #[test]
@@ -184,8 +236,8 @@ mod tests {
             admit(&mut ledger, &lease("other", 7, 1, 9)),
             Admission::Skip(Skip::NotOurs)
         );
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), Admission::Run);
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 2, 6)), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), RUN);
+        assert_eq!(admit(&mut ledger, &lease("w", 7, 2, 6)), RUN);
         assert_eq!(
             admit(&mut ledger, &lease("w", 7, 3, 5)),
             Admission::Skip(Skip::OldScheduler)
@@ -196,7 +248,7 @@ mod tests {
     fn a_record_delivered_again_never_runs_twice() {
         let mut ledger = ledger();
         let lease = lease("w", 7, 1, 5);
-        assert_eq!(admit(&mut ledger, &lease), Admission::Run);
+        assert_eq!(admit(&mut ledger, &lease), RUN);
         assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Held));
         assert_eq!(ledger.lanes(), (1, 0));
         assert_eq!(ledger.in_flight(|_| 3)[0].tokens, TokenCount(3));
@@ -209,12 +261,50 @@ mod tests {
     fn a_cancel_reaches_every_attempt_that_is_held() {
         let mut ledger = ledger();
         for attempt in 1..=3 {
-            assert_eq!(admit(&mut ledger, &lease("w", 7, attempt, 5)), Admission::Run);
+            assert_eq!(admit(&mut ledger, &lease("w", 7, attempt, 5)), RUN);
         }
         ledger.release(&("r".into(), 1), NOW);
-        let mut reached: Vec<u32> = ledger.attempts(&"r".into()).copied().collect();
+        let mut reached: Vec<u32> = ledger.cancel(&"r".into(), NOW).copied().collect();
         reached.sort_unstable();
         assert_eq!(reached, [2, 3]);
-        assert_eq!(ledger.attempts(&"s".into()).count(), 0);
+        assert_eq!(ledger.cancel(&"s".into(), NOW).count(), 0);
+    }
+
+    /// By reading: one that came after its worker had looked for cancels and before it was in the books waited for its repetition.
+    #[test]
+    fn a_cancel_meets_its_request_whichever_comes_first() {
+        let mut ledger = ledger();
+        let lease = lease("w", 7, 1, 5);
+        assert_eq!(ledger.cancel(&"r".into(), NOW).count(), 0);
+        assert_eq!(admit(&mut ledger, &lease), Admission::Run { cancelled: true });
+        assert_eq!(ledger.cancel(&"r".into(), NOW).count(), 1);
+    }
+
+    /// By reading: after a rebalance everything behind a long run is read again, also what ended long ago.
+    #[test]
+    fn what_ended_while_something_older_runs_is_known_as_done_however_long_ago() {
+        let mut ledger = ledger();
+        let (long, short) = (lease("w", 7, 1, 5), lease("w", 7, 2, 5));
+        let (first, later) = (NOW.plus_ms(1), NOW.plus_ms(3_600_000));
+        let request = RequestId::from("r");
+        assert_eq!(admit(&mut ledger, &long), RUN);
+        assert_eq!(ledger.admit(&request, &short, Lane::Short, 2, first), RUN);
+        ledger.release(&(request.clone(), 2), first);
+        for nth in 3..9 {
+            let other = lease("w", 7, nth, 5);
+            assert_eq!(ledger.admit(&request, &other, Lane::Short, nth, later), RUN);
+            ledger.release(&(request.clone(), nth), later);
+        }
+        let again = ledger.admit(&request, &short, Lane::Short, 2, later);
+        assert_eq!(again, Admission::Skip(Skip::Done));
+        ledger.release(&(request.clone(), 1), later);
+        let again = ledger.admit(&request, &long, Lane::Short, 1, later);
+        assert_eq!(again, Admission::Skip(Skip::Done), "it has only just ended");
+    }
+
+    #[test]
+    fn an_overtaken_scheduler_is_news_once() {
+        let mut ledger = ledger();
+        assert_eq!([3, 3, 4].map(|epoch| ledger.is_news(epoch)), [true, false, true]);
     }
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use relay_bus::topics;
 use relay_control::Control;
-use relay_runner::{Identity, Recent, Runtime, StageOptions, run_stage, watch_leaders};
+use relay_runner::{Identity, Runtime, StageOptions, run_stage, watch_leaders};
 use relay_schemas::Lane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -48,7 +48,7 @@ pub use remote::MOST_BESIDE;
 
 use crate::capacity::Lanes;
 use crate::catalogue::{Catalogue, Loading};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Remembered};
 use crate::metrics::Metrics;
 use crate::models::{BackendSpec, Models};
 use crate::replay::{ReplayBuffer, ReplayLimits};
@@ -184,18 +184,15 @@ fn assemble(
         bytes: config.replay_size.as_usize(),
         keep_ms: relay_clock::millis(config.replay_keep),
     });
+    let remembered = Remembered {
+        done: config.remembered_runs,
+        done_ms: relay_clock::millis(config.cancel_keep),
+        cancels: config.remembered_cancels,
+        cancels_ms: relay_clock::millis(config.cancel_keep),
+    };
     let Identity { instance, epoch, .. } = identity.clone();
     Worker {
-        ledger: Mutex::new(Ledger::new(
-            instance,
-            epoch,
-            config.remembered_runs,
-            relay_clock::millis(config.cancel_keep),
-        )),
-        cancelled: Mutex::new(Recent::for_a_while(
-            config.remembered_cancels,
-            relay_clock::millis(config.cancel_keep),
-        )),
+        ledger: Mutex::new(Ledger::new(instance, epoch, remembered)),
         replays: Arc::new(Mutex::new(replays)),
         given_back: Mutex::default(),
         partitions: Mutex::default(),

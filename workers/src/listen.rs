@@ -11,7 +11,7 @@ use crate::worker::Worker;
 /// Takes cancels until it is dropped. A lost one is repeated by its sender until the end is seen.
 pub async fn cancels(worker: Arc<Worker>) {
     let control = worker.control.clone();
-    let take = |cancel: Cancel| worker.cancel(cancel.request_id);
+    let take = |cancel: Cancel| worker.cancel(&cancel.request_id);
     listen_forever(control, subjects::CANCEL.to_owned(), take).await;
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Partition, Record, decode};
+use relay_bus::{Headers, Partition, Record, decode, topics};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{Frame, Lane, Registry, Returned, Service, TimestampMs, Work};
+use relay_schemas::{Frame, Lane, Lease, Registry, Returned, Service, Work};
 
 use crate::emitter::{Emitter, Stream};
-use crate::ledger::Admission;
+use crate::ledger::{Admission, Skip};
 use crate::run::RunResult;
 use crate::worker::{Handle, Holding, Worker};
 
@@ -45,7 +45,12 @@ impl Stage for WorkerStage {
             .lock()
             .admit(request, lease, lane, handle.clone(), now);
         match admission {
-            Admission::Run => Ok(self.run(work, handle, now).await),
+            Admission::Run { cancelled } => {
+                if cancelled {
+                    handle.cancel.cancel();
+                }
+                Ok(self.run(work, handle).await)
+            }
             Admission::Skip(skip) => {
                 self.worker
                     .runner
@@ -53,6 +58,9 @@ impl Stage for WorkerStage {
                     .skipped
                     .with_label_values(&[skip.name()])
                     .inc();
+                if skip == Skip::OldScheduler {
+                    self.warn_of(lease);
+                }
                 tracing::debug!(
                     request.id = %request,
                     lease.worker = %lease.worker,
@@ -83,16 +91,26 @@ impl Stage for WorkerStage {
 }
 
 impl WorkerStage {
-    async fn run(&self, work: Work, handle: Handle, now: TimestampMs) -> Step<SendLast> {
+    /// Work of an overtaken scheduler is refused: once in a while that is as it should be, again and again it is not.
+    fn warn_of(&self, lease: &Lease) {
+        let mut ledger = self.worker.ledger.lock();
+        if ledger.is_news(lease.scheduler_epoch) {
+            tracing::warn!(
+                scheduler.epoch = lease.scheduler_epoch,
+                scheduler.newest_epoch = ledger.newest_scheduler(),
+                "work of a scheduler that was overtaken is refused; if no other one leads the pool, because its topic {} was made anew \
+                 while clocks stood wrong, restart this worker",
+                topics::scheduler(&self.worker.config.pool)
+            );
+        }
+    }
+
+    async fn run(&self, work: Work, handle: Handle) -> Step<SendLast> {
         let worker = &self.worker;
         let holding = Holding::new(
             worker.clone(),
             (work.request.request_id.clone(), work.lease.attempt),
         );
-        // Asked after the request is in the books: a cancel that comes now finds it there.
-        if worker.cancelled.lock().contains(&work.request.request_id, now) {
-            handle.cancel.cancel();
-        }
         crash_point(Service::Workers, "before_run");
         let run = worker.identity.run(work.lease.attempt);
         let streamed = work.request.stream;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Identity, Recent, Shutdown};
+use relay_runner::{Identity, Shutdown};
 use relay_schemas::{InFlight, RequestId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,6 @@ pub struct Worker {
     pub replays: Replays,
     /// What is held.
     pub ledger: Mutex<Ledger<Handle>>,
-    /// Requests that were cancelled.
-    pub cancelled: Mutex<Recent<RequestId>>,
     /// Runs given back.
     pub given_back: Mutex<GivenBack>,
     /// Partitions owned, by lane.
@@ -57,12 +55,11 @@ pub struct Worker {
 
 impl Worker {
     /// Remembers a cancel, and stops what it means, if that runs.
-    pub fn cancel(&self, request: RequestId) {
+    pub fn cancel(&self, request: &RequestId) {
         let now = self.clock.steady();
-        for handle in self.ledger.lock().attempts(&request) {
+        for handle in self.ledger.lock().cancel(request, now) {
             handle.cancel.cancel();
         }
-        self.cancelled.lock().renew(request, (), now);
     }
 
     /// Slots, as far as the declared models turn them.

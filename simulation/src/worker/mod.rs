@@ -12,7 +12,7 @@ use relay_schemas::{
     Delta, Frame, InstanceId, Lane, ModelState, ModelStatus, Outcome, OutcomeStatus, RequestId, Returned,
     Run, Service, TimestampMs, TokenCount, WorkerStatus,
 };
-use relay_workers::ledger::{Admission, Key, Ledger};
+use relay_workers::ledger::{Admission, Key, Ledger, Remembered};
 use relay_workers::returned::GivenBack;
 
 use self::running::{Running, model};
@@ -23,6 +23,12 @@ use crate::world::{Sabotage, World};
 
 const STATUS_EVERY_MS: i64 = 100;
 /// Requests of a lane, and of both, that a worker takes at once.
+const REMEMBERED: Remembered = Remembered {
+    done: 1_000,
+    done_ms: 60_000,
+    cancels: 1_000,
+    cancels_ms: 60_000,
+};
 const SLOTS: u32 = 2;
 const TURNS: u32 = 3;
 /// Why a run fails whose model is not loaded.
@@ -58,7 +64,7 @@ impl Worker {
         Self {
             number,
             epoch,
-            ledger: Ledger::new(instance(number), epoch, 1_000, 60_000),
+            ledger: Ledger::new(instance(number), epoch, REMEMBERED),
             runs: BTreeMap::new(),
             cancelled: Vec::new(),
             given_back: GivenBack::default(),
@@ -193,7 +199,7 @@ impl World {
                     (lease.worker, lease.worker_epoch) = (instance(number), worker.epoch);
                 }
                 match worker.ledger.admit(id, &lease, lane, 0, self.now) {
-                    Admission::Run => {
+                    Admission::Run { .. } => {
                         self.runs.push((id.clone(), lease.attempt, number, worker.epoch));
                         let first = self.random.random_range(1..200);
                         let running = Running::new(work.clone(), self.now.plus_ms(first));

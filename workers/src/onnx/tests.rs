@@ -84,7 +84,11 @@ async fn what_came_before_a_failure_is_shown_and_counted() {
     );
     let taken = out.into_parts();
     let text = taken.transcript.first_text();
-    assert_eq!((text, taken.tokens, taken.compute_us), ("alpha beta", 2, 6));
+    let used = (
+        taken.used.usage.completion_tokens.0,
+        taken.used.computed.as_micros(),
+    );
+    assert_eq!((text, used), ("alpha beta", (2, 6)));
 }
 
 fn chat(content: &str) -> Work {
