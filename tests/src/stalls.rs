@@ -42,8 +42,8 @@ pub struct Report {
     pub accepted: usize,
     /// Outcomes that came second.
     pub superseded: usize,
-    /// Requests that a worker answered.
-    pub answered: usize,
+    /// Requests that were answered by a worker, or cancelled.
+    pub worked: usize,
     /// Requests that came to the endpoint.
     pub ran: usize,
 }
@@ -94,12 +94,13 @@ async fn stalls(deployment: &mut Production, rounds: u64, lengths: &[Duration]) 
     let ledger = settle_running(&*ledger::kafka()?, &store()?, &saw, MOST).await?;
     let ran = executions(deployment.backend()).await?;
     deployment.stop_all()?;
-    let answered = new(&ledger, &before).filter(|outcome| outcome.status == OutcomeStatus::Completed);
+    let came_to_work = [OutcomeStatus::Completed, OutcomeStatus::Cancelled];
+    let worked = new(&ledger, &before).filter(|outcome| came_to_work.contains(&outcome.status));
     Ok(Report {
         stalls: count,
         accepted: ledger.accepted.len() - before.accepted.len(),
         superseded: ledger.superseded - before.superseded,
-        answered: answered.count(),
+        worked: worked.count(),
         ran,
     })
 }

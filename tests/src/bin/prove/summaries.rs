@@ -217,13 +217,13 @@ pub async fn one_key(rounds: u64) -> anyhow::Result<String> {
 pub async fn kafka_stalls(rounds: u64) -> anyhow::Result<String> {
     let report = stalls::kafka_stalls(rounds, &stalls::STALLS).await?;
     Ok(format!(
-        "{} stalls of {:?} on eight processes; {} accepted, each with one winner ({} superseded), none as worker_lost; {} answered by \
+        "{} stalls of {:?} on eight processes; {} accepted, each with one winner ({} superseded), none as worker_lost; {} answered or cancelled, \
          {} runs; everything serves again without a restart",
         report.stalls,
         stalls::STALLS,
         report.accepted,
         report.superseded,
-        report.answered,
+        report.worked,
         report.ran
     ))
 }
