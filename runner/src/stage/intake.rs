@@ -48,19 +48,12 @@ pub(super) struct Intake {
     recovery: Option<BoxFuture<'static, ()>>,
     /// Whether reading failed and nothing has come since.
     failed: bool,
-    /// How far was read of what is owned, as far as that is known.
+    /// How far was read of what is owned, since it is.
     read: Places,
     /// Looks every now and then whether there is something that does not come.
-    look: Option<BoxFuture<'static, Result<Look, BusError>>>,
+    look: Option<BoxFuture<'static, Result<Places, BusError>>>,
     behind: Behind,
     part: Part,
-}
-
-/// What the log holds of what is owned.
-struct Look {
-    /// Where nothing was read yet: what was committed before.
-    floors: Places,
-    unread: Places,
 }
 
 impl Intake {
@@ -114,33 +107,17 @@ impl Intake {
     }
 
     /// Looks after a while what there is to read.
-    fn begin_look(&self) -> BoxFuture<'static, Result<Look, BusError>> {
-        let (bus, group) = (Arc::clone(&self.bus), self.options.group.clone());
-        let (mut places, owned) = (self.read.clone(), self.progress.owned());
+    fn begin_look(&self) -> BoxFuture<'static, Result<Places, BusError>> {
+        let (bus, places) = (Arc::clone(&self.bus), self.read.clone());
         async move {
             tokio::time::sleep(bus.looks_every()).await;
-            let mut floors = Places::new();
-            for partition in owned {
-                if !places.contains_key(&partition)
-                    && let Ok(committed) = bus.committed(&group, &partition).await
-                {
-                    floors.insert(partition.clone(), committed.unwrap_or(0));
-                    places.insert(partition, committed.unwrap_or(0));
-                }
-            }
-            let unread = unread(&*bus, &places).await?;
-            Ok(Look { floors, unread })
+            unread(&*bus, &places).await
         }
         .boxed()
     }
 
-    fn take_look(&mut self, look: Look) {
-        for (partition, floor) in look.floors {
-            if self.progress.owns(&partition) {
-                self.read.entry(partition).or_insert(floor);
-            }
-        }
-        if let Some(what) = self.behind.take(look.unread, &self.read) {
+    fn take_look(&mut self, unread: Places) {
+        if let Some(what) = self.behind.take(unread, &self.read) {
             let group = &self.options.group;
             self.part
                 .stands_still(format!("group {group} stands still: {what}"), &self.clock);
@@ -319,7 +296,7 @@ impl Intake {
     }
 }
 
-async fn looked(look: &mut Option<BoxFuture<'static, Result<Look, BusError>>>) -> Result<Look, BusError> {
+async fn looked(look: &mut Option<BoxFuture<'static, Result<Places, BusError>>>) -> Result<Places, BusError> {
     match look {
         Some(look) => look.await,
         None => pending().await,

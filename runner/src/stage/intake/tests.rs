@@ -53,16 +53,19 @@ async fn a_group_to_which_nothing_comes_though_there_is_something_is_told_to_sta
     let mut member = member(&runtime).await;
     until(&mut member, true, |member| member.owned().len() == 1).await;
     let partition = Partition::new("t", 0);
+    let put = async || {
+        let record = Outgoing::to_partition(&partition, Headers::default(), "v".into());
+        let taken = bus.publish(vec![record], Vec::new()).await;
+        taken.expect("it is taken");
+    };
+    put().await;
+    until(&mut member, true, |member| member.waiting.len() == 1).await;
     let silent = std::slice::from_ref(&partition);
-    member
-        .consumer
-        .pause(silent)
-        .await
-        .expect("it is paused behind our back");
-    let record = Outgoing::to_partition(&partition, Headers::default(), "v".into());
-    bus.publish(vec![record], Vec::new()).await.expect("it is taken");
+    let paused = member.consumer.pause(silent).await;
+    paused.expect("it is paused behind our back");
+    put().await;
     until(&mut member, true, |_| runtime.watchdog.count() == 1).await;
     member.consumer.resume(silent).await.expect("it is resumed");
-    until(&mut member, true, |member| member.waiting.len() == 1).await;
+    until(&mut member, true, |member| member.waiting.len() == 2).await;
     assert_eq!(runtime.watchdog.count(), 0);
 }
