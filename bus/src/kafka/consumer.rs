@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -59,6 +59,10 @@ pub(super) struct KafkaConsumer {
     lost: Vec<Partition>,
     paused: BTreeSet<Partition>,
     standstill: Standstill,
+    /// Since when it owns nothing.
+    bereft: Option<Instant>,
+    /// How often its place was taken anew since it owned something.
+    fruitless: u32,
 }
 
 /// How far partitions were committed.
@@ -70,8 +74,10 @@ impl KafkaConsumer {
         Ok(Self {
             member: Some(seat.take()?),
             standstill: Standstill::new(seat.watch.clone()),
+            bereft: Some(seat.watch.clock.instant()),
             seat,
             paused: BTreeSet::new(),
+            fruitless: 0,
             positions: Positions::default(),
             confirming: None,
             lost: Vec::new(),
@@ -119,6 +125,22 @@ impl KafkaConsumer {
     }
 }
 
+/// The least time that a member waits for partitions: joining a group takes seconds.
+const JOINS_WITHIN: Duration = Duration::from_secs(10);
+/// How often that wait doubles at most.
+const DOUBLINGS: u32 = 5;
+
+/// Completes once a member has owned nothing for so long that its client may have got stuck: after an outage librdkafka may lose
+/// the address of the group's coordinator for ever, and queues all that it would ask it. Where others have all there is, the place is
+/// taken anew for nothing, ever more rarely.
+async fn bereft_for_long(since: Option<Instant>, fruitless: u32, watch: &Watch) {
+    let Some(since) = since else {
+        return std::future::pending().await;
+    };
+    let most = JOINS_WITHIN.max(watch.patience * 3) * 2_u32.pow(fruitless.min(DOUBLINGS));
+    tokio::time::sleep(most.saturating_sub(watch.clock.since(since))).await;
+}
+
 /// What is fetched now, and from where on.
 fn flowing(membership: &Membership, positions: &Positions, paused: &BTreeSet<Partition>) -> Places {
     let mut places = membership.floors();
@@ -155,6 +177,11 @@ impl Consumer for KafkaConsumer {
     async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
         loop {
             if let Some(event) = self.change().await? {
+                let owns_nothing = self.member().context().owned().is_empty();
+                self.bereft = owns_nothing.then(|| self.seat.watch.clock.instant());
+                if !owns_nothing {
+                    self.fruitless = 0;
+                }
                 if let ConsumerEvent::Assigned(partitions) | ConsumerEvent::Revoked(partitions) = &event {
                     for partition in partitions {
                         self.positions.forget(partition);
@@ -175,6 +202,13 @@ impl Consumer for KafkaConsumer {
                 unread = self.standstill.lasts(|| flowing(member.context(), positions, paused)) => {
                     self.renew()?;
                     return Err(self.standstill.replaced("member", &unread));
+                }
+                () = bereft_for_long(self.bereft, self.fruitless, &self.seat.watch) => {
+                    self.bereft = Some(self.seat.watch.clock.instant());
+                    self.fruitless += 1;
+                    self.renew()?;
+                    let group = &self.seat.group;
+                    return Err(self.standstill.replaced("member", &format!("group {group} gives this member nothing")));
                 }
             };
             self.standstill.over();

@@ -85,12 +85,10 @@ impl Standstill {
         self.watch.metrics.replaced(name);
         tracing::warn!(
             client = name,
-            unread,
-            "a Kafka client brings nothing though there is something to read; it is replaced"
+            reason = unread,
+            "a Kafka client brings nothing; it is replaced"
         );
-        BusError::Unavailable(format!(
-            "nothing came though {unread}; it is read by a new client"
-        ))
+        BusError::Unavailable(format!("nothing comes: {unread}; a new client tries"))
     }
 }
 

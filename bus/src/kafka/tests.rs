@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext as _, Rebalance};
 use relay_clock::Clock;
 
+use super::config;
 use super::consumer::{KafkaConsumer, Seat};
+use super::context::Membership;
 use super::reader::KafkaReader;
 use super::{KafkaBus, KafkaOptions};
 use crate::testing::{apply, brokers, unique};
@@ -61,36 +63,67 @@ async fn a_reader_whose_client_brings_nothing_reads_on_with_another_one() {
     read.expect("in time");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_member_whose_client_brings_nothing_takes_its_place_anew() {
-    let (bus, topic) = (connect(), unique("silent-member"));
-    apply(&bus, &format!("name: {topic}, partitions: 1")).await;
+fn join(bus: &KafkaBus, topic: &str) -> KafkaConsumer {
     let seat = Seat {
         options: bus.options.clone(),
         groups: Arc::clone(&bus.groups),
         group: format!("{topic}.g"),
-        topics: vec![topic.clone()],
+        topics: vec![topic.to_owned()],
         watch: bus.watch.clone(),
     };
-    let mut member = KafkaConsumer::join(seat).expect("it joins");
+    KafkaConsumer::join(seat).expect("it joins")
+}
+
+/// What it is told until records come, and how many there are; what it is told first of being silent holds `reason`.
+async fn until_records(member: &mut KafkaConsumer, reason: &str) -> (Vec<&'static str>, usize) {
+    let mut told = Vec::new();
     let following = async {
-        while !matches!(member.next().await, Ok(ConsumerEvent::Assigned(_))) {}
-        member.member().pause(&all(&topic)).expect("it is paused");
-        put(&bus, &topic).await;
-        let mut told = Vec::new();
         loop {
             match member.next().await {
-                Ok(ConsumerEvent::Records(records)) => return (told, records.len()),
+                Ok(ConsumerEvent::Records(records)) => return records.len(),
                 Ok(ConsumerEvent::Assigned(_)) => told.push("assigned"),
                 Ok(ConsumerEvent::Revoked(_)) => told.push("revoked"),
                 Err(BusError::Unavailable(said)) => {
-                    assert!(said.contains("reaches to 1"), "{said}");
+                    assert!(told.contains(&"silent") || said.contains(reason), "{said}");
                     told.push("silent");
                 }
                 Err(error) => panic!("{error}"),
             }
         }
     };
-    let told = tokio::time::timeout(PATIENCE, following).await;
-    assert_eq!(told.expect("in time"), (vec!["silent", "revoked", "assigned"], 1));
+    let records = tokio::time::timeout(PATIENCE, following).await;
+    let records = records.expect("in time");
+    (told, records)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_client_brings_nothing_takes_its_place_anew() {
+    let (bus, topic) = (connect(), unique("silent-member"));
+    apply(&bus, &format!("name: {topic}, partitions: 1")).await;
+    let mut member = join(&bus, &topic);
+    while !matches!(member.next().await, Ok(ConsumerEvent::Assigned(_))) {}
+    member.member().pause(&all(&topic)).expect("it is paused");
+    put(&bus, &topic).await;
+    let (told, records) = until_records(&mut member, "reaches to 1").await;
+    assert_eq!((&told[..2], records), (&["silent", "revoked"][..], 1));
+    assert_eq!(told.last(), Some(&"assigned"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_all_and_is_given_nothing_takes_its_place_anew() {
+    let (bus, topic) = (connect(), unique("bereft-member"));
+    apply(&bus, &format!("name: {topic}, partitions: 1")).await;
+    let mut member = join(&bus, &topic);
+    while !matches!(member.next().await, Ok(ConsumerEvent::Assigned(_))) {}
+    // The client takes the partition away, and never comes to an end with it.
+    let client: Result<BaseConsumer<Membership>, _> =
+        config::member(&bus.options, "another").create_with_context(Membership::default());
+    member.member().pause(&all(&topic)).expect("it is paused");
+    let lost = all(&topic);
+    let context = member.member().context();
+    context.pre_rebalance(&client.expect("a client"), &Rebalance::Revoke(&lost));
+    put(&bus, &topic).await;
+    let (told, records) = until_records(&mut member, "gives this member nothing").await;
+    assert_eq!((&told[..2], records), (&["revoked", "silent"][..], 1));
+    assert_eq!(told.last(), Some(&"assigned"));
 }
