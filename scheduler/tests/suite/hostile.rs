@@ -1,6 +1,7 @@
 //! Tenants who try: what they do must not cost the others their share.
 
 use relay_scheduler::{Config, Limits};
+use relay_schemas::{ModelState, ModelStatus};
 use relay_settings::ByteSize;
 
 use crate::records::Spec;
@@ -183,4 +184,83 @@ fn a_tenant_whose_requests_are_large_does_not_keep_the_others_from_being_read() 
     world.offer(&Spec::new("another", "large"));
     world.offer(&Spec::new("light", "light"));
     assert_eq!(world.core.counts().waiting_short, 4);
+}
+
+/// Two models: `m`, which turns four at once, and one that turns one; a run of `pin` fills it and stands still, and a second one waits.
+fn pinned() -> World {
+    let mut world = World::new(Config::default()).with_worker("w", 64, 32);
+    let told = |model: &str, slots| ModelStatus {
+        model: model.to_owned(),
+        state: ModelState::Ready,
+        slots,
+        long_slots: slots,
+    };
+    let worker = world.workers.get_mut(&"w".into()).unwrap();
+    worker.status.models = vec!["m".to_owned(), "slow".to_owned()];
+    worker.status.capacity = vec![told("m", 4), told("slow", 1)];
+    world.tell("w");
+    for n in 0..2 {
+        world.offer(&slow(&format!("pin-{n}"), "pin"));
+    }
+    world.dispatch();
+    world
+}
+
+fn slow(id: &str, tenant: &str) -> Spec {
+    Spec {
+        model: "slow".to_owned(),
+        ..Spec::new(id, tenant)
+    }
+}
+
+/// Serves so many requests for `m`; how many that were dispatched meanwhile were `tenant`'s.
+fn serve_m(world: &mut World, count: usize, tenant: &str) -> usize {
+    world.dispatch();
+    let before = world.dispatched.len();
+    for _ in 0..count {
+        let works = &world.workers[&"w".into()].works;
+        let next = works.iter().find(|work| work.request.model == "m").cloned();
+        world.complete("w", &next.unwrap().request.request_id, 20);
+        world.fold();
+        world.dispatch();
+    }
+    let served = world.dispatched[before..].iter();
+    served
+        .filter(|work| work.request.tenant.as_str() == tenant)
+        .count()
+}
+
+/// A newcomer took 100 of 100 from an equal tenant, as one request waited for a model whose only turn was taken.
+#[test]
+fn a_request_for_a_model_whose_turns_are_all_taken_gives_newcomers_at_another_no_head_start() {
+    let mut world = pinned();
+    offer(&mut world, "busy", 300);
+    serve_m(&mut world, 100, "busy");
+    offer(&mut world, "new", 300);
+    let new = serve_m(&mut world, 100, "new");
+    assert!((45..=55).contains(&new), "{new} of 100");
+    let (gap, bound) = world.core.fairness();
+    assert!(gap <= bound, "{gap} > {bound}");
+}
+
+#[test]
+fn who_waits_for_a_slow_model_earns_no_claim_to_another_by_it_and_loses_none_by_asking_for_another() {
+    let mut world = pinned();
+    world.offer(&slow("patient", "patient"));
+    offer(&mut world, "busy", 300);
+    serve_m(&mut world, 100, "busy");
+    offer(&mut world, "pin", 100);
+    let pin = serve_m(&mut world, 100, "pin");
+    assert!((45..=55).contains(&pin), "{pin} of 100");
+    // `patient` asks for `m` as well, where it is lifted; at the slow model it stands as before: ahead of `pin`, which was served more.
+    offer(&mut world, "patient", 1);
+    world.complete("w", &"pin-0".into(), 20);
+    world.fold();
+    world.dispatch();
+    let slow = world
+        .dispatched
+        .iter()
+        .rev()
+        .find(|work| work.request.model == "slow");
+    assert_eq!(slow.unwrap().request.request_id.as_str(), "patient");
 }

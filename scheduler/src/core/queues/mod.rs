@@ -2,15 +2,16 @@
 //!
 //! Between tenants the counters are charged with actual tokens, so a wrong prediction can cost latency, never fairness.
 //! Inside a tenant its short lane, its long lane and its batch class share likewise, each with a counter of its own.
-//! A tenant of which nothing waited that could be dispatched is lifted to the least that was served to those of which something
-//! does: being away earns no claim, and waiting for a model that no live worker runs is being away.
+//! A tenant of which nothing waited for a model is lifted there to the least that was served to those of which something does: being
+//! away earns no claim, and waiting for a model that no live worker runs, or for another model, is being away.
 //!
-//! Invariant: `order` holds exactly the tenants of which something waits on an open route, each under its present counter, and
+//! Invariant: `orders` hold exactly the tenants of which something waits on an open route, each under its present counter, and
 //! `routes` counts every ticket that waits under its route.
 
 mod counter;
 mod key;
 mod order;
+mod orders;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ pub use tenant::Tenant;
 
 use crate::config::{Config, Fairness};
 use counter::Counter;
-use order::Order;
+use orders::Orders;
 
 /// What waits on a route.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub struct Queues {
     most_tenants: usize,
     tenants: BTreeMap<TenantIx, Tenant>,
     index: HashMap<TenantId, TenantIx>,
-    order: Order,
+    orders: Orders,
     routes: BTreeMap<Route, Waiting>,
     tenants_waiting: usize,
     turns: u64,
@@ -65,7 +66,7 @@ impl Queues {
             most_tenants: config.remembered.tenants.max(1),
             tenants: BTreeMap::new(),
             index: HashMap::new(),
-            order: Order::default(),
+            orders: Orders::default(),
             routes: BTreeMap::new(),
             tenants_waiting: 0,
             turns: 0,
@@ -145,8 +146,9 @@ impl Queues {
             let waiting = self.routes.entry(key.route.clone());
             waiting.or_insert(Waiting { count: 0, open }).count += 1;
         }
-        self.look_at(key.tenant, arrival == Arrival::New, self.order.floor());
-        self.order.raise();
+        let floors = (arrival == Arrival::New).then(|| self.orders.floors(key.route.models.iter()));
+        self.look_at(key.tenant, floors.as_ref());
+        self.orders.raise();
     }
 
     /// Looks which routes are open: `is_open` where a live worker takes them. What was not dispatchable before counts as away.
@@ -163,28 +165,44 @@ impl Queues {
         let waiting = self.tenants.iter().filter(|(_, tenant)| tenant.waiting > 0);
         let waiting: Vec<TenantIx> = waiting.map(|(ix, _)| *ix).collect();
         // Who opens together is lifted to what was served before, not to one another.
-        let floor = self.order.floor();
+        let models = self.routes.keys().flat_map(|route| route.models.iter());
+        let floors = self.orders.floors(models);
         for ix in waiting {
-            self.look_at(ix, true, floor);
+            self.look_at(ix, Some(&floors));
         }
-        self.order.raise();
+        self.orders.raise();
     }
 
-    /// Gives a tenant its place in the order, or none.
-    fn look_at(&mut self, ix: TenantIx, lifts: bool, floor: u64) {
+    /// Gives a tenant its place in the orders of the models that it waits for. Where it comes to wait for one, it is lifted to
+    /// that one's of `floors`, if there are any.
+    fn look_at(&mut self, ix: TenantIx, floors: Option<&BTreeMap<String, u64>>) {
         let (fairness, routes) = (self.fairness, &self.routes);
         let is_open = |route: &Route| routes.get(route).is_some_and(|waiting| waiting.open);
         let Some(tenant) = self.tenants.get_mut(&ix) else {
             return;
         };
-        if !tenant.look(is_open, lifts) {
-            return self.order.remove(ix);
+        tenant.look(is_open, floors.is_some());
+        let models = tenant.models(is_open);
+        self.orders.keep_only(ix, &models);
+        for model in &models {
+            if let Some(floor) = floors.and_then(|floors| floors.get(model))
+                && !self.orders.holds(ix, model)
+            {
+                tenant.lift(model, *floor);
+            }
+            let (rank, served) = Self::standing(fairness, tenant, model);
+            self.orders.place(ix, model, rank, served);
         }
-        if lifts && !self.order.holds(ix) {
-            tenant.counter.lift(floor);
-        }
-        let rank = Self::rank(fairness, &tenant.counter);
-        self.order.place(ix, rank, tenant.counter.served());
+    }
+
+    /// What decides when a tenant comes next at a model, and what counts as served to it there.
+    fn standing(fairness: Fairness, tenant: &Tenant, model: &str) -> (u64, u64) {
+        let lifted = tenant.lifted(model);
+        let rank = match fairness {
+            Fairness::Vtc => tenant.counter.value() + lifted,
+            Fairness::RoundRobin => tenant.counter.turn,
+        };
+        (rank, tenant.counter.served() + lifted)
     }
 
     /// Takes a request out, wherever it stands.
@@ -208,8 +226,8 @@ impl Queues {
                 self.routes.remove(&key.route);
             }
         }
-        self.look_at(key.tenant, false, 0);
-        self.order.raise();
+        self.look_at(key.tenant, None);
+        self.orders.raise();
     }
 
     /// Routes on which requests wait.
@@ -229,30 +247,37 @@ impl Queues {
         self.routes.keys().any(&mut can)
     }
 
-    /// The next request for which `can` holds: least tenant, then its least flow, then the oldest.
+    /// The next request for which `can` holds: of each model the least tenant, of these the least, then its least flow,
+    /// then the oldest.
     pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
-        self.order.iter().find_map(|ix| {
-            let tenant = &self.tenants[&ix];
-            let mut flows = Flow::ALL.map(|flow| {
-                (
-                    Self::rank(self.fairness, &tenant.flows[flow as usize].counter),
-                    flow,
-                )
-            });
-            flows.sort_unstable();
-            flows.into_iter().find_map(|(_, flow)| {
-                let waiting = tenant.flows[flow as usize].waiting.iter();
-                let heads = waiting.filter_map(|(route, tickets)| Some((*tickets.first()?, route)));
-                let (ticket, route) = heads
-                    .filter(|(_, route)| can(route))
-                    .min_by_key(|(ticket, _)| *ticket)?;
-                let key = QueueKey {
-                    tenant: ix,
-                    flow,
-                    route: route.clone(),
-                };
-                Some((key, ticket))
-            })
+        let next = self.orders.iter().filter_map(|(model, order)| {
+            let mut can = |route: &Route| route.models.iter().any(|it| it == model) && can(route);
+            let (key, ticket) = order.iter().find_map(|ix| self.pick_of(ix, &mut can))?;
+            let standing = Self::standing(self.fairness, &self.tenants[&key.tenant], model);
+            Some((standing, key, ticket))
+        });
+        let next = next.min_by_key(|((rank, _), key, _)| (*rank, key.tenant));
+        next.map(|(_, key, ticket)| (key, ticket))
+    }
+
+    /// The next request of a tenant for which `can` holds.
+    fn pick_of(&self, ix: TenantIx, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
+        let tenant = &self.tenants[&ix];
+        let rank = |flow: Flow| Self::rank(self.fairness, &tenant.flows[flow as usize].counter);
+        let mut flows = Flow::ALL.map(|flow| (rank(flow), flow));
+        flows.sort_unstable();
+        flows.into_iter().find_map(|(_, flow)| {
+            let waiting = tenant.flows[flow as usize].waiting.iter();
+            let heads = waiting.filter_map(|(route, tickets)| Some((*tickets.first()?, route)));
+            let (ticket, route) = heads
+                .filter(|(_, route)| can(route))
+                .min_by_key(|(ticket, _)| *ticket)?;
+            let key = QueueKey {
+                tenant: ix,
+                flow,
+                route: route.clone(),
+            };
+            Some((key, ticket))
         })
     }
 
@@ -325,21 +350,23 @@ impl Queues {
         let tenant = self.get_mut(ix);
         change(tenant);
         tenant.raise_floor();
-        let (rank, served) = (Self::rank(fairness, &tenant.counter), tenant.counter.served());
-        if self.order.holds(ix) {
-            self.order.place(ix, rank, served);
-            self.order.raise();
-        }
+        let tenant = &self.tenants[&ix];
+        self.orders
+            .replace(ix, |model| Self::standing(fairness, tenant, model));
     }
 
-    /// Between the tenants of which something waits that a live worker runs: greatest counter less the least, thousandths of a
-    /// weighted token.
+    /// Between the tenants that wait for the same model, which a live worker runs: greatest counter less the least, thousandths of a
+    /// weighted token; of all models the most.
     pub fn gap(&self) -> u64 {
-        let values = self.order.iter().map(|ix| self.tenants[&ix].counter.value());
-        let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| {
-            (least.min(value), most.max(value))
+        let gaps = self.orders.iter().map(|(model, order)| {
+            let tenants = order.iter().map(|ix| &self.tenants[&ix]);
+            let values = tenants.map(|tenant| tenant.counter.value() + tenant.lifted(model));
+            let (least, most) = values.fold((u64::MAX, 0), |(least, most), value| {
+                (least.min(value), most.max(value))
+            });
+            most.saturating_sub(least)
         });
-        most.saturating_sub(least)
+        gaps.max().unwrap_or(0)
     }
 
     /// How many tenants wait.
@@ -349,7 +376,7 @@ impl Queues {
 
     /// What a tenant of which nothing waited is lifted to.
     pub fn floor(&self) -> u64 {
-        self.order.floor()
+        self.orders.floor()
     }
 
     /// Takes the counters of a snapshot in.
@@ -359,7 +386,7 @@ impl Queues {
             self.turns = self.turns.max(counter.turn as u64);
             self.get_mut(ix).restore(counter);
         }
-        self.order.restore(snapshot.last_left as u64);
+        self.orders.restore(snapshot.last_left as u64);
         self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
     }
 }

@@ -1,4 +1,4 @@
-//! The tenants of which something waits that a live worker runs, in order of who comes next, and what a newcomer is lifted to.
+//! The tenants of which something waits for one model, in order of who comes next, and what a newcomer is lifted to.
 //!
 //! Invariant: a tenant stands here under its newest rank, or not at all. The floor is the least that was served to any of
 //! those who stand here, since it was last raised; it never falls, so that who leaves takes nothing of it along.
@@ -48,9 +48,9 @@ impl Order {
         self.floor
     }
 
-    /// The floor of a snapshot.
-    pub fn restore(&mut self, floor: u64) {
-        self.floor = floor;
+    /// Whether no tenant stands here.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// Whether a tenant stands here.

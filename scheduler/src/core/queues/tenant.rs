@@ -30,6 +30,8 @@ pub struct Tenant {
     pub(super) running: usize,
     pub(super) counter: Counter,
     pub(super) flows: [FlowQueue; 3],
+    /// How far it was lifted where it came to wait for a model.
+    pub(super) lifts: BTreeMap<String, u64>,
     /// What a flow of which nothing waited is lifted to.
     floor: u64,
 }
@@ -45,6 +47,7 @@ impl Tenant {
             running: 0,
             counter: Counter::default(),
             flows: Default::default(),
+            lifts: BTreeMap::new(),
             floor: 0,
         }
     }
@@ -56,7 +59,25 @@ impl Tenant {
 
     /// What decides when it comes next.
     pub fn value(&self) -> u64 {
-        self.counter.value()
+        self.counter.value() + self.most_lifted()
+    }
+
+    /// The farthest that it was lifted: in a snapshot, which knows no models, it counts everywhere.
+    fn most_lifted(&self) -> u64 {
+        self.lifts.values().copied().max().unwrap_or(0)
+    }
+
+    /// How far it was lifted where it waits for a model.
+    pub(super) fn lifted(&self, model: &str) -> u64 {
+        self.lifts.get(model).copied().unwrap_or(0)
+    }
+
+    /// It comes to wait for a model, of whose tenants each was served `floor` at least: who was away has no claim to what it did not use.
+    pub(super) fn lift(&mut self, model: &str, floor: u64) {
+        let lift = floor.saturating_sub(self.counter.served());
+        if lift > self.lifted(model) {
+            self.lifts.insert(model.to_owned(), lift);
+        }
     }
 
     /// Input and output tokens settled, ever.
@@ -74,7 +95,7 @@ impl Tenant {
         let flows = self.flows.iter();
         TenantCounter {
             tenant: self.id.clone(),
-            counter: self.counter.settled() as i64,
+            counter: (self.counter.settled() + self.most_lifted()) as i64,
             turn: self.counter.turn as i64,
             flows: flows.map(|flow| flow.counter.settled() as i64).collect(),
             last_left: self.floor as i64,
@@ -90,6 +111,13 @@ impl Tenant {
         for (flow, value) in self.flows.iter_mut().zip(&snapshot.flows) {
             flow.counter = Counter::restored(*value as u64, 0);
         }
+    }
+
+    /// The models for which something of it waits on an open route.
+    pub(super) fn models(&self, is_open: impl Fn(&Route) -> bool) -> BTreeSet<String> {
+        let routes = self.flows.iter().flat_map(|flow| flow.waiting.keys());
+        let open = routes.filter(|route| is_open(route));
+        open.flat_map(|route| route.models.iter().cloned()).collect()
     }
 
     /// Looks which of its flows are open, by their routes; true if one is. What opens is lifted where it `lifts`.
