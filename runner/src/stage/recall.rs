@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt};
 use relay_bus::{Bus, BusError, Position, Record};
 
 use super::contract::Stage;
@@ -12,6 +12,9 @@ use crate::stretch::Stretch;
 
 /// Records that lie no further apart are read in one go.
 const GAP: i64 = 256;
+
+/// Most readers at once: on Kafka each is a client of its own.
+const READERS: usize = 4;
 
 /// What was put off and is to be decided now.
 pub(super) struct Recalled {
@@ -31,8 +34,9 @@ pub(super) async fn recall<S: Stage>(
     wanted.sort_by(|one, other| (&one.partition, one.offset).cmp(&(&other.partition, other.offset)));
     wanted.dedup();
     for failures in 1.. {
-        let runs = wanted.chunk_by(are_near).map(|run| read(&*bus, run));
-        match try_join_all(runs).await {
+        let runs = futures::stream::iter(runs(&wanted)).map(|run| read(&*bus, run));
+        let read: Result<Vec<Vec<Record>>, BusError> = runs.buffered(READERS).try_collect().await;
+        match read {
             Ok(read) => {
                 let records: Vec<Record> = read.into_iter().flatten().collect();
                 let mut gone = wanted;
@@ -52,12 +56,15 @@ pub(super) async fn recall<S: Stage>(
     unreachable!("it is tried for ever")
 }
 
-fn are_near(one: &Position, next: &Position) -> bool {
-    one.partition == next.partition && next.offset - one.offset <= GAP
+/// What lies near each other.
+fn runs(wanted: &[Position]) -> Vec<Vec<Position>> {
+    let are_near =
+        |one: &Position, next: &Position| one.partition == next.partition && next.offset - one.offset <= GAP;
+    wanted.chunk_by(are_near).map(<[Position]>::to_vec).collect()
 }
 
-async fn read(bus: &dyn Bus, run: &[Position]) -> Result<Vec<Record>, BusError> {
-    let ([first, ..], [.., last]) = (run, run) else {
+async fn read(bus: &dyn Bus, run: Vec<Position>) -> Result<Vec<Record>, BusError> {
+    let ([first, ..], [.., last]) = (&run[..], &run[..]) else {
         return Ok(Vec::new());
     };
     let mut stretch = Stretch::between(bus, first.partition.clone(), first.offset, last.offset + 1).await?;
