@@ -88,7 +88,7 @@ mod tests {
         let outages = Outages::new(health.clone());
         let watched = outages.clone();
         let (seen, pauses) = mpsc::sync_channel(0);
-        let watcher = std::thread::spawn(move || {
+        let looking = std::thread::spawn(move || {
             let missing = || matches!(health.all().get("redis"), Some(Some(_)));
             for _ in 0..ROUNDS {
                 for is_missing in [true, false] {
@@ -106,6 +106,6 @@ mod tests {
             waiting.over();
             pauses.recv().expect("it looks");
         }
-        watcher.join().expect("it has looked");
+        looking.join().expect("it has looked");
     }
 }

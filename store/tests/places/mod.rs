@@ -25,7 +25,9 @@ impl Place {
                     patience: Duration::from_secs(30),
                     ..SqliteOptions::default()
                 };
-                Arc::new(SqliteStore::at(&file, options, Clock::system())).into()
+                let tables = Tables::from(Arc::new(SqliteStore::at(&file, options, Clock::system())));
+                tables.database.probe().await.unwrap();
+                tables
             }
             Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).unwrap()).into(),
         }
