@@ -187,7 +187,7 @@ async fn until_queued(deployment: &Production, waiting: u64) -> anyhow::Result<(
 }
 
 /// The sum of a metric over its labels.
-pub(crate) fn sum(metrics: &str, name: &str) -> u64 {
+pub fn sum(metrics: &str, name: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with(name));
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

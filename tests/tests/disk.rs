@@ -6,10 +6,12 @@ use std::time::Duration;
 use relay_store::{Outcomes as _, SqliteStore};
 use relay_tests::flips::{Field, flipped};
 use relay_tests::gateway::{Gateway, KILLABLE};
+use relay_tests::http;
 use relay_tests::keyed::killed_at_random;
 use relay_tests::load::{self, Load};
 use relay_tests::proofs::MOST;
 use relay_tests::settle::settle;
+use relay_tests::takeover::sum;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_with_a_bit_flipped_in_every_kind_of_field_is_named_starts_and_loses_only_the_damaged_records()
@@ -39,12 +41,16 @@ async fn every_request_acknowledged_before_a_backup_has_its_outcome_and_trace_af
         .expect("it starts");
     let load = Load {
         rate: 40,
-        lasting: Duration::from_secs(20),
+        lasting: Duration::from_secs(30),
         seed: 4_100,
         bases: vec![gateway.base_url.clone()],
     };
+    let before = answered(&gateway).await;
     let storm = tokio::spawn(async move { load::run(&load, None).await });
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // However long that takes here: a busy machine answers a handful in three seconds.
+    while answered(&gateway).await < before + 60 && !storm.is_finished() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let folder = gateway.folder.path().join("backup");
     let backup = folder.to_string_lossy();
     let began = relay_clock::Clock::system().now();
@@ -72,6 +78,13 @@ async fn every_request_acknowledged_before_a_backup_has_its_outcome_and_trace_af
     let ledger = settle(&mut restored, &saw, MOST).await;
     let ledger = ledger.expect("each has its outcome and trace");
     assert!(ledger.accepted.len() >= accepted);
+}
+
+/// How many requests the gateway says that it has answered.
+async fn answered(gateway: &Gateway) -> u64 {
+    let metrics = http::get(&format!("{}/metrics", gateway.ops_url)).await;
+    let metrics = metrics.expect("it answers").text().await.expect("as text");
+    sum(&metrics, r#"llm_gateway_requests_total{status="200"}"#)
 }
 
 /// How many outcomes the tables say that they hold.
