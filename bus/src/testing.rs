@@ -79,23 +79,28 @@ pub async fn with_damaged(
     records: &[Outgoing],
     damaged: &[usize],
 ) -> EmbeddedBus {
-    let open = || {
-        let log = EmbeddedBus::open(
-            folder,
-            manifest,
-            EmbeddedOptions::default(),
-            &relay_clock::Clock::system(),
-        );
-        log.expect("a folder of the test's own")
+    // Whoever still has a thread in a log that was dropped lets go of the folder a moment later.
+    let open = || async {
+        let clock = relay_clock::Clock::system();
+        let open = || EmbeddedBus::open(folder, manifest, EmbeddedOptions::default(), &clock);
+        let began = clock.instant();
+        loop {
+            match open() {
+                Err(BusError::Unavailable(_)) if clock.since(began) < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                log => return log.expect("a folder of the test's own"),
+            }
+        }
     };
-    let log = open();
+    let log = open().await;
     let taken = log.publish(records.to_vec(), Vec::new()).await;
     taken.expect("the log takes them");
     drop(log);
     for number in damaged {
         turn_a_bit(folder, records[*number].value.as_deref().expect("a value"));
     }
-    open()
+    open().await
 }
 
 /// Turns a bit in the middle of `value`, which a closed log in `folder` holds in its first segment.
