@@ -82,10 +82,9 @@ pub(super) fn compare(
             )),
             None => {
                 // Where several heads are lost, or a torn end took away what named one, nothing may tell whose they were.
-                let heads = model.hits.values().filter(|part| **part == Part::Head);
-                let several = heads.count() + model.frame_hits.len() > 1;
+                let several = model.head_hits().count() + model.frame_hits.len() > 1;
                 let nameless =
-                    model.hits.get(seq) == Some(&Part::Head) && (several || model.is(Excuse::Nameless));
+                    model.nameless.contains(seq) || several && model.hits.get(seq) == Some(&Part::Head);
                 let excused = batch.lost
                     || record.offset < model.low.get(&slot).copied().unwrap_or_default()
                     || nameless

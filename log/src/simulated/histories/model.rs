@@ -50,6 +50,8 @@ pub(super) struct Model {
     /// where that is not on disk yet, a loss of power may bring back what proves them. And those that were passed over, since
     /// what was lost without a name may have had them.
     pub doubtful: BTreeSet<(Slot, i64)>,
+    /// Numbers of entries whose heads were damaged when an opening said that something is lost, and could not say what.
+    pub nameless: BTreeSet<Seq>,
     /// Offsets that an opening told as damaged while reads failed.
     pub unread: BTreeSet<(Slot, i64)>,
     excuses: BTreeSet<Excuse>,
@@ -58,8 +60,6 @@ pub(super) struct Model {
 /// What the disk has done, which excuses what would be a fault of the log otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Excuse {
-    /// An opening said that something is lost, and could not say what.
-    Nameless,
     /// A sync failed, and what was written since the last good one may be gone from the page cache.
     FailedSync,
     /// The disk did not give back what the log read when it was opened.
@@ -178,6 +178,12 @@ impl Model {
             || missing && (self.is(Excuse::Full) || !self.flipped.is_empty())
     }
 
+    /// Numbers of a batch's entries whose heads are damaged.
+    pub fn head_hits(&self) -> impl Iterator<Item = Seq> {
+        let heads = self.hits.iter().filter(|(_, part)| **part == Part::Head);
+        heads.map(|(seq, _)| *seq)
+    }
+
     /// Whether a bit of what is left was turned.
     pub fn is_hit(&self) -> bool {
         !self.hits.is_empty() || !self.frame_hits.is_empty()
@@ -269,8 +275,16 @@ impl Model {
             *low = (*low).min(state.next.get(slot).copied().unwrap_or_default());
         }
         let end = self.written.last().map_or(0, |batch| batch.seqs.end);
-        self.hits.retain(|hit, _| failing || *hit < end);
-        self.frame_hits.retain(|hit| failing || *hit < end);
+        if !failing {
+            self.forget_hits(end);
+        }
+    }
+
+    /// Numbers from `end` on are given anew: what was hit there is gone.
+    pub fn forget_hits(&mut self, end: Seq) {
+        self.hits.split_off(&end);
+        self.frame_hits.split_off(&end);
+        self.nameless.split_off(&end);
     }
 
     /// Offsets that `held` does not know of are given once more.

@@ -43,8 +43,7 @@ impl Run {
                         "appending gave the offsets {offsets:?}, and {expected:?} were next"
                     ));
                 }
-                self.model.hits.retain(|hit, _| *hit <= before);
-                self.model.frame_hits.retain(|hit| *hit <= before);
+                self.model.forget_hits(before + 1);
                 self.model.written.extend(written);
                 self.model.decide();
                 "appended"

@@ -7,7 +7,7 @@ use crate::simulated::histories::model::{Excuse, State};
 use crate::simulated::histories::opening;
 use crate::simulated::histories::step::{COMPACTED, End, SLOTS};
 use crate::simulated::{Call, SimulatedDisk};
-use crate::{Damage, Log, Opened};
+use crate::{Damage, Log, Opened, Seq};
 
 /// Openings that may fail while the disk does; then it heals.
 const TRIES: u32 = 4;
@@ -106,8 +106,10 @@ impl Run {
             )
         });
         let nameless = |damage: &Damage| damage.slot.is_none() && damage.what.contains("readable");
-        self.model
-            .excuse(Excuse::Nameless, opened.damaged.iter().any(nameless));
+        if opened.damaged.iter().any(nameless) {
+            let heads: Vec<Seq> = self.model.head_hits().collect();
+            self.model.nameless.extend(heads);
+        }
         let mut damaged = opened.damaged.iter();
         let excused = damaged.all(|damage| self.model.may_be_damaged(damage));
         if !excused && !self.model.is(Excuse::Unread) {
