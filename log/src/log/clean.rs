@@ -127,6 +127,7 @@ impl<S: Storage> Log<S> {
                     }
                     _ => gone,
                 };
+                self.remove_all_void()?;
                 segment.replace(true);
                 match self.storage.remove(&segment_name(segment.number)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {

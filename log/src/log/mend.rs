@@ -16,6 +16,7 @@ use crate::index::Index;
 use crate::segment::Closed;
 use crate::storage::{Storage, StorageFile};
 use crate::sync_end::{Lost, SyncEnd, Unreadable};
+use crate::uncut::Uncut;
 
 impl<S: Storage> Log<S> {
     /// Tries to go on after a failed sync. Does nothing while the log is not failing, or while a ticket is out.
@@ -67,7 +68,7 @@ impl<S: Storage> Log<S> {
         if let Err(error) = done {
             // It may have its name already: each try would leave another.
             let _ = self.storage.remove(&temporary_name(made));
-            let _ = self.storage.remove(&segment_name(made));
+            self.remove_void(made);
             return Err(error);
         }
         Ok(successor)
@@ -214,17 +215,19 @@ impl<S: Storage> Log<S> {
         if self.active.as_ref().is_some_and(|active| active.number >= from)
             && let Some(active) = self.active.take()
         {
-            let _ = self.storage.remove(&segment_name(active.number));
+            self.remove_void(active.number);
         }
         let voided: Vec<u64> = self.closed.range(from..).map(|(number, _)| *number).collect();
         for number in voided {
             self.remove_closed(number);
-            let _ = self.storage.remove(&segment_name(number));
+            self.remove_void(number);
         }
         self.abandon(number, position, &successor.held);
         if let Some(uncut) = self.uncut.take() {
             // The new head says so; this only gives the room back.
-            let _ = self.cut(&uncut);
+            if self.cut(&uncut).is_err() {
+                self.void.extend(uncut.gone);
+            }
         }
         self.notes.undo();
         for (seq, name, value) in successor.notes {
@@ -250,6 +253,28 @@ impl<S: Storage> Log<S> {
         self.leaving = None;
         self.health = Health::Good;
         successor.lost
+    }
+
+    /// Removes a segment of which nothing counts.
+    pub(super) fn remove_void(&mut self, number: u64) {
+        let removed = self.storage.remove(&segment_name(number));
+        if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            self.void.push(number);
+        }
+    }
+
+    /// Removes what could not be before, for good: what says that nothing in them counts may go next.
+    pub(super) fn remove_all_void(&mut self) -> io::Result<()> {
+        if self.void.is_empty() {
+            return Ok(());
+        }
+        let uncut = Uncut {
+            gone: self.void.clone(),
+            torn: None,
+        };
+        self.cut(&uncut)?;
+        self.void.clear();
+        Ok(())
     }
 
     /// The segment in which the last sync ended is closed there, without a footer.

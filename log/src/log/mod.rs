@@ -66,6 +66,8 @@ pub struct Log<S: Storage> {
     pub(crate) untold: Vec<u64>,
     /// Segments that could not be, and until when they are passed over.
     pub(crate) passed_over: BTreeMap<u64, i64>,
+    /// Segments of which nothing counts, and that could not be removed: they go before what says so may.
+    pub(crate) void: Vec<u64>,
     /// What the next segment takes the place of: cut off once that is on disk.
     pub(crate) uncut: Option<Uncut>,
     /// Written from, and kept for its room.

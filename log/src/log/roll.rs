@@ -98,7 +98,7 @@ impl<S: Storage> Log<S> {
             let synced = active.file.sync().and_then(|()| self.storage.sync_folder());
             let cut = synced.and_then(|()| self.uncut.as_ref().map_or(Ok(()), |uncut| self.cut(uncut)));
             if let Err(error) = cut {
-                let _ = self.storage.remove(&segment_name(active.number));
+                self.remove_void(active.number);
                 return Err(error);
             }
             self.uncut = None;
@@ -157,7 +157,11 @@ impl<S: Storage> Log<S> {
         let file = self.storage.create(&name)?;
         if let Err(error) = write_full(&*file, &bytes, 0) {
             // Left behind it would be taken for a torn beginning, and cut off.
-            let _ = self.storage.remove(&name);
+            if cut.is_some() {
+                let _ = self.storage.remove(&name);
+            } else {
+                self.remove_void(number);
+            }
             return Err(error);
         }
         debug_assert!(bytes.len() as u64 > LENGTH);

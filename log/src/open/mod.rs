@@ -169,6 +169,7 @@ impl<S: Storage> Log<S> {
             leaving: None,
             untold: Vec::new(),
             passed_over: BTreeMap::new(),
+            void: Vec::new(),
             uncut: None,
             buffer: Vec::new(),
             placed: Vec::new(),

@@ -1,8 +1,9 @@
 //! Cleaned segments.
 
 use relay_log::simulated::histories::{End, Item, Step};
+use relay_log::simulated::{Aftermath, Call, Mischief};
 
-use crate::{append, flip, holds, keyed, put};
+use crate::{append, fail_with, flip, holds, keyed, put};
 
 #[test]
 fn a_tombstone_stays_while_what_came_after_it_may_yet_be_cut_off() {
@@ -152,4 +153,62 @@ fn a_record_that_was_lost_before_its_segment_was_cleaned_is_told_at_its_offset_e
         (2_045_015_339, Step::Reopen(End::PowerCut)),
     ];
     holds(128, 1398, 1000, steps);
+}
+
+#[test]
+fn a_segment_of_which_nothing_counts_goes_before_what_says_so_does() {
+    let steps = vec![
+        (2_242_872_453, append([&[put(0, 0), keyed(3, 3, 7), put(1, 71)]])),
+        (
+            1_144_103_311,
+            fail_with(Call::Remove, 1, 2, Mischief::Full, Aftermath::Dropped),
+        ),
+        (
+            2_715_627_295,
+            append([&[put(0, 15), keyed(3, 1, 643), put(1, 248)]]),
+        ),
+        (3_499_661_565, append([&[keyed(3, 4, 6754)]])),
+        (1_487_103_764, append([&[Item::Forged { slot: 2 }]])),
+        (13_015_868, append([&[put(0, 62), keyed(2, 4, 25)]])),
+        (2_266_813_822, Step::Clean),
+        (
+            2_814_930_500,
+            append([&[Item::Tombstone { slot: 3, key: 3 }, put(1, 28), put(0, 24)]]),
+        ),
+        (4_223_333_728, Step::Sync),
+        (
+            3_448_691_263,
+            append([&[keyed(2, 2, 38), put(1, 481), keyed(2, 4, 48)]]),
+        ),
+        (1_066_035_090, append([&[put(1, 45), put(1, 30)]])),
+        (1_422_552_950, append([&[put(1, 49)]])),
+        (
+            1_765_798_560,
+            append([&[keyed(3, 1, 19)], &[keyed(3, 4, 423), keyed(2, 3, 78)]]),
+        ),
+        (1_711_039_938, Step::Clean),
+        (
+            3_156_497_265,
+            fail_with(Call::Sync, 1, 1, Mischief::Io, Aftermath::StillDirty),
+        ),
+        (1_622_708_179, Step::Mark),
+        (3_702_618_408, Step::Sync),
+        (
+            2_736_113_579,
+            fail_with(Call::Sync, 0, 1, Mischief::Io, Aftermath::Dropped),
+        ),
+        (3_328_312_730, append([&[keyed(3, 2, 391)]])),
+        (73_753_994, Step::Sync),
+        (1_024_208_020, Step::Roll),
+        (
+            2_338_273_830,
+            append([&[put(0, 494), put(0, 20), keyed(2, 1, 0)]]),
+        ),
+        (4_616_913, append([&[keyed(3, 4, 34)]])),
+        (2_005_929_213, append([&[put(1, 464)]])),
+        (273_666_025, Step::Sync),
+        (2_655_489_442, append([&[put(0, 45)]])),
+        (1_120_061_987, Step::Clean),
+    ];
+    holds(128, 4134, 3, steps);
 }
