@@ -39,7 +39,10 @@ impl<S: Storage> Log<S> {
     fn rewrite(&mut self, now_ms: i64, unreadable: Unreadable) -> io::Result<Successor<S::File>> {
         self.put_back(unreadable)?;
         let sources = self.sources()?;
-        let (base, held) = self.at_sync(unreadable)?;
+        let (mut base, held) = self.at_sync(unreadable)?;
+        if let Some(first) = sources.first() {
+            base.reach_no_more_than(first.opening(unreadable)?);
+        }
         let cut = Some(self.cut_at_sync());
         let synced = self.disk.synced;
         let active = self.make_segment(synced, cut, &base.encode(&base.next), now_ms)?;

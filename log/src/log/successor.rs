@@ -7,8 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Active;
-use crate::format::checkpoint::{self, Notes};
+use crate::format::checkpoint::{self, Checkpoint, Notes};
 use crate::format::entry::{self, Kind, flag};
+use crate::format::header::LENGTH as FRONT;
 use crate::index::{Index, Placed};
 use crate::io::{read_vec, write_full};
 use crate::layout::{Draft, without_slot};
@@ -49,7 +50,37 @@ pub(super) struct Base {
     pub segments: Vec<u64>,
 }
 
+impl<F: StorageFile> Source<F> {
+    /// What it opens with, where it is copied from its front on.
+    pub(super) fn opening(&self, unreadable: Unreadable) -> io::Result<Option<Checkpoint>> {
+        if self.from > FRONT {
+            return Ok(None);
+        }
+        let mut scanner = Scanner::new(&*self.file, self.seed, self.from, self.to);
+        let opening = scanner.next().and_then(|item| match item {
+            Some(Item::Entry(entry)) if entry.header.kind == Kind::Checkpoint && entry.is_whole() => {
+                scanner.value(&entry).map(|value| checkpoint::decode(&value))
+            }
+            _ => Ok(None),
+        });
+        match unreadable {
+            Unreadable::Wait => opening,
+            Unreadable::GiveUp => Ok(opening.unwrap_or_default()),
+        }
+    }
+}
+
 impl Base {
+    /// What was written behind the last sync opens with what was known then. Offsets that an earlier failed sync lost are not
+    /// told by any record.
+    pub(super) fn reach_no_more_than(&mut self, opening: Option<Checkpoint>) {
+        let Some(opening) = opening else { return };
+        let said: BTreeMap<Slot, i64> = opening.next.into_iter().collect();
+        for (slot, next) in &mut self.next {
+            *next = said.get(slot).copied().unwrap_or(0).min(*next);
+        }
+    }
+
     pub(super) fn encode(&self, next: &[(Slot, i64)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let segments = self.segments.iter().copied();

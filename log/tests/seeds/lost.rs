@@ -84,3 +84,33 @@ fn what_is_lost_at_the_end_of_a_segment_is_named_although_a_failed_sync_lost_mor
     ];
     holds(64, 2857, 6, steps);
 }
+
+#[test]
+fn a_lost_entry_is_named_although_a_failed_sync_lost_what_followed_and_a_restart_wrote_that_again() {
+    let steps = vec![
+        (
+            2_263_960_808,
+            append([&[keyed(2, 2, 376), Item::Note(0), Item::Note(0), put(1, 47)]]),
+        ),
+        (1_618_728_425, append([&[keyed(3, 0, 72)]])),
+        (868_800_501, Step::Sync),
+        (
+            114_428_953,
+            fail_with(Call::Sync, 0, 1, Mischief::Io, Aftermath::Dropped),
+        ),
+        (
+            2_047_532_517,
+            append([&[keyed(3, 3, 73)], &[put(1, 68), keyed(3, 1, 3), keyed(3, 3, 48)]]),
+        ),
+        (3_247_911_700, append([&[Item::Note(3)]])),
+        (442_859_136, Step::Sync),
+        (159_559_986, Step::Reopen(End::Kill)),
+        (2_727_105_489, append([&[keyed(3, 4, 386)], &[put(0, 201)]])),
+        (3_402_079_893, append([&[put(1, 12)]])),
+        (2_429_593_609, Step::Sync),
+        (2_723_491_168, append([&[keyed(2, 2, 45)]])),
+        (2_026_749_505, Step::Reopen(End::PowerCut)),
+        (3_191_968_288, flip(4, 44_374, 1)),
+    ];
+    holds(128, 900, 7, steps);
+}
