@@ -10,7 +10,7 @@ use crate::topics::Manifest;
 use crate::{Outgoing, Partition, Position, Record};
 
 /// See [`Bus::looks_every`].
-const LOOKS_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const LOOKS_EVERY: Duration = Duration::from_secs(5);
 
 /// A partitioned, durable, replayable log with consumer groups.
 #[async_trait]

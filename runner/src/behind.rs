@@ -1,62 +1,90 @@
 //! Whether whoever reads gets what there is: held against the log itself, twice in a row, as something may always have come a moment
-//! ago.
+//! ago, and as a broker that was away may for a moment tell of a log that others have gone on with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relay_bus::{Bus, BusError, Partition};
 
 /// How far partitions are read.
 pub(crate) type Places = BTreeMap<Partition, i64>;
 
-/// Those of the places behind which something lies. A bus that does not answer is told by others.
-///
-/// # Errors
-/// Where a log does not reach as far as it was read.
-pub(crate) async fn unread(bus: &dyn Bus, places: &Places) -> Result<Places, BusError> {
-    let mut unread = Places::new();
+/// What a look at the log found of places.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Those behind which something lies.
+    unread: Places,
+    /// Those to which the log does not reach.
+    beyond: Places,
+}
+
+/// Holds places against the log. A bus that does not answer is told by others.
+pub(crate) async fn look(bus: &dyn Bus, places: &Places) -> Found {
+    let mut found = Found::default();
     for (partition, next) in places {
         let Ok(held) = bus.range(partition).await else {
             continue;
         };
         if held.high < *next {
-            return Err(BusError::rewound(partition, *next));
-        }
-        if held.high > held.low.max(*next) {
-            unread.insert(partition.clone(), *next);
+            found.beyond.insert(partition.clone(), *next);
+        } else if held.high > held.low.max(*next) {
+            found.unread.insert(partition.clone(), *next);
         }
     }
-    Ok(unread)
+    found
 }
 
-/// The places behind which something lay when the log was asked last.
+/// What was found when the log was looked at last, and which partitions stand still.
 #[derive(Debug, Default)]
-pub(crate) struct Behind(Places);
+pub(crate) struct Behind {
+    found: Found,
+    stuck: BTreeSet<Partition>,
+}
 
 impl Behind {
-    /// What could not be read is not late.
+    /// What could not be read is not late: it is looked at twice anew.
     pub(crate) fn forget(&mut self) {
-        self.0.clear();
+        self.found = Found::default();
     }
 
-    /// Takes in what was `unread` of the places that were read to `now` meanwhile; says what stands still, if anything does.
-    pub(crate) fn take(&mut self, mut unread: Places, now: &Places) -> Option<String> {
-        unread.retain(|partition, next| now.get(partition) == Some(next));
-        let stuck = unread
-            .iter()
-            .find(|(partition, next)| self.0.get(*partition) == Some(*next));
-        let said = stuck.map(|(Partition { topic, partition }, next)| {
+    /// Something came of a partition.
+    pub(crate) fn came(&mut self, partition: &Partition) {
+        self.stuck.remove(partition);
+    }
+
+    /// Whether no partition stands still.
+    pub(crate) fn moves(&self) -> bool {
+        self.stuck.is_empty()
+    }
+
+    /// Takes in what was `found` of the places that were read to `now` meanwhile; says what stands still, if anything does.
+    ///
+    /// # Errors
+    /// Where a log does not reach as far as it was read.
+    pub(crate) fn take(&mut self, mut found: Found, now: &Places) -> Result<Option<String>, BusError> {
+        for places in [&mut found.unread, &mut found.beyond] {
+            places.retain(|partition, next| now.get(partition) == Some(next));
+        }
+        let before = std::mem::replace(&mut self.found, found);
+        if let Some((partition, next)) = twice(&before.beyond, &self.found.beyond).next() {
+            return Err(BusError::rewound(partition, *next));
+        }
+        let unread = &self.found.unread;
+        self.stuck.retain(|partition| unread.contains_key(partition));
+        let late = twice(&before.unread, unread).map(|(partition, _)| partition.clone());
+        self.stuck.extend(late);
+        let first = self.stuck.iter().find_map(|stuck| unread.get_key_value(stuck));
+        Ok(first.map(|(Partition { topic, partition }, next)| {
             format!(
                 "nothing comes of {topic}-{partition} behind offset {next}, though its log reaches further"
             )
-        });
-        self.0 = unread;
-        said
+        }))
     }
+}
 
-    /// Whether all is read that there was.
-    pub(crate) fn is_none(&self) -> bool {
-        self.0.is_empty()
-    }
+/// The places of both.
+fn twice<'a>(before: &'a Places, now: &'a Places) -> impl Iterator<Item = (&'a Partition, &'a i64)> {
+    now.iter()
+        .filter(|(partition, next)| before.get(*partition) == Some(*next))
 }
 
 #[cfg(test)]
@@ -70,27 +98,66 @@ mod tests {
             .collect()
     }
 
+    fn unread(next: &[i64]) -> Found {
+        Found {
+            unread: places(next),
+            ..Found::default()
+        }
+    }
+
+    fn beyond(next: &[i64]) -> Found {
+        Found {
+            beyond: places(next),
+            ..Found::default()
+        }
+    }
+
     #[test]
     fn a_place_stands_still_once_it_was_behind_twice_and_nothing_came_in_between() {
         let mut behind = Behind::default();
-        assert_eq!(
-            behind.take(places(&[5, 7]), &places(&[5, 7])),
-            None,
-            "it may come"
-        );
-        assert_eq!(behind.take(places(&[5, 7]), &places(&[6, 8])), None, "it came");
-        assert!(behind.is_none());
-        assert_eq!(behind.take(places(&[6]), &places(&[6, 8])), None);
-        assert_eq!(
-            behind.take(places(&[7]), &places(&[7, 8])),
-            None,
-            "another record"
-        );
-        let said = behind
-            .take(places(&[7, 8]), &places(&[7, 8]))
-            .expect("it stands still");
+        let mut take = |found, now: &[i64]| behind.take(found, &places(now)).expect("it reaches as far");
+        assert_eq!(take(unread(&[5, 7]), &[5, 7]), None, "it may come");
+        assert_eq!(take(unread(&[5, 7]), &[6, 8]), None, "it came");
+        assert_eq!(take(unread(&[6]), &[6, 8]), None);
+        assert_eq!(take(unread(&[7]), &[7, 8]), None, "another record");
+        let said = take(unread(&[7, 8]), &[7, 8]).expect("it stands still");
         assert!(said.contains("t-0 behind offset 7"), "{said}");
         behind.forget();
-        assert_eq!(behind.take(places(&[7]), &places(&[7])), None);
+        behind.came(&Partition::new("t", 0));
+        assert_eq!(
+            behind
+                .take(unread(&[7]), &places(&[7]))
+                .expect("it reaches as far"),
+            None
+        );
+    }
+
+    #[test]
+    fn what_comes_of_other_partitions_does_not_make_one_move_that_stands_still() {
+        let mut behind = Behind::default();
+        for next in [8, 9] {
+            let look = behind.take(unread(&[7]), &places(&[7, next]));
+            assert_eq!(look.expect("it reaches as far").is_some(), next == 9);
+            behind.came(&Partition::new("t", 1));
+        }
+        assert!(!behind.moves());
+        behind.forget();
+        assert!(!behind.moves(), "another reader has brought nothing yet");
+        behind.came(&Partition::new("t", 0));
+        assert!(behind.moves());
+    }
+
+    #[test]
+    fn that_a_log_ends_before_what_was_read_is_believed_when_it_is_told_twice() {
+        let mut behind = Behind::default();
+        let mut take = |found, now: &[i64]| behind.take(found, &places(now));
+        take(beyond(&[9]), &[9]).expect("a broker that was away may say so");
+        take(beyond(&[]), &[9]).expect("it was not so");
+        take(beyond(&[9]), &[9]).expect("again, once");
+        let refused = take(beyond(&[9]), &[9]).expect_err("it is so");
+        assert!(
+            refused.to_string().contains("t-0 was read to offset 9"),
+            "{refused}"
+        );
     }
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use relay_bus::{Bus, BusError, Partition, Record, StartAt};
+use relay_bus::{Bus, BusError, Partition, Position, Record, StartAt};
 use relay_clock::Clock;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
-use crate::behind::{Behind, Places, unread};
+use crate::behind::{self, Behind, Found, Places};
 use crate::runtime::Runtime;
 use crate::watchdog::Part;
 
@@ -62,6 +62,7 @@ impl Tail {
             clock: runtime.clock.clone(),
             part: runtime.watchdog.part(),
             follow,
+            behind: Behind::default(),
             backoff,
             report,
         };
@@ -89,6 +90,7 @@ struct Source {
     clock: Clock,
     part: Part,
     follow: Follow,
+    behind: Behind,
     backoff: Backoff,
     report: Report,
 }
@@ -124,59 +126,61 @@ impl Source {
         let mut reader = self.bus.read(self.follow.next.iter().map(at).collect()).await?;
         (self.report)(Ok(()));
         let mut looking = self.look();
-        let mut behind = Behind::default();
+        // Another reader is given its time.
+        self.behind.forget();
         loop {
             let records = tokio::select! {
                 biased;
                 look = &mut looking => {
-                    let Look { new, unread } = look?;
+                    let Look { new, found } = look;
                     if !new.is_empty() {
                         self.follow.next.extend(new.into_iter().map(|partition| (partition, 0)));
                         return Ok(Left::Grown);
                     }
-                    if let Some(what) = behind.take(unread, &self.follow.next) {
+                    if let Some(what) = self.behind.take(found, &self.follow.next)? {
                         let error = BusError::Unavailable(format!("{what}; another reader is tried"));
                         self.part.stands_still(what, &self.clock);
                         return Err(error);
                     }
-                    if behind.is_none() {
-                        self.part.moves();
-                    }
+                    self.part.moves();
                     looking = self.look();
                     continue;
                 }
                 records = reader.next() => records?,
             };
             (self.report)(Ok(()));
-            self.part.moves();
             self.backoff.reset();
             for record in &records {
-                let next = record.position.offset + 1;
-                self.follow.next.insert(record.position.partition.clone(), next);
+                let Position { partition, offset } = &record.position;
+                self.behind.came(partition);
+                self.follow.next.insert(partition.clone(), offset + 1);
+            }
+            if self.behind.moves() {
+                self.part.moves();
             }
             if let Err(full) = sender.try_send(Ok(records)) {
                 if sender.send(full.into_inner()).await.is_err() {
                     return Ok(Left::Unwanted);
                 }
                 // What it could not be asked for meanwhile is not late.
-                behind.forget();
+                self.behind.forget();
             }
         }
     }
 
     /// Looks after a while.
-    fn look(&self) -> BoxFuture<'static, Result<Look, BusError>> {
+    fn look(&self) -> BoxFuture<'static, Look> {
         let (bus, next) = (Arc::clone(&self.bus), self.follow.next.clone());
         let whole_topics = self.follow.whole_topics;
         async move {
             tokio::time::sleep(bus.looks_every()).await;
-            let unread = unread(&*bus, &next).await?;
+            let found = behind::look(&*bus, &next).await;
             let new = if whole_topics {
                 added(&*bus, &next).await
             } else {
                 Vec::new()
             };
-            Ok(Look { new, unread })
+            Look { new, found }
         }
         .boxed()
     }
@@ -186,8 +190,7 @@ impl Source {
 struct Look {
     /// Partitions that are not read.
     new: Vec<Partition>,
-    /// Where the log held more.
-    unread: Places,
+    found: Found,
 }
 
 /// Partitions of the same topics that are not among them.

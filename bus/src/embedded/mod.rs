@@ -44,6 +44,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus::Registry;
@@ -59,6 +60,7 @@ use self::housekeeper::Housekeeper;
 use self::shared::Shared;
 use self::syncer::{SyncQueue, Syncer};
 use self::writer::{Appender, Writer};
+use crate::api::LOOKS_EVERY;
 use crate::topics::Manifest;
 use crate::{
     Bus, BusError, Commit, Consumer, OffsetRange, Outgoing, Partition, Position, Reader, Room, StartAt,
@@ -221,6 +223,12 @@ impl Bus for EmbeddedBus {
     async fn probe(&self) -> Result<(), BusError> {
         publish::publish(&self.appender, Vec::new(), Vec::new()).await?;
         self.shared.health.check()
+    }
+
+    /// A read that a disk refuses is tried for its whole patience before what is there counts as damaged: a reader that were let go
+    /// before would never come that far.
+    fn looks_every(&self) -> Duration {
+        self.shared.options.read_patience.max(LOOKS_EVERY)
     }
 
     fn room(&self) -> Room {

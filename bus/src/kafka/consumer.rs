@@ -63,6 +63,8 @@ pub(super) struct KafkaConsumer {
     bereft: Option<Instant>,
     /// How often its place was taken anew since it owned something.
     fruitless: u32,
+    /// The member came upon a damaged batch behind what it handed out last.
+    damaged: bool,
 }
 
 /// How far partitions were committed.
@@ -81,6 +83,7 @@ impl KafkaConsumer {
             positions: Positions::default(),
             confirming: None,
             lost: Vec::new(),
+            damaged: false,
         })
     }
 
@@ -94,8 +97,17 @@ impl KafkaConsumer {
     /// again.
     fn renew(&mut self) -> Result<(), BusError> {
         let fresh = self.seat.take()?;
-        self.lost.extend(self.member().context().owned());
+        let old = self.member().clone();
+        let context = old.context();
+        // What it lost and nobody was told of yet is lost with it.
+        while let Some(event) = context.next_event() {
+            if let ConsumerEvent::Revoked(partitions) = event {
+                self.lost.extend(partitions);
+            }
+        }
+        self.lost.extend(context.owned());
         self.confirming = None;
+        drop(old);
         dispose(self.member.replace(fresh));
         Ok(())
     }
@@ -112,8 +124,8 @@ impl KafkaConsumer {
                 return Ok(member.context().next_event());
             }
             let (asking, group) = (member.clone(), self.seat.group.clone());
-            let timeout = self.seat.options.request_timeout;
-            let look = move || floors(&asking, &group, &won, timeout);
+            let (timeout, apart) = (self.seat.options.request_timeout, self.seat.options.topic_refresh);
+            let look = move || position::twice(apart, || floors(&asking, &group, &won, timeout));
             let confirming = self
                 .confirming
                 .get_or_insert_with(|| tokio::task::spawn_blocking(look));
@@ -176,6 +188,11 @@ fn floors(member: &Member, group: &str, won: &[Partition], timeout: Duration) ->
 impl Consumer for KafkaConsumer {
     async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
         loop {
+            if self.damaged {
+                self.renew()?;
+                self.damaged = false;
+                return Err(damaged(&self.seat.topics.join(", ")));
+            }
             if let Some(event) = self.change().await? {
                 let owns_nothing = self.member().context().owned().is_empty();
                 self.bereft = owns_nothing.then(|| self.seat.watch.clock.instant());
@@ -198,7 +215,6 @@ impl Consumer for KafkaConsumer {
             let received = tokio::select! {
                 biased;
                 () = member.context().changed() => continue,
-                received = receive(member.as_ref()) => received,
                 unread = self.standstill.lasts(|| flowing(member.context(), positions, paused)) => {
                     self.renew()?;
                     return Err(self.standstill.replaced("member", &unread));
@@ -210,18 +226,14 @@ impl Consumer for KafkaConsumer {
                     let group = &self.seat.group;
                     return Err(self.standstill.replaced("member", &format!("group {group} gives this member nothing")));
                 }
+                received = receive(member.as_ref()) => received,
             };
-            self.standstill.over();
-            match received {
-                Ok(records) => {
-                    self.positions.read(&records)?;
-                    return Ok(ConsumerEvent::Records(records));
-                }
-                Err(Unread::Bus(error)) => return Err(error),
-                Err(Unread::Damaged) => {
-                    self.renew()?;
-                    return Err(damaged(&self.seat.topics.join(", ")));
-                }
+            self.standstill.came();
+            let Received { records, damaged } = received?;
+            self.damaged = damaged;
+            if !records.is_empty() {
+                self.positions.read(&records)?;
+                return Ok(ConsumerEvent::Records(records));
             }
         }
     }
@@ -270,12 +282,11 @@ impl Drop for KafkaConsumer {
     }
 }
 
-/// Why nothing was read.
-pub(super) enum Unread {
-    /// The bus says so.
-    Bus(BusError),
-    /// A batch does not have its checksum. librdkafka reads on behind it, so this client must not be asked again.
-    Damaged,
+/// What was read at once.
+pub(super) struct Received {
+    pub(super) records: Vec<Record>,
+    /// A batch behind them does not have its checksum. librdkafka reads on behind it, so this client must not be asked again.
+    pub(super) damaged: bool,
 }
 
 /// What is said of a batch that does not have its checksum.
@@ -293,10 +304,10 @@ pub(super) fn damaged(topics: &str) -> BusError {
 /// is one error, or the outage would last until the last of these had been heard.
 pub(super) async fn receive<C: ConsumerContext + 'static>(
     consumer: &StreamConsumer<C>,
-) -> Result<Vec<Record>, Unread> {
+) -> Result<Received, BusError> {
     let mut stream = consumer.stream();
     let mut records = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut damaged) = (0, false);
     let mut failed = None;
     while records.len() < MOST_RECORDS && bytes < MOST_BYTES {
         let next = if records.is_empty() && failed.is_none() {
@@ -310,7 +321,10 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
                 bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
                 records.push(record);
             }
-            Some(Err(KafkaError::MessageConsumption(Code::BadMessage))) => return Err(Unread::Damaged),
+            Some(Err(KafkaError::MessageConsumption(Code::BadMessage))) => {
+                damaged = true;
+                break;
+            }
             Some(Err(error)) => {
                 tracing::debug!(target: "rdkafka", %error, "an error in the stream of records");
                 failed = error::of_consumption(&error).or(failed);
@@ -319,8 +333,8 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
         }
     }
     match failed {
-        Some(failed) if records.is_empty() => Err(Unread::Bus(failed)),
-        _ => Ok(records),
+        Some(failed) if records.is_empty() && !damaged => Err(failed),
+        _ => Ok(Received { records, damaged }),
     }
 }
 

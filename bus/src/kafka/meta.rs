@@ -12,6 +12,7 @@ use relay_schemas::TimestampMs;
 use super::blocking::blocking;
 use super::context::Quiet;
 use super::metrics::Metrics;
+use super::position::twice;
 use super::renewed::Renewed;
 use super::{KafkaOptions, config, error};
 use crate::topics::OUTCOMES;
@@ -141,6 +142,10 @@ impl Meta {
 
     /// The offset at which reading begins.
     pub(super) fn start(&self, partition: &Partition, at: StartAt) -> Result<i64, BusError> {
+        twice(self.options.topic_refresh, || self.start_now(partition, at))
+    }
+
+    fn start_now(&self, partition: &Partition, at: StartAt) -> Result<i64, BusError> {
         let OffsetRange { low, high } = self.range(partition)?;
         Ok(match at {
             StartAt::Start => low,

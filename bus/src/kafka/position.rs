@@ -5,6 +5,7 @@
 //! read as new, or passed over in silence, so whoever reads it is stopped and says so.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::{BusError, OffsetRange, Partition, Record};
 
@@ -44,6 +45,18 @@ impl Positions {
     }
 }
 
+/// Asks again after `apart` where the answer would stop whoever reads: a broker that was away may for a moment tell of a log that
+/// others have gone on with. Blocks.
+pub(super) fn twice<T>(apart: Duration, ask: impl Fn() -> Result<T, BusError>) -> Result<T, BusError> {
+    match ask() {
+        Err(BusError::Fatal(_)) => {
+            std::thread::sleep(apart);
+            ask()
+        }
+        answer => answer,
+    }
+}
+
 /// What a group's commit is worth: the offset below which it never goes again.
 pub(super) fn floor(
     group: &str,
@@ -71,8 +84,10 @@ fn committed_behind(group: &str, partition: &Partition, next: i64, high: i64) ->
     let Partition { topic, partition } = partition;
     BusError::Fatal(format!(
         "{topic}-{partition} ends at offset {high}, but group {group} has committed {next}: the topic was deleted and made anew, or \
-         lost its end; set the group to where it shall go on (`kafka-consumer-groups.sh --group {group} --topic {topic} \
-         --reset-offsets --to-earliest --execute`, while none of its members runs), then start this process again"
+         lost its end. Set the group to where it shall go on, while none of its members runs (`kafka-consumer-groups.sh --group \
+         {group} --topic {topic} --reset-offsets --execute` with `--to-earliest` if the topic was made anew and nothing of it was read, \
+         with `--to-latest` if only its end is lost and the rest was read: `--to-earliest` would do all of that again), then start this \
+         process again"
     ))
 }
 
@@ -109,6 +124,28 @@ mod tests {
         );
         positions.forget(&Partition::new("t", 0));
         positions.read(&[record(3)]).expect("another assignment");
+    }
+
+    #[test]
+    fn what_would_stop_the_reader_is_asked_twice() {
+        let rewound = || Err(BusError::rewound(&Partition::new("t", 0), 9));
+        let asked = std::cell::Cell::new(0);
+        let ask = |right_from| {
+            asked.set(0);
+            twice(Duration::ZERO, || {
+                asked.set(asked.get() + 1);
+                if asked.get() >= right_from {
+                    Ok(())
+                } else {
+                    rewound()
+                }
+            })
+        };
+        ask(1).expect("at once");
+        assert_eq!(asked.get(), 1);
+        ask(2).expect("the second time");
+        ask(3).expect_err("it is so");
+        assert_eq!(asked.get(), 2);
     }
 
     #[test]

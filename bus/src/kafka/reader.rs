@@ -5,7 +5,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::blocking::dispose;
-use super::consumer::{Unread, damaged, receive};
+use super::consumer::{Received, damaged, receive};
 use super::context::Quiet;
 use super::position::Positions;
 use super::standstill::{Places, Standstill, Watch};
@@ -21,6 +21,8 @@ pub(super) struct KafkaReader {
     client: Option<Client>,
     positions: Positions,
     standstill: Standstill,
+    /// It came upon a damaged batch behind what it handed out last.
+    damaged: bool,
 }
 
 impl KafkaReader {
@@ -30,6 +32,7 @@ impl KafkaReader {
             options: options.clone(),
             positions: Positions::from(from),
             standstill: Standstill::new(watch),
+            damaged: false,
         })
     }
 
@@ -62,26 +65,28 @@ fn assign(options: &KafkaOptions, from: &Places) -> Result<Client, BusError> {
 #[async_trait]
 impl Reader for KafkaReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
-        let client = self.client.as_ref().expect("only dropping takes it out");
-        let positions = &self.positions;
-        let received = tokio::select! {
-            biased;
-            received = receive(client) => received,
-            unread = self.standstill.lasts(|| positions.all().clone()) => {
+        loop {
+            if self.damaged {
                 self.renew()?;
-                return Err(self.standstill.replaced("reader", &unread));
+                self.damaged = false;
+                return Err(damaged("a topic that is followed"));
             }
-        };
-        self.standstill.over();
-        match received {
-            Ok(records) => {
+            let client = self.client.as_ref().expect("only dropping takes it out");
+            let positions = &self.positions;
+            let received = tokio::select! {
+                biased;
+                unread = self.standstill.lasts(|| positions.all().clone()) => {
+                    self.renew()?;
+                    return Err(self.standstill.replaced("reader", &unread));
+                }
+                received = receive(client) => received,
+            };
+            self.standstill.came();
+            let Received { records, damaged } = received?;
+            self.damaged = damaged;
+            if !records.is_empty() {
                 self.positions.read(&records)?;
-                Ok(records)
-            }
-            Err(Unread::Bus(error)) => Err(error),
-            Err(Unread::Damaged) => {
-                self.renew()?;
-                Err(damaged("a topic that is followed"))
+                return Ok(records);
             }
         }
     }

@@ -55,7 +55,7 @@ async fn a_reader_whose_client_brings_nothing_reads_on_with_another_one() {
             .await
             .expect_err("it says that it was silent")
             .to_string();
-        assert!(said.contains("is read to 1 and reaches to 2"), "{said}");
+        assert!(said.contains("is read to 1 and reaches further"), "{said}");
         let next = reader.next().await.expect("the next one");
         assert_eq!((next.len(), next[0].position.offset), (1, 1));
     };
@@ -104,7 +104,7 @@ async fn a_member_whose_client_brings_nothing_takes_its_place_anew() {
     while !matches!(member.next().await, Ok(ConsumerEvent::Assigned(_))) {}
     member.member().pause(&all(&topic)).expect("it is paused");
     put(&bus, &topic).await;
-    let (told, records) = until_records(&mut member, "reaches to 1").await;
+    let (told, records) = until_records(&mut member, "reaches further").await;
     assert_eq!((&told[..2], records), (&["silent", "revoked"][..], 1));
     assert_eq!(told.last(), Some(&"assigned"));
 }

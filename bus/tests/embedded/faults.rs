@@ -194,9 +194,9 @@ async fn a_disk_that_fails_for_ever_is_told_by_the_probe_and_holds_no_end_up() {
     let disk = SimulatedDisk::new(6, 4096);
     let bus = Arc::new(open_on(&disk, quick()));
     disk.fail(fault(Call::Sync, u32::MAX, Mischief::Io, Aftermath::Dropped));
-    let publisher = Arc::clone(&bus);
+    let appending = Arc::clone(&bus);
     let waiting =
-        tokio::spawn(async move { publisher.publish(vec![record("safe", 0, "a")], Vec::new()).await });
+        tokio::spawn(async move { appending.publish(vec![record("safe", 0, "a")], Vec::new()).await });
     eventually(
         "the probe says why",
         async || matches!(bus.probe().await, Err(BusError::Failing(reason)) if reason.contains("disk")),
@@ -205,7 +205,7 @@ async fn a_disk_that_fails_for_ever_is_told_by_the_probe_and_holds_no_end_up() {
     waiting.abort();
     let published = waiting.await;
     assert!(!matches!(published, Ok(Ok(_))), "it is not on the disk");
-    let bus = Arc::into_inner(bus).expect("the publisher's is gone");
+    let bus = Arc::into_inner(bus).expect("the appending's is gone");
     let began = std::time::Instant::now();
     tokio::task::spawn_blocking(move || drop(bus)).await.unwrap();
     assert!(

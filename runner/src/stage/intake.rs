@@ -12,12 +12,12 @@ use super::error::RunnerError;
 use super::options::StageOptions;
 use super::progress::Progress;
 use crate::backoff::backoff;
-use crate::behind::{Behind, Places, unread};
+use crate::behind::{self, Behind, Found, Places};
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Runtime;
 use crate::watchdog::Part;
-use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Record};
+use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Position, Record};
 
 /// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,
 /// and the group would miss our answers to its rebalances.
@@ -51,7 +51,7 @@ pub(super) struct Intake {
     /// How far was read of what is owned, since it is.
     read: Places,
     /// Looks every now and then whether there is something that does not come.
-    look: Option<BoxFuture<'static, Result<Places, BusError>>>,
+    look: Option<BoxFuture<'static, Found>>,
     behind: Behind,
     part: Part,
 }
@@ -107,23 +107,25 @@ impl Intake {
     }
 
     /// Looks after a while what there is to read.
-    fn begin_look(&self) -> BoxFuture<'static, Result<Places, BusError>> {
+    fn begin_look(&self) -> BoxFuture<'static, Found> {
         let (bus, places) = (Arc::clone(&self.bus), self.read.clone());
         async move {
             tokio::time::sleep(bus.looks_every()).await;
-            unread(&*bus, &places).await
+            behind::look(&*bus, &places).await
         }
         .boxed()
     }
 
-    fn take_look(&mut self, unread: Places) {
-        if let Some(what) = self.behind.take(unread, &self.read) {
-            let group = &self.options.group;
-            self.part
-                .stands_still(format!("group {group} stands still: {what}"), &self.clock);
-        } else if self.behind.is_none() {
-            self.part.moves();
+    fn take_look(&mut self, found: Found) -> Result<(), BusError> {
+        match self.behind.take(found, &self.read)? {
+            Some(what) => {
+                let group = &self.options.group;
+                self.part
+                    .stands_still(format!("group {group} stands still: {what}"), &self.clock);
+            }
+            None => self.part.moves(),
         }
+        Ok(())
     }
 
     /// Takes in what comes next. While nothing is `wanted`, only changes of partitions are listened for, and only after a
@@ -139,7 +141,7 @@ impl Intake {
                 heard = self.consumer.next() => heard,
                 look = looked(&mut self.look) => {
                     self.look = None;
-                    self.take_look(look?);
+                    self.take_look(look)?;
                     continue;
                 }
                 () = recovered(&mut self.recovery) => {
@@ -170,12 +172,12 @@ impl Intake {
                 self.paused = Some(false);
             }
         } else if self.paused != Some(true) {
-            // What is not asked for is not late.
-            self.look = None;
-            self.behind.forget();
-            self.part.moves();
             let since = *self.unwanted_since.get_or_insert_with(|| self.clock.instant());
             tokio::time::sleep(PAUSE_AFTER.saturating_sub(self.clock.since(since))).await;
+            // What is not asked for is not late.
+            self.look = None;
+            self.behind = Behind::default();
+            self.part.moves();
             self.consumer.pause(&self.progress.owned()).await?;
             self.paused = Some(true);
         }
@@ -185,10 +187,13 @@ impl Intake {
     fn take_in(&mut self, event: ConsumerEvent) -> IntakeEvent {
         match event {
             ConsumerEvent::Records(records) => {
-                self.part.moves();
                 for record in &records {
-                    let next = record.position.offset + 1;
-                    self.read.insert(record.position.partition.clone(), next);
+                    let Position { partition, offset } = &record.position;
+                    self.behind.came(partition);
+                    self.read.insert(partition.clone(), offset + 1);
+                }
+                if self.behind.moves() {
+                    self.part.moves();
                 }
                 self.waiting.extend(records);
                 return IntakeEvent::Records;
@@ -296,7 +301,7 @@ impl Intake {
     }
 }
 
-async fn looked(look: &mut Option<BoxFuture<'static, Result<Places, BusError>>>) -> Result<Places, BusError> {
+async fn looked(look: &mut Option<BoxFuture<'static, Found>>) -> Found {
     match look {
         Some(look) => look.await,
         None => pending().await,

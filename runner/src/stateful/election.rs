@@ -1,10 +1,11 @@
 //! Follows the leadership topic: who leads by it, and the newest snapshot.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use relay_bus::{BusError, Headers, Outgoing, Partition, Record, decode, stamp};
 use relay_schemas::{TimestampMs, encode};
 
+use super::heard::Heard;
 use super::heartbeat::LeadershipTimes;
 use super::leadership::{Leadership, epoch_of};
 use super::log::LogClient;
@@ -58,9 +59,7 @@ pub struct Election<T: LeadershipTopic> {
     /// Where the topic ended when this instance started: what lies before is old news.
     end: i64,
     next: i64,
-    /// When a record of this instance was read back last, or it was opened.
-    confirmed: Instant,
-    give_up_after: Duration,
+    heard: Heard,
 }
 
 impl<T: LeadershipTopic> Election<T> {
@@ -78,13 +77,12 @@ impl<T: LeadershipTopic> Election<T> {
         let range = log.ask(|| log.runtime().bus.range(&partition)).await?;
         Ok(Self {
             leadership: Leadership::new(&times, identity.instance.clone(), identity.epoch),
-            records: log.tail([(partition, range.low)]),
+            records: log.tail_of(partition, range.low),
             snapshot: None,
             unreadable: Vec::new(),
             end: if range.low < range.high { range.high } else { 0 },
             next: range.low,
-            confirmed: log.runtime().clock.instant(),
-            give_up_after: times.give_up_after,
+            heard: Heard::new(log.runtime().clock.instant(), times.give_up_after),
             log,
             identity,
             topic,
@@ -96,9 +94,10 @@ impl<T: LeadershipTopic> Election<T> {
         &self.leadership
     }
 
-    /// Whether this instance leads by a log in which it has not read itself for long.
-    pub fn is_cut_off(&self) -> bool {
-        self.leadership.leads() && self.log.runtime().clock.since(self.confirmed) >= self.give_up_after
+    /// Whether this instance leads by a log in which it has not read itself for long. To be asked at least at each heartbeat.
+    pub fn is_cut_off(&mut self) -> bool {
+        let now = self.log.runtime().clock.instant();
+        self.heard.is_too_long_ago(now) && self.leadership.leads()
     }
 
     /// Gives the lead up that this instance is cut off from, and follows the topic anew.
@@ -106,7 +105,7 @@ impl<T: LeadershipTopic> Election<T> {
         let epoch = self.leadership.epoch();
         self.leadership.give_up();
         let partition = Partition::new(self.topic.name(), 0);
-        self.records = self.log.tail([(partition, self.next)]);
+        self.records = self.log.tail_of(partition, self.next);
         // Without it a standby takes over in its time, as there are no heartbeats any more.
         self.resign(epoch, None, RESIGN_WITHIN).await;
     }
@@ -174,7 +173,7 @@ impl<T: LeadershipTopic> Election<T> {
                     };
                     let notice = self.topic.notice(&written);
                     if (&notice.instance, notice.start) == (&self.identity.instance, self.identity.epoch) {
-                        self.confirmed = runtime.clock.instant();
+                        self.heard.itself(runtime.clock.instant());
                     }
                     let number = epoch_of(offset, record.timestamp);
                     self.leadership.observe(&notice, number, at);

@@ -49,18 +49,21 @@ impl LogClient {
 
     /// Follows these topics from there on, for ever.
     pub fn tail(&self, from: impl IntoIterator<Item = (Partition, i64)>) -> Tail {
+        self.follow(Follow::topics(from))
+    }
+
+    /// Follows this partition alone, whatever its topic grows to.
+    pub fn tail_of(&self, partition: Partition, from: i64) -> Tail {
+        self.follow(Follow::partitions([(partition, from)]))
+    }
+
+    fn follow(&self, follow: Follow) -> Tail {
         let health = self.runtime.health.clone();
         let report: Report = Box::new(move |reached| match reached {
             Ok(()) => health.up(BUS),
             Err(reason) => health.down(BUS, reason),
         });
-        Tail::open(
-            &self.runtime,
-            Follow::topics(from),
-            self.batches,
-            self.backoff(),
-            report,
-        )
+        Tail::open(&self.runtime, follow, self.batches, self.backoff(), report)
     }
 
     /// What each partition of a topic holds now.

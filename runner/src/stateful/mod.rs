@@ -10,6 +10,7 @@
 mod backlog;
 mod election;
 mod ends;
+mod heard;
 mod heartbeat;
 mod lead;
 mod leadership;

@@ -47,6 +47,23 @@ pub struct Takeover<I> {
     moved: Instant,
 }
 
+/// A log that ends before what was folded of it holds other records than those. Which of them are new nobody can tell, and what has
+/// ended must not run again.
+fn tell_of_what_is_passed_over(next: i64, partition: &Partition, held: OffsetRange) {
+    if next <= held.high || held.low == held.high {
+        return;
+    }
+    tracing::error!(
+        messaging.topic = partition.topic,
+        messaging.partition = partition.partition,
+        folded_to = next,
+        first = held.low,
+        end = held.high,
+        "a partition ends before the place to which it was folded: its topic was made anew, or lost its end. What it holds up to \
+         its end is passed over; requests among it end as expired at their deadlines"
+    );
+}
+
 impl<I: Copy + Send + Sync> Takeover<I> {
     /// Bounds `state` by what the log holds, and says where each input is read from. Asks for the ends in the order of `inputs`:
     /// name an input before those whose records its own follow from, so that their ends lie behind.
@@ -65,6 +82,7 @@ impl<I: Copy + Send + Sync> Takeover<I> {
             let mut from = Vec::new();
             for (partition, range) in log.ranges(&state.topic(input)).await? {
                 let number = partition.partition;
+                tell_of_what_is_passed_over(state.reads_from(input, number), &partition, range);
                 state.bound(input, number, range.low, range.high);
                 from.push((partition, state.reads_from(input, number).max(range.low)));
                 if range.low < range.high {

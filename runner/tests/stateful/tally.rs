@@ -274,12 +274,13 @@ impl Tally {
             if !leadership.leads() || leadership.epoch() != epoch {
                 return Ok(Tenure::Deposed);
             }
+            let may_act = leadership.may_act(clock.steady());
             if election.is_cut_off() {
                 return Ok(Tenure::CutOff);
             }
             takeover.finish(&count, clock);
             let mut shown = self.shown.lock();
-            shown.decides = takeover.is_over() && leadership.may_act(clock.steady());
+            shown.decides = takeover.is_over() && may_act;
             shown.total = count.total;
         }
     }

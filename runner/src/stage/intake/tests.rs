@@ -2,7 +2,7 @@
 
 use relay_bus::testing::FaultyBus;
 use relay_bus::topics::Manifest;
-use relay_bus::{Headers, Outgoing};
+use relay_bus::{Commit, Headers, Outgoing};
 
 use super::*;
 
@@ -49,9 +49,11 @@ async fn partitions_that_were_paused_before_others_came_flow_once_they_are_wante
 async fn a_group_to_which_nothing_comes_though_there_is_something_is_told_to_stand_still_until_it_comes() {
     let folder = tempfile::tempdir().expect("a folder");
     let bus = Arc::new(FaultyBus::with_topics(folder.path(), &["t"]));
+    let manifest = Manifest::parse("pools: [p]\ntopics: [{ name: t, partitions: 2 }]");
+    bus.apply(&manifest.expect("a manifest")).await.expect("it grows");
     let runtime = Runtime::new(bus.clone());
     let mut member = member(&runtime).await;
-    until(&mut member, true, |member| member.owned().len() == 1).await;
+    until(&mut member, true, |member| member.owned().len() == 2).await;
     let partition = Partition::new("t", 0);
     let put = async || {
         let record = Outgoing::to_partition(&partition, Headers::default(), "v".into());
@@ -65,7 +67,40 @@ async fn a_group_to_which_nothing_comes_though_there_is_something_is_told_to_sta
     paused.expect("it is paused behind our back");
     put().await;
     until(&mut member, true, |_| runtime.watchdog.count() == 1).await;
-    member.consumer.resume(silent).await.expect("it is resumed");
+    // What comes of another partition does not mend this one.
+    let other = Outgoing::to_partition(&Partition::new("t", 1), Headers::default(), "v".into());
+    bus.publish(vec![other], Vec::new()).await.expect("it is taken");
     until(&mut member, true, |member| member.waiting.len() == 2).await;
+    assert_eq!(runtime.watchdog.count(), 1);
+    member.consumer.resume(silent).await.expect("it is resumed");
+    until(&mut member, true, |member| member.waiting.len() == 3).await;
     assert_eq!(runtime.watchdog.count(), 0);
+}
+
+/// What a power cut leaves where the last records of a partition are lost and a later commit is not: the process must not end at
+/// each start, as it misses nothing.
+#[tokio::test]
+async fn a_group_that_has_committed_beyond_the_end_of_its_partition_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bus = Arc::new(FaultyBus::with_topics(folder.path(), &["t"]));
+    let partition = Partition::new("t", 0);
+    let record = || Outgoing::to_partition(&partition, Headers::default(), "v".into());
+    let commit = Commit {
+        group: "g".to_owned(),
+        partition: partition.clone(),
+        next: 3,
+    };
+    let three = (0..3).map(|_| record()).collect();
+    bus.publish(three, vec![commit]).await.expect("it is taken");
+    bus.promise("t", -2);
+    let runtime = Runtime::new(bus.clone());
+    let mut member = member(&runtime).await;
+    for _ in 0..4 {
+        let waits = tokio::time::timeout(bus.looks_every(), member.next(true)).await;
+        assert!(!matches!(waits, Ok(Err(_))), "{waits:?}");
+    }
+    bus.publish(vec![record()], Vec::new())
+        .await
+        .expect("it is taken");
+    until(&mut member, true, |member| member.waiting.len() == 1).await;
 }
