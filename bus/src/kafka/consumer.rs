@@ -210,6 +210,7 @@ impl Consumer for KafkaConsumer {
             }
             // A change of partitions happens inside `recv`, which then goes on waiting: hence the second branch, which is
             // asked first so that nothing read afterwards can overtake the change.
+            // Given to `dispose` where it is replaced: whoever lets the last of it go waits for the broker, for ever where it is stuck.
             let member = self.member().clone();
             let (positions, paused) = (&self.positions, &self.paused);
             let received = tokio::select! {
@@ -217,12 +218,14 @@ impl Consumer for KafkaConsumer {
                 () = member.context().changed() => continue,
                 unread = self.standstill.lasts(|| flowing(member.context(), positions, paused)) => {
                     self.renew()?;
+                    dispose(member);
                     return Err(self.standstill.replaced("member", &unread));
                 }
                 () = bereft_for_long(self.bereft, self.fruitless, &self.seat.watch) => {
                     self.bereft = Some(self.seat.watch.clock.instant());
                     self.fruitless += 1;
                     self.renew()?;
+                    dispose(member);
                     let group = &self.seat.group;
                     return Err(self.standstill.replaced("member", &format!("group {group} gives this member nothing")));
                 }
