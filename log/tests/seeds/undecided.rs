@@ -255,3 +255,29 @@ fn what_was_cut_off_is_not_looked_for_once_the_log_wrote_on() {
     ];
     holds(128, 2385, 1000, steps);
 }
+
+#[test]
+fn a_batch_that_was_not_acknowledged_and_changes_nothing_is_there_where_the_log_says_so() {
+    let steps = vec![
+        (1_612_845_907, append([&[put(0, 67)]])),
+        (
+            3_128_634_081,
+            append([&[
+                Item::Forged { slot: 2 },
+                put(1, 58),
+                Item::Tombstone { slot: 3, key: 0 },
+                Item::Note(0),
+            ]]),
+        ),
+        (2_569_173_465, append([&[Item::Note(0), Item::Note(0)]])),
+        (3_864_050_973, Step::DieAfter(1, End::PowerCut)),
+        (2_390_583_291, append([&[Item::Note(0)]])),
+        (
+            3_490_310_869,
+            fail_with(Call::Write, 0, 40, Mischief::Io, Aftermath::Dropped),
+        ),
+        (2_214_108_871, Step::Reopen(End::PowerCut)),
+        (2_858_382_993, flip(0, 12_725, 3)),
+    ];
+    holds(4096, 6506, 1000, steps);
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::model::{Excuse, Model, State, Written};
 use super::step::SLOTS;
 use crate::simulated::SimulatedDisk;
-use crate::{Log, Slot};
+use crate::{Log, Seq, Slot};
 
 /// Next offsets by which entries that were lost without a name may raise a slot's.
 const SLACK: i64 = 64;
@@ -16,6 +16,8 @@ const SLACK: i64 = 64;
 pub(super) struct Chosen {
     /// The first so many batches.
     pub count: usize,
+    /// Of which so many are there for certain; the others change nothing.
+    pub certain: usize,
     /// And these, whose result was not known.
     pub unknown: Vec<Written>,
 }
@@ -40,7 +42,7 @@ pub(super) fn choose(
     let loose = model.loose_notes(false);
     // What nothing proves may be there all the same.
     for least in [floor.max(model.acknowledged()), floor] {
-        let chosen = shortest(model, least, |state| fits(state, held, &loose, 0));
+        let chosen = shortest(model, least, log.last(), |state| fits(state, held, &loose, 0));
         // Next offsets that were raised, for what was lost without a name, may look like more batches.
         let stands = |chosen: &Chosen| {
             let more = model.written.get(least..chosen.count).unwrap_or_default();
@@ -67,13 +69,14 @@ pub(super) fn choose(
         if let Some(count) = fitting {
             return Ok(Chosen {
                 count,
+                certain: count,
                 unknown: Vec::new(),
             });
         }
     }
     if model.is(Excuse::FailedSync) {
         let loose = model.loose_notes(true);
-        if let Some(chosen) = shortest(model, floor, |state| fits(state, held, &loose, 0)) {
+        if let Some(chosen) = shortest(model, floor, log.last(), |state| fits(state, held, &loose, 0)) {
             return Ok(chosen);
         }
     }
@@ -102,12 +105,21 @@ fn is_found(log: &Log<SimulatedDisk>, slot: Slot, offset: i64) -> bool {
     read.map_or(true, |read| !read.found.is_empty())
 }
 
-fn shortest(model: &Model, floor: usize, fits: impl Fn(&State) -> bool) -> Option<Chosen> {
+/// With batches that change nothing of that, up to the entry `last`.
+fn shortest(model: &Model, floor: usize, last: Seq, fits: impl Fn(&State) -> bool) -> Option<Chosen> {
+    let more = |state: &mut State, batches: &[Written]| {
+        let more = batches.iter().take_while(|batch| {
+            state.add(batch);
+            batch.seqs.end <= last + 1 && fits(state)
+        });
+        more.count()
+    };
     let mut state = model.state(floor);
     for count in floor..=model.written.len() {
         if fits(&state) {
             return Some(Chosen {
-                count,
+                count: count + more(&mut state, &model.written[count..]),
+                certain: count,
                 unknown: Vec::new(),
             });
         }
@@ -120,9 +132,11 @@ fn shortest(model: &Model, floor: usize, fits: impl Fn(&State) -> bool) -> Optio
         for (at, batch) in batches.iter().enumerate() {
             state.add(batch);
             if fits(&state) {
+                let count = at + 1 + more(&mut state, &batches[at + 1..]);
                 return Some(Chosen {
                     count: *parent,
-                    unknown: batches[..=at].to_vec(),
+                    certain: *parent,
+                    unknown: batches[..count].to_vec(),
                 });
             }
         }

@@ -131,6 +131,10 @@ impl Run {
         let synced = log.synced();
         self.model.cut(chosen.count, &held, failing.is_some());
         self.model.written.extend(chosen.unknown);
+        // What was written again may have got the numbers of those, so they prove nothing.
+        for batch in &mut self.model.written[chosen.certain..] {
+            batch.proof = 0;
+        }
         for lost in &opened.lost {
             if let Some(wrong) = self.model.lose(lost.first, lost.last, false) {
                 self.wrong(wrong);
