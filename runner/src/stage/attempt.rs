@@ -14,9 +14,10 @@ use super::metrics::Metrics;
 use super::options::StageOptions;
 use super::outages::{Outages, WaitingRecord};
 use crate::backoff::backoff;
-use crate::dead_letter::Dead;
+use crate::dead_letter::{Dead, POISON};
 use crate::health::dependency::BUS;
-use relay_bus::Record;
+use relay_bus::{Headers, Position, Record};
+use relay_schemas::TimestampMs;
 
 /// What all records of a stage share.
 pub(super) struct Attempts<S> {
@@ -38,6 +39,26 @@ impl<E> Settled<E> {
     /// Whether it is to be decided later.
     pub(super) fn is_put_off(&self) -> bool {
         matches!(&self.verdict, Resolution::Step(step) if step.put_off)
+    }
+
+    /// What was put off at `position` and then lost.
+    pub(super) fn gone(position: Position) -> Self {
+        let reason = "it was put off, and before its turn came the log had let it go: its topic is kept for less long than it had to \
+                      wait. Nothing is known of it but where it lay; who sent it gets no result";
+        Self {
+            record: Record {
+                position,
+                timestamp: TimestampMs(0),
+                key: None,
+                headers: Headers::default(),
+                value: None,
+            },
+            verdict: Resolution::Dead(Dead {
+                class: POISON,
+                reason: reason.to_owned(),
+                attempts: 0,
+            }),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub trait Stage: Send + Sync + 'static {
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError>;
 
     /// Which records that were put off are to be decided now: a few, and only of partitions that are owned. Waits until there are some.
+    /// What the log has let go by then is given up, with nothing but its position.
     async fn recall(&self) -> Vec<Position> {
         std::future::pending().await
     }

@@ -106,7 +106,7 @@ impl<S: Stage> Host<S> {
             tokio::select! {
                 event = self.intake.next(wanted) => self.on_intake(&event?).await,
                 Some(settled) = self.running.join_next() => self.on_settled(settled)?,
-                recalled = under_way(&mut self.recalling), if open && room => self.on_recalled(recalled?),
+                recalled = under_way(&mut self.recalling), if open && self.may_recall() => self.on_recalled(recalled?)?,
                 delivered = under_way(&mut self.publishing) => self.on_delivered(delivered?),
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
                 _ = outages.changed() => {}
@@ -121,6 +121,14 @@ impl<S: Stage> Host<S> {
         let options = &self.attempts.options;
         let turn = !options.in_order || self.running.is_empty();
         turn && self.begun < options.max_in_flight
+    }
+
+    /// Whether what was put off may come back, also beside a full house: those that are at work may wait for just that. One recall is
+    /// the most that goes beyond the limit.
+    fn may_recall(&self) -> bool {
+        let options = &self.attempts.options;
+        let turn = !options.in_order || self.running.is_empty();
+        turn && self.begun <= options.max_in_flight
     }
 
     /// Begins with what waits, as far as there is room.
@@ -140,18 +148,13 @@ impl<S: Stage> Host<S> {
     }
 
     /// Decides now what was put off before.
-    fn on_recalled(&mut self, recalled: Recalled) {
+    fn on_recalled(&mut self, recalled: Recalled) -> Result<(), RunnerError> {
         self.recalling = None;
         for position in recalled.gone {
-            tracing::warn!(
-                messaging.topic = position.partition.topic,
-                messaging.partition = position.partition.partition,
-                messaging.offset = position.offset,
-                "a record that was put off is not in the log any more"
-            );
-            self.intake
-                .progress()
-                .finish(&position.partition, position.offset);
+            if self.intake.progress().owns(&position.partition) {
+                self.begun += 1;
+                self.settled.push(self.publisher.pack(Settled::gone(position))?);
+            }
         }
         for record in recalled.records {
             if self.intake.progress().owns(&record.position.partition) {
@@ -159,6 +162,7 @@ impl<S: Stage> Host<S> {
             }
         }
         self.attempts.metrics.in_flight.set(self.begun as i64);
+        Ok(())
     }
 
     async fn on_intake(&mut self, event: &IntakeEvent) {
