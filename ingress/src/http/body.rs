@@ -48,8 +48,8 @@ async fn within(
         return Err(Refusal::too_large(most_bytes));
     }
     let full = |full| no_room(full, bounds.retry_after);
-    // All of it at once where its length is known: half of it would have to be thrown away.
-    let mut permit = held.take(tenant, announced).map_err(full)?;
+    // Where its length is known: half of it would have to be thrown away.
+    let mut permit = held.announce(tenant, announced).map_err(full)?;
     let mut bytes = BytesMut::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -61,9 +61,7 @@ async fn within(
         if length > most_bytes {
             return Err(Refusal::too_large(most_bytes));
         }
-        permit
-            .grow(length.saturating_sub(permit.amount()))
-            .map_err(full)?;
+        permit.arrive(length).map_err(full)?;
         bytes.extend_from_slice(&data);
     }
     Ok((bytes.freeze(), permit))
