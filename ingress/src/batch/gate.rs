@@ -2,8 +2,9 @@
 //!
 //! Schedulers say absolutely what they hold, of all and of each tenant; what was admitted a moment ago is on its way to them and
 //! counted here until it must have arrived. A tenant may have no more waiting in a pool than it leaves free there: one alone gets
-//! half of the limit, two a third each, and there is always room for one more. So also in bytes, because what fills the memory of a
-//! scheduler stops the reading of everybody's requests.
+//! half of the limit, two a third each. Each next one gets less, and a dozen leave nothing, so a tenant that has nothing there gets
+//! one line in also where the limit is reached, until there is half as much again. So also in bytes, because what fills the memory of
+//! a scheduler stops the reading of everybody's requests.
 //!
 //! Where no scheduler is heard, nothing counts the lines, so the gate is closed: they lie in the log as well as anywhere.
 
@@ -153,7 +154,9 @@ impl Gate {
                 own.add(line.load);
             }
         }
-        let free = |limit: u64, all: u64, own: u64| own < limit.saturating_sub(all);
+        let free = |limit: u64, all: u64, own: u64| {
+            own < limit.saturating_sub(all) || (own == 0 && all < limit + limit / 2)
+        };
         free(self.limit.lines, all.lines, own.lines) && free(self.limit.bytes, all.bytes, own.bytes)
     }
 }
@@ -247,6 +250,40 @@ mod tests {
             [250, 125, 63]
         );
         assert!(gate.lets("light", 0));
+    }
+
+    #[test]
+    fn eleven_tenants_that_fill_a_pool_leave_a_line_each_to_as_many_again() {
+        let mut gate = gate(2_000);
+        let halves = [1_000, 500, 250, 125, 63, 31, 16, 8, 4, 2, 1];
+        let names: Vec<String> = (0..halves.len()).map(|nth| format!("hog-{nth}")).collect();
+        let held: Vec<_> = names
+            .iter()
+            .zip(halves)
+            .map(|(name, lines)| (name.as_str(), lines, 1))
+            .collect();
+        gate.hears(told("default", 1, &held), 0);
+        assert!(!gate.lets("hog-10", 1));
+        assert!(gate.lets("twelfth", 1));
+        assert!(!gate.lets("twelfth", 1), "one at a time");
+        let in_all = (0..2_000)
+            .filter(|nth| gate.lets(&format!("light-{nth}"), 1))
+            .count();
+        assert_eq!(in_all, 999, "half as much again");
+    }
+
+    #[test]
+    fn large_lines_that_fill_a_pool_leave_one_to_a_tenant_that_has_none() {
+        let mut gate = gate(1_000);
+        gate.hears(told("default", 1, &[("a", 2, 4_000), ("b", 2, 1_500)]), 0);
+        assert_eq!(
+            [0; 2].map(|_| gate.admit(&way("light", &[]), 4_999, TimestampMs(1))),
+            [true, false]
+        );
+        assert!(
+            !gate.lets("third", 1),
+            "a scheduler holds no more than half as much again"
+        );
     }
 
     #[test]
