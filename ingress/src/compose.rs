@@ -77,14 +77,15 @@ pub fn compose(
     };
     let rules = Arc::new(config.rules());
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
-    let turns = Arc::new(Turns::new(Gate::new(&config.batch), config.batch.put_off));
+    let gate = Gate::new(&config.batch);
+    let turns = Arc::new(Turns::new(gate, Arc::clone(&models), config.batch.put_off));
     let waiting = ground.waiting();
     let peers = ground.peers();
     let background = ground.background(&waiting.routes, &models, &turns, &peers);
     Ok(Ingress {
         app: ground.app(waiting, &rules, Arc::clone(&models), peers),
         connections: ground.connections(),
-        batch: config.batch.enabled.then(|| ground.batch(rules, models, turns)),
+        batch: config.batch.enabled.then(|| ground.batch(rules, turns)),
         background,
         tasks: ground.tasks,
     })
@@ -304,7 +305,7 @@ impl Ground<'_> {
         }
     }
 
-    fn batch(&self, rules: Arc<Rules>, models: Arc<Mutex<Models>>, turns: Arc<Turns>) -> Batch {
+    fn batch(&self, rules: Arc<Rules>, turns: Arc<Turns>) -> Batch {
         let (config, runtime, metrics) = (&self.config.batch, self.runtime, &self.metrics);
         let (bus, schemas) = (Arc::clone(&runtime.bus), Arc::clone(&runtime.schemas));
         Batch {
@@ -313,15 +314,10 @@ impl Ground<'_> {
                 rules: LineRules {
                     body: rules,
                     window: config.window,
+                    longest_wait: config.longest_wait,
                 },
                 turns,
-                models,
-                repeats: Repeats {
-                    questions: self.questions(),
-                    patience: self.config.answers.untold,
-                    clock: self.clock(),
-                    ends: Mutex::default(),
-                },
+                repeats: Repeats::new(self.questions(), runtime.health.clone()),
                 bus: Arc::clone(&bus),
                 lines: metrics.batch_lines.clone(),
                 service: self.identity.service,

@@ -114,9 +114,9 @@ pub struct LimitsConfig {
     pub retry_after: Duration,
     /// Largest request body; leaves room in a record of 1 MiB for what Relay adds.
     pub max_body: ByteSize,
-    /// Most bytes of request bodies of all tenants, from their announcement to the log's acknowledgement.
+    /// Most bytes of request bodies of all tenants, from their arrival to the log's acknowledgement.
     pub max_bodies: ByteSize,
-    /// Most of one tenant: its unfinished uploads cannot fill the memory. One body always fits.
+    /// Most of one tenant, from their announcement on: its unfinished uploads cannot fill the memory. One body always fits.
     pub max_bodies_per_tenant: ByteSize,
     /// Most bytes of one answer held for a client that reads slowly; the rest is asked for again once it reads on.
     pub max_unread: ByteSize,
@@ -339,12 +339,17 @@ pub struct BatchConfig {
     pub enabled: bool,
     /// Most lines at work at once in this process.
     pub max_in_flight: usize,
-    /// Most batch requests that wait in a pool. A tenant gets no more than it leaves free: there is always room for others.
+    /// Most batch requests that wait in a pool. A tenant gets no more than it leaves free; one that has none there gets one in also where
+    /// there is no room, until half as many again wait.
     pub waiting_limit: u32,
-    /// Most bytes that a pool holds of them, likewise. Keep it well below `scheduler.limits.max_bodies`.
+    /// Most bytes that a pool holds of them, likewise. Keep half as much again well below `scheduler.limits.max_bodies`.
     pub waiting_size: ByteSize,
     /// Most lines that are remembered by where they lie until their turn comes; beyond it the log is not read on.
     pub put_off: usize,
+    /// The age, by the time of its record, at which a line whose turn has not come ends as expired, while it can still be read. Keep it
+    /// below the retention of `relay.batch.requests.v1`.
+    #[serde(with = "humantime_serde")]
+    pub longest_wait: Duration,
     /// For how long an admitted line counts as on its way to the queue.
     #[serde(with = "humantime_serde")]
     pub in_transit: Duration,
@@ -367,6 +372,7 @@ impl Default for BatchConfig {
             waiting_limit: 2_000,
             waiting_size: ByteSize::mib(128),
             put_off: 1_000_000,
+            longest_wait: Duration::from_hours(6 * 24),
             in_transit: Duration::from_secs(2),
             status_stale: Duration::from_secs(5),
             window: Duration::from_hours(24),

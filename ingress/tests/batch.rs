@@ -15,7 +15,7 @@ async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_res
     let batch = Batch::new().await;
     batch.line("7", GOOD).await;
     eventually(async || {
-        batch.pool(10).await;
+        batch.pool(15).await;
         batch.waits_for_room().then_some(())
     })
     .await;
@@ -262,7 +262,7 @@ async fn a_line_that_passed_one_that_waits_and_has_ended_is_not_run_again_after_
     })
     .await;
     let passed: Request = read(&batch.reader(REQUESTS).await.next().await);
-    batch.serve_sink(&[completed(&passed, "Hello")]).await;
+    batch.sink_knows(&completed(&passed, "Hello"));
     batch.restart().await;
     eventually(async || {
         batch.pool_of("acme", 5).await;
@@ -272,6 +272,79 @@ async fn a_line_that_passed_one_that_waits_and_has_ended_is_not_run_again_after_
     })
     .await;
     assert_eq!(batch.held(REQUESTS).await, 1);
+}
+
+#[tokio::test]
+async fn a_line_that_passed_one_that_waits_and_has_ended_is_not_run_again_however_long_the_sink_is_silent() {
+    let mut batch = Batch::new().await;
+    batch.line("waits", GOOD).await;
+    batch.line_of_tenant("light", "1", GOOD).await;
+    eventually(async || {
+        batch.pool_of("acme", 5).await;
+        (batch.held(REQUESTS).await > 0).then_some(())
+    })
+    .await;
+    let passed: Request = read(&batch.reader(REQUESTS).await.next().await);
+    batch.sink_knows(&completed(&passed, "Hello"));
+    batch.silence_sink();
+    batch.restart().await;
+    eventually(async || {
+        batch.pool(0).await;
+        let told = batch.runtime.health.told();
+        told.get("sink")?.contains("batch lines wait").then_some(())
+    })
+    .await;
+    eventually(async || batch.runtime.health.is_ready().then_some(())).await;
+    batch.serve_sink().await;
+    eventually(async || {
+        batch.pool(0).await;
+        let repeated = batch.metric(r#"relay_ingress_batch_lines_total{result="repeated"} 1"#);
+        (repeated && batch.held(REQUESTS).await == 2).then_some(())
+    })
+    .await;
+    let mut requests = batch.reader(REQUESTS).await;
+    for tenant in ["light", "acme"] {
+        assert_eq!(read::<Request>(&requests.next().await).tenant.as_str(), tenant);
+    }
+    assert_eq!(batch.runtime.health.told()["sink"], "ok");
+}
+
+#[tokio::test]
+async fn lines_beyond_those_that_may_be_put_off_come_in_once_there_is_room() {
+    let batch = Batch::with(|config| {
+        config.batch.put_off = 1;
+        config.batch.max_in_flight = 1;
+    })
+    .await;
+    for number in 0..4 {
+        batch.line(&number.to_string(), GOOD).await;
+    }
+    eventually(async || {
+        batch.pool(15).await;
+        batch.waits_for_room().then_some(())
+    })
+    .await;
+    eventually(async || {
+        batch.pool(0).await;
+        (batch.held(REQUESTS).await == 4).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_line_whose_turn_does_not_come_gets_a_result_that_says_so_while_it_can_still_be_read() {
+    let batch = Batch::with(|config| config.batch.longest_wait = harness::ms(100)).await;
+    batch.line("7", GOOD).await;
+    let mut results = batch.reader(BATCH_RESULTS).await;
+    eventually(async || {
+        batch.pool_of("acme", 5).await;
+        (batch.held(BATCH_RESULTS).await == 1).then_some(())
+    })
+    .await;
+    let result: BatchResult = read(&results.next().await);
+    assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 504));
+    assert!(result.body.contains("waited for room"), "{}", result.body);
+    assert_eq!(batch.held(REQUESTS).await, 0);
 }
 
 #[tokio::test]

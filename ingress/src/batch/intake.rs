@@ -4,21 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, Room, decode, header, topics};
 use relay_clock::{Clock, millis};
 use relay_runner::{Stage, StageError, Step, crash_point};
 use relay_schemas::{BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode};
 
-use super::gate::Way;
 use super::name::{LineName, MOST_NAME_BYTES, is_name, key_of, name_of};
 use super::repeats::Repeats;
-use super::turns::{Turn, Turns};
+use super::turns::{Candidate, Turn, Turns};
 use super::verdict::verdict;
 use crate::admission::accept;
 use crate::admission::request::{self, Rules};
-use crate::cluster::models::Models;
 use crate::ids;
 use crate::refusal::Refusal;
 
@@ -32,6 +29,8 @@ pub struct LineRules {
     pub body: Arc<Rules>,
     /// Deadline of lines that set none; also the longest.
     pub window: Duration,
+    /// The age at which a line ends whose turn has not come.
+    pub longest_wait: Duration,
 }
 
 /// The stage.
@@ -44,8 +43,6 @@ pub struct Intake {
     pub bus: Arc<dyn Bus>,
     /// Whose line comes next.
     pub turns: Arc<Turns>,
-    /// In which pools models run.
-    pub models: Arc<Mutex<Models>>,
     /// Whether a line that was read before has ended.
     pub repeats: Repeats,
     /// Counts lines, by what became of them.
@@ -57,20 +54,22 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Whether it is this line's turn; else it is put off. What must be held a drain leaves in the log.
-    async fn is_its_turn(&self, record: &Record, request: &Request) -> bool {
-        let bytes = record.value.as_ref().map_or(0, bytes::Bytes::len);
+    /// Whether it is this line's turn. What must be held a drain leaves in the log.
+    async fn turn(&self, record: &Record, request: &Request) -> Turn {
+        let age_ms = self.clock.now_for(record.timestamp).since_ms(record.timestamp);
+        let left_ms = millis(self.rules.longest_wait).saturating_sub(age_ms);
+        let line = Candidate {
+            position: &record.position,
+            tenant: &request.tenant,
+            model: &request.model,
+            bytes: record.value.as_ref().map_or(0, bytes::Bytes::len),
+            until: self.clock.steady().plus_ms(left_ms),
+        };
         loop {
-            let now = self.clock.steady();
-            let way = Way {
-                tenant: request.tenant.clone(),
-                pools: self.models.lock().pools_of(&request.model, now),
-            };
             let room = self.bus.room() == Room::Enough;
-            match self.turns.read(&record.position, &way, bytes, room, now) {
-                Turn::Now => return true,
-                Turn::PutOff => return false,
+            match self.turns.read(&line, room, self.clock.steady()) {
                 Turn::Hold => tokio::time::sleep(LOOK_AGAIN).await,
+                turn => return turn,
             }
         }
     }
@@ -93,17 +92,26 @@ impl Stage for Intake {
                 Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
             }
             Ok(request) => {
-                if !self.is_its_turn(record, &request).await {
-                    self.count("put_off");
-                    return Ok(Step::put_off());
-                }
+                // Before its turn: what has ended takes nobody's room.
                 if self
                     .repeats
                     .has_ended(&record.position, &request.request_id)
                     .await
                 {
+                    self.turns.forget(&record.position);
                     self.count("repeated");
                     return Ok(Step::nothing());
+                }
+                match self.turn(record, &request).await {
+                    Turn::Now => {}
+                    Turn::PutOff | Turn::Hold => {
+                        self.count("put_off");
+                        return Ok(Step::put_off());
+                    }
+                    Turn::Over => {
+                        self.count("expired");
+                        return Ok(Step::publish(result_of(name_of(&line), &over(), now)));
+                    }
                 }
                 self.count("accepted");
                 crash_point(self.service, "before_accept");
@@ -133,6 +141,7 @@ impl Stage for Intake {
 
     fn last_words(&self, record: &Record, reason: &str) -> Vec<Outgoing> {
         self.count("given_up");
+        self.turns.forget(&record.position);
         let line = decode(&self.schemas, record).ok();
         let result = |(name, refusal)| result_of(name, &refusal, self.clock.now());
         verdict(record, line.as_ref(), reason)
@@ -166,6 +175,12 @@ fn request_of(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> Resul
     Ok(request::of_line(line, &tenant, parsed, deadline, now))
 }
 
+/// Why a line ends whose turn has not come.
+fn over() -> Refusal {
+    let message = "the line waited for room for as long as a line may, and did not run; send it again once fewer lines wait";
+    Refusal::new(504, "deadline_exceeded", message)
+}
+
 /// The result of a line that did not become a request.
 fn result_of(name: LineName, refusal: &Refusal, now: TimestampMs) -> Outgoing {
     let LineName { tenant, line } = name;
@@ -195,6 +210,7 @@ mod tests {
         LineRules {
             body: Arc::default(),
             window: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(2),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod repeats;
 pub mod results;
 pub mod turns;
 mod verdict;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

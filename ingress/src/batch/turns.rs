@@ -1,17 +1,27 @@
 //! Whose line comes next. A line that finds no room, or others of its kind before it, is put off: only where it lies is remembered, so
 //! that those of other tenants behind it pass. Once there is room again, tenants take turns.
+//!
+//! Where a line may go follows from who runs its model when it is looked at, not when it was put off: models move, and workers are
+//! silent for a while.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use relay_bus::{Partition, Position};
-use relay_schemas::{PoolStatus, TimestampMs};
+use relay_schemas::{PoolStatus, TenantId, TimestampMs};
 use tokio::sync::Notify;
 
 use super::gate::{Gate, Way};
+use super::waiting::Waiting;
+use crate::cluster::models::Models;
 
 /// Most lines recalled at once.
 const MOST_RECALLED: usize = 64;
+
+/// And of one tenant in turn: its lines lie next to each other, so that they are read in one go.
+const MOST_OF_ONE: usize = 16;
 
 /// What becomes of a line now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +32,15 @@ pub enum Turn {
     PutOff,
     /// Too many are put off: it has to be held.
     Hold,
+    /// It has waited for as long as it may.
+    Over,
 }
 
 /// The lines whose turn has not come.
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
+    models: Arc<Mutex<Models>>,
     /// There may be room again.
     heard: Notify,
 }
@@ -35,54 +48,127 @@ pub struct Turns {
 #[derive(Debug)]
 struct State {
     gate: Gate,
+    runs: Runs,
     waiting: Waiting<Line>,
-    /// Lines that were let in and are being read again.
-    recalled: HashSet<Position>,
+    /// Lines that are being read again, and what becomes of them.
+    recalled: HashMap<Position, Turn>,
     most: usize,
+}
+
+/// A line that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Where.
+    pub position: &'a Position,
+    /// Whose.
+    pub tenant: &'a TenantId,
+    /// What it asks for.
+    pub model: &'a str,
+    /// Of its value.
+    pub bytes: usize,
+    /// Until when it may wait.
+    pub until: TimestampMs,
 }
 
 /// A line that was put off.
 #[derive(Debug)]
 struct Line {
     position: Position,
+    model: ModelKey,
     bytes: usize,
+    until: TimestampMs,
+}
+
+/// Stands for the name of a model: a line that waits takes as little memory whatever it asks for. Two names of one key would share a
+/// gate, nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ModelKey(u64);
+
+/// In which pools each model runs, as of the newest status of a pool.
+#[derive(Debug, Default)]
+struct Runs {
+    keys: RandomState,
+    pools: HashMap<ModelKey, Vec<String>>,
+}
+
+impl Runs {
+    fn key(&self, model: &str) -> ModelKey {
+        ModelKey(self.keys.hash_one(model))
+    }
+
+    /// Takes over what is told; whether that is news.
+    fn hear(&mut self, models: &Models, now: TimestampMs) -> bool {
+        let told = models.pools(now).into_iter().map(|(model, pools)| {
+            let pools = pools.into_iter().map(str::to_owned).collect();
+            (self.key(model), pools)
+        });
+        let told = told.collect();
+        let news = told != self.pools;
+        self.pools = told;
+        news
+    }
+
+    fn way(&self, tenant: &TenantId, model: ModelKey) -> Way {
+        Way {
+            tenant: tenant.clone(),
+            pools: self.pools.get(&model).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 impl Turns {
     /// No line waits; at most `most` may.
-    pub fn new(gate: Gate, most: usize) -> Self {
+    pub fn new(gate: Gate, models: Arc<Mutex<Models>>, most: usize) -> Self {
         let state = State {
             gate,
+            runs: Runs::default(),
             waiting: Waiting::default(),
-            recalled: HashSet::new(),
+            recalled: HashMap::new(),
             most,
         };
         Self {
             state: Mutex::new(state),
+            models,
             heard: Notify::new(),
         }
     }
 
     /// A scheduler spoke.
     pub fn on_status(&self, status: PoolStatus, now: TimestampMs) {
-        self.state.lock().gate.on_status(status, now);
+        {
+            let state = &mut *self.state.lock();
+            state.gate.on_status(status, now);
+            if state.runs.hear(&self.models.lock(), now) {
+                let runs = &state.runs;
+                state
+                    .waiting
+                    .sort_anew(|way, line| runs.way(&way.tenant, line.model));
+            }
+        }
         self.heard.notify_one();
     }
 
-    /// The line at `position` was read. `room`: whether the log has room for it.
-    pub fn read(&self, position: &Position, way: &Way, bytes: usize, room: bool, now: TimestampMs) -> Turn {
+    /// A line was read. `room`: whether the log has room for it.
+    pub fn read(&self, line: &Candidate<'_>, room: bool, now: TimestampMs) -> Turn {
         let state = &mut *self.state.lock();
-        if state.recalled.remove(position) {
-            return Turn::Now;
+        if let Some(turn) = state.recalled.remove(line.position) {
+            return turn;
         }
-        if room && !state.waiting.has(way) && state.gate.admit(way, bytes, now) {
+        let model = state.runs.key(line.model);
+        let way = state.runs.way(line.tenant, model);
+        if room && !state.waiting.has(&way) && state.gate.admit(&way, line.bytes, now) {
             return Turn::Now;
         }
         if state.waiting.len() >= state.most {
             return Turn::Hold;
         }
-        let position = position.clone();
-        state.waiting.push(way, Line { position, bytes });
+        let line = Line {
+            position: line.position.clone(),
+            model,
+            bytes: line.bytes,
+            until: line.until,
+        };
+        state.waiting.push(&way, line);
         Turn::PutOff
     }
 
@@ -91,16 +177,27 @@ impl Turns {
         self.heard.notified().await;
     }
 
-    /// The lines that are let in now, a few at once.
+    /// The lines whose turn it is now, or never will be: a few at once.
     pub fn due(&self, now: TimestampMs) -> Vec<Position> {
         let state = &mut *self.state.lock();
         let gate = &mut state.gate;
-        let due = state
-            .waiting
-            .take(MOST_RECALLED, |way, line| gate.admit(way, line.bytes, now));
-        let due: Vec<Position> = due.into_iter().map(|line| line.position).collect();
+        let due = state.waiting.take(MOST_RECALLED, MOST_OF_ONE, |way, line| {
+            if gate.admit(way, line.bytes, now) {
+                return Some(Turn::Now);
+            }
+            (now >= line.until).then_some(Turn::Over)
+        });
+        let due: Vec<(Position, Turn)> = due
+            .into_iter()
+            .map(|(line, turn)| (line.position, turn))
+            .collect();
         state.recalled.extend(due.iter().cloned());
-        due
+        due.into_iter().map(|(position, _)| position).collect()
+    }
+
+    /// The line at `position` will not be read again.
+    pub fn forget(&self, position: &Position) {
+        self.state.lock().recalled.remove(position);
     }
 
     /// Only these partitions are owned: lines of others are somebody else's.
@@ -108,132 +205,9 @@ impl Turns {
         let state = &mut *self.state.lock();
         let kept = |position: &Position| owned.contains(&position.partition);
         state.waiting.retain(|line| kept(&line.position));
-        state.recalled.retain(kept);
-    }
-}
-
-/// What waits by way, each in order; ways take turns. Invariant: exactly the ways of which something waits are in `order`.
-#[derive(Debug)]
-struct Waiting<T> {
-    lines: HashMap<Way, VecDeque<T>>,
-    order: VecDeque<Way>,
-    count: usize,
-}
-
-impl<T> Default for Waiting<T> {
-    fn default() -> Self {
-        Self {
-            lines: HashMap::new(),
-            order: VecDeque::new(),
-            count: 0,
-        }
-    }
-}
-
-impl<T> Waiting<T> {
-    fn len(&self) -> usize {
-        self.count
-    }
-
-    fn has(&self, way: &Way) -> bool {
-        self.lines.contains_key(way)
-    }
-
-    fn push(&mut self, way: &Way, line: T) {
-        if !self.has(way) {
-            self.order.push_back(way.clone());
-        }
-        self.lines.entry(way.clone()).or_default().push_back(line);
-        self.count += 1;
-    }
-
-    /// At most `most` that may go, one of each way in turn, going on behind the way that was last.
-    fn take(&mut self, most: usize, mut may_go: impl FnMut(&Way, &T) -> bool) -> Vec<T> {
-        let (mut taken, mut refused) = (Vec::new(), 0);
-        while taken.len() < most && refused < self.order.len() {
-            let Some(way) = self.order.pop_front() else { break };
-            let lines = self.lines.get_mut(&way);
-            match lines.and_then(|lines| lines.pop_front_if(|line| may_go(&way, line))) {
-                Some(line) => {
-                    refused = 0;
-                    self.count -= 1;
-                    taken.push(line);
-                }
-                None => refused += 1,
-            }
-            if self.lines.get(&way).is_some_and(VecDeque::is_empty) {
-                self.lines.remove(&way);
-            } else {
-                self.order.push_back(way);
-            }
-        }
-        taken
-    }
-
-    fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.lines.retain(|_, lines| {
-            lines.retain(&keep);
-            !lines.is_empty()
-        });
-        let lines = &self.lines;
-        self.order.retain(|way| lines.contains_key(way));
-        self.count = lines.values().map(VecDeque::len).sum();
+        state.recalled.retain(|position, _| kept(position));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use relay_schemas::TenantId;
-
-    use super::*;
-
-    fn way(tenant: &str) -> Way {
-        Way {
-            tenant: TenantId::new(tenant),
-            pools: Vec::new(),
-        }
-    }
-
-    fn waiting(lines: &[(&str, u32)]) -> Waiting<u32> {
-        let mut waiting = Waiting::default();
-        for (tenant, line) in lines {
-            waiting.push(&way(tenant), *line);
-        }
-        waiting
-    }
-
-    #[test]
-    fn tenants_take_turns_however_many_lines_came_first() {
-        let mut waiting = waiting(&[
-            ("hog", 1),
-            ("hog", 2),
-            ("hog", 3),
-            ("hog", 4),
-            ("light", 5),
-            ("other", 6),
-        ]);
-        assert_eq!(waiting.take(4, |_, _| true), [1, 5, 6, 2]);
-        waiting.push(&way("light"), 7);
-        assert_eq!(waiting.take(9, |_, _| true), [3, 7, 4]);
-        assert_eq!((waiting.len(), waiting.has(&way("hog"))), (0, false));
-    }
-
-    #[test]
-    fn one_that_finds_no_room_holds_nobody_up_and_keeps_its_order() {
-        let mut waiting = waiting(&[("hog", 1), ("light", 2), ("hog", 3), ("light", 4)]);
-        assert_eq!(waiting.take(9, |way, _| way.tenant.as_str() == "light"), [2, 4]);
-        assert_eq!(
-            (waiting.len(), waiting.take(9, |_, line| *line == 3)),
-            (2, Vec::new())
-        );
-        assert_eq!(waiting.take(9, |_, _| true), [1, 3]);
-    }
-
-    #[test]
-    fn what_is_no_longer_owned_is_forgotten() {
-        let mut waiting = waiting(&[("a", 1), ("b", 2), ("a", 3)]);
-        waiting.retain(|line| *line > 2);
-        assert_eq!((waiting.len(), waiting.has(&way("b"))), (1, false));
-        assert_eq!(waiting.take(9, |_, _| true), [3]);
-    }
-}
+mod tests;

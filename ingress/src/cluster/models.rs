@@ -54,18 +54,20 @@ impl Models {
         }
     }
 
-    /// The pools in which a live worker runs `model`, in order.
-    pub fn pools_of(&self, model: &str, now: TimestampMs) -> Vec<String> {
-        let runs = |worker: &&WorkerModels| {
-            now.since_ms(worker.heard_at) < self.stale_ms && worker.models.iter().any(|own| own == model)
-        };
-        let pools = self
-            .workers
-            .values()
-            .filter(runs)
-            .map(|worker| worker.pool.clone());
-        let pools: BTreeSet<String> = pools.collect();
-        pools.into_iter().collect()
+    /// Every model that a live worker runs, with the pools in which one does.
+    pub fn pools(&self, now: TimestampMs) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut pools = BTreeMap::<_, BTreeSet<_>>::new();
+        for worker in self.workers.values() {
+            if now.since_ms(worker.heard_at) < self.stale_ms {
+                for model in &worker.models {
+                    pools
+                        .entry(model.as_str())
+                        .or_default()
+                        .insert(worker.pool.as_str());
+                }
+            }
+        }
+        pools
     }
 
     /// Every model that a live worker runs, with the start of the oldest such worker, seconds since 1970.
@@ -121,9 +123,9 @@ mod tests {
             [("big".to_owned(), 7), ("tiny".to_owned(), 3)]
         );
         assert_eq!(names(&models, 5_000), [("tiny".to_owned(), 3)]);
-        let pools = |model, at| models.pools_of(model, TimestampMs(at));
-        assert_eq!(pools("tiny", 4_999), ["default"]);
-        assert_eq!(pools("big", 5_000), [""; 0]);
+        let default = BTreeSet::from(["default"]);
+        assert_eq!(models.pools(TimestampMs(4_999))["tiny"], default);
+        assert_eq!(models.pools(TimestampMs(5_000)), [("tiny", default)].into());
     }
 
     #[test]

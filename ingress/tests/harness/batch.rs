@@ -1,16 +1,18 @@
 //! An ingress with its batch half, whose log is real.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use relay_bus::testing::FaultyBus;
 use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, Manifest, OUTCOMES, REQUESTS};
 use relay_bus::{EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Reader, StartAt, header};
 use relay_control::{Control, InProcessControl, InProcessOptions, send, subjects};
 use relay_ingress::{Config, Deps};
 use relay_runner::Runtime;
-use relay_schemas::{BatchRequest, BatchShare, Outcome, PoolStatus, Request, encode};
+use relay_schemas::{BatchRequest, BatchShare, Outcome, PoolStatus, Request, RequestId, encode};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 use super::{eventually, identity, read, runtime};
 
@@ -22,11 +24,19 @@ pub struct Batch {
     pub runtime: Runtime,
     control: Arc<dyn Control>,
     pub running: tokio::task::JoinHandle<Result<(), relay_ingress::Error>>,
+    configure: fn(&mut Config),
+    /// What the sink knows.
+    known: Arc<Mutex<HashMap<RequestId, Outcome>>>,
+    sink: AbortHandle,
     _folder: tempfile::TempDir,
 }
 
 impl Batch {
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(configure: fn(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bus = EmbeddedBus::open(
             folder.path(),
@@ -35,7 +45,7 @@ impl Batch {
             &relay_clock::Clock::system(),
         )
         .unwrap();
-        Self::on(bus, folder).await
+        Self::configured(bus, folder, configure).await
     }
 
     pub fn manifest() -> Manifest {
@@ -55,14 +65,24 @@ impl Batch {
 
     /// On a log that is there.
     pub async fn on(bus: EmbeddedBus, folder: tempfile::TempDir) -> Self {
+        Self::configured(bus, folder, |_| {}).await
+    }
+
+    async fn configured(bus: EmbeddedBus, folder: tempfile::TempDir, configure: fn(&mut Config)) -> Self {
         let bus = Arc::new(FaultyBus::over(Arc::new(bus)));
         let runtime = runtime(bus.clone());
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
+        let known = Arc::default();
+        let sink = super::serve_sink(control.clone(), Arc::clone(&known));
+        super::until_a_sink_answers(&*control).await;
         Self {
-            running: start(&runtime, &control).await,
+            running: start(&runtime, &control, configure).await,
             bus,
             runtime,
             control,
+            configure,
+            known,
+            sink,
             _folder: folder,
         }
     }
@@ -72,7 +92,7 @@ impl Batch {
         self.runtime.shutdown.drain();
         (&mut self.running).await.unwrap().unwrap();
         self.runtime = runtime(self.runtime.bus.clone());
-        self.running = start(&self.runtime, &self.control).await;
+        self.running = start(&self.runtime, &self.control, self.configure).await;
     }
 
     /// What a line becomes.
@@ -152,15 +172,21 @@ impl Batch {
             .high
     }
 
-    /// From now on a sink knows these outcomes.
-    pub async fn serve_sink(&self, known: &[Outcome]) {
-        let known = known
-            .iter()
-            .map(|outcome| (outcome.request_id.clone(), outcome.clone()));
-        super::serve_sink(
-            self.control.clone(),
-            Arc::new(parking_lot::Mutex::new(known.collect())),
-        );
+    /// From now on the sink knows this outcome.
+    pub fn sink_knows(&self, outcome: &Outcome) {
+        self.known
+            .lock()
+            .insert(outcome.request_id.clone(), outcome.clone());
+    }
+
+    /// The sink answers no more.
+    pub fn silence_sink(&self) {
+        self.sink.abort();
+    }
+
+    /// The sink answers again.
+    pub async fn serve_sink(&mut self) {
+        self.sink = super::serve_sink(self.control.clone(), Arc::clone(&self.known));
         super::until_a_sink_answers(&*self.control).await;
     }
 
@@ -209,12 +235,12 @@ pub fn line_of(custom_id: &str, body: &str) -> BatchRequest {
 async fn start(
     runtime: &Runtime,
     control: &Arc<dyn Control>,
+    configure: fn(&mut Config),
 ) -> tokio::task::JoinHandle<Result<(), relay_ingress::Error>> {
     let mut config = Config::default();
     config.batch.waiting_limit = 10;
     config.batch.in_transit = super::ms(20);
-    // No sink answers here.
-    config.answers.untold = super::ms(50);
+    configure(&mut config);
     let deps = Deps {
         runtime: runtime.clone(),
         identity: identity(),
