@@ -73,6 +73,38 @@ fn a_request_waits_for_a_worker_that_loads_its_model_however_long_that_takes() {
     assert_eq!(world.ids_dispatched(), ["a"]);
 }
 
+/// By reading: its turns were those of runs that had begun with another model, and after ten seconds it counted as not there.
+#[test]
+fn a_request_waits_for_a_ready_model_of_which_no_turn_is_left_however_long_that_takes() {
+    for lanes in [(64, 32), (0, 0)] {
+        let mut world = World::new(Config::default()).with_worker("w", 64, 32);
+        let status = &mut world.workers.get_mut(&"w".into()).unwrap().status;
+        (status.short_slots, status.long_slots) = lanes;
+        world.model("w", ModelState::Ready, 0, 0);
+        for long in [false, true] {
+            let fallback = Some("spare".to_owned());
+            let spec = |id: &str| Spec {
+                long,
+                ..Spec::new(format!("{id}-{long}"), "t")
+            };
+            world.offer(&spec("stays"));
+            world.offer(&Spec {
+                fallback,
+                ..spec("goes")
+            });
+        }
+        world.live(60_000);
+        world.dispatch();
+        assert!(world.outcomes.is_empty() && world.handed_over.is_empty());
+        assert!(world.dispatched.is_empty());
+        let status = &mut world.workers.get_mut(&"w".into()).unwrap().status;
+        (status.short_slots, status.long_slots) = (64, 32);
+        world.model("w", ModelState::Ready, 16, 12);
+        world.dispatch();
+        assert_eq!(world.dispatched.len(), 4);
+    }
+}
+
 #[test]
 fn while_its_model_loads_a_request_goes_on_in_the_other_pool_of_its_plan() {
     let mut world = World::new(Config::default()).with_worker("w", 64, 32);

@@ -21,8 +21,10 @@ struct Model {
 }
 
 impl Model {
+    /// Whether it takes requests of a lane, now or when a turn is free. One that is ready and of which nothing is left works:
+    /// runs that began with another model have its turns.
     fn takes(&self, lane: Lane) -> bool {
-        self.slots > 0 && (lane == Lane::Short || self.long_slots > 0)
+        self.slots == 0 || lane == Lane::Short || self.long_slots > 0
     }
 
     /// Turns that are free, where `foreign` runs stand somewhere on the worker.
@@ -139,9 +141,12 @@ impl Capacity {
             .is_some_and(|at| self.models[at].leased != [0, 0])
     }
 
+    /// Whether it takes requests of a lane, now or when a slot is free. Where nothing is left of any model, nothing is left of its
+    /// lanes either.
     fn takes_lane(&self, lane: Lane) -> bool {
         let at = lane as usize;
-        !self.draining && !self.partitions[at].is_empty() && self.slots[at] > 0
+        let has_slots = self.slots[at] > 0 || self.models.iter().all(|model| model.slots == 0);
+        !self.draining && !self.partitions[at].is_empty() && has_slots
     }
 
     /// Whether it takes what waits on a route at all, now or when a slot is free.
