@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::client::{SHORT, TENANT, client};
+use super::client::{SERVICE, SHORT, SLOTS, TENANT, client};
 use super::sockets;
 use crate::gateway::Gateway;
 use crate::takeover::sum;
@@ -27,6 +27,8 @@ const FLOOD: usize = 280;
 const LARGE: usize = 900_000;
 /// Waiting for a model that nobody runs.
 const WAITING: usize = 200;
+/// Between the first requests of a hog: an answer's time over the slots of both lanes.
+const APART: Duration = Duration::from_millis(SERVICE.as_millis() as u64 / (2 * SLOTS as u64));
 /// How long one that was refused waits.
 const HARDLY: Duration = Duration::from_secs(1);
 /// Longer than is measured.
@@ -112,7 +114,7 @@ impl Hostile {
             running: JoinSet::new(),
         };
         match self {
-            Self::Hog => attack.hog(TENANT),
+            Self::Hog => attack.hog(TENANT).await,
             Self::LongHog => (0..HOG).for_each(|_| {
                 attack.again_and_again(TENANT, &question("mock", SHORT + 1, "me first"), HARDLY);
             }),
@@ -168,11 +170,13 @@ impl Attack {
         Ok(())
     }
 
-    /// Asks and asks again, in both lanes.
-    fn hog(&mut self, tenant: &'static str) {
+    /// Asks and asks again, in both lanes. It begins so slowly that slots come free one after the other, as they do where answers
+    /// differ in length: if all came free at once, every time, chance would decide about half an answer's wait.
+    async fn hog(&mut self, tenant: &'static str) {
         for number in 0..HOG {
             let max_tokens = [1, SHORT + 1][number % 2];
             self.again_and_again(tenant, &question("mock", max_tokens, "me first"), HARDLY);
+            tokio::time::sleep(APART).await;
         }
     }
 
@@ -188,7 +192,7 @@ impl Attack {
                 "a prompt that fails was told {status}: {told}"
             );
         }
-        self.hog(TENANT);
+        self.hog(TENANT).await;
         Ok(())
     }
 
@@ -208,7 +212,7 @@ impl Attack {
             self.again_and_again(TENANT, &question(UNSERVED, 1, "me first"), HARDLY);
         }
         until_waiting(gateway, WAITING as u64 * 3 / 4, || 0).await?;
-        self.hog("newcomer");
+        self.hog("newcomer").await;
         Ok(())
     }
 

@@ -8,17 +8,13 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::attack::{Hostile, UNSERVED};
-use super::client::{SHORT, client};
+use super::client::{SERVICE, SHORT, SLOTS, client};
 use crate::files::kept;
 use crate::gateway::{Gateway, KILLABLE, POLICY};
 use crate::proofs::say;
 
-/// Before the first token: what a light tenant's answer of one token takes.
-const SERVICE: Duration = Duration::from_millis(200);
 /// What a long answer takes, of 64 tokens where one is 20 ms.
 const LONG_ANSWER: Duration = Duration::from_millis(200 + 63 * 20);
-/// Slots of each lane.
-const SLOTS: usize = 8;
 const LIGHT_TENANTS: u32 = 9;
 /// Of each light tenant.
 const EVERY: Duration = Duration::from_millis(333);
