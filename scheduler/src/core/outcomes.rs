@@ -22,8 +22,10 @@ impl Core {
             let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
             if outcome.status == OutcomeStatus::Completed
                 && let Some(pending) = requests.get(ticket)
+                && let Some(leased) = pending.leased()
+                && leased.lease.worker == outcome.run.instance
             {
-                workers.completed(&outcome.run.instance, &pending.key.route);
+                workers.works(&leased.lease.worker, &pending.key.route, leased.since);
             }
             moves::leave(requests, queues, workers, ticket);
             // A run that has failed is charged what it has computed, whatever it says itself.

@@ -7,7 +7,7 @@ use relay_schemas::{InFlight, TimestampMs, WorkerStatus};
 use super::queues::Queues;
 use super::requests::{Pending, Requests};
 use super::scheduler::Core;
-use super::workers::Update;
+use super::workers::{Update, Workers};
 
 impl Core {
     /// A worker tells what it is and holds.
@@ -16,10 +16,10 @@ impl Core {
             return;
         }
         self.look_over_service(now);
-        let (requests, queues) = (&mut self.requests, &mut self.queues);
+        let (requests, queues, workers) = (&mut self.requests, &mut self.queues, &mut self.workers);
         let shown = status.in_flight.iter();
         let foreign: HashSet<_> = shown
-            .filter(|shown| !show(requests, queues, status, shown, now))
+            .filter(|shown| !show(requests, queues, workers, status, shown, now))
             .map(|shown| shown.request_id.clone())
             .collect();
         let leased = self.requests.leased_to(&status.worker);
@@ -48,6 +48,7 @@ impl Core {
 fn show(
     requests: &mut Requests,
     queues: &mut Queues,
+    workers: &mut Workers,
     status: &WorkerStatus,
     shown: &InFlight,
     now: TimestampMs,
@@ -56,9 +57,14 @@ fn show(
         return false;
     };
     if before != after
-        && let Some(Pending { key, .. }) = requests.get(ticket)
+        && let Some(pending) = requests.get(ticket)
     {
+        let key = &pending.key;
         queues.recharge(key.tenant, key.flow, (before, after));
+        // It has told a token, so it has begun; an answer may take minutes to its end.
+        if let Some(leased) = pending.leased() {
+            workers.works(&status.worker, &key.route, leased.since);
+        }
     }
     true
 }

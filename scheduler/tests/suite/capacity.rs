@@ -188,6 +188,46 @@ fn of_two_workers_one_of_which_cannot_begin_a_run_the_other_answers_every_reques
     assert!((17..25).contains(&refused), "{refused}");
 }
 
+/// By reading: 255 of 256 turns stood idle until the one answer of five minutes had come to its end, or for ever where it was cancelled.
+#[test]
+fn after_a_rest_a_worker_takes_what_it_turns_as_soon_as_one_run_shows_a_token() {
+    let mut world = two_workers();
+    for n in 0..16 {
+        world.offer(&Spec::new(format!("r{n}"), "t"));
+    }
+    world.dispatch();
+    let held = world.workers[&"broken".into()].works.clone();
+    let id = |at: usize| held[at].request.request_id.clone();
+    world.produce("broken", &id(0), 1);
+    world.refuse("broken", id(1).as_str());
+    world.produce("broken", &id(0), 2);
+    world.live(1_000);
+    let worker = world.workers.get_mut(&"broken".into()).unwrap();
+    worker.works.clear();
+    worker.status.in_flight.clear();
+    for work in &held {
+        world.cancel(work.request.request_id.as_str(), "t");
+    }
+    world.live(2_100);
+    for n in 0..40 {
+        world.offer(&Spec::new(format!("s{n}"), "t"));
+    }
+    world.dispatch();
+    assert_eq!(
+        (world.held("broken"), world.held("sound")),
+        (1, 16),
+        "what had begun before shows nothing"
+    );
+    let probe = world.workers[&"broken".into()].works[0]
+        .request
+        .request_id
+        .clone();
+    world.produce("broken", &probe, 1);
+    world.tell("broken");
+    world.dispatch();
+    assert_eq!(world.held("broken"), 16);
+}
+
 #[test]
 fn a_run_that_failed_before_it_began_is_no_attempt_and_one_that_nobody_can_begin_fails_with_its_reason_and_for_nothing()
  {

@@ -31,6 +31,8 @@ pub struct Leased {
     pub lease: Lease,
     /// Queue facts, as in the work record.
     pub queueing: Queueing,
+    /// When it was granted, or read from the log.
+    pub since: TimestampMs,
     /// When its worker last showed it (or when it was published).
     pub seen_at: TimestampMs,
     /// Whether its worker ever showed it, to this scheduler.
@@ -66,6 +68,7 @@ impl Leased {
         Self {
             lease,
             queueing,
+            since: now,
             seen_at: now,
             shown: false,
             tokens: 0,

@@ -199,11 +199,11 @@ impl Workers {
         }
     }
 
-    /// A run on a route came to its end at a worker.
-    pub fn completed(&mut self, worker: &InstanceId, route: &Route) {
-        let capacity = self.all.get(worker);
+    /// A run on a route has begun at a worker, to which it was leased at `leased_at`.
+    pub fn works(&mut self, worker: &InstanceId, route: &Route, leased_at: TimestampMs) {
+        let capacity = self.all.get(worker).filter(|_| self.resting.knows(worker));
         if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
-            self.resting.works(worker, model);
+            self.resting.works(worker, model, leased_at);
         }
     }
 

@@ -57,14 +57,22 @@ impl Resting {
         }
     }
 
-    /// A run came to its end.
-    pub fn works(&mut self, worker: &InstanceId, model: &str) {
-        if let Some(models) = self.0.get_mut(worker) {
+    /// A run that was leased at `leased_at` has begun. One that was there before the rest shows nothing: it may have begun long ago.
+    pub fn works(&mut self, worker: &InstanceId, model: &str, leased_at: TimestampMs) {
+        let Some(models) = self.0.get_mut(worker) else {
+            return;
+        };
+        if models.get(model).is_some_and(|rest| rest.since < leased_at) {
             models.remove(model);
-            if models.is_empty() {
-                self.0.remove(worker);
-            }
         }
+        if models.is_empty() {
+            self.0.remove(worker);
+        }
+    }
+
+    /// Whether a worker has failed any model.
+    pub fn knows(&self, worker: &InstanceId) -> bool {
+        self.0.contains_key(worker)
     }
 
     /// The worker was started again, or is gone.
@@ -87,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rest_doubles_with_each_failure_after_it_and_ends_with_a_run_that_came_to_its_end() {
+    fn a_rest_doubles_with_each_failure_after_it_and_ends_with_a_run_that_was_leased_since_and_has_begun() {
         let mut resting = Resting::default();
         let (worker, at) = (InstanceId::from("w"), TimestampMs);
         let trust = |resting: &Resting, ms| resting.trust(&worker, "m", at(ms));
@@ -111,7 +119,10 @@ mod tests {
             now += LONGEST_MS;
             assert_eq!(trust(&resting, now), Trust::One);
         }
-        resting.works(&worker, "m");
+        let began = now - LONGEST_MS;
+        resting.works(&worker, "m", at(began));
+        assert_eq!(trust(&resting, now), Trust::One, "it was there before the rest");
+        resting.works(&worker, "m", at(began + 1));
         assert_eq!(trust(&resting, 0), Trust::Full);
     }
 }
