@@ -2,7 +2,7 @@
 //!
 //! A run that its worker has shown is lost once it is not shown for a while. One that a worker never showed, though that worker tells
 //! that it lives, only has not been read: the log may have been away, and as long as it was, nothing follows. Then it goes to
-//! another worker, and counts for nothing.
+//! another worker, counts for nothing, and the one that did not read it rests while others take what it would take.
 //!
 //! Folding (an outcome may lie in the log already), then fencing (the client's ingress takes nothing more of the old run
 //! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
@@ -17,6 +17,7 @@ use super::effects::Effect;
 use super::queues::{Arrival, Ticket};
 use super::requests::{Attempt, Doubt, Doubted, Leased, Pending};
 use super::scheduler::Core;
+use super::workers::Unbegun;
 
 /// What is known of the client of a lost run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,9 +125,11 @@ impl Core {
         let mut again = false;
         if !returned.begun
             && let Some(pending) = self.requests.get(ticket)
+            && let Some(leased) = pending.leased()
         {
             let route = &pending.key.route;
-            self.workers.failed_to_begin(worker, route, now);
+            self.workers
+                .failed_to_begin(worker, route, Unbegun::Failed, leased.since, now);
             again = self.workers.others_may_take(route, now);
             self.requests
                 .has_not_begun(ticket, self.config.leases.max_let_off);
@@ -142,8 +145,17 @@ impl Core {
 
     /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
-        let leased = self.requests.get(ticket).and_then(Pending::leased);
-        if leased.is_some_and(|leased| self.was_not_read(leased, now)) {
+        if let Some(pending) = self.requests.get(ticket)
+            && let Some(leased) = pending.leased()
+            && self.was_not_read(leased, now)
+        {
+            // While the log is away no worker reads anything.
+            if self.is_lost(leased, now) {
+                let (worker, route) = (&leased.lease.worker, &pending.key.route);
+                let unread = Unbegun::Unread(route.lane);
+                self.workers
+                    .failed_to_begin(worker, route, unread, leased.since, now);
+            }
             let most = self.config.leases.max_let_off;
             self.requests.has_not_begun(ticket, most);
         }

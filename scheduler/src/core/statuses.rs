@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use relay_schemas::{InFlight, TimestampMs, WorkerStatus};
 
 use super::queues::Queues;
-use super::requests::{Pending, Requests};
+use super::requests::{Pending, Phase, Requests};
 use super::scheduler::Core;
 use super::workers::{Update, Workers};
 
@@ -56,15 +56,18 @@ fn show(
     let Some((ticket, (before, after))) = requests.show(status, shown, now) else {
         return false;
     };
-    if before != after
-        && let Some(pending) = requests.get(ticket)
-    {
-        let key = &pending.key;
-        queues.recharge(key.tenant, key.flow, (before, after));
+    let Some(Pending { key, phase, .. }) = requests.get(ticket) else {
+        return true;
+    };
+    if let Phase::Leased(leased) = phase {
+        workers.reads(&status.worker, &key.route, leased.since);
         // It has told a token, so it has begun; an answer may take minutes to its end.
-        if let Some(leased) = pending.leased() {
+        if before != after {
             workers.works(&status.worker, &key.route, leased.since);
         }
+    }
+    if before != after {
+        queues.recharge(key.tenant, key.flow, (before, after));
     }
     true
 }

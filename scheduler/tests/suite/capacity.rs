@@ -188,6 +188,43 @@ fn of_two_workers_one_of_which_cannot_begin_a_run_the_other_answers_every_reques
     assert!((17..25).contains(&refused), "{refused}");
 }
 
+/// By reading: it told its statuses, so each of its leases counted as no attempt, its turns were all free, and it was given the same
+/// requests again, up to nineteen times each, beside a healthy worker.
+#[test]
+fn of_two_workers_one_of_which_does_not_read_its_work_the_other_answers_every_request() {
+    let mut world = two_workers();
+    for n in 0..200 {
+        world.offer(&Spec::new(format!("r{n}"), "t"));
+    }
+    for _ in 0..600 {
+        world.dispatch();
+        world.never_read("broken");
+        let next = world.workers[&"sound".into()].works.first().cloned();
+        if let Some(next) = next {
+            world.complete("sound", &next.request.request_id, 20);
+        }
+        world.fold();
+        world.live(100);
+    }
+    let completed = |outcome: &relay_schemas::Outcome| outcome.status == OutcomeStatus::Completed;
+    assert_eq!(world.outcomes.iter().filter(|it| completed(it)).count(), 200);
+    assert_eq!(world.outcomes.len(), 200);
+    let drawn = world.dispatched.len() - 200;
+    // All its turns before it was known, and one a rest since.
+    assert!((17..25).contains(&drawn), "{drawn}");
+    // Once it reads again one run shows it.
+    for n in 0..40 {
+        world.offer(&Spec::new(format!("s{n}"), "t"));
+    }
+    world.live(60_000);
+    world.workers.get_mut(&"broken".into()).unwrap().works.clear();
+    world.dispatch();
+    assert_eq!(world.held("broken"), 1);
+    world.tell("broken");
+    world.dispatch();
+    assert_eq!(world.held("broken"), 16);
+}
+
 /// By reading: 255 of 256 turns stood idle until the one answer of five minutes had come to its end, or for ever where it was cancelled.
 #[test]
 fn after_a_rest_a_worker_takes_what_it_turns_as_soon_as_one_run_shows_a_token() {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
 use self::capacity::Capacity;
+pub use self::resting::Unbegun;
 use self::resting::{Resting, Trust};
 use super::queues::Route;
 
@@ -163,7 +164,7 @@ impl Workers {
         route.models.iter().find_map(|model| {
             let able = fresh().filter(|(_, worker)| worker.first_model(route) == Some(model));
             let credits = able.map(|(name, worker)| {
-                let most = match self.resting.trust(name, model, now) {
+                let most = match self.resting.trust(name, model, route.lane, now) {
                     Trust::None if may_rest => 0,
                     Trust::One if may_rest => u32::from(!worker.turns_any(route)),
                     Trust::Full | Trust::One | Trust::None => u32::MAX,
@@ -184,18 +185,33 @@ impl Workers {
         let may_come = (0..self.fresh_ms).contains(&heard_for_ms);
         may_come
             || self.all.iter().any(|(name, worker)| {
-                let trust = |model| self.resting.trust(name, model, now);
+                let trust = |model| self.resting.trust(name, model, route.lane, now);
                 self.is_fresh(worker, now)
                     && worker.takes(route)
                     && worker.first_model(route).map(trust) == Some(Trust::Full)
             })
     }
 
-    /// A run on a route failed at a worker before it began.
-    pub fn failed_to_begin(&mut self, worker: &InstanceId, route: &Route, now: TimestampMs) {
+    /// A run on a route did not begin at a worker, to which it was leased at `leased_at`.
+    pub fn failed_to_begin(
+        &mut self,
+        worker: &InstanceId,
+        route: &Route,
+        why: Unbegun,
+        leased_at: TimestampMs,
+        now: TimestampMs,
+    ) {
         let capacity = self.all.get(worker);
         if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
-            self.resting.failed(worker, model, now);
+            self.resting.failed(worker, model, why, leased_at, now);
+        }
+    }
+
+    /// A run on a route was read by a worker, to which it was leased at `leased_at`.
+    pub fn reads(&mut self, worker: &InstanceId, route: &Route, leased_at: TimestampMs) {
+        let capacity = self.all.get(worker).filter(|_| self.resting.knows(worker));
+        if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
+            self.resting.reads(worker, model, route.lane, leased_at);
         }
     }
 
@@ -203,7 +219,7 @@ impl Workers {
     pub fn works(&mut self, worker: &InstanceId, route: &Route, leased_at: TimestampMs) {
         let capacity = self.all.get(worker).filter(|_| self.resting.knows(worker));
         if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
-            self.resting.works(worker, model, leased_at);
+            self.resting.works(worker, model, route.lane, leased_at);
         }
     }
 
