@@ -44,7 +44,7 @@ impl Core {
         let Some(pending) = self.requests.get(ticket) else {
             return;
         };
-        let at = self.timeline.wall(now);
+        let at = self.timeline.now_for(pending.ready.request.accepted_at, now);
         let lease = Lease {
             worker: assigned.worker,
             worker_epoch: assigned.epoch,

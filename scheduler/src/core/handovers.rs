@@ -31,7 +31,7 @@ impl Core {
         let Some(to) = next_pool(&ready.planning.plan, &self.pool).map(str::to_owned) else {
             return;
         };
-        let at = self.timeline.wall(now);
+        let at = self.timeline.now_for(ready.request.accepted_at, now);
         let handover = HandOver {
             ready: handed_over(ready, (&self.pool, &to), reason, pending.attempt, at),
             pool: to,

@@ -53,6 +53,30 @@ fn what_was_accepted_before_the_wall_clock_was_set_keeps_its_deadline_and_what_c
     }
 }
 
+/// By reading: after a step of an hour a request's queue was an hour long, and ended after the request.
+#[test]
+fn all_times_of_a_request_are_told_by_the_setting_under_which_it_was_accepted() {
+    for step_ms in [HOUR, -HOUR] {
+        let mut world = World::new(Config::default()).with_worker("w", 1, 0);
+        world.offer(&Spec::new("a", "t"));
+        world.offer(&Spec {
+            model: "absent".to_owned(),
+            fallback: Some("spare".to_owned()),
+            ..Spec::new("b", "t")
+        });
+        set(&mut world, step_ms);
+        world.live(1_000);
+        world.dispatch();
+        let work = &world.dispatched[0];
+        let told = [work.lease.granted_at, work.queueing.dispatched_at];
+        assert_eq!(told, [TimestampMs(1_000); 2], "{step_ms}");
+        world.live(10_000);
+        let handover = &world.handed_over[0].ready.planning.handovers[0];
+        let at = handover.handed_over_at.0;
+        assert!((5_000..=11_000).contains(&at), "{step_ms}: {at}");
+    }
+}
+
 /// Found by an attacker: a step of 3 s forward took about half of all leases back, their workers alive, as the loop read the clock
 /// again after it had looked for steps.
 #[tokio::test]
