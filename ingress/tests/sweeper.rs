@@ -396,6 +396,37 @@ async fn a_clock_that_is_set_makes_no_request_overdue() {
     .await;
 }
 
+/// By reading: a clock that had been set forward by four minutes took them of a request that another ingress read after a rebalance,
+/// and its live run was ended as forgotten.
+#[tokio::test]
+async fn a_request_that_is_read_after_the_clock_was_set_keeps_what_is_left_of_its_time() {
+    let place = Place::new(1);
+    let now = relay_clock::Clock::system().now();
+    let (clock, hands) = relay_clock::Clock::manual(now);
+    let ended = long_ago("ended");
+    place.accept(&ended).await;
+    place.end(&harness::completed(&ended, "in time")).await;
+    place
+        .accept(&Request {
+            request_id: "r".into(),
+            deadline: now.plus_ms(600_000),
+            ..samples::request()
+        })
+        .await;
+    clock.steady();
+    hands.advance(ms(120_000));
+    hands.step_to(clock.now().plus_ms(240_000));
+    let runtime = place.start_by(clock.clone(), "ingress-1", |_| {}).await;
+    eventually(async || (dealt_with(&*place.bus, 0).await == 1).then_some(())).await;
+    hands.advance(ms(300_000));
+    tokio::time::sleep(ms(300)).await;
+    assert_eq!(swept(&runtime), 0, "three minutes are left");
+    // A minute more than that: the log may have stamped the request a little later.
+    hands.advance(ms(240_000));
+    eventually(async || (swept(&runtime) == 1).then_some(())).await;
+    runtime.shutdown.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_is_no_outcome() {
     let place = Place::new(1);

@@ -3,7 +3,8 @@
 //!
 //! A request is overdue a margin after its deadline, and after it was read: whoever has it in hand ends it at its deadline, and
 //! after a restart everybody has to catch up first. By both clocks: a wall clock that was set says of a request that has just been
-//! accepted that its time is over, and of one that is late that it is not.
+//! accepted that its time is over, and of one that is late that it is not. What is left of a request's time is therefore counted by
+//! the setting under which it was accepted; a process that started after the clock was set knows of no other than the present one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,7 +59,7 @@ pub struct OpenRequest {
     pub id: RequestId,
     /// Who asks.
     pub tenant: TenantId,
-    /// When it must have ended.
+    /// When it must have ended, by the wall clock as it is set when this is read.
     pub deadline: TimestampMs,
     /// The batch line that it is.
     pub batch: Option<Box<BatchRef>>,

@@ -56,13 +56,15 @@ impl World {
             at: self.wall(Actor::Ingress(number)),
             passed_ms: self.now.0,
         };
+        let (timeline, steady) = (self.timeline(Actor::Ingress(number)), self.now);
         let sweeper = &mut self.ingresses[usize::from(number)].sweeper;
         let mut next = sweeper.unended.next().next().map_or(0, |(_, next)| next);
         while let Some(request) = self.log.requests.get(next) {
+            let told = timeline.now_for(request.accepted_at, steady);
             let open = OpenRequest {
                 id: request.request_id.clone(),
                 tenant: request.tenant.clone(),
-                deadline: request.deadline,
+                deadline: now.at.plus_ms(request.deadline.since_ms(told)),
                 batch: None,
             };
             sweeper.unended.read((0, next), Some(open), now);

@@ -166,14 +166,17 @@ impl Member {
     fn read(&mut self, record: &Record, now: Moment) {
         let place = (record.position.partition.partition, record.position.offset);
         let headers = &record.headers;
+        // Without a readable deadline nothing waits for it.
+        let deadline = headers.deadline().unwrap_or(record.timestamp);
+        // A clock that was set since it was accepted takes nothing of its time.
+        let left_ms = deadline.since_ms(self.clock.now_for(record.timestamp));
         let open = headers
             .request_id()
             .zip(headers.tenant())
             .map(|(id, tenant)| OpenRequest {
                 id,
                 tenant,
-                // Without a readable deadline nothing waits for it.
-                deadline: headers.deadline().unwrap_or(record.timestamp),
+                deadline: now.at.plus_ms(left_ms),
                 batch: line_in_headers(headers).map(Box::new),
             });
         let sought = open.is_some() && self.marks.get(&place.0).is_none_or(|mark| place.1 < *mark);
