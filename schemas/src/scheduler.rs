@@ -57,6 +57,7 @@ pub struct RequeuedPosition {
     pub offset: i64,
     pub attempt: u32,
     pub waited_ms: i64,
+    pub let_off: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,7 @@ pub struct LeaseEntry {
     pub lease: Lease,
     pub tokens: TokenCount,
     pub cancelled: bool,
+    pub let_off: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -67,11 +67,17 @@ impl Core {
         let pending = self.requests.get(ticket);
         let id = pending.map(|pending| &pending.ready.request.request_id);
         match expected {
-            Some(Expected::Waiting { attempt, waited_ms }) => {
-                self.requests.resume(ticket, attempt, waited_ms);
+            Some(Expected::Waiting {
+                attempt,
+                waited_ms,
+                let_off,
+            }) => {
+                self.requests.resume(ticket, attempt, waited_ms, let_off);
                 self.queue(ticket, Arrival::Restored, now);
             }
             Some(Expected::Leased(entry)) if id == Some(&entry.request_id) => {
+                let (attempt, waited_ms) = (entry.lease.attempt, entry.queueing.queue_wait_ms);
+                self.requests.resume(ticket, attempt, waited_ms, entry.let_off);
                 let mut leased = Leased::read(entry.lease, entry.queueing, now);
                 (leased.tokens, leased.cancelled) = (entry.tokens.0, entry.cancelled);
                 self.lease(ticket, leased);

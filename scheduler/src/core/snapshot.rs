@@ -90,7 +90,7 @@ fn write(requests: &Requests, recovery: &Recovery, queues: &Queues, pool: &str) 
             (Some(leased), at) => running.push(entry(pending, leased, at)),
             (None, Some(at)) => match pending.attempts_in_log() {
                 0 => waiting.add(at),
-                attempt => requeued.push(requeued_at(at, attempt, pending.waited_ms)),
+                attempt => requeued.push(requeued_at(at, attempt, pending.waited_ms, pending.let_off)),
             },
             // Known only from a work record that has since been taken back: its worker's log still holds the body.
             (None, None) => {}
@@ -101,8 +101,12 @@ fn write(requests: &Requests, recovery: &Recovery, queues: &Queues, pool: &str) 
         match expected {
             Expected::Leased(entry) => running.push((**entry).clone()),
             Expected::Waiting { attempt: 0, .. } => waiting.add(at),
-            Expected::Waiting { attempt, waited_ms } => {
-                requeued.push(requeued_at(at, *attempt, *waited_ms));
+            Expected::Waiting {
+                attempt,
+                waited_ms,
+                let_off,
+            } => {
+                requeued.push(requeued_at(at, *attempt, *waited_ms, *let_off));
             }
         }
     }
@@ -119,12 +123,13 @@ fn write(requests: &Requests, recovery: &Recovery, queues: &Queues, pool: &str) 
     }
 }
 
-fn requeued_at(At { partition, offset }: At, attempt: u32, waited_ms: i64) -> RequeuedPosition {
+fn requeued_at(At { partition, offset }: At, attempt: u32, waited_ms: i64, let_off: u32) -> RequeuedPosition {
     RequeuedPosition {
         partition,
         offset,
         attempt,
         waited_ms,
+        let_off,
     }
 }
 
@@ -138,5 +143,6 @@ fn entry(pending: &Pending, leased: &Leased, at: Option<At>) -> LeaseEntry {
         lease: leased.lease.clone(),
         tokens: TokenCount(leased.tokens),
         cancelled: leased.cancelled,
+        let_off: pending.let_off,
     }
 }

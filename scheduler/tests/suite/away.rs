@@ -1,10 +1,11 @@
 //! A log that is away: work that nobody could read is no work that was lost.
 
+use relay_scheduler::core::Core;
 use relay_scheduler::{Config, Leases};
-use relay_schemas::OutcomeStatus;
+use relay_schemas::{OutcomeStatus, Service};
 
 use crate::records::Spec;
-use crate::world::World;
+use crate::world::{World, run};
 
 fn world() -> World {
     let config = Config {
@@ -42,6 +43,36 @@ fn attempts_that_a_living_worker_never_showed_use_up_none() {
         "what was shown and lost counts"
     );
     assert_eq!(world.dispatched.len(), 8);
+}
+
+/// By reading: after a takeover each of them counted, and the next lost worker ended the request.
+#[test]
+fn attempts_that_use_up_none_use_up_none_after_a_takeover_either() {
+    for leased in [false, true] {
+        let mut world = world();
+        for _ in 0..3 {
+            world.dispatch();
+            world.never_read("w");
+            world.live(2_200);
+        }
+        if leased {
+            world.dispatch();
+        }
+        let mut core = Core::new(world.config.clone(), "default", run(Service::Scheduler, "s2", 0));
+        core.restore(&world.core.snapshot());
+        core.offer(Spec::new("a", "t").offer(0, 0), world.now());
+        core.lead(9, world.now());
+        core.seam_works(world.now());
+        world.core = core;
+        world.tell("w");
+        for ended in [false, true] {
+            world.dispatch();
+            world.lose_work("w");
+            world.live(2_200);
+            assert_eq!(world.outcome("a").is_some(), ended, "{leased}");
+        }
+        assert_eq!(world.dispatched.len(), 5, "{leased}");
+    }
 }
 
 /// A request that kills each worker that reads it must not go on doing so.

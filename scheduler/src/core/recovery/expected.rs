@@ -14,6 +14,8 @@ pub enum Expected {
         attempt: u32,
         /// Time waited over them, milliseconds.
         waited_ms: i64,
+        /// Those of the attempts that count for nothing.
+        let_off: u32,
     },
     /// It is leased.
     Leased(Box<LeaseEntry>),
@@ -46,14 +48,18 @@ pub(super) struct Positions {
 
 impl Positions {
     pub(super) fn restore(&mut self, snapshot: &SchedulerSnapshot) {
-        let waiting = |attempt, waited_ms| Expected::Waiting { attempt, waited_ms };
+        let waiting = |attempt, waited_ms, let_off| Expected::Waiting {
+            attempt,
+            waited_ms,
+            let_off,
+        };
         for positions in &snapshot.waiting {
             let partition = positions.partition;
             let mut offset = positions.first;
-            self.at.insert(At { partition, offset }, waiting(0, 0));
+            self.at.insert(At { partition, offset }, waiting(0, 0, 0));
             for step in &positions.steps {
                 offset += step;
-                self.at.insert(At { partition, offset }, waiting(0, 0));
+                self.at.insert(At { partition, offset }, waiting(0, 0, 0));
             }
         }
         for position in &snapshot.requeued {
@@ -62,9 +68,10 @@ impl Positions {
                 offset,
                 attempt,
                 waited_ms,
+                let_off,
             } = *position;
             self.at
-                .insert(At { partition, offset }, waiting(attempt, waited_ms));
+                .insert(At { partition, offset }, waiting(attempt, waited_ms, let_off));
         }
         for lease in &snapshot.leases {
             match (lease.ready_partition, lease.ready_offset) {

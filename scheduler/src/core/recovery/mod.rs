@@ -197,6 +197,7 @@ mod tests {
                 offset: 5,
                 attempt: 2,
                 waited_ms: 30,
+                let_off: 1,
             }],
             ..empty()
         };
@@ -231,7 +232,8 @@ mod tests {
             expected,
             Some(Expected::Waiting {
                 attempt: 2,
-                waited_ms: 30
+                waited_ms: 30,
+                let_off: 1,
             })
         ));
     }
@@ -278,6 +280,7 @@ mod tests {
             lease: work.lease.clone(),
             tokens: TokenCount(0),
             cancelled: false,
+            let_off: 0,
         };
         let snapshot = SchedulerSnapshot {
             leases: vec![lease("damaged", 20), lease("gone", 21), lease("ended", 22)],

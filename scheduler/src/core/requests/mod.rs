@@ -136,9 +136,9 @@ impl Requests {
     }
 
     /// What a snapshot says of earlier attempts.
-    pub fn resume(&mut self, ticket: Ticket, attempt: u32, waited_ms: i64) {
+    pub fn resume(&mut self, ticket: Ticket, attempt: u32, waited_ms: i64, let_off: u32) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
-            (pending.attempt, pending.waited_ms) = (attempt, waited_ms);
+            (pending.attempt, pending.waited_ms, pending.let_off) = (attempt, waited_ms, let_off);
         }
     }
 

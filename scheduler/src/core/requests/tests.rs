@@ -275,8 +275,9 @@ fn everything_that_a_snapshot_would_show_counts_as_a_change() {
 fn what_a_snapshot_says_of_earlier_attempts_comes_back() {
     let mut requests = Requests::default();
     let ticket = insert(&mut requests, &Spec::new("a", "t"));
-    requests.resume(ticket, 2, 30);
+    requests.resume(ticket, 2, 30, 1);
     requests.waits_since(ticket, NOW);
     let pending = requests.get(ticket).unwrap();
     assert_eq!((pending.attempt, pending.waited_ms, pending.since), (2, 30, NOW));
+    assert_eq!(pending.attempts_here(), 1);
 }
