@@ -97,10 +97,14 @@ pub(crate) fn replay<S: Storage>(
         }
         expected = Some(walk.good.next_seq);
         if let Some(before) = last.replace(walk) {
-            replay.tail.closed.push(close(before, &state));
+            replay
+                .tail
+                .closed
+                .push(close(before, &state, listed.number, segments));
         }
         replay.tail.closed.append(&mut headless);
         state.jumps.clear();
+        state.before.clear();
         if is_torn {
             break;
         }
@@ -143,10 +147,16 @@ fn nothing_yet<F>(first: usize, proven: Seq) -> Replay<F> {
     }
 }
 
-/// Closes a segment; what it could not name of its entries is named by where its neighbour goes on.
-fn close<F: StorageFile>(walk: Walk<'_, F>, state: &State) -> Closed {
+/// Closes a segment; what it could not name of its entries is named by where its neighbour, the segment `next`, goes on.
+fn close<F: StorageFile>(walk: Walk<'_, F>, state: &State, next: u64, segments: &[Listed]) -> Closed {
     let nameless = walk.locator.nameless;
     let mut closed = walk.close();
+    let between = closed.number + 1..next;
+    let mut known = state.before.iter();
+    if known.any(|number| between.contains(number) && !is_there(segments, *number)) {
+        // One that was taken away since held what is missing.
+        return closed;
+    }
     let jumped: i64 = state.jumps.iter().map(|(_, lost)| lost.end - lost.start).sum();
     if nameless > 0 && jumped as u64 <= nameless {
         name_lost(&mut closed, &state.jumps);
@@ -188,6 +198,11 @@ fn first_seq<S: Storage>(storage: &S, listed: &Listed, salt: u64) -> Result<Opti
     }
 }
 
+fn is_there(segments: &[Listed], number: u64) -> bool {
+    let found = segments.binary_search_by_key(&number, |listed| listed.number);
+    found.is_ok()
+}
+
 /// Whether what a segment begins with cannot turn out to be torn.
 fn says_first(listed: &Listed, proven: Seq) -> bool {
     listed.begins_whole() || listed.header.is_some_and(|header| header.first_seq < proven)
@@ -198,10 +213,7 @@ fn finish<F>(replay: &mut Replay<F>, mut state: State, segments: &[Listed]) {
     let left = replay.first > 0 || replay.tail.active.is_some() || !replay.tail.closed.is_empty();
     replay.opened.notes_lost = left && !state.known;
     for number in std::mem::take(&mut state.segments) {
-        if segments
-            .binary_search_by_key(&number, |listed| listed.number)
-            .is_err()
-        {
+        if !is_there(segments, number) {
             replay.opened.damaged.push(Damage {
                 segment: number,
                 position: 0,

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub segments: BTreeSet<u64>,
     /// Offsets that only a checkpoint knows of.
     pub jumps: Vec<(Slot, Range<i64>)>,
+    /// The segments that there were when the one that is gone through began, as its checkpoint says.
+    pub before: Vec<u64>,
 }
 
 /// Whether a checkpoint is the first entry of its segment.
@@ -77,6 +79,9 @@ impl State {
             Change::Note(name, value) => self.notes.change(seq, &name, value.as_ref()),
             Change::Checkpoint(checkpoint, opening) => {
                 let jumps = std::mem::take(&mut self.jumps);
+                if opening {
+                    self.before.clone_from(&checkpoint.segments);
+                }
                 self.begin(checkpoint);
                 if !opening {
                     self.jumps = jumps;

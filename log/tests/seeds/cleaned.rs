@@ -212,3 +212,32 @@ fn a_segment_of_which_nothing_counts_goes_before_what_says_so_does() {
     ];
     holds(128, 4134, 3, steps);
 }
+
+#[test]
+fn what_a_segment_that_was_let_go_held_is_not_taken_for_what_is_lost_at_the_end_of_the_one_before() {
+    let steps = vec![
+        (3_646_064_882, append([&[keyed(2, 1, 0), put(1, 2396)]])),
+        (655_027_528, Step::Roll),
+        (3_857_431_906, append([&[put(1, 71)]])),
+        (4_158_430_068, Step::Sync),
+        (
+            1_841_063_529,
+            append([&[Item::Tombstone { slot: 2, key: 4 }], &[keyed(3, 0, 55)]]),
+        ),
+        (3_321_556_988, Step::Reopen(End::Kill)),
+        (1_894_423_519, Step::DieAfter(6, End::Kill)),
+        (1_846_033_178, Step::Mark),
+        (1_242_543_978, append([&[Item::Tombstone { slot: 3, key: 4 }]])),
+        (189_784_702, append([&[put(1, 39)], &[Item::Forged { slot: 1 }]])),
+        (1_114_820_854, Step::DieAfter(0, End::Kill)),
+        (1_912_962_597, Step::SetLow(1, 157)),
+        (4_128_840_394, flip(4, 62_589, 7)),
+        (1_325_944_070, append([&[Item::Note(1)]])),
+        (
+            2_144_753_987,
+            fail_with(Call::Create, 0, 2, Mischief::Io, Aftermath::Dropped),
+        ),
+        (4_030_830_555, Step::Clean),
+    ];
+    holds(128, 6121, 1000, steps);
+}
