@@ -16,7 +16,7 @@ class Server:
     ports_needed = 1
     stop_signal = signal.SIGTERM
     stop_patience_s = 10.0
-    start_patience_s = 60.0
+    start_patience_s = 180.0
 
     def __init__(self, folder: Path, ports: list[int]):
         self.folder = folder
