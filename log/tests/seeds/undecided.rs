@@ -281,3 +281,44 @@ fn a_batch_that_was_not_acknowledged_and_changes_nothing_is_there_where_the_log_
     ];
     holds(4096, 6506, 1000, steps);
 }
+
+#[test]
+fn batches_that_change_nothing_and_look_torn_by_a_turned_bit_are_gone_where_the_log_s_last_number_says_so() {
+    let steps = vec![
+        (61_955_378, append([&[Item::Note(3), Item::Note(1)]])),
+        (2_272_875_045, Step::Sync),
+        (1_888_526_265, flip(0, 37_661, 5)),
+        (3_216_662_929, Step::Reopen(End::Kill)),
+        (
+            69_539_074,
+            fail_with(Call::Sync, 0, 1, Mischief::Io, Aftermath::Dropped),
+        ),
+        (2_307_055_036, append([&[keyed(2, 2, 1)]])),
+        (1_821_245_398, Step::Sync),
+    ];
+    holds(128, 7582, 1000, steps);
+}
+
+#[test]
+fn a_mark_that_looks_torn_by_a_turned_bit_proves_nothing_once_it_is_cut_off() {
+    let steps = vec![
+        (4_208_512_363, append([&[put(1, 398), Item::Unnote(0)]])),
+        (3_965_212_062, Step::Sync),
+        (
+            2_222_431_706,
+            fail_with(Call::Sync, 1, 5, Mischief::Io, Aftermath::MarkedClean),
+        ),
+        (2_710_396_233, Step::Mark),
+        (2_843_523_856, Step::Sync),
+        (3_201_829_906, append([&[put(1, 71), put(1, 67)]])),
+        (4_025_947_830, Step::Sync),
+        (4_044_972_662, Step::Reopen(End::Kill)),
+        (3_404_438_784, flip(0, 47_974, 3)),
+        (1_861_142_268, Step::Reopen(End::PowerCut)),
+        (433_142_863, Step::Reopen(End::PowerCut)),
+        (4_207_052_354, append([&[keyed(3, 3, 3)]])),
+        (1_059_828_294, flip(0, 26_185, 0)),
+        (2_516_983_970, Step::Reopen(End::PowerCut)),
+    ];
+    holds(64, 6156, 1000, steps);
+}

@@ -40,9 +40,14 @@ pub(super) fn choose(
 ) -> Result<Chosen, String> {
     let floor = model.at_least(power_lost);
     let loose = model.loose_notes(false);
-    // What nothing proves may be there all the same.
-    for least in [floor.max(model.acknowledged()), floor] {
-        let chosen = shortest(model, least, log.last(), |state| fits(state, held, &loose, 0));
+    // What nothing proves may be there all the same; where it changes nothing, the log's last number alone tells that it is not.
+    let last = log.last();
+    let acknowledged = model.written[..model.acknowledged()].iter();
+    // What a failed sync lost bears numbers that were given once more.
+    let acknowledged = acknowledged.take_while(|batch| batch.lost || batch.seqs.end <= last + 1);
+    let acknowledged = acknowledged.count();
+    for least in [floor.max(acknowledged), floor] {
+        let chosen = shortest(model, least, last, |state| fits(state, held, &loose, 0));
         // Next offsets that were raised, for what was lost without a name, may look like more batches.
         let stands = |chosen: &Chosen| {
             let more = model.written.get(least..chosen.count).unwrap_or_default();
