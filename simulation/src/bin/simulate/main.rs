@@ -16,21 +16,24 @@ use crate::seeds::Seeds;
 /// the promises.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many schedules or histories
+    /// How many schedules, and how many histories
     #[arg(long, default_value_t = 1_000_000)]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Replays this one seed and prints what happened
+    /// Replays this one schedule, or with `--log` this one history, and prints what happened
     #[arg(long)]
     seed: Option<u64>,
     /// Goes on after a failure and names every failing seed, with what did not hold
     #[arg(long)]
     every: bool,
-    /// The log's histories instead of the services' schedules
-    #[arg(long)]
+    /// The log's histories alone
+    #[arg(long, conflicts_with = "services")]
     log: bool,
+    /// The services' schedules alone
+    #[arg(long)]
+    services: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,9 +51,11 @@ fn main() -> ExitCode {
         to: arguments.from + arguments.seeds,
         every: arguments.every,
     };
-    if arguments.log {
-        log::run(seeds, &clock)
-    } else {
-        services::run(seeds, &clock)
+    if !arguments.log {
+        let ended = services::run(seeds, &clock);
+        if arguments.services || ended != ExitCode::SUCCESS {
+            return ended;
+        }
     }
+    log::run(seeds, &clock)
 }
