@@ -162,6 +162,23 @@ fn refuse_all(world: &mut World) -> usize {
     held.len()
 }
 
+/// The sound worker answers what it was given first, and a tenth of a second passes.
+fn the_sound_one_answers(world: &mut World) {
+    let next = world.workers[&"sound".into()].works.first().cloned();
+    if let Some(next) = next {
+        world.complete("sound", &next.request.request_id, 20);
+    }
+    world.fold();
+    world.live(100);
+}
+
+/// Each of two hundred requests was answered, once.
+fn all_are_answered(world: &World) {
+    let completed = |outcome: &relay_schemas::Outcome| outcome.status == OutcomeStatus::Completed;
+    assert_eq!(world.outcomes.iter().filter(|it| completed(it)).count(), 200);
+    assert_eq!(world.outcomes.len(), 200);
+}
+
 /// The literal case: 146 of 200 requests ended with 503 beside a healthy worker, as who fails at once always has most credit.
 #[test]
 fn of_two_workers_one_of_which_cannot_begin_a_run_the_other_answers_every_request() {
@@ -174,16 +191,9 @@ fn of_two_workers_one_of_which_cannot_begin_a_run_the_other_answers_every_reques
         world.dispatch();
         refused += refuse_all(&mut world);
         world.dispatch();
-        let next = world.workers[&"sound".into()].works.first().cloned();
-        if let Some(next) = next {
-            world.complete("sound", &next.request.request_id, 20);
-        }
-        world.fold();
-        world.live(100);
+        the_sound_one_answers(&mut world);
     }
-    let completed = |outcome: &relay_schemas::Outcome| outcome.status == OutcomeStatus::Completed;
-    assert_eq!(world.outcomes.iter().filter(|it| completed(it)).count(), 200);
-    assert_eq!(world.outcomes.len(), 200);
+    all_are_answered(&world);
     // It took sixteen before it was known, and one a rest since.
     assert!((17..25).contains(&refused), "{refused}");
 }
@@ -199,16 +209,9 @@ fn of_two_workers_one_of_which_does_not_read_its_work_the_other_answers_every_re
     for _ in 0..600 {
         world.dispatch();
         world.never_read("broken");
-        let next = world.workers[&"sound".into()].works.first().cloned();
-        if let Some(next) = next {
-            world.complete("sound", &next.request.request_id, 20);
-        }
-        world.fold();
-        world.live(100);
+        the_sound_one_answers(&mut world);
     }
-    let completed = |outcome: &relay_schemas::Outcome| outcome.status == OutcomeStatus::Completed;
-    assert_eq!(world.outcomes.iter().filter(|it| completed(it)).count(), 200);
-    assert_eq!(world.outcomes.len(), 200);
+    all_are_answered(&world);
     let drawn = world.dispatched.len() - 200;
     // All its turns before it was known, and one a rest since.
     assert!((17..25).contains(&drawn), "{drawn}");
