@@ -130,6 +130,13 @@ pub struct OffsetRange {
     pub high: i64,
 }
 
+impl OffsetRange {
+    /// Whether something is left for who has read to `next`.
+    pub fn holds_behind(self, next: i64) -> bool {
+        self.high > self.low.max(next)
+    }
+}
+
 /// Whether there is room for new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {

@@ -26,7 +26,7 @@ pub(crate) async fn look(bus: &dyn Bus, places: &Places) -> Found {
         };
         if held.high < *next {
             found.beyond.insert(partition.clone(), *next);
-        } else if held.high > held.low.max(*next) {
+        } else if held.holds_behind(*next) {
             found.unread.insert(partition.clone(), *next);
         }
     }

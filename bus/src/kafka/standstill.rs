@@ -101,7 +101,7 @@ fn unread(meta: &Meta, places: &Places) -> Result<Places, BusError> {
     let mut unread = Places::new();
     for (partition, next) in places {
         let held = meta.range(partition)?;
-        if held.high > held.low.max(*next) {
+        if held.holds_behind(*next) {
             unread.insert(partition.clone(), *next);
         }
     }
