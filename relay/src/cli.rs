@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use relay_schemas::Operation;
 
+use crate::log_filter::LogFilter;
 use crate::logging::Format;
 
 /// What somebody who runs one service wants to know.
@@ -61,9 +62,9 @@ pub struct Settings {
     /// Name of this instance; without one, host and process id
     #[arg(long, global = true, env = "RELAY_INSTANCE")]
     pub instance: Option<String>,
-    /// DEBUG, INFO, WARNING or ERROR, or a filter such as `info,relay_scheduler=debug`
+    /// TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL, or a filter such as `info,relay_scheduler=debug`
     #[arg(long, global = true, env = "LOG_LEVEL")]
-    pub log_level: Option<String>,
+    pub log_level: Option<LogFilter>,
     /// `json` or `text`; without it, text on a terminal and JSON elsewhere
     #[arg(long, global = true, env = "LOG_FORMAT", hide_possible_values = true)]
     pub log_format: Option<Format>,
@@ -219,6 +220,19 @@ impl From<OperationArg> for Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_level_typo_is_refused_at_the_start() {
+        for typo in ["loud", "inof"] {
+            let words = ["relay", "up", "--log-level", typo];
+            let refused = Cli::try_parse_from(words).expect_err(typo).to_string();
+            assert!(
+                refused.contains("--log-level") && refused.contains("CRITICAL"),
+                "{refused}"
+            );
+        }
+        assert!(Cli::try_parse_from(["relay", "up", "--log-level", "CRITICAL"]).is_ok());
+    }
 
     #[test]
     fn a_plan_is_of_a_chat_unless_another_operation_is_named() {

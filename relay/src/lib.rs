@@ -14,6 +14,7 @@ mod hosted;
 mod hosting;
 mod load;
 mod log_check;
+mod log_filter;
 mod logging;
 mod ops;
 mod plan;
@@ -59,7 +60,7 @@ const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let config = load::load(&cli.settings)?;
-    logging::start(&config.log)?;
+    logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {

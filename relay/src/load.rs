@@ -114,7 +114,7 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
         config.data.clone_from(data);
     }
     config.instance = settings_of(&settings.instance).or(config.instance.take());
-    config.log.level = settings_of(&settings.log_level).or(config.log.level.take());
+    config.log.level = settings.log_level.clone().or(config.log.level.take());
     config.log.format = settings.log_format.or(config.log.format);
 }
 
