@@ -4,7 +4,7 @@
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way, `meter` what a run has used. `onnx` and `remote` are the
 //! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them, `capacity` how many requests
-//! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price` and `prompt` are pure; `status` and `listen` speak and hear on the control seam.
+//! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price`, `prompt` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
 mod capacity;
@@ -27,6 +27,7 @@ pub mod returned;
 mod run;
 mod stage;
 mod status;
+mod supported;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod visits;

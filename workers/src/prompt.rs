@@ -1,13 +1,14 @@
 //! From a request to what a model that runs here is given. Pure.
 //!
-//! What would change the answer and is not there yet is refused by its name, because an answer that ignores it is a wrong one.
+//! What would change the answer and is not there yet is refused by its name (`supported`), because an answer that ignores it is a wrong one.
 
 use relay_api::chat::{self, Chat, Content, Message};
 use relay_api::completions::Completion;
-use relay_api::sampling::Sampling;
 use relay_api::values::Input;
 use relay_schemas::{Operation, Request};
 use serde::Serialize;
+
+use crate::supported::{self, unsupported};
 
 /// What is to be completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +57,12 @@ pub fn of(request: &Request) -> Result<Prompt, String> {
     match request.operation {
         Operation::Chat => {
             let chat = Chat::read(&request.body).map_err(|invalid| invalid.message)?;
-            refuse(&of_sampling(&chat.sampling))?;
-            refuse(&of_chat(&chat))?;
+            supported::chat(&chat, &request.body)?;
             conversation(&chat.fields.messages).map(Prompt::Chat)
         }
         Operation::Completion => {
             let completion = Completion::read(&request.body).map_err(|invalid| invalid.message)?;
-            refuse(&of_sampling(&completion.sampling))?;
-            refuse(&of_completion(&completion))?;
+            supported::completion(&completion, &request.body)?;
             match completion.task.prompt {
                 Input::Texts(mut texts) if texts.texts.len() == 1 => Ok(Prompt::Text(texts.texts.remove(0))),
                 Input::Texts(_) => Err(unsupported("a `prompt` of several texts")),
@@ -72,74 +71,6 @@ pub fn of(request: &Request) -> Result<Prompt, String> {
         }
         Operation::Embedding => Err(unsupported("`/v1/embeddings`")),
     }
-}
-
-/// A field, and whether it is asked for.
-type RequestedField = (&'static str, bool);
-
-fn unsupported(what: &str) -> String {
-    format!("{what} is not supported by models that run on ONNX Runtime yet")
-}
-
-fn refuse(fields: &[RequestedField]) -> Result<(), String> {
-    match fields.iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => Err(unsupported(&format!("`{field}`"))),
-        None => Ok(()),
-    }
-}
-
-fn of_sampling(sampling: &Sampling) -> [RequestedField; 4] {
-    let set = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
-    let biased = sampling.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
-    [
-        ("n", sampling.n.is_some_and(|n| n.0 > 1)),
-        ("frequency_penalty", set(sampling.frequency_penalty)),
-        ("presence_penalty", set(sampling.presence_penalty)),
-        ("logit_bias", biased),
-    ]
-}
-
-fn of_chat(chat: &Chat) -> [RequestedField; 7] {
-    let fields = &chat.fields;
-    let formatted = fields
-        .response_format
-        .as_ref()
-        .is_some_and(|format| format.kind != "text");
-    let modalities = fields.modalities.iter().flatten();
-    [
-        (
-            "tools",
-            fields.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
-        ),
-        (
-            "functions",
-            fields
-                .functions
-                .as_ref()
-                .is_some_and(|functions| !functions.is_empty()),
-        ),
-        ("logprobs", fields.logprobs == Some(true)),
-        ("response_format", formatted),
-        ("audio", fields.audio.is_some()),
-        (
-            "modalities",
-            modalities.into_iter().any(|modality| modality != "text"),
-        ),
-        ("web_search_options", fields.web_search_options.is_some()),
-    ]
-}
-
-fn of_completion(completion: &Completion) -> [RequestedField; 4] {
-    let task = &completion.task;
-    [
-        ("best_of", task.best_of.is_some_and(|best| best.0 > 1)),
-        ("echo", task.echo == Some(true)),
-        ("logprobs", task.logprobs.is_some()),
-        (
-            "suffix",
-            task.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()),
-        ),
-    ]
 }
 
 fn conversation(messages: &[Message]) -> Result<Vec<PromptMessage>, String> {
@@ -239,7 +170,8 @@ mod tests {
         let chat = r#"{"messages":[{"content":"a","role":"system"},
             {"content":[{"text":"b","type":"text"},{"text":"c","type":"text"}],"name":"x","role":"user"},
             {"content":null,"role":"assistant","refusal":"no"}],"n":1,"logit_bias":{},"tools":[],"logprobs":false,
-            "response_format":{"type":"text"}}"#;
+            "response_format":{"type":"text"},"reasoning_effort":"none","verbosity":"medium","service_tier":"auto",
+            "user":"u","metadata":{},"store":false,"parallel_tool_calls":true,"prompt_cache_key":"k","min_p":null}"#;
         let message = |role: &str, content: &str, name: Option<&str>| PromptMessage {
             role: role.to_owned(),
             content: content.to_owned(),
@@ -293,6 +225,11 @@ mod tests {
                 "`response_format` is not",
             ),
             (r#""modalities":["text","audio"]"#, "`modalities` is not"),
+            (r#""reasoning_effort":"high""#, "`reasoning_effort` is not"),
+            (r#""verbosity":"low""#, "`verbosity` is not"),
+            (r#""service_tier":"priority""#, "`service_tier` is not"),
+            (r#""temprature":0"#, "`temprature` is not"),
+            (r#""my secret":1"#, "a field of this name is not"),
         ];
         let chats =
             fields.map(|(field, expected)| (Operation::Chat, format!("{{{said},{field}}}"), expected));

@@ -9,6 +9,7 @@ use relay_settings::Spanned;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
+use super::absent;
 use super::bounds::{Bounds, Mass, Temperature, Tokens};
 use super::names::{ModelName, Name, Time};
 
@@ -136,7 +137,7 @@ pub struct Defaults {
     pub cache: CacheDefaults,
     #[serde(default)]
     pub cache_sampled: bool,
-    #[serde(default = "off")]
+    #[serde(default = "off", deserialize_with = "absent::verifier")]
     pub verifier: Verifier,
 }
 
@@ -150,7 +151,7 @@ fn off() -> Verifier {
 #[expect(missing_docs, reason = "as in CachePart")]
 pub struct CacheDefaults {
     pub exact: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent::semantic")]
     pub semantic: bool,
     pub ttl: Time,
 }
@@ -212,6 +213,7 @@ pub struct Settings {
     /// Whether sampled answers (temperature above 0) may be cached.
     pub cache_sampled: Option<bool>,
     /// Verifier mode.
+    #[serde(deserialize_with = "absent::own_verifier")]
     pub verifier: Option<Verifier>,
 }
 
@@ -222,6 +224,7 @@ pub struct CachePart {
     /// Exact cache.
     pub exact: Option<bool>,
     /// Semantic cache.
+    #[serde(deserialize_with = "absent::own_semantic")]
     pub semantic: Option<bool>,
     /// How long an entry may answer.
     pub ttl: Option<Time>,

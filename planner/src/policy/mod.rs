@@ -3,6 +3,7 @@
 //! Only a whole and coherent policy exists as a [`Policy`]; what is wrong with a file is a [`Mistake`] that names
 //! line, column and key. The grammar is written down in `docs/policy.md`.
 
+mod absent;
 mod bounds;
 mod check;
 mod grammar;

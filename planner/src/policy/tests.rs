@@ -95,12 +95,40 @@ fn a_mistake_is_named_by_line_column_and_key_and_how_to_mend_it() {
         ("deadline: 1s", "deadline: 1000"),
         ("profile: chat", "profile: [chat]"),
         ("exact: true", "exact: yes"),
+        ("exact: true", "exact: true, semantic: true"),
+        ("tier: gold", "cache: { semantic: true }"),
+        ("  tier: standard", "  verifier: after\n  tier: standard"),
+        ("tier: gold", "verifier: inline"),
     ];
     let all: Vec<String> = changes
         .iter()
         .map(|(from, to)| format!("{to:?}\n  {}\n", said(from, to)))
         .collect();
     insta::assert_snapshot!(all.concat());
+}
+
+/// A switch that nothing reads would be shown as on.
+#[test]
+fn what_is_not_in_this_build_is_refused_and_may_be_said_to_be_off() {
+    for (from, to) in [
+        ("exact: true", "exact: true, semantic: true"),
+        ("tier: gold", "cache: { semantic: true }"),
+        ("  tier: standard", "  verifier: inline\n  tier: standard"),
+        ("tier: gold", "verifier: after"),
+    ] {
+        let refused = said(from, to);
+        assert!(refused.contains("not in this build"), "{refused}");
+    }
+    for (from, to) in [
+        ("exact: true", "exact: true, semantic: false"),
+        (
+            "tier: gold",
+            "cache: { semantic: false }\n      verifier: \"off\"",
+        ),
+    ] {
+        let body = SMALL.replacen(from, to, 1);
+        assert!(Policy::parse(&body).is_ok(), "{body}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ rules:
     set: { pool: remote }
   - name: gold
     match: { tenant: [gold, platinum], stream: true, class: interactive }
-    set: { tier: gold, profile: code, max_tokens: { max: 2000 }, deadline: 5s, verifier: inline, cache_sampled: true, cache: { semantic: true, ttl: 1s } }
+    set: { tier: gold, profile: code, max_tokens: { max: 2000 }, deadline: 5s, verifier: 'off', cache_sampled: true, cache: { semantic: false, ttl: 1s } }
   - name: long
     match: { prompt_tokens: { min: 1000 }, requested_tokens: { min: 1, max: 9000 } }
     set: { tier: bulk, lane_threshold_tokens: 8 }
