@@ -63,15 +63,20 @@ up-production: ## The six services as six processes, against a running `make ser
 models: ## Builds the project's own models
 	@exec python3 models/build.py $(ARGS)
 
+.PHONY: docs
+docs: ## The documentation site, into .relay/site; links and names are checked on the way
+	@exec python3 deploy/local/docs.py --build
+
 .PHONY: fmt
 fmt: ## Formats the Rust code
 	@cargo fmt --all
 
 .PHONY: lint
-lint: ## Formatting, clippy, licences and sources of all crates
+lint: ## Formatting, clippy, documentation, licences and sources of all crates
 	@cargo fmt --all --check
 	@python3 deploy/local/circles.py
 	@python3 deploy/local/log_writes.py
+	@python3 deploy/local/docs.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	@cargo clippy --workspace --exclude relay-bench --exclude relay-tests --lib --bins $(LOCKED) -- -D warnings -D clippy::disallowed_methods
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi

@@ -2,7 +2,7 @@
 """Everything Relay needs on one machine: tools without root, real servers without an installation.
 
     local.py check [--door up|servers|test]   what the machine lacks, and what mends it
-    local.py install [WHAT …]                 onnxruntime kafka nats redis postgres openai (default: all)
+    local.py install [WHAT …]                 onnxruntime kafka nats redis postgres openai mkdocs (default: all but mkdocs)
     local.py up [--dir DIR] [--only A,B]      starts the servers, writes DIR/servers.json and DIR/servers.env
     local.py run [--dir DIR] -- COMMAND …     the same for the length of one command, with the addresses in its environment
     local.py stop|start|kill|pause|resume NAME   one server, same port and data: outages for tests
@@ -27,7 +27,7 @@ from harness.paths import SERVERS as DEFAULT_DIR
 from harness.prerequisites import DOORS, check
 from harness.say import Failed, say
 from harness.servers import SERVERS
-from harness.tools import TOOLS_BY_NAME, install
+from harness.tools import FOR_TESTS, TOOLS_BY_NAME, install
 
 
 def names(text: str) -> list[str]:
@@ -111,7 +111,7 @@ def main() -> int:
         case "check":
             check(args.door, quiet=args.quiet)
         case "install":
-            install(args.what or list(TOOLS_BY_NAME))
+            install(args.what or FOR_TESTS)
         case "up":
             return up(args)
         case "run":

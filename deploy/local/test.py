@@ -25,7 +25,7 @@ from harness.paths import OPENAI_PYTHON, RELAY, ROOT
 from harness.prerequisites import check
 from harness.say import Failed, tail
 from harness.servers import SERVERS
-from harness.tools import TOOLS_BY_NAME, install
+from harness.tools import FOR_TESTS, install
 
 # On CI the committed lock file is the truth; at a desk it may be about to change.
 LOCKED = ["--locked"] if os.environ.get("CI") else []
@@ -119,7 +119,7 @@ def run(runner: Runner, keeper: owner.Guard, env: dict[str, str]) -> counts.Coun
 def run_all() -> counts.Count:
     announce("prerequisites")
     check("test")
-    install(list(TOOLS_BY_NAME))
+    install(FOR_TESTS)
     announce("build (before the servers, so that they do not compete for the cores)")
     if subprocess.run([*CARGO, "--no-run"], cwd=ROOT).returncode != 0:
         return 0, 1

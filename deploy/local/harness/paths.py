@@ -12,5 +12,6 @@ SERVERS = RELAY / "servers"
 # The same name on every platform, so that one setting fits all: the loader does not care about the suffix.
 ONNXRUNTIME = TOOLS / "onnxruntime" / "libonnxruntime.so"
 OPENAI_PYTHON = TOOLS / "openai-venv" / "bin" / "python"
+MKDOCS = TOOLS / "mkdocs-venv" / "bin" / "mkdocs"
 
 PINS = tomllib.loads((LOCAL / "pins.toml").read_text())

@@ -123,11 +123,22 @@ def install_debian(names: list[str]) -> Callable[[Path], None]:
     return recipe
 
 
-def install_openai(into: Path) -> None:
-    sh(sys.executable, "-m", "venv", "--clear", into, mend="python3-venv")
-    requirements = LOCAL / "openai-requirements.txt"
-    pip = (into / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", requirements)
-    sh(*pip, mend="a package index that pip reaches")
+def environment_of(requirements: Path) -> Callable[[Path], None]:
+    """A virtual environment of its own with just these packages."""
+
+    def recipe(into: Path) -> None:
+        sh(sys.executable, "-m", "venv", "--clear", into, mend="python3-venv")
+        pip = (into / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", requirements)
+        sh(*pip, mend="a package index that pip reaches")
+
+    return recipe
+
+
+def environment_pin(requirements: Path) -> str:
+    return f"{sha256(requirements)} Python {sys.version.split()[0]}"
+
+
+OPENAI, MKDOCS = LOCAL / "openai-requirements.txt", LOCAL / "site-requirements.txt"
 
 
 def debian_pin(names: list[str]) -> str:
@@ -144,12 +155,12 @@ TOOLS_BY_NAME = {
     "nats": Tool("nats", lambda: debian_pin(PINS["debian"]["nats"]), install_debian(PINS["debian"]["nats"])),
     "redis": Tool("redis", lambda: debian_pin(PINS["debian"]["redis"]), install_debian(PINS["debian"]["redis"])),
     "postgres": Tool("postgres", lambda: str(PINS["postgres"]), install_postgres),
-    "openai": Tool(
-        "openai-venv",
-        lambda: f"{sha256(LOCAL / 'openai-requirements.txt')} Python {sys.version.split()[0]}",
-        install_openai,
-    ),
+    "openai": Tool("openai-venv", lambda: environment_pin(OPENAI), environment_of(OPENAI)),
+    "mkdocs": Tool("mkdocs-venv", lambda: environment_pin(MKDOCS), environment_of(MKDOCS)),
 }
+
+# What tests and servers need; the site's generator comes with `make docs`.
+FOR_TESTS = [name for name in TOOLS_BY_NAME if name != "mkdocs"]
 
 
 def is_installed(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""What the pages under `docs/` are held against: the code, and each other."""

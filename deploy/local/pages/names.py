@@ -1,0 +1,135 @@
+"""What the code answers, counts and reads, by name; and whether the page about it names just that.
+
+A page names what stands between backticks in the first column of its tables.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from .source import shipped
+
+WORD = r'"([a-z][a-z_]*)"'
+# Where a code is said for the first time.
+CODES = (
+    rf"(?:Refusal|Self)::new\(\s*\d{{3}},\s*{WORD}",
+    rf"Refusal::(?:invalid|busy)\(\s*{WORD}",
+    rf"Ending::because\(\s*OutcomeStatus::\w+,\s*{WORD}",
+    rf"\bcode(?:: | = ){WORD}",
+    rf"(?:CODE|RECORD_DAMAGED): &str = {WORD}",
+)
+# Files that say codes, and nothing else in such a place, in a way of their own.
+CODES_IN = {
+    "api/src/error.rs": rf"Self::new\({WORD}",
+    "ingress/src/answers/failure.rs": rf"{WORD}(?=[^\n]*=>|,\n\s+\")|=> {WORD}",
+    "workers/src/backend.rs": rf"Self::\w+ => {WORD}",
+    "scheduler/src/core/offers.rs": rf"\(\s*{WORD},\s*\"",
+    "scheduler/src/core/snapshot.rs": rf"\({WORD},",
+}
+
+METRIC = re.compile(r'"((?:relay|llm_gateway)_[a-z_]+)"')
+# Names of metrics that are put together: `format!("relay_scheduler_{name}")`, and where it is called.
+PREFIX = re.compile(r'format!\("(relay_\w+_)\{name\}"\)')
+SUFFIX = re.compile(r'\b(?:opts|gauge|counter|histogram)\(\s*"([a-z_]+)"')
+# A field of an answer, no metric.
+NO_METRICS = {"relay_dropped"}
+
+# Where `header` is HTTP's, and not a record's.
+HTTP = ("ingress/src/http/", "relay/src/ops", "runner/src/ops.rs", "trace-sink/src/admin/", "workers/src/remote/")
+HTTP_LITERAL = re.compile(r'(?:HeaderName::from_static\(|text\(|: &str = )"([a-z]+(?:-[a-z]+)+|traceparent)"')
+HTTP_CONSTANT = re.compile(r"\bheader::(?:\{([^}]*)\}|([A-Z][A-Z_]+))")
+RECORD = re.compile(r'pub const [A-Z_0-9]+: &str = "([a-z0-9-]+)"')
+
+VARIABLES = (
+    r'\benv = "([A-Z_]+)"',
+    r'\b(?:var|var_os)\("([A-Z_]+)"\)',
+    r'parsed\(&var, "([A-Z_]+)"\)',
+    r'VARIABLE: &str = "([A-Z_]+)"',
+)
+# Read by the executable of the proofs alone (CONTRIBUTING.md).
+NO_VARIABLES = {"RELAY_CRASH_AT"}
+
+
+def every(pattern: str | re.Pattern, text: str) -> set[str]:
+    return {group for hit in re.finditer(pattern, text) for group in hit.groups() if group}
+
+
+def codes(root: Path) -> set[str]:
+    """Every `code` that an error, an outcome or a batch result may have."""
+    found = set()
+    for name, text in shipped(root).items():
+        found |= every("|".join(CODES), text)
+        if name in CODES_IN:
+            found |= every(CODES_IN[name], text)
+    return found
+
+
+def metrics(root: Path) -> set[str]:
+    """Every metric."""
+    found = set()
+    for text in shipped(root).values():
+        found |= every(METRIC, text)
+        for prefix in every(PREFIX, text):
+            found |= {prefix + suffix for suffix in every(SUFFIX, text)}
+    crates = {f"relay_{crate.parent.name.replace('-', '_')}" for crate in root.glob("*/Cargo.toml")}
+    return found - crates - NO_METRICS
+
+
+def headers(root: Path) -> set[str]:
+    """Every header, of HTTP and of records, that is read or written."""
+    files = shipped(root)
+    found = every(RECORD, files["bus/src/headers.rs"])
+    for name, text in files.items():
+        if name.startswith(HTTP):
+            found |= every(HTTP_LITERAL, text)
+            for constants in every(HTTP_CONSTANT, text):
+                named = re.findall(r"\b[A-Z][A-Z_]+\b", constants)
+                found |= {constant.lower().replace("_", "-") for constant in named}
+    return found
+
+
+def variables(root: Path) -> set[str]:
+    """Every environment variable that has a meaning of its own."""
+    found = set()
+    for text in shipped(root).values():
+        found |= every("|".join(VARIABLES), text)
+    return found - NO_VARIABLES
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page, what it lists, and where that comes from."""
+
+    page: str
+    what: str
+    in_code: Callable[[Path], set[str]]
+    """Which of the names in the page's tables are meant."""
+    is_one: Callable[[str], bool]
+
+
+LISTS = (
+    Listed("docs/errors.md", "code", codes, lambda name: bool(re.fullmatch(r"[a-z_]+", name))),
+    Listed("docs/metrics.md", "metric", metrics, lambda name: name.startswith(("relay_", "llm_gateway_"))),
+    Listed("docs/headers.md", "header", headers, lambda name: bool(re.fullmatch(r"[a-z0-9-]+", name.lower()))),
+    Listed("docs/configuration.md", "environment variable", variables, lambda name: bool(re.fullmatch(r"[A-Z_]+", name))),
+)
+
+
+def in_tables(text: str) -> set[str]:
+    """What stands between backticks in the first column of the page's tables."""
+    rows = re.findall(r"^\|([^|]*)\|", text, re.M)
+    return {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def faults(root: Path) -> list[str]:
+    """What a page names and the code does not, and the other way round."""
+    lines = []
+    for listed in LISTS:
+        named = {name for name in in_tables((root / listed.page).read_text()) if listed.is_one(name)}
+        if listed.what == "header":
+            named = {name.lower() for name in named}
+        there = listed.in_code(root)
+        lines += [f"{listed.page}: the {listed.what} `{name}` is in the code and in no table here" for name in sorted(there - named)]
+        lines += [f"{listed.page}: the {listed.what} `{name}` is nowhere in the code" for name in sorted(named - there)]
+    return lines
