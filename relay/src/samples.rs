@@ -203,6 +203,40 @@ fn the_policy_and_the_models_that_come_along_are_read() {
     relay_workers::models::Models::load(&path("models/models.yaml")).expect("the models file parses");
 }
 
+/// The YAML that a page shows, block by block.
+fn shown(page: &str) -> Vec<String> {
+    let text = text(page);
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_files_that_the_pages_show_are_read() {
+    let connect = shown("docs/connect.md");
+    let [models, policy, configuration, more @ ..] = connect.as_slice() else {
+        panic!("three files and more: {connect:#?}");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, policy).expect("written");
+    relay_planner::load(&relay_planner::PolicyFile::at(file)).expect("the policy parses");
+    let read = |models: &str| relay_workers::models::Models::parse(models, Path::new("models.yaml"));
+    read(models).expect("the models file parses");
+    let models: Vec<&String> = more.iter().filter(|block| block.starts_with("  ")).collect();
+    assert_eq!(models.len(), 3, "Ollama, vLLM, OpenAI");
+    for model in models {
+        read(&format!("models:\n{model}")).unwrap_or_else(|error| panic!("{model}: {error}"));
+    }
+    let named = config(configuration);
+    assert_eq!(named.ingress.defaults.model.as_deref(), Some("small"));
+    assert!(matches!(
+        config(&shown("docs/batch.md")[0]).bus,
+        BusConfig::Kafka(_)
+    ));
+}
+
 /// `a.b: {kind: k, rest}` as it nests; the `redis` section needs its URL.
 fn nested(path: &[&str], kind: Option<&str>, entry: &str) -> String {
     path.iter()
