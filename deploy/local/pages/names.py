@@ -51,18 +51,40 @@ VARIABLES = (
 NO_VARIABLES = {"RELAY_CRASH_AT"}
 
 
+# What `/readyz` may name.
+BOARD = (
+    rf"\bhealth\.(?:up|down|bypassed|degraded)\(\s*{WORD}",
+    rf"\b(?:DEPENDENCY|SINK|STORE): &str = {WORD}",
+    rf"\bwatch_(?:leaders|models)\([^;]*?{WORD}",
+)
+BOARD_IN = {
+    "runner/src/health.rs": rf": &str = {WORD}",
+    "ingress/src/cluster/readiness.rs": rf"=> {WORD}",
+}
+
+
 def every(pattern: str | re.Pattern, text: str) -> set[str]:
     return {group for hit in re.finditer(pattern, text) for group in hit.groups() if group}
 
 
-def codes(root: Path) -> set[str]:
-    """Every `code` that an error, an outcome or a batch result may have."""
+def anywhere(root: Path, patterns: tuple[str, ...], in_files: dict[str, str]) -> set[str]:
+    """What the patterns find in any file, and each of `in_files` in its own."""
     found = set()
     for name, text in shipped(root).items():
-        found |= every("|".join(CODES), text)
-        if name in CODES_IN:
-            found |= every(CODES_IN[name], text)
+        found |= every("|".join(patterns), text)
+        if name in in_files:
+            found |= every(in_files[name], text)
     return found
+
+
+def codes(root: Path) -> set[str]:
+    """Every `code` that an error, an outcome or a batch result may have."""
+    return anywhere(root, CODES, CODES_IN)
+
+
+def dependencies(root: Path) -> set[str]:
+    """Every dependency that `/readyz` may name."""
+    return anywhere(root, BOARD, BOARD_IN)
 
 
 def metrics(root: Path) -> set[str]:
@@ -91,10 +113,7 @@ def headers(root: Path) -> set[str]:
 
 def variables(root: Path) -> set[str]:
     """Every environment variable that has a meaning of its own."""
-    found = set()
-    for text in shipped(root).values():
-        found |= every("|".join(VARIABLES), text)
-    return found - NO_VARIABLES
+    return anywhere(root, VARIABLES, {}) - NO_VARIABLES
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,8 @@ class Listed:
     in_code: Callable[[Path], set[str]]
     """Which of the names in the page's tables are meant."""
     is_one: Callable[[str], bool]
+    """The heading below which its tables are, where not all of the page's are meant."""
+    under: str = ""
 
 
 LISTS = (
@@ -113,7 +134,13 @@ LISTS = (
     Listed("docs/metrics.md", "metric", metrics, lambda name: name.startswith(("relay_", "llm_gateway_"))),
     Listed("docs/headers.md", "header", headers, lambda name: bool(re.fullmatch(r"[a-z0-9-]+", name.lower()))),
     Listed("docs/configuration.md", "environment variable", variables, lambda name: bool(re.fullmatch(r"[A-Z_]+", name))),
+    Listed("docs/troubleshooting.md", "dependency", dependencies, lambda _: True, "## What /readyz names\n"),
 )
+
+
+def below(text: str, heading: str) -> str:
+    """The page from a heading to the next one."""
+    return text.partition(heading)[2].partition("\n## ")[0] if heading else text
 
 
 def in_tables(text: str) -> set[str]:
@@ -126,7 +153,8 @@ def faults(root: Path) -> list[str]:
     """What a page names and the code does not, and the other way round."""
     lines = []
     for listed in LISTS:
-        named = {name for name in in_tables((root / listed.page).read_text()) if listed.is_one(name)}
+        text = below((root / listed.page).read_text(), listed.under)
+        named = {name for name in in_tables(text) if listed.is_one(name)}
         if listed.what == "header":
             named = {name.lower() for name in named}
         there = listed.in_code(root)

@@ -77,12 +77,13 @@ class Names(unittest.TestCase):
             (names.SUFFIX, 'gauge(\n "waiting", counter("taken_total", h)', {"waiting", "taken_total"}),
             (names.HTTP_LITERAL, 'HeaderName::from_static("x-a-b") const K: &str = "idempotency-key";', {"x-a-b", "idempotency-key"}),
             (names.HTTP_CONSTANT, "use axum::http::header::{HOST, RETRY_AFTER}; header::ORIGIN", {"HOST, RETRY_AFTER", "ORIGIN"}),
+            ("|".join(names.BOARD), 'health.down("a", why) const SINK: &str = "b"; watch_leaders(\n x.clone(),\n "c",', {"a", "b", "c"}),
             ("|".join(names.VARIABLES), '#[arg(long, env = "PORT")] var("DEVICE") parsed(&var, "MAX")', {"PORT", "DEVICE", "MAX"}),
         ):
             self.assertEqual(names.every(pattern, text), found, text)
 
     def test_each_list_of_the_code_is_found_and_not_empty(self):
-        for listed, known in zip(names.LISTS, ("no_worker", "relay_scheduler_leader", "x-should-retry", "RELAY_CONFIG"), strict=True):
+        for listed, known in zip(names.LISTS, ("no_worker", "relay_scheduler_leader", "x-should-retry", "RELAY_CONFIG", "planned_models"), strict=True):
             self.assertIn(known, listed.in_code(ROOT), listed.what)
 
     def test_tests_and_comments_are_no_code(self):
