@@ -60,6 +60,10 @@ pub enum Broken {
 
 /// The state of one answer on its way to one client.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that is told by itself"
+)]
 pub struct Follower {
     patience: Patience,
     streamed: bool,
@@ -70,6 +74,8 @@ pub struct Follower {
     ahead: BTreeMap<u32, Frame>,
     /// What was read, but for the ends of its choices. Of a streamed answer the client was shown it.
     read: Transcript,
+    /// Whether the client was sent something of an answer.
+    shown: bool,
     /// The ends that were read: why choices ended.
     ends: Vec<Delta>,
     /// Whether all frames of the followed run were read.
@@ -96,6 +102,7 @@ impl Follower {
             next_seq: 0,
             ahead: BTreeMap::new(),
             read: Transcript::default(),
+            shown: false,
             ends: Vec::new(),
             whole: false,
             decided: None,
@@ -104,11 +111,6 @@ impl Follower {
             ended: false,
             asking: Asking::new(patience, now),
         }
-    }
-
-    /// Whether the client was sent something of an answer.
-    pub fn saw_token(&self) -> bool {
-        self.streamed && !self.read.is_empty()
     }
 
     /// Whether a [`Step::Finish`] or [`Step::Break`] was given out.
@@ -128,16 +130,15 @@ impl Follower {
 
     /// Takes nothing more from workers' attempts up to `attempt`; says whether the client saw some of one (then it must not run again).
     pub fn fence(&mut self, attempt: u32) -> bool {
-        if self.decided.is_some() {
-            // The record names the run already: its frames are wanted, whoever fears that it is a zombie.
-            return self.saw_token();
+        // Where the record names the run already, its frames are wanted, whoever fears that it is a zombie.
+        if self.decided.is_none() {
+            self.fenced = self.fenced.max(attempt);
+            let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
+            if follows_fenced && !self.shown {
+                self.follow(None);
+            }
         }
-        self.fenced = self.fenced.max(attempt);
-        let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
-        if follows_fenced && !self.saw_token() && !self.ended {
-            self.follow(None);
-        }
-        self.saw_token()
+        self.shown
     }
 
     /// A frame arrived, by itself or as part of a replay.
@@ -184,7 +185,7 @@ impl Follower {
     /// Only the sink can tell how this request ended, and it cannot: its tables are away, or lack what they knew. A client is not kept
     /// waiting for that until its deadline.
     pub fn on_untold(&mut self, now: TimestampMs) {
-        if self.decided.is_none() && !self.ended {
+        if self.decided.is_none() {
             self.asking.note_untold(now);
         }
     }
@@ -217,7 +218,7 @@ impl Follower {
             // What was shown is of another run where the same was accepted twice under one key, and one was answered from a cache:
             // as long as both say the same, the client has seen nothing that is not in the record.
             Some(content) => self.finish_with(end, content),
-            None if self.saw_token() && !same_run => self.give_up(Broken::Diverged),
+            None if self.shown && !same_run => self.give_up(Broken::Diverged),
             None if same_run && self.whole => self.finish(end),
             None => self.collect(outcome.run.clone(), end, now),
         }
@@ -293,8 +294,9 @@ impl Follower {
         self.show(deltas)
     }
 
-    fn show(&self, deltas: Vec<Delta>) -> Vec<Step> {
+    fn show(&mut self, deltas: Vec<Delta>) -> Vec<Step> {
         let shows = self.streamed && !deltas.is_empty();
+        self.shown |= shows;
         shows.then_some(Step::Show(deltas)).into_iter().collect()
     }
 
@@ -336,7 +338,7 @@ impl Follower {
     }
 
     fn expect_winner(&mut self, at: TimestampMs) {
-        if self.decided.is_none() && !self.ended {
+        if self.decided.is_none() {
             self.asking.expect_winner(at);
         }
     }
