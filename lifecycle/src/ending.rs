@@ -160,9 +160,103 @@ pub fn last_frame(outcome: &Outcome, seq: u32, with_content: bool) -> Frame {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::samples;
+    use relay_schemas::{Service, samples};
 
     use super::*;
+    use crate::transcript::Transcript;
+
+    fn of(service: Service) -> Run {
+        Run {
+            service,
+            ..samples::run()
+        }
+    }
+
+    #[test]
+    fn an_outcome_holds_what_was_known_and_stands_where_its_writer_had_the_request() {
+        use crate::life::State::{Accepted, Leased, Planned, Queued};
+        use {Known as K, OutcomeStatus as O, Service as S};
+        let (request, planned) = (samples::request(), samples::planned());
+        let (ready, work) = (samples::ready(), samples::work());
+        // What its writer has just made of it is not handed on.
+        let cases = [
+            (K::Request(&request), S::Planner, O::Expired, Accepted, 1),
+            (K::Planned(&planned), S::Planner, O::Failed, Accepted, 2),
+            (K::Planned(&planned), S::CacheService, O::Expired, Planned, 2),
+            (K::Ready(&ready), S::CacheService, O::Cached, Planned, 3),
+            (K::Ready(&ready), S::Scheduler, O::Rejected, Queued, 3),
+            (K::Work(&work), S::Workers, O::Completed, Leased(1), 5),
+        ];
+        let now = request.accepted_at.plus_ms(30);
+        let ended = |known, service, status| end(known, of(service), Ending::of(status), now);
+        for (known, by, status, from, parts) in cases {
+            let outcome = ended(known, by, status);
+            assert_eq!(known_to(&outcome), parts, "{known:?}");
+            assert_eq!(outcome.request_id, request.request_id);
+            assert_eq!(outcome.tenant, request.tenant);
+            assert_eq!(outcome.timings.latency_ms, 30);
+            let from = Some(from);
+            assert_eq!(Event::end_of(&outcome), Event::End { by, status, from });
+        }
+        let headers = K::Headers(&request.request_id, &request.tenant);
+        let damaged = ended(headers, S::Runner, O::Failed);
+        assert_eq!(known_to(&damaged), 0);
+        assert_eq!(damaged.timings.latency_ms, 0);
+        let end = Event::End {
+            by: S::Runner,
+            status: O::Failed,
+            from: None,
+        };
+        assert_eq!(Event::end_of(&damaged), end);
+    }
+
+    /// How many of the stages before it an outcome tells of.
+    fn known_to(outcome: &Outcome) -> usize {
+        let stages = [
+            outcome.request.is_some(),
+            outcome.planning.is_some(),
+            outcome.caching.is_some(),
+            outcome.queueing.is_some(),
+            outcome.lease.is_some(),
+        ];
+        stages.into_iter().filter(|is_told| *is_told).count()
+    }
+
+    #[test]
+    fn a_reason_is_told_to_machines_and_to_people() {
+        let ending = Ending::because(OutcomeStatus::Failed, "worker_lost", "the worker is gone");
+        let outcome = end(
+            Known::Work(&samples::work()),
+            samples::run(),
+            ending,
+            TimestampMs(1),
+        );
+        let told = final_of(&outcome);
+        assert_eq!(told.code.as_deref(), Some("worker_lost"));
+        assert_eq!(told.message.as_deref(), Some("the worker is gone"));
+    }
+
+    #[test]
+    fn a_last_frame_brings_the_whole_answer_or_only_why_each_choice_ended() {
+        let answer = samples::rich_answer();
+        let outcome = Outcome {
+            answer: Some(answer.clone()),
+            ..samples::outcome()
+        };
+        let whole = last_frame(&outcome, 7, true);
+        assert_eq!((whole.seq, &whole.end), (7, &Some(final_of(&outcome))));
+        let mut told = Transcript::default();
+        told.apply(&whole);
+        assert_eq!(told, Transcript::of(&answer));
+
+        let bare = last_frame(&outcome, 7, false);
+        let ends = answer.choices.iter().map(|choice| {
+            let reason = choice.finish_reason.expect("each has ended");
+            Delta::finish(choice.index, reason)
+        });
+        assert_eq!(bare.deltas, ends.collect::<Vec<_>>());
+        assert!(bare.embeddings.is_empty());
+    }
 
     #[test]
     #[should_panic(expected = "is not theirs to say")]

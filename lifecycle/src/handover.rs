@@ -51,3 +51,60 @@ pub fn handed_over(
     });
     ready
 }
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::{Candidate, samples};
+
+    use super::*;
+
+    fn plan(pools: &[&str]) -> Plan {
+        let candidate = |pool: &&str| Candidate {
+            pool: (*pool).to_owned(),
+            ..samples::candidate("tiny")
+        };
+        Plan {
+            candidates: pools.iter().map(candidate).collect(),
+            ..samples::plan()
+        }
+    }
+
+    #[test]
+    fn pools_are_tried_in_the_order_in_which_they_are_named_first_each_once() {
+        let plan = plan(&["a", "b", "a", "c", "b"]);
+        for (pool, next) in [
+            ("a", Some("b")),
+            ("b", Some("c")),
+            ("c", None),
+            ("not in the plan", None),
+        ] {
+            assert_eq!(next_pool(&plan, pool), next, "after {pool}");
+        }
+    }
+
+    #[test]
+    fn another_pool_is_told_why_and_after_how_many_attempts_it_gets_a_request() {
+        let ready = samples::ready();
+        assert_eq!(attempts_before(&ready.planning), 0);
+        let hand_over = |ready, pools, attempts| {
+            let reason = Reason {
+                code: "no_worker".to_owned(),
+                message: "no worker runs it".to_owned(),
+            };
+            handed_over(ready, pools, reason, attempts, TimestampMs(7))
+        };
+        let once = hand_over(ready, ("a", "b"), 2);
+        assert_eq!(attempts_before(&once.planning), 2);
+        let told = HandOver {
+            from_pool: "a".to_owned(),
+            to_pool: "b".to_owned(),
+            code: "no_worker".to_owned(),
+            message: "no worker runs it".to_owned(),
+            attempts: 2,
+            handed_over_at: TimestampMs(7),
+        };
+        assert_eq!(once.planning.handovers, [told]);
+        let twice = hand_over(once, ("b", "c"), 5);
+        assert_eq!(attempts_before(&twice.planning), 5, "those of all pools before");
+    }
+}

@@ -71,6 +71,7 @@ mod tests {
             let (mut tries, mut looks, mut met) = (Tries::default(), 0, None);
             while let Some(number) = tries.next() {
                 looks += 1;
+                assert!(looks <= 64, "{before}: it does not end");
                 if number < before {
                     tries.is_over(number);
                 } else {

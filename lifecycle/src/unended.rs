@@ -290,7 +290,14 @@ mod tests {
             unended.read((2, offset), Some(request(id, 0)), ms(0));
         }
         unended.read((2, 12), None, ms(0));
+        assert_eq!(
+            unended.next().collect::<Vec<_>>(),
+            [(2, 13)],
+            "reading goes on there"
+        );
         unended.ended(&"b".into());
+        assert!(!unended.contains(&"b".into()) && unended.contains(&"a".into()));
+        assert!(!unended.is_empty());
         assert_eq!(resume(&unended), [(2, 7)]);
         unended.ended(&"a".into());
         assert_eq!(resume(&unended), [(2, 11)]);

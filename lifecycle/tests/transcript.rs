@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{deltas_of, join, pieces, weight};
 use relay_schemas::{
-    Answer, Choice, Delta, Embedding, FinishReason, Message, ToolCall, ToolCallDelta, samples,
+    Answer, Choice, Delta, Embedding, FinishReason, Frame, Message, ToolCall, ToolCallDelta, encode, samples,
 };
 
 fn call(index: u32, name: Option<&str>, arguments: &str) -> Delta {
@@ -263,6 +263,15 @@ proptest! {
         let delta = Delta { reasoning: text.clone(), ..call(0, None, &text) };
         for piece in pieces(delta, room + 8) {
             prop_assert!(weight(&piece) <= room + 8);
+        }
+    }
+
+    #[test]
+    fn a_delta_takes_no_more_on_the_wire_than_its_weight_says(deltas in any_deltas()) {
+        let takes = |deltas: Vec<Delta>| encode(&Frame { deltas, ..samples::frame(0, "") }).len();
+        let nothing = takes(Vec::new());
+        for delta in deltas {
+            prop_assert!(takes(vec![delta.clone()]) - nothing <= weight(&delta), "{delta:?}");
         }
     }
 

@@ -189,3 +189,6 @@ fn continues(last: &Delta, next: &Delta) -> bool {
     let one_kind = kinds(last) == kinds(next) && kinds(last).into_iter().filter(|kind| *kind).count() == 1;
     last.index == next.index && plain(last) && plain(next) && one_kind && one_call
 }
+
+#[cfg(test)]
+mod tests;

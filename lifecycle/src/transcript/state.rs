@@ -241,3 +241,81 @@ fn name_once(name: &mut String, said: Option<&str>) {
         said.clone_into(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::samples;
+
+    use super::*;
+
+    fn vector(values: &[f32]) -> Embedding {
+        Embedding {
+            index: 0,
+            values: values.to_vec(),
+        }
+    }
+
+    #[test]
+    fn two_are_equal_only_where_choices_and_vectors_are() {
+        let of = |text: &str, values: &[f32]| {
+            Transcript::of(&Answer {
+                embeddings: vec![vector(values)],
+                ..samples::answer(text)
+            })
+        };
+        assert_eq!(of("a", &[1.0]), of("a", &[1.0]));
+        assert_ne!(of("a", &[1.0]), of("b", &[1.0]));
+        assert_ne!(of("a", &[1.0]), of("a", &[2.0]));
+    }
+
+    #[test]
+    fn what_a_frame_brings_is_taken_in_whole() {
+        let answer = samples::rich_answer();
+        let frame = Frame {
+            deltas: deltas_of(&answer.choices),
+            embeddings: answer.embeddings.clone(),
+            ..samples::frame(0, "")
+        };
+        let mut taken = Transcript::default();
+        taken.apply(&frame);
+        assert_eq!(taken, Transcript::of(&answer));
+        assert_eq!(taken.into_parts(), (answer.choices, answer.embeddings));
+    }
+
+    #[test]
+    fn it_takes_what_its_pieces_took() {
+        let mut transcript = Transcript::default();
+        assert!(transcript.is_empty());
+        assert_eq!(transcript.bytes(), 0);
+        let (delta, piece) = (Delta::text("hello"), vector(&[1.0, 2.0]));
+        transcript.apply_embedding(&piece);
+        assert!(!transcript.is_empty());
+        assert_eq!(transcript.bytes(), embedding_weight(&piece));
+        transcript.apply_delta(&delta);
+        transcript.apply_delta(&delta);
+        assert_eq!(transcript.bytes(), embedding_weight(&piece) + 2 * weight(&delta));
+    }
+
+    #[test]
+    fn its_first_text_is_that_of_the_first_choice() {
+        let mut transcript = Transcript::default();
+        assert_eq!(transcript.first_text(), "");
+        for (index, text) in [(1, "second"), (0, "fir"), (0, "st")] {
+            transcript.apply_delta(&Delta {
+                index,
+                ..Delta::text(text)
+            });
+        }
+        assert_eq!(transcript.first_text(), "first");
+    }
+
+    #[test]
+    fn its_choices_are_copied_only_where_unknown_fields_came_along() {
+        let plain = Transcript::of(&samples::answer("a"));
+        assert_eq!(plain.choices(), samples::answer("a").choices);
+        assert!(plain.beside.whole.get().is_none());
+        let rich = Transcript::of(&samples::rich_answer());
+        assert_eq!(rich.choices(), samples::rich_answer().choices);
+        assert!(rich.beside.whole.get().is_some());
+    }
+}
