@@ -12,14 +12,14 @@ use crate::raw::Object;
 pub struct Facts<'a> {
     /// The request's id.
     pub request_id: &'a str,
-    /// The model asked for.
+    /// The model asked for: its public name, whichever model ran.
     pub model: &'a str,
     /// When it was accepted, seconds since 1970.
     pub created: i64,
 }
 
 /// Writes what stands at the beginning of every answer and every chunk, up to and without `choices`.
-pub(crate) fn head(out: &mut String, operation: Operation, object: &str, facts: Facts<'_>, model: &str) {
+pub(crate) fn head(out: &mut String, operation: Operation, object: &str, facts: Facts<'_>) {
     let prefix = match operation {
         Operation::Chat => "chatcmpl-",
         Operation::Completion => "cmpl-",
@@ -33,7 +33,7 @@ pub(crate) fn head(out: &mut String, operation: Operation, object: &str, facts: 
     out.push_str(r#"","created":"#);
     out.push_str(&facts.created.to_string());
     out.push_str(r#","model":"#);
-    write_string(out, model);
+    write_string(out, facts.model);
 }
 
 /// The answer with `choices`, each written by `write`, as one object.
@@ -47,7 +47,7 @@ pub(crate) fn answer(
 ) -> String {
     let texts = choices.iter().filter_map(|choice| choice.message.text.as_deref());
     let mut out = String::with_capacity(512 + texts.map(str::len).sum::<usize>());
-    head(&mut out, operation, object, facts, model(facts, end));
+    head(&mut out, operation, object, facts);
     out.push_str(r#","choices":["#);
     list(&mut out, choices, write);
     out.push_str(r#"],"usage":"#);
@@ -64,15 +64,6 @@ pub(crate) fn came_along(out: &mut String, extra: Option<&str>) {
         extra,
         &["id", "object", "created", "model", "choices", "usage"],
     );
-}
-
-/// The model that ran, or the one that was asked for.
-pub(crate) fn model<'a>(facts: Facts<'a>, end: &'a Final) -> &'a str {
-    if end.model.is_empty() {
-        facts.model
-    } else {
-        &end.model
-    }
 }
 
 /// Whether there is more to it than that its choice ended.

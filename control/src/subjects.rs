@@ -6,6 +6,8 @@ use relay_schemas::{InstanceId, RequestId};
 pub const CANCEL: &str = "relay.cancel";
 /// Broadcast: an ingress holds an idempotency key.
 pub const KEY_CLAIM: &str = "relay.key";
+/// Broadcast: the models that a planner's policy takes.
+pub const POLICY_STATUS: &str = "relay.status.policy";
 /// Question to any trace sink: who won?
 pub const WINNER: &str = "relay.ask.winner";
 

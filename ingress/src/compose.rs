@@ -10,7 +10,7 @@ use relay_bus::BusError;
 use relay_clock::Clock;
 use relay_control::{Control, subjects};
 use relay_runner::{ConnectionBounds, Identity, Runtime, Winners, listen_forever};
-use relay_schemas::{PoolStatus, WorkerStatus};
+use relay_schemas::{PolicyStatus, PoolStatus, WorkerStatus};
 use tokio_util::task::TaskTracker;
 
 use crate::admission::accept::{Acceptor, Refusing};
@@ -31,6 +31,7 @@ use crate::batch::repeats::Repeats;
 use crate::batch::results::Results;
 use crate::batch::turns::Turns;
 use crate::cluster::models::Models;
+use crate::cluster::names::Names;
 use crate::cluster::peers::Peers;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
@@ -77,13 +78,19 @@ pub fn compose(
     };
     let rules = Arc::new(config.rules());
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
+    let names = Arc::new(Mutex::new(Names::new(config.cluster.worker_stale)));
+    let catalogue = Catalogue {
+        models: Arc::clone(&models),
+        names,
+        clock: runtime.clock.clone(),
+    };
     let gate = Gate::new(&config.batch);
     let turns = Arc::new(Turns::new(gate, Arc::clone(&models), config.batch.put_off));
     let waiting = ground.waiting();
     let peers = ground.peers();
-    let background = ground.background(&waiting.routes, &models, &turns, &peers);
+    let background = ground.background(&waiting.routes, &catalogue, &turns, &peers);
     Ok(Ingress {
-        app: ground.app(waiting, &rules, Arc::clone(&models), peers),
+        app: ground.app(waiting, &rules, catalogue, peers),
         connections: ground.connections(),
         batch: config.batch.enabled.then(|| ground.batch(rules, turns)),
         background,
@@ -141,7 +148,7 @@ impl Ground<'_> {
     fn background(
         &self,
         routes: &Arc<Routes>,
-        models: &Arc<Mutex<Models>>,
+        catalogue: &Catalogue,
         turns: &Arc<Turns>,
         peers: &Arc<Peers>,
     ) -> BoxFuture<'static, BusError> {
@@ -163,7 +170,7 @@ impl Ground<'_> {
             routes: Arc::clone(routes),
             readiness: Arc::clone(&readiness),
         };
-        let (routes, models, turns) = (Arc::clone(routes), Arc::clone(models), Arc::clone(turns));
+        let (routes, catalogue, turns) = (Arc::clone(routes), catalogue.clone(), Arc::clone(turns));
         let sweeper = Sweeper {
             bus: Arc::clone(&bus),
             schemas: Arc::clone(&self.runtime.schemas),
@@ -179,7 +186,7 @@ impl Ground<'_> {
             patience: at_least(self.config.cluster.probe_patience, 10),
         };
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
-        let clock = self.clock();
+        let (policies, clock) = (subjects::POLICY_STATUS.to_owned(), self.clock());
         async move {
             let rest = async {
                 tokio::join!(
@@ -187,7 +194,10 @@ impl Ground<'_> {
                     answer_fences(Arc::clone(&control), &identity, routes),
                     peers.attend(),
                     listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
-                        models.lock().on_status(status, clock.steady());
+                        catalogue.models.lock().on_status(status, clock.steady());
+                    }),
+                    listen_forever(Arc::clone(&control), policies, |status: PolicyStatus| {
+                        catalogue.names.lock().on_status(status, clock.steady());
                     }),
                     listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
                         turns.on_status(status, clock.steady());
@@ -252,13 +262,7 @@ impl Ground<'_> {
         }
     }
 
-    fn app(
-        &self,
-        waiting: Arc<Waiting>,
-        rules: &Arc<Rules>,
-        models: Arc<Mutex<Models>>,
-        peers: Arc<Peers>,
-    ) -> App {
+    fn app(&self, waiting: Arc<Waiting>, rules: &Arc<Rules>, catalogue: Catalogue, peers: Arc<Peers>) -> App {
         let (config, runtime) = (self.config, self.runtime);
         App {
             door: Door {
@@ -288,10 +292,7 @@ impl Ground<'_> {
                 service: self.identity.service,
                 clock: self.clock(),
             },
-            catalogue: Catalogue {
-                models,
-                clock: self.clock(),
-            },
+            catalogue,
         }
     }
 

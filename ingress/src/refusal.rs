@@ -71,6 +71,19 @@ impl Refusal {
         )
     }
 
+    /// 404: no model of that name can be asked for now.
+    pub fn no_such_model(name: &str) -> Self {
+        let name = name.get(..128).unwrap_or(name);
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(
+                404,
+                "model_not_found",
+                format!("the model `{name}` does not exist, or no worker runs it now; see /v1/models"),
+            )
+        }
+    }
+
     /// 405: the address exists, the method does not.
     pub fn wrong_method() -> Self {
         Self::new(

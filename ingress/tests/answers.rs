@@ -8,7 +8,8 @@ use relay_bus::topics;
 use relay_control::{Delivery, ask, subjects};
 use relay_lifecycle::final_of;
 use relay_schemas::{
-    FenceAnswer, FenceQuery, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, WorkerStatus,
+    Candidate, FenceAnswer, FenceQuery, OutcomeStatus, PolicyStatus, PublicModel, ReplayAnswer, ReplayQuery,
+    Request, Service, WorkerStatus,
 };
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
@@ -446,14 +447,15 @@ async fn a_disk_that_is_nearly_full_is_a_507_and_nothing_was_accepted() {
     harness.until_ready(200).await;
 }
 
+/// Before, the internal name was listed, which is a 404 when asked for, and the public one was not.
 #[tokio::test]
-async fn models_are_those_of_the_workers_that_are_heard() {
+async fn models_are_the_names_that_the_policy_takes_and_a_live_worker_can_run() {
     let harness = Harness::new().await;
-    let status = WorkerStatus {
+    let worker = WorkerStatus {
         worker: "worker-1".into(),
         epoch: 1_700_000_000_123,
         pool: "default".to_owned(),
-        models: vec!["tiny".to_owned(), "big".to_owned()],
+        models: vec!["internal".to_owned(), "unnamed".to_owned()],
         capacity: Vec::new(),
         seq: 1,
         short_partitions: vec![],
@@ -465,16 +467,71 @@ async fn models_are_those_of_the_workers_that_are_heard() {
         draining: false,
         sent_at: relay_clock::Clock::system().now(),
     };
+    let named = |name: &str, model: &str| PublicModel {
+        name: name.to_owned(),
+        candidates: vec![Candidate {
+            pool: "default".to_owned(),
+            model: model.to_owned(),
+        }],
+    };
+    let policy = PolicyStatus {
+        planner: "planner-1".into(),
+        epoch: 1,
+        policy_version: "p@1".to_owned(),
+        models: vec![
+            named("house/public", "internal"),
+            named("plain", "internal"),
+            named("not-running", "another"),
+        ],
+        sent_at: worker.sent_at,
+    };
     let subject = subjects::worker_status("default");
     let response = eventually(async || {
-        relay_control::send(&*harness.control, &subject, &status)
+        relay_control::send(&*harness.control, &subject, &worker)
+            .await
+            .unwrap();
+        relay_control::send(&*harness.control, subjects::POLICY_STATUS, &policy)
             .await
             .unwrap();
         let response = harness.get("/v1/models").await;
-        response.text().contains("tiny").then_some(response)
+        response.text().contains("public").then_some(response)
     })
     .await;
     insta::assert_snapshot!(response.text());
+    for name in ["house/public", "plain"] {
+        let one = harness.get(&format!("/v1/models/{name}")).await;
+        assert_eq!(one.status, 200, "{name}: {}", one.text());
+        assert!(response.text().contains(&one.text()), "{}", one.text());
+    }
+    for name in ["internal", "not-running", "nobody"] {
+        let refused = harness.get(&format!("/v1/models/{name}")).await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (404, "model_not_found"),
+            "{name}"
+        );
+        let error = &refused.json()["error"];
+        assert_eq!(error["type"], "invalid_request_error");
+        assert_eq!(error["param"], "model");
+        assert!(error["message"].as_str().unwrap().contains(name), "{error}");
+    }
+}
+
+/// The harness's worker runs `tiny-v2` for it. Before, the whole answer named that, and the stream what was asked for.
+#[tokio::test]
+async fn an_answer_says_the_public_name_whole_and_streamed() {
+    let harness = Harness::new().await;
+    for body in [WHOLE, STREAM] {
+        let (response, ()) = tokio::join!(harness.chat(&[], body), async {
+            let request = harness.accepted().await;
+            harness.complete(&request, "hello").await;
+        });
+        let text = response.text();
+        assert!(
+            text.contains(r#""model":"tiny""#) && !text.contains("tiny-v2"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

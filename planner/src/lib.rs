@@ -1,6 +1,7 @@
 //! Consumes `relay.requests.v1`, produces `relay.planned.v1` (and outcomes of what gets no plan), owns `relay.policies.v1`;
 //! if it dies, accepted requests wait in the log and the next instance plans them the same way.
 
+mod announce;
 mod config;
 mod decide;
 mod decoding;
@@ -105,6 +106,12 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         "planned_models",
         models,
     );
+    let telling = announce::run(
+        control.clone(),
+        identity.clone(),
+        policy.clone(),
+        runtime.clock.clone(),
+    );
     let stage = Arc::new(PlannerStage {
         policy,
         identity: identity.clone(),
@@ -120,6 +127,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     // The follower ends with the drain, and both with the stage when that fails.
     let _following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
     let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
+    let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
     let _watching_models = AbortOnDropHandle::new(tokio::spawn(watching_models));
     Ok(run_stage(stage, &runtime, &identity, options).await?)
 }

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Delta, Embedding, InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs, TokenCount,
-    Usage,
+    Candidate, Delta, Embedding, InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs,
+    TokenCount, Usage,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,21 @@ pub struct PoolStatus {
     pub batch_bytes: i64,
     pub batch_tenants: Vec<BatchShare>,
     pub running: u32,
+    pub sent_at: TimestampMs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicModel {
+    pub name: String,
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    pub planner: InstanceId,
+    pub epoch: i64,
+    pub policy_version: String,
+    pub models: Vec<PublicModel>,
     pub sent_at: TimestampMs,
 }
 

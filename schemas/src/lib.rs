@@ -24,8 +24,8 @@ pub use batch::{BatchRequest, BatchResult};
 pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encode, hex};
 pub use control::{
     BatchShare, Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, KeyAnswer, KeyClaim, KeyQuery,
-    ModelState, ModelStatus, PoolStatus, ReplayAnswer, ReplayQuery, Returned, WinnerAnswer, WinnerQuery,
-    WorkerStatus,
+    ModelState, ModelStatus, PolicyStatus, PoolStatus, PublicModel, ReplayAnswer, ReplayQuery, Returned,
+    WinnerAnswer, WinnerQuery, WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
@@ -59,6 +59,7 @@ macro_rules! every_record {
             Outcome,
             Planned,
             PolicyBody,
+            PolicyStatus,
             PoolStatus,
             Ready,
             ReplayAnswer,

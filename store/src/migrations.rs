@@ -16,6 +16,11 @@ const POSTGRES: &[Step] = &[
         "folded",
         include_str!("../../migrations/postgres/0002_folded.sql"),
     ),
+    (
+        3,
+        "executed model",
+        include_str!("../../migrations/postgres/0003_executed_model.sql"),
+    ),
 ];
 
 const SQLITE: &[Step] = &[
@@ -28,6 +33,11 @@ const SQLITE: &[Step] = &[
         2,
         "folded",
         include_str!("../../migrations/sqlite/0002_folded.sql"),
+    ),
+    (
+        3,
+        "executed model",
+        include_str!("../../migrations/sqlite/0003_executed_model.sql"),
     ),
 ];
 

@@ -123,7 +123,8 @@ impl Runner {
             if nth > 0 {
                 tracing::info!(
                     request.id = %work.request.request_id,
-                    gen_ai.request.model = candidate.model,
+                    gen_ai.request.model = work.request.model,
+                    gen_ai.response.model = candidate.model,
                     failed = last.message,
                     "going on to another candidate"
                 );

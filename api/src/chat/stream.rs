@@ -25,13 +25,7 @@ impl Chunks {
     pub fn new(facts: Facts<'_>, include_usage: bool) -> Self {
         let mut start = String::with_capacity(160);
         start.push_str("data: ");
-        head(
-            &mut start,
-            Operation::Chat,
-            "chat.completion.chunk",
-            facts,
-            facts.model,
-        );
+        head(&mut start, Operation::Chat, "chat.completion.chunk", facts);
         Self {
             head: start,
             include_usage,

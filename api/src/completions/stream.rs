@@ -25,13 +25,7 @@ impl Chunks {
     pub fn new(facts: Facts<'_>, include_usage: bool) -> Self {
         let mut start = String::with_capacity(160);
         start.push_str("data: ");
-        head(
-            &mut start,
-            Operation::Completion,
-            "text_completion",
-            facts,
-            facts.model,
-        );
+        head(&mut start, Operation::Completion, "text_completion", facts);
         Self {
             head: start,
             include_usage,

@@ -6,7 +6,7 @@ use relay_schemas::{Embedding, Final};
 
 use super::parse::Encoding;
 use crate::json::write_string;
-use crate::response::{Facts, list, members, model, put};
+use crate::response::{Facts, list, members, put};
 
 /// The answer as one object.
 pub fn vectors(facts: Facts<'_>, end: &Final, embeddings: &[Embedding], encoding: Encoding) -> String {
@@ -25,7 +25,7 @@ pub fn vectors(facts: Facts<'_>, end: &Final, embeddings: &[Embedding], encoding
         out.push('}');
     });
     out.push_str(r#"],"model":"#);
-    write_string(&mut out, model(facts, end));
+    write_string(&mut out, facts.model);
     let tokens = end.usage.prompt_tokens.0;
     put(
         &mut out,
@@ -86,7 +86,7 @@ mod tests {
         let float = vectors(facts, &samples::last(), &embeddings, Encoding::Float);
         assert_eq!(
             float,
-            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1,-1,0.000000001]}],"model":"tiny","usage":{"prompt_tokens":3,"total_tokens":3}}"#
+            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1,-1,0.000000001]}],"model":"asked","usage":{"prompt_tokens":3,"total_tokens":3}}"#
         );
         let base64 = vectors(facts, &samples::last(), &embeddings, Encoding::Base64);
         assert!(base64.contains(r#""embedding":"zczMPQAAgL9fcIkw""#), "{base64}");

@@ -77,9 +77,11 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
         Some(request) => request.batch.clone(),
         None => line_in_headers(headers),
     }?;
+    let ran = outcome.answer.as_ref().map_or("", |answer| &answer.model);
     let facts = Facts {
         request_id: outcome.request_id.as_str(),
-        model: request.map_or("", |request| &request.model),
+        // Where only the headers of the request could be read, what ran is all that is known.
+        model: request.map_or(ran, |request| &request.model),
         created: request.map_or(outcome.ended_at, |request| request.accepted_at).0 / 1_000,
     };
     let (status_code, body) = body(outcome, facts);

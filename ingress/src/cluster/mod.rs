@@ -2,6 +2,7 @@
 //! accepted requests nothing has ended.
 
 pub mod models;
+pub mod names;
 pub mod peers;
 pub mod probes;
 pub mod readiness;

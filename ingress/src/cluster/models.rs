@@ -21,6 +21,7 @@ struct WorkerModels {
     epoch: i64,
     pool: String,
     models: Vec<String>,
+    draining: bool,
     heard_at: TimestampMs,
 }
 
@@ -48,6 +49,7 @@ impl Models {
                 epoch: status.epoch,
                 pool: status.pool,
                 models: status.models,
+                draining: status.draining,
                 heard_at: now,
             };
             self.workers.insert(status.worker, worker);
@@ -70,17 +72,17 @@ impl Models {
         pools
     }
 
-    /// Every model that a live worker runs, with the start of the oldest such worker, seconds since 1970.
-    pub fn live(&self, now: TimestampMs) -> BTreeMap<String, i64> {
+    /// Every pool and model in it that a live worker takes requests for, with the start of the oldest such worker, seconds since 1970.
+    pub fn live(&self, now: TimestampMs) -> BTreeMap<(&str, &str), i64> {
         let mut models = BTreeMap::new();
-        for worker in self.workers.values() {
-            if now.since_ms(worker.heard_at) >= self.stale_ms {
-                continue;
-            }
+        let workers = self.workers.values();
+        for worker in
+            workers.filter(|worker| now.since_ms(worker.heard_at) < self.stale_ms && !worker.draining)
+        {
             for model in &worker.models {
                 let created = worker.epoch / 1_000;
                 models
-                    .entry(model.clone())
+                    .entry((worker.pool.as_str(), model.as_str()))
                     .and_modify(|first: &mut i64| *first = created.min(*first))
                     .or_insert(created);
             }
@@ -117,12 +119,12 @@ mod tests {
         let mut models = Models::new(Duration::from_secs(5));
         models.on_status(status("a", 7_000, &["tiny", "big"]), TimestampMs(0));
         models.on_status(status("b", 3_000, &["tiny"]), TimestampMs(2_000));
-        let names = |models: &Models, at| models.live(TimestampMs(at)).into_iter().collect::<Vec<_>>();
+        let (big, tiny) = (("default", "big"), ("default", "tiny"));
         assert_eq!(
-            names(&models, 4_999),
-            [("big".to_owned(), 7), ("tiny".to_owned(), 3)]
+            models.live(TimestampMs(4_999)),
+            BTreeMap::from([(big, 7), (tiny, 3)])
         );
-        assert_eq!(names(&models, 5_000), [("tiny".to_owned(), 3)]);
+        assert_eq!(models.live(TimestampMs(5_000)), BTreeMap::from([(tiny, 3)]));
         let default = BTreeSet::from(["default"]);
         assert_eq!(models.pools(TimestampMs(4_999))["tiny"], default);
         assert_eq!(models.pools(TimestampMs(5_000)), [("tiny", default)].into());
@@ -135,7 +137,18 @@ mod tests {
         models.on_status(status("a", 1_000, &["old"]), TimestampMs(1));
         assert_eq!(
             models.live(TimestampMs(2)).into_keys().collect::<Vec<_>>(),
-            ["new"]
+            [("default", "new")]
         );
+    }
+
+    #[test]
+    fn a_worker_that_drains_takes_nothing_any_more() {
+        let mut models = Models::new(Duration::from_secs(5));
+        let drains = WorkerStatus {
+            draining: true,
+            ..status("a", 2_000, &["tiny"])
+        };
+        models.on_status(drains, TimestampMs(0));
+        assert_eq!(models.live(TimestampMs(1)), BTreeMap::new());
     }
 }

@@ -29,6 +29,7 @@ pub fn router(app: App, ops: Router) -> Router {
         .route("/v1/completions", post(completions::create))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
+        .route("/v1/models/{*name}", get(models::retrieve))
         .with_state(app)
         .merge(ops)
         .fallback(response::unknown_route)

@@ -1,5 +1,6 @@
 //! Small parts that handlers share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use relay_clock::Clock;
 use relay_schemas::Service;
 
 use crate::cluster::models::Models;
+use crate::cluster::names::{Names, runnable};
 use crate::metrics::Metrics;
 
 /// What bounds one body.
@@ -50,6 +52,16 @@ pub struct Counted {
 pub struct Catalogue {
     /// As the workers tell.
     pub models: Arc<Mutex<Models>>,
+    /// As the planners tell.
+    pub names: Arc<Mutex<Names>>,
     /// Which workers are live.
     pub clock: Clock,
+}
+
+impl Catalogue {
+    /// Looks at the names that can be run now, with when each was first seen.
+    pub fn look<T>(&self, at: impl FnOnce(&BTreeMap<&str, i64>) -> T) -> T {
+        let (models, names) = (self.models.lock(), self.names.lock());
+        at(&runnable(&names.candidates(), &models.live(self.clock.steady())))
+    }
 }

@@ -14,6 +14,7 @@ pub(super) struct SummaryRow {
     status: String,
     code: Option<String>,
     model: String,
+    executed_model: Option<String>,
     latency_ms: i64,
     ttft_ms: Option<i64>,
     backend_latency_ms: Option<i64>,
@@ -34,6 +35,7 @@ impl TryFrom<SummaryRow> for TraceSummary {
             status: status(&row.status)?,
             code: row.code,
             model: row.model,
+            executed_model: row.executed_model,
             latency_ms: row.latency_ms,
             ttft_ms: row.ttft_ms,
             backend_latency_ms: row.backend_latency_ms,
@@ -53,7 +55,7 @@ where
     i64: for<'q> Encode<'q, D> + Type<D>,
 {
     let mut query = QueryBuilder::new(
-        "SELECT request_id, tenant, status, code, model, latency_ms, ttft_ms, backend_latency_ms, queue_wait_ms, \
+        "SELECT request_id, tenant, status, code, model, executed_model, latency_ms, ttft_ms, backend_latency_ms, queue_wait_ms, \
          prompt_tokens, completion_tokens, cost_micro_usd, ended_at FROM request_traces WHERE TRUE",
     );
     if let Some(tenant) = &filter.tenant {

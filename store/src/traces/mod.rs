@@ -59,6 +59,7 @@ pub struct TraceSummary {
     pub status: OutcomeStatus,
     pub code: Option<String>,
     pub model: String,
+    pub executed_model: Option<String>,
     pub latency_ms: i64,
     pub ttft_ms: Option<i64>,
     pub backend_latency_ms: Option<i64>,

@@ -63,6 +63,7 @@ pub(crate) async fn put(writing: &mut PgConnection, won: &[&LoggedOutcome]) -> R
         .bind(column(&rows, |row| row.message.as_deref()))
         .bind(column(&rows, |row| row.retry_after_ms))
         .bind(column(&rows, |row| row.model.as_str()))
+        .bind(column(&rows, |row| row.executed_model.as_deref()))
         .bind(column(&rows, |row| row.policy_version.as_deref()))
         .bind(column(&rows, |row| json(Some(&row.run_json))))
         .bind(column(&rows, |row| json(row.request_json.as_ref())))

@@ -12,7 +12,7 @@ use crate::logged::LoggedOutcome;
 
 /// Every column, in the order in which both databases bind the fields of [`TraceRow`].
 pub(super) const COLUMNS: &str = "request_id, log_partition, log_offset, tenant, status, code, message, retry_after_ms, \
-     model, policy_version, run_json, request_json, plan_json, decision_trace_json, cache_json, queue_json, lease_json, \
+     model, executed_model, policy_version, run_json, request_json, plan_json, decision_trace_json, cache_json, queue_json, lease_json, \
      response_json, prompt_tokens, completion_tokens, cost_micro_usd, latency_ms, ttft_ms, backend_latency_ms, \
      queue_wait_ms, compute_ms, ended_at";
 
@@ -27,6 +27,7 @@ pub(super) struct TraceRow {
     pub message: Option<String>,
     pub retry_after_ms: Option<i64>,
     pub model: String,
+    pub executed_model: Option<String>,
     pub policy_version: Option<String>,
     #[sqlx(json)]
     pub run_json: Run,
@@ -69,6 +70,7 @@ impl From<&LoggedOutcome> for TraceRow {
     fn from(logged: &LoggedOutcome) -> Self {
         let outcome = logged.outcome.clone();
         let model = text(model(&outcome));
+        let executed_model = outcome.answer.as_ref().map(|answer| text(&answer.model));
         let queue_wait_ms = outcome.queueing.as_ref().map(|queueing| queueing.queue_wait_ms);
         let (plan, decision_trace) = outcome.planning.map(split).unzip();
         Self {
@@ -81,6 +83,7 @@ impl From<&LoggedOutcome> for TraceRow {
             message: outcome.message.as_deref().map(text),
             retry_after_ms: outcome.retry_after_ms,
             model,
+            executed_model,
             policy_version: plan.as_ref().map(|plan| text(&plan.policy_version)),
             run_json: outcome.run,
             request_json: outcome.request,
@@ -175,10 +178,11 @@ fn join((plan, decision_trace): (Plan, DecisionTrace)) -> Planning {
     }
 }
 
+/// The name that the client used: one model has one name, whichever one ran.
 fn model(outcome: &Outcome) -> &str {
-    match (&outcome.answer, &outcome.request) {
-        (Some(answer), _) => &answer.model,
-        (None, Some(request)) => &request.model,
+    match (&outcome.request, &outcome.answer) {
+        (Some(request), _) => &request.model,
+        (None, Some(answer)) => &answer.model,
         (None, None) => "",
     }
 }

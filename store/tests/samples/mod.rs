@@ -132,7 +132,7 @@ fn run(service: Service) -> Run {
 pub fn complete(id: &str, answer: &str) -> Outcome {
     let ending = Ending {
         answer: Some(Answer {
-            model: "tiny".to_owned(),
+            model: "tiny-v1".to_owned(),
             model_version: "v1".to_owned(),
             ..relay_schemas::samples::answer(answer)
         }),

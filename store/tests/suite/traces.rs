@@ -138,6 +138,7 @@ pub(crate) async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
         (line.tenant.as_str(), line.status, line.model.as_str()),
         ("acme", OutcomeStatus::Completed, "tiny")
     );
+    assert_eq!(line.executed_model.as_deref(), Some("tiny-v1"));
     assert_eq!(
         (
             line.latency_ms,

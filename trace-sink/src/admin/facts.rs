@@ -39,6 +39,10 @@ pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
             "model asked for",
             or_dash(request.map(|request| request.model.as_str())),
         ),
+        Fact(
+            "model that ran",
+            or_dash(logged.outcome.answer.as_ref().map(|answer| answer.model.as_str())),
+        ),
         Fact("class", or_dash(request.map(|request| word(&request.class)))),
         Fact(
             "streamed",

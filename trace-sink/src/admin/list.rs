@@ -47,6 +47,8 @@ struct Line<'a> {
     status: &'static str,
     code: Option<&'a str>,
     model: &'a str,
+    /// Where another one ran than was asked for.
+    executed_model: Option<&'a str>,
     latency: String,
     ttft: String,
     queue_wait: String,
@@ -165,6 +167,7 @@ fn line(trace: &TraceSummary) -> Line<'_> {
         status: trace.status.name(),
         code: trace.code.as_deref(),
         model: &trace.model,
+        executed_model: trace.executed_model.as_deref().filter(|ran| *ran != trace.model),
         latency: duration(Some(trace.latency_ms)),
         ttft: duration(trace.ttft_ms),
         queue_wait: duration(trace.queue_wait_ms),
