@@ -141,6 +141,7 @@ impl Ground<'_> {
             questions,
             abandoned,
             grace: self.config.deadlines.grace,
+            shutdown: self.runtime.shutdown.clone(),
             clock: self.clock(),
         })
     }
@@ -302,7 +303,6 @@ impl Ground<'_> {
             headers: self.config.timeouts.headers,
             idle: self.config.timeouts.idle,
             unread: self.config.timeouts.unread,
-            grace: self.config.grace,
         }
     }
 
@@ -321,6 +321,7 @@ impl Ground<'_> {
                 repeats: Repeats::new(self.questions(), runtime.health.clone()),
                 bus: Arc::clone(&bus),
                 lines: metrics.batch_lines.clone(),
+                shutdown: runtime.shutdown.clone(),
                 service: self.identity.service,
                 clock: self.clock(),
             },
@@ -331,7 +332,6 @@ impl Ground<'_> {
                 handed_out: metrics.batch_results.clone(),
             },
             max_in_flight: config.max_in_flight,
-            grace: self.config.grace,
         }
     }
 }

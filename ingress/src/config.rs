@@ -22,9 +22,6 @@ pub struct Config {
     pub port: u16,
     /// Whether `/metrics` answers.
     pub metrics_enabled: bool,
-    /// How long streams in flight may take to finish during a drain.
-    #[serde(with = "humantime_serde")]
-    pub grace: Duration,
     /// What a body means that leaves something out.
     pub defaults: DefaultsConfig,
     /// How much is let in.
@@ -49,7 +46,6 @@ impl Default for Config {
             host: "127.0.0.1".to_owned(),
             port: 8_000,
             metrics_enabled: true,
-            grace: Duration::from_secs(20),
             defaults: DefaultsConfig::default(),
             limits: LimitsConfig::default(),
             request: Limits::default(),

@@ -66,8 +66,8 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     } = compose::compose(&config, &runtime, &identity, &control)?;
     let http = async {
         let ops = ops_router(runtime.clone(), config.metrics_enabled);
-        let router = http::router(app, ops);
         let (clock, shutdown) = (runtime.clock.clone(), runtime.shutdown.clone());
+        let router = http::router(app, ops, shutdown.clone());
         serve_http(router, listener, connections, clock, shutdown).await;
         Ok(())
     };

@@ -194,6 +194,30 @@ impl Refusal {
         }
     }
 
+    /// 503: this gateway ends before the request does.
+    pub fn shut_down(keyed: bool) -> Self {
+        let (advice, retry_after_ms) = if keyed {
+            (
+                "ask again with the same `Idempotency-Key` to get its answer",
+                Some(1_000),
+            )
+        } else {
+            (
+                "it may have run; send an `Idempotency-Key` to be able to ask again safely",
+                None,
+            )
+        };
+        Self {
+            retry_after_ms,
+            never_retry: !keyed,
+            ..Self::new(
+                503,
+                "shutting_down",
+                format!("this gateway shuts down and could not wait for the end of the request; {advice}"),
+            )
+        }
+    }
+
     /// 503: whether the request ended before, under its idempotency key, only the tables know.
     pub fn untold() -> Self {
         Self {

@@ -7,10 +7,12 @@ use harness::{Harness, Mood, completed, eventually, failed, ms, worker};
 use relay_bus::topics;
 use relay_control::{Delivery, ask, subjects};
 use relay_lifecycle::final_of;
+use relay_runner::DrainStep;
 use relay_schemas::{
     Candidate, FenceAnswer, FenceQuery, OutcomeStatus, PolicyStatus, PublicModel, ReplayAnswer, ReplayQuery,
     Request, Service, WorkerStatus,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const STREAM: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
@@ -556,16 +558,61 @@ async fn a_drain_lets_a_stream_finish_and_takes_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_drain_does_not_wait_longer_than_its_grace() {
-    let mut harness = Harness::with(|config| config.grace = ms(50)).await;
+async fn what_a_stop_cuts_is_told_by_an_error_event_or_body_and_cancelled_where_no_key_can_ask_again() {
+    let mut harness = Harness::new().await;
+    let _sink = harness.serve_sink().await;
+    let mut cancels = harness.cancels().await;
     let mut open = harness.open(&[], STREAM).await;
-    let request = harness.accepted().await;
-    harness.frame(&request, 0, "Hel").await;
+    let streamed = harness.accepted().await;
+    harness.frame(&streamed, 0, "Hel").await;
     open.until("Hel").await;
-    harness.runtime.shutdown.drain();
+    let keyed = harness.chat(&[("idempotency-key", "k")], WHOLE);
+    let stopped = async {
+        harness.accepted().await;
+        harness.runtime.shutdown.drain();
+        harness.runtime.shutdown.stop();
+    };
+    let (keyed, ()) = tokio::join!(keyed, stopped);
+    assert_eq!((keyed.status, keyed.code()), (503, "shutting_down".to_owned()));
+    assert!(keyed.text().contains("with the same `Idempotency-Key`"));
+    assert_eq!(keyed.header("retry-after"), Some("1"));
+    let rest = open.rest().await.text();
+    assert!(
+        rest.contains("shutting_down") && !rest.contains("[DONE]"),
+        "{rest}"
+    );
+    let Some(Delivery::Message(cancel)) = cancels.next().await else {
+        panic!("somebody is told");
+    };
+    assert_eq!(
+        (&cancel.request_id, cancel.reason.as_str()),
+        (&streamed.request_id, "shutdown")
+    );
     let ended = tokio::time::timeout(harness::PATIENCE, &mut harness.running).await;
     ended.unwrap().unwrap().unwrap();
-    assert!(!open.rest().await.text().contains("[DONE]"));
+    assert_eq!(harness.runtime.shutdown.count_cut(), 2);
+}
+
+#[tokio::test]
+async fn a_lame_duck_is_not_ready_answers_what_comes_and_keeps_no_connection() {
+    let harness = Harness::new().await;
+    harness.runtime.shutdown.take(DrainStep::LameDuck);
+    let ready = harness.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("\"draining\":true"), "{}", ready.text());
+    let mut asking = tokio::net::TcpStream::connect(harness.address).await.unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ncontent-length";
+    let request = format!("{head}: {}\r\n\r\n{WHOLE}", WHOLE.len());
+    asking.write_all(request.as_bytes()).await.unwrap();
+    let request = harness.accepted().await;
+    harness.complete(&request, "hello").await;
+    let mut answer = String::new();
+    let read = tokio::time::timeout(harness::PATIENCE, asking.read_to_string(&mut answer));
+    read.await.expect("it is closed behind the answer").unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("hello"),
+        "{answer}"
+    );
 }
 
 /// Its tables are away, or lack what they knew. Without a key the log tells how a request ends.

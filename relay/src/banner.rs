@@ -23,7 +23,7 @@ pub async fn once_ready(config: Config, runtime: Runtime, places: Places) -> any
     let step = Duration::from_millis(50);
     while !runtime.health.is_ready() {
         tokio::select! {
-            () = runtime.shutdown.draining() => return Ok(()),
+            () = runtime.shutdown.ending() => return Ok(()),
             () = tokio::time::sleep(step) => waited += step,
         }
         if waited.as_millis().is_multiple_of(5_000) {
@@ -61,7 +61,8 @@ fn text(config: &Config, places: Places) -> String {
          Try it:\n\n  \
          curl http://{api}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
-         Ctrl-C drains and ends it; a second one stops at once.\n\n",
+         Ctrl-C drains: what is in flight finishes, for at most {drain}; a second one stops at once.\n\n",
+        drain = humantime::format_duration(config.drain_timeout),
         model = config.ingress.defaults.model.as_deref().unwrap_or("relay-chat"),
     )
 }

@@ -15,7 +15,8 @@ macro_rules! alone {
             "Consumes  ", $consumes, "\nProduces  ", $produces, "\nNeeds     ", $needs,
             "\n\nFor example: --config deploy/relay.production.yaml, after `relay topics apply` with the same file. What is away is waited for;\n\
              /readyz on --admin-port says what. Each process on one machine needs an --admin-port of its own.\n\
-             Ctrl-C drains; a second one stops at once, with exit code 1.",
+             Ctrl-C drains, for at most --drain-timeout; /readyz says 503 for the whole of it, and work goes on as ever for the first\n\
+             --lame-duck (5 s). Exit code 0: all finished; 3: something was cut; 1: a second Ctrl-C stopped it at once.",
         )
     };
 }
@@ -62,6 +63,12 @@ pub struct Settings {
     /// Name of this instance; without one, host and process id
     #[arg(long, global = true, env = "RELAY_INSTANCE")]
     pub instance: Option<String>,
+    /// From the first Ctrl-C or SIGTERM until what is still in flight is cut, for example 20s
+    #[arg(long, global = true, env = "RELAY_DRAIN_TIMEOUT", value_name = "TIME")]
+    pub drain_timeout: Option<humantime::Duration>,
+    /// Of these, how long the HTTP API goes on as ever while /readyz says 503
+    #[arg(long, global = true, env = "RELAY_LAME_DUCK", value_name = "TIME")]
+    pub lame_duck: Option<humantime::Duration>,
     /// TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL, or a filter such as `info,relay_scheduler=debug`
     #[arg(long, global = true, env = "LOG_LEVEL")]
     pub log_level: Option<LogFilter>,
@@ -75,7 +82,7 @@ pub struct Settings {
 pub enum Command {
     /// Run all six services in this process
     #[command(
-        after_help = "Ctrl-C drains: streams in flight may finish within `grace`. A second Ctrl-C stops at once, with exit code 1."
+        after_help = "Ctrl-C drains: what is in flight may finish within --drain-timeout (20 s).\nExit code 0: all finished; 3: something was cut; 1: a second Ctrl-C stopped it at once."
     )]
     Up,
     /// Run the ingress alone: HTTP and batch in, answers out

@@ -16,6 +16,9 @@ use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 /// The topics, where no file is named.
 const TOPICS: &str = include_str!("../../deploy/topics.yaml");
 
+/// Long enough for who balances load to look at `/readyz` again.
+const LAME_DUCK: Duration = Duration::from_secs(5);
+
 /// Everything that can be set. Each section is documented where it is defined, and in `deploy/relay.embedded.yaml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,9 +29,13 @@ pub struct Config {
     pub instance: Option<String>,
     /// Topic manifest; without one, the manifest this build was made with.
     pub topics: Option<PathBuf>,
-    /// How long streams in flight may go on after Ctrl-C.
+    /// From Ctrl-C until what is still in flight is cut, and told so.
     #[serde(with = "humantime_serde")]
-    pub grace: Duration,
+    pub drain_timeout: Duration,
+    /// Of these, how long the API goes on as ever while `/readyz` says 503. Default: 0 s where all services are in one process, 5 s for
+    /// one alone (a quarter of `drain_timeout`, if that is less).
+    #[serde(with = "humantime_serde")]
+    pub lame_duck: Option<Duration>,
     /// What becomes of a part that makes no progress.
     pub watchdog: WatchdogTimes,
     /// Logs.
@@ -61,7 +68,8 @@ impl Default for Config {
             data: PathBuf::from("relay-data"),
             instance: None,
             topics: None,
-            grace: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(20),
+            lame_duck: None,
             watchdog: WatchdogTimes::default(),
             log: LogConfig::default(),
             ops: OpsConfig::default(),
@@ -79,6 +87,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long a service that has this process to itself is a lame duck.
+    pub fn lame_duck_alone(&self) -> Duration {
+        let most = LAME_DUCK.min(self.drain_timeout / 4);
+        self.lame_duck.unwrap_or(most)
+    }
+
     /// The topic manifest.
     pub fn manifest(&self) -> anyhow::Result<Manifest> {
         let Some(path) = &self.topics else {

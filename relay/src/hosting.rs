@@ -7,30 +7,32 @@ use anyhow::Context;
 use relay_bus::topics::OUTCOMES;
 use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Backoff, Identity, Runtime, Shutdown, WatchdogTimes};
+use relay_runner::{Backoff, DrainPlan, Identity, Runtime, WatchdogTimes};
 use relay_schemas::{InstanceId, Registry};
 use relay_store::Tables;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use crate::banner::{self, Places};
 use crate::config::Config;
 use crate::descriptors;
+use crate::draining::Running;
 use crate::hosted::HostedService;
 use crate::load;
 use crate::ops::Ops;
-use crate::signals::{self, Interrupted};
+use crate::signals;
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
     load::check(&config, None)?;
-    Box::pin(host(config, &HostedService::ALL)).await
+    let lame_duck = config.lame_duck.unwrap_or(Duration::ZERO);
+    Box::pin(host(config, &HostedService::ALL, lame_duck)).await
 }
 
 /// Runs one service.
 pub async fn alone(config: Config, hosted: HostedService) -> anyhow::Result<()> {
     load::check(&config, Some(hosted))?;
-    Box::pin(host(config, &[hosted])).await
+    let lame_duck = config.lame_duck_alone();
+    Box::pin(host(config, &[hosted], lame_duck)).await
 }
 
 /// What all services of this process share.
@@ -46,7 +48,7 @@ struct House {
     outcomes: i32,
 }
 
-async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<()> {
+async fn host(mut config: Config, services: &[HostedService], lame_duck: Duration) -> anyhow::Result<()> {
     descriptors::prepare(&mut config)?;
     // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
     let api = if services.contains(&HostedService::Ingress) {
@@ -70,32 +72,29 @@ async fn host(mut config: Config, services: &[HostedService]) -> anyhow::Result<
     if !services.contains(&HostedService::Ingress) {
         tokio::spawn(control(house.runtime.clone(), house.control.clone()));
     }
-    let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let timeout = house.config.drain_timeout;
+    let plan = DrainPlan { timeout, lame_duck };
+    let mut running = Running::new(plan, shutdown.clone(), house.runtime.clock.clone());
     for hosted in services {
         house.start(*hosted, &mut running);
     }
-    running.spawn(hold_outcomes(house.runtime.clone(), house.outcomes));
-    running.spawn(watch_parts(house.runtime.clone(), house.config.watchdog));
+    running.add(hold_outcomes(house.runtime.clone(), house.outcomes));
+    running.add(watch_parts(house.runtime.clone(), house.config.watchdog));
     let ops = tokio::spawn(ops.serve());
     if let Some(api) = api_address {
         let places = Places {
             api,
             admin: admin_pages,
         };
-        running.spawn(banner::once_ready(
+        running.add(banner::once_ready(
             house.config.clone(),
             house.runtime.clone(),
             places,
         ));
     }
-    let grace = house.config.grace;
-    let interrupted = signals::heard(shutdown.clone(), grace).context("hearing signals")?;
-    let result = finish(running, &shutdown, grace).await;
+    signals::hear(shutdown, timeout).context("hearing signals")?;
+    let result = running.finish().await;
     ops.abort();
-    // Where nothing stopped the drain, nobody waits for a second signal any more.
-    if shutdown.is_stopped() && interrupted.await.unwrap_or(false) {
-        return result.and(Err(Interrupted.into()));
-    }
     result
 }
 
@@ -104,42 +103,6 @@ async fn listen(ingress: &relay_ingress::Config) -> anyhow::Result<TcpListener> 
     TcpListener::bind((host, port))
         .await
         .with_context(|| format!("the HTTP API on {host}:{port} (`ingress.port`, --port, PORT)"))
-}
-
-/// Waits for all; the first failure is told at once and drains the others, for no longer than `grace`: a half-dead process never
-/// lingers, nor ends without a word.
-async fn finish(
-    mut running: JoinSet<anyhow::Result<()>>,
-    shutdown: &Shutdown,
-    grace: Duration,
-) -> anyhow::Result<()> {
-    let mut result = Ok(());
-    let mut over = std::pin::pin!(shutdown.grace_over(grace));
-    loop {
-        let failed = tokio::select! {
-            ended = running.join_next() => match ended {
-                None => break,
-                Some(Ok(Ok(()))) => continue,
-                Some(Ok(Err(error))) => error,
-                Some(Err(panic)) => anyhow::anyhow!("a service panicked: {panic}"),
-            },
-            () = &mut over => {
-                tracing::warn!(parts = running.len(), "what has not drained by now is left");
-                running.abort_all();
-                break;
-            }
-        };
-        tracing::error!(
-            error = format!("{failed:#}"),
-            "a part of this process has failed; the others drain, then it ends"
-        );
-        shutdown.drain();
-        result = result.and(Err(failed));
-    }
-    if result.is_ok() {
-        tracing::info!("this process ends, as it was asked to");
-    }
-    result
 }
 
 impl House {
@@ -206,8 +169,12 @@ impl House {
         }
     }
 
-    fn start(&mut self, hosted: HostedService, running: &mut JoinSet<anyhow::Result<()>>) {
-        let runtime = self.runtime.clone();
+    fn start(&mut self, hosted: HostedService, running: &mut Running) {
+        let shutdown = self.runtime.shutdown.of_service();
+        let runtime = Runtime {
+            shutdown: shutdown.clone(),
+            ..self.runtime.clone()
+        };
         let control = self.control.clone();
         let identity = Identity {
             service: hosted.service(),
@@ -217,13 +184,7 @@ impl House {
         macro_rules! serve {
             ($service:ident, $section:ident $(, $own:ident)*) => {{
                 let deps = $service::Deps { runtime, identity, control $(, $own)* };
-                let service = $service::run(self.config.$section.clone(), deps);
-                let shutdown = self.runtime.shutdown.clone();
-                running.spawn(async move {
-                    service.await.with_context(|| hosted.to_string())?;
-                    anyhow::ensure!(shutdown.is_draining(), "{hosted} ended by itself, though nothing asked it to");
-                    Ok(())
-                })
+                running.add_service(hosted, shutdown, $service::run(self.config.$section.clone(), deps));
             }};
         }
         match hosted {
@@ -232,7 +193,7 @@ impl House {
                     .api
                     .take()
                     .expect("the API's address is taken wherever the ingress runs");
-                serve!(relay_ingress, ingress, listener)
+                serve!(relay_ingress, ingress, listener);
             }
             HostedService::Planner => serve!(relay_planner, planner),
             HostedService::CacheService => serve!(relay_cache_service, cache_service),
@@ -243,9 +204,9 @@ impl House {
                     .tables
                     .clone()
                     .expect("the store is opened wherever the trace sink runs");
-                serve!(relay_trace_sink, trace_sink, tables)
+                serve!(relay_trace_sink, trace_sink, tables);
             }
-        };
+        }
     }
 }
 
@@ -310,31 +271,4 @@ fn default_instance() -> String {
         .collect();
     let host = if host.is_empty() { "relay" } else { &host };
     format!("{host}-{}", std::process::id())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GRACE: Duration = Duration::from_millis(50);
-
-    #[tokio::test]
-    async fn one_part_that_fails_ends_the_process_even_where_another_does_not_drain() {
-        let shutdown = Shutdown::default();
-        let mut running = JoinSet::new();
-        running.spawn(async { Err(anyhow::anyhow!("the log is gone")) });
-        running.spawn(std::future::pending());
-        let ended = finish(running, &shutdown, GRACE).await;
-        assert_eq!(ended.expect_err("it says why").to_string(), "the log is gone");
-        assert!(shutdown.is_draining());
-    }
-
-    #[tokio::test]
-    async fn a_part_that_panics_is_a_reason_too() {
-        let mut running = JoinSet::new();
-        running.spawn(async { panic!("a bug") });
-        let ended = finish(running, &Shutdown::default(), GRACE).await;
-        let said = ended.expect_err("it says why").to_string();
-        assert!(said.contains("a service panicked"), "{said}");
-    }
 }

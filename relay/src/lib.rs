@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod deadlines;
 mod descriptors;
+mod draining;
 mod environment;
 mod hosted;
 mod hosting;
@@ -36,6 +37,9 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::hosted::HostedService;
 
+/// Exit code of a drain that cut something: whoever started the process can tell it from a failure.
+const CUT: u8 = 3;
+
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -45,7 +49,11 @@ pub fn main() -> ExitCode {
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("relay: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<draining::Cut>() {
+                ExitCode::from(CUT)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -10,6 +10,14 @@ use crate::{deadlines, environment, scheduling, sizes};
 
 /// Settings that stand somewhere else now, so that who has an old file is told where.
 pub(crate) const MOVED: &[(&str, &str)] = &[
+    ("grace", "drain_timeout"),
+    ("grace_ms", "drain_timeout"),
+    ("ingress.grace", "/drain_timeout"),
+    ("ingress.grace_ms", "/drain_timeout"),
+    ("workers.grace", "/drain_timeout"),
+    ("workers.grace_ms", "/drain_timeout"),
+    ("scheduler.drain", "/drain_timeout"),
+    ("scheduler.drain_ms", "/drain_timeout"),
     ("bus.epoch_bytes", "segment_size"),
     ("bus.epoch_size", "segment_size"),
     ("bus.epoch_age_ms", "segment_age"),
@@ -113,6 +121,8 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
     if let Some(data) = &settings.data {
         config.data.clone_from(data);
     }
+    config.drain_timeout = settings.drain_timeout.map_or(config.drain_timeout, |time| *time);
+    config.lame_duck = settings.lame_duck.map(|time| *time).or(config.lame_duck);
     config.instance = settings_of(&settings.instance).or(config.instance.take());
     config.log.level = settings.log_level.clone().or(config.log.level.take());
     config.log.format = settings.log_format.or(config.log.format);
@@ -120,6 +130,7 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
 
 /// Refuses what cannot work before anything is opened.
 pub fn check(config: &Config, hosted: Option<HostedService>) -> anyhow::Result<()> {
+    check_drain(config)?;
     let Some(hosted) = hosted else {
         scheduling::check(&config.scheduler)?;
         let policy = relay_planner::load(&config.planner.policy)?;
@@ -146,9 +157,69 @@ pub fn check(config: &Config, hosted: Option<HostedService>) -> anyhow::Result<(
     against_topics(config)
 }
 
+fn check_drain(config: &Config) -> anyhow::Result<()> {
+    let Some(lame_duck) = config.lame_duck.filter(|lame_duck| !lame_duck.is_zero()) else {
+        return Ok(());
+    };
+    if lame_duck >= config.drain_timeout {
+        let [lame_duck, timeout] = [lame_duck, config.drain_timeout].map(humantime::format_duration);
+        bail!(
+            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make              lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
+        );
+    }
+    Ok(())
+}
+
 /// Refuses what the topics cannot hold, or not for long enough.
 fn against_topics(config: &Config) -> anyhow::Result<()> {
     let manifest = config.manifest()?;
     sizes::check(config, &manifest)?;
     deadlines::check(config, &manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_lame_duck_that_outlasts_its_drain_is_refused() {
+        let config = |text: &str| parse_text(text, |_| None).expect("it parses");
+        let told = check_drain(&config("lame_duck: 20s")).expect_err("nothing would be drained");
+        assert!(
+            told.to_string()
+                .starts_with("lame_duck is 20s and drain_timeout 20s"),
+            "{told}"
+        );
+        for good in [
+            "lame_duck: 19s",
+            "{ drain_timeout: 0s, lame_duck: 0s }",
+            "drain_timeout: 0s",
+        ] {
+            check_drain(&config(good)).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_service_alone_is_a_lame_duck_for_five_seconds_or_a_quarter_of_a_shorter_drain() {
+        let alone = |text: &str| parse_text(text, |_| None).expect("it parses").lame_duck_alone();
+        assert_eq!(alone("drain_timeout: 1m"), Duration::from_secs(5));
+        assert_eq!(alone("drain_timeout: 4s"), Duration::from_secs(1));
+        assert_eq!(alone("lame_duck: 7s"), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn the_times_of_a_drain_on_the_command_line_go_before_the_file() {
+        let words = ["relay", "up", "--drain-timeout", "1m 30s", "--lame-duck", "2s"];
+        let mut config = parse_text("{ drain_timeout: 5s, lame_duck: 1s }", |_| None).expect("it parses");
+        apply_settings(&mut config, &Cli::parse_from(words).settings);
+        assert_eq!(
+            (config.drain_timeout, config.lame_duck),
+            (Duration::from_secs(90), Some(Duration::from_secs(2)))
+        );
+    }
 }

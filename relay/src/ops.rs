@@ -86,7 +86,6 @@ impl Ops {
             headers: HEADERS,
             idle: IDLE,
             unread: UNREAD,
-            grace: Duration::ZERO,
         };
         Ok(Self {
             listener,

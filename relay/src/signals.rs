@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use relay_runner::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
 
 /// After a second signal, the time for what ends by itself.
 const LAST: Duration = Duration::from_secs(1);
@@ -24,56 +23,42 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Hears signals on a thread of its own: a second one ends this process whatever its other threads are busy with, a model that
-/// loads for ever among them. Says, once the drain is stopped, whether it was by a second signal.
-pub fn heard(shutdown: Shutdown, grace: Duration) -> std::io::Result<oneshot::Receiver<bool>> {
+/// loads for ever among them. The first one says that it is to end within `timeout`.
+pub fn hear(process: Shutdown, timeout: Duration) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (tell, told) = oneshot::channel();
-    let listen = move || {
-        let interrupted = runtime.block_on(drain_and_stop(shutdown, grace));
-        // Where nobody waits for it, the process is at its end.
-        let _ = tell.send(interrupted);
-        if interrupted {
+    let listen = move || match runtime.block_on(end_and_stop(&process, timeout)) {
+        Ok(()) => {
             std::thread::sleep(LAST);
             eprintln!("relay: {Interrupted}");
             std::process::exit(1);
         }
+        Err(error) => tracing::warn!(%error, "no signal can be heard: each ends this process at once"),
     };
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(listen)?;
-    Ok(told)
+    Ok(())
 }
 
-/// The first signal drains; a second one, or the end of the grace period, stops. Says whether it was a second one.
-async fn drain_and_stop(shutdown: Shutdown, grace: Duration) -> bool {
-    let mut signals = match Signals::heard() {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::warn!(%error, "no signal can be heard: each ends this process at once");
-            return false;
-        }
-    };
+/// The first signal drains, a second one stops.
+async fn end_and_stop(process: &Shutdown, timeout: Duration) -> std::io::Result<()> {
+    let mut signals = Signals::heard()?;
     let signal = signals.next().await;
     tracing::info!(
         signal,
-        grace_ms = grace.as_millis() as u64,
-        "draining: streams in flight may finish; once more to stop now"
+        drain_timeout_ms = timeout.as_millis() as u64,
+        "draining: what is in flight may finish; once more to stop now"
     );
-    shutdown.drain();
-    let interrupted = tokio::select! {
-        signal = signals.next() => {
-            tracing::warn!(signal, "a second signal: this process stops before its drain is over");
-            true
-        }
-        () = tokio::time::sleep(grace) => {
-            tracing::warn!("the grace period is over");
-            false
-        }
-    };
-    shutdown.stop();
-    interrupted
+    process.end();
+    let signal = signals.next().await;
+    tracing::warn!(
+        signal,
+        "a second signal: this process stops before its drain is over"
+    );
+    process.stop();
+    Ok(())
 }
 
 /// The signals that ask a process to end.

@@ -14,6 +14,7 @@
 //! | listen or answer on the control seam, whatever interrupts it | [`listen_forever`], [`serve_forever`] |
 //! | see whether schedulers lead the pools that are used | [`watch_leaders`] |
 //! | see whether workers run the models that are planned for | [`watch_models`] |
+//! | end the services of a process in their order | [`DrainPlan`], [`Shutdown`] |
 //! | ask the log until it answers | [`retry_forever`] |
 //! | read what a newer version may have written | [`decode_known`] |
 //! | wait between two tries | [`Backoff`] |
@@ -64,7 +65,7 @@ pub use retry::retry_forever;
 pub use runtime::{Identity, Runtime};
 pub use schemas::{announce_schemas, decode_known, follow_schemas, refresh_schemas};
 pub use server::{ConnectionBounds, serve_http};
-pub use shutdown::Shutdown;
+pub use shutdown::{DrainPlan, DrainStep, Shutdown};
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
 pub use stateful::{
     At, Backlog, Election, Ends, Folded, Heartbeat, Held, Leadership, LeadershipLane, LeadershipTimes,

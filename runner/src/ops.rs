@@ -28,7 +28,7 @@ async fn alive() -> Json<Value> {
 
 /// Ready while the process waits for nothing and takes new work. What it goes on without is named too.
 async fn ready(State(runtime): State<Runtime>) -> Response {
-    let draining = runtime.shutdown.is_draining();
+    let draining = runtime.shutdown.is_ending();
     let all = runtime.health.all().into_iter();
     let missing: Map<String, Value> = all
         .filter_map(|(name, reason)| Some((name.to_owned(), json!(reason?))))

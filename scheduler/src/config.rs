@@ -44,9 +44,6 @@ pub struct Config {
     pub dispatch_round: usize,
     /// Most records that wait in memory between the bus and the loop, in batches a topic.
     pub feed_batches: usize,
-    /// How long a drain waits for what is being published.
-    #[serde(with = "humantime_serde")]
-    pub drain: Duration,
 }
 
 /// The section `scheduler.weights`, percent.
@@ -193,7 +190,6 @@ impl Default for Config {
             pool_status_every: Duration::from_millis(250),
             dispatch_round: 256,
             feed_batches: 16,
-            drain: Duration::from_secs(5),
         }
     }
 }

@@ -85,7 +85,7 @@ fn unit(key: &str) -> Option<(&str, Spell)> {
         .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))
 }
 
-/// What to say of `key`, which is `now` instead: a path below the same mapping, or nothing.
+/// What to say of `key`, which is `now` instead: a path below the same mapping or, behind a `/`, from the top of the file, or nothing.
 pub(crate) fn moved(key: &str, value: &Node, now: &str) -> String {
     if now.is_empty() {
         return format!("`{key}` has no use any more; leave it out");
@@ -97,10 +97,14 @@ pub(crate) fn moved(key: &str, value: &Node, now: &str) -> String {
         (_, _, Some(scalar)) => scalar.shown().to_owned(),
         _ => "…".to_owned(),
     };
+    let (now, place) = match now.strip_prefix('/') {
+        Some(now) => (now, " at the top of the file"),
+        None => (now, ""),
+    };
     let mut path = now.rsplit('.');
     let innermost = format!("{}: {value}", path.next().unwrap_or_default());
     let entry = path.fold(innermost, |inside, group| format!("{group}: {{{inside}}}"));
-    format!("`{key}` is spelled `{entry}` now")
+    format!("`{key}` is spelled `{entry}`{place} now")
 }
 
 /// In the largest unit that divides it.

@@ -56,7 +56,8 @@ impl Document {
     }
 
     /// As [`Document::read`], where `moved` says of old keys, with those above them, where they stand now below the same
-    /// mapping: `("ingress.gap_ms", "answers.gap")`, or nothing where they have no use any more. Who uses one is told so.
+    /// mapping: `("ingress.gap_ms", "answers.gap")`, with a `/` before it from the top of the file, or nothing where they have no use any
+    /// more. Who uses one is told so.
     ///
     /// # Errors
     /// The first thing that `T` refuses.

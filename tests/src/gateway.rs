@@ -160,6 +160,20 @@ impl Gateway {
         }
     }
 
+    /// Waits until the operators' listener says so at `path`.
+    pub async fn until(&self, path: &str, so: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let response = crate::http::get(&format!("{}{path}", self.ops_url)).await?;
+            let text = response.text().await?;
+            if so(&text) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{path} never said so: {text}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Whether the process is gone.
     pub fn ended(&mut self) -> bool {
         self.process

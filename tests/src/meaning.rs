@@ -16,7 +16,7 @@ pub enum Meaning {
 /// What `code` means.
 pub fn means(code: &str) -> Meaning {
     match code {
-        "unknown_result" => Meaning::Unknown,
+        "unknown_result" | "shutting_down" => Meaning::Unknown,
         "answer_diverged" | "answer_unavailable" => Meaning::NotShown,
         // A recorded end has a code of its own, never this one of last resort.
         "internal_error"

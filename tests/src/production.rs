@@ -83,6 +83,13 @@ impl Production {
         production.started().await
     }
 
+    /// Replaces a part of its configuration that is there.
+    pub fn reconfigure(&self, part: &str, by: &str) -> anyhow::Result<()> {
+        let configured = std::fs::read_to_string(&self.config)?;
+        anyhow::ensure!(configured.contains(part), "`{part}` is in no configuration");
+        Ok(std::fs::write(&self.config, configured.replace(part, by))?)
+    }
+
     fn run_all(&mut self) -> anyhow::Result<()> {
         self.instances()
             .iter()
@@ -319,6 +326,7 @@ fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<Stri
     Ok(format!(
         "bus: {{ kind: kafka, brokers: \"{}\" }}\n\
          control: {{ kind: nats, url: \"{}\" }}\n\
+         lame_duck: 0s\n\
          store: {{ kind: postgres, url: \"{}\" }}\n\
          cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
          ingress: {{ defaults: {{ model: {model} }}, deadlines: {{ default: 45s, grace: {DEADLINE_GRACE_MS}ms }}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use relay_tests::ask::{End, Manner, Observation, ask, unique_prompt};
 use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::http;
+use relay_tests::takeover::sum;
 use tokio::task::JoinHandle;
 
 const SIGNALS: [&str; 2] = ["INT", "TERM"];
@@ -28,28 +29,9 @@ async fn at_work(first_ms: &str) -> (Gateway, JoinHandle<Observation>) {
         )
         .await
     });
-    until(&gateway, "/metrics", |text| {
-        let held = text
-            .lines()
-            .filter(|line| line.starts_with("relay_workers_in_flight_requests{"));
-        held.clone().any(|line| !line.ends_with(" 0"))
-    })
-    .await;
+    let works = |text: &str| sum(text, "relay_workers_in_flight_requests{") > 0;
+    gateway.until("/metrics", works).await.expect("it works");
     (gateway, asked)
-}
-
-/// Waits until the operators' listener says so.
-async fn until(gateway: &Gateway, path: &str, so: impl Fn(&str) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let response = http::get(&format!("{}{path}", gateway.ops_url)).await;
-        let text = response.expect("it answers").text().await.expect("as text");
-        if so(&text) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{path} never said so: {text}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +54,8 @@ async fn a_second_signal_stops_at_once_and_says_that_it_was_no_drain() {
     for signal in SIGNALS {
         let (mut gateway, asked) = at_work("60000").await;
         gateway.signal(signal);
-        until(&gateway, "/readyz", |text| text.contains("\"draining\":true")).await;
+        let draining = |text: &str| text.contains("\"draining\":true");
+        gateway.until("/readyz", draining).await.expect("it says so");
         gateway.signal(signal);
         let status = gateway.wait(Duration::from_secs(10)).expect("it does not wait");
         assert_eq!(status.code(), Some(1), "{signal}: {}", gateway.tail());

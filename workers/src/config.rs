@@ -43,9 +43,6 @@ pub struct Config {
     pub cancel_keep: Duration,
     /// Most runs remembered as done, so that a record delivered again is not run again.
     pub remembered_runs: usize,
-    /// How long a drain waits for what runs.
-    #[serde(with = "humantime_serde")]
-    pub grace: Duration,
 }
 
 impl Default for Config {
@@ -65,7 +62,6 @@ impl Default for Config {
             remembered_cancels: 16_384,
             cancel_keep: Duration::from_mins(10),
             remembered_runs: 65_536,
-            grace: Duration::from_secs(20),
         }
     }
 }

@@ -91,7 +91,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         config.status.every,
         config.status.least,
     ));
-    tasks.spawn(tell_of_drain(worker.clone()));
+    tasks.spawn(tell_of_the_end(worker.clone()));
     let pool = config.pool.clone();
     tasks.spawn(watch_leaders(
         worker.control.clone(),
@@ -107,7 +107,6 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         let name = if lane == Lane::Short { "short" } else { "long" };
         let options = StageOptions {
             max_in_flight: slots as usize + MARGIN,
-            grace: config.grace,
             ..StageOptions::new(format!("relay.workers.{}.{name}", config.pool), vec![topic])
         };
         let stage = WorkerStage {
@@ -207,8 +206,9 @@ fn assemble(
     }
 }
 
-/// A drain is a change: the scheduler must hear of it before it grants more.
-async fn tell_of_drain(worker: Arc<Worker>) {
-    worker.shutdown.draining().await;
+/// That it ends is a change: the scheduler must hear of it before it grants more. What was granted until then is still read while
+/// this worker is a lame duck.
+async fn tell_of_the_end(worker: Arc<Worker>) {
+    worker.shutdown.lame_duck().await;
     worker.changed.notify_one();
 }

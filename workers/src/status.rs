@@ -63,7 +63,7 @@ fn current(worker: &Worker, seq: i64) -> WorkerStatus {
         capacity,
         in_flight: worker.in_flight(),
         returned: worker.given_back.lock().told(worker.clock.steady()),
-        draining: worker.shutdown.is_draining(),
+        draining: worker.shutdown.is_lame_duck(),
         sent_at: worker.clock.now(),
     }
 }

@@ -202,9 +202,10 @@ impl Admission {
 
     /// Refuses at once what could not be accepted or answered anyway.
     fn reachable(&self) -> Result<(), Refusal> {
-        let what = if self.shutdown.is_draining() {
-            "this gateway is shutting down"
-        } else if !self.readiness.answers_arrive() {
+        if self.shutdown.is_draining() {
+            return Err(self.shutting_down());
+        }
+        let what = if !self.readiness.answers_arrive() {
             "answers cannot reach this gateway now"
         } else if self.acceptor.bus.room() != Room::Enough {
             // Before the log itself is asked for: on a full disk that takes nothing either.
@@ -215,6 +216,11 @@ impl Admission {
             return Ok(());
         };
         Err(Refusal::unavailable(what, self.retry_after))
+    }
+
+    /// Of what was not accepted when this gateway began to end.
+    pub fn shutting_down(&self) -> Refusal {
+        Refusal::unavailable("this gateway is shutting down", self.retry_after)
     }
 
     /// What a request under a key meets. The key is held before the first wait, so that nothing comes between looking and taking.

@@ -91,6 +91,13 @@ impl Abandoned {
         pending.let_go();
     }
 
+    /// Tells every service once, while whoever asks goes on.
+    pub fn cancel_beside(&self, request: RequestId, tenant: TenantId, reason: &'static str) {
+        let this = self.clone();
+        let cancel = async move { this.cancel(&request, &tenant, reason).await };
+        tokio::spawn(self.tasks.track_future(cancel));
+    }
+
     /// Tells every service once.
     pub async fn cancel(&self, request: &RequestId, tenant: &TenantId, reason: &str) {
         let cancel = Cancel {

@@ -55,6 +55,11 @@ pub fn timed_out(accepted: Accepted, keyed: bool) -> Refusal {
     }
 }
 
+/// What a client is told whose answer is cut because this gateway ends.
+pub fn cut(keyed: bool) -> Refusal {
+    Refusal::shut_down(keyed)
+}
+
 /// What a client is told of an answer that cannot be finished truthfully.
 fn of_broken(broken: Broken) -> Refusal {
     let (code, message) = match broken {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_clock::{Clock, millis};
+use relay_runner::Shutdown;
 use relay_schemas::{Delta, Request, TimestampMs};
 
 use super::abandoned::{Abandoned, Claim};
@@ -23,6 +24,8 @@ pub enum AnswerEvent {
     Idle,
     /// No end was heard of, and the deadline and its grace are over.
     TimedOut,
+    /// No end was heard of, and this gateway ends.
+    Cut,
 }
 
 /// What every wait uses.
@@ -35,6 +38,8 @@ pub struct Waiting {
     pub abandoned: Abandoned,
     /// How long after its deadline an end is still waited for.
     pub grace: Duration,
+    /// Ends the wait.
+    pub shutdown: Shutdown,
     /// For patience, and against the deadline.
     pub clock: Clock,
 }
@@ -77,6 +82,9 @@ impl Waiter {
             let now = self.waiting.clock.steady();
             let taken = self.pending.take(now);
             self.waiting.questions.put(&self.pending, taken.questions);
+            if self.waiting.shutdown.is_stopped() && !taken.ended {
+                return self.cut();
+            }
             if !taken.deltas.is_empty() {
                 return AnswerEvent::Deltas(taken.deltas);
             }
@@ -93,6 +101,7 @@ impl Waiter {
             tokio::select! {
                 () = self.pending.changed() => {}
                 () = tokio::time::sleep(pause) => {}
+                () = self.waiting.shutdown.stopped() => {}
                 () = &mut idle => return AnswerEvent::Idle,
             }
         }
@@ -111,6 +120,20 @@ impl Waiter {
             Some(end) => AnswerEvent::Ended(end),
             None => AnswerEvent::TimedOut,
         }
+    }
+
+    /// A client that is told so does not wait any more: without a key, nobody does.
+    fn cut(&mut self) -> AnswerEvent {
+        self.waiting.shutdown.cut(1);
+        if let Some(claim) = self.claim.take().filter(|claim| !claim.keyed) {
+            let request = self.pending.request_id.clone();
+            self.waiting
+                .abandoned
+                .cancel_beside(request, claim.tenant, "shutdown");
+        }
+        self.waiting.routes.remove(&self.pending);
+        self.pending.let_go();
+        AnswerEvent::Cut
     }
 
     /// The sink may know what the log did not tell in time; the service that still holds the request is told that it is too late.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, Room, decode, header, topics};
 use relay_clock::{Clock, millis};
-use relay_runner::{Stage, StageError, Step, crash_point};
+use relay_runner::{Shutdown, Stage, StageError, Step, crash_point};
 use relay_schemas::{BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode};
 
 use super::name::{LineName, MOST_NAME_BYTES, is_name, key_of, name_of};
@@ -47,14 +47,39 @@ pub struct Intake {
     pub repeats: Repeats,
     /// Counts lines, by what became of them.
     pub lines: IntCounterVec,
+    /// Ends the waiting for a turn.
+    pub shutdown: Shutdown,
     /// For crash points.
     pub service: Service,
     /// When lines are accepted.
     pub clock: Clock,
 }
 
+/// What is found of a line that may be let in.
+enum Look {
+    /// It was read before, and has ended.
+    Repeated,
+    Turn(Turn),
+}
+
 impl Intake {
-    /// Whether it is this line's turn. What must be held a drain leaves in the log.
+    /// Whether it is this line's turn, unless it ended before. What must wait a drain leaves in the log.
+    async fn look(&self, record: &Record, request: &Request) -> Look {
+        let looking = async {
+            // Before its turn: what has ended takes nobody's room.
+            let repeats = self.repeats.has_ended(&record.position, &request.request_id);
+            if repeats.await {
+                return Look::Repeated;
+            }
+            Look::Turn(self.turn(record, request).await)
+        };
+        tokio::select! {
+            biased;
+            look = looking => look,
+            () = self.shutdown.draining() => Look::Turn(Turn::Hold),
+        }
+    }
+
     async fn turn(&self, record: &Record, request: &Request) -> Turn {
         let age_ms = self.clock.now_for(record.timestamp).since_ms(record.timestamp);
         let left_ms = millis(self.rules.longest_wait).saturating_sub(age_ms);
@@ -92,23 +117,18 @@ impl Stage for Intake {
                 Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
             }
             Ok(request) => {
-                // Before its turn: what has ended takes nobody's room.
-                if self
-                    .repeats
-                    .has_ended(&record.position, &request.request_id)
-                    .await
-                {
-                    self.turns.forget(&record.position);
-                    self.count("repeated");
-                    return Ok(Step::nothing());
-                }
-                match self.turn(record, &request).await {
-                    Turn::Now => {}
-                    Turn::PutOff | Turn::Hold => {
+                match self.look(record, &request).await {
+                    Look::Repeated => {
+                        self.turns.forget(&record.position);
+                        self.count("repeated");
+                        return Ok(Step::nothing());
+                    }
+                    Look::Turn(Turn::Now) => {}
+                    Look::Turn(Turn::PutOff | Turn::Hold) => {
                         self.count("put_off");
                         return Ok(Step::put_off());
                     }
-                    Turn::Over => {
+                    Look::Turn(Turn::Over) => {
                         self.count("expired");
                         return Ok(Step::publish(result_of(name_of(&line), &over(), now)));
                     }

@@ -18,16 +18,12 @@ mod verdict;
 mod waiting;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use relay_bus::topics;
 use relay_runner::{Identity, RunnerError, Runtime, StageOptions, run_stage};
 
 use intake::Intake;
 use results::Results;
-
-/// Longest drain of the intake: a line in hand either waits for room, and then stays in the log, or is being published.
-const INTAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// Both stages.
 pub struct Batch {
@@ -37,8 +33,6 @@ pub struct Batch {
     pub results: Results,
     /// Most lines, or results, at work at once.
     pub max_in_flight: usize,
-    /// How long they may take to finish during a drain.
-    pub grace: Duration,
 }
 
 impl Batch {
@@ -47,19 +41,14 @@ impl Batch {
     /// # Errors
     /// What nothing but a person mends.
     pub async fn run(self, runtime: &Runtime, identity: &Identity) -> Result<(), RunnerError> {
-        let options = |group: &str, topic: &str, grace| StageOptions {
+        let options = |group: &str, topic: &str| StageOptions {
             max_in_flight: self.max_in_flight,
-            grace,
             ..StageOptions::new(group, vec![topic.to_owned()])
         };
-        let intake = options(
-            "relay.ingress.batch",
-            topics::BATCH_REQUESTS,
-            self.grace.min(INTAKE_GRACE),
-        );
+        let intake = options("relay.ingress.batch", topics::BATCH_REQUESTS);
         let results = StageOptions {
             in_order: true,
-            ..options("relay.ingress.batch-results", topics::OUTCOMES, self.grace)
+            ..options("relay.ingress.batch-results", topics::OUTCOMES)
         };
         tokio::try_join!(
             run_stage(Arc::new(self.intake), runtime, identity, intake),

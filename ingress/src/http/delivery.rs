@@ -54,8 +54,9 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         }
         (Source::Running { mut waiter, accepted }, None) => {
             let response = match last(&mut waiter).await {
-                Some(end) => whole(&mut exchange, None, end),
-                None => response::error(&failure::timed_out(accepted, keyed)),
+                Ok(end) => whole(&mut exchange, None, end),
+                Err(NoEnd::TimedOut) => response::error(&failure::timed_out(accepted, keyed)),
+                Err(NoEnd::Cut) => response::error(&failure::cut(keyed)),
             };
             until_read(exchange.answer(response, &id), waiter)
         }
@@ -70,6 +71,7 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
                     let refusal = failure::timed_out(accepted, keyed);
                     exchange.answer(response::error(&refusal), &id)
                 }
+                AnswerEvent::Cut => exchange.answer(response::error(&failure::cut(keyed)), &id),
                 first @ (AnswerEvent::Deltas(_) | AnswerEvent::Idle) => {
                     let head = exchange.answer(response::events(), &id);
                     let live = Live {
@@ -87,12 +89,19 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
     }
 }
 
+/// Why an answer has no end.
+enum NoEnd {
+    TimedOut,
+    Cut,
+}
+
 /// Waits for the end of an answer that leaves in one piece.
-async fn last(waiter: &mut Waiter) -> Option<End> {
+async fn last(waiter: &mut Waiter) -> Result<End, NoEnd> {
     loop {
         match waiter.next(LONG).await {
-            AnswerEvent::Ended(end) => return Some(end),
-            AnswerEvent::TimedOut => return None,
+            AnswerEvent::Ended(end) => return Ok(end),
+            AnswerEvent::TimedOut => return Err(NoEnd::TimedOut),
+            AnswerEvent::Cut => return Err(NoEnd::Cut),
             // Such an answer has no pieces, and nothing can be said while it is waited for.
             AnswerEvent::Deltas(_) | AnswerEvent::Idle => {}
         }

@@ -17,13 +17,14 @@ pub mod state;
 mod stream;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 
 use app::App;
+use relay_runner::Shutdown;
 
 /// Every address of an ingress; `ops` answers probes.
-pub fn router(app: App, ops: Router) -> Router {
+pub fn router(app: App, ops: Router, shutdown: Shutdown) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/completions", post(completions::create))
@@ -35,4 +36,5 @@ pub fn router(app: App, ops: Router) -> Router {
         .fallback(response::unknown_route)
         .method_not_allowed_fallback(response::wrong_method)
         .layer(map_response(response::with_request_id))
+        .layer(from_fn_with_state(shutdown, response::last_of_a_lame_duck))
 }

@@ -29,7 +29,17 @@ pub struct Door {
 impl Door {
     /// Answers a call.
     pub async fn serve(&self, operation: Operation, caller: Caller, body: Body) -> Response<Body> {
-        match self.admit(operation, &caller.call, body).await {
+        let keyed = caller.call.key.is_some();
+        let shutdown = &self.admission.shutdown;
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.admit(operation, &caller.call, body) => admitted,
+            () = shutdown.stopped() => {
+                shutdown.cut(1);
+                Err(Refusal::shut_down(keyed))
+            }
+        };
+        match admitted {
             Ok(admitted) => delivery::deliver(caller.exchange, admitted, self.keep_alive).await,
             Err(refusal) => caller.refuse(&refusal),
         }
@@ -43,7 +53,15 @@ impl Door {
                 return Err(refusal);
             }
         };
-        let (body, room) = body::read(body, &call.tenant, &self.admission.bodies, self.bodies).await?;
+        let shutdown = &self.admission.shutdown;
+        let (body, room) = tokio::select! {
+            biased;
+            read = body::read(body, &call.tenant, &self.admission.bodies, self.bodies) => read?,
+            () = shutdown.stopped() => {
+                shutdown.cut(1);
+                return Err(self.admission.shutting_down());
+            }
+        };
         let parsed = self.rules.parse(operation, &body)?;
         // What was parsed holds what is needed of it.
         drop(body);

@@ -1,8 +1,11 @@
 //! Responses: bodies of JSON, errors, and the headers that every response carries.
 
 use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+use axum::middleware::Next;
+use relay_runner::Shutdown;
 use relay_schemas::RequestId;
 
 use crate::ids;
@@ -69,6 +72,23 @@ pub fn name(response: &mut Response<Body>, id: &RequestId) {
 pub async fn with_request_id(mut response: Response<Body>) -> Response<Body> {
     if !response.headers().contains_key(REQUEST_ID) {
         name(&mut response, &ids::fresh());
+    }
+    response
+}
+
+/// Of a lame duck, each response is the last of its HTTP/1 connection: whoever asks next is to ask another one, and no request meets
+/// a connection that is just being closed.
+pub async fn last_of_a_lame_duck(
+    State(shutdown): State<Shutdown>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let is_http1 = request.version() < Version::HTTP_2;
+    let mut response = next.run(request).await;
+    if is_http1 && shutdown.is_lame_duck() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -83,6 +83,7 @@ impl Live {
                 let refusal = failure::timed_out(self.accepted, self.keyed);
                 (refusal.event(), true)
             }
+            AnswerEvent::Cut => (failure::cut(self.keyed).event(), true),
         }
     }
 }

@@ -14,8 +14,6 @@ pub struct ConnectionBounds {
     pub idle: Duration,
     /// How long a client may take nothing of what it is answered.
     pub unread: Duration,
-    /// How long responses may take to finish during a drain.
-    pub grace: Duration,
 }
 
 /// What a connection is doing. A response counts from the end of its request's headers until the operating system has its last byte:
@@ -170,7 +168,6 @@ mod tests {
         headers: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         unread: Duration::from_secs(30),
-        grace: Duration::ZERO,
     };
 
     fn after(start: Instant, seconds: u64) -> Instant {

@@ -47,7 +47,7 @@ const ROOM: usize = 16;
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
 
-/// Serves until a drain, and then until every response has ended or the grace period is over.
+/// Serves until a drain, and then until every response has ended. A stop leaves those that are told of it a moment to be written.
 pub async fn serve_http(
     router: Router,
     listener: TcpListener,
@@ -80,7 +80,7 @@ pub async fn serve_http(
     drop(listener);
     tokio::select! {
         () = async { while connections.tasks.join_next().await.is_some() {} } => {}
-        () = shutdown.grace_over(bounds.grace) => tracing::warn!("streams were cut off at the end of the grace period"),
+        () = async { shutdown.stopped().await; sleep(LINGER).await } => connections.cut(),
     }
     connections.tasks.shutdown().await;
 }
@@ -142,6 +142,19 @@ impl Connections {
         for (_, watched) in spare.into_iter().take(enough) {
             watched.activity.lock().leave();
             watched.leave.notify_one();
+        }
+    }
+
+    /// What is still being answered is cut.
+    fn cut(&self) {
+        let answered = |watched: &&Arc<Watched>| !watched.activity.lock().is_idle();
+        let count = self.open.lock().values().filter(answered).count();
+        if count > 0 {
+            tracing::warn!(
+                connections = count,
+                "connections were cut that were being answered"
+            );
+            self.shutdown.cut(count);
         }
     }
 

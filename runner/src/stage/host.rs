@@ -67,6 +67,7 @@ impl<S: Stage> Host<S> {
     pub(super) async fn run(mut self) -> Result<(), RunnerError> {
         let result = self.work().await;
         if self.begun > 0 {
+            self.shutdown.cut(self.begun);
             tracing::warn!(
                 records = self.begun,
                 "records are left unfinished; they will be read again"
@@ -79,7 +80,7 @@ impl<S: Stage> Host<S> {
     async fn work(&mut self) -> Result<(), RunnerError> {
         let shutdown = self.shutdown.clone();
         let mut draining = pin!(shutdown.draining());
-        let mut grace_over = pin!(shutdown.grace_over(self.publisher.options.grace));
+        let mut stopped = pin!(shutdown.stopped());
         let mut outages = self.attempts.outages.watch();
         let mut drained = false;
         loop {
@@ -111,7 +112,7 @@ impl<S: Stage> Host<S> {
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
                 _ = outages.changed() => {}
                 () = &mut draining, if !drained => {}
-                () = &mut grace_over => return Ok(()),
+                () = &mut stopped => return Ok(()),
             }
             self.publish();
         }

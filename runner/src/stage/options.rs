@@ -19,8 +19,6 @@ pub struct StageOptions {
     pub retry_base: Duration,
     /// The longest wait between two tries, also while a dependency is down.
     pub retry_max: Duration,
-    /// How long a drain waits for what runs.
-    pub grace: Duration,
     /// Most bytes of a record's value that its dead letter keeps.
     pub dead_letter_bytes: usize,
 }
@@ -36,7 +34,6 @@ impl StageOptions {
             max_attempts: 5,
             retry_base: Duration::from_millis(50),
             retry_max: Duration::from_secs(2),
-            grace: Duration::from_secs(30),
             dead_letter_bytes: 64 * 1024,
         }
     }

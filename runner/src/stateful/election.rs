@@ -107,7 +107,7 @@ impl<T: LeadershipTopic> Election<T> {
         let partition = Partition::new(self.topic.name(), 0);
         self.records = self.log.tail_of(partition, self.next);
         // Without it a standby takes over in its time, as there are no heartbeats any more.
-        self.resign(epoch, None, RESIGN_WITHIN).await;
+        self.resign(epoch, None).await;
     }
 
     /// When a claim is due: not before everything is read that lay in the topic at the start.
@@ -236,14 +236,14 @@ impl<T: LeadershipTopic> Election<T> {
 
     /// Gives the lead under `epoch` up, with the state that a successor begins with if there is one to tell. One try within
     /// `patience`: without it a standby takes over in its time.
-    pub async fn resign(&self, epoch: i64, snapshot: Option<T::Snapshot>, patience: Duration) {
+    pub async fn resign(&self, epoch: i64, snapshot: Option<T::Snapshot>) {
         let (topic, runtime) = (self.topic.name(), self.log.runtime());
         let now = runtime.clock.steady();
         let state = snapshot.map(|snapshot| self.record(NoticeKind::Snapshot, epoch, Some(snapshot), now));
         let resignation = self.record(NoticeKind::Resignation, epoch, None, now);
         let records = state.into_iter().chain([resignation]).collect();
         let publish = runtime.bus.publish(records, Vec::new());
-        match tokio::time::timeout(patience, publish).await {
+        match tokio::time::timeout(RESIGN_WITHIN, publish).await {
             Ok(Ok(_)) => tracing::info!(messaging.topic = topic, epoch, "the lead is given up"),
             Ok(Err(error)) => {
                 tracing::warn!(messaging.topic = topic, %error, "the resignation is not in the log; a standby takes over in its time");

@@ -131,26 +131,17 @@ async fn in_order_a_record_is_begun_once_the_one_before_it_is_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_waits_no_longer_than_its_grace_and_a_stop_not_at_all() {
-    for stop in [false, true] {
-        let bench = Bench::new();
-        bench.put(&["slow one"]).await;
-        let stage = Scripted::echo();
-        let grace = Duration::from_millis(if stop { 3_600_000 } else { 10 });
-        let options = StageOptions {
-            grace,
-            ..Bench::options(&[IN])
-        };
-        let running = bench.start_on(&bench.runtime, &stage, options);
-        until(|| async { stage.began() == 1 }).await;
-        bench.runtime.shutdown.drain();
-        if stop {
-            bench.runtime.shutdown.stop();
-        }
-        ended(running).await.unwrap();
-        assert_eq!((bench.committed().await, bench.count(OUT).await), (None, 0));
-        bench.close();
-    }
+async fn a_stop_waits_for_nothing_and_what_had_begun_counts_as_cut() {
+    let bench = Bench::new();
+    bench.put(&["slow one"]).await;
+    let stage = Scripted::echo();
+    let running = bench.start(&stage);
+    until(|| async { stage.began() == 1 }).await;
+    bench.runtime.shutdown.stop();
+    ended(running).await.unwrap();
+    assert_eq!((bench.committed().await, bench.count(OUT).await), (None, 0));
+    assert_eq!(bench.runtime.shutdown.count_cut(), 1);
+    bench.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -258,7 +258,7 @@ impl Tally {
             }
             tokio::select! {
                 () = runtime.shutdown.draining() => {
-                    election.resign(epoch, Some(count.snapshot()), PATIENCE).await;
+                    election.resign(epoch, Some(count.snapshot())).await;
                     return Ok(Tenure::Drained);
                 }
                 written = election.next() => election.observe(&written?),

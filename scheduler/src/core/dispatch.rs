@@ -5,7 +5,7 @@ use relay_schemas::{Lease, OutcomeStatus, Queueing, TimestampMs};
 
 use super::effects::{Dispatch, Effect};
 use super::moves;
-use super::queues::{QueueKey, Route, Ticket};
+use super::queues::{Flow, QueueKey, Route, Ticket};
 use super::requests::{Attempt, Leased};
 use super::scheduler::Core;
 
@@ -34,6 +34,11 @@ impl Core {
             self.dispatch_one(&key, ticket, epoch, now);
         }
         true
+    }
+
+    /// The process ends: what nobody waits for, and has not begun, is left to whoever leads next.
+    pub fn hold_batch(&mut self) {
+        self.queues.hold_flow(Flow::Batch);
     }
 
     fn dispatch_one(&mut self, key: &QueueKey, ticket: Ticket, epoch: i64, now: TimestampMs) {

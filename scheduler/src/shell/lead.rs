@@ -288,6 +288,9 @@ impl Leader {
             let letter = give_up(&self.context, &unreadable.record, &unreadable.reason, "scheduler");
             outbox.conclude(letter);
         }
+        if self.context.runtime.shutdown.is_ending() {
+            self.core.hold_batch();
+        }
         self.core.tick(now);
         let clock = &self.context.runtime.clock;
         let began = clock.instant();
@@ -368,19 +371,21 @@ impl Leader {
 
     /// A clean stop: lets what is on its way arrive, writes down what there is, and makes room for a standby.
     async fn resign(mut self, election: &Election, signals: &mut mpsc::Receiver<Signal>, mut outbox: Outbox) {
-        let patience = self.context.config.drain;
-        if tokio::time::timeout(patience, self.let_out(signals, &mut outbox))
-            .await
-            .is_err()
-        {
-            let pool = &self.context.pool;
-            tracing::warn!(pool, "what was being published is left to the successor");
+        let shutdown = self.context.runtime.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = self.let_out(signals, &mut outbox) => {}
+            () = shutdown.stopped() => {
+                shutdown.cut(1);
+                let pool = &self.context.pool;
+                tracing::warn!(pool, "what was being published is left to the successor");
+            }
         }
         while let Ok(signal) = signals.try_recv() {
             self.take_published(signal);
         }
         let may_write = self.may_write_snapshot(election, &outbox);
         let snapshot = may_write.then(|| self.core.snapshot());
-        election.resign(self.epoch, snapshot, patience).await;
+        election.resign(self.epoch, snapshot).await;
     }
 }

@@ -7,6 +7,7 @@ mod capacity;
 mod clocks;
 mod damaged;
 mod elsewhere;
+mod ending;
 mod fairness;
 mod handovers;
 mod hostile;

@@ -21,11 +21,11 @@ use relay_runner::{Backoff, dependency};
 
 pub(crate) use self::batch::Limits;
 pub(crate) use self::ground::Ground;
-use self::ground::{FIRST, GROUP, LONGEST, outcomes};
+use self::ground::{AGAIN, FIRST, GROUP, LONGEST, outcomes};
 use self::share::{FoldEnd, Share};
 
-/// How long a drain waits for what is being folded, and for leaving the group.
-const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for leaving the group.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Folds until a drain is over.
 ///
@@ -86,7 +86,7 @@ async fn member(ground: &Ground, backoff: &mut Backoff) -> Result<(), BusError> 
             }
         }
     }
-    let _ = tokio::time::timeout(GRACE, consumer.leave()).await;
+    let _ = tokio::time::timeout(LEAVE_WITHIN, consumer.leave()).await;
     Ok(())
 }
 
@@ -108,8 +108,18 @@ async fn fold(ground: &Ground, owned: &BTreeSet<i32>) -> Result<(), BusError> {
                 // Emptied, restored, or folded on by whoever had the partition before: from where they stand now.
                 FoldEnd::Moved => {}
             },
-            () = shutdown.grace_over(GRACE) => return Ok(()),
+            // What is not folded now, whoever folds next reads again.
+            () = waits_in_vain(ground) => return Ok(()),
+            () = shutdown.stopped() => return Ok(()),
         }
+    }
+}
+
+/// Completes in a drain where the tables are away: for a batch in hand it waits, not for them.
+async fn waits_in_vain(ground: &Ground) {
+    ground.runtime.shutdown.draining().await;
+    while !ground.condition.is_held_up() {
+        tokio::time::sleep(AGAIN.0).await;
     }
 }
 

@@ -30,7 +30,6 @@ const BOUNDS: ConnectionBounds = ConnectionBounds {
     headers: NEVER,
     idle: NEVER,
     unread: NEVER,
-    grace: NEVER,
 };
 
 /// A listener that really listens.
@@ -334,16 +333,19 @@ async fn a_drain_lets_answers_end_and_closes_what_is_idle_at_once() {
 }
 
 #[tokio::test]
-async fn a_drain_cuts_what_has_not_ended_when_its_grace_is_over() {
-    let mut listening = listening(ConnectionBounds {
-        grace: SOON,
-        ..BOUNDS
-    })
-    .await;
-    let endless = listening.ask("/endless").await;
-    sleep(SOON).await;
+async fn a_drain_waits_for_what_has_not_ended_and_a_stop_cuts_it() {
+    let mut listening = listening(BOUNDS).await;
+    let mut endless = listening.ask("/endless").await;
+    let mut begun = [0; 12];
+    soon("it begins", endless.read_exact(&mut begun))
+        .await
+        .expect("a status");
     listening.shutdown.drain();
+    sleep(SOON).await;
+    assert!(!listening.served.is_finished(), "it is still being answered");
+    listening.shutdown.stop();
     soon("the drain ends", listening.served).await.expect("served");
     soon("the body is dropped", listening.dropped.recv()).await;
+    assert_eq!(listening.shutdown.count_cut(), 1);
     drop(endless);
 }

@@ -47,6 +47,8 @@ pub struct Queues {
     index: HashMap<TenantId, TenantIx>,
     orders: Orders,
     routes: BTreeMap<Route, Waiting>,
+    /// Of which nothing is picked any more.
+    held_flow: Option<Flow>,
     tenants_waiting: usize,
     turns: u64,
     next_ix: TenantIx,
@@ -68,6 +70,7 @@ impl Queues {
             index: HashMap::new(),
             orders: Orders::default(),
             routes: BTreeMap::new(),
+            held_flow: None,
             tenants_waiting: 0,
             turns: 0,
             next_ix: 0,
@@ -260,13 +263,21 @@ impl Queues {
         next.map(|(_, key, ticket)| (key, ticket))
     }
 
+    /// Nothing of this flow is picked from now on.
+    pub fn hold_flow(&mut self, flow: Flow) {
+        self.held_flow = Some(flow);
+    }
+
     /// The next request of a tenant for which `can` holds.
     fn pick_of(&self, ix: TenantIx, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
         let tenant = &self.tenants[&ix];
         let rank = |flow: Flow| Self::rank(self.fairness, &tenant.flows[flow as usize].counter);
         let mut flows = Flow::ALL.map(|flow| (rank(flow), flow));
         flows.sort_unstable();
-        flows.into_iter().find_map(|(_, flow)| {
+        let mut flows = flows
+            .into_iter()
+            .filter(|(_, flow)| self.held_flow != Some(*flow));
+        flows.find_map(|(_, flow)| {
             let waiting = tenant.flows[flow as usize].waiting.iter();
             let heads = waiting.filter_map(|(route, tickets)| Some((*tickets.first()?, route)));
             let (ticket, route) = heads

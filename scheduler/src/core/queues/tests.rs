@@ -205,6 +205,19 @@ fn inside_a_tenant_the_flow_charged_least_comes_first() {
 }
 
 #[test]
+fn of_a_flow_that_is_held_nothing_is_picked_and_the_others_pass() {
+    let mut queues = queues(Fairness::Vtc);
+    wait(&mut queues, "a", Flow::Batch, 1);
+    let short = wait(&mut queues, "a", Flow::Short, 2);
+    queues.charge(short.tenant, short.flow, 8);
+    assert_eq!(next(&queues), Some(1));
+    queues.hold_flow(Flow::Batch);
+    assert_eq!(next(&queues), Some(2));
+    queues.remove(&short, 2);
+    assert_eq!(next(&queues), None);
+}
+
+#[test]
 fn in_turn_means_in_turn_whatever_it_costs() {
     let mut queues = queues(Fairness::RoundRobin);
     let a = wait(&mut queues, "a", Flow::Short, 1);
