@@ -2,8 +2,8 @@
 """`make up-production`: the six services as six processes, as a cluster would run them, on a running `make servers`.
 
 A service that dies is started again, as any supervisor would: kill one and watch the others carry on. One that dies
-right after each start stops everything. Ctrl-C drains: each is asked to finish what it holds, and given time to. A second
-Ctrl-C kills, and the exit code is 1.
+right after each start stops everything. Ctrl-C drains in the order of the flow: each is asked to finish what it holds once those
+that need it have ended, and given time to. A second Ctrl-C kills, and the exit code is 1; it is 3 where a service had to cut something.
 """
 
 import argparse
@@ -28,7 +28,9 @@ SERVICES = ["ingress", "planner", "cache-service", "scheduler", "workers", "trac
 ADMIN_PORTS = {name: 8002 + number for number, name in enumerate(SERVICES)} | {"trace-sink": 8001}
 WIDTH = max(map(len, SERVICES))
 
-DRAIN_PATIENCE_S = 40
+# For each of them: more than the `drain_timeout` of a service, and what it takes to let go afterwards.
+DRAIN_PATIENCE_S = 30
+CUT = 3
 SHORT_LIFE_S = 5
 SHORT_LIVES_ALLOWED = 3
 
@@ -78,24 +80,24 @@ def addresses(folder: Path) -> dict[str, str]:
     return owner.environment(fleet)
 
 
-def drain(services: list[Service]) -> bool:
-    """Whether all ended by themselves."""
+def drain(services: list[Service]) -> int:
+    """The exit code: 0 where all finished, 3 where something was cut, 1 where one had to be killed."""
     say("draining; Ctrl-C again kills")
-    for service in services:
-        service.signal(signal.SIGTERM)
-    deadline = time.monotonic() + DRAIN_PATIENCE_S
+    codes = []
     try:
         for service in services:
-            service.child.wait(max(deadline - time.monotonic(), 0.1))
+            service.signal(signal.SIGTERM)
+            service.child.wait(DRAIN_PATIENCE_S)
             service.reader.join(1)
-            say(f"{service.name:{WIDTH}} | drained ({owner.code(service.child.returncode)})")
+            codes.append(service.child.returncode)
+            say(f"{service.name:{WIDTH}} | drained ({owner.code(codes[-1])})")
     except (owner.Stopped, subprocess.TimeoutExpired):
         late = [service for service in services if service.child.poll() is None]
         say(f"killed: {', '.join(service.name for service in late)}")
         for service in late:
             service.signal(signal.SIGKILL)
-        return False
-    return True
+        return 1
+    return CUT if CUT in codes else 0
 
 
 def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
@@ -107,7 +109,9 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
     env = {"LOG_FORMAT": "text" if sys.stdout.isatty() else "json", **env}
     try:
         for name in SERVICES:
-            services.append(Service(name, [str(relay), name, "--config", str(config), "--admin-port", str(ADMIN_PORTS[name])], env))
+            # Nobody balances load between these.
+            command = [str(relay), name, "--config", str(config), "--admin-port", str(ADMIN_PORTS[name]), "--lame-duck", "0s"]
+            services.append(Service(name, command, env))
         while True:
             for service in services:
                 if service.child.poll() is not None:
@@ -116,8 +120,8 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
     except owner.Stopped:
         pass
     finally:
-        drained = drain(services)
-    return 0 if drained else 1
+        code = drain(services)
+    return code
 
 
 def main() -> int:
