@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, oneshot};
 
 use super::cold;
 use super::partition::{Found, PartitionLog};
@@ -18,7 +19,19 @@ pub(super) struct Cursor {
     /// Records appended before this instant are passed over until the first that is not.
     pub not_before: Option<i64>,
     notify: Arc<Notify>,
+    /// A read of what lies on disk alone. It belongs to the cursor and not to whoever waits for it: a sector that cannot be read
+    /// takes longer to count as damaged than most callers wait at a time, and a wait that is dropped must not begin it anew.
+    reading: Option<Reading>,
 }
+
+/// A read that is under way.
+struct Reading {
+    from: i64,
+    found: oneshot::Receiver<ColdRead>,
+}
+
+/// What a read brought, and where to go on.
+type ColdRead = Result<(Vec<Record>, i64), BusError>;
 
 impl Cursor {
     pub(super) fn new(log: Arc<PartitionLog>, next: i64, notify: &Arc<Notify>) -> Self {
@@ -29,7 +42,43 @@ impl Cursor {
             paused: false,
             not_before: None,
             notify: Arc::clone(notify),
+            reading: None,
         }
+    }
+
+    /// Has what lies on disk in `offsets` read, and says through `notify` when it is.
+    fn begin(&mut self, shared: &Arc<Shared>, offsets: Range<i64>) {
+        let (tell, found) = oneshot::channel();
+        let (log, shared) = (Arc::clone(&self.log), Arc::clone(shared));
+        let notify = Arc::clone(&self.notify);
+        tokio::spawn(async move {
+            let read = tokio::task::spawn_blocking(move || cold::read(&shared, &log, &offsets)).await;
+            let read = read.unwrap_or_else(|error| Err(BusError::Fatal(format!("reading the log: {error}"))));
+            // Nobody listens where the cursor is gone.
+            let _ = tell.send(read);
+            notify.notify_one();
+        });
+        self.reading = Some(Reading {
+            from: self.next,
+            found,
+        });
+    }
+
+    fn is_reading(&self) -> bool {
+        let reading = self.reading.as_ref();
+        reading.is_some_and(|reading| reading.found.is_empty())
+    }
+
+    /// What the read under way brought, once it did; nothing if it was of another place than the cursor's.
+    fn take_read(&mut self) -> Option<ColdRead> {
+        let reading = self.reading.as_mut()?;
+        let read = match reading.found.try_recv() {
+            Ok(read) => read,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Closed) => Err(BusError::Fatal("a read of the log was cut off".to_owned())),
+        };
+        let reading = self.reading.take()?;
+        (reading.from == self.next).then_some(read)
     }
 
     /// Moves behind `records` and drops those that are too early.
@@ -65,14 +114,30 @@ pub(super) struct Cursors {
 }
 
 impl Cursors {
-    /// What can be read now without waiting for records; empty if there is nothing. Safe to cancel: a cursor moves only when
-    /// its records are returned.
-    pub(super) async fn read(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
+    /// What can be read now; empty if there is nothing. What lies on disk alone is read beside it, one partition's at a time, and
+    /// returned by a later call, which `notify` asks for.
+    pub(super) fn read(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
+        loop {
+            let stood = self.places();
+            let records = self.round(shared)?;
+            // Where a cursor passed over what is too early, or was compacted away, more may lie behind it.
+            if !records.is_empty() || self.places() == stood {
+                return Ok(records);
+            }
+        }
+    }
+
+    fn places(&self) -> Vec<i64> {
+        self.list.iter().map(|cursor| cursor.next).collect()
+    }
+
+    fn round(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
         let (most, bytes) = (shared.options.fetch_records, shared.options.fetch_size.as_usize());
         let mut records: Vec<Record> = Vec::new();
         let count = self.list.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
+            let reads = self.list.iter().any(Cursor::is_reading);
             let cursor = &mut self.list[index];
             if cursor.paused {
                 continue;
@@ -81,48 +146,29 @@ impl Cursors {
             if left == 0 {
                 break;
             }
-            // What waits on disk is read alone, so that what is at hand never waits for it.
             match cursor.log.find(cursor.next, left, bytes) {
                 Found::Nothing => {}
                 Found::Records(found) => records.extend(cursor.advance(found)),
+                // Returned alone, so that what is at hand never waits for it.
                 Found::Cold(_) if !records.is_empty() => {}
-                Found::Cold(offsets) => {
-                    // Also when it fails: what cannot be read must not keep the others waiting.
-                    self.turn = index + 1;
-                    let found = self.read_cold(shared, index, offsets).await?;
-                    if !found.is_empty() {
-                        return Ok(found);
+                Found::Cold(offsets) => match cursor.take_read() {
+                    Some(read) => {
+                        // Also when it failed: what cannot be read must not keep the others waiting.
+                        self.turn = index + 1;
+                        let (found, next) = read?;
+                        let found = cursor.advance(found);
+                        // Beyond what was compacted away, or let go by retention meanwhile.
+                        cursor.next = cursor.next.max(next);
+                        if !found.is_empty() {
+                            return Ok(found);
+                        }
                     }
-                }
+                    None if !reads => cursor.begin(shared, offsets),
+                    None => {}
+                },
             }
         }
         self.turn = self.turn.wrapping_add(1);
         Ok(records)
-    }
-
-    async fn read_cold(
-        &mut self,
-        shared: &Arc<Shared>,
-        index: usize,
-        offsets: Range<i64>,
-    ) -> Result<Vec<Record>, BusError> {
-        let cursor = &mut self.list[index];
-        let (log, from) = (Arc::clone(&cursor.log), Arc::clone(shared));
-        let read = tokio::task::spawn_blocking(move || cold::read(&from, &log, &offsets));
-        let (found, next) = read
-            .await
-            .map_err(|error| BusError::Fatal(format!("reading the log: {error}")))??;
-        let records = cursor.advance(found);
-        // Beyond what was compacted away, or let go by retention meanwhile.
-        cursor.next = cursor.next.max(next);
-        Ok(records)
-    }
-
-    /// Whether another round could find more at once.
-    pub(super) fn has_more(&self) -> bool {
-        self.list.iter().any(|cursor| {
-            let state = cursor.log.lock();
-            !cursor.paused && cursor.next.max(state.low) < state.visible
-        })
     }
 }

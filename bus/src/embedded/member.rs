@@ -106,13 +106,11 @@ impl Consumer for Member {
             if let Some(event) = self.change() {
                 return Ok(event);
             }
-            let records = self.cursors.read(&self.shared).await?;
+            let records = self.cursors.read(&self.shared)?;
             if !records.is_empty() {
                 return Ok(ConsumerEvent::Records(records));
             }
-            if !self.cursors.has_more() {
-                self.notify.notified().await;
-            }
+            self.notify.notified().await;
         }
     }
 

@@ -62,13 +62,11 @@ impl Reader for LogReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
         loop {
             self.shared.health.open()?;
-            let records = self.cursors.read(&self.shared).await?;
+            let records = self.cursors.read(&self.shared)?;
             if !records.is_empty() {
                 return Ok(records);
             }
-            if !self.cursors.has_more() {
-                self.notify.notified().await;
-            }
+            self.notify.notified().await;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Partition, Room};
+use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Partition, Record, Room, StartAt};
 use relay_clock::Clock;
 use relay_log::simulated::{Aftermath, Call, Fault, Mischief, SimulatedDisk};
 use relay_settings::ByteSize;
@@ -229,6 +229,35 @@ async fn a_disk_that_does_not_read_is_a_damaged_record_in_its_place_and_the_rest
     assert_eq!(offsets(&found), [0, 1, 2]);
     assert!(found[0].headers.get(relay_bus::header::DAMAGED).is_some());
     assert_eq!(found[2].value.as_deref(), Some(&b"2"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_does_not_read_is_given_up_also_where_each_wait_is_shorter_than_the_patience_with_it() {
+    let options = EmbeddedOptions {
+        read_patience: Duration::from_millis(500),
+        ..nothing_in_memory()
+    };
+    let disk = SimulatedDisk::new(7, 4096);
+    let bus = open_on(&disk, options);
+    bus.publish(
+        vec![record("safe", 0, "never read"), record("safe", 1, "read")],
+        Vec::new(),
+    )
+    .await
+    .unwrap();
+    disk.fail(fault(Call::Read, u32::MAX, Mischief::Io, Aftermath::StillDirty));
+    let of = |partition| (Partition::new("safe", partition), StartAt::Start);
+    let mut reader = bus.read(vec![of(0), of(1)]).await.unwrap();
+    let mut found = Vec::new();
+    eventually("both records counted as damaged", async || {
+        // As a stage does that has something else to look after.
+        let looked = tokio::time::timeout(Duration::from_millis(20), reader.next()).await;
+        found.extend(looked.into_iter().flat_map(Result::unwrap));
+        found.len() == 2
+    })
+    .await;
+    let damaged = |record: &Record| record.headers.get(relay_bus::header::DAMAGED).is_some();
+    assert!(found.iter().all(damaged));
 }
 
 #[tokio::test(flavor = "multi_thread")]
