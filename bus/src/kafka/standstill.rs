@@ -1,6 +1,6 @@
 //! Notices a client that brings nothing though the log holds more: after an outage librdkafka may say nothing at all for ever.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,9 @@ pub(super) struct Watch {
 /// How often in a row a place must be behind while others flow: what lies ready of them may take its time.
 const LOOKS_BESIDE_OTHERS: u32 = 6;
 
+/// How many questions of one look may go unanswered before it ends.
+const MOST_UNANSWERED: u32 = 3;
+
 /// See the module.
 pub(super) struct Standstill {
     watch: Watch,
@@ -34,7 +37,7 @@ pub(super) struct Standstill {
     since: Instant,
     late: Late,
     /// Kept here, so that a caller who gives up waiting does not start it over.
-    looking: Option<JoinHandle<Result<Places, BusError>>>,
+    looking: Option<JoinHandle<Result<Looked, BusError>>>,
 }
 
 impl Standstill {
@@ -69,15 +72,15 @@ impl Standstill {
                 continue;
             }
             let meta = &self.watch.meta;
-            let look = || {
+            let begin = || {
                 let (meta, places) = (Arc::clone(meta), places());
-                tokio::spawn(async move { meta.ask(move |meta| unread(meta, &places)).await })
+                tokio::spawn(async move { meta.ask(move |meta| Ok(look(meta, &places))).await })
             };
-            let looked = self.looking.get_or_insert_with(look).await;
+            let looked = self.looking.get_or_insert_with(begin).await;
             self.looking = None;
             self.since = self.watch.clock.instant();
-            let unread = looked.map(Result::unwrap_or_default).unwrap_or_default();
-            if let Some((Partition { topic, partition }, next)) = self.late.take(unread, &places()) {
+            let looked = looked.map(Result::unwrap_or_default).unwrap_or_default();
+            if let Some((Partition { topic, partition }, next)) = self.late.take(looked, &places()) {
                 return format!("{topic}-{partition} is read to {next} and reaches further");
             }
         }
@@ -96,16 +99,33 @@ impl Standstill {
     }
 }
 
-/// The places behind which something lies.
-fn unread(meta: &Meta, places: &Places) -> Result<Places, BusError> {
-    let mut unread = Places::new();
+/// What a look at the log found.
+#[derive(Debug, Default)]
+struct Looked {
+    /// The places behind which something lies.
+    unread: Places,
+    /// Those that were asked and behind which nothing lies.
+    read: HashSet<Partition>,
+}
+
+/// A broker that is away hides nothing of the others'.
+fn look(meta: &Meta, places: &Places) -> Looked {
+    let mut looked = Looked::default();
+    let mut unanswered = 0;
     for (partition, next) in places {
-        let held = meta.range(partition)?;
-        if held.holds_behind(*next) {
-            unread.insert(partition.clone(), *next);
+        match meta.range(partition) {
+            Ok(held) if held.holds_behind(*next) => {
+                looked.unread.insert(partition.clone(), *next);
+            }
+            Ok(_) => {
+                looked.read.insert(partition.clone());
+            }
+            // Each may take as long as an answer may: the others are asked at the next look.
+            Err(_) if unanswered == MOST_UNANSWERED => break,
+            Err(_) => unanswered += 1,
         }
     }
-    Ok(unread)
+    looked
 }
 
 /// Which places stand still. Pure.
@@ -118,10 +138,17 @@ struct Late {
 }
 
 impl Late {
-    /// Takes in what was `unread` of the places that are read to `now`; a place that has stood still for too long, if there is one.
-    fn take(&mut self, unread: Places, now: &Places) -> Option<(Partition, i64)> {
+    /// Takes in what was found of the places that are read to `now`; a place that has stood still for too long, if there is one.
+    fn take(&mut self, looked: Looked, now: &Places) -> Option<(Partition, i64)> {
         let before = std::mem::take(&mut self.looks);
-        for (partition, next) in unread {
+        for (partition, (next, looks)) in &before {
+            let is_told = looked.unread.contains_key(partition) || looked.read.contains(partition);
+            // What could not be asked is as it was.
+            if !is_told && now.get(partition) == Some(next) {
+                self.looks.insert(partition.clone(), (*next, *looks));
+            }
+        }
+        for (partition, next) in looked.unread {
             if now.get(&partition) == Some(&next) {
                 let looks = match before.get(&partition) {
                     Some((same, looks)) if *same == next => looks + 1,
@@ -148,16 +175,43 @@ mod tests {
             .collect()
     }
 
+    /// All that was asked is unread.
+    fn unread(next: &[i64]) -> Looked {
+        Looked {
+            unread: places(next),
+            read: HashSet::new(),
+        }
+    }
+
     #[test]
     fn a_client_that_brings_nothing_is_late_at_the_second_look() {
         let mut late = Late::default();
-        assert_eq!(late.take(places(&[5]), &places(&[5])), None);
-        assert_eq!(late.take(places(&[5]), &places(&[6])), None, "it came meanwhile");
-        assert_eq!(late.take(places(&[6]), &places(&[6])), None);
+        assert_eq!(late.take(unread(&[5]), &places(&[5])), None);
+        assert_eq!(late.take(unread(&[5]), &places(&[6])), None, "it came meanwhile");
+        assert_eq!(late.take(unread(&[6]), &places(&[6])), None);
         assert_eq!(
-            late.take(places(&[6]), &places(&[6])),
+            late.take(unread(&[6]), &places(&[6])),
             Some((Partition::new("t", 0), 6))
         );
+    }
+
+    #[test]
+    fn what_could_not_be_asked_hides_nothing_of_the_others_and_stays_as_it_was() {
+        let mut late = Late::default();
+        let now = places(&[5, 7]);
+        assert_eq!(
+            late.take(unread(&[5]), &now),
+            None,
+            "the broker of the other one is away"
+        );
+        assert_eq!(late.take(Looked::default(), &now), None, "both are");
+        assert_eq!(late.take(unread(&[5]), &now), Some((Partition::new("t", 0), 5)));
+        let read = Looked {
+            unread: Places::new(),
+            read: now.keys().cloned().collect(),
+        };
+        assert_eq!(late.take(read, &now), None, "nothing lies there after all");
+        assert_eq!(late.take(unread(&[5]), &now), None);
     }
 
     #[test]
@@ -165,10 +219,10 @@ mod tests {
         let mut late = Late::default();
         for look in 1..LOOKS_BESIDE_OTHERS {
             let now = places(&[5, i64::from(look)]);
-            assert_eq!(late.take(places(&[5]), &now), None, "look {look}");
+            assert_eq!(late.take(unread(&[5]), &now), None, "look {look}");
             late.silent = 0;
         }
-        let stuck = late.take(places(&[5]), &places(&[5, 99]));
+        let stuck = late.take(unread(&[5]), &places(&[5, 99]));
         assert_eq!(stuck, Some((Partition::new("t", 0), 5)));
     }
 }
