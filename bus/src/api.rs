@@ -1,5 +1,6 @@
 //! The log seam: what a bus must do. Two implementations, one contract suite (`tests/contract.rs`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -64,6 +65,9 @@ pub trait Bus: Send + Sync + 'static {
 pub trait Consumer: Send {
     /// The next event, when there is one. May be dropped and called again at any time: no record is lost by it.
     async fn next(&mut self) -> Result<ConsumerEvent, BusError>;
+
+    /// How far each partition that is ours is read: the offset from which its next record comes, once that is known.
+    fn places(&self) -> BTreeMap<Partition, i64>;
 
     /// Stops fetching from these partitions until [`Consumer::resume`]; their records wait in the log.
     async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError>;

@@ -1,7 +1,7 @@
 //! Whether whoever reads gets what there is: held against the log itself, twice in a row, as something may always have come a moment
 //! ago, and as a broker that was away may for a moment tell of a log that others have gone on with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use relay_bus::{Bus, BusError, Partition};
 
@@ -37,8 +37,13 @@ pub(crate) async fn look(bus: &dyn Bus, places: &Places) -> Found {
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
     found: Found,
-    stuck: BTreeSet<Partition>,
+    /// And in how many looks since each was nobody's here: whoever takes its place in a group anew loses its partitions for a while,
+    /// and has mended nothing by that.
+    stuck: BTreeMap<Partition, u32>,
 }
+
+/// For how many looks it is remembered what stood still before it went to somebody else.
+const REMEMBERED: u32 = 6;
 
 impl Behind {
     /// What could not be read is not late: it is looked at twice anew.
@@ -69,10 +74,17 @@ impl Behind {
             return Err(BusError::rewound(partition, *next));
         }
         let unread = &self.found.unread;
-        self.stuck.retain(|partition| unread.contains_key(partition));
-        let late = twice(&before.unread, unread).map(|(partition, _)| partition.clone());
+        self.stuck.retain(|partition, absent| {
+            *absent = if now.contains_key(partition) {
+                0
+            } else {
+                *absent + 1
+            };
+            unread.contains_key(partition) || (1..=REMEMBERED).contains(absent)
+        });
+        let late = twice(&before.unread, unread).map(|(partition, _)| (partition.clone(), 0));
         self.stuck.extend(late);
-        let first = self.stuck.iter().find_map(|stuck| unread.get_key_value(stuck));
+        let first = self.stuck.keys().find_map(|stuck| unread.get_key_value(stuck));
         Ok(first.map(|(Partition { topic, partition }, next)| {
             format!(
                 "nothing comes of {topic}-{partition} behind offset {next}, though its log reaches further"
@@ -145,6 +157,28 @@ mod tests {
         assert!(!behind.moves(), "another reader has brought nothing yet");
         behind.came(&Partition::new("t", 0));
         assert!(behind.moves());
+    }
+
+    #[test]
+    fn a_place_that_is_taken_anew_does_not_make_a_partition_move_that_stands_still() {
+        let mut behind = Behind::default();
+        let take = |behind: &mut Behind, found, now: &[i64]| {
+            let taken = behind.take(found, &places(now));
+            taken.expect("it reaches as far")
+        };
+        take(&mut behind, unread(&[7]), &[7]);
+        assert!(take(&mut behind, unread(&[7]), &[7]).is_some());
+        take(&mut behind, Found::default(), &[]);
+        assert!(!behind.moves(), "it has gone and may come again");
+        assert!(
+            take(&mut behind, unread(&[5]), &[5]).is_some(),
+            "it is here again and brings nothing"
+        );
+        for _ in 0..=REMEMBERED {
+            assert!(!behind.moves());
+            take(&mut behind, Found::default(), &[]);
+        }
+        assert!(behind.moves(), "it is another's");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A member of a consumer group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -112,6 +113,13 @@ impl Consumer for Member {
             }
             self.notify.notified().await;
         }
+    }
+
+    fn places(&self) -> BTreeMap<Partition, i64> {
+        let cursors = self.cursors.list.iter();
+        cursors
+            .map(|cursor| (cursor.log.name.clone(), cursor.next))
+            .collect()
     }
 
     async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError> {

@@ -1,6 +1,6 @@
 //! A member of a consumer group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -155,8 +155,13 @@ async fn bereft_for_long(since: Option<Instant>, fruitless: u32, watch: &Watch) 
 
 /// What is fetched now, and from where on.
 fn flowing(membership: &Membership, positions: &Positions, paused: &BTreeSet<Partition>) -> Places {
-    let mut places = membership.floors();
+    let mut places = places(membership, positions);
     places.retain(|partition, _| !paused.contains(partition));
+    places
+}
+
+fn places(membership: &Membership, positions: &Positions) -> Places {
+    let mut places = membership.floors();
     for (partition, next) in &mut places {
         *next = positions.all().get(partition).copied().unwrap_or(*next);
     }
@@ -239,6 +244,12 @@ impl Consumer for KafkaConsumer {
                 return Ok(ConsumerEvent::Records(records));
             }
         }
+    }
+
+    fn places(&self) -> BTreeMap<Partition, i64> {
+        places(self.member().context(), &self.positions)
+            .into_iter()
+            .collect()
     }
 
     async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError> {

@@ -12,12 +12,12 @@ use super::error::RunnerError;
 use super::options::StageOptions;
 use super::progress::Progress;
 use crate::backoff::backoff;
-use crate::behind::{self, Behind, Found, Places};
+use crate::behind::{self, Behind, Found};
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Runtime;
 use crate::watchdog::Part;
-use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Position, Record};
+use relay_bus::{Bus, BusError, Consumer, ConsumerEvent, Partition, Record};
 
 /// How long nothing may be wanted before the partitions are paused. Shorter than that it is cheaper just not to ask; longer,
 /// and the group would miss our answers to its rebalances.
@@ -48,8 +48,6 @@ pub(super) struct Intake {
     recovery: Option<BoxFuture<'static, ()>>,
     /// Whether reading failed and nothing has come since.
     failed: bool,
-    /// How far was read of what is owned, since it is.
-    read: Places,
     /// Looks every now and then whether there is something that does not come.
     look: Option<BoxFuture<'static, Found>>,
     behind: Behind,
@@ -99,7 +97,6 @@ impl Intake {
             paused: Some(false),
             recovery: None,
             failed: false,
-            read: Places::new(),
             look: None,
             behind: Behind::default(),
             part: runtime.watchdog.part(),
@@ -108,7 +105,7 @@ impl Intake {
 
     /// Looks after a while what there is to read.
     fn begin_look(&self) -> BoxFuture<'static, Found> {
-        let (bus, places) = (Arc::clone(&self.bus), self.read.clone());
+        let (bus, places) = (Arc::clone(&self.bus), self.consumer.places());
         async move {
             tokio::time::sleep(bus.looks_every()).await;
             behind::look(&*bus, &places).await
@@ -117,13 +114,14 @@ impl Intake {
     }
 
     fn take_look(&mut self, found: Found) -> Result<(), BusError> {
-        match self.behind.take(found, &self.read)? {
+        match self.behind.take(found, &self.consumer.places())? {
             Some(what) => {
                 let group = &self.options.group;
                 self.part
                     .stands_still(format!("group {group} stands still: {what}"), &self.clock);
             }
-            None => self.part.moves(),
+            None if self.behind.moves() => self.part.moves(),
+            None => {}
         }
         Ok(())
     }
@@ -188,9 +186,7 @@ impl Intake {
         match event {
             ConsumerEvent::Records(records) => {
                 for record in &records {
-                    let Position { partition, offset } = &record.position;
-                    self.behind.came(partition);
-                    self.read.insert(partition.clone(), offset + 1);
+                    self.behind.came(&record.position.partition);
                 }
                 if self.behind.moves() {
                     self.part.moves();
@@ -200,9 +196,10 @@ impl Intake {
             }
             ConsumerEvent::Assigned(partitions) => {
                 for partition in partitions {
-                    self.read.remove(&partition);
                     self.progress.own(partition);
                 }
+                // The look under way knows nothing of them.
+                self.look = None;
                 // The new ones flow, and the others may not: the next call does all of them again, whichever is wanted by then.
                 if self.paused == Some(true) {
                     self.paused = None;
@@ -210,7 +207,6 @@ impl Intake {
             }
             ConsumerEvent::Revoked(partitions) => {
                 for partition in &partitions {
-                    self.read.remove(partition);
                     self.progress.lose(partition);
                 }
                 self.waiting
