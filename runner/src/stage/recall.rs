@@ -69,10 +69,11 @@ async fn read_on(bus: &dyn Bus, reader: &mut dyn Reader, wanted: &mut Wanted) ->
         }
         return Ok(());
     }
-    // What retention let go meanwhile never comes.
+    // What retention let go meanwhile never comes. That a log ends before what is wanted is no reason: a broker that was away may say
+    // so for a moment, and where it is so, whoever reads the partition on is stopped by it.
     for partition in wanted.partitions() {
         let held = bus.range(&partition).await?;
-        wanted.holds(&partition, held.low, held.high);
+        wanted.gone_until(&partition, held.low);
     }
     Ok(())
 }
@@ -134,33 +135,17 @@ impl Wanted {
         self.tidy(&partition);
     }
 
-    /// `partition` holds what lies between these offsets.
-    fn holds(&mut self, partition: &Partition, low: i64, high: i64) {
-        self.gone_until(partition, low);
-        if let Some(offsets) = self.left.get_mut(partition) {
-            let kept = offsets.partition_point(|wanted| *wanted < high);
-            let lost = offsets.split_off(kept);
-            self.gone(partition, lost);
-        }
-        self.tidy(partition);
-    }
-
+    /// `partition` holds nothing any more before `low`.
     fn gone_until(&mut self, partition: &Partition, low: i64) {
         if let Some(offsets) = self.left.get_mut(partition) {
             let lost = offsets.partition_point(|wanted| *wanted < low);
-            let lost = offsets.drain(..lost).collect();
-            self.gone(partition, lost);
+            let lost = offsets.drain(..lost).map(|offset| Position {
+                partition: partition.clone(),
+                offset,
+            });
+            self.found.gone.extend(lost);
         }
         self.tidy(partition);
-    }
-
-    fn gone(&mut self, partition: &Partition, offsets: VecDeque<i64>) {
-        let partition = || partition.clone();
-        let lost = offsets.into_iter().map(|offset| Position {
-            partition: partition(),
-            offset,
-        });
-        self.found.gone.extend(lost);
     }
 
     fn tidy(&mut self, partition: &Partition) {
@@ -239,11 +224,12 @@ mod tests {
             (found(&wanted), wanted.found.gone.clone()),
             (vec![at(0, 3)], vec![at(0, 1)])
         );
-        wanted.holds(&Partition::new("t", 1), 5, 8);
-        wanted.holds(&Partition::new("t", 0), 3, 5);
-        assert_eq!(wanted.found.gone, [at(0, 1), at(1, 2), at(1, 8)]);
+        wanted.gone_until(&Partition::new("t", 1), 5);
+        wanted.gone_until(&Partition::new("t", 0), 3);
+        assert_eq!(wanted.found.gone, [at(0, 1), at(1, 2)]);
+        wanted.gone_until(&Partition::new("t", 1), 9);
         assert_eq!(wanted.partitions(), [Partition::new("t", 0)]);
-        wanted.holds(&Partition::new("t", 0), 9, 9);
+        wanted.gone_until(&Partition::new("t", 0), 9);
         assert!(wanted.is_empty());
     }
 }
