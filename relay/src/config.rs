@@ -19,11 +19,15 @@ const TOPICS: &str = include_str!("../../deploy/topics.yaml");
 /// Long enough for who balances load to look at `/readyz` again.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
+/// The data folder, where none is named.
+const DATA: &str = "relay-data";
+
 /// Everything that can be set. Each section is documented where it is defined, and in `deploy/relay.embedded.yaml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folder of the embedded log and tables.
+    /// Folder of the embedded log and tables; without one, `relay-data` in the working folder.
+    #[serde(deserialize_with = "data_folder")]
     pub data: PathBuf,
     /// Name of this instance; no dots. Default: host and process id.
     pub instance: Option<String>,
@@ -62,10 +66,15 @@ pub struct Config {
     pub trace_sink: relay_trace_sink::Config,
 }
 
+fn data_folder<'de, D: serde::Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let named: Option<PathBuf> = Deserialize::deserialize(from)?;
+    Ok(named.unwrap_or_else(|| PathBuf::from(DATA)))
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data: PathBuf::from("relay-data"),
+            data: PathBuf::from(DATA),
             instance: None,
             topics: None,
             drain_timeout: Duration::from_secs(20),

@@ -83,10 +83,29 @@ pub(crate) const MOVED: &[(&str, &str)] = &[
     ("cache_service.redis.breaker_failures", "breaker.failures"),
 ];
 
+/// Settings that are paths: in a file they are relative to that file.
+pub(crate) const PATHS: &[&str] = &[
+    "data",
+    "topics",
+    "planner.policy",
+    "workers.models",
+    "workers.onnxruntime",
+    "control.credentials_file",
+    "control.root_certificates",
+    "control.client_certificate",
+    "control.client_key",
+];
+
+/// Whether a value is a path. librdkafka's stand under keys that end in `.location`, where `probe` is a word of its own.
+fn is_path(key: &str, value: &str) -> bool {
+    let of_kafka = key.starts_with("bus.properties.") && key.ends_with(".location") && value != "probe";
+    PATHS.contains(&key) || of_kafka
+}
+
 /// Defaults, then the file, then the environment, then the flags.
 pub fn load(settings: &Settings) -> anyhow::Result<Config> {
     let mut config = match &settings.config {
-        Some(path) => relay_settings::read_file::<Option<Config>>(path, MOVED)?.unwrap_or_default(),
+        Some(path) => relay_settings::read_file::<Option<Config>>(path, MOVED, is_path)?.unwrap_or_default(),
         None => Config::default(),
     };
     environment::apply(&mut config, |name| std::env::var(name).ok())?;

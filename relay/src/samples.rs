@@ -7,6 +7,7 @@ use relay_bus::KafkaOptions;
 use relay_store::PostgresOptions;
 use serde_json::Value;
 
+use crate::cli::Settings;
 use crate::config::Config;
 use crate::hosted::HostedService;
 use crate::load::{self, parse_text};
@@ -162,6 +163,89 @@ fn the_production_sample_takes_its_servers_from_the_environment() {
         matches!(config(&sample).bus, BusConfig::Kafka(_)),
         "it needs no variable to be set"
     );
+}
+
+/// What `relay … --config` reads; tests do not run in the repository's root.
+fn loaded(file: PathBuf) -> Result<Config, String> {
+    let settings = Settings {
+        config: Some(file),
+        ..Settings::default()
+    };
+    load::load(&settings).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_paths_of_the_production_sample_are_found_from_any_folder() {
+    let config = loaded(path("deploy/relay.production.yaml")).expect("the sample is good");
+    let policy = config.planner.policy.path().expect("it names one");
+    assert_eq!(policy, path("deploy/policy.yaml"));
+    let models = config.workers.models.expect("it names them");
+    assert!(models.is_file(), "{}", models.display());
+    let data = loaded(path("deploy/relay.embedded.yaml"))
+        .expect("it is good")
+        .data;
+    assert_eq!(data, Config::default().data, "where Relay is started");
+}
+
+#[test]
+fn paths_of_kafkas_properties_are_relative_to_the_file_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("relay.yaml");
+    let text = "bus:\n  kind: kafka\n  brokers: kafka:9092\n  properties:\n    ssl.ca.location: tls/ca.pem\n    \
+                ssl.crl.location: /crl.pem\n    producer.ssl.ca.location: probe\n";
+    std::fs::write(&file, text).expect("a file");
+    let BusConfig::Kafka(kafka) = loaded(file).expect("it is good").bus else {
+        unreachable!("it says kafka")
+    };
+    let expected = [
+        "probe".into(),
+        folder.path().join("tls/ca.pem"),
+        "/crl.pem".into(),
+    ];
+    let found: Vec<PathBuf> = kafka
+        .properties
+        .values()
+        .map(|path| path.expose().into())
+        .collect();
+    assert_eq!(found, expected);
+}
+
+/// A setting that is a path stands on the list of those that are put behind their file's folder.
+#[test]
+fn every_path_of_the_configuration_is_known_as_one() {
+    let mut fields = BTreeSet::new();
+    for file in [
+        "relay/src/config.rs",
+        "ingress/src/config.rs",
+        "planner/src/config.rs",
+        "cache-service/src/config.rs",
+        "scheduler/src/config.rs",
+        "workers/src/config.rs",
+        "trace-sink/src/config.rs",
+        "control/src/nats/options.rs",
+    ] {
+        let text = text(file);
+        let field = |line: &'_ str| {
+            let (name, kind) = line.trim().strip_prefix("pub ")?.split_once(": ")?;
+            ["PathBuf,", "Option<PathBuf>,", "PolicyFile,"]
+                .contains(&kind)
+                .then(|| name.to_owned())
+        };
+        fields.extend(text.lines().filter_map(field));
+    }
+    let last = |key: &&str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let known: BTreeSet<String> = load::PATHS.iter().map(last).collect();
+    assert_eq!(fields, known);
+    for key in load::PATHS {
+        let path: Vec<&str> = key.split('.').collect();
+        let (key, path) = path.split_last().expect("a key");
+        let kind = path
+            .first()
+            .filter(|section| **section == "control")
+            .map(|_| "nats");
+        let text = nested(path, kind, &format!("{key}: /some/where"));
+        parse_text(&text, |_| None).unwrap_or_else(|mistake| panic!("{text}: {mistake}"));
+    }
 }
 
 #[test]

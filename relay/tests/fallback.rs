@@ -109,7 +109,7 @@ impl Pipeline {
         std::fs::write(&models, text).unwrap();
         let config = relay_workers::Config {
             pool: pool.to_owned(),
-            models,
+            models: Some(models),
             ..Default::default()
         };
         let deps = relay_workers::Deps {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::mistake::Mistake;
 use crate::parse::Document;
+use crate::paths::Places;
 
 /// Why a file is not used. Reads `relay.yaml:12:5: ingress.port: …`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +51,22 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     })
 }
 
-/// What the file at `path` says, with its variables taken from the environment; `moved` as in [`Document::read_moved`].
-pub fn read_file<T: DeserializeOwned>(path: &Path, moved: &[(&str, &str)]) -> Result<T, FileError> {
+/// What the file at `path` says, with its variables taken from the environment; `moved` as in [`Document::read_moved`]. Where
+/// `is_path` says so of key and value, it is a path, relative to the file.
+pub fn read_file<T: DeserializeOwned>(
+    path: &Path,
+    moved: &[(&str, &str)],
+    is_path: impl Fn(&str, &str) -> bool,
+) -> Result<T, FileError> {
     let text = read_text(path)?;
+    let working = std::env::current_dir().unwrap_or_default();
+    let places = Places {
+        file: path.parent().unwrap_or(Path::new("")),
+        working: &working,
+    };
     Document::parse(&text)
         .and_then(|document| document.expanded(|name| std::env::var(name).ok()))
+        .and_then(|document| document.rebased(&places, &is_path))
         .and_then(|document| document.read_moved(moved))
         .map_err(|mistake| FileError::wrong(path, mistake))
 }

@@ -15,6 +15,7 @@ mod keys;
 mod mistake;
 mod node;
 mod parse;
+mod paths;
 mod read;
 mod scalar;
 mod size;

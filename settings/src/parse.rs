@@ -9,6 +9,7 @@ use crate::expand;
 use crate::keys;
 use crate::mistake::{Mark, Mistake};
 use crate::node::{Node, Path, Scalar, Value};
+use crate::paths::{self, Places};
 use crate::read;
 
 /// Most values of a file, those that aliases repeat included: a few lines of aliases could name billions.
@@ -52,6 +53,16 @@ impl Document {
     /// A variable that is not set and has no default, and what is no reference.
     pub fn expanded(mut self, var: impl Fn(&str) -> Option<String>) -> Result<Self, Mistake> {
         expand::node(&mut self.root, &Path::Root, &var)?;
+        Ok(self)
+    }
+
+    /// Puts the file's folder before every relative path where `is_path` says so of key and value.
+    pub(crate) fn rebased(
+        mut self,
+        places: &Places<'_>,
+        is_path: &dyn Fn(&str, &str) -> bool,
+    ) -> Result<Self, Mistake> {
+        paths::rebase(&mut self.root, &Path::Root, places, is_path)?;
         Ok(self)
     }
 

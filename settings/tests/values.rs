@@ -145,13 +145,13 @@ fn a_mistake_of_a_file_names_the_file() {
     let folder = std::env::temp_dir().join(format!("relay-settings-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("relay.yaml");
-    let missing = relay_settings::read_file::<File>(&path, &[]).expect_err("it is not there");
+    let missing = relay_settings::read_file::<File>(&path, &[], |_, _| false).expect_err("it is not there");
     assert!(
         matches!(&missing, FileError::Unreadable { .. }) && missing.to_string().contains("relay.yaml"),
         "{missing}"
     );
     std::fs::write(&path, "name: a\nprot: 7\n").expect("it can be written");
-    let wrong = relay_settings::read_file::<File>(&path, &[]).expect_err("no key");
+    let wrong = relay_settings::read_file::<File>(&path, &[], |_, _| false).expect_err("no key");
     assert_eq!(
         wrong.to_string(),
         format!(

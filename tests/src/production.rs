@@ -78,7 +78,9 @@ impl Production {
     /// Likewise, one of each, with the project's own models and policy instead of a mock.
     pub async fn start_with_own_models(program: &str) -> anyhow::Result<Self> {
         let production = Self::prepare(program, 1, &[])?;
-        let own = configuration("deploy/policy.yaml", "models/models.yaml", "relay-chat")?;
+        let [policy, models] =
+            ["deploy/policy.yaml", "models/models.yaml"].map(|name| root().join(name).display().to_string());
+        let own = configuration(&policy, &models, "relay-chat")?;
         std::fs::write(&production.config, own)?;
         production.started().await
     }

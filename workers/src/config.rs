@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relay_settings::ByteSize;
+use relay_settings::{ByteSize, FileError};
 use serde::Deserialize;
 
-use crate::models::Device;
+use crate::error::Error;
+use crate::home;
+use crate::models::{Device, Models};
 
 /// The section `workers`.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,10 +16,10 @@ use crate::models::Device;
 pub struct Config {
     /// The pool whose work this worker takes.
     pub pool: String,
-    /// The file that declares the models.
-    pub models: PathBuf,
-    /// ONNX Runtime's shared library. `RELAY_ONNXRUNTIME` goes before it.
-    pub onnxruntime: PathBuf,
+    /// The file that declares the models; without one, the one that comes along with Relay.
+    pub models: Option<PathBuf>,
+    /// ONNX Runtime's shared library; without one, the one that comes along. `RELAY_ONNXRUNTIME` goes before it.
+    pub onnxruntime: Option<PathBuf>,
     /// Where ONNX models run that do not say it themselves: `cpu`, `cuda`, `tensorrt` or `coreml`.
     pub device: Device,
     /// Requests of the short lane that it holds at once, all models together; the models file may say otherwise. Never more than
@@ -49,8 +51,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pool: "default".to_owned(),
-            models: PathBuf::from("models/models.yaml"),
-            onnxruntime: PathBuf::from(".relay/tools/onnxruntime/libonnxruntime.so"),
+            models: None,
+            onnxruntime: None,
             device: Device::Cpu,
             short_slots: 64,
             long_slots: 32,
@@ -63,6 +65,20 @@ impl Default for Config {
             cancel_keep: Duration::from_mins(10),
             remembered_runs: 65_536,
         }
+    }
+}
+
+impl Config {
+    /// The models of the file that is named, else of the one that comes along.
+    pub fn declared(&self) -> Result<Models, Error> {
+        if let Some(named) = &self.models {
+            return Ok(Models::load(named)?);
+        }
+        let file = home::models();
+        Models::load(&file).map_err(|error| match error {
+            FileError::Unreadable { path, reason } => Error::NoModels { path, reason },
+            FileError::Wrong { .. } => error.into(),
+        })
     }
 }
 

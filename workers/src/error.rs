@@ -3,12 +3,25 @@
 use relay_runner::RunnerError;
 use relay_settings::FileError;
 
+use crate::home;
+
 /// What nothing but a person mends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The models file.
     #[error(transparent)]
     Models(#[from] FileError),
+    /// No models file is named, and none came along.
+    #[error(
+        "cannot read {path}: {reason}; name a models file as `workers.models`, or the folder that holds Relay's models/ and lib/ by {}",
+        home::VARIABLE
+    )]
+    NoModels {
+        /// Where it was looked for.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
     /// A metric could not be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -13,6 +13,7 @@ mod config;
 mod dropped;
 mod emitter;
 mod error;
+mod home;
 pub mod ledger;
 mod listen;
 mod meter;
@@ -129,13 +130,13 @@ fn worker(
     identity: &Identity,
     control: Arc<dyn Control>,
 ) -> Result<Worker, Error> {
-    let models = Models::load(&config.models)?;
+    let models = config.declared()?;
     let lanes = lanes(&config, &models);
     (config.short_slots, config.long_slots) = (lanes.short, lanes.long);
     let metrics = Metrics::register(&runtime.metrics)?;
     let changed = Arc::new(Notify::new());
     let loading = Loading {
-        library: config.onnxruntime.clone(),
+        library: config.onnxruntime.clone().unwrap_or_else(home::library),
         device: config.device,
         clock: runtime.clock.clone(),
         counters: remote::Counters {

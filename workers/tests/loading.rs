@@ -36,7 +36,7 @@ async fn a_model_that_loads_for_ever_keeps_no_other_waiting() {
         env!("CARGO_MANIFEST_DIR"),
         "/../.relay/tools/onnxruntime/libonnxruntime.so"
     );
-    let mut house = House::start(&models, |config| config.onnxruntime = library.into())
+    let mut house = House::start(&models, |config| config.onnxruntime = Some(library.into()))
         .await
         .unwrap();
     let told = house.status(|status| status.models == ["b"]).await.unwrap();

@@ -510,7 +510,7 @@ async fn the_committed_model_streams_through_the_service() {
         env!("CARGO_MANIFEST_DIR"),
         "/../.relay/tools/onnxruntime/libonnxruntime.so"
     );
-    let mut house = House::start(&models, |config| config.onnxruntime = library.into())
+    let mut house = House::start(&models, |config| config.onnxruntime = Some(library.into()))
         .await
         .unwrap();
     house
@@ -525,7 +525,7 @@ async fn the_committed_model_streams_through_the_service() {
     assert_eq!(
         outcome.status,
         OutcomeStatus::Completed,
-        "{:?} (is ONNX Runtime there? `make install`)",
+        "{:?} (is ONNX Runtime there? `make tools`)",
         outcome.message
     );
     let answer = outcome.answer.unwrap();

@@ -28,7 +28,8 @@ pub fn environment(library: &Path) -> Result<Environment, LoadError> {
         LoadError::file(
             library,
             format!(
-                "ONNX Runtime cannot be loaded ({error}); `make install` brings it, {VARIABLE} names another"
+                "ONNX Runtime cannot be loaded ({error}); {VARIABLE} or `workers.onnxruntime` names its library, a release has it in \
+                 lib/, and `make tools` brings it to a checkout"
             ),
         )
     };

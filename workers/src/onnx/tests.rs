@@ -40,7 +40,7 @@ fn load(spec: &OnnxSpec) -> Arc<OnnxModel> {
     let library = library_path(&root().join(".relay/tools/onnxruntime/libonnxruntime.so"));
     assert!(
         library.exists(),
-        "no ONNX Runtime at {}: run `make install`, or name it in {}",
+        "no ONNX Runtime at {}: run `make tools`, or name it in {}",
         library.display(),
         library::VARIABLE
     );

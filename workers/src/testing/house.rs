@@ -82,7 +82,7 @@ impl House {
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;
         let mut config = Config {
-            models: folder.path().join("models.yaml"),
+            models: Some(folder.path().join("models.yaml")),
             ..Config::default()
         };
         change(&mut config);

@@ -1,0 +1,142 @@
+//! Paths inside a file are relative to that file, not to where the program is started.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::mistake::Mistake;
+use crate::node::{self, Node, Scalar, Value};
+
+/// Where relative paths may begin.
+pub(crate) struct Places<'p> {
+    /// The folder of the file.
+    pub file: &'p Path,
+    /// The working folder, from which they were once counted.
+    pub working: &'p Path,
+}
+
+/// Puts the file's folder before every relative path where `is_path` says so of key and value. A path that is found in the working
+/// folder alone is refused with its new spelling.
+pub(crate) fn rebase(
+    node: &mut Node,
+    path: &node::Path<'_>,
+    places: &Places<'_>,
+    is_path: &dyn Fn(&str, &str) -> bool,
+) -> Result<(), Mistake> {
+    let mark = node.mark;
+    match &mut node.value {
+        Value::Scalar(scalar) if is_relative(scalar) && is_path(&path.to_string(), &scalar.text) => {
+            let rebased = places.file.join(&scalar.text);
+            if let Some(now) = places.misses(&scalar.text, &rebased) {
+                let problem = format!(
+                    "`{}` is in the working folder; a path in a file is relative to that file now",
+                    scalar.shown()
+                );
+                return Err(Mistake::new(
+                    mark,
+                    path.to_string(),
+                    problem,
+                    format!("write `{now}`"),
+                ));
+            }
+            scalar.text = rebased.display().to_string();
+            scalar.plain = false;
+            Ok(())
+        }
+        Value::Scalar(_) => Ok(()),
+        Value::List(items) => items
+            .iter_mut()
+            .enumerate()
+            .try_for_each(|(index, item)| rebase(item, &node::Path::Index(path, index), places, is_path)),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .try_for_each(|(key, value)| rebase(value, &node::Path::Key(path, key.name()), places, is_path)),
+    }
+}
+
+fn is_relative(scalar: &Scalar) -> bool {
+    !scalar.is_null() && !scalar.text.is_empty() && Path::new(&scalar.text).is_relative()
+}
+
+impl Places<'_> {
+    /// The new spelling, where `written` is found in the working folder and not beside the file.
+    fn misses(&self, written: &str, rebased: &Path) -> Option<String> {
+        if rebased.exists() {
+            return None;
+        }
+        let found = self.working.join(written).canonicalize().ok()?;
+        let from = self.working.join(self.file).canonicalize().ok()?;
+        Some(spelled(&from, &found).display().to_string())
+    }
+}
+
+/// The way from a folder to a file; both are canonical.
+fn spelled(from: &Path, to: &Path) -> PathBuf {
+    let shared = from
+        .components()
+        .zip(to.components())
+        .take_while(|(one, other)| one == other)
+        .count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::Document;
+
+    fn read(text: &str, file: &Path, working: &Path) -> Result<serde_json::Value, Mistake> {
+        let is_path = |key: &str, _: &str| ["data", "planner.policy", "bus.files[1]"].contains(&key);
+        let places = Places { file, working };
+        Document::parse(text)?.rebased(&places, &is_path)?.read()
+    }
+
+    #[test]
+    fn a_path_in_a_file_is_relative_to_that_file_and_nothing_else_is_touched() {
+        let text =
+            "data: 2024\nplanner: { policy: policy.yaml, other: policy.yaml }\nbus: { files: [a, b, c] }\n";
+        let read = read(text, Path::new("/etc/relay"), Path::new("/somewhere")).expect("it is good");
+        let expected = serde_json::json!({
+            "data": "/etc/relay/2024",
+            "planner": { "policy": "/etc/relay/policy.yaml", "other": "policy.yaml" },
+            "bus": { "files": ["a", "/etc/relay/b", "c"] },
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn an_absolute_path_and_none_stay_what_they_are() {
+        for (text, value) in [
+            ("data: /srv/data", serde_json::json!("/srv/data")),
+            ("data: null", serde_json::Value::Null),
+            ("data: ''", serde_json::json!("")),
+        ] {
+            let read = read(text, Path::new("deploy"), Path::new("/")).expect(text);
+            assert_eq!(read["data"], value, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_only_the_old_meaning_finds_is_refused_with_the_new_spelling() {
+        let root = tempfile::tempdir().expect("a folder");
+        let deploy = root.path().join("deploy");
+        for folder in ["deploy", "models"] {
+            std::fs::create_dir(root.path().join(folder)).expect(folder);
+        }
+        std::fs::write(deploy.join("policy.yaml"), "").expect("a policy");
+        let read = |text: &str| read(text, &deploy, root.path());
+
+        let refused = read("planner:\n  policy: deploy/policy.yaml").expect_err("the old meaning");
+        assert_eq!(
+            refused.to_string(),
+            "2:11: planner.policy: `deploy/policy.yaml` is in the working folder; a path in a file is relative to that file now; \
+             write `policy.yaml`"
+        );
+        let refused = read("data: models").expect_err("the old meaning");
+        assert!(refused.to_string().ends_with("write `../models`"), "{refused}");
+        // What the new meaning finds is good, whatever stands in the working folder.
+        std::fs::create_dir(deploy.join("models")).expect("a folder");
+        read("data: models").expect("beside the file");
+        // And what neither finds is not there yet.
+        read("data: nowhere").expect("it may be made");
+    }
+}
