@@ -122,6 +122,11 @@ pub enum Command {
         after_help = "For example: relay restore /backups/monday --data relay-data, then relay up --data relay-data."
     )]
     Restore(BackupFolder),
+    /// Ask whether the Relay on this machine answers: /healthz on --admin-port
+    #[command(
+        after_help = "Exit code 0: it does; 1: it does not. For images that hold nothing else to ask with."
+    )]
+    Healthcheck,
     /// Print the plan that the policy makes for a request, and why
     Plan(PlanRequest),
 }

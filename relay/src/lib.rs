@@ -11,6 +11,7 @@ mod deadlines;
 mod descriptors;
 mod draining;
 mod environment;
+mod healthcheck;
 mod hosted;
 mod hosting;
 mod load;
@@ -84,6 +85,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
             Command::Topics(command) => topics::run(&config, command).await,
             Command::Traces(command) => traces::run(&config, command).await,
+            Command::Healthcheck => healthcheck::run(&config.ops).await,
             Command::Plan(request) => plan::run(&config, &request),
         }
     });

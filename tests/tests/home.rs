@@ -1,0 +1,109 @@
+//! Relay as it is unpacked: the executable, what lies beside it, and any working folder.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use relay_tests::files::{executable, free_port, root};
+use relay_tests::gateway::KILLABLE;
+use relay_tests::http;
+use relay_tests::process::Process;
+use serde_json::{Value, json};
+
+/// A release's folder.
+fn unpacked(home: &Path) {
+    let own = executable(KILLABLE).expect("it is built");
+    // A copy is large, and a link to elsewhere would be followed to what lies there.
+    std::fs::hard_link(&own, home.join("relay"))
+        .or_else(|_| std::fs::copy(&own, home.join("relay")).map(drop))
+        .expect("the executable");
+    let library = std::env::var_os("RELAY_ONNXRUNTIME").map_or_else(
+        || root().join(".relay/tools/onnxruntime/libonnxruntime.so"),
+        Into::into,
+    );
+    std::fs::create_dir(home.join("lib")).expect("a folder");
+    std::os::unix::fs::symlink(library, home.join("lib/libonnxruntime.so")).expect("ONNX Runtime");
+    std::os::unix::fs::symlink(root().join("models"), home.join("models")).expect("the models");
+}
+
+fn relay(home: &Path, working: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(home.join("relay"));
+    command.current_dir(working).args(arguments);
+    for variable in ["RELAY_ONNXRUNTIME", "RELAY_HOME", "RELAY_CONFIG", "RELAY_DATA"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+async fn until_ready(url: &str, process: &Process) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Ok(response) = http::get(url).await
+            && response.status().is_success()
+        {
+            return;
+        }
+        assert!(Instant::now() < deadline, "never ready: {}", process.tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relay_up_works_from_any_folder_and_is_asked_for_its_health() {
+    let [home, working] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    unpacked(home.path());
+    let (port, ops) = (free_port(), free_port());
+    let [api, admin] = [port, ops].map(|port| port.to_string());
+    let healthcheck = || -> Output {
+        let mut command = relay(
+            home.path(),
+            working.path(),
+            &["healthcheck", "--admin-port", &admin],
+        );
+        command.output().expect("it runs")
+    };
+    let told = healthcheck();
+    assert_eq!(told.status.code(), Some(1), "nothing runs yet");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains(&format!("127.0.0.1:{ops}")), "{told}");
+
+    let up = ["up", "--port", &api, "--admin-port", &admin];
+    let log = home.path().join("relay.log");
+    let process = Process::start(relay(home.path(), working.path(), &up), &log).expect("it starts");
+    until_ready(&format!("http://127.0.0.1:{ops}/readyz"), &process).await;
+    assert!(healthcheck().status.success());
+    let body = json!({ "model": "relay-chat", "messages": [{ "role": "user", "content": "What is the capital of France?" }] });
+    let request = http::client().post(format!("http://127.0.0.1:{port}/v1/chat/completions"));
+    let answer: Value = request
+        .json(&body)
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    assert!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
+    assert!(
+        working.path().join("relay-data/log").is_dir(),
+        "its data lies where it was started"
+    );
+}
+
+#[test]
+fn a_relay_without_its_models_says_where_it_looked_and_how_they_are_named() {
+    let [home, working] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    unpacked(home.path());
+    std::fs::remove_file(home.path().join("models")).expect("it was there");
+    let [api, admin] = [free_port(), free_port()].map(|port| port.to_string());
+    let mut up = relay(
+        home.path(),
+        working.path(),
+        &["up", "--port", &api, "--admin-port", &admin],
+    );
+    let ended = up.output().expect("it runs");
+    assert_eq!(ended.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    for word in ["models/models.yaml", "`workers.models`", "RELAY_HOME"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
