@@ -59,6 +59,27 @@ up-production: ## The six services as six processes, against a running `make ser
 	@cargo build --release -p relay
 	@exec python3 deploy/local/production.py --config $(SERVICES_CONFIG)
 
+.PHONY: dist
+dist: ## A release archive under .relay/dist, which runs from any folder
+	@$(LOCAL) check --door up --quiet
+	@$(LOCAL) install onnxruntime
+	@cargo build --release $(LOCKED) -p relay
+	@exec python3 deploy/local/dist.py archive
+
+.PHONY: lint-image
+lint-image: ## The Dockerfile, by hadolint
+	@$(LOCAL) install hadolint
+	@.relay/tools/hadolint/hadolint Dockerfile
+
+.PHONY: try-image
+try-image: ## What a container does with the image, without a container engine (as root)
+	@$(LOCAL) check --door up --quiet
+	@$(LOCAL) install onnxruntime
+	@cargo build --release $(LOCKED) -p relay
+	@rm -rf .relay/image
+	@python3 deploy/local/dist.py image .relay/image
+	@exec python3 deploy/local/try_image.py .relay/image
+
 .PHONY: models
 models: ## Builds the project's own models
 	@exec python3 models/build.py $(ARGS)
@@ -72,13 +93,14 @@ fmt: ## Formats the Rust code
 	@cargo fmt --all
 
 .PHONY: lint
-lint: ## Formatting, clippy, documentation, licences and sources of all crates
+lint: ## Formatting, clippy, documentation, licences and sources of all crates; the Dockerfile once `make lint-image` has run
 	@cargo fmt --all --check
 	@python3 deploy/local/circles.py
 	@python3 deploy/local/log_writes.py
 	@python3 deploy/local/docs.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	@cargo clippy --workspace --exclude relay-bench --exclude relay-tests --lib --bins $(LOCKED) -- -D warnings -D clippy::disallowed_methods
+	@if [ -x .relay/tools/hadolint/hadolint ]; then .relay/tools/hadolint/hadolint Dockerfile; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny $(LOCKED) check bans licenses sources; else python3 deploy/local/deny.py; fi
 
 .PHONY: tools

