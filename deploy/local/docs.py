@@ -6,8 +6,12 @@
     docs.py --build    builds the site into .relay/site (`make docs`)
 """
 
-import subprocess
 import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; mend it with: python3.11")
+
+import subprocess
 
 from harness.paths import LOCAL, MKDOCS, RELAY, ROOT
 from harness.say import Failed, say
