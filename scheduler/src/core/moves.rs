@@ -1,8 +1,8 @@
 //! A request moves between the queues and the workers.
 //!
 //! Invariant across the parts: a queued request stands in exactly the queue that its key names. A leased one is counted once at its
-//! worker and once as running in its tenant, which knows how many it has here. Its tenant and its flow are charged what it says itself, until that is settled: when
-//! its run has failed, or its outcome is read.
+//! worker; its tenant and its flow are charged what it says itself, until that is settled: when its run has failed, or its outcome is
+//! read. A tenant knows how many requests it has here.
 
 use relay_lifecycle::next_pool;
 
@@ -60,7 +60,6 @@ pub(super) fn lease(
     let (lease, key) = (&leased.lease, &pending.key);
     let id = &pending.ready.request.request_id;
     workers.lease(&lease.worker, lease.worker_epoch, &key.route, id);
-    queues.running(key.tenant, true);
     queues.recharge(key.tenant, key.flow, (Charge::default(), pending.charged));
 }
 
@@ -77,7 +76,6 @@ pub(super) fn leave(
         Phase::Queued => queues.remove(key, ticket),
         Phase::Leased(leased) => {
             let lease = &leased.lease;
-            queues.running(key.tenant, false);
             workers.release(&lease.worker, lease.worker_epoch, &key.route);
         }
         Phase::Moving | Phase::Leaving | Phase::Ending => {}

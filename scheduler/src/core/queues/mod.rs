@@ -345,16 +345,6 @@ impl Queues {
         self.settled
     }
 
-    /// One request more or less is leased.
-    pub fn running(&mut self, ix: TenantIx, more: bool) {
-        let running = &mut self.get_mut(ix).running;
-        *running = if more {
-            *running + 1
-        } else {
-            running.saturating_sub(1)
-        };
-    }
-
     /// Changes a tenant's counters and keeps the order.
     fn change(&mut self, ix: TenantIx, change: impl FnOnce(&mut Tenant)) {
         let fairness = self.fairness;

@@ -27,7 +27,6 @@ pub struct Tenant {
     /// Requests that have not ended, whatever they stand in.
     pub(super) held: usize,
     pub(super) waiting: usize,
-    pub(super) running: usize,
     pub(super) counter: Counter,
     pub(super) flows: [FlowQueue; 3],
     /// How far it was lifted where it came to wait for a model.
@@ -44,7 +43,6 @@ impl Tenant {
             settled: (0, 0),
             held: 0,
             waiting: 0,
-            running: 0,
             counter: Counter::default(),
             flows: Default::default(),
             lifts: BTreeMap::new(),
@@ -120,8 +118,8 @@ impl Tenant {
         open.flat_map(|route| route.models.iter().cloned()).collect()
     }
 
-    /// Looks which of its flows are open, by their routes; true if one is. What opens is lifted where it `lifts`.
-    pub(super) fn look(&mut self, is_open: impl Fn(&Route) -> bool, lifts: bool) -> bool {
+    /// Looks which of its flows are open, by their routes. What opens is lifted where it `lifts`.
+    pub(super) fn look(&mut self, is_open: impl Fn(&Route) -> bool, lifts: bool) {
         for flow in &mut self.flows {
             let open = flow.waiting.keys().any(&is_open);
             if open && !flow.open && lifts {
@@ -130,7 +128,6 @@ impl Tenant {
             flow.open = open;
         }
         self.raise_floor();
-        self.flows.iter().any(|flow| flow.open)
     }
 
     pub(super) fn raise_floor(&mut self) {

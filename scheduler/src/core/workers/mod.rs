@@ -209,7 +209,7 @@ impl Workers {
 
     /// A run on a route was read by a worker, to which it was leased at `leased_at`.
     pub fn reads(&mut self, worker: &InstanceId, route: &Route, leased_at: TimestampMs) {
-        let capacity = self.all.get(worker).filter(|_| self.resting.knows(worker));
+        let capacity = self.all.get(worker);
         if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
             self.resting.reads(worker, model, route.lane, leased_at);
         }
@@ -217,7 +217,7 @@ impl Workers {
 
     /// A run on a route has begun at a worker, to which it was leased at `leased_at`.
     pub fn works(&mut self, worker: &InstanceId, route: &Route, leased_at: TimestampMs) {
-        let capacity = self.all.get(worker).filter(|_| self.resting.knows(worker));
+        let capacity = self.all.get(worker);
         if let Some(model) = capacity.and_then(|capacity| capacity.first_model(route)) {
             self.resting.works(worker, model, route.lane, leased_at);
         }

@@ -113,11 +113,6 @@ impl Resting {
         }
     }
 
-    /// Whether a worker has failed any model.
-    pub fn knows(&self, worker: &InstanceId) -> bool {
-        self.0.contains_key(worker)
-    }
-
     /// The worker was started again, or is gone.
     pub fn forget(&mut self, worker: &InstanceId) {
         self.0.remove(worker);
