@@ -30,3 +30,25 @@ impl Blocked {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Spec;
+
+    #[test]
+    fn what_a_pool_did_not_take_is_tried_again_after_a_second_and_once() {
+        let handover = HandOver {
+            ready: Spec::new("a", "t").ready(),
+            pool: "spare".to_owned(),
+            trace: None,
+        };
+        let mut blocked = Blocked::default();
+        assert!(blocked.is_empty());
+        blocked.add(handover, TimestampMs(5));
+        assert!(!blocked.is_empty());
+        let tried = [1_004, 1_005, 1_006].map(|ms| blocked.take_due(TimestampMs(ms)).len());
+        assert_eq!(tried, [0, 1, 0]);
+        assert!(blocked.is_empty());
+    }
+}

@@ -60,4 +60,14 @@ mod tests {
         assert_eq!(rate.drain_ms(1, TimestampMs(9_999)), ADVICE.0);
         assert_eq!(rate.drain_ms(100, TimestampMs(60_000)), ADVICE.1);
     }
+
+    #[test]
+    fn the_rate_of_a_young_scheduler_is_that_since_its_first_dispatch() {
+        let mut rate = Rate::default();
+        for second in [100, 101, 102] {
+            rate.count(TimestampMs(second * 1_000));
+        }
+        assert_eq!(rate.drain_ms(5, TimestampMs(102_999)), 5_000, "one a second");
+        assert_eq!(rate.drain_ms(5, TimestampMs(104_000)), 8_333, "three in five");
+    }
 }

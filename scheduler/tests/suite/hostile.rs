@@ -73,6 +73,7 @@ fn who_has_waited_for_a_worker_of_its_model_has_its_share_from_then_on_and_no_mo
             ..Spec::new(format!("waits-{n}"), "waits")
         });
     }
+    world.tell("w");
     offer(&mut world, "busy", 50);
     serve(&mut world, 20, "busy");
     let worker = world.workers.get_mut(&"w".into()).unwrap();
@@ -80,6 +81,18 @@ fn who_has_waited_for_a_worker_of_its_model_has_its_share_from_then_on_and_no_mo
     world.tell("w");
     let waits = serve(&mut world, 20, "waits");
     assert!((9..=11).contains(&waits), "{waits} of 20");
+}
+
+#[test]
+fn between_tenants_that_wait_for_a_model_that_no_live_worker_runs_there_is_no_gap() {
+    let mut world = world();
+    offer_undispatchable(&mut world, "idle");
+    offer(&mut world, "busy", 2);
+    serve(&mut world, 1, "busy");
+    offer_undispatchable(&mut world, "busy");
+    assert_eq!(world.core.fairness().0, 0);
+    world.tell("w");
+    assert_eq!(world.core.fairness().0, 0);
 }
 
 /// Sixty prompts of 200 KB that an endpoint refuses; nine light tenants then waited for 20 s.

@@ -93,3 +93,49 @@ impl Orders {
         waited_for.map(|(model, order)| (model.as_str(), order))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<const N: usize>(models: [&str; N]) -> BTreeSet<String> {
+        models.map(str::to_owned).into()
+    }
+
+    #[test]
+    fn who_comes_to_a_model_is_lifted_to_who_waits_for_it_or_else_to_the_greatest_floor() {
+        let mut orders = Orders::default();
+        orders.place(1, "m", 7, 7);
+        orders.raise();
+        orders.keep_only(1, &names([]));
+        orders.place(2, "n", 20, 20);
+        orders.raise();
+        let floors = |orders: &Orders| ["m", "n", "o"].map(|model| orders.floor_of(model));
+        assert_eq!(floors(&orders), [20, 20, 20], "nobody waits for `m`");
+        orders.place(3, "m", 9, 9);
+        orders.raise();
+        assert_eq!(floors(&orders), [9, 20, 20]);
+        let both = orders.floors(names(["m", "n"]).iter());
+        assert_eq!(both, BTreeMap::from([("m".to_owned(), 9), ("n".to_owned(), 20)]));
+        orders.restore(50);
+        assert_eq!((orders.floor(), floors(&orders)), (50, [9, 20, 50]));
+    }
+
+    #[test]
+    fn a_tenant_stands_at_the_models_that_it_waits_for_and_at_no_others() {
+        let mut orders = Orders::default();
+        for model in ["m", "n"] {
+            orders.place(1, model, 0, 0);
+        }
+        orders.place(2, "n", 1, 1);
+        orders.keep_only(1, &names(["m"]));
+        let holds = |orders: &Orders, ix| ["m", "n", "o"].map(|model| orders.holds(ix, model));
+        assert_eq!(holds(&orders, 1), [true, false, false]);
+        assert_eq!(holds(&orders, 2), [false, true, false]);
+        orders.replace(1, |_| (3, 3));
+        assert_eq!(holds(&orders, 1), [true, false, false], "only where it stands");
+        orders.keep_only(1, &names([]));
+        let waited_for: Vec<&str> = orders.iter().map(|(model, _)| model).collect();
+        assert_eq!(waited_for, ["n"]);
+    }
+}

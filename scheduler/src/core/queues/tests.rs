@@ -274,3 +274,88 @@ fn counters_come_back_from_a_snapshot_as_they_went_in() {
     let turn = again.tenants().next().map(|tenant| tenant.to_snapshot().turn);
     assert_eq!(turn, Some(2), "turns go on where they were");
 }
+
+#[test]
+fn of_two_models_each_has_an_order_of_its_own() {
+    let mut queues = Queues::new(&Config::default());
+    let x = wait(&mut queues, "x", Flow::Short, 1);
+    queues.charge(x.tenant, x.flow, 100);
+    queues.remove(&x, 1);
+    let [a, b] = ["a", "b"].map(|id| queues.tenant(&id.into()));
+    let key = |tenant, model| QueueKey {
+        tenant,
+        flow: Flow::Short,
+        route: route(model),
+    };
+    queues.charge(a, Flow::Short, 10);
+    queues.charge(b, Flow::Short, 5);
+    for (ticket, tenant) in [(2, a), (3, b)] {
+        queues.push(&key(tenant, "n"), ticket, Arrival::Restored, true);
+    }
+    queues.push(&key(a, "m"), 4, Arrival::Restored, true);
+    queues.push(&key(b, "m"), 5, Arrival::New, true);
+    let picked = |model| queues.pick(|it| *it == route(model)).map(|(_, ticket)| ticket);
+    assert_eq!(
+        (picked("n"), picked("m")),
+        (Some(3), Some(4)),
+        "`b` is lifted at `m` and nowhere else"
+    );
+    assert_eq!(queues.gap(), 90 * MILLI, "at `m`; at `n` it is five");
+    assert_eq!(queues.get(b).value(), 100 * MILLI);
+}
+
+#[test]
+fn a_snapshot_tells_the_farthest_lift_and_no_lift_takes_anything_away() {
+    let mut tenant = Tenant::new("a".into(), 100);
+    let served = Charge::of_run(0, 1);
+    tenant
+        .counter
+        .charge((Charge::default(), Charge::default()), 2, 100);
+    tenant.counter.charge((Charge::default(), served), 0, 100);
+    for (model, floor) in [("m", 5), ("n", 9), ("m", 7), ("n", 8), ("o", 3)] {
+        tenant.lift(model, floor * MILLI);
+    }
+    let lifted = ["m", "n", "o"].map(|model| tenant.lifted(model) / MILLI);
+    assert_eq!(lifted, [3, 5, 0], "above the four that were served");
+    assert_eq!(tenant.lifts.len(), 2, "nothing is kept where it was not lifted");
+    assert_eq!(tenant.value(), 9 * MILLI);
+    let snapshot = tenant.to_snapshot();
+    assert_eq!(snapshot.counter, 7_000, "what runs is not settled");
+    let mut again = Tenant::new("a".into(), 100);
+    again.restore(&snapshot);
+    assert_eq!((again.value(), again.to_snapshot()), (7 * MILLI, snapshot));
+}
+
+#[test]
+fn a_flow_is_lifted_where_it_opens_to_the_least_that_was_served_to_those_open() {
+    let mut queues = queues(Fairness::Vtc);
+    let short = wait(&mut queues, "a", Flow::Short, 1);
+    queues.charge(short.tenant, short.flow, 8);
+    let flows = |queues: &Queues| {
+        let flows = queues.get(short.tenant).to_snapshot().flows;
+        flows.into_iter().map(|milli| milli / 1_000).collect::<Vec<_>>()
+    };
+    let key = |flow| QueueKey {
+        flow,
+        ..short.clone()
+    };
+    queues.push(&key(Flow::Long), 2, Arrival::Restored, true);
+    assert_eq!(flows(&queues), [8, 0, 0], "its counter was in the snapshot");
+    queues.remove(&key(Flow::Long), 2);
+    queues.push(&key(Flow::Long), 2, Arrival::New, true);
+    assert_eq!(flows(&queues), [8, 8, 0]);
+    queues.charge(short.tenant, Flow::Short, 4);
+    queues.push(&key(Flow::Long), 3, Arrival::New, true);
+    assert_eq!(flows(&queues), [12, 8, 0], "it was open");
+}
+
+#[test]
+fn the_tokens_of_all_are_the_sum_of_those_of_each() {
+    let mut queues = queues(Fairness::Vtc);
+    let [a, b] = ["a", "b"].map(|id| queues.tenant(&id.into()));
+    for (tenant, prompt, completion) in [(a, 3, 4), (b, 1, 2), (a, 5, 6)] {
+        queues.book(tenant, prompt, completion);
+    }
+    assert_eq!([a, b].map(|ix| queues.get(ix).settled()), [(8, 10), (1, 2)]);
+    assert_eq!(queues.settled(), (9, 12));
+}

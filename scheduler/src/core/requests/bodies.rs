@@ -41,3 +41,23 @@ impl Bodies {
         self.tenants.get(&tenant).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_counted_a_tenant_and_together_until_the_last_one_is_gone() {
+        let mut bodies = Bodies::default();
+        for (tenant, bytes) in [(1, 30), (1, 12), (2, 5)] {
+            bodies.add(tenant, bytes);
+        }
+        let seen = |bodies: &Bodies| (bodies.all(), [1, 2, 3].map(|tenant| bodies.of(tenant)));
+        assert_eq!(seen(&bodies), (47, [42, 5, 0]));
+        bodies.remove(1, 12);
+        assert_eq!(seen(&bodies), (35, [30, 5, 0]));
+        bodies.remove(1, 30);
+        assert_eq!(seen(&bodies), (5, [0, 5, 0]));
+        assert_eq!(bodies.tenants.len(), 1, "nothing is kept of who holds nothing");
+    }
+}

@@ -48,3 +48,35 @@ impl Longest {
         (last(&self.prompts), last(&self.outputs))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Spec;
+
+    fn ready(prompt: u32, output: u32) -> Ready {
+        Spec {
+            prompt,
+            output,
+            ..Spec::new("a", "t")
+        }
+        .ready()
+    }
+
+    #[test]
+    fn the_longest_falls_to_the_next_one_with_the_last_of_its_length() {
+        let mut longest = Longest::default();
+        assert_eq!(longest.tokens(), (0, 0));
+        let [long, short] = [ready(9, 3), ready(2, 7)];
+        for ready in [&long, &short, &long, &long] {
+            longest.add(ready);
+        }
+        let mut seen = Vec::new();
+        for ready in [&long, &short, &long, &long] {
+            seen.push(longest.tokens());
+            longest.remove(ready);
+        }
+        assert_eq!(seen, [(9, 7), (9, 7), (9, 3), (9, 3)]);
+        assert_eq!(longest.tokens(), (0, 0));
+    }
+}

@@ -166,6 +166,31 @@ fn a_lease_is_known_by_its_very_attempt() {
 }
 
 #[test]
+fn a_run_is_on_a_worker_by_its_name_its_epoch_and_its_attempt() {
+    let leased = granted(1);
+    let cases = [("w", 1, 1), ("v", 1, 1), ("w", 2, 1), ("w", 1, 2)];
+    let on = cases.map(|(name, epoch, attempt)| leased.is_on(&worker(name, epoch, 1, 1), attempt));
+    assert_eq!(on, [true, false, false, false]);
+}
+
+#[test]
+fn only_a_run_whose_record_is_known_to_be_in_the_log_is_given_back() {
+    let (mut requests, ticket) = leased();
+    let status = worker("w", 1, 1, 1);
+    let returned = |attempt| Returned {
+        request_id: "a".into(),
+        attempt,
+        code: "backend_error".to_owned(),
+        message: String::new(),
+        begun: true,
+    };
+    assert_eq!(requests.given_back(&status, &returned(1)), None);
+    requests.read_back(&attempt("a", 1), 7);
+    let given_back = [1, 2].map(|attempt| requests.given_back(&status, &returned(attempt)));
+    assert_eq!(given_back, [Some(ticket), None]);
+}
+
+#[test]
 fn what_a_worker_shows_is_charged_once_and_never_less() {
     let (mut requests, ticket) = leased();
     let charges = [3, 5, 4].map(|tokens| shown(&mut requests, tokens, NOW));
@@ -280,4 +305,35 @@ fn what_a_snapshot_says_of_earlier_attempts_comes_back() {
     let pending = requests.get(ticket).unwrap();
     assert_eq!((pending.attempt, pending.waited_ms, pending.since), (2, 30, NOW));
     assert_eq!(pending.attempts_here(), 1);
+}
+
+#[test]
+fn attempts_of_another_pool_and_those_that_were_let_off_do_not_count_here() {
+    let mut requests = Requests::default();
+    let mut offer = Spec::new("a", "t").offer(4, 100);
+    offer.ready.planning.handovers.push(relay_schemas::HandOver {
+        from_pool: "first".to_owned(),
+        to_pool: "default".to_owned(),
+        code: "worker_lost".to_owned(),
+        message: String::new(),
+        attempts: 2,
+        handed_over_at: NOW,
+    });
+    let key = QueueKey {
+        tenant: TENANT,
+        flow: Flow::Short,
+        route: route(&offer.ready, "default"),
+    };
+    let ticket = requests.insert(offer.arrive(&Timeline::default(), NOW), key, true);
+    let counted = |requests: &Requests| {
+        let pending = requests.get(ticket).unwrap();
+        (
+            pending.attempt,
+            pending.attempts_here(),
+            pending.attempts_in_log(),
+        )
+    };
+    assert_eq!(counted(&requests), (2, 0, 2));
+    requests.resume(ticket, 6, 0, 1);
+    assert_eq!(counted(&requests), (6, 3, 6));
 }

@@ -1,3 +1,5 @@
+mod resting;
+
 use super::Update::{Restarted, SameInstance, Stale};
 use super::*;
 use relay_schemas::{ModelState, ModelStatus};
@@ -239,4 +241,67 @@ fn a_model_that_loads_or_failed_to_load_takes_nothing_and_only_the_first_is_wait
         assert_eq!(workers.unserved_ms(route, NOW), NOW.0);
     }
     assert_eq!([&m, &n].map(|route| workers.unawaited_ms(route, NOW)), [0, NOW.0]);
+}
+
+#[test]
+fn only_a_live_worker_serves_a_route_and_only_its_present_life_lives() {
+    let workers = workers(&[status("w", 2, 1)]);
+    let [fresh, stale] = [NOW.plus_ms(1_000), NOW.plus_ms(1_001)];
+    assert_eq!(
+        [fresh, stale].map(|at| workers.serves(&short(), at)),
+        [true, false]
+    );
+    assert!(!workers.serves(&route(Lane::Short, &["n"]), NOW));
+    let lives = [(2, fresh), (2, stale), (1, fresh)].map(|(epoch, at)| workers.lives(&"w".into(), epoch, at));
+    assert_eq!(lives, [true, false, false]);
+}
+
+#[test]
+fn a_model_without_turns_for_the_long_lane_takes_short_requests_only() {
+    let mut workers = workers(&[with_models(&[
+        model("m", 4, 0),
+        model("n", 4, 1),
+        model("full", 0, 0),
+    ])]);
+    let serves =
+        |workers: &Workers, lane| ["m", "n", "full"].map(|it| workers.serves(&route(lane, &[it]), NOW));
+    assert_eq!(serves(&workers, Lane::Short), [true, true, true]);
+    assert_eq!(
+        serves(&workers, Lane::Long),
+        [false, true, true],
+        "where no turn is left one may come free"
+    );
+    assert_eq!(given(&mut workers, &route(Lane::Long, &["m"])), 0);
+    let unserved = ["m", "n"].map(|it| workers.unserved_ms(&route(Lane::Long, &[it]), NOW.plus_ms(7)));
+    assert_eq!(unserved, [NOW.0 + 7, 7], "it never told that it takes them");
+}
+
+#[test]
+fn a_lane_without_slots_takes_nothing_unless_its_models_have_no_turn_left_either() {
+    let with_slots = |slots, models: &[ModelStatus]| {
+        let status = WorkerStatus {
+            short_slots: slots,
+            ..with_models(models)
+        };
+        workers(&[status]).serves(&short(), NOW)
+    };
+    assert!(with_slots(1, &[model("m", 1, 1)]));
+    assert!(!with_slots(0, &[model("m", 1, 1)]));
+    assert!(with_slots(0, &[model("m", 0, 0)]), "they may come free");
+    let mut draining = with_models(&[model("m", 1, 1)]);
+    draining.draining = true;
+    assert!(!workers(&[draining]).serves(&short(), NOW));
+    let mut elsewhere = with_models(&[model("m", 1, 1)]);
+    elsewhere.short_partitions.clear();
+    assert!(!workers(&[elsewhere]).serves(&short(), NOW));
+}
+
+#[test]
+fn a_worker_that_drains_is_not_waited_for_to_load_a_model() {
+    let mut loads = with_models(&[ModelStatus {
+        state: ModelState::Loading,
+        ..model("m", 0, 0)
+    }]);
+    loads.draining = true;
+    assert_eq!(workers(&[loads]).unawaited_ms(&short(), NOW), NOW.0);
 }
