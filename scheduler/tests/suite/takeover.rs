@@ -293,3 +293,20 @@ fn an_end_that_lies_before_the_snapshot_ends_what_was_offered_again_and_charges_
     assert_eq!(core.counts().duplicates, 1, "nothing was offered of `b`");
     assert_eq!(core.counters(), [("t".to_owned(), 0)]);
 }
+
+#[test]
+fn a_lease_that_somebody_else_granted_is_doubted_in_its_time_whenever_its_record_is_read() {
+    let mut core = core();
+    core.lead(9, NOW);
+    core.work(work(1, 7), Input::WorkShort, at(0), None, NOW);
+    let doubts = |core: &mut Core, ms| {
+        core.tick(NOW.plus_ms(ms));
+        let effects = core.effects();
+        effects.iter().any(|effect| matches!(effect, Effect::Settle(_)))
+    };
+    assert!(
+        !doubts(&mut core, 1_900),
+        "its worker has its whole term to show it"
+    );
+    assert!(doubts(&mut core, 2_000));
+}
