@@ -93,9 +93,12 @@ impl Asking {
         self.untold_since = None;
     }
 
-    /// The sink was asked, and cannot tell.
+    /// The sink was asked, and cannot tell. It is asked again soon, however long the silence is by now: one that just ends, or starts,
+    /// may leave one question without an answer, and that says nothing yet.
     pub fn note_untold(&mut self, now: TimestampMs) {
         self.untold_since.get_or_insert(now);
+        self.quiet_ms = self.patience.silence_ms;
+        self.quiet_at = self.quiet_at.min(now.plus_ms(self.quiet_ms));
     }
 
     /// The sink was asked, and knows of no end.

@@ -124,6 +124,25 @@ fn a_client_is_not_kept_waiting_to_its_deadline_for_a_sink_that_cannot_tell() {
     assert!(running.on_wakeup(at(1_600)).is_empty());
 }
 
+/// Found by a rolling restart: a question that a sink did not answer as it ended was the last one before the client was told that
+/// nothing can be told.
+#[test]
+fn after_a_long_silence_one_question_without_an_answer_is_asked_again_soon_and_not_believed() {
+    let at = |ms: i64| START.plus_ms(ms);
+    let mut follower = Follower::new(Patience::default(), true, HASH, START);
+    for ms in [1_000, 3_000, 7_000] {
+        assert_eq!(follower.on_wakeup(at(ms)), [Step::AskWinner]);
+        follower.on_unended();
+    }
+    assert_eq!(follower.on_wakeup(at(15_000)), [Step::AskWinner]);
+    follower.on_untold(at(15_500));
+    assert_eq!(follower.next_wakeup(), Some(at(16_500)));
+    assert_eq!(follower.on_wakeup(at(16_500)), [Step::AskWinner]);
+    follower.on_unended();
+    assert!(follower.on_wakeup(at(21_000)).iter().all(|step| *step == Step::AskWinner));
+    assert!(!follower.has_ended());
+}
+
 /// Nothing else falls due meanwhile.
 const CALM: Patience = Patience {
     gap_ms: 50,
