@@ -30,6 +30,7 @@ pub mod power;
 pub mod process;
 pub mod production;
 pub mod proofs;
+pub mod rolling;
 pub mod servers;
 pub mod settle;
 pub mod shares;

@@ -139,7 +139,12 @@ fn after_a_long_silence_one_question_without_an_answer_is_asked_again_soon_and_n
     assert_eq!(follower.next_wakeup(), Some(at(16_500)));
     assert_eq!(follower.on_wakeup(at(16_500)), [Step::AskWinner]);
     follower.on_unended();
-    assert!(follower.on_wakeup(at(21_000)).iter().all(|step| *step == Step::AskWinner));
+    assert!(
+        follower
+            .on_wakeup(at(21_000))
+            .iter()
+            .all(|step| *step == Step::AskWinner)
+    );
     assert!(!follower.has_ended());
 }
 

@@ -12,7 +12,7 @@ use relay_tests::hostile::Hostile;
 use relay_tests::takeover::Way;
 use summaries::{
     clock_steps, crash_points, disk_images, flipped_bits, full_disk, kafka_stalls, kills_under_keys,
-    on_a_disk, one_key, power, servers_away, storm, taken_over, worker_killed,
+    on_a_disk, one_key, power, rolling_restart, servers_away, storm, taken_over, worker_killed,
 };
 
 /// Kills the real processes at every named point and at random moments, and judges the raw log.
@@ -42,6 +42,9 @@ struct Arguments {
     /// Seconds for which the process is killed at random moments under keyed requests
     #[arg(long, default_value_t = 300)]
     killing: u64,
+    /// Requests a second during the rolling restart
+    #[arg(long, default_value_t = 200)]
+    rolling_rate: u32,
     /// Seconds for which each server is away
     #[arg(long, default_value_t = 20)]
     away: u64,
@@ -165,6 +168,10 @@ fn on_kafka(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
             Box::pin(taken_over(arguments.waiting, Way::Stopped)),
         ),
         ("worker killed, Kafka", Box::pin(worker_killed())),
+        (
+            "rolling restart, Kafka",
+            Box::pin(rolling_restart(arguments.rolling_rate)),
+        ),
         ("servers away, Kafka", Box::pin(servers_away(arguments.away))),
         (
             "one key on two ingresses, Kafka",

@@ -9,7 +9,9 @@ use relay_tests::gateway::KILLABLE;
 use relay_tests::hostile::{self, Hostile, Windows};
 use relay_tests::proofs::Comes;
 use relay_tests::takeover::{self, Way};
-use relay_tests::{disk, full, images, keyed, outages, pairs, power, proofs, stalls, steps, worker_death};
+use relay_tests::{
+    disk, full, images, keyed, outages, pairs, power, proofs, rolling, stalls, steps, worker_death,
+};
 
 /// Goes on after a failure, so that one run tells all points that fail.
 pub async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Result<String> {
@@ -225,5 +227,14 @@ pub async fn kafka_stalls(rounds: u64) -> anyhow::Result<String> {
         report.superseded,
         report.worked,
         report.ran
+    ))
+}
+
+/// No client sees an error or a cut; then each process has ended with 0.
+pub async fn rolling_restart(rate: u32) -> anyhow::Result<String> {
+    let rolling::Report { restarts, asked } =
+        rolling::restarted_one_by_one(KILLABLE, 2, rate, rolling::Machine::Quiet).await?;
+    Ok(format!(
+        "{restarts} processes restarted under {rate}/s, half streams, a third keyed: {asked} requests, each answered whole"
     ))
 }
