@@ -35,6 +35,7 @@ use crate::cluster::names::Names;
 use crate::cluster::peers::Peers;
 use crate::cluster::probes;
 use crate::cluster::readiness::Readiness;
+use crate::cluster::served;
 use crate::cluster::sweeper::Sweeper;
 use crate::config::Config;
 use crate::error::Error;
@@ -187,6 +188,13 @@ impl Ground<'_> {
             patience: at_least(self.config.cluster.probe_patience, 10),
         };
         let (workers, pools) = (subjects::worker_status("*"), subjects::pool_status("*"));
+        let served = served::watch(
+            Arc::clone(&catalogue.models),
+            Arc::clone(&catalogue.names),
+            self.config.defaults.model.clone(),
+            self.runtime.health.clone(),
+            self.clock(),
+        );
         let (policies, clock) = (subjects::POLICY_STATUS.to_owned(), self.clock());
         async move {
             let rest = async {
@@ -204,6 +212,7 @@ impl Ground<'_> {
                         turns.on_status(status, clock.steady());
                     }),
                     probes::run(bus, Arc::clone(&control), readiness, looks),
+                    served,
                 )
             };
             tokio::select! {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use relay_clock::Clock;
@@ -22,6 +24,9 @@ const DEPENDENCY: &str = "models";
 
 /// Local models that are loaded at once: one that takes for ever keeps no other waiting.
 const LOADERS: usize = 4;
+
+/// How long a worker that has a model waits for the others to load before it calls itself ready without them.
+const LOAD_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every declared model, by name.
 pub struct Catalogue {
@@ -78,11 +83,11 @@ pub struct Loading {
 impl Catalogue {
     /// Prepares remote models, and starts to load local ones in the background. `health` learns of each.
     pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
-        let board = Arc::new(Board {
-            health: health.clone(),
-            loading: Mutex::default(),
-            failed: Mutex::default(),
-        });
+        let board = Arc::new(Board::new(
+            models.models.len(),
+            health.clone(),
+            loading.clock.clone(),
+        ));
         let mut entries = BTreeMap::new();
         let mut to_load = VecDeque::new();
         for (name, spec) in models.models {
@@ -121,6 +126,7 @@ impl Catalogue {
 
     /// Every declared model, and how many of its requests are turned now.
     pub fn status(&self, lanes: Lanes) -> Vec<ModelStatus> {
+        self.board.look();
         let status = |(name, entry): (&String, &Arc<Entry>)| {
             let (state, turns) = self.state(name, entry);
             lanes.of_model(name, state, entry.visits.left(turns))
@@ -166,14 +172,40 @@ impl Catalogue {
     }
 }
 
-/// Tells `/readyz` which models are missing.
+/// Tells `/readyz` which models are missing. A worker that has one serves it: the others are told and keep it from nothing.
 struct Board {
     health: Health,
+    clock: Clock,
+    began: Instant,
+    /// How many are declared.
+    declared: usize,
     loading: Mutex<Vec<String>>,
     failed: Mutex<BTreeMap<String, String>>,
+    /// Whether it is said that the patience with what loads is over.
+    is_over: AtomicBool,
 }
 
 impl Board {
+    fn new(declared: usize, health: Health, clock: Clock) -> Self {
+        Self {
+            began: clock.instant(),
+            health,
+            clock,
+            declared,
+            loading: Mutex::default(),
+            failed: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Time has passed.
+    fn look(&self) {
+        let over = self.clock.since(self.began) >= LOAD_PATIENCE;
+        if over && !self.is_over.swap(true, Ordering::AcqRel) {
+            self.report();
+        }
+    }
+
     /// The state of a model that was loaded or not. Only people can mend the latter, so it is logged.
     fn settle(&self, name: &str, loaded: Result<Arc<dyn Backend>, String>) -> LoadState {
         match loaded {
@@ -201,8 +233,12 @@ impl Board {
         if !loading.is_empty() {
             missing.push(format!("loading {}", loading.join(", ")));
         }
+        let some_ready = self.declared > loading.len() + failed.len();
+        let waits = !loading.is_empty() && !self.is_over.load(Ordering::Acquire);
         if missing.is_empty() {
             self.health.up(DEPENDENCY);
+        } else if some_ready && !waits {
+            self.health.degraded(DEPENDENCY, missing.join("; "));
         } else {
             self.health.down(DEPENDENCY, missing.join("; "));
         }
@@ -241,5 +277,52 @@ impl Loader {
             *entry.state.lock() = state;
             self.loading.changed.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::TimestampMs;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_has_a_model_is_ready_without_one_that_is_broken_or_loads_for_ever() {
+        let (clock, manual) = Clock::manual(TimestampMs(0));
+        let health = Health::default();
+        let board = Board::new(3, health.clone(), clock);
+        board
+            .loading
+            .lock()
+            .extend(["slow".to_owned(), "sound".to_owned()]);
+        board
+            .failed
+            .lock()
+            .insert("broken".to_owned(), "no file".to_owned());
+        board.report();
+        assert!(!health.is_ready(), "nothing is loaded");
+        board.loading.lock().pop();
+        board.report();
+        assert!(!health.is_ready(), "what loads is waited for");
+        manual.advance(LOAD_PATIENCE);
+        board.look();
+        assert!(health.is_ready());
+        assert_eq!(
+            health.told()["models"],
+            "degraded: failed broken: no file; loading slow"
+        );
+        board.loading.lock().clear();
+        board
+            .failed
+            .lock()
+            .insert("slow".to_owned(), "too large".to_owned());
+        board.report();
+        assert!(health.is_ready(), "one works");
+        board
+            .failed
+            .lock()
+            .insert("sound".to_owned(), "it has stopped".to_owned());
+        board.report();
+        assert!(!health.is_ready(), "none is left");
     }
 }

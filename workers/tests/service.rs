@@ -453,7 +453,7 @@ async fn an_answer_is_cut_at_its_largest_size() {
 }
 
 #[tokio::test]
-async fn a_model_whose_key_is_missing_fails_alone() {
+async fn a_model_whose_key_is_missing_fails_alone_and_the_worker_is_ready() {
     let mock = mock(Settings::default()).await;
     let keyless = "  keyless: {backend: openai, base_url: \"http://127.0.0.1:1/v1\", upstream_model: u, api_key_env: RELAY_NO_SUCH_KEY}\n";
     let mut house = House::start(&(models(&mock.url()) + keyless), |_| {})
@@ -470,10 +470,11 @@ async fn a_model_whose_key_is_missing_fails_alone() {
     );
     house.dispatch(&house.work("sound", "mock", "x")).await.unwrap();
     assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Completed);
-    let health = house.runtime.health.all();
+    let health = &house.runtime.health;
+    assert_eq!(health.all()["models"], None);
     assert_eq!(
-        health["models"].as_deref(),
-        Some("failed keyless: the environment variable RELAY_NO_SUCH_KEY is not set")
+        health.told()["models"],
+        "degraded: failed keyless: the environment variable RELAY_NO_SUCH_KEY is not set"
     );
 }
 

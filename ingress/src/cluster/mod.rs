@@ -6,4 +6,5 @@ pub mod names;
 pub mod peers;
 pub mod probes;
 pub mod readiness;
+pub mod served;
 pub mod sweeper;
