@@ -20,7 +20,7 @@ pub struct Config {
     pub host: String,
     /// Port; 0 takes a free one.
     pub port: u16,
-    /// Whether `/metrics` answers.
+    /// Whether `/metrics` answers on this listener too, and not on the operators' alone.
     pub metrics_enabled: bool,
     /// What a body means that leaves something out.
     pub defaults: DefaultsConfig,
@@ -45,7 +45,7 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 8_000,
-            metrics_enabled: true,
+            metrics_enabled: false,
             defaults: DefaultsConfig::default(),
             limits: LimitsConfig::default(),
             request: Limits::default(),

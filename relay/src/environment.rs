@@ -100,6 +100,11 @@ mod tests {
                 "false",
                 (file.0.clone(), file.1, file.2, file.3, (false, false)),
             ),
+            (
+                "METRICS_ENABLED",
+                "true",
+                (file.0.clone(), file.1, file.2, file.3, (true, true)),
+            ),
         ];
         for (name, value, expected) in cases {
             assert_eq!(
@@ -109,6 +114,16 @@ mod tests {
             );
             assert_ne!(expected, file, "{name} is told from the file");
         }
+    }
+
+    /// Before, every client could read them.
+    #[test]
+    fn metrics_are_for_operators_unless_somebody_says_otherwise() {
+        let config = Config::default();
+        assert_eq!(
+            (config.ops.metrics, config.ingress.metrics_enabled),
+            (true, false)
+        );
     }
 
     #[test]

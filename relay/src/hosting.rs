@@ -16,6 +16,7 @@ use crate::banner::{self, Places};
 use crate::config::Config;
 use crate::descriptors;
 use crate::draining::Running;
+use crate::exposure;
 use crate::hosted::HostedService;
 use crate::load;
 use crate::ops::Ops;
@@ -66,6 +67,10 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         .as_ref()
         .map(|tables| relay_trace_sink::admin_router(tables.traces.clone()));
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
+    let warnings = exposure::warnings(api_address, ops.address()?);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let admin_pages = house.tables.is_some().then(|| ops.address()).transpose()?;
 
     house.expect_dependencies(services);
@@ -85,6 +90,7 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         let places = Places {
             api,
             admin: admin_pages,
+            warnings,
         };
         running.add(banner::once_ready(
             house.config.clone(),

@@ -11,6 +11,7 @@ mod deadlines;
 mod descriptors;
 mod draining;
 mod environment;
+mod exposure;
 mod healthcheck;
 mod hosted;
 mod hosting;

@@ -88,6 +88,7 @@ impl Harness {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.batch.enabled = false;
+        config.metrics_enabled = true;
         config.cluster.probe_every = ms(20);
         config.answers.cancel_every = ms(20);
         change(&mut config);
