@@ -42,6 +42,7 @@ use crate::error::Error;
 use crate::http::app::App;
 use crate::http::operation::Door;
 use crate::http::state::{Bodies, Catalogue, Counted, Deadlines, KeepAlive};
+use crate::labels::Labels;
 use crate::metrics::Metrics;
 
 /// The parts of an ingress.
@@ -299,6 +300,10 @@ impl Ground<'_> {
             },
             counted: Counted {
                 metrics: Arc::clone(&self.metrics),
+                labels: Arc::new(Labels::new(
+                    config.limits.metric_tenants,
+                    Arc::clone(&catalogue.names),
+                )),
                 service: self.identity.service,
                 clock: self.clock(),
             },

@@ -122,6 +122,8 @@ pub struct LimitsConfig {
     pub max_unread_in_all: ByteSize,
     /// Most `refused` records a second.
     pub refusals_per_second: u32,
+    /// Most tenants that metrics tell apart; the others are `other`.
+    pub metric_tenants: usize,
 }
 
 impl Default for LimitsConfig {
@@ -138,6 +140,7 @@ impl Default for LimitsConfig {
             max_unread_per_tenant: ByteSize::mib(64),
             max_unread_in_all: ByteSize::gib(1),
             refusals_per_second: 20,
+            metric_tenants: 100,
         }
     }
 }

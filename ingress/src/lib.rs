@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod http;
 mod ids;
+mod labels;
 mod metrics;
 mod refusal;
 

@@ -9,7 +9,7 @@ use prometheus::{
 use relay_runner::superseded_counter;
 use relay_schemas::Service;
 
-/// Every metric of the ingress. Labels come from closed sets: HTTP statuses, endpoints, reasons.
+/// Every metric of the ingress. Labels come from closed sets (HTTP statuses, endpoints, reasons) or from [`crate::labels`].
 #[derive(Debug, Clone)]
 pub struct Metrics {
     /// Responses by HTTP status.
@@ -22,8 +22,12 @@ pub struct Metrics {
     pub tokens: IntCounter,
     /// From handing a request to the log to its acknowledgement.
     pub accept: Histogram,
-    /// Arrival to the first byte of a streamed answer.
-    pub first_byte: Histogram,
+    /// Arrival to the first byte of a streamed answer, by model.
+    pub first_byte: HistogramVec,
+    /// Responses by tenant, model, operation and HTTP status.
+    pub told_apart: IntCounterVec,
+    /// Tokens of answers that ended here, by tenant, model and kind.
+    pub tokens_told_apart: IntCounterVec,
     /// Questions about answers that frames and log did not bring in time, by what was asked.
     pub questions: IntCounterVec,
     /// Frames that no client waited for.
@@ -83,10 +87,23 @@ impl Metrics {
                 SECONDS.to_vec(),
                 registry
             )?,
-            first_byte: histogram!(
+            first_byte: register_histogram_vec_with_registry!(
                 "relay_ingress_first_byte_seconds",
                 "Arrival to the first byte of a streamed answer.",
+                &["model"],
                 SECONDS.to_vec(),
+                registry
+            )?,
+            told_apart: counters!(
+                "relay_requests_total",
+                "Responses by tenant, model, operation and HTTP status; `other` beyond what is told apart.",
+                &["tenant", "model", "operation", "status"],
+                registry
+            )?,
+            tokens_told_apart: counters!(
+                "relay_tokens_total",
+                "Tokens of answers that ended here, by tenant, model and kind (prompt, completion).",
+                &["tenant", "model", "kind"],
                 registry
             )?,
             questions: counters!(

@@ -20,6 +20,7 @@ use crate::exposure;
 use crate::hosted::HostedService;
 use crate::load;
 use crate::ops::Ops;
+use crate::process_metrics;
 use crate::signals;
 
 /// Runs all six services in this process.
@@ -133,6 +134,7 @@ impl House {
             ..Runtime::new(bus)
         };
         runtime.bus.register(&runtime.metrics)?;
+        process_metrics::register(&runtime.metrics)?;
         tokio::spawn(follow_schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
         anyhow::ensure!(

@@ -23,6 +23,7 @@ mod log_filter;
 mod logging;
 mod ops;
 mod plan;
+mod process_metrics;
 #[cfg(test)]
 mod samples;
 mod scheduling;

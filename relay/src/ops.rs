@@ -11,7 +11,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
 use relay_clock::Clock;
 use relay_runner::{ConnectionBounds, Runtime, Shutdown, ops_router, serve_http};
 use serde::Deserialize;
@@ -76,7 +77,14 @@ impl Ops {
             &config.allowed_hosts,
             &config.allowed_origins,
         )?;
-        let router = ops_router(runtime.clone(), config.metrics).merge(admin.unwrap_or_default());
+        let first = if admin.is_some() {
+            "/admin/traces"
+        } else {
+            "/readyz"
+        };
+        let router = ops_router(runtime.clone(), config.metrics)
+            .route("/", get(move || async move { Redirect::to(first) }))
+            .merge(admin.unwrap_or_default());
         // A route that nobody serves is guarded too: the layer stands around everything, whatever is added above.
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
@@ -219,6 +227,13 @@ mod tests {
         assert_eq!(two.0, 400);
         assert_eq!(listening.ask("GET /healthz", &[]).await.0, 400);
         assert_eq!(listening.get("me@localhost").await, 400);
+    }
+
+    #[tokio::test]
+    async fn the_root_leads_to_the_traces() {
+        let listening = listening(OpsConfig::default()).await;
+        let (status, _) = listening.ask("GET /", &["Host: localhost:PORT"]).await;
+        assert_eq!(status, 303);
     }
 
     #[tokio::test]

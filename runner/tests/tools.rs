@@ -335,3 +335,24 @@ async fn probes_are_told_what_is_missing_and_metrics_only_where_they_are_asked_f
     assert_eq!(get(true, "/metrics").await.0, StatusCode::OK);
     assert_eq!(get(false, "/metrics").await.0, StatusCode::NOT_FOUND);
 }
+
+/// Every listener has its probes from here, so both of a process say the same.
+#[tokio::test]
+async fn probes_say_the_same_with_metrics_and_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new(log(folder.path()));
+    runtime.health.degraded("models", "one is broken");
+    for path in ["/healthz", "/readyz"] {
+        let mut said = Vec::new();
+        for metrics in [true, false] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = ops_router(runtime.clone(), metrics)
+                .oneshot(request)
+                .await
+                .unwrap();
+            let status = response.status();
+            said.push((status, response.into_body().collect().await.unwrap().to_bytes()));
+        }
+        assert_eq!(said[0], said[1], "{path}");
+    }
+}

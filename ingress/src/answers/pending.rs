@@ -12,7 +12,7 @@ use relay_lifecycle::{Follower, Patience, Step};
 use relay_schemas::{Delta, Frame, Outcome, Request, RequestId, Run, TimestampMs};
 use tokio::sync::Notify;
 
-use super::end::End;
+use super::end::{Account, End};
 use crate::admission::keys::HeldKey;
 use crate::admission::limits::Permit;
 
@@ -91,6 +91,7 @@ struct Progress {
     streamed: bool,
     questions: Vec<Question>,
     end: Option<End>,
+    account: Option<Account>,
     /// Whether only the sink can tell the winner: the client chose the id, by an idempotency key, and the log may hold an end from
     /// before this ingress read it; or an outcome could not be read here.
     sink_decides: bool,
@@ -120,6 +121,7 @@ impl Pending {
                 streamed: request.stream,
                 questions: Vec::new(),
                 end: None,
+                account: None,
                 sink_decides: request.idempotency_key.is_some(),
                 abandoned: false,
             }),
@@ -150,7 +152,10 @@ impl Pending {
         let mut progress = self.progress.lock();
         progress.sink_decides |= outcome.is_none();
         let steps = match outcome {
-            Some(outcome) if !progress.sink_decides => progress.follower.on_winner(outcome, now),
+            Some(outcome) if !progress.sink_decides => {
+                progress.account = Some(Account::of(outcome));
+                progress.follower.on_winner(outcome, now)
+            }
             outcome => {
                 progress.follower.on_recorded(outcome, now);
                 Vec::new()
@@ -162,6 +167,7 @@ impl Pending {
     /// The winner is known.
     pub fn on_winner(&self, outcome: &Outcome, now: TimestampMs) {
         let mut progress = self.progress.lock();
+        progress.account = Some(Account::of(outcome));
         let steps = progress.follower.on_winner(outcome, now);
         self.apply(&mut progress, steps);
     }
@@ -222,6 +228,11 @@ impl Pending {
             ended: progress.end.is_some(),
             next_wakeup: progress.follower.next_wakeup(),
         }
+    }
+
+    /// What the record of its end says, once that was read.
+    pub fn account(&self) -> Option<Account> {
+        self.progress.lock().account
     }
 
     /// The end, once; `take` told of it.

@@ -8,7 +8,7 @@ use relay_runner::Shutdown;
 use relay_schemas::{Delta, Request, TimestampMs};
 
 use super::abandoned::{Abandoned, Claim};
-use super::end::End;
+use super::end::{Account, End};
 use super::pending::Pending;
 use super::questions::{Questions, Told};
 use super::routes::Routes;
@@ -105,6 +105,11 @@ impl Waiter {
                 () = &mut idle => return AnswerEvent::Idle,
             }
         }
+    }
+
+    /// What the record of its end says, once that was read.
+    pub fn account(&self) -> Option<Account> {
+        self.pending.account()
     }
 
     /// It will never run, so nothing needs to be cancelled.

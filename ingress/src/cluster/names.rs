@@ -50,6 +50,12 @@ impl Names {
         }
     }
 
+    /// Whether the policy takes it.
+    pub fn takes(&self, name: &str) -> bool {
+        let mut models = self.planners.values().flat_map(|planner| &planner.models);
+        models.any(|model| model.name == name)
+    }
+
     /// Every name, with the models that may run it. While two policies are in force, a name of either.
     pub fn candidates(&self) -> BTreeMap<&str, BTreeSet<(&str, &str)>> {
         let mut names = BTreeMap::<_, BTreeSet<_>>::new();

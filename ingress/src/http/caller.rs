@@ -39,8 +39,12 @@ where
         let tenant = match headers::tenant(&parts.headers) {
             Ok(tenant) => tenant,
             // A caller without a name leaves no record.
-            Err(refusal) => return Err(exchange.answer(response::error(&refusal), &ids::fresh())),
+            Err(refusal) => {
+                exchange.fails(&refusal);
+                return Err(exchange.answer(response::error(&refusal), &ids::fresh()));
+            }
         };
+        exchange.of(&tenant, headers::key_name(&parts.headers));
         let refusals = Arc::<Refusals>::from_ref(state);
         match headers::call(&parts.headers, tenant.clone(), Deadlines::from_ref(state)) {
             Ok(call) => Ok(Self {
@@ -71,5 +75,6 @@ fn refuse(
     if refusal.status < 500 {
         refusals.record(&id, tenant, refusal);
     }
+    exchange.fails(refusal);
     exchange.answer(response::error(refusal), &id)
 }

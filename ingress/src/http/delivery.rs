@@ -14,10 +14,11 @@ use super::response;
 use super::state::KeepAlive;
 use super::stream::Live;
 use crate::admission::admit::{Admitted, Source};
-use crate::answers::end::End;
+use crate::answers::end::{Account, End};
 use crate::answers::failure;
 use crate::answers::form::{Chunks, Form};
 use crate::answers::waiter::{AnswerEvent, Waiter};
+use crate::refusal::Refusal;
 
 /// Tells that an answer was recorded before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -38,15 +39,20 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         .stream
         .then(|| form.chunks(facts, admitted.include_usage))
         .flatten();
-    let whole = |exchange: &mut Exchange, chunks: Option<Chunks>, end: End| {
-        exchange.finish(&end);
+    let whole = |exchange: &mut Exchange, chunks: Option<Chunks>, end: End, account: Option<Account>| {
+        exchange.finish(&end, account);
         whole(form, facts, chunks, keyed, &end)
+    };
+    let failed = |exchange: &mut Exchange, refusal: &Refusal| {
+        exchange.fails(refusal);
+        response::error(refusal)
     };
     match (admitted.source, chunks) {
         (Source::Recorded { outcome, mut holding }, chunks) => {
             let end = End::recorded(&outcome);
             holding.end(end.bytes());
-            let mut response = whole(&mut exchange, chunks, end);
+            let account = Some(Account::of(&outcome));
+            let mut response = whole(&mut exchange, chunks, end, account);
             response
                 .headers_mut()
                 .insert(REPLAYED, HeaderValue::from_static("true"));
@@ -54,9 +60,9 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
         }
         (Source::Running { mut waiter, accepted }, None) => {
             let response = match last(&mut waiter).await {
-                Ok(end) => whole(&mut exchange, None, end),
-                Err(NoEnd::TimedOut) => response::error(&failure::timed_out(accepted, keyed)),
-                Err(NoEnd::Cut) => response::error(&failure::cut(keyed)),
+                Ok(end) => whole(&mut exchange, None, end, waiter.account()),
+                Err(NoEnd::TimedOut) => failed(&mut exchange, &failure::timed_out(accepted, keyed)),
+                Err(NoEnd::Cut) => failed(&mut exchange, &failure::cut(keyed)),
             };
             until_read(exchange.answer(response, &id), waiter)
         }
@@ -64,14 +70,17 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
             // No headers before the first token or the decision, unless that takes too long for proxies to bear.
             match waiter.next(keep_alive.0).await {
                 AnswerEvent::Ended(end) => {
-                    let response = whole(&mut exchange, Some(chunks), end);
+                    let response = whole(&mut exchange, Some(chunks), end, waiter.account());
                     until_read(exchange.answer(response, &id), waiter)
                 }
                 AnswerEvent::TimedOut => {
-                    let refusal = failure::timed_out(accepted, keyed);
-                    exchange.answer(response::error(&refusal), &id)
+                    let response = failed(&mut exchange, &failure::timed_out(accepted, keyed));
+                    exchange.answer(response, &id)
                 }
-                AnswerEvent::Cut => exchange.answer(response::error(&failure::cut(keyed)), &id),
+                AnswerEvent::Cut => {
+                    let response = failed(&mut exchange, &failure::cut(keyed));
+                    exchange.answer(response, &id)
+                }
                 first @ (AnswerEvent::Deltas(_) | AnswerEvent::Idle) => {
                     let head = exchange.answer(response::events(), &id);
                     let live = Live {

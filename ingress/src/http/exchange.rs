@@ -1,23 +1,28 @@
-//! One request and its response, as the metrics see them.
+//! One request and its response, as metrics and the access line see them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::Response;
+use relay_lifecycle::is_success;
 use relay_runner::crash_point;
-use relay_schemas::RequestId;
+use relay_schemas::{Operation, RequestId, TenantId, Usage};
 
+use super::access::{Access, GONE, operation_at};
 use super::response;
 use super::state::Counted;
-use crate::answers::end::End;
+use crate::answers::end::{Account, End};
+use crate::answers::failure;
+use crate::labels::OTHER;
+use crate::refusal::Refusal;
 
 /// Counts from arrival until it is dropped, which is when the response ended or the client went away.
 pub struct Exchange {
     counted: Counted,
     endpoint: Option<MatchedPath>,
     began: Instant,
-    answered: bool,
+    access: Access,
     finished: bool,
 }
 
@@ -25,57 +30,124 @@ impl Exchange {
     /// A request arrived at `endpoint`.
     pub fn begin(counted: Counted, endpoint: Option<MatchedPath>) -> Self {
         counted.metrics.active.inc();
+        let operation = endpoint.as_ref().and_then(|path| operation_at(path.as_str()));
         Self {
             began: counted.clock.instant(),
             counted,
             endpoint,
-            answered: false,
+            access: Access {
+                operation,
+                ..Access::default()
+            },
             finished: false,
         }
+    }
+
+    /// Who asks is known; `key` stands for the key that was sent.
+    pub fn of(&mut self, tenant: &TenantId, key: Option<String>) {
+        self.access.tenant = Some(tenant.clone());
+        self.access.key = key;
+    }
+
+    /// The model that is asked for is known.
+    pub fn asks_for(&mut self, model: &str) {
+        self.access.model = Some(model.to_owned());
+    }
+
+    /// The client is told of a mistake, a limit or a fault.
+    pub fn fails(&mut self, refusal: &Refusal) {
+        self.access.code = Some(refusal.code.clone());
     }
 
     /// The response's head is decided.
     pub fn answer(&mut self, mut response: Response<Body>, id: &RequestId) -> Response<Body> {
         response::name(&mut response, id);
-        self.answered = true;
+        self.access.id = Some(id.clone());
+        self.access.status = Some(response.status().as_u16());
         let requests = &self.counted.metrics.requests;
         requests.with_label_values(&[response.status().as_str()]).inc();
         response
     }
 
     /// The first byte of a stream leaves.
-    pub fn first_byte(&self) {
-        self.counted.metrics.first_byte.observe(self.seconds());
+    pub fn first_byte(&mut self) {
+        let took = self.took();
+        self.access.ttft = Some(took);
+        let first_byte = self.counted.metrics.first_byte.with_label_values(&[self.model()]);
+        first_byte.observe(took.as_secs_f64());
     }
 
-    /// The end of an accepted request's answer leaves.
-    pub fn finish(&mut self, end: &End) {
+    /// The end of an accepted request's answer leaves; `account` is what its record says.
+    pub fn finish(&mut self, end: &End, account: Option<Account>) {
         self.finished = true;
+        self.access.account = account;
+        match end {
+            End::Finished { end, .. } if is_success(end.status) => {}
+            failed => self.access.code = Some(failure::of(failed, false).code),
+        }
         if let End::Finished { end, .. } = end {
+            self.access.usage = end.usage;
             let tokens = u64::from(end.usage.completion_tokens.0);
             self.counted.metrics.tokens.inc_by(tokens);
         }
         crash_point(self.counted.service, "before_finish");
     }
 
-    fn seconds(&self) -> f64 {
+    fn took(&self) -> Duration {
         let now = self.counted.clock.instant();
-        now.saturating_duration_since(self.began).as_secs_f64()
+        now.saturating_duration_since(self.began)
+    }
+
+    fn model(&self) -> &str {
+        let labels = &self.counted.labels;
+        self.access
+            .model
+            .as_deref()
+            .map_or(OTHER, |model| labels.model(model))
+    }
+
+    /// Counts what tenants and models are told apart by.
+    fn count(&self) {
+        let metrics = &self.counted.metrics;
+        let labels = &self.counted.labels;
+        let tenant = self.access.tenant.as_ref();
+        let tenant = tenant.map_or(OTHER, |tenant| labels.tenant(tenant));
+        let model = self.model();
+        let operation = self.access.operation.map_or("", Operation::name);
+        let status = self.access.status.unwrap_or(GONE).to_string();
+        metrics
+            .told_apart
+            .with_label_values(&[tenant, model, operation, &status])
+            .inc();
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+        } = self.access.usage;
+        for (kind, tokens) in [("prompt", prompt_tokens.0), ("completion", completion_tokens.0)] {
+            if tokens > 0 {
+                let counter = metrics
+                    .tokens_told_apart
+                    .with_label_values(&[tenant, model, kind]);
+                counter.inc_by(u64::from(tokens));
+            }
+        }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let metrics = &self.counted.metrics;
+        let (metrics, took) = (&self.counted.metrics, self.took());
         metrics.active.dec();
         let endpoint = self.endpoint.as_ref().map_or("", MatchedPath::as_str);
         metrics
             .duration
             .with_label_values(&[endpoint])
-            .observe(self.seconds());
-        if !self.answered {
+            .observe(took.as_secs_f64());
+        if self.access.status.is_none() {
             metrics.requests.with_label_values(&["499"]).inc();
         }
+        self.count();
+        self.access.log(took);
         if self.finished {
             crash_point(self.counted.service, "after_finish");
         }

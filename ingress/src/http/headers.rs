@@ -1,6 +1,6 @@
 //! What the headers of a call say.
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, header};
 use relay_clock::millis;
 use relay_schemas::TenantId;
 
@@ -17,6 +17,9 @@ const DEADLINE: &str = "x-relay-deadline-ms";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// W3C trace context.
 const TRACEPARENT: &str = "traceparent";
+
+/// How much of a key's hash stands for it.
+const KEY_NAME_LENGTH: usize = 12;
 
 /// Longest idempotency key.
 const MOST_KEY_BYTES: usize = 255;
@@ -48,6 +51,14 @@ pub fn tenant(headers: &HeaderMap) -> Result<TenantId, Refusal> {
             )),
         },
     }
+}
+
+/// What stands for the API key that was sent: the beginning of its hash, which cannot be turned back. Keys have no names yet.
+pub fn key_name(headers: &HeaderMap) -> Option<String> {
+    let sent = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let mut hash = ids::sha256_hex(&[sent.trim_ascii()]);
+    hash.truncate(KEY_NAME_LENGTH);
+    Some(hash)
 }
 
 /// The call of `tenant`.

@@ -1,5 +1,6 @@
 //! The HTTP face: a file an endpoint, and what the endpoints share.
 
+mod access;
 pub mod app;
 mod body;
 mod caller;
@@ -29,6 +30,7 @@ pub fn router(app: App, ops: Router, shutdown: Shutdown) -> Router {
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/completions", post(completions::create))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/", get(response::root))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*name}", get(models::retrieve))
         .with_state(app)

@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::state::{Bodies, KeepAlive};
 use super::{body, delivery};
 use crate::admission::admit::{Admission, Admitted, Entered};
-use crate::admission::request::{Call, Rules};
+use crate::admission::request::Rules;
 use crate::refusal::Refusal;
 
 /// The door of the operations.
@@ -28,12 +28,12 @@ pub struct Door {
 
 impl Door {
     /// Answers a call.
-    pub async fn serve(&self, operation: Operation, caller: Caller, body: Body) -> Response<Body> {
+    pub async fn serve(&self, operation: Operation, mut caller: Caller, body: Body) -> Response<Body> {
         let keyed = caller.call.key.is_some();
         let shutdown = &self.admission.shutdown;
         let admitted = tokio::select! {
             biased;
-            admitted = self.admit(operation, &caller.call, body) => admitted,
+            admitted = self.admit(operation, &mut caller, body) => admitted,
             () = shutdown.stopped() => {
                 shutdown.cut(1);
                 Err(Refusal::shut_down(keyed))
@@ -45,7 +45,13 @@ impl Door {
         }
     }
 
-    async fn admit(&self, operation: Operation, call: &Call, body: Body) -> Result<Admitted, Refusal> {
+    async fn admit(
+        &self,
+        operation: Operation,
+        caller: &mut Caller,
+        body: Body,
+    ) -> Result<Admitted, Refusal> {
+        let Caller { call, exchange, .. } = caller;
         let place = match self.admission.enter(&call.tenant) {
             Ok(place) => place,
             Err(refusal) => {
@@ -63,6 +69,7 @@ impl Door {
             }
         };
         let parsed = self.rules.parse(operation, &body)?;
+        exchange.asks_for(&parsed.model);
         // What was parsed holds what is needed of it.
         drop(body);
         self.admission.admit(call, parsed, Entered { place, room }).await

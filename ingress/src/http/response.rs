@@ -93,6 +93,17 @@ pub async fn last_of_a_lame_duck(
     response
 }
 
+/// What there is, for somebody who opens the address that the banner prints.
+pub async fn root() -> Response<Body> {
+    let body = concat!(
+        r#"{"name":"relay","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#"","api":"/v1","endpoints":["/v1/chat/completions","/v1/completions","/v1/embeddings","/v1/models"],"#,
+        r#""alive":"/healthz","ready":"/readyz"}"#
+    );
+    json(StatusCode::OK, body.to_owned())
+}
+
 /// The response where there is no such address.
 pub async fn unknown_route() -> Response<Body> {
     error(&Refusal::unknown_route())

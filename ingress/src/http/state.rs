@@ -10,6 +10,7 @@ use relay_schemas::Service;
 
 use crate::cluster::models::Models;
 use crate::cluster::names::{Names, runnable};
+use crate::labels::Labels;
 use crate::metrics::Metrics;
 
 /// What bounds one body.
@@ -41,6 +42,8 @@ pub struct KeepAlive(pub Duration);
 pub struct Counted {
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What they tell apart.
+    pub labels: Arc<Labels>,
     /// For crash points.
     pub service: Service,
     /// For durations.

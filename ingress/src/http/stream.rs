@@ -43,7 +43,7 @@ enum Next {
 
 impl Live {
     /// The body, beginning with what came first.
-    pub fn into_body(self, first: AnswerEvent) -> Body {
+    pub fn into_body(mut self, first: AnswerEvent) -> Body {
         self.exchange.first_byte();
         let pieces = futures::stream::unfold(Next::Write(self, first), |next| async move {
             let (mut live, event) = match next {
@@ -72,7 +72,7 @@ impl Live {
             AnswerEvent::Deltas(deltas) => (self.chunks.deltas(&deltas), false),
             AnswerEvent::Idle => (KEEP_ALIVE.to_owned(), false),
             AnswerEvent::Ended(end) => {
-                self.exchange.finish(&end);
+                self.exchange.finish(&end, self.waiter.account());
                 let piece = match &end {
                     End::Finished { end, .. } if is_success(end.status) => self.chunks.end(end),
                     failed => failure::of(failed, self.keyed).event(),
@@ -81,9 +81,14 @@ impl Live {
             }
             AnswerEvent::TimedOut => {
                 let refusal = failure::timed_out(self.accepted, self.keyed);
+                self.exchange.fails(&refusal);
                 (refusal.event(), true)
             }
-            AnswerEvent::Cut => (failure::cut(self.keyed).event(), true),
+            AnswerEvent::Cut => {
+                let refusal = failure::cut(self.keyed);
+                self.exchange.fails(&refusal);
+                (refusal.event(), true)
+            }
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The metrics that every stage has, whatever it does.
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use relay_schemas::Service;
 
 use crate::dead_letter::{EXHAUSTED, POISON};
+
+/// From 100 µs (one embedded hop) to 100 s (a long generation).
+const SECONDS: [f64; 13] = [
+    0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0,
+];
 
 /// Labels: `service` and `group`, the same for the life of the stage. Taken out of the registry when the stage ends, so that
 /// it can be started again.
@@ -35,9 +38,7 @@ impl Metrics {
                 .const_label("group", group)
         };
         let histogram = |name: &str, help: &str| {
-            // From 100 µs (one embedded hop) to 100 s (a long generation).
-            let buckets = exponential_buckets(0.000_1, 10_f64.sqrt(), 13)?;
-            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets))
+            Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(SECONDS.to_vec()))
         };
         let classes = opts("dead_letters_total", "Records given up, by class.");
         let mut metrics = Self {
@@ -88,5 +89,31 @@ impl Drop for Metrics {
             // It was registered under this very description, so there is nothing that could fail.
             drop(self.registry.unregister(collector));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Encoder, TextEncoder};
+
+    use super::*;
+
+    /// `le="0.0009999999999999998"` stood where 0.001 was meant.
+    #[test]
+    fn buckets_are_told_without_noise() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry, Service::Planner, "g").expect("nothing is registered yet");
+        metrics.record_seconds.observe(0.5);
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&registry.gather(), &mut text)
+            .expect("it is text");
+        let text = String::from_utf8(text).expect("it is text");
+        let bounds: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_once("le=\"")?.1.split('"').next())
+            .collect();
+        assert!(bounds.contains(&"0.001"), "{bounds:?}");
+        assert!(bounds.iter().all(|bound| bound.len() <= 6), "{bounds:?}");
     }
 }
