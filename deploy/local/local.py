@@ -26,7 +26,7 @@ from harness.fleet import Fleet
 from harness.paths import SERVERS as DEFAULT_DIR
 from harness.prerequisites import DOORS, check
 from harness.say import Failed, say
-from harness.servers import SERVERS
+from harness.servers import OPEN, SERVERS
 from harness.tools import FOR_TESTS, TOOLS_BY_NAME, install
 
 
@@ -44,19 +44,22 @@ def arguments() -> argparse.ArgumentParser:
     folder = argparse.ArgumentParser(add_help=False)
     default = Path(os.environ.get("RELAY_SERVERS_DIR", DEFAULT_DIR))
     folder.add_argument("--dir", type=Path, default=default, help="where the servers live (%(default)s)")
-    several = argparse.ArgumentParser(add_help=False)
-    several.add_argument("--only", type=names, default=list(SERVERS), help="some of them, by comma")
-    several.add_argument("--fresh", action="store_true", help="without the data of the last time")
+
+    def several(default: list[str]) -> list[argparse.ArgumentParser]:
+        parent = argparse.ArgumentParser(add_help=False)
+        parent.add_argument("--only", type=names, default=default, help=f"some of {', '.join(SERVERS)}, by comma")
+        parent.add_argument("--fresh", action="store_true", help="without the data of the last time")
+        return [folder, parent]
 
     one = actions.add_parser("check", help="what the machine lacks")
     one.add_argument("--door", choices=DOORS, default="test")
     one.add_argument("--quiet", action="store_true", help="only what is missing")
     one = actions.add_parser("install", help="fetch tools into .relay/tools")
     one.add_argument("what", nargs="*", choices=[[], *TOOLS_BY_NAME], help=", ".join(TOOLS_BY_NAME))
-    one = actions.add_parser("up", parents=[folder, several], help="start the servers")
+    one = actions.add_parser("up", parents=several(OPEN), help="start the servers")
     one.add_argument("--json", action="store_true", help="print servers.json")
     one.add_argument("--hold", action="store_true", help="stay until Ctrl-C, then stop them")
-    one = actions.add_parser("run", parents=[folder, several], help="start the servers for one command")
+    one = actions.add_parser("run", parents=several(list(SERVERS)), help="start the servers for one command")
     one.add_argument("command", nargs="+", metavar="COMMAND")
     for name in ("stop", "start", "kill", "pause", "resume"):
         one = actions.add_parser(name, parents=[folder], help=f"{name} one server")
@@ -101,7 +104,7 @@ def refuse_running(args: argparse.Namespace) -> Path:
 def status(args: argparse.Namespace) -> int:
     fleet = Fleet(args.dir)
     for name, entry in fleet.state().items():
-        print(f"{'up  ' if fleet.is_up(name) else 'down'}  {name:9} {entry[SERVERS[name].address_key]}")
+        print(f"{'up  ' if fleet.is_up(name) else 'down'}  {name:16} {entry[SERVERS[name].address_key]}")
     return 0
 
 

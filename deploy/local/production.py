@@ -20,7 +20,7 @@ from harness import owner
 from harness.fleet import Fleet
 from harness.paths import ROOT, SERVERS as DEFAULT_DIR
 from harness.say import Failed, say
-from harness.servers import SERVERS
+from harness.servers import OPEN
 
 # In the order of the flow. They start together: each waits for what it needs.
 SERVICES = ["ingress", "planner", "cache-service", "scheduler", "workers", "trace-sink"]
@@ -74,7 +74,7 @@ class Service:
 
 def addresses(folder: Path) -> dict[str, str]:
     fleet = Fleet(folder)
-    down = [name for name in SERVERS if not fleet.is_up(name)]
+    down = [name for name in OPEN if not fleet.is_up(name)]
     if down:
         raise Failed(f"{', '.join(down)} not running in {folder}; run `make servers` in another terminal first")
     return owner.environment(fleet)

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::Notify;
 
+use super::refusal::Refusal;
 use crate::{Commit, ConsumerEvent, Partition};
 
 /// Sends librdkafka's log lines to ours. What matters is reported as an error where it happens, so its lines are details.
@@ -22,9 +23,11 @@ fn log(level: Level, facility: &str, line: &str) {
     }
 }
 
-/// For clients without a group.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Quiet;
+/// For clients without a group: remembers why brokers turned them away.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    pub(super) refusal: Refusal,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: Level, facility: &str, line: &str) {
@@ -33,6 +36,7 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "rdkafka", %error, "{reason}");
+        self.refusal.remember(&error, reason);
     }
 }
 

@@ -11,9 +11,9 @@ pub(super) fn of(error: &KafkaError, topic: &str) -> BusError {
         KafkaError::ClientConfig(_, _, name, _) => BusError::Fatal(format!(
             "librdkafka does not know the property `{name}` or does not allow its value; mend `bus.properties`"
         )),
-        KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => {
-            BusError::Fatal(error.to_string())
-        }
+        // A file that is not there, a key that is none, properties that do not fit together.
+        KafkaError::ClientCreation(_) => BusError::Fatal(format!("{error}; mend `bus.properties`")),
+        KafkaError::AdminOpCreation(_) | KafkaError::Nul(_) => BusError::Fatal(error.to_string()),
         _ => of_code(error.rdkafka_error_code(), error, topic),
     }
 }

@@ -93,7 +93,7 @@ fn store(owner: &Member, commit: &Commit) {
 
 fn commit_directly(options: &KafkaOptions, group: &str, commits: &[Commit]) -> Result<(), BusError> {
     let asking: Result<BaseConsumer<Quiet>, _> =
-        config::asking_for(options, group).create_with_context(Quiet);
+        config::asking_for(options, group).create_with_context(Quiet::default());
     let committed = asking.and_then(|asking| asking.commit(&list(commits)?, CommitMode::Sync));
     committed.map_err(|error| error::of(&error, ""))
 }

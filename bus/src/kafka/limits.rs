@@ -71,7 +71,8 @@ impl Limits {
         let topics = [ResourceSpecifier::Topic(topic)];
         let client = admin.get();
         let answers = client.describe_configs(&topics, &options).await;
-        let answers = admin.answered(&client, answers.map_err(|error| error::of(&error, topic)))?;
+        let answers = admin.answered(&client, answers.map_err(|error| error::of(&error, topic)));
+        let answers = answers.map_err(|error| meta.explain(error))?;
         let limit = match answers.into_iter().next() {
             Some(Ok(config)) => {
                 let entry = config

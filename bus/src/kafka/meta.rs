@@ -13,6 +13,7 @@ use super::blocking::blocking;
 use super::context::Quiet;
 use super::metrics::Metrics;
 use super::position::twice;
+use super::refusal::Refusal;
 use super::renewed::Renewed;
 use super::{KafkaOptions, config, error};
 use crate::topics::OUTCOMES;
@@ -21,9 +22,13 @@ use crate::{BusError, OffsetRange, Partition, StartAt};
 /// How long to wait before looking again at what has just been made.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// Most errors of a client that are heard after a question without an answer.
+const MOST_HEARD: usize = 64;
+
 /// Asks.
 pub(super) struct Meta {
     client: Renewed<BaseConsumer<Quiet>>,
+    refusal: Refusal,
     options: KafkaOptions,
     timeout: Duration,
     clock: Clock,
@@ -32,13 +37,17 @@ pub(super) struct Meta {
 impl Meta {
     pub(super) fn new(options: &KafkaOptions, clock: Clock, metrics: Metrics) -> Result<Self, BusError> {
         let config = config::reader(options);
+        let refusal = Refusal::default();
+        let told = refusal.clone();
         let make = move || {
-            let client = config.create_with_context(Quiet);
+            let refusal = told.clone();
+            let client = config.create_with_context(Quiet { refusal });
             client.map_err(|error| error::of(&error, ""))
         };
         let seam = (clock.clone(), metrics);
         Ok(Self {
             client: Renewed::new("questions", options.replace_after, seam, make)?,
+            refusal,
             options: options.clone(),
             timeout: options.request_timeout,
             clock,
@@ -56,7 +65,22 @@ impl Meta {
 
     fn client<T>(&self, ask: impl Fn(&BaseConsumer<Quiet>) -> Result<T, BusError>) -> Result<T, BusError> {
         let client = self.client.get();
-        self.client.answered(&client, ask(&client))
+        let answer = ask(&client);
+        if answer.is_ok() {
+            self.refusal.forget();
+        }
+        let answer = self.client.answered(&client, answer);
+        answer.map_err(|error| self.explain(error))
+    }
+
+    /// An error of this client, or of another one that nobody polls, and why brokers turn us away.
+    pub(super) fn explain(&self, error: BusError) -> BusError {
+        // Nobody else hears what it has to say: whoever only asks does not poll.
+        let client = self.client.get();
+        for _ in 0..MOST_HEARD {
+            drop(client.poll(Duration::ZERO));
+        }
+        self.refusal.explain(error)
     }
 
     /// How long an answer may take.
@@ -131,7 +155,7 @@ impl Meta {
     pub(super) fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
         let ask = || -> Result<Option<i64>, KafkaError> {
             let asking: BaseConsumer<Quiet> =
-                config::asking_for(&self.options, group).create_with_context(Quiet)?;
+                config::asking_for(&self.options, group).create_with_context(Quiet::default())?;
             let mut list = TopicPartitionList::new();
             list.add_partition(&partition.topic, partition.partition);
             let committed = asking.committed_offsets(list, self.timeout)?;

@@ -20,6 +20,7 @@ mod options;
 mod position;
 mod producer;
 mod reader;
+mod refusal;
 mod renewed;
 mod standstill;
 #[cfg(test)]
@@ -69,7 +70,7 @@ impl KafkaBus {
         let metrics = Metrics::new();
         let config = config::admin(&options);
         let admin = move || {
-            let client = config.create_with_context(Quiet);
+            let client = config.create_with_context(Quiet::default());
             client.map_err(|error| error::of(&error, ""))
         };
         let seam = (clock.clone(), metrics.clone());

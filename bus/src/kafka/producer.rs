@@ -13,6 +13,7 @@ use relay_clock::Clock;
 use super::blocking::blocking;
 use super::context::Quiet;
 use super::metrics::Metrics;
+use super::refusal::Refusal;
 use super::{KafkaOptions, config, convert, error};
 use crate::{BusError, Outgoing, Partition, Position};
 
@@ -35,6 +36,8 @@ pub(super) struct Producer {
 struct Line {
     client: RwLock<FutureProducer<Quiet>>,
     config: Settings,
+    /// Why brokers turned it away.
+    refusal: Refusal,
 }
 
 /// The settings of a kind of client, by the most bytes of a batch.
@@ -42,8 +45,12 @@ type Settings = fn(&KafkaOptions, usize) -> ClientConfig;
 
 impl Line {
     fn open(config: Settings, options: &KafkaOptions) -> Result<Self, BusError> {
-        let client = RwLock::new(create(&config(options, usize::MAX))?);
-        Ok(Self { client, config })
+        let refusal = Refusal::default();
+        Ok(Self {
+            client: RwLock::new(create(&config(options, usize::MAX), &refusal)?),
+            config,
+            refusal,
+        })
     }
 
     fn client(&self) -> FutureProducer<Quiet> {
@@ -124,10 +131,13 @@ impl Producer {
         delivery: DeliveryFuture,
     ) -> Result<Position, BusError> {
         match delivery.await {
-            Ok(Ok(at)) => Ok(Position {
-                partition: Partition::new(record.topic.clone(), at.partition),
-                offset: at.offset,
-            }),
+            Ok(Ok(at)) => {
+                line.refusal.forget();
+                Ok(Position {
+                    partition: Partition::new(record.topic.clone(), at.partition),
+                    offset: at.offset,
+                })
+            }
             Ok(Err((error, _))) => Err(self.on_error(line, producer, &error, record)),
             Err(_) => Err(BusError::Unavailable("the producer was closed".to_owned())),
         }
@@ -200,7 +210,7 @@ impl Producer {
                 limit: self.options.largest_record.as_usize(),
             };
         }
-        error::of(error, &record.topic)
+        line.refusal.explain(error::of(error, &record.topic))
     }
 
     /// An idempotent producer that lost its thread is of no use any more; a new one is.
@@ -210,15 +220,16 @@ impl Producer {
             return;
         }
         let most_batch = self.most_batch.load(Ordering::Relaxed);
-        match create(&(line.config)(&self.options, most_batch)) {
+        match create(&(line.config)(&self.options, most_batch), &line.refusal) {
             Ok(fresh) => *current = fresh,
             Err(error) => tracing::error!(%error, "the Kafka producer could not be replaced"),
         }
     }
 }
 
-fn create(config: &ClientConfig) -> Result<FutureProducer<Quiet>, BusError> {
+fn create(config: &ClientConfig, refusal: &Refusal) -> Result<FutureProducer<Quiet>, BusError> {
+    let refusal = refusal.clone();
     config
-        .create_with_context(Quiet)
+        .create_with_context(Quiet { refusal })
         .map_err(|error| error::of(&error, ""))
 }

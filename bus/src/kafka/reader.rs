@@ -51,7 +51,7 @@ impl KafkaReader {
 
 fn assign(options: &KafkaOptions, from: &Places) -> Result<Client, BusError> {
     let open = || {
-        let client: Client = config::reader(options).create_with_context(Quiet)?;
+        let client: Client = config::reader(options).create_with_context(Quiet::default())?;
         let mut list = TopicPartitionList::with_capacity(from.len());
         for (Partition { topic, partition }, offset) in from {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;

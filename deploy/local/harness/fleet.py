@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Iterator
 
-from . import process
+from . import authority, process
 from .say import Failed, say, tail
 from .servers import SERVERS, Server
 from .tools import install
@@ -27,8 +27,9 @@ class Fleet:
 
     def up(self, names: list[str], *, fresh: bool) -> None:
         """Starts `names` in parallel and waits until each one answers. What runs already is left as it is."""
-        install(names)
+        install(list(dict.fromkeys(SERVERS[name].needs() for name in names)))
         self.folder.mkdir(parents=True, exist_ok=True)
+        authority.make(self.folder)
         absent = [name for name in names if not self.is_up(name)]
         if fresh:
             for name in absent:
@@ -113,7 +114,10 @@ class Fleet:
         return bool(entry) and process.alive(entry["pid"], entry["born"])
 
     def env(self) -> dict[str, str]:
-        return {SERVERS[name].env_name: entry[SERVERS[name].address_key] for name, entry in self.state().items()}
+        env = {}
+        for name, entry in self.state().items():
+            env |= {SERVERS[name].env_name: entry[SERVERS[name].address_key], **entry.get("more", {})}
+        return env
 
     def entry(self, name: str) -> dict:
         entry = self.state().get(name)
@@ -130,6 +134,7 @@ class Fleet:
     def record(self, server: Server, pid: int) -> None:
         entry = {
             server.address_key: server.address(),
+            "more": server.more(),
             "ports": server.ports,
             "pid": pid,
             "born": process.born(pid),

@@ -69,9 +69,17 @@ def python() -> str:
     return "Python " + sys.version.split()[0]
 
 
-def zlib_headers() -> str:
-    output("cc", "-E", "-x", "c", "-", given="#include <zlib.h>\n")
-    return "zlib.h"
+def header(name: str) -> Callable[[], str]:
+    def probe() -> str:
+        output("cc", "-E", "-x", "c", "-", given=f"#include <{name}>\n")
+        return name
+
+    return probe
+
+
+def openssl_headers() -> str:
+    # As the build finds them; it says nothing of where.
+    return "OpenSSL " + output("pkg-config", "--modversion", "openssl")
 
 
 def venv() -> str:
@@ -95,13 +103,16 @@ PREREQUISITES = [
     Prerequisite("C compiler", UP, "gcc", first_line("cc", "--version")),
     Prerequisite("C++ compiler", UP, "g++", first_line("c++", "--version")),
     Prerequisite("make", UP, "make", first_line("make", "--version")),
-    Prerequisite("zlib headers", UP, "zlib1g-dev", zlib_headers),
+    Prerequisite("zlib headers", UP, "zlib1g-dev", header("zlib.h")),
+    Prerequisite("pkg-config", UP, "pkg-config", first_line("pkg-config", "--version")),
+    Prerequisite("OpenSSL headers", UP, "libssl-dev", openssl_headers),
     Prerequisite("python", UP | SERVERS, "python3 (3.11 or newer)", python),
     Prerequisite("pip", UP | SERVERS, "python3-pip", first_line(sys.executable, "-m", "pip", "--version")),
     Prerequisite("venv", TEST, "python3-venv", venv),
     Prerequisite("java", SERVERS, "openjdk-17-jre-headless", java),
     Prerequisite("maven", SERVERS, "maven", first_line("mvn", "--batch-mode", "--version")),
     Prerequisite("debian packages", SERVERS, "a Debian or Ubuntu system (apt, dpkg)", debian),
+    Prerequisite("openssl", SERVERS, "openssl", first_line("openssl", "version")),
     Prerequisite("setpriv", SERVERS, "util-linux", unprivileged),
 ]
 

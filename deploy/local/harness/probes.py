@@ -25,6 +25,19 @@ def nats(port: int) -> bool:
         return lines.readline().strip() == b"PONG"
 
 
+def nats_greets(port: int) -> bool:
+    """What it says before it asks for TLS."""
+    with connect(port) as server, server.makefile("rb") as lines:
+        return lines.readline().startswith(b"INFO ")
+
+
+def postgres_speaks_tls(port: int) -> bool:
+    """An SSLRequest: it says yes by an S."""
+    with connect(port) as server:
+        server.sendall(struct.pack(">ii", 8, 80877103))
+        return server.recv(1) == b"S"
+
+
 def kafka(port: int) -> bool:
     """A metadata request, version 1, for no topic: the answer lists the brokers, and this one must be among them."""
     body = struct.pack(">hhih5si", 3, 1, 7, 5, b"probe", 0)

@@ -165,6 +165,11 @@ TOOLS_BY_NAME = {
     "kafka": Tool("kafka", lambda: sha256(LOCAL / "kafka" / "pom.xml"), install_kafka),
     "nats": Tool("nats", lambda: debian_pin(PINS["debian"]["nats"]), install_debian(PINS["debian"]["nats"])),
     "redis": Tool("redis", lambda: debian_pin(PINS["debian"]["redis"]), install_debian(PINS["debian"]["redis"])),
+    "secured-postgres": Tool(
+        "secured-postgres",
+        lambda: debian_pin(PINS["debian"]["secured-postgres"]),
+        install_debian(PINS["debian"]["secured-postgres"]),
+    ),
     "postgres": Tool("postgres", lambda: str(PINS["postgres"]), install_postgres),
     "openai": Tool("openai-venv", lambda: environment_pin(OPENAI), environment_of(OPENAI)),
     "mkdocs": Tool("mkdocs-venv", lambda: environment_pin(MKDOCS), environment_of(MKDOCS)),

@@ -1,11 +1,13 @@
 """Apache Kafka: one node that is broker and controller (KRaft), sized for a laptop.
 
 Topics are never created by use: `deploy/topics.yaml` is the only list. Replication is 1, so that a broker killed
-and started again is an outage with all its data, not a loss.
+and started again is an outage with all its data, not a loss. Beside the open listener there are two as companies have them:
+SASL_SSL for a user with SCRAM-SHA-512, and TLS for whoever has a certificate of our authority.
 """
 
 import shutil
 
+from ..authority import PASSWORD, USER
 from ..paths import LOCAL
 from ..process import spawn
 from ..say import Failed, tail
@@ -15,6 +17,8 @@ from .server import Server
 # Any UUID in Kafka's base64 form; the same for every local cluster, none of which ever meets another.
 CLUSTER = "UmVsYXktbG9jYWwtMDAwMQ"
 
+SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
 LARGEST_RECORD = 16 * 1024 * 1024
 
 
@@ -22,7 +26,7 @@ class Kafka(Server):
     name = "kafka"
     env_name = "RELAY_KAFKA_BROKERS"
     address_key = "bootstrap"
-    ports_needed = 2
+    ports_needed = 4
 
     def prepare(self) -> None:
         if not shutil.which("java"):
@@ -33,6 +37,7 @@ class Kafka(Server):
             return
         format_log = self.folder / "format.log"
         arguments = ["format", "--cluster-id", CLUSTER, "--config", str(settings)]
+        arguments += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
         quick = ["-XX:TieredStopAtLevel=1", "-Xmx128m"]
         command = self.java(*quick, "kafka.tools.StorageTool", *arguments)
         if spawn(command, cwd=self.folder, log=format_log, env=self.env()).wait() != 0:
@@ -48,19 +53,32 @@ class Kafka(Server):
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def more(self) -> dict[str, str]:
+        _, _, scram, mutual = self.ports
+        return {"RELAY_KAFKA_SCRAM": f"127.0.0.1:{scram}", "RELAY_KAFKA_MUTUAL": f"127.0.0.1:{mutual}"}
+
     def ready(self) -> bool:
         return probes.kafka(self.port)
 
     def settings(self) -> dict[str, object]:
-        broker, controller = self.ports
+        broker, controller, scram, mutual = self.ports
+        open_to_all = {"PLAINTEXT": broker, "SCRAM": scram, "MUTUAL": mutual}
+        listeners = [f"{name}://127.0.0.1:{port}" for name, port in open_to_all.items()]
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{controller}"]),
+            "advertised.listeners": ",".join(listeners),
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,MUTUAL:SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.authority / "server-both.pem",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.authority / "ca.pem",
+            "listener.name.mutual.ssl.client.auth": "required",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.scram.scram-sha-512.sasl.jaas.config": f"{SCRAM_LOGIN} required;",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "false",
             "message.max.bytes": LARGEST_RECORD,

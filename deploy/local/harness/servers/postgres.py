@@ -40,15 +40,22 @@ class Postgres(Server):
             shutil.chown(self.data, "nobody", "nogroup")
         self.binary("initdb", "-D", str(self.data), "-U", USER, "-E", "UTF8", "--auth=trust", "--no-sync", "--locale=C")
         self.single_user(f"CREATE DATABASE {DATABASE}")
+        self.secure()
 
-    def command(self) -> list[str]:
-        settings = {
+    def secure(self) -> None:
+        """This one is open to all."""
+
+    def settings(self) -> dict[str, str]:
+        return {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "64MB",
         }
+
+    def command(self) -> list[str]:
+        settings = self.settings()
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [*as_nobody(self.data), str(self.bin / "postgres"), "-D", str(self.data), *arguments]
 
@@ -88,7 +95,7 @@ def as_nobody(data: Path) -> list[str]:
     if not shutil.which("setpriv"):
         raise Failed("Postgres does not run as root, and `setpriv` is missing; mend it with: util-linux")
     command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    if not (open_to_all(data.parent) and open_to_all(TOOLS / "postgres")):
+    if not (open_to_all(data.parent) and open_to_all(TOOLS)):
         # The secure bit keeps the capability in `access()` too, by which initdb looks for its neighbours.
         command += ["--securebits=+no_setuid_fixup"]
         command += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]

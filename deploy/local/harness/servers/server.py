@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+from .. import authority
 from ..paths import TOOLS
 
 
@@ -26,9 +27,20 @@ class Server:
     def port(self) -> int:
         return self.ports[0]
 
+    """The tool that it runs, where that is not called as the server is."""
+    tool_name: str | None = None
+
+    @classmethod
+    def needs(cls) -> str:
+        return cls.tool_name or cls.name
+
     @property
     def tool(self) -> Path:
-        return TOOLS / self.name
+        return TOOLS / self.needs()
+
+    @property
+    def authority(self) -> Path:
+        return authority.folder_of(self.folder.parent)
 
     @property
     def log(self) -> Path:
@@ -45,6 +57,10 @@ class Server:
 
     def address(self) -> str:
         return f"{self.name}://127.0.0.1:{self.port}"
+
+    def more(self) -> dict[str, str]:
+        """Further addresses, by the variables that carry them."""
+        return {}
 
     def ready(self) -> bool:
         """Asks once. `OSError` means *not yet*."""
