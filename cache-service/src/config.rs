@@ -1,5 +1,6 @@
 //! Settings of the cache service.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use relay_schemas::Secret;
@@ -40,6 +41,12 @@ impl Default for Config {
 pub struct RedisConfig {
     /// `redis://` or, with TLS, `rediss://`; user, password and database as Redis URLs have them.
     pub url: Secret,
+    /// Certificate authorities in a PEM file, instead of the machine's.
+    pub root_certificates: Option<PathBuf>,
+    /// Our certificate, PEM, with [`RedisConfig::client_key`].
+    pub client_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key: Option<PathBuf>,
     /// Begins every key.
     #[serde(default = "prefix")]
     pub prefix: String,
@@ -76,6 +83,9 @@ impl RedisConfig {
     pub fn at(url: impl Into<Secret>) -> Self {
         Self {
             url: url.into(),
+            root_certificates: None,
+            client_certificate: None,
+            client_key: None,
             prefix: prefix(),
             timeout: timeout(),
             breaker: BreakerConfig::default(),

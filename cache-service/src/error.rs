@@ -10,6 +10,9 @@ pub enum Error {
         "cache_service.redis.url is no Redis URL ({0}); use redis://host:6379 or, with TLS, rediss://host:6379"
     )]
     RedisUrl(String),
+    /// Certificates of `cache_service.redis` that cannot be used.
+    #[error("cache_service.redis.{0}")]
+    RedisCertificates(String),
     /// The metrics could not be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

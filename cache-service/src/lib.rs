@@ -97,10 +97,10 @@ fn levels(config: &Config, runtime: &Runtime, metrics: &Metrics) -> Result<Level
         let (clock, health) = (runtime.clock.clone(), runtime.health.clone());
         RedisLevel::new(redis, config.max_entry.as_usize(), clock, metrics.clone(), health)
     };
-    let redis = config.redis.as_ref().map(connect).transpose();
+    let redis = config.redis.as_ref().map(connect).transpose()?;
     Ok(Levels {
         lru: Lru::new(config.lru_size.as_u64()),
-        redis: redis.map_err(|error| Error::RedisUrl(error.category().to_owned()))?,
+        redis,
         metrics: metrics.clone(),
     })
 }

@@ -5,4 +5,5 @@ mod eligible;
 mod house;
 mod levels;
 mod redis;
+mod secured;
 mod stages;

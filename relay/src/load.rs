@@ -94,6 +94,9 @@ pub(crate) const PATHS: &[&str] = &[
     "control.root_certificates",
     "control.client_certificate",
     "control.client_key",
+    "cache_service.redis.root_certificates",
+    "cache_service.redis.client_certificate",
+    "cache_service.redis.client_key",
 ];
 
 /// Whether a value is a path. librdkafka's stand under keys that end in `.location`, where `probe` is a word of its own.

@@ -9,6 +9,7 @@
 //! errors name no key, places get lost behind a tag (`kind: kafka`), and its references are docker-compose's (`$NAME`
 //! inside a password is one; unset means empty; quoted text is either all or never expanded).
 
+mod certificates;
 mod expand;
 mod file;
 mod keys;
@@ -21,6 +22,7 @@ mod scalar;
 mod size;
 mod spanned;
 
+pub use certificates::{Certificates, TlsFault, read_authorities};
 pub use file::{FileError, read_file, read_text};
 pub use mistake::{Mark, Mistake};
 pub use parse::Document;

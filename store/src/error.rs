@@ -1,5 +1,6 @@
 //! Which errors waiting mends, which lie in the data, and which need a person.
 
+use relay_settings::TlsFault;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
@@ -52,13 +53,37 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
         E::PoolTimedOut => {
             "no connection in time: the server is away, or all connections are taken".to_owned()
         }
-        other => other.to_string(),
+        other => format!("{other}{}", cure(other)),
     };
     match class {
         Class::Unavailable => StoreError::Unavailable(reason),
         Class::Refused => StoreError::Refused(reason),
         Class::Damaged => StoreError::Damaged(reason),
         Class::Fatal => StoreError::Fatal(reason),
+    }
+}
+
+/// What mends a connection that Postgres does not let in, where that stands in the URL.
+fn cure(error: &sqlx::Error) -> String {
+    use sqlx::Error as E;
+    match error {
+        E::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+            "; if the URL names `sslrootcert`, `sslcert` and `sslkey`, these files must be there".to_owned()
+        }
+        E::Io(_) | E::Tls(_) => TlsFault::of(&error.to_string()).map_or_else(String::new, |fault| {
+            format!(
+                "; {}",
+                fault.words("the URL's `sslrootcert`", "the URL's `sslcert` and `sslkey`")
+            )
+        }),
+        E::Database(database)
+            if database
+                .code()
+                .is_some_and(|code| code.len() == 5 && code.starts_with("28")) =>
+        {
+            "; mend user, password, `sslmode`, `sslcert` and `sslkey` of the URL".to_owned()
+        }
+        _ => String::new(),
     }
 }
 

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult};
+use redis::{AsyncConnectionConfig, Client};
+
+use super::client::why_not;
 
 enum Connection {
     Absent,
@@ -39,12 +41,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(url: &str, patience: Duration) -> RedisResult<Self> {
-        Ok(Self {
-            client: Client::open(url)?,
+    pub(super) fn new(client: Client, patience: Duration) -> Self {
+        Self {
+            client,
             patience,
             connection: Arc::new(Mutex::new(Connection::Absent)),
-        })
+        }
     }
 
     /// The connection, made if need be. Giving up waiting does not stop the making.
@@ -94,8 +96,7 @@ async fn connect(
     );
     let connected = match connected.await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) if error.is_connection_refusal() => Err("the connection is refused".to_owned()),
-        Ok(Err(error)) => Err(error.category().to_owned()),
+        Ok(Err(error)) => Err(why_not(&error)),
         Err(_) => Err("no connection in time".to_owned()),
     };
     *current.lock() = match &connected {

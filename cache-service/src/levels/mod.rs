@@ -1,5 +1,6 @@
 //! The exact cache: an in-process level over Redis.
 
+mod client;
 mod link;
 mod lru;
 mod redis;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, cmd};
+use redis::{Cmd, FromRedisValue, RedisError, cmd};
 use relay_clock::Clock;
 use relay_runner::Health;
 
+use super::client::{self, why_not};
 use super::link::{Link, NoLink};
 use crate::breaker::Breaker;
 use crate::config::RedisConfig;
+use crate::error::Error;
 use crate::metrics::Metrics;
 
 /// How many answers' time a connection may take.
@@ -46,17 +48,17 @@ impl RedisLevel {
     /// Connects when first used.
     ///
     /// # Errors
-    /// Only for a URL that is none.
+    /// Only for a URL that is none, and certificates that cannot be used.
     pub(crate) fn new(
         config: &RedisConfig,
         most_bytes: usize,
         clock: Clock,
         metrics: Metrics,
         health: Health,
-    ) -> RedisResult<Self> {
+    ) -> Result<Self, Error> {
         let timeout = config.timeout.max(Duration::from_millis(1));
         Ok(Self {
-            link: Link::new(config.url.expose(), timeout * CONNECT)?,
+            link: Link::new(client::of(config)?, timeout * CONNECT),
             prefix: config.prefix.clone(),
             timeout,
             most_bytes,
@@ -126,7 +128,7 @@ impl RedisLevel {
             Ok(Err(Failed::Away(reason))) => Err(self.failed(&reason)),
             Ok(Err(Failed::Error(error))) => {
                 self.link.forget();
-                Err(self.failed(error.category()))
+                Err(self.failed(&why_not(&error)))
             }
             Err(_) => Err(self.failed("no answer in time")),
         }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::inbox::Inbox;
 use super::options::NatsOptions;
 use super::outbox::Outbox;
+use super::refusal::Refusal;
 use crate::api::ControlError;
 use crate::queue::{Most, Queue};
 
@@ -28,10 +29,11 @@ pub(super) struct Connection {
     listeners: Mutex<Vec<Weak<Queue>>>,
     /// How often it was made or lost.
     changes: AtomicU64,
+    refusal: Refusal,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, options: NatsOptions) -> Self {
+    pub(super) fn new(client: Client, options: NatsOptions, refusal: Refusal) -> Self {
         Self {
             inbox_prefix: client.new_inbox(),
             client,
@@ -40,6 +42,7 @@ impl Connection {
             outbox: Mutex::default(),
             listeners: Mutex::default(),
             changes: AtomicU64::default(),
+            refusal,
         }
     }
 
@@ -104,13 +107,12 @@ impl Connection {
     }
 
     fn check_connected(&self) -> Result<(), ControlError> {
-        match self.client.connection_state() {
-            State::Connected => Ok(()),
-            State::Pending => Err(ControlError::Unavailable("NATS was not reached yet".to_owned())),
-            State::Disconnected => Err(ControlError::Unavailable(
-                "the connection to NATS is lost".to_owned(),
-            )),
-        }
+        let away = match self.client.connection_state() {
+            State::Connected => return Ok(()),
+            State::Pending => "NATS was not reached yet",
+            State::Disconnected => "the connection to NATS is lost",
+        };
+        Err(ControlError::Unavailable(self.refusal.explain(away)))
     }
 
     fn check_size(&self, payload: &Bytes) -> Result<(), ControlError> {

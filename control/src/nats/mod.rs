@@ -8,6 +8,7 @@ mod connection;
 mod inbox;
 mod options;
 mod outbox;
+mod refusal;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use self::connection::{Connection, unavailable};
 pub use self::options::NatsOptions;
+use self::refusal::Refusal;
 use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 use crate::queue::Queue;
 
@@ -42,6 +44,8 @@ impl NatsControl {
     pub async fn connect(options: NatsOptions) -> Result<Self, ControlError> {
         let ours: Arc<OnceLock<Weak<Connection>>> = Arc::default();
         let latest = Arc::clone(&ours);
+        let refusal = Refusal::default();
+        let seen = refusal.clone();
         let urls: Vec<&str> = options.url.expose().split(',').map(str::trim).collect();
         let client = options
             .connect_options()
@@ -50,10 +54,15 @@ impl NatsControl {
                 let connection = latest.get().and_then(Weak::upgrade);
                 async move { on_event(&event, connection) }
             })
+            // Of why a try failed the client tells nobody but this one, whom it asks before the next try where to go.
+            .reconnect_to_server_callback(move |servers, _| {
+                seen.remember(servers.into_iter().find_map(|server| server.last_error));
+                std::future::ready(None)
+            })
             .connect(&urls[..])
             .await
             .map_err(unavailable)?;
-        let connection = Arc::new(Connection::new(client, options));
+        let connection = Arc::new(Connection::new(client, options, refusal));
         let mut answers = connection.subscribe_answers().await?;
         // Nothing else sets it. A connection that stood before this had no listeners to tell.
         let _ = ours.set(Arc::downgrade(&connection));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use relay_schemas::Secret;
-use relay_settings::ByteSize;
+use relay_settings::{ByteSize, Certificates};
 use serde::Deserialize;
 
 use crate::api::ControlError;
@@ -28,7 +28,7 @@ pub struct NatsOptions {
     pub tls_required: bool,
     /// Starts with TLS at once, for servers that are set so.
     pub tls_first: bool,
-    /// Certificate authorities in a PEM file, besides the system's.
+    /// Certificate authorities in a PEM file, instead of the machine's.
     pub root_certificates: Option<PathBuf>,
     /// Our certificate, PEM, with [`NatsOptions::client_key`].
     pub client_certificate: Option<PathBuf>,
@@ -99,6 +99,7 @@ impl NatsOptions {
 
     /// The client's options.
     pub(super) async fn connect_options(&self) -> Result<ConnectOptions, ControlError> {
+        self.check()?;
         let longest = self.reconnect_max;
         let mut connect = ConnectOptions::new()
             .name(&self.name)
@@ -130,6 +131,23 @@ impl NatsOptions {
             connect = connect.add_client_certificate(certificate.clone(), key.clone());
         }
         Ok(connect)
+    }
+
+    /// Refuses now what the client would only come upon while it connects, or pass over in silence.
+    fn check(&self) -> Result<(), ControlError> {
+        let files = [
+            &self.root_certificates,
+            &self.client_certificate,
+            &self.client_key,
+        ];
+        let [authorities, certificate, key] = files.map(Option::as_deref);
+        let read = Certificates::read(authorities, certificate, key);
+        read.map_err(|wrong| ControlError::Unavailable(format!("control.{wrong}")))?;
+        if self.user.is_some() != self.password.is_some() {
+            let wrong = "control.user and control.password need each other";
+            return Err(ControlError::Unavailable(wrong.to_owned()));
+        }
+        Ok(())
     }
 }
 
