@@ -37,8 +37,11 @@ impl Models {
         let mut models: Self = read.map_err(|mistake| FileError::wrong(path, mistake))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for spec in models.models.values_mut() {
-            if let BackendSpec::Onnx(spec) = spec {
-                spec.path = folder.join(&spec.path);
+            match spec {
+                BackendSpec::Onnx(spec) => spec.path = folder.join(&spec.path),
+                BackendSpec::Remote(spec) => {
+                    spec.root_certificates = spec.root_certificates.take().map(|file| folder.join(file));
+                }
             }
         }
         Ok(models)
@@ -195,6 +198,8 @@ pub struct RemoteSpec {
     /// Up to and without `/chat/completions`; may hold `user:password@`.
     #[serde(deserialize_with = "http_url")]
     pub base_url: Secret,
+    /// Certificate authorities in a PEM file, instead of the machine's; relative to the models file.
+    pub root_certificates: Option<PathBuf>,
     /// The environment variable that holds the key; none for endpoints without one.
     pub api_key_env: Option<String>,
     /// What the endpoint calls the model.
@@ -295,7 +300,7 @@ mod tests {
     fn both_backends_are_read_and_folders_are_relative_to_the_file() {
         let models = parse(
             "slots: {short: 3}\nmodels:\n  a: {backend: onnx, path: a, graph: gqa}\n  b:\n    backend: openai\n    \
-             base_url: http://127.0.0.1:1/v1/\n    upstream_model: x\n    price: {prompt: 5}\n",
+             base_url: http://127.0.0.1:1/v1/\n    upstream_model: x\n    root_certificates: ca.pem\n    price: {prompt: 5}\n",
         )
         .unwrap();
         assert_eq!(
@@ -316,6 +321,7 @@ mod tests {
             panic!("b is remote")
         };
         assert_eq!(remote.base_url.expose(), "http://127.0.0.1:1/v1");
+        assert_eq!(remote.root_certificates.as_deref(), Some(Path::new("dir/ca.pem")));
         assert_eq!(models.models["b"].price().prompt, 5);
     }
 

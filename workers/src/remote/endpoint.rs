@@ -1,11 +1,14 @@
 //! The way to an endpoint: its address, its key, its connections. Redirects are not followed: the configuration says where the
 //! server connects, and nothing else does.
 
+use std::path::Path;
+
 use percent_encoding::percent_decode_str;
 use relay_clock::Clock;
 use relay_schemas::Operation;
+use relay_settings::read_authorities;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Body, Client, Response, StatusCode, Url};
+use reqwest::{Body, Certificate, Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::error::{Failed, Hidden, UpstreamError, unreachable};
@@ -32,7 +35,8 @@ impl Endpoint {
     /// Prepares the connections; opens none.
     ///
     /// # Errors
-    /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can.
+    /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can; authorities that
+    /// cannot be read.
     pub fn new(spec: &RemoteSpec, clock: Clock) -> Result<Self, String> {
         // reqwest wants a provider for the process; the first one to come has set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -48,8 +52,13 @@ impl Endpoint {
             .pool_max_idle_per_host(spec.max_concurrent)
             .tcp_nodelay(true);
         if base.scheme() == "http" {
+            if spec.root_certificates.is_some() {
+                return Err("root_certificates: the endpoint's base_url has no TLS; use https://".to_owned());
+            }
             // No certificates to load where none will be looked at.
             client = client.tls_certs_only([]);
+        } else if let Some(file) = &spec.root_certificates {
+            client = client.tls_certs_only(authorities(file)?);
         }
         Ok(Self {
             hidden: hidden(key, spec, &base),
@@ -105,6 +114,16 @@ fn url(base: &Url, path: &str) -> Url {
         segments.pop_if_empty().extend(path.split('/'));
     }
     url
+}
+
+fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
+    let bundle = read_authorities(file)?;
+    Certificate::from_pem_bundle(&bundle).map_err(|_| {
+        format!(
+            "root_certificates: {} holds a certificate that is none",
+            file.display()
+        )
+    })
 }
 
 fn key(spec: &RemoteSpec) -> Result<Option<String>, String> {

@@ -1,8 +1,10 @@
 //! What an endpoint's errors say, and what that means for a client that knows nothing of this endpoint. Pure.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use relay_api::raw::Object;
+use relay_settings::TlsFault;
 use serde_json::value::RawValue;
 
 use super::choice::{number, present, string};
@@ -71,8 +73,13 @@ impl Failed {
 
 /// An error of reqwest's names the URL, which may hold credentials: only its kind is passed on.
 pub fn unreachable(error: &reqwest::Error) -> Failed {
-    if error.is_connect() {
-        let failure = Failure::before_it_began(Code::BackendUnavailable, "the endpoint cannot be reached");
+    let fault = tls_fault(error);
+    if error.is_connect() || fault.is_some() {
+        let mut message = "the endpoint cannot be reached".to_owned();
+        if let Some(fault) = fault {
+            message = format!("{message}: {fault}");
+        }
+        let failure = Failure::before_it_began(Code::BackendUnavailable, message);
         Failed {
             failure,
             passing: true,
@@ -82,6 +89,18 @@ pub fn unreachable(error: &reqwest::Error) -> Failed {
     } else {
         Failed::broken_off()
     }
+}
+
+/// What is wrong with the connection's TLS, wherever below `error` that stands.
+fn tls_fault(error: &reqwest::Error) -> Option<TlsFault> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(fault) = TlsFault::of(&error.to_string()) {
+            return Some(fault);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What must not leave this process: the key, the address, and what stands in it.

@@ -8,3 +8,4 @@ mod loose;
 mod operations;
 mod refusals;
 mod scene;
+mod secured;
