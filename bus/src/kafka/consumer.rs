@@ -15,6 +15,7 @@ use super::blocking::{blocking, dispose};
 use super::context::Membership;
 use super::groups::{self, Groups, Member};
 use super::position::{self, Positions};
+use super::rouse::{Rouse, rouse};
 use super::standstill::{Places, Standstill, Watch};
 use super::{KafkaOptions, config, convert, error};
 use crate::{BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Partition, Record};
@@ -59,6 +60,7 @@ pub(super) struct KafkaConsumer {
     lost: Vec<Partition>,
     paused: BTreeSet<Partition>,
     standstill: Standstill,
+    rouse: Rouse,
     /// Since when it owns nothing.
     bereft: Option<Instant>,
     /// How often its place was taken anew since it owned something.
@@ -76,6 +78,7 @@ impl KafkaConsumer {
         Ok(Self {
             member: Some(seat.take()?),
             standstill: Standstill::new(seat.watch.clone()),
+            rouse: Rouse::new(&seat.watch.clock),
             bereft: Some(seat.watch.clock.instant()),
             seat,
             paused: BTreeSet::new(),
@@ -221,6 +224,10 @@ impl Consumer for KafkaConsumer {
             let received = tokio::select! {
                 biased;
                 () = member.context().changed() => continue,
+                () = self.rouse.due() => {
+                    rouse(member);
+                    continue;
+                }
                 unread = self.standstill.lasts(|| flowing(member.context(), positions, paused)) => {
                     self.renew()?;
                     dispose(member);

@@ -22,6 +22,7 @@ mod producer;
 mod reader;
 mod refusal;
 mod renewed;
+mod rouse;
 mod standstill;
 #[cfg(test)]
 mod tests;

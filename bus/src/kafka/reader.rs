@@ -1,5 +1,7 @@
 //! Reading outside any group.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -8,6 +10,7 @@ use super::blocking::dispose;
 use super::consumer::{Received, damaged, receive};
 use super::context::Quiet;
 use super::position::Positions;
+use super::rouse::{Rouse, rouse};
 use super::standstill::{Places, Standstill, Watch};
 use super::{KafkaOptions, config, error};
 use crate::{BusError, Partition, Reader, Record};
@@ -18,9 +21,10 @@ type Client = StreamConsumer<Quiet>;
 pub(super) struct KafkaReader {
     options: KafkaOptions,
     /// `None` only while it is dropped.
-    client: Option<Client>,
+    client: Option<Arc<Client>>,
     positions: Positions,
     standstill: Standstill,
+    rouse: Rouse,
     /// It came upon a damaged batch behind what it handed out last.
     damaged: bool,
 }
@@ -31,6 +35,7 @@ impl KafkaReader {
             client: Some(assign(options, &from)?),
             options: options.clone(),
             positions: Positions::from(from),
+            rouse: Rouse::new(&watch.clock),
             standstill: Standstill::new(watch),
             damaged: false,
         })
@@ -49,7 +54,7 @@ impl KafkaReader {
     }
 }
 
-fn assign(options: &KafkaOptions, from: &Places) -> Result<Client, BusError> {
+fn assign(options: &KafkaOptions, from: &Places) -> Result<Arc<Client>, BusError> {
     let open = || {
         let client: Client = config::reader(options).create_with_context(Quiet::default())?;
         let mut list = TopicPartitionList::with_capacity(from.len());
@@ -57,7 +62,7 @@ fn assign(options: &KafkaOptions, from: &Places) -> Result<Client, BusError> {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
         client.assign(&list)?;
-        Ok(client)
+        Ok(Arc::new(client))
     };
     open().map_err(|error| error::of(&error, ""))
 }
@@ -71,15 +76,21 @@ impl Reader for KafkaReader {
                 self.damaged = false;
                 return Err(damaged("a topic that is followed"));
             }
-            let client = self.client.as_ref().expect("only dropping takes it out");
+            // Given to `dispose` where it is replaced: whoever lets the last of it go waits for the broker.
+            let client = self.client.clone().expect("only dropping takes it out");
             let positions = &self.positions;
             let received = tokio::select! {
                 biased;
                 unread = self.standstill.lasts(|| positions.all().clone()) => {
                     self.renew()?;
+                    dispose(client);
                     return Err(self.standstill.replaced("reader", &unread));
                 }
-                received = receive(client) => received,
+                () = self.rouse.due() => {
+                    rouse(client);
+                    continue;
+                }
+                received = receive(client.as_ref()) => received,
             };
             self.standstill.came();
             let Received { records, damaged } = received?;
