@@ -63,6 +63,9 @@ struct Arguments {
     /// How often twenty pairs of each kind ask under one key
     #[arg(long, default_value_t = 6)]
     pairs: u64,
+    /// How many minutes it may take as a whole; more is a failure of its own
+    #[arg(long, default_value_t = 60)]
+    within: u64,
     /// Only crash points with this in their names, for example `planner`
     #[arg(long, default_value = "")]
     point: String,
@@ -101,7 +104,14 @@ async fn main() -> ExitCode {
     let whole = begin.elapsed().as_secs();
     println!("\n| proof | seconds | result |\n|---|---|---|\n{}", table(&lines));
     println!("\nall: {} min {} s", whole / 60, whole % 60);
-    if !lines.is_empty() && lines.iter().all(|line| line.result.is_ok()) {
+    let in_time = whole <= arguments.within * 60;
+    if !in_time {
+        println!(
+            "FAILED: more than {} min; make a proof shorter, or ask for more with --within",
+            arguments.within
+        );
+    }
+    if in_time && !lines.is_empty() && lines.iter().all(|line| line.result.is_ok()) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
