@@ -92,18 +92,19 @@ time_t time(time_t *told) {
     return seconds;
 }
 
-/* librdkafka's queues wait like this; whoever measures by the monotonic clock (Rust does) waits in other ways. */
+/* librdkafka's queues wait like this; whoever measures by the monotonic clock (Rust does) waits in other ways. A look ends the wait
+ * as if somebody had woken it for nothing, which POSIX allows: who waited on here would miss a signal that came between two looks,
+ * and with a clock that went back a minute would sleep on a full queue for that minute. */
 int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
                            const struct timespec *restrict until) {
-    for (;;) {
-        int64_t left = nanoseconds(until) - now(CLOCK_REALTIME);
-        if (left <= 0) {
-            return ETIMEDOUT;
-        }
-        struct timespec look = timespec_of(now(CLOCK_MONOTONIC) + (left < LOOK ? left : LOOK));
-        int woken = pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &look);
-        if (woken != ETIMEDOUT) {
-            return woken;
-        }
+    int64_t left = nanoseconds(until) - now(CLOCK_REALTIME);
+    if (left <= 0) {
+        return ETIMEDOUT;
     }
+    struct timespec look = timespec_of(now(CLOCK_MONOTONIC) + (left < LOOK ? left : LOOK));
+    int woken = pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &look);
+    if (woken != ETIMEDOUT) {
+        return woken;
+    }
+    return nanoseconds(until) <= now(CLOCK_REALTIME) ? ETIMEDOUT : 0;
 }

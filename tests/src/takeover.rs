@@ -20,6 +20,9 @@ use crate::{charged, ledger, proofs};
 /// Slow enough for a queue to form before its workers, quick enough for the queue to end.
 const MOCK: [&str; 2] = ["--first-ms", "1000"];
 
+/// How soon somebody leads once all have started, whatever else the machine has to do.
+const LEADS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How the active scheduler ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -145,14 +148,22 @@ fn each_ran_once(ledger: &Ledger, leased: &[Leased], executed: usize) -> anyhow:
     Ok(())
 }
 
+/// The epoch of who leads, once somebody does.
 pub(crate) async fn present_epoch(bus: &dyn Bus) -> anyhow::Result<i64> {
     let registry = Registry::default();
-    let records = ledger::all(bus, &topics::scheduler("default")).await?;
-    let lines = records
-        .iter()
-        .filter_map(|record| registry.decode::<SchedulerRecord>(record.value.as_deref()).ok());
-    let led = lines.filter(|line| matches!(line.kind, Kind::Heartbeat | Kind::Snapshot));
-    led.map(|line| line.epoch).max().context("nobody leads")
+    let deadline = Instant::now() + LEADS_WITHIN;
+    loop {
+        let records = ledger::all(bus, &topics::scheduler("default")).await?;
+        let lines = records
+            .iter()
+            .filter_map(|record| registry.decode::<SchedulerRecord>(record.value.as_deref()).ok());
+        let led = lines.filter(|line| matches!(line.kind, Kind::Heartbeat | Kind::Snapshot));
+        if let Some(epoch) = led.map(|line| line.epoch).max() {
+            return Ok(epoch);
+        }
+        ensure!(Instant::now() < deadline, "nobody leads");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Waits until the leader holds what was asked for in its queues and fifty leases; says who it is, and both.
