@@ -65,7 +65,7 @@ impl Core {
             queue_wait_ms: pending.waited_ms + now.since_ms(pending.since).max(0),
             waiting_ahead: pending.waiting_ahead,
         };
-        let leased = Leased::granted(lease, queueing, now);
+        let leased = Leased::granted(lease, queueing, now).in_partition(assigned.partition);
         let dispatch = Dispatch {
             work: pending.work(&leased),
             lane: key.route.lane,

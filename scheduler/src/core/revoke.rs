@@ -2,7 +2,8 @@
 //!
 //! A run that its worker has shown is lost once it is not shown for a while. One that a worker never showed, though that worker tells
 //! that it lives, only has not been read: the log may have been away, and as long as it was, nothing follows. Then it goes to
-//! another worker, counts for nothing, and the one that did not read it rests while others take what it would take.
+//! another worker, counts for nothing, and the one that did not read it rests while others take what it would take. Where nobody
+//! else takes it, it stays where it is, as a copy would only lie behind it: until it is read, another pool follows, or its deadline passes.
 //!
 //! Folding (an outcome may lie in the log already), then fencing (the client's ingress takes nothing more of the old run
 //! and says whether a token was seen), then the next attempt, another pool or the end. A worker that gives a run back saves the
@@ -31,7 +32,10 @@ enum Client {
 impl Core {
     /// Looks all leases over: what was not shown for too long is doubted.
     pub(super) fn look_over_leases(&mut self, now: TimestampMs) {
-        for ticket in self.requests.lost(|leased| self.is_lost(leased, now)) {
+        for ticket in self
+            .requests
+            .lost(|pending, leased| self.is_lost(pending, leased, now))
+        {
             self.doubt(ticket);
         }
         self.effects.settle_doubts();
@@ -43,13 +47,28 @@ impl Core {
     }
 
     /// Whether the worker has not shown a run for too long.
-    fn is_lost(&self, leased: &Leased, now: TimestampMs) -> bool {
-        let since = if self.was_not_read(leased, now) {
-            leased.seen_at.max(self.log_away_at)
-        } else {
-            leased.seen_at
+    fn is_lost(&self, pending: &Pending, leased: &Leased, now: TimestampMs) -> bool {
+        let leases = &self.config.leases;
+        if !self.was_not_read(leased, now) {
+            return now.since_ms(leased.seen_at) >= millis(leases.lost_after);
+        }
+        let unread_ms = now.since_ms(leased.seen_at.max(self.log_away_at));
+        if unread_ms < millis(leases.lost_after) {
+            return false;
+        }
+        let is_over = leased.cancelled || pending.due <= now;
+        let goes_on = !pending.stays && unread_ms >= millis(leases.hand_over_after);
+        is_over || goes_on || !self.only_its_worker_may_run_it(pending, leased, now)
+    }
+
+    /// Whether the worker of a lease that was not read will come to it, and nobody else of this pool takes its request.
+    fn only_its_worker_may_run_it(&self, pending: &Pending, leased: &Leased, now: TimestampMs) -> bool {
+        let (lease, route) = (&leased.lease, &pending.key.route);
+        let alone = |partition| {
+            self.workers
+                .is_alone(&lease.worker, route, partition, leased.since, now)
         };
-        now.since_ms(since) >= millis(self.config.leases.lost_after)
+        leased.partition.is_some_and(alone)
     }
 
     /// Whether the worker lives and never had it.
@@ -70,10 +89,10 @@ impl Core {
     /// Outcomes are folded to where they ended after the doubt, and the control seam works: what is still in doubt is lost.
     pub fn settled(&mut self, doubts: &[Doubted], now: TimestampMs) {
         for doubted in doubts {
-            let Some((ticket, leased)) = self.requests.doubted(doubted) else {
+            let Some((ticket, pending, leased)) = self.requests.doubted(doubted) else {
                 continue;
             };
-            if self.was_not_read(leased, now) && !self.is_lost(leased, now) {
+            if self.was_not_read(leased, now) && !self.is_lost(pending, leased, now) {
                 self.requests.trust(ticket);
                 continue;
             }
@@ -145,12 +164,14 @@ impl Core {
 
     /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
+        let mut again = true;
         if let Some(pending) = self.requests.get(ticket)
             && let Some(leased) = pending.leased()
             && self.was_not_read(leased, now)
         {
+            again = pending.stays || !self.only_its_worker_may_run_it(pending, leased, now);
             // While the log is away no worker reads anything.
-            if self.is_lost(leased, now) {
+            if self.is_lost(pending, leased, now) {
                 let (worker, route) = (&leased.lease.worker, &pending.key.route);
                 let unread = Unbegun::Unread(route.lane);
                 self.workers
@@ -163,7 +184,7 @@ impl Core {
             client,
             code: "worker_lost",
             message: "its workers were lost in every attempt",
-            again: true,
+            again,
         };
         self.go_on(ticket, why, now);
     }

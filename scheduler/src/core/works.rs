@@ -1,6 +1,6 @@
 //! Records of the work topics: our own come back, a predecessor's become known.
 
-use relay_schemas::{Lease, Queueing, Ready, RequestId, TimestampMs, Work};
+use relay_schemas::{Ready, RequestId, TimestampMs, Work};
 
 use super::moves;
 use super::queues::{Arrival, Ticket};
@@ -50,7 +50,10 @@ impl Core {
             }
             ticket
         });
-        self.adopt(ticket, lease, queueing, now);
+        self.adopt(
+            ticket,
+            Leased::read(lease, queueing, now).in_partition(at.partition),
+        );
     }
 
     /// The header of one of our own work records was read back: the body is known. False if it is none of ours.
@@ -66,12 +69,13 @@ impl Core {
         ours
     }
 
-    fn adopt(&mut self, ticket: Ticket, lease: Lease, queueing: Queueing, now: TimestampMs) {
+    fn adopt(&mut self, ticket: Ticket, read: Leased) {
+        let lease = &read.lease;
         let Some(pending) = self.requests.get(ticket) else {
             return;
         };
         let newest = match &pending.phase {
-            Phase::Leased(leased) if leased.lease == lease => {
+            Phase::Leased(leased) if leased.lease == *lease => {
                 let attempt = Attempt {
                     request_id: pending.ready.request.request_id.clone(),
                     attempt: lease.attempt,
@@ -86,7 +90,7 @@ impl Core {
         // An overtaken scheduler's record may land late: then two workers run the request, and one of them loses.
         if (lease.attempt, lease.scheduler_epoch) > newest {
             self.leave(ticket);
-            self.lease(ticket, Leased::read(lease, queueing, now));
+            self.lease(ticket, read);
         }
     }
 }

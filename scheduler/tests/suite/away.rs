@@ -4,7 +4,7 @@ use relay_scheduler::core::Core;
 use relay_scheduler::{Config, Leases};
 use relay_schemas::{OutcomeStatus, Service};
 
-use crate::records::Spec;
+use crate::records::{Spec, worker};
 use crate::world::{World, run};
 
 fn world() -> World {
@@ -16,8 +16,16 @@ fn world() -> World {
         ..Config::default()
     };
     let mut world = World::new(config).with_worker("w", 1, 0);
+    beside(&mut world);
     world.offer(&Spec::new("a", "t"));
     world
+}
+
+/// A worker of another model that owns the partition of `w` now and then, and so passes over what lies there.
+fn beside(world: &mut World) {
+    let mut beside = worker("beside", 1, 1, 0);
+    beside.models = vec!["n".to_owned()];
+    world.add(beside);
 }
 
 /// A Kafka pause of 7 s ended 4 to 13 of 70 requests as `worker_lost`: each lease that its worker could not read was an attempt.

@@ -11,6 +11,7 @@ mod ending;
 mod fairness;
 mod handovers;
 mod hostile;
+mod kept;
 mod leases;
 mod lost;
 mod promises;

@@ -84,16 +84,20 @@ impl World {
     }
 
     pub fn with_worker(mut self, name: &str, short: u32, long: u32) -> Self {
-        self.workers.insert(
-            name.into(),
-            Worker {
-                status: worker(name, 1, short, long),
-                works: Vec::new(),
-                alive: true,
-            },
-        );
-        self.tell(name);
+        self.add(worker(name, 1, short, long));
         self
+    }
+
+    /// A worker comes, as its status tells it.
+    pub fn add(&mut self, status: WorkerStatus) {
+        let name = status.worker.clone();
+        let worker = Worker {
+            status,
+            works: Vec::new(),
+            alive: true,
+        };
+        self.workers.insert(name.clone(), worker);
+        self.tell(name.as_str());
     }
 
     /// The worker tells its status.
@@ -118,6 +122,19 @@ impl World {
     pub fn never_read(&mut self, name: &str) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
         worker.status.in_flight.clear();
+    }
+
+    /// The worker reads on: it shows what it was given, under each attempt that it has not ended.
+    pub fn reads_on(&mut self, name: &str) {
+        let worker = self.workers.get_mut(&name.into()).unwrap();
+        let in_flight = worker.works.iter().map(|work| InFlight {
+            request_id: work.request.request_id.clone(),
+            attempt: work.lease.attempt,
+            scheduler_epoch: work.lease.scheduler_epoch,
+            tokens: TokenCount(0),
+        });
+        worker.status.in_flight = in_flight.collect();
+        self.tell(name);
     }
 
     pub fn offer(&mut self, spec: &Spec) {

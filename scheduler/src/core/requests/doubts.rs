@@ -16,10 +16,11 @@ impl Requests {
     }
 
     /// Leases that workers can know of and for which `is_lost` holds.
-    pub fn lost(&self, is_lost: impl Fn(&Leased) -> bool) -> Vec<Ticket> {
+    pub fn lost(&self, is_lost: impl Fn(&Pending, &Leased) -> bool) -> Vec<Ticket> {
         let lost = self.leased.iter().filter(|ticket| {
-            let leased = self.get(**ticket).and_then(Pending::leased);
-            leased.is_some_and(|leased| leased.published && is_lost(leased))
+            let pending = self.get(**ticket);
+            let leased = pending.and_then(|pending| Some((pending, pending.leased()?)));
+            leased.is_some_and(|(pending, leased)| leased.published && is_lost(pending, leased))
         });
         lost.copied().collect()
     }
@@ -43,10 +44,11 @@ impl Requests {
     }
 
     /// A doubt that still stands; `None` if its worker has shown the run since, or it is another doubt.
-    pub fn doubted(&self, doubted: &Doubted) -> Option<(Ticket, &Leased)> {
+    pub fn doubted(&self, doubted: &Doubted) -> Option<(Ticket, &Pending, &Leased)> {
         let ticket = self.leased_as(&doubted.attempt)?;
-        let leased = self.get(ticket)?.leased()?;
-        (leased.doubt == Doubt::Folding(doubted.number)).then_some((ticket, leased))
+        let pending = self.get(ticket)?;
+        let leased = pending.leased()?;
+        (leased.doubt == Doubt::Folding(doubted.number)).then_some((ticket, pending, leased))
     }
 
     /// A lease is not in doubt any more: there was no reason for it.

@@ -31,6 +31,8 @@ pub struct Leased {
     pub lease: Lease,
     /// Queue facts, as in the work record.
     pub queueing: Queueing,
+    /// The partition of its lane's topic where its work record lies; `None` where a snapshot tells of it.
+    pub partition: Option<i32>,
     /// When it was granted, or read from the log.
     pub since: TimestampMs,
     /// When its worker last showed it (or when it was published).
@@ -68,6 +70,7 @@ impl Leased {
         Self {
             lease,
             queueing,
+            partition: None,
             since: now,
             seen_at: now,
             shown: false,
@@ -85,6 +88,14 @@ impl Leased {
             published: true,
             read_back: true,
             ..Self::granted(lease, queueing, now)
+        }
+    }
+
+    /// Its work record lies in that partition.
+    pub fn in_partition(self, partition: i32) -> Self {
+        Self {
+            partition: Some(partition),
+            ..self
         }
     }
 

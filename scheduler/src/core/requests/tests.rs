@@ -8,7 +8,7 @@ use crate::records::{Spec, worker};
 
 /// Leases that were not seen for two seconds.
 fn unseen(requests: &Requests, now: TimestampMs) -> Vec<Ticket> {
-    requests.lost(|leased| now.since_ms(leased.seen_at) >= 2_000)
+    requests.lost(|_, leased| now.since_ms(leased.seen_at) >= 2_000)
 }
 
 type Change = fn(&mut Requests, Ticket);
@@ -248,7 +248,7 @@ fn a_doubt_ends_when_the_worker_shows_the_run_but_not_once_it_is_given_up() {
     assert!(requests.doubted(&first).is_none(), "shown meanwhile");
     let second = requests.doubt(ticket).unwrap();
     assert!(requests.doubted(&first).is_none(), "it is about the other doubt");
-    assert_eq!(requests.doubted(&second).map(|(found, _)| found), Some(ticket));
+    assert_eq!(requests.doubted(&second).map(|(found, ..)| found), Some(ticket));
     requests.give_up(ticket);
     shown(&mut requests, 0, NOW);
     let doubt = requests.get(ticket).unwrap().leased().unwrap().doubt;

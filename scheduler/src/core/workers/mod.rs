@@ -4,6 +4,7 @@
 //! takes of either.
 
 mod capacity;
+mod owners;
 mod resting;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use relay_schemas::{InstanceId, Lane, RequestId, TimestampMs, WorkerStatus};
 
 use self::capacity::Capacity;
+use self::owners::Owners;
 pub use self::resting::Unbegun;
 use self::resting::{Resting, Trust};
 use super::queues::Route;
@@ -48,6 +50,7 @@ pub struct Workers {
     /// When a worker last told that it loads this model.
     awaited_at: HashMap<String, TimestampMs>,
     resting: Resting,
+    owners: Owners,
     /// Before that nothing was listened to.
     since: TimestampMs,
 }
@@ -61,6 +64,7 @@ impl Workers {
             served_at: HashMap::new(),
             awaited_at: HashMap::new(),
             resting: Resting::default(),
+            owners: Owners::default(),
             since: TimestampMs(0),
         }
     }
@@ -75,6 +79,7 @@ impl Workers {
         };
         let turn = known.map_or(0, |known| known.turn);
         let capacity = Capacity::of(status, now, turn);
+        self.owners.tells(status, now);
         for lane in [Lane::Short, Lane::Long] {
             let models = capacity.taken(lane).map(str::to_owned);
             self.served_at.extend(models.map(|model| ((lane, model), now)));
@@ -183,13 +188,32 @@ impl Workers {
     pub fn others_may_take(&self, route: &Route, now: TimestampMs) -> bool {
         let heard_for_ms = now.since_ms(self.since);
         let may_come = (0..self.fresh_ms).contains(&heard_for_ms);
-        may_come
-            || self.all.iter().any(|(name, worker)| {
-                let trust = |model| self.resting.trust(name, model, route.lane, now);
-                self.is_fresh(worker, now)
-                    && worker.takes(route)
-                    && worker.first_model(route).map(trust) == Some(Trust::Full)
-            })
+        may_come || self.able(route, now).next().is_some()
+    }
+
+    /// Whether a worker still has a work record before it that was leased to it at `leased_at`, as no other one has owned its partition
+    /// since then and passed it over, and no other live worker takes its route.
+    pub fn is_alone(
+        &self,
+        worker: &InstanceId,
+        route: &Route,
+        partition: i32,
+        leased_at: TimestampMs,
+        now: TimestampMs,
+    ) -> bool {
+        self.owners.is_alone(worker, route.lane, partition, leased_at)
+            && self.able(route, now).all(|name| name == worker)
+    }
+
+    /// Live workers that take what waits on a route, now or when a slot is free, and have not failed it.
+    fn able(&self, route: &Route, now: TimestampMs) -> impl Iterator<Item = &InstanceId> {
+        let able = self.all.iter().filter(move |(name, worker)| {
+            let trust = |model| self.resting.trust(name, model, route.lane, now);
+            self.is_fresh(worker, now)
+                && worker.takes(route)
+                && worker.first_model(route).map(trust) == Some(Trust::Full)
+        });
+        able.map(|(name, _)| name)
     }
 
     /// A run on a route did not begin at a worker, to which it was leased at `leased_at`.
