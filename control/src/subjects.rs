@@ -50,6 +50,11 @@ pub fn replay(worker: &InstanceId, epoch: i64) -> String {
     format!("relay.ask.replay.{worker}-{epoch}")
 }
 
+/// Where a worker is told of leases that are over.
+pub fn revoked(worker: &InstanceId, epoch: i64) -> String {
+    format!("relay.revoked.{worker}-{epoch}")
+}
+
 /// Broadcast: statuses of `pool`'s workers.
 pub fn worker_status(pool: &str) -> String {
     format!("relay.status.worker.{pool}")

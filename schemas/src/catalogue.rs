@@ -67,6 +67,7 @@ const FILES: &[&str] = avsc![
     "request",
     "requeued_position",
     "returned",
+    "revoked",
     "rule_trace",
     "run",
     "scheduler_record",

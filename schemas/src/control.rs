@@ -49,6 +49,11 @@ pub struct Returned {
     pub begun: bool,
 }
 
+impl Returned {
+    /// The code of what was read and is not run: that attempt of the request is over here.
+    pub const PASSED_OVER: &str = "passed_over";
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelState {
@@ -88,6 +93,13 @@ pub struct Cancel {
     pub request_id: RequestId,
     pub tenant: TenantId,
     pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    pub request_id: RequestId,
+    pub attempt: u32,
+    pub scheduler_epoch: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ pub use codec::{Codec, DecodeError, Fingerprint, Record, Registry, decode, encod
 pub use control::{
     BatchShare, Cancel, FenceAnswer, FenceQuery, Final, Frame, InFlight, KeyAnswer, KeyClaim, KeyQuery,
     ModelState, ModelStatus, PolicyStatus, PoolStatus, PublicModel, ReplayAnswer, ReplayQuery, Returned,
-    WinnerAnswer, WinnerQuery, WorkerStatus,
+    Revoked, WinnerAnswer, WinnerQuery, WorkerStatus,
 };
 pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
@@ -65,6 +65,7 @@ macro_rules! every_record {
             ReplayAnswer,
             ReplayQuery,
             Request,
+            Revoked,
             SchedulerRecord,
             SchemaBody,
             WinnerAnswer,

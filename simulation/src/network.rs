@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use rand::Rng;
-use relay_schemas::{Cancel, FenceAnswer, Frame, Outcome, RequestId, Run, TimestampMs, WorkerStatus};
+use relay_schemas::{
+    Cancel, FenceAnswer, Frame, Outcome, RequestId, Revoked, Run, TimestampMs, WorkerStatus,
+};
 
 use crate::happening::Happening;
 use crate::schedule::Actor;
@@ -23,6 +25,8 @@ pub(crate) enum Message {
     Replay(Asker, Vec<Frame>),
     AskFence(RequestId, u32, Actor),
     Fenced(RequestId, u32, FenceAnswer),
+    /// To that life of a worker.
+    Revoked(i64, Box<Revoked>),
 }
 
 /// For which client of which ingress a question is asked; the answer is for nobody else.

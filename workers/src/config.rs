@@ -38,7 +38,7 @@ pub struct Config {
     /// How long they are kept after the run has ended.
     #[serde(with = "humantime_serde")]
     pub replay_keep: Duration,
-    /// Most cancelled request ids remembered, for cancels that overtake their requests.
+    /// Most cancelled request ids remembered, for cancels that overtake their requests; as many of which leases are over.
     pub remembered_cancels: usize,
     /// How long they are remembered.
     #[serde(with = "humantime_serde")]

@@ -20,7 +20,7 @@ pub struct Remembered {
     /// How long each is known, milliseconds, and in any case for as long as something is held that was read before it ended: after a
     /// rebalance everything is read again from there.
     pub done_ms: i64,
-    /// Most cancels that are known.
+    /// Most cancels that are known, and most requests of which leases are over.
     pub cancels: usize,
     /// How long each is known, milliseconds.
     pub cancels_ms: i64,
@@ -49,6 +49,10 @@ pub enum Skip {
     Held,
     /// It has been run.
     Done,
+    /// It bears the number of an attempt that has been run: its id was taken anew, or two schedulers gave one number.
+    DoneBefore,
+    /// Its scheduler has told that the lease is over, or there is a later attempt.
+    Revoked,
 }
 
 impl Skip {
@@ -59,7 +63,14 @@ impl Skip {
             Self::OldScheduler => "old_scheduler",
             Self::Held => "held",
             Self::Done => "done",
+            Self::DoneBefore => "done_before",
+            Self::Revoked => "revoked",
         }
+    }
+
+    /// Whether the scheduler may hold such a lease, and wait for it to be run.
+    pub const fn is_told(self) -> bool {
+        matches!(self, Self::DoneBefore | Self::Revoked)
     }
 }
 
@@ -67,6 +78,7 @@ impl Skip {
 #[derive(Debug)]
 struct Held<H> {
     scheduler_epoch: i64,
+    granted_at: TimestampMs,
     since: TimestampMs,
     lane: Lane,
     handle: H,
@@ -81,7 +93,10 @@ pub struct Ledger<H> {
     /// The overtaken scheduler whose work was refused last.
     refused_scheduler: Option<i64>,
     held: HashMap<Key, Held<H>>,
-    done: Recent<Key>,
+    /// With when its lease was granted.
+    done: Recent<Key, TimestampMs>,
+    /// Attempts at a request up to this one are over.
+    revoked: Recent<RequestId, u32>,
     /// Requests that were cancelled: in one book with what is held, so that a cancel meets its request whichever is first.
     cancelled: Recent<RequestId>,
 }
@@ -96,6 +111,7 @@ impl<H> Ledger<H> {
             refused_scheduler: None,
             held: HashMap::new(),
             done: Recent::for_a_while(remembered.done, remembered.done_ms),
+            revoked: Recent::for_a_while(remembered.cancels, remembered.cancels_ms),
             cancelled: Recent::for_a_while(remembered.cancels, remembered.cancels_ms),
         }
     }
@@ -116,15 +132,24 @@ impl<H> Ledger<H> {
         if self.held.contains_key(&key) {
             return Admission::Skip(Skip::Held);
         }
-        if self.done.contains(&key, self.horizon(now)) {
-            return Admission::Skip(Skip::Done);
+        if let Some(granted_at) = self.done.get(&key, self.horizon(now)) {
+            let same = *granted_at == lease.granted_at;
+            return Admission::Skip(if same { Skip::Done } else { Skip::DoneBefore });
         }
         if lease.scheduler_epoch < self.newest_scheduler {
             return Admission::Skip(Skip::OldScheduler);
         }
         self.newest_scheduler = lease.scheduler_epoch;
+        let revoked = self.revoked.get(request, now);
+        if revoked.is_some_and(|last| lease.attempt <= *last) {
+            return Admission::Skip(Skip::Revoked);
+        }
+        if lease.attempt > 1 {
+            self.ends_up_to(request, lease.attempt - 1, now);
+        }
         let held = Held {
             scheduler_epoch: lease.scheduler_epoch,
+            granted_at: lease.granted_at,
             since: now,
             lane,
             handle,
@@ -153,9 +178,22 @@ impl<H> Ledger<H> {
     /// The outcome is acknowledged, or the run was given up: it is no longer held, and never runs again here.
     pub fn release(&mut self, key: &Key, now: TimestampMs) {
         let horizon = self.horizon(now);
-        if self.held.remove(key).is_some() {
-            self.done.insert_at(key.clone(), (), now, horizon);
+        if let Some(held) = self.held.remove(key) {
+            self.done.insert_at(key.clone(), held.granted_at, now, horizon);
         }
+    }
+
+    /// A scheduler tells that leases of a request up to this attempt are over: what was not read of them yet is not run. What is
+    /// held runs on, as a client may be shown it.
+    pub fn revoke(&mut self, request: &RequestId, attempt: u32, scheduler_epoch: i64, now: TimestampMs) {
+        if scheduler_epoch >= self.newest_scheduler {
+            self.ends_up_to(request, attempt, now);
+        }
+    }
+
+    fn ends_up_to(&mut self, request: &RequestId, attempt: u32, now: TimestampMs) {
+        let known = self.revoked.get(request, now).copied().unwrap_or_default();
+        self.revoked.renew(request.clone(), known.max(attempt), now);
     }
 
     /// Remembers a cancel. Ways to every attempt at `request` that is held.
@@ -184,127 +222,4 @@ impl<H> Ledger<H> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: TimestampMs = TimestampMs(1_000);
-
-    fn lease(worker: &str, worker_epoch: i64, attempt: u32, scheduler_epoch: i64) -> Lease {
-        Lease {
-            worker: worker.into(),
-            worker_epoch,
-            attempt,
-            scheduler_epoch,
-            granted_at: NOW,
-        }
-    }
-
-    fn ledger() -> Ledger<u32> {
-        let remembered = Remembered {
-            done: 10,
-            done_ms: 1_000,
-            cancels: 10,
-            cancels_ms: 1_000,
-        };
-        Ledger::new("w".into(), 7, remembered)
-    }
-
-    const RUN: Admission = Admission::Run { cancelled: false };
-
-    fn admit(ledger: &mut Ledger<u32>, lease: &Lease) -> Admission {
-        ledger.admit(&"r".into(), lease, Lane::Short, lease.attempt, NOW)
-    }
-
-    #[test]
-    fn only_work_that_names_this_life_of_this_instance_is_run() {
-        let mut ledger = ledger();
-        assert_eq!(
-            admit(&mut ledger, &lease("other", 7, 1, 5)),
-            Admission::Skip(Skip::NotOurs)
-        );
-        assert_eq!(
-            admit(&mut ledger, &lease("w", 6, 1, 5)),
-            Admission::Skip(Skip::NotOurs)
-        );
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), RUN);
-    }
-
-    #[test]
-    fn a_scheduler_that_was_overtaken_is_refused_even_by_a_foreign_record_it_may_not_overtake() {
-        let mut ledger = ledger();
-        assert_eq!(
-            admit(&mut ledger, &lease("other", 7, 1, 9)),
-            Admission::Skip(Skip::NotOurs)
-        );
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 1, 5)), RUN);
-        assert_eq!(admit(&mut ledger, &lease("w", 7, 2, 6)), RUN);
-        assert_eq!(
-            admit(&mut ledger, &lease("w", 7, 3, 5)),
-            Admission::Skip(Skip::OldScheduler)
-        );
-    }
-
-    #[test]
-    fn a_record_delivered_again_never_runs_twice() {
-        let mut ledger = ledger();
-        let lease = lease("w", 7, 1, 5);
-        assert_eq!(admit(&mut ledger, &lease), RUN);
-        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Held));
-        assert_eq!(ledger.lanes(), (1, 0));
-        assert_eq!(ledger.in_flight(|_| 3)[0].tokens, TokenCount(3));
-        ledger.release(&("r".into(), 1), NOW);
-        assert_eq!(admit(&mut ledger, &lease), Admission::Skip(Skip::Done));
-        assert_eq!(ledger.lanes(), (0, 0));
-    }
-
-    #[test]
-    fn a_cancel_reaches_every_attempt_that_is_held() {
-        let mut ledger = ledger();
-        for attempt in 1..=3 {
-            assert_eq!(admit(&mut ledger, &lease("w", 7, attempt, 5)), RUN);
-        }
-        ledger.release(&("r".into(), 1), NOW);
-        let mut reached: Vec<u32> = ledger.cancel(&"r".into(), NOW).copied().collect();
-        reached.sort_unstable();
-        assert_eq!(reached, [2, 3]);
-        assert_eq!(ledger.cancel(&"s".into(), NOW).count(), 0);
-    }
-
-    /// By reading: one that came after its worker had looked for cancels and before it was in the books waited for its repetition.
-    #[test]
-    fn a_cancel_meets_its_request_whichever_comes_first() {
-        let mut ledger = ledger();
-        let lease = lease("w", 7, 1, 5);
-        assert_eq!(ledger.cancel(&"r".into(), NOW).count(), 0);
-        assert_eq!(admit(&mut ledger, &lease), Admission::Run { cancelled: true });
-        assert_eq!(ledger.cancel(&"r".into(), NOW).count(), 1);
-    }
-
-    /// By reading: after a rebalance everything behind a long run is read again, also what ended long ago.
-    #[test]
-    fn what_ended_while_something_older_runs_is_known_as_done_however_long_ago() {
-        let mut ledger = ledger();
-        let (long, short) = (lease("w", 7, 1, 5), lease("w", 7, 2, 5));
-        let (first, later) = (NOW.plus_ms(1), NOW.plus_ms(3_600_000));
-        let request = RequestId::from("r");
-        assert_eq!(admit(&mut ledger, &long), RUN);
-        assert_eq!(ledger.admit(&request, &short, Lane::Short, 2, first), RUN);
-        ledger.release(&(request.clone(), 2), first);
-        for nth in 3..9 {
-            let other = lease("w", 7, nth, 5);
-            assert_eq!(ledger.admit(&request, &other, Lane::Short, nth, later), RUN);
-            ledger.release(&(request.clone(), nth), later);
-        }
-        let again = ledger.admit(&request, &short, Lane::Short, 2, later);
-        assert_eq!(again, Admission::Skip(Skip::Done));
-        ledger.release(&(request.clone(), 1), later);
-        let again = ledger.admit(&request, &long, Lane::Short, 1, later);
-        assert_eq!(again, Admission::Skip(Skip::Done), "it has only just ended");
-    }
-
-    #[test]
-    fn an_overtaken_scheduler_is_news_once() {
-        let mut ledger = ledger();
-        assert_eq!([3, 3, 4].map(|epoch| ledger.is_news(epoch)), [true, false, true]);
-    }
-}
+mod tests;

@@ -86,6 +86,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
 
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::cancels(worker.clone()));
+    tasks.spawn(listen::revocations(worker.clone()));
     tasks.spawn(listen::replays(worker.clone()));
     tasks.spawn(status::broadcast(
         worker.clone(),

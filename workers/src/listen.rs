@@ -1,10 +1,10 @@
-//! What a worker hears on the control seam: cancels, and questions for frames that were missed.
+//! What a worker hears on the control seam: cancels, leases that are over, and questions for frames that were missed.
 
 use std::sync::Arc;
 
 use relay_control::subjects;
 use relay_runner::{listen_forever, serve_forever};
-use relay_schemas::{Cancel, ReplayAnswer, ReplayQuery};
+use relay_schemas::{Cancel, ReplayAnswer, ReplayQuery, Revoked};
 
 use crate::worker::Worker;
 
@@ -13,6 +13,14 @@ pub async fn cancels(worker: Arc<Worker>) {
     let control = worker.control.clone();
     let take = |cancel: Cancel| worker.cancel(&cancel.request_id);
     listen_forever(control, subjects::CANCEL.to_owned(), take).await;
+}
+
+/// Takes word of leases that are over until it is dropped. One that is lost costs a run beside the one that replaces it.
+pub async fn revocations(worker: Arc<Worker>) {
+    let control = worker.control.clone();
+    let subject = subjects::revoked(&worker.identity.instance, worker.identity.epoch);
+    let take = |revoked: Revoked| worker.revoke(&revoked);
+    listen_forever(control, subject, take).await;
 }
 
 /// Answers questions for frames until it is dropped.

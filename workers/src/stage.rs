@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Partition, Record, decode, topics};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{Frame, Lane, Lease, Registry, Returned, Service, Work};
+use relay_schemas::{Frame, Lane, Lease, Registry, RequestId, Returned, Service, Work};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::{Admission, Skip};
@@ -61,6 +61,9 @@ impl Stage for WorkerStage {
                 if skip == Skip::OldScheduler {
                     self.warn_of(lease);
                 }
+                if skip.is_told() {
+                    self.tell_of(request, lease);
+                }
                 tracing::debug!(
                     request.id = %request,
                     lease.worker = %lease.worker,
@@ -103,6 +106,20 @@ impl WorkerStage {
                 topics::scheduler(&self.worker.config.pool)
             );
         }
+    }
+
+    /// A scheduler that holds the lease after all would wait for it to its deadline.
+    fn tell_of(&self, request: &RequestId, lease: &Lease) {
+        let returned = Returned {
+            request_id: request.clone(),
+            attempt: lease.attempt,
+            code: Returned::PASSED_OVER.to_owned(),
+            message: "this attempt is over on its worker".to_owned(),
+            begun: false,
+        };
+        let now = self.worker.clock.steady();
+        self.worker.given_back.lock().add(returned, now);
+        self.worker.tell();
     }
 
     async fn run(&self, work: Work, handle: Handle) -> Step<SendLast> {

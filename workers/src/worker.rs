@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Identity, Shutdown};
-use relay_schemas::{InFlight, RequestId};
+use relay_schemas::{InFlight, RequestId, Revoked};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,19 @@ impl Worker {
         for handle in self.ledger.lock().cancel(request, now) {
             handle.cancel.cancel();
         }
+    }
+
+    /// Remembers that a lease is over.
+    pub fn revoke(&self, revoked: &Revoked) {
+        let now = self.clock.steady();
+        let Revoked {
+            request_id,
+            attempt,
+            scheduler_epoch,
+        } = revoked;
+        self.ledger
+            .lock()
+            .revoke(request_id, *attempt, *scheduler_epoch, now);
     }
 
     /// Slots, as far as the declared models turn them.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use relay_bus::testing::{buried, with_damaged};
 use relay_bus::{EmbeddedBus, EmbeddedOptions};
 use relay_clock::Clock;
-use relay_control::{ask, subjects};
+use relay_control::{ask, send, subjects};
 use relay_lifecycle::Transcript;
 use relay_runner::Runtime;
 use relay_schemas::{
     Candidate, Delta, FinishReason, Frame, Lane, MicroUsd, ModelState, OutcomeStatus, ReplayAnswer,
-    ReplayQuery, TokenCount, Work, encode,
+    ReplayQuery, Returned, Revoked, TokenCount, Work, encode,
 };
 use relay_workers::testing::mock::{Mock, Settings};
 use relay_workers::testing::{House, PATIENCE};
@@ -77,6 +77,51 @@ async fn a_request_that_is_not_streamed_becomes_an_outcome_and_then_one_frame() 
     assert_eq!(outcome.lease.unwrap().attempt, 1);
     assert!(outcome.timings.ttft_ms.is_some() && outcome.timings.backend_latency_ms.is_some());
     house.status(|status| status.in_flight.is_empty()).await.unwrap();
+}
+
+/// By reading: after a stall a worker ran each copy of a request that it had been leased meanwhile, and paid for it.
+#[tokio::test]
+async fn an_attempt_that_is_over_when_it_is_read_is_not_run_and_its_scheduler_is_told() {
+    let mock = mock(Settings {
+        tokens: 10,
+        token: Duration::from_millis(50),
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let subject = subjects::revoked(&"w".into(), house.epoch);
+    // The word of it may come behind the work that it means; then that runs.
+    let mut run = 0;
+    let returned = loop {
+        let id = format!("r-{run}");
+        let work = house.work(&id, "mock", "alpha");
+        let revoked = Revoked {
+            request_id: id.as_str().into(),
+            attempt: 1,
+            scheduler_epoch: work.lease.scheduler_epoch,
+        };
+        send(&*house.control, &subject, &revoked).await.unwrap();
+        house.dispatch(&work).await.unwrap();
+        let status = house
+            .status(|status| !status.returned.is_empty() || !status.in_flight.is_empty())
+            .await
+            .unwrap();
+        if let Some(returned) = status.returned.first() {
+            break returned.clone();
+        }
+        run += 1;
+        house.outcome().await.unwrap();
+        house.status(|status| status.in_flight.is_empty()).await.unwrap();
+    };
+    assert_eq!(
+        (
+            returned.request_id.as_str(),
+            returned.code.as_str(),
+            returned.begun
+        ),
+        (format!("r-{run}").as_str(), Returned::PASSED_OVER, false)
+    );
+    assert_eq!(mock.requests(), run);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{InstanceId, Lane, Outcome, PoolStatus, Ready, Run, TimestampMs, Work};
+use relay_schemas::{InstanceId, Lane, Outcome, PoolStatus, Ready, Revoked, Run, TimestampMs, Work};
 
 use super::recovery::At;
 use super::requests::{Attempt, Doubted};
@@ -25,6 +25,15 @@ pub enum Effect {
         attempt: Attempt,
         /// The request's reply address.
         reply_to: String,
+    },
+    /// Tell this life of a worker that a lease of it is over.
+    Revoke {
+        /// Which worker.
+        worker: InstanceId,
+        /// Which life of it.
+        worker_epoch: i64,
+        /// What is over.
+        revoked: Revoked,
     },
     /// Broadcast this.
     PoolStatus(PoolStatus),

@@ -11,7 +11,7 @@
 
 use relay_clock::millis;
 use relay_lifecycle::{Ending, Reason};
-use relay_schemas::{FenceAnswer, InstanceId, OutcomeStatus, Returned, TimestampMs};
+use relay_schemas::{FenceAnswer, InstanceId, OutcomeStatus, Returned, Revoked, TimestampMs};
 
 use super::cancels::cancelled;
 use super::effects::Effect;
@@ -52,6 +52,9 @@ impl Core {
         if !self.was_not_read(leased, now) {
             return now.since_ms(leased.seen_at) >= millis(leases.lost_after);
         }
+        if leased.passed_over {
+            return true;
+        }
         let unread_ms = now.since_ms(leased.seen_at.max(self.log_away_at));
         if unread_ms < millis(leases.lost_after) {
             return false;
@@ -63,6 +66,9 @@ impl Core {
 
     /// Whether the worker of a lease that was not read will come to it, and nobody else of this pool takes its request.
     fn only_its_worker_may_run_it(&self, pending: &Pending, leased: &Leased, now: TimestampMs) -> bool {
+        if leased.passed_over {
+            return false;
+        }
         let (lease, route) = (&leased.lease, &pending.key.route);
         let alone = |partition| {
             self.workers
@@ -141,6 +147,11 @@ impl Core {
         if !self.recovery.leads() {
             return;
         }
+        // It says nothing of the request, which may have ended: outcomes first.
+        if returned.code == Returned::PASSED_OVER {
+            self.requests.passed_over(ticket);
+            return self.doubt(ticket);
+        }
         let mut again = false;
         if !returned.begun
             && let Some(pending) = self.requests.get(ticket)
@@ -164,6 +175,7 @@ impl Core {
 
     /// Takes a lost lease back.
     fn take_back(&mut self, ticket: Ticket, client: Client, now: TimestampMs) {
+        self.tell_of_revocation(ticket);
         let mut again = true;
         if let Some(pending) = self.requests.get(ticket)
             && let Some(leased) = pending.leased()
@@ -171,7 +183,7 @@ impl Core {
         {
             again = pending.stays || !self.only_its_worker_may_run_it(pending, leased, now);
             // While the log is away no worker reads anything.
-            if self.is_lost(pending, leased, now) {
+            if self.is_lost(pending, leased, now) && !leased.passed_over {
                 let (worker, route) = (&leased.lease.worker, &pending.key.route);
                 let unread = Unbegun::Unread(route.lane);
                 self.workers
@@ -187,6 +199,24 @@ impl Core {
             again,
         };
         self.go_on(ticket, why, now);
+    }
+
+    /// A worker that reads late does not run what is no longer its lease.
+    fn tell_of_revocation(&mut self, ticket: Ticket) {
+        let Some((pending, scheduler_epoch)) = self.requests.get(ticket).zip(self.recovery.epoch()) else {
+            return;
+        };
+        if let Some(leased) = pending.leased() {
+            self.effects.push(Effect::Revoke {
+                worker: leased.lease.worker.clone(),
+                worker_epoch: leased.lease.worker_epoch,
+                revoked: Revoked {
+                    request_id: pending.ready.request.request_id.clone(),
+                    attempt: leased.lease.attempt,
+                    scheduler_epoch,
+                },
+            });
+        }
     }
 
     /// What becomes of a leased request whose run has failed.

@@ -37,6 +37,19 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
         Effect::AskFence { attempt, reply_to } => {
             outbox.spawn(doubt::fence(context.clone(), attempt, reply_to));
         }
+        Effect::Revoke {
+            worker,
+            worker_epoch,
+            revoked,
+        } => {
+            let context = context.clone();
+            outbox.spawn(async move {
+                let subject = subjects::revoked(&worker, worker_epoch);
+                if let Err(error) = send(&*context.control, &subject, &revoked).await {
+                    tracing::debug!(pool = context.pool, %error, "a worker could not be told that a lease is over; if it reads it, it runs it");
+                }
+            });
+        }
         Effect::PoolStatus(status) => {
             context.metrics.lock().show(core, outbox.backlog().bytes());
             let context = context.clone();

@@ -125,3 +125,27 @@ fn what_another_pool_may_run_waits_as_long_as_for_a_worker_and_goes_there() {
     live(&mut world, 2);
     assert_eq!((world.handed_over.len(), world.dispatched.len()), (1, 1));
 }
+
+#[test]
+fn a_worker_is_told_of_leases_that_are_over_so_that_it_runs_none_of_them_when_it_reads_late() {
+    let mut world = unread(&[ordinary()]);
+    let mut other = worker("v", 1, 64, 0);
+    other.short_partitions = vec![1];
+    world.add(other);
+    live(&mut world, 3);
+    assert_eq!(world.dispatched.len(), 2);
+    assert_eq!(world.revoked, [("w".into(), 1)]);
+}
+
+/// An id is taken anew after an end that was not charged: its first attempt bears the number of one that its worker has run.
+#[test]
+fn what_its_worker_has_read_and_does_not_run_is_leased_again_at_once_and_makes_no_worker_rest() {
+    let mut world = unread(&[ordinary()]);
+    world.pass_over("w", "a");
+    world.dispatch();
+    assert_eq!(world.dispatched.len(), 2);
+    assert_eq!(world.dispatched[1].lease.attempt, 2);
+    world.complete("w", &"a".into(), 5);
+    world.fold();
+    assert_eq!(world.outcome("a").unwrap().status, OutcomeStatus::Completed);
+}

@@ -41,6 +41,8 @@ pub struct World {
     /// What an ingress says when asked to fence; `None` where nobody answers.
     pub fence: Option<FenceAnswer>,
     pub fenced: Vec<Attempt>,
+    /// Who was told that a lease is over, of which attempt.
+    pub revoked: Vec<(InstanceId, u32)>,
     /// Work that was dispatched, in order.
     pub dispatched: Vec<Work>,
     /// Effects are performed at once; else the doubts wait in here.
@@ -71,6 +73,7 @@ impl World {
                 saw_token: false,
             }),
             fenced: Vec::new(),
+            revoked: Vec::new(),
             dispatched: Vec::new(),
             doubts: Vec::new(),
             settle_at_once: true,
@@ -202,6 +205,11 @@ impl World {
         self.give_back_as(name, id, "backend_unavailable", false);
     }
 
+    /// The worker has read a run that is over to it, and passed it over.
+    pub fn pass_over(&mut self, name: &str, id: &str) {
+        self.give_back_as(name, id, Returned::PASSED_OVER, false);
+    }
+
     fn give_back_as(&mut self, name: &str, id: &str, code: &str, begun: bool) {
         let worker = self.workers.get_mut(&name.into()).unwrap();
         let at = worker
@@ -305,6 +313,7 @@ impl World {
                 self.fenced.push(attempt.clone());
                 self.core.fence_answer(&attempt, self.fence, now);
             }
+            Effect::Revoke { worker, revoked, .. } => self.revoked.push((worker, revoked.attempt)),
             Effect::PoolStatus(_) => {}
         }
     }

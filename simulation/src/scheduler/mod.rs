@@ -19,6 +19,7 @@ use self::doubt::Fencing;
 use crate::log::{Append, POOLS};
 use crate::network::Message;
 use crate::schedule::Actor;
+use crate::worker::worker_of;
 use crate::world::{World, ingress_of};
 
 /// What a request's body weighs.
@@ -224,6 +225,15 @@ impl World {
                     };
                     self.schedulers[usize::from(number)].fencing.push(fencing);
                     self.fence_again(number);
+                }
+                Effect::Revoke {
+                    worker,
+                    worker_epoch,
+                    revoked,
+                } => {
+                    if let Some(to) = worker_of(&worker) {
+                        self.send(actor, to, Message::Revoked(worker_epoch, Box::new(revoked)));
+                    }
                 }
                 Effect::PoolStatus(_) => {}
             }

@@ -10,7 +10,7 @@ use relay_lifecycle::life::Event;
 use relay_lifecycle::{Ending, last_frame, next_pool};
 use relay_schemas::{
     Delta, Frame, InstanceId, Lane, ModelState, ModelStatus, Outcome, OutcomeStatus, RequestId, Returned,
-    Run, Service, TimestampMs, TokenCount, WorkerStatus,
+    Revoked, Run, Service, TimestampMs, TokenCount, WorkerStatus,
 };
 use relay_workers::ledger::{Admission, Key, Ledger, Remembered};
 use relay_workers::returned::GivenBack;
@@ -159,6 +159,14 @@ fn instance(number: u8) -> InstanceId {
     InstanceId::new(format!("worker-{number}"))
 }
 
+/// Which worker bears a name.
+pub(crate) fn worker_of(name: &InstanceId) -> Option<Actor> {
+    let workers = Actor::ALL;
+    workers
+        .into_iter()
+        .find(|actor| matches!(actor, Actor::Worker(number) if instance(*number) == *name))
+}
+
 impl World {
     pub(crate) fn step_worker(&mut self, number: u8) {
         self.take_work(number);
@@ -204,6 +212,17 @@ impl World {
                         let first = self.random.random_range(1..200);
                         let running = Running::new(work.clone(), self.now.plus_ms(first));
                         worker.runs.insert((id.clone(), lease.attempt), running);
+                        worker.changed = true;
+                    }
+                    Admission::Skip(skip) if skip.is_told() => {
+                        let returned = Returned {
+                            request_id: id.clone(),
+                            attempt: lease.attempt,
+                            code: Returned::PASSED_OVER.to_owned(),
+                            message: "the simulation passes it over".to_owned(),
+                            begun: false,
+                        };
+                        worker.given_back.add(returned, self.now);
                         worker.changed = true;
                     }
                     Admission::Skip(_) => {}
@@ -326,6 +345,15 @@ impl World {
     pub(crate) fn worker_hears(&mut self, number: u8, message: Message) {
         let worker = &mut self.workers[usize::from(number)];
         match message {
+            Message::Revoked(epoch, revoked) if epoch == worker.epoch => {
+                let Revoked {
+                    request_id,
+                    attempt,
+                    scheduler_epoch,
+                } = *revoked;
+                let ledger = &mut worker.ledger;
+                ledger.revoke(&request_id, attempt, scheduler_epoch, self.now);
+            }
             Message::Cancel(cancel) => worker.cancelled.push(cancel.request_id),
             Message::AskReplay(id, run, from_seq, asker) => {
                 let frames = worker

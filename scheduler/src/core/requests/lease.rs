@@ -47,6 +47,8 @@ pub struct Leased {
     pub read_back: bool,
     /// How far its revocation is.
     pub doubt: Doubt,
+    /// Whether its worker has read its work record and does not run it: to it the attempt is over.
+    pub passed_over: bool,
     /// Whether it was cancelled: then it does not run again.
     pub cancelled: bool,
 }
@@ -78,6 +80,7 @@ impl Leased {
             published: false,
             read_back: false,
             doubt: Doubt::None,
+            passed_over: false,
             cancelled: false,
         }
     }

@@ -266,6 +266,13 @@ impl Requests {
         (leased.read_back && leased.is_on(status, returned.attempt)).then_some(ticket)
     }
 
+    /// The worker of a leased request has read it and does not run it.
+    pub fn passed_over(&mut self, ticket: Ticket) {
+        if let Some(leased) = self.leased_mut(ticket) {
+            leased.passed_over = true;
+        }
+    }
+
     /// The run of a leased request failed before it began: nothing was computed, and it counts as no attempt, `most` times.
     pub fn has_not_begun(&mut self, ticket: Ticket, most: u32) {
         let Some(pending) = self.pending.get_mut(&ticket) else {
