@@ -21,12 +21,15 @@ impl Core {
             if !self.queues.any(|route| workers.can_take(route, now)) {
                 return false;
             }
-            let picked = self.queues.pick(|route| {
-                let open = !blocked.contains(route) && workers.can_take(route, now);
-                if !open && !blocked.contains(route) {
+            let picked = self.queues.pick(|route, model| {
+                if blocked.contains(route) {
+                    return false;
+                }
+                let begins_with = workers.begins_with(route, now);
+                if begins_with.is_none() {
                     blocked.push(route.clone());
                 }
-                open
+                begins_with == Some(model)
             });
             let Some((key, ticket)) = picked else {
                 return false;

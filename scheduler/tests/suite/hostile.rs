@@ -4,7 +4,7 @@ use relay_scheduler::{Config, Limits};
 use relay_schemas::{ModelState, ModelStatus};
 use relay_settings::ByteSize;
 
-use crate::records::Spec;
+use crate::records::{Spec, worker};
 use crate::world::World;
 
 /// One worker with one slot.
@@ -254,6 +254,29 @@ fn a_request_for_a_model_whose_turns_are_all_taken_gives_newcomers_at_another_no
     assert!((45..=55).contains(&new), "{new} of 100");
     let (gap, bound) = world.core.fairness();
     assert!(gap <= bound, "{gap} > {bound}");
+}
+
+/// By reading: a newcomer that asked for the slow model or else for `m` took 100 of 100, by where it stood at the slow one.
+#[test]
+fn a_request_that_also_names_a_slow_model_has_its_turn_where_its_tenant_stands_at_the_one_that_it_uses() {
+    let mut slow_one = worker("slow-one", 1, 1, 0);
+    slow_one.models = vec!["slow".to_owned()];
+    let mut world = world();
+    world.add(slow_one);
+    for n in 0..2 {
+        world.offer(&slow(&format!("pin-{n}"), "pin"));
+    }
+    world.dispatch();
+    offer(&mut world, "busy", 300);
+    serve(&mut world, 100, "busy");
+    for n in 0..300 {
+        world.offer(&Spec {
+            second: Some("m".to_owned()),
+            ..slow(&format!("new-{n}"), "new")
+        });
+    }
+    let new = serve(&mut world, 100, "new");
+    assert!((45..=55).contains(&new), "{new} of 100");
 }
 
 #[test]

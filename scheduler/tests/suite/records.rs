@@ -18,6 +18,8 @@ pub struct Spec {
     pub prompt: u32,
     pub output: u32,
     pub deadline: i64,
+    /// A model of the same pool, if that one is not to be had.
+    pub second: Option<String>,
     /// A pool behind the one at hand.
     pub fallback: Option<String>,
 }
@@ -34,6 +36,7 @@ impl Spec {
             prompt: 10,
             output: 20,
             deadline: 1_000_000_000,
+            second: None,
             fallback: None,
         }
     }
@@ -67,12 +70,16 @@ impl Spec {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let pools = [Some("default".to_owned()), self.fallback.clone()];
-        let candidate = |pool| Candidate {
-            pool,
-            model: self.model.clone(),
+        let candidates = [
+            Some(("default", self.model.as_str())),
+            self.second.as_deref().map(|model| ("default", model)),
+            self.fallback.as_deref().map(|pool| (pool, self.model.as_str())),
+        ];
+        let candidate = |(pool, model): (&str, &str)| Candidate {
+            pool: pool.to_owned(),
+            model: model.to_owned(),
         };
-        pools.into_iter().flatten().map(candidate).collect()
+        candidates.into_iter().flatten().map(candidate).collect()
     }
 
     fn planning(&self) -> Planning {

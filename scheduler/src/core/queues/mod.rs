@@ -250,11 +250,11 @@ impl Queues {
         self.routes.keys().any(&mut can)
     }
 
-    /// The next request for which `can` holds: of each model the least tenant, of these the least, then its least flow,
-    /// then the oldest.
-    pub fn pick(&self, mut can: impl FnMut(&Route) -> bool) -> Option<(QueueKey, Ticket)> {
+    /// The next request: of each model the least tenant, of these the least, then its least flow, then the oldest. `can` holds
+    /// where what waits on a route would begin with that model now: a tenant has its turn where it stands at the model that it uses up.
+    pub fn pick(&self, mut can: impl FnMut(&Route, &str) -> bool) -> Option<(QueueKey, Ticket)> {
         let next = self.orders.iter().filter_map(|(model, order)| {
-            let mut can = |route: &Route| route.models.iter().any(|it| it == model) && can(route);
+            let mut can = |route: &Route| route.models.iter().any(|it| it == model) && can(route, model);
             let (key, ticket) = order.iter().find_map(|ix| self.pick_of(ix, &mut can))?;
             let standing = Self::standing(self.fairness, &self.tenants[&key.tenant], model);
             Some((standing, key, ticket))

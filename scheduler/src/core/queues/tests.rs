@@ -40,7 +40,7 @@ fn run(queues: &mut Queues, key: &QueueKey, prompt: u64, tokens: u64) -> Charge 
 }
 
 fn next(queues: &Queues) -> Option<Ticket> {
-    queues.pick(|_| true).map(|(_, ticket)| ticket)
+    queues.pick(|_, _| true).map(|(_, ticket)| ticket)
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_no_worker_can_take_is_passed_over() {
         ..key.clone()
     };
     queues.push(&other, 2, Arrival::New, true);
-    let picked = queues.pick(|route| *route == other.route);
+    let picked = queues.pick(|route, _| *route == other.route);
     assert_eq!(picked, Some((other.clone(), 2)));
     assert!(queues.any(|route| *route == other.route));
     queues.remove(&other, 2);
@@ -189,7 +189,7 @@ fn a_flow_that_no_live_worker_serves_lifts_no_other_of_its_tenant() {
     queues.push(&long, 2, Arrival::New, false);
     queues.charge(short.tenant, short.flow, 8);
     wait(&mut queues, "a", Flow::Batch, 3);
-    let picked = queues.pick(|route| *route == short.route);
+    let picked = queues.pick(|route, _| *route == short.route);
     let ticket = picked.map(|(_, ticket)| ticket);
     assert_eq!(ticket, Some(1), "batch was away as well");
 }
@@ -294,7 +294,7 @@ fn of_two_models_each_has_an_order_of_its_own() {
     }
     queues.push(&key(a, "m"), 4, Arrival::Restored, true);
     queues.push(&key(b, "m"), 5, Arrival::New, true);
-    let picked = |model| queues.pick(|it| *it == route(model)).map(|(_, ticket)| ticket);
+    let picked = |model| queues.pick(|it, _| *it == route(model)).map(|(_, ticket)| ticket);
     assert_eq!(
         (picked("n"), picked("m")),
         (Some(3), Some(4)),

@@ -129,7 +129,7 @@ impl Workers {
 
     /// Assigns a worker: one that runs the first model for which a worker has credit, there the one with most credit.
     pub fn assign(&mut self, route: &Route, now: TimestampMs) -> Option<Assignment> {
-        let name = self.best(route, now)?.clone();
+        let name = self.best(route, now)?.1.clone();
         let worker = self.all.get_mut(&name)?;
         let partitions = &worker.partitions[route.lane as usize];
         worker.turn = worker.turn.wrapping_add(1);
@@ -144,6 +144,11 @@ impl Workers {
     /// Whether a worker has credit for it.
     pub fn can_take(&self, route: &Route, now: TimestampMs) -> bool {
         self.best(route, now).is_some()
+    }
+
+    /// The model with which what waits on a route would begin, if it were assigned now.
+    pub fn begins_with<'a>(&self, route: &'a Route, now: TimestampMs) -> Option<&'a str> {
+        self.best(route, now).map(|(model, _)| model)
     }
 
     /// Whether a live worker takes what waits on a route, now or when a slot is free.
@@ -163,7 +168,7 @@ impl Workers {
         now.since_ms(worker.seen_at) <= self.fresh_ms
     }
 
-    fn best(&self, route: &Route, now: TimestampMs) -> Option<&InstanceId> {
+    fn best<'a>(&self, route: &'a Route, now: TimestampMs) -> Option<(&'a str, &InstanceId)> {
         let fresh = || self.all.iter().filter(|(_, worker)| self.is_fresh(worker, now));
         let may_rest = self.others_may_take(route, now);
         route.models.iter().find_map(|model| {
@@ -179,7 +184,7 @@ impl Workers {
             // `max_by` takes the last of equals; reversed names make it the first, for the same choice every time.
             let best = credits.filter(|(credit, _)| *credit > 0);
             best.max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-                .map(|(_, name)| name)
+                .map(|(_, name)| (model.as_str(), name))
         })
     }
 
