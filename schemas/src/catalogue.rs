@@ -47,6 +47,7 @@ const FILES: &[&str] = avsc![
     "lease",
     "lease_entry",
     "message",
+    "model_counter",
     "model_state",
     "model_status",
     "operation",

@@ -34,8 +34,8 @@ pub use plan::{
 };
 pub use request::{BatchRef, Class, Operation, Request, Run, Service};
 pub use scheduler::{
-    FoldedOffset, LeaseEntry, RequeuedPosition, SchedulerRecord, SchedulerRecordKind, SchedulerSnapshot,
-    TenantCounter, WaitingPositions,
+    FoldedOffset, LeaseEntry, ModelCounter, RequeuedPosition, SchedulerRecord, SchedulerRecordKind,
+    SchedulerSnapshot, TenantCounter, WaitingPositions,
 };
 pub use secret::Secret;
 pub use units::{InstanceId, MicroUsd, RequestId, TenantId, TimestampMs, TokenCount};

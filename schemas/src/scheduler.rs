@@ -35,6 +35,13 @@ pub struct SchedulerSnapshot {
     pub last_left: i64,
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
+    pub floors: Vec<ModelCounter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCounter {
+    pub model: String,
+    pub value: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,4 +89,6 @@ pub struct TenantCounter {
     pub last_left: i64,
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
+    pub settled: Option<i64>,
+    pub lifts: Vec<ModelCounter>,
 }

@@ -48,7 +48,10 @@ impl Core {
     /// Looks which of what waits could be dispatched.
     pub(super) fn look_over_service(&mut self, now: TimestampMs) {
         let (leads, workers) = (self.recovery.leads(), &self.workers);
-        self.queues.look(|route| !leads || workers.serves(route, now));
+        // Who has just begun to lead has not heard of every worker: what waited for one then was not away.
+        let may_come = workers.may_come(now);
+        self.queues
+            .look(|route, was_open| !leads || workers.serves(route, now) || (was_open && may_come));
     }
 
     /// Whether a live worker takes what waits on a route. Who does not lead need not have heard of any.

@@ -120,6 +120,7 @@ fn write(requests: &Requests, recovery: &Recovery, queues: &Queues, pool: &str) 
         last_left: queues.floor() as i64,
         prompt_tokens: prompt_tokens as i64,
         completion_tokens: completion_tokens as i64,
+        floors: queues.floors(),
     }
 }
 

@@ -13,6 +13,7 @@ mod handovers;
 mod hostile;
 mod kept;
 mod leases;
+mod lifts;
 mod lost;
 mod promises;
 mod records;

@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use relay_schemas::{SchedulerSnapshot, TenantId};
+use relay_schemas::{ModelCounter, SchedulerSnapshot, TenantId};
 
 pub use counter::{Charge, MILLI, W_IN, W_OUT, cost};
 pub use key::{Arrival, Flow, QueueKey, Route, TenantIx, Ticket};
@@ -154,11 +154,12 @@ impl Queues {
         self.orders.raise();
     }
 
-    /// Looks which routes are open: `is_open` where a live worker takes them. What was not dispatchable before counts as away.
-    pub fn look(&mut self, is_open: impl Fn(&Route) -> bool) {
+    /// Looks which routes are open: `is_open` where a live worker takes them; it is told whether they were. What was not dispatchable
+    /// before counts as away.
+    pub fn look(&mut self, is_open: impl Fn(&Route, bool) -> bool) {
         let mut changed = false;
         for (route, waiting) in &mut self.routes {
-            let open = is_open(route);
+            let open = is_open(route, waiting.open);
             changed |= waiting.open != open;
             waiting.open = open;
         }
@@ -380,6 +381,11 @@ impl Queues {
         self.orders.floor()
     }
 
+    /// What whoever comes to a model is lifted to, where others wait for it.
+    pub fn floors(&self) -> Vec<ModelCounter> {
+        tenant::by_model(&self.orders.by_model())
+    }
+
     /// Takes the counters of a snapshot in.
     pub fn restore(&mut self, snapshot: &SchedulerSnapshot) {
         for counter in &snapshot.tenants {
@@ -388,6 +394,9 @@ impl Queues {
             self.get_mut(ix).restore(counter);
         }
         self.orders.restore(snapshot.last_left as u64);
+        for floor in &snapshot.floors {
+            self.orders.restore_of(&floor.model, floor.value as u64);
+        }
         self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
     }
 }

@@ -18,6 +18,14 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// Nobody stands here, and whoever comes counts as served so much at least.
+    pub fn above(floor: u64) -> Self {
+        Self {
+            floor,
+            ..Self::default()
+        }
+    }
+
     /// A tenant stands here, by `rank`, and was served so much.
     pub fn place(&mut self, ix: TenantIx, rank: u64, served: u64) {
         if self.places.get(&ix) == Some(&(rank, served)) {

@@ -87,6 +87,19 @@ impl Orders {
         self.restored = floor;
     }
 
+    /// That of one model.
+    pub fn restore_of(&mut self, model: &str, floor: u64) {
+        self.by_model.insert(model.to_owned(), Order::above(floor));
+    }
+
+    /// The floor of each model.
+    pub fn by_model(&self) -> BTreeMap<String, u64> {
+        let floors = self.by_model.iter();
+        floors
+            .map(|(model, order)| (model.clone(), order.floor()))
+            .collect()
+    }
+
     /// Each model, and its tenants in order of who comes next.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Order)> {
         let waited_for = self.by_model.iter().filter(|(_, order)| !order.is_empty());

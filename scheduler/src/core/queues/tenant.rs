@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relay_schemas::{TenantCounter, TenantId};
+use relay_schemas::{ModelCounter, TenantCounter, TenantId};
 
 use super::counter::Counter;
 use super::key::{Route, Ticket};
@@ -13,6 +13,15 @@ pub(super) struct FlowQueue {
     pub(super) waiting: BTreeMap<Route, BTreeSet<Ticket>>,
     /// Whether something of it waits that a live worker runs.
     open: bool,
+}
+
+/// Counters by model, as a snapshot has them.
+pub(super) fn by_model(values: &BTreeMap<String, u64>) -> Vec<ModelCounter> {
+    let counter = |(model, value): (&String, &u64)| ModelCounter {
+        model: model.clone(),
+        value: *value as i64,
+    };
+    values.iter().map(counter).collect()
 }
 
 /// One tenant. Invariant: `waiting` counts the tickets of its flows; `floor` never falls, and is the least that was served to
@@ -60,7 +69,7 @@ impl Tenant {
         self.counter.value() + self.most_lifted()
     }
 
-    /// The farthest that it was lifted: in a snapshot, which knows no models, it counts everywhere.
+    /// The farthest that it was lifted.
     fn most_lifted(&self) -> u64 {
         self.lifts.values().copied().max().unwrap_or(0)
     }
@@ -99,11 +108,19 @@ impl Tenant {
             last_left: self.floor as i64,
             prompt_tokens: self.settled.0 as i64,
             completion_tokens: self.settled.1 as i64,
+            settled: Some(self.counter.settled() as i64),
+            lifts: by_model(&self.lifts),
         }
     }
 
     pub(super) fn restore(&mut self, snapshot: &TenantCounter) {
-        self.counter = Counter::restored(snapshot.counter as u64, snapshot.turn as u64);
+        // A version that knew no models told the farthest lift alone.
+        let settled = snapshot.settled.unwrap_or(snapshot.counter);
+        self.counter = Counter::restored(settled as u64, snapshot.turn as u64);
+        let lifts = snapshot.lifts.iter();
+        self.lifts = lifts
+            .map(|lift| (lift.model.clone(), lift.value as u64))
+            .collect();
         self.settled = (snapshot.prompt_tokens as u64, snapshot.completion_tokens as u64);
         self.floor = snapshot.last_left as u64;
         for (flow, value) in self.flows.iter_mut().zip(&snapshot.flows) {

@@ -146,9 +146,9 @@ fn what_waits_on_a_route_that_no_live_worker_takes_stands_in_nobodys_way_and_ear
     assert_eq!(queues.get(b.tenant).value(), 7 * MILLI);
     assert_eq!((queues.gap(), queues.tenants_waiting()), (0, 3));
     assert_eq!(next(&queues), Some(2), "not what nobody could run");
-    queues.look(|_| true);
+    queues.look(|_, _| true);
     assert_eq!(queues.get(away.tenant).value(), 7 * MILLI, "a worker came");
-    queues.look(|route| *route == a.route);
+    queues.look(|route, _| *route == a.route);
     queues.charge(a.tenant, a.flow, 5);
     queues.charge(b.tenant, b.flow, 5);
     queues.push(
@@ -170,9 +170,9 @@ fn tenants_whose_workers_are_away_together_keep_what_is_between_them() {
     let a = wait(&mut queues, "a", Flow::Short, 1);
     let b = wait(&mut queues, "b", Flow::Short, 2);
     queues.charge(a.tenant, a.flow, 7);
-    queues.look(|_| false);
+    queues.look(|_, _| false);
     assert_eq!(next(&queues), None);
-    queues.look(|_| true);
+    queues.look(|_, _| true);
     assert_eq!(next(&queues), Some(2));
     assert_eq!(queues.get(b.tenant).value(), 0);
 }
@@ -255,14 +255,12 @@ fn counters_come_back_from_a_snapshot_as_they_went_in() {
     queues.served(a.tenant, a.flow);
     queues.remove(&a, 1);
     let snapshot = SchedulerSnapshot {
-        folded: Vec::new(),
-        waiting: Vec::new(),
-        requeued: Vec::new(),
-        leases: Vec::new(),
         tenants: queues.tenants().map(Tenant::to_snapshot).collect(),
         last_left: queues.floor() as i64,
         prompt_tokens: 3,
         completion_tokens: 4,
+        floors: queues.floors(),
+        ..SchedulerSnapshot::default()
     };
     let mut again = self::queues(Fairness::Vtc);
     again.restore(&snapshot);

@@ -167,16 +167,7 @@ mod tests {
     }
 
     fn empty() -> SchedulerSnapshot {
-        SchedulerSnapshot {
-            folded: Vec::new(),
-            waiting: Vec::new(),
-            requeued: Vec::new(),
-            leases: Vec::new(),
-            tenants: Vec::new(),
-            last_left: 0,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-        }
+        SchedulerSnapshot::default()
     }
 
     /// `ready` is folded to 10, three positions before wait.

@@ -191,9 +191,13 @@ impl Workers {
     /// Whether a live worker takes what waits on a route, now or when a slot is free, whose model has not failed there before a
     /// run began; or may do so, as not every worker has been heard of that could have been.
     pub fn others_may_take(&self, route: &Route, now: TimestampMs) -> bool {
+        self.may_come(now) || self.able(route, now).next().is_some()
+    }
+
+    /// Whether not every worker has been heard of yet that could have been.
+    pub fn may_come(&self, now: TimestampMs) -> bool {
         let heard_for_ms = now.since_ms(self.since);
-        let may_come = (0..self.fresh_ms).contains(&heard_for_ms);
-        may_come || self.able(route, now).next().is_some()
+        (0..self.fresh_ms).contains(&heard_for_ms)
     }
 
     /// Whether a worker still has a work record before it that was leased to it at `leased_at`, as no other one has owned its partition
