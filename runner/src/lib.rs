@@ -68,9 +68,10 @@ pub use server::{ConnectionBounds, serve_http};
 pub use shutdown::{DrainPlan, DrainStep, Shutdown};
 pub use stage::{RunnerError, Stage, StageError, StageOptions, Step, run_stage};
 pub use stateful::{
-    At, Backlog, Election, Ends, Folded, Heartbeat, Held, Leadership, LeadershipLane, LeadershipTimes,
-    LeadershipTopic, LogClient, NOBODY, Notice, NoticeKind, Offsets, Opened, Outlet, PublisherError,
-    Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, epoch_of, run_stateful, sleep_until,
+    Appended, At, Backlog, Election, Ends, Folded, Heartbeat, Held, Leadership, LeadershipLane,
+    LeadershipTimes, LeadershipTopic, LogClient, NOBODY, Notice, NoticeKind, Offsets, Opened, Outlet,
+    PublisherError, Publishers, StatefulStage, Takeover, Tenure, Unreadable, Weight, run_stateful,
+    sleep_until,
 };
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;

@@ -7,7 +7,7 @@ use relay_schemas::{TimestampMs, encode};
 
 use super::heard::Heard;
 use super::heartbeat::LeadershipTimes;
-use super::leadership::{Leadership, epoch_of};
+use super::leadership::{Appended, Leadership};
 use super::log::LogClient;
 use super::notice::{Notice, NoticeKind};
 use crate::crash::crash_point;
@@ -175,8 +175,19 @@ impl<T: LeadershipTopic> Election<T> {
                     if (&notice.instance, notice.start) == (&self.identity.instance, self.identity.epoch) {
                         self.heard.itself(runtime.clock.instant());
                     }
-                    let number = epoch_of(offset, record.timestamp);
-                    self.leadership.observe(&notice, number, at);
+                    let before = self.leadership.epoch();
+                    let appended = Appended {
+                        offset,
+                        at: record.timestamp,
+                    };
+                    self.leadership.observe(&notice, appended, at);
+                    if self.leadership.epoch() < before {
+                        tracing::warn!(
+                            messaging.topic = record.position.partition.topic,
+                            leader = %notice.instance,
+                            "the leader is of a version that counts epochs otherwise, and is followed; once another version has led, stop                              all that are left of that one: what they would lead is refused by workers"
+                        );
+                    }
                     if self.leadership.is_present(&notice)
                         && let Some(snapshot) = self.topic.snapshot(written)
                     {

@@ -2,7 +2,8 @@
 //!
 //! A claim names the epoch it wants to follow. The first claim in log order that names the present epoch wins, and the next epoch
 //! follows from its record alone; so every reader of the log comes to the same leader. Epochs are times, not offsets: a topic that
-//! was made anew begins above everything that workers have seen. A leader acts only while it reads its own
+//! was made anew begins above everything that workers have seen. (To older builds a claim's epoch is its offset: such a leader is
+//! followed by what it says itself.) A leader acts only while it reads its own
 //! heartbeats back, and gives up earlier than others may suspect it. All times are of the steady clock: setting a wall clock
 //! deposes nobody.
 
@@ -17,9 +18,20 @@ pub const NOBODY: i64 = -1;
 /// A claim that is not read back for so long is made again, milliseconds.
 const CLAIM_AGAIN_MS: i64 = 1_000;
 
-/// The least epoch that a claim can begin, by its record: its offset, or when it was appended, milliseconds since 1970.
-pub fn epoch_of(offset: i64, appended_at: TimestampMs) -> i64 {
-    offset.max(appended_at.0)
+/// What the log itself says of a record of the topic.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    /// Where it lies.
+    pub offset: i64,
+    /// When it was appended.
+    pub at: TimestampMs,
+}
+
+impl Appended {
+    /// The least epoch that a claim can begin: its offset, or when it was appended, milliseconds since 1970.
+    fn epoch(self) -> i64 {
+        self.offset.max(self.at.0)
+    }
 }
 
 /// What one instance knows of the leadership.
@@ -30,6 +42,8 @@ pub struct Leadership {
     self_fence_after_ms: i64,
     epoch: i64,
     leader: Option<(InstanceId, i64)>,
+    /// Where the claim lies by which it leads.
+    claimed_in: Option<i64>,
     resigned: bool,
     heard_at: TimestampMs,
     confirmed: Option<TimestampMs>,
@@ -45,6 +59,7 @@ impl Leadership {
             self_fence_after_ms: millis(times.self_fence_after),
             epoch: NOBODY,
             leader: None,
+            claimed_in: None,
             resigned: false,
             heard_at: TimestampMs(0),
             confirmed: None,
@@ -52,14 +67,17 @@ impl Leadership {
         }
     }
 
-    /// A notice, in log order. `number` is what the log itself says of it ([`epoch_of`]), `at` when it was heard: now, or when it was
-    /// appended if it is old.
-    pub fn observe(&mut self, notice: &Notice, number: i64, at: TimestampMs) {
+    /// A notice, in log order; `at` is when it was heard: now, or when it was appended if it is old.
+    pub fn observe(&mut self, notice: &Notice, appended: Appended, at: TimestampMs) {
         let writer = (notice.instance.clone(), notice.start);
         match notice.kind {
             Kind::Claim if notice.epoch == self.epoch => {
-                let epoch = number.max(self.epoch.saturating_add(1));
+                let epoch = appended.epoch().max(self.epoch.saturating_add(1));
                 self.follow(epoch, writer, notice.sent_at, at);
+                self.claimed_in = Some(appended.offset);
+            }
+            Kind::Heartbeat | Kind::Snapshot if self.counts_by_offsets(notice, &writer) => {
+                (self.epoch, self.heard_at) = (notice.epoch, at);
             }
             Kind::Heartbeat | Kind::Snapshot if notice.epoch == self.epoch => {
                 self.heard_at = at;
@@ -74,8 +92,15 @@ impl Leadership {
         }
     }
 
+    /// Whether it is the leader's, and bears what the version before takes for the epoch of its claim.
+    fn counts_by_offsets(&self, notice: &Notice, writer: &(InstanceId, i64)) -> bool {
+        let is_leaders = self.leader.as_ref() == Some(writer);
+        is_leaders && notice.epoch < self.epoch && Some(notice.epoch) == self.claimed_in
+    }
+
     fn follow(&mut self, epoch: i64, leader: (InstanceId, i64), sent_at: TimestampMs, at: TimestampMs) {
         self.epoch = epoch;
+        self.claimed_in = None;
         self.resigned = false;
         self.heard_at = at;
         self.confirmed = None;
@@ -170,11 +195,19 @@ mod tests {
         }
     }
 
+    /// The record at an offset, where clocks stand still.
+    fn nth(offset: i64) -> Appended {
+        Appended {
+            offset,
+            at: TimestampMs(0),
+        }
+    }
+
     /// What `who` thinks after reading `records` at offsets 0, 1, 2 …, each heard when it was sent.
     fn reads(who: &str, records: &[Notice]) -> Leadership {
         let mut leadership = Leadership::new(&TIMES, who.into(), 1);
         for (offset, record) in records.iter().enumerate() {
-            leadership.observe(record, offset as i64, record.sent_at);
+            leadership.observe(record, nth(offset as i64), record.sent_at);
         }
         leadership
     }
@@ -197,8 +230,9 @@ mod tests {
         let led_at = |records: &[(Notice, i64, i64)]| {
             let mut leadership = Leadership::new(&TIMES, "a".into(), 1);
             for (notice, offset, appended_at) in records {
-                let number = epoch_of(*offset, TimestampMs(*appended_at));
-                leadership.observe(notice, number, TimestampMs(*appended_at));
+                let at = TimestampMs(*appended_at);
+                let appended = Appended { offset: *offset, at };
+                leadership.observe(notice, appended, at);
             }
             leadership.epoch()
         };
@@ -207,6 +241,28 @@ mod tests {
         assert!(anew > before);
         let set_back = led_at(&[(claim(NOBODY), 0, 5_000), (claim(5_000), 1, 3_000)]);
         assert_eq!(set_back, 5_001);
+    }
+
+    /// By reading: an upgrade had two leaders, or one that began without its predecessor's state and charged everything again.
+    #[test]
+    fn a_leader_of_a_version_that_counts_epochs_by_offsets_is_followed_and_its_state_taken_over() {
+        const DAY: i64 = 1_800_000_000_000;
+        let mut b = Leadership::new(&TIMES, "b".into(), 1);
+        let mut read = |offset: i64, notice: &Notice| {
+            let at = TimestampMs(DAY + notice.sent_at.0);
+            b.observe(notice, Appended { offset, at }, at);
+            (b.epoch(), b.is_present(notice), b.leads(), b.claim_due())
+        };
+        read(70, &notice("a", Kind::Claim, NOBODY, 0));
+        let present = (70, true, false, Some(TimestampMs(DAY + 2_500)));
+        assert_eq!(read(71, &notice("a", Kind::Heartbeat, 70, 500)), present);
+        assert_eq!(read(72, &notice("a", Kind::Snapshot, 70, 500)), present);
+        let (.., due) = read(73, &notice("a", Kind::Resignation, 70, 900));
+        assert_eq!(due, Some(TimestampMs(0)));
+        let (epoch, _, leads, _) = read(74, &notice("b", Kind::Claim, 70, 1_000));
+        assert_eq!((epoch, leads), (DAY + 1_000, true));
+        let (epoch, ..) = read(75, &notice("a", Kind::Heartbeat, 70, 1_500));
+        assert_eq!(epoch, DAY + 1_000, "it was deposed");
     }
 
     #[test]
@@ -235,13 +291,13 @@ mod tests {
         let mut a = reads("a", &[notice("a", Kind::Claim, NOBODY, 0)]);
         assert!(a.may_act(TimestampMs(100)));
         a.give_up();
-        a.observe(&notice("a", Kind::Heartbeat, 0, 200), 1, TimestampMs(200));
+        a.observe(&notice("a", Kind::Heartbeat, 0, 200), nth(1), TimestampMs(200));
         assert!(
             !a.leads() && !a.may_act(TimestampMs(200)),
             "its own heartbeat comes too late"
         );
         assert_eq!(a.claim_due(), Some(TimestampMs(0)));
-        a.observe(&notice("a", Kind::Claim, 0, 300), 2, TimestampMs(300));
+        a.observe(&notice("a", Kind::Claim, 0, 300), nth(2), TimestampMs(300));
         assert_eq!((a.leads(), a.epoch()), (true, 2));
     }
 
@@ -249,7 +305,7 @@ mod tests {
     fn who_was_started_again_under_the_same_name_does_not_wait() {
         let log = [notice("a", Kind::Claim, NOBODY, 0)];
         let mut again = Leadership::new(&TIMES, "a".into(), 2);
-        again.observe(&log[0], 0, TimestampMs(0));
+        again.observe(&log[0], nth(0), TimestampMs(0));
         assert!(!again.leads());
         assert_eq!(again.claim_due(), Some(TimestampMs(0)));
     }

@@ -28,7 +28,7 @@ pub use election::{Election, LeadershipTopic, Unreadable};
 pub use ends::Ends;
 pub use heartbeat::{Heartbeat, LeadershipTimes};
 pub use lead::LeadershipLane;
-pub use leadership::{Leadership, NOBODY, epoch_of};
+pub use leadership::{Appended, Leadership, NOBODY};
 pub use log::LogClient;
 pub use notice::{Notice, NoticeKind};
 pub use offsets::{At, Offsets};

@@ -1,6 +1,6 @@
 //! Inputs are read bit by bit, at a takeover and after it.
 
-use relay_runner::{Folded, LeadershipTopic, epoch_of};
+use relay_runner::{Appended, Folded, LeadershipTopic};
 use relay_scheduler::core::{At, Ends, Input, Offer};
 use relay_schemas::TimestampMs;
 
@@ -14,8 +14,8 @@ impl Scheduler {
         let topic = &log.pools[self.pool].scheduler;
         while let Some((at, record)) = topic.entry(self.leadership_next) {
             let notice = self.topic().notice(record);
-            let number = epoch_of(self.leadership_next, at);
-            self.leadership.observe(&notice, number, at);
+            let offset = self.leadership_next;
+            self.leadership.observe(&notice, Appended { offset, at }, at);
             if let Some(snapshot) = &record.snapshot
                 && self.leadership.is_present(&notice)
             {
