@@ -42,7 +42,9 @@ impl Models {
                 .retain(|_, worker| now.since_ms(worker.heard_at) < stale_ms);
         }
         let known = self.workers.get(&status.worker);
-        let outdated = known.is_some_and(|worker| worker.epoch > status.epoch);
+        // A worker that was started again after a clock was set back has a smaller epoch than the one before it, which is gone.
+        let is_live = |worker: &WorkerModels| now.since_ms(worker.heard_at) < stale_ms;
+        let outdated = known.is_some_and(|worker| worker.epoch > status.epoch && is_live(worker));
         let room = known.is_some() || self.workers.len() < MOST_WORKERS;
         if room && !outdated {
             let worker = WorkerModels {
@@ -150,5 +152,17 @@ mod tests {
         };
         models.on_status(drains, TimestampMs(0));
         assert_eq!(models.live(TimestampMs(1)), BTreeMap::new());
+    }
+
+    /// By reading: its models were missing until the clock had caught up.
+    #[test]
+    fn a_worker_that_was_started_again_under_a_smaller_epoch_counts_once_its_predecessor_is_silent() {
+        let mut models = Models::new(Duration::from_secs(5));
+        models.on_status(status("a", 2_000, &["old"]), TimestampMs(0));
+        models.on_status(status("a", 1_000, &["new"]), TimestampMs(4_999));
+        let counts = |models: &Models| models.pools(TimestampMs(5_000)).contains_key("new");
+        assert!(!counts(&models));
+        models.on_status(status("a", 1_000, &["new"]), TimestampMs(5_000));
+        assert!(counts(&models));
     }
 }
