@@ -127,12 +127,14 @@ class Listed:
     is_one: Callable[[str], bool]
     """The heading below which its tables are, where not all of the page's are meant."""
     under: str = ""
+    """Whether a row is enough for each."""
+    once: bool = True
 
 
 LISTS = (
     Listed("docs/errors.md", "code", codes, lambda name: bool(re.fullmatch(r"[a-z_]+", name))),
     Listed("docs/metrics.md", "metric", metrics, lambda name: name.startswith(("relay_", "llm_gateway_"))),
-    Listed("docs/headers.md", "header", headers, lambda name: bool(re.fullmatch(r"[a-z0-9-]+", name.lower()))),
+    Listed("docs/headers.md", "header", headers, lambda name: bool(re.fullmatch(r"[a-z0-9-]+", name.lower())), once=False),
     Listed("docs/configuration.md", "environment variable", variables, lambda name: bool(re.fullmatch(r"[A-Z_]+", name))),
     Listed("docs/troubleshooting.md", "dependency", dependencies, lambda _: True, "## What /readyz names\n"),
 )
@@ -143,10 +145,10 @@ def below(text: str, heading: str) -> str:
     return text.partition(heading)[2].partition("\n## ")[0] if heading else text
 
 
-def in_tables(text: str) -> set[str]:
-    """What stands between backticks in the first column of the page's tables."""
+def in_tables(text: str) -> list[str]:
+    """What stands between backticks in the first column of the page's tables, row by row."""
     rows = re.findall(r"^\|([^|]*)\|", text, re.M)
-    return {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+    return [name for cell in rows for name in re.findall(r"`([^`]+)`", cell)]
 
 
 def faults(root: Path) -> list[str]:
@@ -154,9 +156,10 @@ def faults(root: Path) -> list[str]:
     lines = []
     for listed in LISTS:
         text = below((root / listed.page).read_text(), listed.under)
-        named = {name for name in in_tables(text) if listed.is_one(name)}
-        if listed.what == "header":
-            named = {name.lower() for name in named}
+        rows = [name for name in in_tables(text) if listed.is_one(name)]
+        if listed.once:
+            lines += [f"{listed.page}: the {listed.what} `{name}` has two rows" for name in sorted(set(rows)) if rows.count(name) > 1]
+        named = {name.lower() if listed.what == "header" else name for name in rows}
         there = listed.in_code(root)
         lines += [f"{listed.page}: the {listed.what} `{name}` is in the code and in no table here" for name in sorted(there - named)]
         lines += [f"{listed.page}: the {listed.what} `{name}` is nowhere in the code" for name in sorted(named - there)]

@@ -65,7 +65,7 @@ class Links(unittest.TestCase):
 class Names(unittest.TestCase):
     def test_a_page_names_what_its_tables_have_in_their_first_column(self):
         text = "`no`\n\n| code | x |\n|---|---|\n| `a`, `b` | `c` |\n"
-        self.assertEqual(names.in_tables(text), {"a", "b"})
+        self.assertEqual(names.in_tables(text), ["a", "b"])
 
     def test_what_the_code_has_is_found_in_every_way_it_is_written(self):
         for pattern, text, found in (
