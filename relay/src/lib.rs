@@ -30,6 +30,8 @@ mod scheduling;
 mod seams;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod secured;
 mod signals;
 mod sizes;
 mod topics;
