@@ -48,19 +48,19 @@ impl Core {
 
     /// Whether the worker has not shown a run for too long.
     fn is_lost(&self, pending: &Pending, leased: &Leased, now: TimestampMs) -> bool {
-        let leases = &self.config.leases;
+        let config = &self.config.leases;
         if !self.was_not_read(leased, now) {
-            return now.since_ms(leased.seen_at) >= millis(leases.lost_after);
+            return now.since_ms(leased.seen_at) >= millis(config.lost_after);
         }
         if leased.passed_over {
             return true;
         }
         let unread_ms = now.since_ms(leased.seen_at.max(self.log_away_at));
-        if unread_ms < millis(leases.lost_after) {
+        if unread_ms < millis(config.lost_after) {
             return false;
         }
         let is_over = leased.cancelled || pending.due <= now;
-        let goes_on = !pending.stays && unread_ms >= millis(leases.hand_over_after);
+        let goes_on = !pending.stays && unread_ms >= millis(config.hand_over_after);
         is_over || goes_on || !self.only_its_worker_may_run_it(pending, leased, now)
     }
 
