@@ -117,6 +117,20 @@ fn the_small_compose_file_runs_relay_up_with_a_configuration_that_is_good() {
 }
 
 #[test]
+fn a_container_is_given_longer_to_stop_than_its_drain_may_take() {
+    for file in ["deploy/compose.yaml", "deploy/compose.embedded.yaml"] {
+        for (name, service) in of_relay(file) {
+            let patience = service["stop_grace_period"].as_str().expect("a time");
+            let patience = humantime::parse_duration(patience).expect("a time");
+            assert!(
+                patience > configured(&name, &service).drain_timeout,
+                "{file}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn prometheus_asks_every_service_where_it_listens_for_operators() {
     let file: Value = relay_settings::from_str(&text("deploy/compose/prometheus.yml")).expect("YAML");
     let asked = &file["scrape_configs"][0]["dns_sd_configs"][0];
