@@ -38,6 +38,7 @@ impl World {
                 outcome: outcome.clone(),
                 partition: 0,
                 offset: sink.next,
+                traceparent: None,
             });
             sink.next += 1;
         }

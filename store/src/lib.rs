@@ -2,6 +2,7 @@
 //!
 //! Each subject is one small trait that both databases implement, and one contract suite (`tests/suite/`) that both pass.
 
+mod asked;
 pub mod database;
 mod error;
 mod logged;
@@ -11,6 +12,7 @@ pub mod traces;
 
 use std::sync::Arc;
 
+pub use asked::Asked;
 pub use database::Database;
 pub use database::postgres::{PostgresOptions, PostgresStore};
 pub use database::sqlite::copy::copy as copy_sqlite;

@@ -11,4 +11,6 @@ pub struct LoggedOutcome {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
+    /// The trace that its client counts it to, as W3C writes it.
+    pub traceparent: Option<String>,
 }

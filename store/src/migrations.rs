@@ -21,6 +21,11 @@ const POSTGRES: &[Step] = &[
         "executed model",
         include_str!("../../migrations/postgres/0003_executed_model.sql"),
     ),
+    (
+        4,
+        "whose",
+        include_str!("../../migrations/postgres/0004_whose.sql"),
+    ),
 ];
 
 const SQLITE: &[Step] = &[
@@ -39,6 +44,7 @@ const SQLITE: &[Step] = &[
         "executed model",
         include_str!("../../migrations/sqlite/0003_executed_model.sql"),
     ),
+    (4, "whose", include_str!("../../migrations/sqlite/0004_whose.sql")),
 ];
 
 pub(crate) fn postgres() -> Migrator {

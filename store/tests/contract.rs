@@ -53,6 +53,7 @@ both!(
         what_is_too_old_goes_and_what_is_not_stays,
         the_list_is_filtered_and_paged_without_gaps,
         the_list_is_never_longer_than_allowed,
+        traces_are_found_by_whose_they_are,
     }
     database {
         everything_is_still_there_after_opening_again,

@@ -91,6 +91,7 @@ mod tests {
                 outcome,
                 partition: 0,
                 offset: days,
+                traceparent: None,
             }
         };
         let both = [ended("old", 60), ended("new", 99)];

@@ -34,6 +34,7 @@ impl Admin {
                 outcome,
                 partition: 2,
                 offset,
+                traceparent: None,
             })
             .collect();
         store.fold(&stored, &[]).await.unwrap();

@@ -128,6 +128,7 @@ pub struct Oversized {
 
 /// Takes an answer in, piece by piece. What it has is there also when the run is dropped.
 pub struct Emitter {
+    traceparent: Option<String>,
     transcript: Transcript,
     most_bytes: usize,
     bytes: usize,
@@ -145,6 +146,7 @@ impl Emitter {
     /// An emitter that sends pieces to `stream`, if there is one, and tells the status of `shown` tokens.
     pub fn new(most_bytes: usize, shown: Arc<AtomicU32>, stream: Option<Stream>, clock: Clock) -> Self {
         Self {
+            traceparent: None,
             transcript: Transcript::default(),
             most_bytes,
             bytes: 0,
@@ -157,6 +159,17 @@ impl Emitter {
             clock,
             stream,
         }
+    }
+
+    /// Of a request that belongs to this trace, as its client said.
+    #[must_use]
+    pub fn of_trace(self, traceparent: Option<String>) -> Self {
+        Self { traceparent, ..self }
+    }
+
+    /// The trace that the request belongs to, for whoever is asked next.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 
     /// Takes the next piece of text, made of `tokens` new tokens; either may be nothing.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Partition, Record, decode, topics};
+use relay_bus::{Headers, Partition, Record, decode, header, topics};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
 use relay_schemas::{Frame, Lane, Lease, Registry, RequestId, Returned, Service, Work};
@@ -49,7 +49,8 @@ impl Stage for WorkerStage {
                 if cancelled {
                     handle.cancel.cancel();
                 }
-                Ok(self.run(work, handle).await)
+                let traceparent = record.headers.text(header::TRACEPARENT).map(str::to_owned);
+                Ok(self.run(work, handle, traceparent).await)
             }
             Admission::Skip(skip) => {
                 self.worker
@@ -122,7 +123,7 @@ impl WorkerStage {
         self.worker.tell();
     }
 
-    async fn run(&self, work: Work, handle: Handle) -> Step<SendLast> {
+    async fn run(&self, work: Work, handle: Handle, traceparent: Option<String>) -> Step<SendLast> {
         let worker = &self.worker;
         let holding = Holding::new(
             worker.clone(),
@@ -133,7 +134,7 @@ impl WorkerStage {
         let streamed = work.request.stream;
         let reply_to = work.request.reply_to.clone();
         let mut headers = Headers::of(&work.request);
-        headers.set(relay_bus::header::ATTEMPT, work.lease.attempt.to_string());
+        headers.set(header::ATTEMPT, work.lease.attempt.to_string());
         let stream = reply_to.clone().map(|reply_to| {
             let request = work.request.request_id.clone();
             Stream::new(
@@ -151,7 +152,8 @@ impl WorkerStage {
             handle.tokens.clone(),
             pieces,
             worker.clock.clone(),
-        );
+        )
+        .of_trace(traceparent);
         let (request_id, attempt) = (work.request.request_id.clone(), work.lease.attempt);
         let (outcome, pieces) = match worker.runner.run(work, run, out, &handle.cancel).await {
             RunResult::Ended(outcome, pieces) => (outcome, pieces),

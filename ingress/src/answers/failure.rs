@@ -71,7 +71,7 @@ fn of_broken(broken: Broken) -> Refusal {
         ),
         Broken::Unavailable => (
             "answer_unavailable",
-            "the request ended, but its text was too large to be recorded and is no longer held",
+            "the request ended, but its text is no longer held: it was too large to be recorded, or `store: false` kept it out",
         ),
     };
     Refusal {

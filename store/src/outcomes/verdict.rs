@@ -143,6 +143,7 @@ mod tests {
             ),
             partition,
             offset,
+            traceparent: None,
         }
     }
 

@@ -64,6 +64,23 @@ where
     if let Some(status) = &filter.status {
         query.push(" AND status = ").push_bind(status.name().to_owned());
     }
+    if let Some(user) = &filter.user {
+        query.push(" AND end_user = ").push_bind(user.clone());
+    }
+    if let Some(trace) = &filter.trace {
+        query
+            .push(" AND substr(traceparent, 4, 32) = ")
+            .push_bind(trace.clone());
+    }
+    for (key, value) in &filter.metadata {
+        // In a flat JSON object of texts an entry begins behind `{` or a comma, and no text holds a quote that is not escaped.
+        let [first, later] = ["{", ","].map(|before| format!("{before}{}:{}", json(key), json(value)));
+        query.push(" AND (replace(metadata, ").push_bind(first);
+        query
+            .push(", '') <> metadata OR replace(metadata, ")
+            .push_bind(later);
+        query.push(", '') <> metadata)");
+    }
     match (filter.before, &filter.before_id) {
         (Some(before), Some(id)) => {
             query.push(" AND (ended_at, request_id) < (").push_bind(before.0);
@@ -77,4 +94,8 @@ where
     query.push(" ORDER BY ended_at DESC, request_id DESC LIMIT ");
     query.push_bind(i64::from(filter.limit.min(TraceFilter::MOST)));
     query
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).expect("a text is JSON")
 }

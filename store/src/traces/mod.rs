@@ -34,6 +34,12 @@ pub struct TraceFilter {
     pub tenant: Option<TenantId>,
     /// Only with this status.
     pub status: Option<OutcomeStatus>,
+    /// Only of this user, as clients name theirs.
+    pub user: Option<String>,
+    /// Only of the trace of this id, 32 hexadecimal digits.
+    pub trace: Option<String>,
+    /// Only with all of this metadata.
+    pub metadata: Vec<(String, String)>,
     /// Only those that ended before this instant (paging).
     pub before: Option<TimestampMs>,
     /// With [`TraceFilter::before`]: also those that ended in that very millisecond and sort before this request.

@@ -81,7 +81,10 @@ pub(crate) async fn put(writing: &mut PgConnection, won: &[&LoggedOutcome]) -> R
         .bind(column(&rows, |row| row.backend_latency_ms))
         .bind(column(&rows, |row| row.queue_wait_ms))
         .bind(column(&rows, |row| row.compute_ms))
-        .bind(column(&rows, |row| row.ended_at));
+        .bind(column(&rows, |row| row.ended_at))
+        .bind(column(&rows, |row| row.end_user.as_deref()))
+        .bind(column(&rows, |row| row.metadata.as_deref()))
+        .bind(column(&rows, |row| row.traceparent.as_deref()));
     query.execute(writing).await.map(drop)
 }
 

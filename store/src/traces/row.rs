@@ -1,5 +1,7 @@
 //! The row of a trace, the same in both databases, and the way from an outcome to it and back.
 
+use std::collections::BTreeMap;
+
 use relay_schemas::{
     Answer, Caching, HandOver, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request,
     RuleTrace, Run, TimestampMs, Timings, TokenCount, Usage,
@@ -7,6 +9,7 @@ use relay_schemas::{
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
+use crate::asked::{Asked, without_content};
 use crate::error::{StoreError, unreadable};
 use crate::logged::LoggedOutcome;
 
@@ -14,7 +17,7 @@ use crate::logged::LoggedOutcome;
 pub(super) const COLUMNS: &str = "request_id, log_partition, log_offset, tenant, status, code, message, retry_after_ms, \
      model, executed_model, policy_version, run_json, request_json, plan_json, decision_trace_json, cache_json, queue_json, lease_json, \
      response_json, prompt_tokens, completion_tokens, cost_micro_usd, latency_ms, ttft_ms, backend_latency_ms, \
-     queue_wait_ms, compute_ms, ended_at";
+     queue_wait_ms, compute_ms, ended_at, end_user, metadata, traceparent";
 
 #[derive(FromRow)]
 pub(super) struct TraceRow {
@@ -54,6 +57,9 @@ pub(super) struct TraceRow {
     pub queue_wait_ms: Option<i64>,
     pub compute_ms: i64,
     pub ended_at: i64,
+    pub end_user: Option<String>,
+    pub metadata: Option<String>,
+    pub traceparent: Option<String>,
 }
 
 /// Why the plan is what it is: what [`Planning`] holds besides the plan.
@@ -68,7 +74,11 @@ pub(super) struct DecisionTrace {
 
 impl From<&LoggedOutcome> for TraceRow {
     fn from(logged: &LoggedOutcome) -> Self {
-        let outcome = logged.outcome.clone();
+        let mut outcome = logged.outcome.clone();
+        let asked = Asked::of(outcome.request.as_ref());
+        if !asked.keeps_content {
+            without_content(&mut outcome);
+        }
         let model = text(model(&outcome));
         let executed_model = outcome.answer.as_ref().map(|answer| text(&answer.model));
         let queue_wait_ms = outcome.queueing.as_ref().map(|queueing| queueing.queue_wait_ms);
@@ -102,6 +112,9 @@ impl From<&LoggedOutcome> for TraceRow {
             queue_wait_ms,
             compute_ms: outcome.timings.compute_ms,
             ended_at: outcome.ended_at.0,
+            end_user: asked.user.as_deref().map(text),
+            metadata: asked.metadata.as_ref().map(metadata),
+            traceparent: logged.traceparent.as_deref().map(text),
         }
     }
 }
@@ -138,6 +151,7 @@ impl TryFrom<TraceRow> for LoggedOutcome {
             outcome,
             partition: row.log_partition.try_into().map_err(unreadable)?,
             offset: row.log_offset,
+            traceparent: row.traceparent,
         })
     }
 }
@@ -185,6 +199,11 @@ fn model(outcome: &Outcome) -> &str {
         (None, Some(answer)) => &answer.model,
         (None, None) => "",
     }
+}
+
+/// As JSON, whose own escapes leave no U+0000 in it.
+fn metadata(metadata: &BTreeMap<String, String>) -> String {
+    serde_json::to_string(metadata).expect("texts are JSON")
 }
 
 /// Postgres has no U+0000 in text.

@@ -88,7 +88,10 @@ pub(crate) async fn put(writing: &mut SqliteConnection, won: &[&LoggedOutcome]) 
                 .push_bind(row.backend_latency_ms)
                 .push_bind(row.queue_wait_ms)
                 .push_bind(row.compute_ms)
-                .push_bind(row.ended_at);
+                .push_bind(row.ended_at)
+                .push_bind(row.end_user)
+                .push_bind(row.metadata)
+                .push_bind(row.traceparent);
         });
         query.build().execute(&mut *writing).await?;
     }

@@ -179,6 +179,7 @@ pub fn at(partition: i32, offset: i64, outcome: Outcome) -> LoggedOutcome {
         outcome,
         partition,
         offset,
+        traceparent: None,
     }
 }
 

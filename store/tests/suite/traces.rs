@@ -154,6 +154,76 @@ pub(crate) async fn the_list_is_filtered_and_paged_without_gaps(place: Place) {
     );
 }
 
+/// `user`, `metadata` and `traceparent` are kept and found; with `store: false` nothing that was said is.
+pub(crate) async fn traces_are_found_by_whose_they_are(place: Place) {
+    let tables = place.open().await;
+    let trace = |digit: &str| format!("00-{}-0123456789abcdef-01", digit.repeat(32));
+    let said = |id: &str, offset: i64, digit: &str, body: &str| {
+        let mut outcome = complete(id, "a secret");
+        outcome.ended_at = TimestampMs(1_000 + offset);
+        body.clone_into(&mut outcome.request.as_mut().unwrap().body);
+        LoggedOutcome {
+            traceparent: Some(trace(digit)),
+            ..at(0, offset, outcome)
+        }
+    };
+    let batch = [
+        said(
+            "a",
+            0,
+            "a",
+            r#"{"messages":["a secret"],"user":"u-1","metadata":{"team":"red","why":"te\"st,\"team"}}"#,
+        ),
+        said(
+            "b",
+            1,
+            "b",
+            r#"{"messages":["a secret"],"user":"u-1","metadata":{"a":"1","team":"Red"}}"#,
+        ),
+        said(
+            "c",
+            2,
+            "a",
+            r#"{"messages":["a secret"],"user":"u-2","metadata":{"team":"red"},"store":false}"#,
+        ),
+        said("d", 3, "d", r#"{"messages":["a secret"]}"#),
+    ];
+    fold(&tables, &batch).await;
+    let found = async |user: Option<&str>, trace: Option<&str>, metadata: &[(&str, &str)]| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let filter = TraceFilter {
+            user: user.map(str::to_owned),
+            trace: trace.map(|digit| digit.repeat(32)),
+            metadata: metadata.iter().map(owned).collect(),
+            limit: 9,
+            ..TraceFilter::default()
+        };
+        pages(&tables, filter).await
+    };
+    assert_eq!(found(Some("u-1"), None, &[]).await, ["b", "a"]);
+    assert_eq!(found(None, Some("a"), &[]).await, ["c", "a"]);
+    assert_eq!(found(None, None, &[("team", "red")]).await, ["c", "a"]);
+    assert_eq!(
+        found(None, None, &[("team", "red"), ("why", "te\"st,\"team")]).await,
+        ["a"]
+    );
+    assert_eq!(found(Some("u-1"), None, &[("team", "Red")]).await, ["b"]);
+    for none in [
+        ("team", "re"),
+        ("eam", "red"),
+        ("st,\"team", "red"),
+        ("team", "%"),
+    ] {
+        assert_eq!(found(None, None, &[none]).await, [""; 0], "{none:?}");
+    }
+    let kept = tables.traces.find(&"c".into()).await.unwrap().unwrap();
+    assert_eq!(kept.traceparent, Some(trace("a")));
+    let text = serde_json::to_string(&kept.outcome).unwrap();
+    assert!(!text.contains("secret") && text.contains("u-2"), "{text}");
+    let kept = tables.traces.find(&"d".into()).await.unwrap().unwrap();
+    assert!(serde_json::to_string(&kept.outcome).unwrap().contains("secret"));
+}
+
 async fn pages(tables: &Tables, mut filter: TraceFilter) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     loop {

@@ -1,7 +1,9 @@
 //! What is known of a request, as names and what they say. Pure.
 
+use std::collections::BTreeMap;
+
 use relay_schemas::{Outcome, TimestampMs};
-use relay_store::LoggedOutcome;
+use relay_store::{Asked, LoggedOutcome};
 use serde::Serialize;
 
 use super::time::{duration, instant};
@@ -23,6 +25,14 @@ fn word(value: &impl Serialize) -> String {
     }
 }
 
+fn words(metadata: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = metadata
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    pairs.join(", ")
+}
+
 pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
     let Outcome {
         request,
@@ -32,6 +42,7 @@ pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
         ..
     } = &logged.outcome;
     let request = request.as_ref();
+    let asked = Asked::of(request);
     let accepted = request.map(|request| instant(request.accepted_at));
     vec![
         Fact("tenant", logged.outcome.tenant.to_string()),
@@ -43,6 +54,9 @@ pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
             "model that ran",
             or_dash(logged.outcome.answer.as_ref().map(|answer| answer.model.as_str())),
         ),
+        Fact("user", or_dash(asked.user)),
+        Fact("metadata", or_dash(asked.metadata.as_ref().map(words))),
+        Fact("traceparent", or_dash(logged.traceparent.as_deref())),
         Fact("class", or_dash(request.map(|request| word(&request.class)))),
         Fact(
             "streamed",

@@ -1,5 +1,6 @@
 //! `GET /admin/traces`: the newest traces, filtered, a page at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, RawQuery, State};
@@ -7,23 +8,32 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use relay_schemas::{OutcomeStatus, TimestampMs};
 use relay_store::{TraceFilter, TraceSummary, Traces};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::failure::{AdminError, wants_json};
 use super::pages;
 use super::time::{duration, instant};
 
 const LINES: u32 = 50;
+/// Most keys of `metadata` in one query: as many as a request may have.
+const MOST_METADATA: usize = 16;
+/// How long a trace's id is, and a `traceparent`.
+const TRACE_ID: usize = 32;
+const TRACEPARENT: usize = 55;
 
 /// The query's parameters. Empty ones, as forms send them, count as absent.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 struct ListQuery {
     format: Option<String>,
     tenant: Option<String>,
     status: Option<String>,
+    user: Option<String>,
+    trace: Option<String>,
     before: Option<String>,
     before_id: Option<String>,
     limit: Option<String>,
+    /// What stands behind `metadata.`, and its value.
+    metadata: Vec<(String, String)>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +43,10 @@ struct Page<'a> {
     statuses: [&'static str; OutcomeStatus::ALL.len()],
     tenant: &'a str,
     status: &'a str,
+    user: &'a str,
+    trace: &'a str,
+    /// `metadata.KEY` with its value, for the next page.
+    metadata: BTreeMap<String, &'a str>,
     limit: usize,
     kept: u64,
     paged: bool,
@@ -102,6 +116,13 @@ async fn list(kept: &dyn Traces, query: &str, headers: &HeaderMap) -> Result<Res
         statuses: OutcomeStatus::ALL.map(OutcomeStatus::name),
         tenant: asked.tenant.as_deref().unwrap_or_default(),
         status: asked.status.as_deref().unwrap_or_default(),
+        user: asked.user.as_deref().unwrap_or_default(),
+        trace: asked.trace.as_deref().unwrap_or_default(),
+        metadata: asked
+            .metadata
+            .iter()
+            .map(|(key, value)| (format!("metadata.{key}"), value.as_str()))
+            .collect(),
         limit: shown,
         kept,
         paged: filter.before.is_some(),
@@ -114,21 +135,52 @@ fn parse(query: &str) -> Result<ListQuery, String> {
     let uri: Uri = format!("/?{query}")
         .parse()
         .map_err(|_| "the query cannot be read".to_owned())?;
-    let Query(mut asked) = Query::<ListQuery>::try_from_uri(&uri).map_err(|error| error.to_string())?;
-    let ListQuery {
-        format,
-        tenant,
-        status,
-        before,
-        before_id,
-        limit,
-    } = &mut asked;
-    for value in [format, tenant, status, before, before_id, limit] {
-        if value.as_deref().is_some_and(str::is_empty) {
-            *value = None;
+    let Query(pairs) =
+        Query::<Vec<(String, String)>>::try_from_uri(&uri).map_err(|error| error.to_string())?;
+    let mut asked = ListQuery::default();
+    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let known = match name.as_str() {
+            "format" => &mut asked.format,
+            "tenant" => &mut asked.tenant,
+            "status" => &mut asked.status,
+            "user" => &mut asked.user,
+            "trace" => &mut asked.trace,
+            "before" => &mut asked.before,
+            "before_id" => &mut asked.before_id,
+            "limit" => &mut asked.limit,
+            other => {
+                let Some(key) = other.strip_prefix("metadata.") else {
+                    return Err(format!(
+                        "`{other}` is no parameter here; use tenant, status, user, trace, metadata.KEY, before, before_id, limit or format"
+                    ));
+                };
+                if asked.metadata.len() == MOST_METADATA {
+                    return Err(format!(
+                        "at most {MOST_METADATA} keys of `metadata` can be asked for at once"
+                    ));
+                }
+                asked.metadata.push((key.to_owned(), value));
+                continue;
+            }
+        };
+        if known.replace(value).is_some() {
+            return Err(format!("`{name}` stands more than once"));
         }
     }
     Ok(asked)
+}
+
+/// The trace's id, where it or a whole `traceparent` is given.
+fn trace_id(text: &str) -> Result<String, String> {
+    let id = text
+        .split('-')
+        .nth(1)
+        .filter(|_| text.len() == TRACEPARENT)
+        .unwrap_or(text);
+    if id.len() == TRACE_ID && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(id.to_ascii_lowercase());
+    }
+    Err("`trace` is a trace's id, 32 hexadecimal digits, or a whole `traceparent`".to_owned())
 }
 
 fn filter(asked: &ListQuery) -> Result<TraceFilter, String> {
@@ -154,6 +206,9 @@ fn filter(asked: &ListQuery) -> Result<TraceFilter, String> {
     Ok(TraceFilter {
         tenant: asked.tenant.as_deref().map(Into::into),
         status: status.transpose()?,
+        user: asked.user.clone(),
+        trace: asked.trace.as_deref().map(trace_id).transpose()?,
+        metadata: asked.metadata.clone(),
         before: before.transpose()?,
         before_id: asked.before_id.as_deref().map(Into::into),
         limit: limit.transpose()?.unwrap_or(LINES),
@@ -200,6 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn traces_can_be_asked_for_by_user_metadata_and_trace() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        let filter = filter_of(&format!(
+            "user=u-7&metadata.team=red&metadata.a%20b=c%26d&trace={id}"
+        ))
+        .expect("all of it is valid");
+        assert_eq!(filter.user.as_deref(), Some("u-7"));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(filter.metadata, [pair("team", "red"), pair("a b", "c&d")]);
+        assert_eq!(filter.trace.as_deref(), Some(id));
+        let whole = filter_of(&format!("trace=00-{id}-b7ad6b7169203331-01")).expect("a traceparent");
+        assert_eq!(whole.trace.as_deref(), Some(id));
+    }
+
+    #[test]
     fn an_empty_form_asks_for_everything() {
         let filter = filter_of("tenant=&status=&limit=&before=").expect("all of it is valid");
         assert_eq!(
@@ -216,6 +286,8 @@ mod tests {
             ("limit=0", "limit"),
             ("limit=1000", "limit"),
             ("limit=-1", "limit"),
+            ("trace=7", "trace"),
+            ("model=m", "model"),
         ] {
             let refused = filter_of(query).expect_err(query);
             assert!(refused.contains(&format!("`{named}`")), "{query}: {refused}");

@@ -6,7 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use relay_schemas::{HandOver, RuleTrace};
-use relay_store::{LoggedOutcome, Traces};
+use relay_store::{Asked, LoggedOutcome, Traces};
 use serde::Serialize;
 
 use super::answer::{self, AnswerView};
@@ -57,9 +57,13 @@ pub(super) async fn show(
 }
 
 fn story(logged: &LoggedOutcome) -> serde_json::Value {
+    let asked = Asked::of(logged.outcome.request.as_ref());
     serde_json::json!({
         "partition": logged.partition,
         "offset": logged.offset,
+        "user": asked.user,
+        "metadata": asked.metadata,
+        "traceparent": logged.traceparent,
         "outcome": logged.outcome,
     })
 }

@@ -43,7 +43,9 @@ async fn read(runtime: &Runtime, record: &Record) -> Result<Result<LoggedOutcome
     let ask = || retry_forever(&runtime.health, dependency::BUS, backoff, refresh);
     let outcome = decode_known(|| read_outcome(&runtime.schemas, record), ask).await?;
     let position = &record.position;
+    let traceparent = record.headers.text(header::TRACEPARENT);
     let logged = |outcome| LoggedOutcome {
+        traceparent: traceparent.map(str::to_owned),
         outcome,
         partition: position.partition.partition,
         offset: position.offset,

@@ -68,15 +68,20 @@ impl Endpoint {
         })
     }
 
-    /// Sends a request, and gives the answer's beginning.
+    /// Sends a request, in the client's trace where it has one, and gives the answer's beginning.
     pub async fn send(
         &self,
         operation: Operation,
         body: TellingBody,
         spec: &RemoteSpec,
+        traceparent: Option<&str>,
     ) -> Result<Response, Failed> {
         let url = url(&self.base, path(operation));
-        let sent = self.client.post(url).body(Body::wrap(body)).send();
+        let mut asked = self.client.post(url).body(Body::wrap(body));
+        if let Some(traceparent) = traceparent {
+            asked = asked.header("traceparent", traceparent);
+        }
+        let sent = asked.send();
         let response = match timeout(spec.first_byte_timeout, sent).await {
             Err(_) => return Err(Failed::silent("answered", spec.first_byte_timeout)),
             Ok(Err(error)) => return Err(unreachable(&error)),

@@ -92,7 +92,7 @@ impl RemoteModel {
     async fn ask(&self, work: &Work, body: TellingBody, out: &mut Emitter) -> Result<Finished, Failed> {
         let response = self
             .endpoint
-            .send(work.request.operation, body, &self.spec)
+            .send(work.request.operation, body, &self.spec, out.traceparent())
             .await?;
         let reading = Reading {
             endpoint: &self.endpoint,

@@ -145,12 +145,17 @@ impl House {
 
     /// Dispatches work to partition 1 of its lane.
     pub async fn dispatch(&self, work: &Work) -> anyhow::Result<()> {
+        self.dispatch_with(work, Headers::of(&work.request)).await
+    }
+
+    /// The same, with these headers of its record.
+    pub async fn dispatch_with(&self, work: &Work, headers: Headers) -> anyhow::Result<()> {
         let topic = match work.queueing.lane {
             Lane::Short => topics::work_short("default"),
             Lane::Long => topics::work_long("default"),
         };
         let partition = Partition::new(topic, 1);
-        let record = Outgoing::to_partition(&partition, Headers::of(&work.request), encode(work));
+        let record = Outgoing::to_partition(&partition, headers, encode(work));
         self.runtime.bus.publish(vec![record], Vec::new()).await?;
         Ok(())
     }

@@ -109,6 +109,8 @@ fn chunk(text: &str) -> String {
 pub struct ReceivedRequest {
     /// Method, path and version.
     pub line: String,
+    /// The line and the headers, as they came.
+    pub head: String,
     /// As it came.
     pub body: String,
 }
@@ -198,5 +200,9 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Op
     let body = String::from_utf8(buffer[head..head + length].to_vec())?;
     buffer.drain(..head + length);
     let line = text.lines().next().unwrap_or_default().to_owned();
-    Ok(Some(ReceivedRequest { line, body }))
+    Ok(Some(ReceivedRequest {
+        line,
+        head: text,
+        body,
+    }))
 }

@@ -1,5 +1,6 @@
 //! Every operation, and everything that an answer may hold, through a remote model.
 
+use relay_bus::{Headers, header};
 use relay_lifecycle::Transcript;
 use relay_schemas::{FinishReason, Operation, Outcome, TokenCount};
 use relay_workers::testing::House;
@@ -19,6 +20,26 @@ async fn a_query_of_the_base_url_stays_behind_the_path_of_every_operation() {
         scene.endpoint.asked()[0].line,
         "POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1"
     );
+}
+
+#[tokio::test]
+async fn the_clients_traceparent_goes_upstream() {
+    const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut scene = Scene::new(vec![Reply::events(&[TEXT, STOP, DONE])]).await;
+    let work = scene.work();
+    let mut headers = Headers::of(&work.request);
+    headers.set(header::TRACEPARENT, TRACEPARENT.to_owned());
+    scene.house.dispatch_with(&work, headers).await.unwrap();
+    completed(&scene.house.outcome().await.unwrap());
+    let other = scene.house.work("r-2", "m", "hi");
+    completed(&scene.run(&other).await);
+    let asked = scene.endpoint.asked();
+    assert!(
+        asked[0].head.contains(&format!("traceparent: {TRACEPARENT}")),
+        "{}",
+        asked[0].head
+    );
+    assert!(!asked[1].head.contains("traceparent"), "{}", asked[1].head);
 }
 
 #[tokio::test]
