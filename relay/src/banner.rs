@@ -57,11 +57,10 @@ fn text(config: &Config, places: &Places) -> String {
     let admin = places.admin.map_or_else(String::new, |admin| {
         format!("admin   http://{admin}/admin/traces\n")
     });
-    let warnings: String = places
-        .warnings
-        .iter()
-        .map(|warning| format!("Warning: {warning}.\n\n"))
-        .collect();
+    let mut warnings = String::new();
+    for warning in &places.warnings {
+        warnings.extend(["Warning: ", warning, ".\n\n"]);
+    }
     let data = match &config.bus {
         BusConfig::Embedded(_) => {
             let folder = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());

@@ -48,11 +48,11 @@ impl Process {
         let stat = Stat::parse(&std::fs::read_to_string("/proc/self/stat").ok()?)?;
         let cpu = stat.cpu_ticks as f64 / TICKS;
         self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let memory = std::fs::read_to_string("/proc/self/status").ok()?;
         let booted = number_behind(&std::fs::read_to_string("/proc/stat").ok()?, "btime")?;
         let [resident, whole, open, most, threads, start] = &self.gauges;
-        resident.set(number_behind(&status, "VmRSS:")? * 1_024.0);
-        whole.set(number_behind(&status, "VmSize:")? * 1_024.0);
+        resident.set(number_behind(&memory, "VmRSS:")? * 1_024.0);
+        whole.set(number_behind(&memory, "VmSize:")? * 1_024.0);
         // Reading the folder takes one itself.
         open.set(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64);
         most.set(
