@@ -15,21 +15,21 @@ fn environment(name: &str) -> String {
 }
 
 /// A file of the throw-away authority.
-fn file(name: &str) -> Option<PathBuf> {
+fn file(name: &str) -> PathBuf {
     let folder = PathBuf::from(environment("RELAY_SERVERS_DIR")).join("authority");
-    Some(folder.join(name))
+    folder.join(name)
 }
 
 /// Everything right.
 fn right() -> NatsOptions {
-    let password = std::fs::read_to_string(file("password").unwrap()).unwrap();
+    let password = std::fs::read_to_string(file("password")).unwrap();
     NatsOptions {
         user: Some("relay".to_owned()),
         password: Some(password.into()),
         tls_required: true,
-        root_certificates: file("ca.pem"),
-        client_certificate: file("client.pem"),
-        client_key: file("client.key"),
+        root_certificates: Some(file("ca.pem")),
+        client_certificate: Some(file("client.pem")),
+        client_key: Some(file("client.key")),
         ..NatsOptions::new(format!("tls://{}", environment("RELAY_NATS_TLS")))
     }
 }
@@ -60,7 +60,7 @@ async fn tls_a_certificate_and_a_password_are_let_in() {
 #[tokio::test]
 async fn an_authority_that_did_not_sign_the_server_is_told_with_what_to_mend() {
     let options = NatsOptions {
-        root_certificates: file("other-ca.pem"),
+        root_certificates: Some(file("other-ca.pem")),
         ..right()
     };
     says(options, &["not trusted here", "`root_certificates`"]).await;
@@ -94,7 +94,7 @@ async fn files_that_are_not_there_and_half_pairs_are_refused_at_once() {
         said
     };
     let absent = NatsOptions {
-        root_certificates: file("no-such.pem"),
+        root_certificates: Some(file("no-such.pem")),
         ..right()
     };
     let said = refused(absent).await;

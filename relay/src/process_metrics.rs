@@ -50,7 +50,7 @@ impl Process {
         self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
         let memory = std::fs::read_to_string("/proc/self/status").ok()?;
         let booted = number_behind(&std::fs::read_to_string("/proc/stat").ok()?, "btime")?;
-        let [resident, whole, open, most, threads, start] = &self.gauges;
+        let [resident, whole, open, most, threads, began] = &self.gauges;
         resident.set(number_behind(&memory, "VmRSS:")? * 1_024.0);
         whole.set(number_behind(&memory, "VmSize:")? * 1_024.0);
         // Reading the folder takes one itself.
@@ -61,7 +61,7 @@ impl Process {
                 .map_or(f64::INFINITY, |most| most as f64),
         );
         threads.set(stat.threads as f64);
-        start.set(booted + stat.started_ticks as f64 / TICKS);
+        began.set(booted + stat.started_ticks as f64 / TICKS);
         Some(())
     }
 }

@@ -20,18 +20,18 @@ fn environment(name: &str) -> String {
 }
 
 /// A file of the throw-away authority.
-fn file(name: &str) -> Option<PathBuf> {
+fn file(name: &str) -> PathBuf {
     let folder = PathBuf::from(environment("RELAY_SERVERS_DIR")).join("authority");
-    Some(folder.join(name))
+    folder.join(name)
 }
 
 /// Everything right, but for the password.
 fn entered_by(password: &str) -> RedisConfig {
     let address = environment("RELAY_REDIS_TLS");
     RedisConfig {
-        root_certificates: file("ca.pem"),
-        client_certificate: file("client.pem"),
-        client_key: file("client.key"),
+        root_certificates: Some(file("ca.pem")),
+        client_certificate: Some(file("client.pem")),
+        client_key: Some(file("client.key")),
         timeout: Duration::from_secs(5),
         // Each question is a trial.
         breaker: BreakerConfig {
@@ -43,7 +43,7 @@ fn entered_by(password: &str) -> RedisConfig {
 }
 
 fn right() -> RedisConfig {
-    let password = file("password").expect("a path");
+    let password = file("password");
     entered_by(&std::fs::read_to_string(password).expect("the harness wrote it"))
 }
 
@@ -89,7 +89,7 @@ async fn tls_a_certificate_and_a_password_are_let_in() {
 #[tokio::test]
 async fn an_authority_that_did_not_sign_the_server_is_told_with_what_to_mend() {
     let config = RedisConfig {
-        root_certificates: file("other-ca.pem"),
+        root_certificates: Some(file("other-ca.pem")),
         ..right()
     };
     says(config, "name its authority in `root_certificates`").await;
@@ -121,7 +121,7 @@ fn certificates_that_cannot_be_used_are_refused_at_once() {
         error.to_string()
     };
     let absent = RedisConfig {
-        root_certificates: file("no-such.pem"),
+        root_certificates: Some(file("no-such.pem")),
         ..right()
     };
     let said = refused(absent);
