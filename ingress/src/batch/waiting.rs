@@ -1,14 +1,17 @@
-//! What waits by way, each in order; ways take turns. Pure.
+//! What waits by way, each in order. Tenants take turns, whatever number of ways the lines of each go; and so do the ways of one. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
+use relay_schemas::TenantId;
+
 use super::gate::Way;
 
-/// Invariant: exactly the ways of which something waits are in `order`.
+/// Invariant: exactly the ways of which something waits are in `ways`, under their tenants, and exactly those tenants in `order`.
 #[derive(Debug)]
 pub struct Waiting<T> {
     lines: HashMap<Way, VecDeque<Nth<T>>>,
-    order: VecDeque<Way>,
+    ways: HashMap<TenantId, VecDeque<Way>>,
+    order: VecDeque<TenantId>,
     count: usize,
     /// How many came so far.
     came: u64,
@@ -25,6 +28,7 @@ impl<T> Default for Waiting<T> {
     fn default() -> Self {
         Self {
             lines: HashMap::new(),
+            ways: HashMap::new(),
             order: VecDeque::new(),
             count: 0,
             came: 0,
@@ -54,13 +58,19 @@ impl<T> Waiting<T> {
         self.count += 1;
         if let Some(lines) = self.lines.get_mut(way) {
             lines.push_back(line);
+            return;
+        }
+        self.lines.insert(way.clone(), VecDeque::from([line]));
+        if let Some(ways) = self.ways.get_mut(&way.tenant) {
+            ways.push_back(way.clone());
         } else {
-            self.order.push_back(way.clone());
-            self.lines.insert(way.clone(), VecDeque::from([line]));
+            self.ways
+                .insert(way.tenant.clone(), VecDeque::from([way.clone()]));
+            self.order.push_back(way.tenant.clone());
         }
     }
 
-    /// At most `most` of those that may go, and of each way in turn at most `at_once`, going on behind the way that was last.
+    /// At most `most` of those that may go, and of each tenant in turn at most `at_once`, going on behind the tenant that was last.
     pub fn take<R>(
         &mut self,
         most: usize,
@@ -69,24 +79,39 @@ impl<T> Waiting<T> {
     ) -> Vec<(T, R)> {
         let (mut taken, mut refused) = (Vec::new(), 0);
         while taken.len() < most && refused < self.order.len() {
-            let Some(way) = self.order.pop_front() else { break };
-            let lines = self.lines.get_mut(&way);
+            let Some(tenant) = self.order.pop_front() else {
+                break;
+            };
+            let Some(mut ways) = self.ways.remove(&tenant) else {
+                continue;
+            };
             let before = taken.len();
-            if let Some(lines) = lines {
+            for _ in 0..ways.len() {
+                let Some(way) = ways.pop_front() else { break };
+                let Some(lines) = self.lines.get_mut(&way) else {
+                    continue;
+                };
                 while taken.len() < most.min(before + at_once)
                     && let Some(answer) = lines.front().and_then(|first| may_go(&way, &first.line))
                     && let Some(Nth { line, .. }) = lines.pop_front()
                 {
                     taken.push((line, answer));
                 }
+                if lines.is_empty() {
+                    self.lines.remove(&way);
+                } else {
+                    ways.push_back(way);
+                }
+                if taken.len() >= most.min(before + at_once) {
+                    break;
+                }
             }
             let went = taken.len() - before;
             self.count -= went;
             refused = if went > 0 { 0 } else { refused + 1 };
-            if self.lines.get(&way).is_some_and(VecDeque::is_empty) {
-                self.lines.remove(&way);
-            } else {
-                self.order.push_back(way);
+            if !ways.is_empty() {
+                self.ways.insert(tenant.clone(), ways);
+                self.order.push_back(tenant);
             }
         }
         taken
@@ -95,7 +120,9 @@ impl<T> Waiting<T> {
     /// Each goes where it belongs by now, by the order in which they came.
     pub fn sort_anew(&mut self, way_of: impl Fn(&Way, &T) -> Way) {
         let ways = std::mem::take(&mut self.lines);
-        (self.order, self.count) = (VecDeque::new(), 0);
+        self.ways.clear();
+        self.order.clear();
+        self.count = 0;
         let of_way = |(way, lines): (Way, VecDeque<Nth<T>>)| {
             let belongs = |line: Nth<T>| (way_of(&way, &line.line), line);
             lines.into_iter().map(belongs).collect::<Vec<_>>()
@@ -114,7 +141,12 @@ impl<T> Waiting<T> {
             !lines.is_empty()
         });
         let lines = &self.lines;
-        self.order.retain(|way| lines.contains_key(way));
+        self.ways.retain(|_, ways| {
+            ways.retain(|way| lines.contains_key(way));
+            !ways.is_empty()
+        });
+        let ways = &self.ways;
+        self.order.retain(|tenant| ways.contains_key(tenant));
         self.count = lines.values().map(VecDeque::len).sum();
     }
 }
@@ -167,6 +199,26 @@ mod tests {
         assert_eq!((by_ones.len(), by_ones.has(&way("hog"))), (0, false));
         let mut by_threes = waiting(&lines);
         assert_eq!(take(&mut by_threes, 5, 3, |_, _| true), [1, 2, 3, 5, 6]);
+    }
+
+    #[test]
+    fn a_tenant_whose_lines_go_many_ways_has_one_turn_all_the_same_and_its_ways_share_it() {
+        let to = |tenant: &str, pool: &str| Way {
+            pools: vec![pool.to_owned()],
+            ..way(tenant)
+        };
+        let mut waiting = Waiting::default();
+        for (pool, line) in [("a", 1), ("a", 2), ("b", 3), ("b", 4), ("c", 5), ("c", 6)] {
+            waiting.push(&to("hog", pool), line);
+        }
+        for line in [7, 8, 9] {
+            waiting.push(&to("light", "a"), line);
+        }
+        assert_eq!(take(&mut waiting, 6, 1, |_, _| true), [1, 7, 3, 8, 5, 9]);
+        assert_eq!(take(&mut waiting, 9, 2, |way, _| way.pools != ["a"]), [4, 6]);
+        assert_eq!(waiting.len(), 1);
+        waiting.retain(|line| *line != 2);
+        assert_eq!((waiting.len(), waiting.order.len()), (0, 0));
     }
 
     #[test]
