@@ -47,6 +47,12 @@ bench-pipeline: tools ## What the whole pipeline adds to a request
 	@cargo build --release -p relay-tests --bin mock-backend -p relay-bench --bin bench-pipeline
 	@exec $(LOCAL) run --dir .relay/bench --fresh -- target/release/bench-pipeline $(ARGS)
 
+.PHONY: bench-light
+bench-light: ## How long light tenants wait beside a hostile one on the small ONNX model
+	@$(LOCAL) install onnxruntime
+	@cargo build --release -p relay
+	@exec python3 bench/light.py $(ARGS)
+
 .PHONY: servers
 servers: ## Kafka, NATS, Redis and Postgres until Ctrl-C (data kept in .relay/servers)
 	@$(LOCAL) check --door servers --quiet
