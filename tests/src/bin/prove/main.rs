@@ -19,7 +19,7 @@ use summaries::{
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How often each crash point is hit on the embedded column
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     embedded_rounds: u64,
     /// How often on Kafka
     #[arg(long, default_value_t = 1)]
@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     kafka_steps: u64,
     /// How often Kafka stops answering, for each length
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 5)]
     stalls: u64,
     /// How often light tenants are measured alone and beside each hostile one
     #[arg(long, default_value_t = 3)]
