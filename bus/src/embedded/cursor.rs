@@ -118,26 +118,20 @@ impl Cursors {
     /// returned by a later call, which `notify` asks for.
     pub(super) fn read(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
         loop {
-            let stood = self.places();
-            let records = self.round(shared)?;
-            // Where a cursor passed over what is too early, or was compacted away, more may lie behind it.
-            if !records.is_empty() || self.places() == stood {
+            let (records, passed) = self.round(shared)?;
+            if !records.is_empty() || !passed {
                 return Ok(records);
             }
         }
     }
 
-    fn places(&self) -> Vec<i64> {
-        self.list.iter().map(|cursor| cursor.next).collect()
-    }
-
-    fn round(&mut self, shared: &Arc<Shared>) -> Result<Vec<Record>, BusError> {
+    /// What one look at each brings, and whether a cursor passed over what is too early or was compacted away: more may lie behind it.
+    fn round(&mut self, shared: &Arc<Shared>) -> Result<(Vec<Record>, bool), BusError> {
         let (most, bytes) = (shared.options.fetch_records, shared.options.fetch_size.as_usize());
-        let mut records: Vec<Record> = Vec::new();
+        let (mut records, mut passed) = (Vec::<Record>::new(), false);
         let count = self.list.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
-            let reads = self.list.iter().any(Cursor::is_reading);
             let cursor = &mut self.list[index];
             if cursor.paused {
                 continue;
@@ -148,7 +142,11 @@ impl Cursors {
             }
             match cursor.log.find(cursor.next, left, bytes) {
                 Found::Nothing => {}
-                Found::Records(found) => records.extend(cursor.advance(found)),
+                Found::Records(found) => {
+                    let found = cursor.advance(found);
+                    passed |= found.is_empty();
+                    records.extend(found);
+                }
                 // Returned alone, so that what is at hand never waits for it.
                 Found::Cold(_) if !records.is_empty() => {}
                 Found::Cold(offsets) => match cursor.take_read() {
@@ -160,15 +158,16 @@ impl Cursors {
                         // Beyond what was compacted away, or let go by retention meanwhile.
                         cursor.next = cursor.next.max(next);
                         if !found.is_empty() {
-                            return Ok(found);
+                            return Ok((found, false));
                         }
+                        passed = true;
                     }
-                    None if !reads => cursor.begin(shared, offsets),
-                    None => {}
+                    None if self.list.iter().any(Cursor::is_reading) => {}
+                    None => self.list[index].begin(shared, offsets),
                 },
             }
         }
         self.turn = self.turn.wrapping_add(1);
-        Ok(records)
+        Ok((records, passed))
     }
 }
