@@ -10,15 +10,15 @@
 //! has for the answer.
 
 mod asking;
-
-use std::collections::BTreeMap;
+mod reading;
 
 use relay_schemas::{Delta, Final, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs};
 
 use self::asking::Asking;
 pub use self::asking::Patience;
+use self::reading::{Brought, Reading};
 use crate::ending::final_of;
-use crate::transcript::{Transcript, join};
+use crate::transcript::Transcript;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,26 +60,15 @@ pub enum Broken {
 
 /// The state of one answer on its way to one client.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact that is told by itself"
-)]
 pub struct Follower {
     patience: Patience,
     streamed: bool,
     /// Of the request that is answered: a record of another body under the same id is not its end.
     request_hash: String,
-    following: Option<Run>,
-    next_seq: u32,
-    ahead: BTreeMap<u32, Frame>,
-    /// What was read, but for the ends of its choices. Of a streamed answer the client was shown it.
-    read: Transcript,
+    /// What was read of the followed run. Of a streamed answer the client was shown it.
+    reading: Reading,
     /// Whether the client was sent something of an answer.
     shown: bool,
-    /// The ends that were read: why choices ended.
-    ends: Vec<Delta>,
-    /// Whether all frames of the followed run were read.
-    whole: bool,
     /// The winner's end, while its content is still missing.
     decided: Option<Final>,
     /// What the log holds of a run that need not be the winner: its content, where the record has it.
@@ -98,13 +87,8 @@ impl Follower {
             patience,
             streamed,
             request_hash: request_hash.to_owned(),
-            following: None,
-            next_seq: 0,
-            ahead: BTreeMap::new(),
-            read: Transcript::default(),
+            reading: Reading::default(),
             shown: false,
-            ends: Vec::new(),
-            whole: false,
             decided: None,
             recorded: None,
             fenced: 0,
@@ -133,7 +117,7 @@ impl Follower {
         // Where the record names the run already, its frames are wanted, whoever fears that it is a zombie.
         if self.decided.is_none() {
             self.fenced = self.fenced.max(attempt);
-            let follows_fenced = self.following.as_ref().is_some_and(|run| self.is_fenced(run));
+            let follows_fenced = self.reading.run().is_some_and(|run| self.is_fenced(run));
             if follows_fenced && !self.shown {
                 self.follow(None);
             }
@@ -146,29 +130,30 @@ impl Follower {
         if self.ended || self.is_fenced(&frame.run) {
             return Vec::new();
         }
-        match &self.following {
+        match self.reading.run() {
             None => self.follow(Some(frame.run.clone())),
             Some(run) if *run == frame.run => {}
             // Which of the two counts, the winner says.
             Some(_) => return Vec::new(),
         }
         self.asking.note_frame(now);
-        if frame.seq < self.next_seq || self.whole {
-            return Vec::new();
-        }
-        if frame.seq > self.next_seq {
-            if self.ahead.len() < self.patience.ahead {
-                self.ahead.insert(frame.seq, frame);
+        match self.reading.take(frame, self.patience.ahead) {
+            Brought::Nothing => Vec::new(),
+            Brought::Early => {
+                self.asking.miss_frames(now);
+                Vec::new()
             }
-            self.asking.miss_frames(now);
-            return Vec::new();
+            Brought::Next(deltas) => {
+                let mut steps = self.show(deltas);
+                self.settle(now, &mut steps);
+                steps
+            }
         }
-        self.read_on(frame, now)
     }
 
     /// Frames may have been lost here.
     pub fn on_lost(&mut self, now: TimestampMs) {
-        if self.following.is_some() {
+        if self.reading.run().is_some() {
             self.asking.miss_frames(now);
         }
     }
@@ -198,7 +183,7 @@ impl Follower {
     /// The winner is known: from the log, or from the sink. Whatever is said later is not the first; but the same record may
     /// come again with content that the sink's answer had no room for.
     pub fn on_winner(&mut self, outcome: &Outcome, now: TimestampMs) -> Vec<Step> {
-        let known = self.decided.is_some() && self.following.as_ref() != Some(&outcome.run);
+        let known = self.decided.is_some() && !self.reading.is_of(&outcome.run);
         if self.ended || known {
             return Vec::new();
         }
@@ -207,7 +192,7 @@ impl Follower {
             return self.give_up(Broken::OtherBody);
         }
         let end = final_of(outcome);
-        let same_run = self.following.as_ref() == Some(&outcome.run);
+        let same_run = self.reading.is_of(&outcome.run);
         if !is_success(end.status) {
             return self.finish(end);
         }
@@ -219,7 +204,7 @@ impl Follower {
             // as long as both say the same, the client has seen nothing that is not in the record.
             Some(content) => self.finish_with(end, content),
             None if self.shown && !same_run => self.give_up(Broken::Diverged),
-            None if same_run && self.whole => self.finish(end),
+            None if same_run && self.reading.is_whole() => self.finish(end),
             None => self.collect(outcome.run.clone(), end, now),
         }
     }
@@ -253,45 +238,8 @@ impl Follower {
 
     /// Begins with `run` from its first frame; what was read of another one, and never shown, is forgotten.
     fn follow(&mut self, run: Option<Run>) {
-        self.following = run;
-        self.next_seq = 0;
-        self.ahead.clear();
-        self.read = Transcript::default();
-        self.ends.clear();
-        self.whole = false;
+        self.reading = run.map(Reading::of).unwrap_or_default();
         self.asking.miss_nothing();
-    }
-
-    /// Takes `frame`, which is the next one, and all held ones that follow it without a gap.
-    fn read_on(&mut self, frame: Frame, now: TimestampMs) -> Vec<Step> {
-        let mut deltas = Vec::new();
-        let mut next = Some(frame);
-        while let Some(frame) = next {
-            self.next_seq = frame.seq.saturating_add(1);
-            self.whole |= frame.end.is_some();
-            for piece in &frame.embeddings {
-                self.read.apply_embedding(piece);
-            }
-            join(&mut deltas, frame.deltas);
-            next = self.ahead.remove(&self.next_seq);
-        }
-        // What was held before the gap closed may be a duplicate of what a replay just brought.
-        self.ahead = self.ahead.split_off(&self.next_seq);
-        let mut steps = self.take(deltas);
-        self.settle(now, &mut steps);
-        steps
-    }
-
-    /// Reads the next pieces, and shows them, the ends of choices aside.
-    fn take(&mut self, mut deltas: Vec<Delta>) -> Vec<Step> {
-        for delta in &mut deltas {
-            if let Some(reason) = delta.finish_reason.take() {
-                self.ends.push(Delta::finish(delta.index, reason));
-            }
-            self.read.apply_delta(delta);
-        }
-        deltas.retain(|delta| !delta.is_empty());
-        self.show(deltas)
     }
 
     fn show(&mut self, deltas: Vec<Delta>) -> Vec<Step> {
@@ -302,16 +250,16 @@ impl Follower {
 
     /// After reading: ends if the winner is known and nothing is missing, else looks when to ask.
     fn settle(&mut self, now: TimestampMs, steps: &mut Vec<Step>) {
-        match self.decided.take_if(|_| self.whole) {
+        match self.decided.take_if(|_| self.reading.is_whole()) {
             Some(end) => steps.extend(self.finish(end)),
             None if self.decided.is_some() => self.asking.got_on(now),
             None => {
-                if self.ahead.is_empty() {
-                    self.asking.miss_nothing();
-                } else {
+                if self.reading.has_gap() {
                     self.asking.got_on(now);
+                } else {
+                    self.asking.miss_nothing();
                 }
-                if self.whole {
+                if self.reading.is_whole() {
                     self.expect_winner(now.plus_ms(self.patience.gap_ms));
                 }
             }
@@ -321,17 +269,17 @@ impl Follower {
     /// The next question while something is missing, after `asked` others: the worker and the sink in turn.
     fn mend(&self, asked: u32) -> Option<Step> {
         let run = self
-            .following
-            .as_ref()
-            .filter(|run| run.service == Service::Workers && !self.whole);
+            .reading
+            .run()
+            .filter(|run| run.service == Service::Workers && !self.reading.is_whole());
         let replay = run.map(|run| Step::AskReplay {
             run: run.clone(),
-            from_seq: self.next_seq,
+            from_seq: self.reading.next_seq(),
         });
         if self.decided.is_some() {
             return replay;
         }
-        let gap = !self.ahead.is_empty();
+        let gap = self.reading.has_gap();
         replay
             .filter(|_| gap == asked.is_multiple_of(2))
             .or(Some(Step::AskWinner))
@@ -345,7 +293,7 @@ impl Follower {
 
     /// The record, as far as it was told, holds no content: the run's own frames do, and perhaps the log.
     fn collect(&mut self, run: Run, end: Final, now: TimestampMs) -> Vec<Step> {
-        if self.following.as_ref() != Some(&run) {
+        if !self.reading.is_of(&run) {
             self.follow(Some(run));
         }
         // The record names this run, so a fence on it no longer matters.
@@ -361,10 +309,10 @@ impl Follower {
             self.ended = true;
             return vec![Step::Finish { end, content }];
         }
-        let Some(rest) = content.remainder_after(&self.read) else {
+        let Some(rest) = content.remainder_after(self.reading.content()) else {
             return self.give_up(Broken::Diverged);
         };
-        self.ends.clear();
+        self.reading.forget_ends();
         let mut steps = self.show(rest);
         steps.extend(self.finish(end));
         steps
@@ -373,11 +321,7 @@ impl Follower {
     /// What was read is the whole.
     fn finish(&mut self, end: Final) -> Vec<Step> {
         self.ended = true;
-        let ends = std::mem::take(&mut self.ends);
-        let mut content = std::mem::take(&mut self.read);
-        for delta in &ends {
-            content.apply_delta(delta);
-        }
+        let (content, ends) = self.reading.finish();
         if !self.streamed {
             return vec![Step::Finish { end, content }];
         }
