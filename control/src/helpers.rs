@@ -107,6 +107,7 @@ where
     let mut answering = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             Some(()) = answering.next(), if !answering.is_empty() => {}
             event = questions.next(), if answering.len() < MOST_ANSWERING => match event {
                 Some(Delivery::Message(message)) => {

@@ -217,6 +217,7 @@ impl Ground<'_> {
                 )
             };
             tokio::select! {
+                biased;
                 error = outcomes.follow() => error,
                 error = sweeper.run() => error,
                 _ = rest => unreachable!("the other tasks never return"),

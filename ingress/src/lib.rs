@@ -79,6 +79,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         }
     };
     let result = tokio::select! {
+        biased;
         result = async { tokio::try_join!(http, lines) } => result,
         error = background => Err(error.into()),
     };

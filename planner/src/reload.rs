@@ -93,6 +93,7 @@ pub(crate) async fn first(file: &PolicyFile, runtime: &Runtime) -> Result<Option
         }
         runtime.health.down(dependency, reason);
         tokio::select! {
+            biased;
             () = runtime.shutdown.draining() => return Ok(None),
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
         }
@@ -135,6 +136,7 @@ impl Follower {
         let mut seen = Seen::tried(Ok(self.in_force.get().body().to_owned()));
         loop {
             tokio::select! {
+                biased;
                 () = self.runtime.shutdown.draining() => return,
                 () = tokio::time::sleep(self.every) => {}
             }

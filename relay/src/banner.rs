@@ -25,6 +25,7 @@ pub async fn once_ready(config: Config, runtime: Runtime, places: Places) -> any
     let step = Duration::from_millis(50);
     while !runtime.health.is_ready() {
         tokio::select! {
+            biased;
             () = runtime.shutdown.ending() => return Ok(()),
             () = tokio::time::sleep(step) => waited += step,
         }

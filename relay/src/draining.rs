@@ -113,6 +113,7 @@ impl Running {
             let look = since.and_then(|since| Some(self.plan.next_look(since)?.saturating_sub(since)));
             let look = if stopped.is_some() { Some(AFTER_STOP) } else { look };
             let failed = tokio::select! {
+                biased;
                 ended = self.parts.join_next_with_id() => match ended {
                     None => break,
                     Some(ended) => self.ended(ended),

@@ -239,6 +239,7 @@ async fn follow_schemas(runtime: Runtime) {
         }
     };
     tokio::select! {
+        biased;
         () = runtime.shutdown.draining() => {}
         () = learning => {}
     }

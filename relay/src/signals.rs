@@ -89,6 +89,7 @@ impl Signals {
             }
         };
         tokio::select! {
+            biased;
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
             _ = hangup => "SIGHUP",

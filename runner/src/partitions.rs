@@ -22,6 +22,7 @@ pub async fn hold_partitions(runtime: &Runtime, topic: &str, expected: i32) -> R
             Ok(_) | Err(_) => {}
         }
         tokio::select! {
+            biased;
             () = runtime.shutdown.draining() => return Ok(()),
             () = tokio::time::sleep(runtime.bus.looks_every()) => {}
         }

@@ -80,6 +80,7 @@ pub async fn watch_parts(runtime: &Runtime, times: WatchdogTimes) -> Result<(), 
             None => {}
         }
         tokio::select! {
+            biased;
             () = runtime.shutdown.draining() => return Ok(()),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }

@@ -71,6 +71,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     let watching = condition.watch(&*tables.database, config.probe_interval);
     let retaining = retention::run(&config, &tables, &runtime.clock, &metrics);
     tokio::select! {
+        biased;
         ended = folding::run(&ground) => Ok(ended?),
         () = answering => unreachable!("it answers for ever"),
         () = watching => unreachable!("it watches for ever"),

@@ -72,12 +72,13 @@ impl Runner {
             RunEnd::Expired
         } else {
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => RunEnd::Cancelled,
-                () = tokio::time::sleep(left) => RunEnd::Expired,
                 ended = self.candidates(&work, &mut out, &mut chosen) => match ended {
                     Ok(finished) => RunEnd::Finished(finished),
                     Err(failure) => RunEnd::Failed(failure),
                 },
+                () = tokio::time::sleep(left) => RunEnd::Expired,
             }
         };
         if let RunEnd::Failed(failure) = &ended

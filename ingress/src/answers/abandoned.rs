@@ -81,10 +81,11 @@ impl Abandoned {
                 cancelled = Some(self.clock.instant());
             }
             tokio::select! {
-                () = pending.changed() => {}
-                () = tokio::time::sleep(self.pause) => {}
+                biased;
                 // Once draining, one cancel has been sent: the deadline does the rest.
                 () = self.shutdown.draining() => break,
+                () = pending.changed() => {}
+                () = tokio::time::sleep(self.pause) => {}
             }
         }
         self.routes.remove(&pending);

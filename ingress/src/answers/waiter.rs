@@ -99,6 +99,7 @@ impl Waiter {
                 .map_or(self.give_up_at, |at| at.min(self.give_up_at));
             let pause = Duration::from_millis(u64::try_from(look_at.since_ms(now)).unwrap_or(0).max(1));
             tokio::select! {
+                biased;
                 () = self.pending.changed() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = self.waiting.shutdown.stopped() => {}

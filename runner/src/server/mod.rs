@@ -68,6 +68,7 @@ pub async fn serve_http(
     };
     loop {
         let accepted = tokio::select! {
+            biased;
             () = shutdown.draining() => break,
             accepted = connections.accept(&listener) => accepted,
         };
@@ -79,6 +80,7 @@ pub async fn serve_http(
     }
     drop(listener);
     tokio::select! {
+        biased;
         () = async { while connections.tasks.join_next().await.is_some() {} } => {}
         () = async { shutdown.stopped().await; sleep(LINGER).await } => connections.cut(),
     }
@@ -126,6 +128,7 @@ impl Connections {
         loop {
             self.make_room();
             tokio::select! {
+                biased;
                 place = Arc::clone(&self.places).acquire_owned() => return place.ok(),
                 () = sleep(LOOK_AGAIN) => {}
             }

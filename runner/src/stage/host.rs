@@ -105,14 +105,16 @@ impl<S: Stage> Host<S> {
                 recall(Arc::clone(stage), Arc::clone(bus), Arc::clone(options)).boxed()
             });
             tokio::select! {
-                event = self.intake.next(wanted) => self.on_intake(&event?).await,
+                // What ends work before what brings more; all that has settled leaves in one publish.
+                biased;
+                () = &mut stopped => return Ok(()),
+                () = &mut draining, if !drained => {}
+                _ = outages.changed() => {}
                 Some(settled) = self.running.join_next() => self.on_settled(settled)?,
-                recalled = under_way(&mut self.recalling), if open && self.may_recall() => self.on_recalled(recalled?)?,
                 delivered = under_way(&mut self.publishing) => self.on_delivered(delivered?),
                 Some(done) = self.effects.join_next() => self.on_done(done.unwrap_or_default()),
-                _ = outages.changed() => {}
-                () = &mut draining, if !drained => {}
-                () = &mut stopped => return Ok(()),
+                recalled = under_way(&mut self.recalling), if open && self.may_recall() => self.on_recalled(recalled?)?,
+                event = self.intake.next(wanted) => self.on_intake(&event?).await,
             }
             self.publish();
         }

@@ -78,8 +78,9 @@ impl Intake {
             }
             let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                biased;
                 () = runtime.shutdown.draining() => return Ok(None),
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -136,16 +137,18 @@ impl Intake {
             }
             // Listened to even while it is away: a group's member that does not answer is thrown out.
             let heard = tokio::select! {
-                heard = self.consumer.next() => heard,
+                // What is always there, a full log, comes last.
+                biased;
+                () = recovered(&mut self.recovery) => {
+                    self.recovery = None;
+                    continue;
+                }
                 look = looked(&mut self.look) => {
                     self.look = None;
                     self.take_look(look)?;
                     continue;
                 }
-                () = recovered(&mut self.recovery) => {
-                    self.recovery = None;
-                    continue;
-                }
+                heard = self.consumer.next() => heard,
             };
             match heard {
                 Ok(event) => {

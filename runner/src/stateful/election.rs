@@ -185,7 +185,7 @@ impl<T: LeadershipTopic> Election<T> {
                         tracing::warn!(
                             messaging.topic = record.position.partition.topic,
                             leader = %notice.instance,
-                            "the leader is of a version that counts epochs otherwise, and is followed; once another version has led, stop                              all that are left of that one: what they would lead is refused by workers"
+                            "the leader is of a version that counts epochs otherwise, and is followed; once another version has led, stop all that are left of that one: what they would lead is refused by workers"
                         );
                     }
                     if self.leadership.is_present(&notice)

@@ -53,6 +53,7 @@ pub async fn run_stateful<S: StatefulStage>(
     let name = topic.name();
     let shutdown = log.runtime().shutdown.clone();
     let mut election = tokio::select! {
+        biased;
         () = shutdown.draining() => return Ok(()),
         opened = Election::open(log.clone(), identity, topic, times) => opened?,
     };
@@ -69,6 +70,7 @@ pub async fn run_stateful<S: StatefulStage>(
                     "this instance has not read itself in the log for too long: it gives the lead up and begins anew"
                 );
                 tokio::select! {
+                    biased;
                     () = shutdown.draining() => break,
                     () = election.give_up() => {}
                 }
@@ -95,6 +97,7 @@ async fn stand_by<S: StatefulStage>(
         if election.claim_due().is_some_and(|due| due <= now) {
             // A log that hangs holds no drain up. A claim that is left so may win: a standby takes over from it in its time.
             tokio::select! {
+                biased;
                 () = runtime.shutdown.draining() => return Ok(false),
                 claimed = election.claim(now) => claimed?,
             }
@@ -102,6 +105,7 @@ async fn stand_by<S: StatefulStage>(
         let due = election.claim_due();
         let mut silent = false;
         tokio::select! {
+            biased;
             () = runtime.shutdown.draining() => return Ok(false),
             records = election.next() => election.observe(&records?),
             idle = stage.let_go() => idle?,
@@ -110,6 +114,7 @@ async fn stand_by<S: StatefulStage>(
         }
         if silent {
             tokio::select! {
+                biased;
                 () = runtime.shutdown.draining() => return Ok(false),
                 asked = election.bound_again() => asked?,
             }

@@ -44,8 +44,9 @@ pub(crate) async fn run(ground: &Ground) -> Result<(), BusError> {
             Err(error) => return Err(error),
         }
         tokio::select! {
-            () = backoff.wait() => {}
+            biased;
             () = runtime.shutdown.draining() => return Ok(()),
+            () = backoff.wait() => {}
         }
     }
 }
@@ -63,12 +64,13 @@ async fn member(ground: &Ground, backoff: &mut Backoff) -> Result<(), BusError> 
     loop {
         let mut folding = Box::pin(fold(ground, &owned));
         let event = tokio::select! {
-            event = consumer.next() => event?,
+            biased;
+            () = runtime.shutdown.stopped() => return Ok(()),
             ended = &mut folding => {
                 ended?;
                 break;
             }
-            () = runtime.shutdown.stopped() => return Ok(()),
+            event = consumer.next() => event?,
         };
         // What is under way is given up here: the tables hold all of it or nothing, and say which.
         drop(folding);
@@ -103,14 +105,15 @@ async fn fold(ground: &Ground, owned: &BTreeSet<i32>) -> Result<(), BusError> {
             share.fold_on().await
         };
         tokio::select! {
+            biased;
+            // What is not folded now, whoever folds next reads again.
+            () = shutdown.stopped() => return Ok(()),
             ended = folding => match ended? {
                 FoldEnd::Drained => return Ok(()),
                 // Emptied, restored, or folded on by whoever had the partition before: from where they stand now.
                 FoldEnd::Moved => {}
             },
-            // What is not folded now, whoever folds next reads again.
             () = waits_in_vain(ground) => return Ok(()),
-            () = shutdown.stopped() => return Ok(()),
         }
     }
 }

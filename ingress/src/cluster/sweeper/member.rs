@@ -75,14 +75,8 @@ impl Member {
         loop {
             self.steer().await?;
             tokio::select! {
-                event = self.consumer.next() => self.take(event?).await?,
-                () = &mut pause, if matches!(round, Round::Over) => {
-                    if self.touched || !self.unended.is_empty() {
-                        round = self.begin().await?;
-                    } else {
-                        pause = Box::pin(tokio::time::sleep(self.every));
-                    }
-                }
+                // A round that has begun is ended, whatever comes meanwhile.
+                biased;
                 outcomes = round.outcomes() => {
                     for record in outcomes? {
                         if let Some(id) = ending.ends(&record, &self.unended) {
@@ -90,6 +84,14 @@ impl Member {
                         }
                     }
                 }
+                () = &mut pause, if matches!(round, Round::Over) => {
+                    if self.touched || !self.unended.is_empty() {
+                        round = self.begin().await?;
+                    } else {
+                        pause = Box::pin(tokio::time::sleep(self.every));
+                    }
+                }
+                event = self.consumer.next() => self.take(event?).await?,
             }
             if let Round::Requests(began) = round {
                 round = self.go_on(began).await?;
