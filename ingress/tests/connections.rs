@@ -5,7 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::Harness;
+use harness::{Harness, eventually};
 use relay_settings::ByteSize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -123,4 +123,85 @@ async fn a_client_that_is_refused_while_it_sends_a_large_body_is_told_so() {
     harness.accepted().await;
     let response = harness.chat(&[], &"x".repeat(960 << 10)).await;
     assert_eq!(response.status, 429);
+}
+
+/// Waits until so many requests are being read or answered.
+async fn active(harness: &Harness, count: f64) {
+    eventually(async || {
+        let active = harness.metric("llm_gateway_active_requests").await;
+        (active == Some(count)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_half_sent_when_a_drain_begins_is_turned_away_holds_nothing_up_and_counts_as_nothing_cut() {
+    let mut harness = Harness::with(|config| {
+        config.timeouts.body = NEVER;
+        config.timeouts.headers = NEVER;
+        config.timeouts.idle = NEVER;
+    })
+    .await;
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: relay\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n6\r\n{{\"mode\r\n");
+    let announced = format!("{head}Content-Length: 100\r\n\r\n{{\"mode");
+    let expecting = format!("{head}Content-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+    let mut bodies = Vec::new();
+    for sent in [&announced, &chunked, &expecting] {
+        bodies.push(said(&harness, sent).await);
+    }
+    let mut silent = vec![said(&harness, "").await, said(&harness, head).await];
+    let mut kept = said(&harness, "GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n").await;
+    let read = timeout(PLENTY, kept.read(&mut [0; 512])).await;
+    assert!(read.expect("it is answered").unwrap() > 0);
+    silent.push(kept);
+    active(&harness, 3.0).await;
+    harness.runtime.shutdown.drain();
+    for mut body in bodies {
+        let told = rest(&mut body).await;
+        let told = told.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n");
+        assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+        for part in [
+            "retry-after: 1\r\n",
+            "x-should-retry: true\r\n",
+            "connection: close\r\n",
+            "service_unavailable",
+        ] {
+            assert!(told.contains(part), "{part:?} in {told}");
+        }
+    }
+    for mut silent in silent {
+        assert_eq!(rest(&mut silent).await, "", "it asked for nothing");
+    }
+    let ended = timeout(PLENTY, &mut harness.running).await;
+    ended.expect("nothing holds it up").unwrap().unwrap();
+    assert_eq!(harness.runtime.shutdown.count_cut(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_half_sent_when_the_end_is_due_at_once_is_told_so_too() {
+    let mut harness = Harness::with(|config| config.timeouts.body = NEVER).await;
+    let upload = unfinished(&harness, "a", 100).await;
+    active(&harness, 1.0).await;
+    harness.runtime.shutdown.stop();
+    let told = upload.rest().await;
+    assert_eq!((told.status, told.code().as_str()), (503, "service_unavailable"));
+    let ended = timeout(PLENTY, &mut harness.running).await;
+    ended.expect("nothing holds it up").unwrap().unwrap();
+    assert_eq!(harness.runtime.shutdown.count_cut(), 0);
+}
+
+/// A connection on which that was sent.
+async fn said(harness: &Harness, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(harness.address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// All that comes until it is closed.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = timeout(PLENTY, stream.read_to_end(&mut bytes)).await;
+    let _ = read.expect("it is closed");
+    String::from_utf8(bytes).unwrap()
 }

@@ -184,7 +184,11 @@ async fn one_too_many_is_a_429_that_says_when_to_come_back() {
     assert_eq!(third.status, 429);
     assert!(third.text().contains("the gateway"), "{}", third.text());
     assert_eq!(third.json()["error"]["type"], "rate_limit_error");
-    assert_eq!(third.header("x-should-retry"), None, "it may come back by itself");
+    assert_eq!(
+        third.header("x-should-retry"),
+        Some("true"),
+        "it may come back by itself"
+    );
     let outcome = harness.recorded().await;
     assert_eq!(
         (outcome.code.as_deref(), outcome.retry_after_ms),
@@ -285,7 +289,11 @@ async fn while_no_sink_can_tell_a_request_under_a_key_is_told_so_and_others_go_o
         (503, "idempotency_unavailable")
     );
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(refused.header("x-should-retry"), None, "to ask again is safe");
+    assert_eq!(
+        refused.header("x-should-retry"),
+        Some("true"),
+        "to ask again is safe"
+    );
     assert!(refused.text().contains("ask again with the same key"));
     assert!(harness.nothing_taken(topics::REQUESTS), "it was not accepted");
     let (unkeyed, ()) = tokio::join!(harness.chat(&[], WHOLE), async {

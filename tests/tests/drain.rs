@@ -7,6 +7,8 @@ use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::http;
 use relay_tests::takeover::sum;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 const PLENTY: Duration = Duration::from_secs(60);
@@ -132,4 +134,45 @@ async fn what_was_cut_under_a_key_is_answered_after_the_next_start() {
         .await
         .expect("the client ends");
     assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_sent_body_holds_no_drain_up_on_either_listener_and_the_exit_code_is_0() {
+    let mut gateway = Gateway::prepare(KILLABLE, &[]).expect("it is prepared");
+    gateway
+        .configure("drain_timeout: 2h\n")
+        .expect("it is configured");
+    gateway
+        .reconfigure(
+            "ingress: {",
+            "ingress: { timeouts: { headers: 2h, body: 2h, idle: 2h },",
+        )
+        .expect("it is configured");
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it is ready");
+    let mut open = Vec::new();
+    for url in [&gateway.base_url, &gateway.ops_url] {
+        let address = url.strip_prefix("http://").expect("its address");
+        let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: {address}\r\n");
+        for sent in [format!("{head}Content-Length: 100\r\n\r\n{{\"mode"), head] {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(sent.as_bytes()).await.expect("it is sent");
+            open.push(stream);
+        }
+    }
+    let active = |text: &str| sum(text, "llm_gateway_active_requests") == 1;
+    gateway
+        .until("/metrics", active)
+        .await
+        .expect("it reads the body");
+    gateway.signal("TERM");
+    let status = gateway.wait(PLENTY).expect("nothing holds it up");
+    assert_eq!(status.code(), Some(0), "{}", gateway.tail());
+    let mut told = String::new();
+    open[0]
+        .read_to_string(&mut told)
+        .await
+        .expect("it is closed in order");
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    assert!(told.contains("x-should-retry: true"), "{told}");
 }

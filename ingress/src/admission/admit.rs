@@ -172,7 +172,11 @@ impl Admission {
         let now = self.clock.now();
         let found = match &call.key {
             None => Found::unkeyed(),
-            Some(key) => self.find(call, key, &parsed.request_hash).await?,
+            Some(key) => tokio::select! {
+                biased;
+                found = self.find(call, key, &parsed.request_hash) => found?,
+                () = self.shutdown.draining() => return Err(self.shutting_down()),
+            },
         };
         let request = request::of_call(call, found.id, parsed, &self.identity, now);
         let runs_here = matches!(found.met, Met::Running);

@@ -6,9 +6,11 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use relay_runner::Shutdown;
 use relay_schemas::TenantId;
 
 use super::state::Bodies;
+use crate::admission::admit::Admission;
 use crate::admission::limits::{Full, Limits, Permit};
 use crate::refusal::Refusal;
 
@@ -18,17 +20,26 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The whole body, and the room that it takes.
 ///
 /// # Errors
-/// Where it is too large, too slow, or ends too early, and where there is no room for it.
+/// Where it is too large, too slow, or ends too early, where there is no room for it, and where the gateway begins to drain before it is
+/// there: what is not accepted by then never will be, and holds no drain up.
 pub async fn read(
     mut body: Body,
     tenant: &TenantId,
-    held: &Arc<Limits>,
+    admission: &Admission,
     bounds: Bodies,
 ) -> Result<(Bytes, Permit), Refusal> {
-    let read = tokio::time::timeout(bounds.timeout, within(&mut body, tenant, held, bounds)).await;
-    match read.unwrap_or_else(|_| Err(Refusal::slow_body(bounds.timeout))) {
-        Err(refusal) if matches!(refusal.status, 413 | 429) => {
-            pass_over(body, bounds).await;
+    let shutdown = &admission.shutdown;
+    let read = within(&mut body, tenant, &admission.bodies, bounds);
+    let read = tokio::select! {
+        biased;
+        read = tokio::time::timeout(bounds.timeout, read) => {
+            read.unwrap_or_else(|_| Err(Refusal::slow_body(bounds.timeout)))
+        }
+        () = shutdown.draining() => Err(admission.shutting_down()),
+    };
+    match read {
+        Err(refusal) if matches!(refusal.status, 413 | 429 | 503) => {
+            pass_over(body, bounds, shutdown).await;
             Err(refusal)
         }
         read => read,
@@ -78,8 +89,8 @@ fn no_room(full: Full, retry_after: Duration) -> Refusal {
 }
 
 /// Reads a refused body to its end, within bounds, and keeps nothing: a client that is still sending would else meet a closed
-/// connection, not the answer.
-pub async fn pass_over(mut body: Body, bounds: Bodies) {
+/// connection, not the answer. A gateway that ends at once does not wait for it.
+pub async fn pass_over(mut body: Body, bounds: Bodies, shutdown: &Shutdown) {
     let mut left = 8 * bounds.most_bytes;
     let read_on = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -89,5 +100,8 @@ pub async fn pass_over(mut body: Body, bounds: Bodies) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER, read_on).await;
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER, read_on) => {}
+        () = shutdown.stopped() => {}
+    }
 }

@@ -55,19 +55,11 @@ impl Door {
         let place = match self.admission.enter(&call.tenant) {
             Ok(place) => place,
             Err(refusal) => {
-                body::pass_over(body, self.bodies).await;
+                body::pass_over(body, self.bodies, &self.admission.shutdown).await;
                 return Err(refusal);
             }
         };
-        let shutdown = &self.admission.shutdown;
-        let (body, room) = tokio::select! {
-            biased;
-            read = body::read(body, &call.tenant, &self.admission.bodies, self.bodies) => read?,
-            () = shutdown.stopped() => {
-                shutdown.cut(1);
-                return Err(self.admission.shutting_down());
-            }
-        };
+        let (body, room) = body::read(body, &call.tenant, &self.admission, self.bodies).await?;
         let parsed = self.rules.parse(operation, &body)?;
         exchange.asks_for(&parsed.model);
         // What was parsed holds what is needed of it.

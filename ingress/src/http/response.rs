@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 
 /// The id of the request that this response answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// `false`: a client that repeats by itself should not.
+/// `false`: a client that repeats by itself should not; `true`: it should, once it has waited.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -40,6 +40,8 @@ pub fn error(refusal: &Refusal) -> Response<Body> {
     }
     if refusal.never_retry {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    } else if refusal.retry_after_ms.is_some() {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
     }
     response
 }
