@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::error::Invalid;
 use crate::limits::Limits;
 use crate::names::length;
+use crate::raw::Object;
 use crate::read::typed;
 use crate::values::{Count, Seed, Texts, TopK};
 
@@ -34,6 +35,13 @@ pub struct Sampling {
     pub metadata: Option<BTreeMap<String, String>>,
     pub store: Option<bool>,
     pub service_tier: Option<String>,
+}
+
+/// Whether what `body` says, and what is answered to it, may be kept longer than that takes: unless its `store` is `false`. Nothing
+/// else of the body has to be right for that.
+pub fn keeps_content(body: &str) -> bool {
+    let body = Object::parse(body).unwrap_or_default();
+    body.get("store") != Some("false")
 }
 
 /// How a stream is told.

@@ -3,6 +3,7 @@
 //! Only whole answers (`stop`, or calls of tools; a refusal is none: asked again, the endpoint may answer) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
 //! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`).
 
+use relay_api::sampling::keeps_content;
 use relay_bus::Position;
 use relay_schemas::{Answer, Choice, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs};
 
@@ -15,6 +16,8 @@ pub enum NotCached {
     NotCompleted,
     /// The plan does not allow it.
     Off,
+    /// Its client asked with `store: false`: nobody else is to read it.
+    NotKept,
     /// The answer is cut short, filtered or a refusal.
     NotWhole,
     /// Another model than the plan's first ran.
@@ -34,6 +37,7 @@ impl NotCached {
         match self {
             Self::NotCompleted => "not_completed",
             Self::Off => "off",
+            Self::NotKept => "not_kept",
             Self::NotWhole => "not_whole",
             Self::Fallback => "fallback",
             Self::ContentDropped => "content_dropped",
@@ -60,6 +64,9 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
     let plan = &planning.plan;
     if !plan.cache.exact {
         return Err(NotCached::Off);
+    }
+    if !keeps_content(&request.body) {
+        return Err(NotCached::NotKept);
     }
     if answer.content_dropped {
         return Err(NotCached::ContentDropped);

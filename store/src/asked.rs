@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay_api::raw::Object;
-use relay_api::sampling::Sampling;
+use relay_api::sampling::{Sampling, keeps_content};
 use relay_schemas::{Outcome, Request};
 
 /// What stays of a body whose content is not to be kept: how tokens were chosen, and whose request it was.
@@ -31,6 +31,22 @@ const NO_CONTENT: [&str; 21] = [
     "dimensions",
 ];
 
+/// Ends whose reasons are in words of this gateway, which quote nothing. Those of models and endpoints may quote what they were asked.
+const OWN_WORDS: [&str; 9] = [
+    "cancelled",
+    "deadline_exceeded",
+    "queue_full",
+    "tenant_queue_full",
+    "no_worker",
+    "worker_lost",
+    "dead_letter",
+    "record_damaged",
+    "no_plan",
+];
+
+/// What stands for a reason that is not kept.
+const LEFT_OUT: &str = "what was said of it is not kept, as the request asked with `store: false`";
+
 /// What a request says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -50,7 +66,7 @@ impl Asked {
         Self {
             user: said.user,
             metadata: said.metadata.filter(|metadata| !metadata.is_empty()),
-            keeps_content: said.store != Some(false),
+            keeps_content: request.is_none_or(|request| keeps_content(&request.body)),
         }
     }
 }
@@ -66,6 +82,13 @@ pub(crate) fn without_content(outcome: &mut Outcome) {
     }
     if let Some(planning) = &mut outcome.planning {
         planning.plan.decoding.stop.clear();
+        for handover in &mut planning.handovers {
+            LEFT_OUT.clone_into(&mut handover.message);
+        }
+    }
+    let is_own = |code: &String| OWN_WORDS.contains(&code.as_str());
+    if !outcome.code.as_ref().is_some_and(is_own) {
+        outcome.message = outcome.message.take().map(|_| LEFT_OUT.to_owned());
     }
     if let Some(answer) = &mut outcome.answer {
         answer.drop_content();
@@ -74,7 +97,7 @@ pub(crate) fn without_content(outcome: &mut Outcome) {
 
 #[cfg(test)]
 mod tests {
-    use relay_schemas::samples;
+    use relay_schemas::{HandOver, samples};
 
     use super::*;
 
@@ -93,6 +116,45 @@ mod tests {
         assert!(!left.contains("secret"), "{left}");
         assert_eq!(Asked::of(outcome.request.as_ref()), asked);
         assert!(outcome.answer.is_some_and(|answer| answer.content_dropped));
+    }
+
+    /// What an endpoint says of a request may quote it.
+    #[test]
+    fn store_false_keeps_no_reason_but_those_in_words_of_our_own() {
+        let asked = |code: Option<&str>| {
+            let mut outcome = samples::outcome();
+            let request = outcome.request.as_mut().expect("it is there");
+            request.body =
+                r#"{"messages":[{"role":"user","content":"a secret"}],"store":false,"n":"of a wrong type"}"#
+                    .to_owned();
+            outcome.code = code.map(str::to_owned);
+            outcome.message =
+                Some("the endpoint answered with status 400: `a secret` is not allowed".to_owned());
+            let planning = outcome.planning.as_mut().expect("it is there");
+            planning.handovers = vec![HandOver {
+                from_pool: "remote".to_owned(),
+                to_pool: "local".to_owned(),
+                code: "backend_error".to_owned(),
+                message: "the endpoint answered with status 500, code secret".to_owned(),
+                attempts: 1,
+                handed_over_at: planning.planned_at,
+            }];
+            assert!(!Asked::of(outcome.request.as_ref()).keeps_content);
+            without_content(&mut outcome);
+            outcome
+        };
+        for code in [
+            Some("invalid_request"),
+            Some("context_length_exceeded"),
+            Some("backend_error"),
+            Some("of_a_later_version"),
+            None,
+        ] {
+            let left = serde_json::to_string(&asked(code)).expect("it is JSON");
+            assert!(!left.contains("secret"), "{code:?}: {left}");
+        }
+        let left = asked(Some("cancelled")).message;
+        assert!(left.is_some_and(|message| message.contains("status 400")));
     }
 
     #[test]

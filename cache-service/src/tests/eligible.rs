@@ -99,6 +99,21 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
 }
 
 #[test]
+fn an_answer_to_store_false_fills_nothing() {
+    let asked = |body: &str| {
+        of(|outcome| {
+            let request = outcome.request.as_mut().expect("it is there");
+            body.clone_into(&mut request.body);
+        })
+    };
+    let not_kept = r#"{"messages":[{"role":"user","content":"a secret"}],"store" : false, "metadata": 7}"#;
+    assert_eq!(asked(not_kept), Err(NotCached::NotKept));
+    for kept in [r#"{"store":true}"#, r#"{"store":null}"#, "{}"] {
+        assert_eq!(asked(kept), Ok(()), "{kept}");
+    }
+}
+
+#[test]
 fn an_entry_knows_whose_it_is_and_where_it_came_from() {
     let outcome = completed(&planned("acme", "h"), "Paris");
     let entry = entry_of(&outcome, &position("relay.outcomes.v1", 4), outcome.ended_at).expect("eligible");
