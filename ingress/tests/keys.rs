@@ -6,7 +6,12 @@ mod harness;
 use harness::second::Second;
 use harness::{Harness, completed, failed, ms};
 use relay_bus::topics;
-use relay_schemas::{Outcome, OutcomeStatus, Request, Service, TokenCount, WinnerAnswer, WinnerQuery};
+use relay_control::subjects;
+use relay_lifecycle::{final_of, last_frame};
+use relay_schemas::{
+    Outcome, OutcomeStatus, ReplayAnswer, ReplayQuery, Request, Service, TokenCount, WinnerAnswer,
+    WinnerQuery,
+};
 
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const OTHER: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Bye"}]}"#;
@@ -226,4 +231,77 @@ async fn a_repeat_after_its_keys_life_runs_anew_under_another_id() {
     });
     assert_eq!(response.json()["choices"][0]["message"]["content"], "anew");
     assert_ne!(again.request_id, first.request_id);
+}
+
+/// `store: false`, or too large: the record has no content.
+fn without_content(outcome: &Outcome) -> Outcome {
+    let mut kept = outcome.clone();
+    kept.answer.as_mut().unwrap().drop_content();
+    kept
+}
+
+#[tokio::test]
+async fn a_repeat_whose_answer_is_not_kept_gets_it_from_the_worker_for_as_long_as_that_holds_it() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let (first, (request, outcome)) = tokio::join!(harness.chat(&KEY, WHOLE), async {
+        let request = harness.accepted().await;
+        let outcome = completed(&request, "a secret");
+        harness.record(without_content(&outcome));
+        harness.end(&request, 0, &outcome).await;
+        (request, outcome)
+    });
+    assert_eq!(first.status, 200, "{}", first.text());
+    let frames = vec![last_frame(&outcome, 0, true)];
+    let subject = subjects::replay(&outcome.run.instance, outcome.run.epoch);
+    let replay = move |_: ReplayQuery| {
+        std::future::ready(ReplayAnswer {
+            frames: frames.clone(),
+        })
+    };
+    let worker = relay_control::serve(harness.control.clone(), &subject, None, replay);
+    let repeats = async {
+        for body in [WHOLE, STREAM] {
+            let repeat = harness.chat(&KEY, body).await;
+            assert_eq!(repeat.status, 200, "{}", repeat.text());
+            assert!(repeat.text().contains("a secret"), "{}", repeat.text());
+            assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
+            assert_eq!(repeat.header("x-request-id"), Some(request.request_id.as_str()));
+        }
+    };
+    tokio::select! {
+        _ = worker => unreachable!("it serves until it is dropped"),
+        () = repeats => {}
+    }
+    let gone = harness.chat(&KEY, WHOLE).await;
+    assert_eq!((gone.status, gone.code().as_str()), (500, "answer_unavailable"));
+    assert_eq!(gone.header("idempotent-replayed"), Some("true"));
+    assert!(harness.nothing_taken(topics::REQUESTS), "nothing ran again");
+}
+
+#[tokio::test]
+async fn a_repeat_of_what_failed_is_told_how_also_where_what_it_said_is_not_kept() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let broken_off = |request: &Request| {
+        let outcome = Outcome {
+            status: OutcomeStatus::Failed,
+            code: Some("worker_lost".to_owned()),
+            ..completed(request, "a sec")
+        };
+        without_content(&outcome)
+    };
+    let first = async {
+        let request = harness.accepted().await;
+        let outcome = broken_off(&request);
+        harness.record(outcome.clone());
+        harness
+            .frame_of(&request, &outcome.run, 0, "", Some(final_of(&outcome)))
+            .await;
+    };
+    let (first, ()) = tokio::join!(harness.chat(&KEY, WHOLE), first);
+    let repeat = harness.chat(&KEY, WHOLE).await;
+    for told in [first, repeat] {
+        assert_eq!((told.status, told.code().as_str()), (503, "worker_lost"));
+    }
 }

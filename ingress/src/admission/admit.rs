@@ -14,6 +14,7 @@ use super::accept::{Accepted, Acceptor};
 use super::keys::{HeldKey, Keys};
 use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
+use crate::answers::end::has_content;
 use crate::answers::form::Form;
 use crate::answers::pending::{Holding, Pending};
 use crate::answers::questions::Told;
@@ -48,20 +49,32 @@ pub struct Admitted {
 
 /// Where an answer comes from.
 pub enum Source {
-    /// It runs, or will.
+    /// It runs, or will; or what it said is with its worker only.
     Running {
         /// Waits for it.
         waiter: Waiter,
         /// Whether the log has it.
         accepted: Accepted,
+        /// Whether it ended before, under the same idempotency key.
+        replayed: bool,
     },
-    /// It ended before, under the same idempotency key.
+    /// The record of its end.
     Recorded {
         /// How.
         outcome: Box<Outcome>,
         /// What it takes until it is read.
         holding: Holding,
     },
+}
+
+impl Source {
+    /// Whether it ended before, under the same idempotency key.
+    pub fn is_replayed(&self) -> bool {
+        match self {
+            Self::Running { replayed, .. } => *replayed,
+            Self::Recorded { .. } => true,
+        }
+    }
 }
 
 /// How answers are followed.
@@ -87,8 +100,7 @@ pub struct Entered {
 struct Place {
     entered: Entered,
     key: Option<HeldKey>,
-    /// Whether this ingress waits for it already.
-    runs_here: bool,
+    met: Met,
 }
 
 /// What a request meets under its key.
@@ -179,18 +191,16 @@ impl Admission {
             },
         };
         let request = request::of_call(call, found.id, parsed, &self.identity, now);
-        let runs_here = matches!(found.met, Met::Running);
-        let source = if let Met::Bound(outcome) = found.met {
-            let holding = self.holding(&call.tenant, entered.place, None);
-            Source::Recorded { outcome, holding }
-        } else {
-            let key = found.key;
-            let place = Place {
-                entered,
-                key,
-                runs_here,
-            };
-            self.run(&request, place, call.traceparent.as_deref()).await?
+        let source = match found.met {
+            Met::Bound(outcome) if has_content(&outcome) => {
+                let holding = self.holding(&call.tenant, entered.place, None);
+                Source::Recorded { outcome, holding }
+            }
+            met => {
+                let key = found.key;
+                let place = Place { entered, key, met };
+                self.run(&request, place, call.traceparent.as_deref()).await?
+            }
         };
         Ok(Admitted {
             id: request.request_id,
@@ -294,7 +304,7 @@ impl Admission {
         }
     }
 
-    /// Waits for the request, and publishes it unless this ingress waits for it already. A request that another ingress
+    /// Waits for the request, and publishes it unless this ingress waits for it already, or it has ended. A request that another ingress
     /// accepted under the same key is published again: the stages behind drop the duplicate, and the sink tells its end.
     async fn run(
         &self,
@@ -305,7 +315,7 @@ impl Admission {
         let Place {
             entered: Entered { place, room },
             key,
-            runs_here,
+            met,
         } = place;
         let patience = match request.idempotency_key {
             Some(_) => self.following.keyed_patience,
@@ -315,18 +325,30 @@ impl Admission {
         let (most_unread, now) = (self.following.most_unread, self.clock.steady());
         let pending = Pending::new(request, patience, most_unread, holding, now);
         // In place before the request is published: its first frame may come before the acknowledgement.
-        let waiter = self.waiting.begin(Arc::new(pending), request);
-        if runs_here {
-            return Ok(Source::Running {
-                waiter,
-                accepted: Accepted::Yes,
-            });
+        let pending = Arc::new(pending);
+        let waiter = self.waiting.begin(Arc::clone(&pending), request);
+        let met_again = |waiter, replayed| Source::Running {
+            waiter,
+            accepted: Accepted::Yes,
+            replayed,
+        };
+        match met {
+            Met::Running => return Ok(met_again(waiter, false)),
+            Met::Bound(outcome) => {
+                pending.on_winner(&outcome, now);
+                return Ok(met_again(waiter, true));
+            }
+            Met::Nothing => {}
         }
         let accepted = self.acceptor.accept(request, traceparent).await;
         // From here on the log has its body, or nobody has.
         drop(room);
         match accepted {
-            Ok(accepted) => Ok(Source::Running { waiter, accepted }),
+            Ok(accepted) => Ok(Source::Running {
+                waiter,
+                accepted,
+                replayed: false,
+            }),
             Err(refusal) => {
                 waiter.dismiss();
                 Err(refusal)

@@ -1,7 +1,7 @@
 //! How an answer ended.
 
-use relay_lifecycle::{Broken, Transcript, final_of};
-use relay_schemas::{CacheStatus, Final, Outcome};
+use relay_lifecycle::{Broken, Transcript, final_of, is_success};
+use relay_schemas::{Answer, CacheStatus, Final, Outcome};
 
 /// What the record of an end says beside the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,16 @@ impl End {
 
     /// What `outcome` records.
     pub fn recorded(outcome: &Outcome) -> Self {
-        let end = Box::new(final_of(outcome));
-        match &outcome.answer {
-            Some(answer) if answer.content_dropped => Self::Broken(Broken::Unavailable),
-            answer => Self::Finished {
-                end,
-                content: answer.as_ref().map(Transcript::of).unwrap_or_default(),
-            },
+        let answer = outcome.answer.as_ref();
+        Self::Finished {
+            end: Box::new(final_of(outcome)),
+            content: answer.map(Transcript::of).unwrap_or_default(),
         }
     }
+}
+
+/// Whether what a success said stands in its record. Where it does not, its worker may hold it still.
+pub fn has_content(outcome: &Outcome) -> bool {
+    let is_dropped = |answer: &Answer| answer.content_dropped;
+    !(is_success(outcome.status) && outcome.answer.as_ref().is_some_and(is_dropped))
 }

@@ -27,7 +27,17 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONG: Duration = Duration::from_hours(24);
 
 /// The response to `admitted`.
-pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAlive) -> Response<Body> {
+pub async fn deliver(exchange: Exchange, admitted: Admitted, keep_alive: KeepAlive) -> Response<Body> {
+    let replayed = admitted.source.is_replayed();
+    let mut response = respond(exchange, admitted, keep_alive).await;
+    if replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+async fn respond(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAlive) -> Response<Body> {
     let id = admitted.id.clone();
     let facts = Facts {
         request_id: id.as_str(),
@@ -52,13 +62,15 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
             let end = End::recorded(&outcome);
             holding.end(end.bytes());
             let account = Some(Account::of(&outcome));
-            let mut response = whole(&mut exchange, chunks, end, account);
-            response
-                .headers_mut()
-                .insert(REPLAYED, HeaderValue::from_static("true"));
+            let response = whole(&mut exchange, chunks, end, account);
             until_read(exchange.answer(response, &id), holding)
         }
-        (Source::Running { mut waiter, accepted }, None) => {
+        (
+            Source::Running {
+                mut waiter, accepted, ..
+            },
+            None,
+        ) => {
             let response = match last(&mut waiter).await {
                 Ok(end) => whole(&mut exchange, None, end, waiter.account()),
                 Err(NoEnd::TimedOut) => failed(&mut exchange, &failure::timed_out(accepted, keyed)),
@@ -66,7 +78,12 @@ pub async fn deliver(mut exchange: Exchange, admitted: Admitted, keep_alive: Kee
             };
             until_read(exchange.answer(response, &id), waiter)
         }
-        (Source::Running { mut waiter, accepted }, Some(chunks)) => {
+        (
+            Source::Running {
+                mut waiter, accepted, ..
+            },
+            Some(chunks),
+        ) => {
             // No headers before the first token or the decision, unless that takes too long for proxies to bear.
             match waiter.next(keep_alive.0).await {
                 AnswerEvent::Ended(end) => {

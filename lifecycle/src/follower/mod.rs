@@ -58,6 +58,16 @@ pub enum Broken {
     OtherBody,
 }
 
+/// What the log holds of a run.
+#[derive(Debug)]
+struct Recorded {
+    run: Run,
+    /// How it ended, in its own words: the sink's may be left out, as the client does not want them kept.
+    end: Final,
+    /// Where the record has it.
+    content: Option<Transcript>,
+}
+
 /// The state of one answer on its way to one client.
 #[derive(Debug)]
 pub struct Follower {
@@ -71,8 +81,8 @@ pub struct Follower {
     shown: bool,
     /// The winner's end, while its content is still missing.
     decided: Option<Final>,
-    /// What the log holds of a run that need not be the winner: its content, where the record has it.
-    recorded: Option<(Run, Transcript)>,
+    /// What the log holds of a run that need not be the winner.
+    recorded: Option<Recorded>,
     /// Attempts of workers up to this one are ignored.
     fenced: u32,
     ended: bool,
@@ -162,7 +172,11 @@ impl Follower {
     /// is the winner: it is asked until it does.
     pub fn on_recorded(&mut self, outcome: Option<&Outcome>, now: TimestampMs) {
         let own = outcome.filter(|outcome| !is_of_another_body(outcome, &self.request_hash));
-        let read = own.and_then(|outcome| Some((outcome.run.clone(), recorded_content(outcome)?)));
+        let read = own.map(|outcome| Recorded {
+            run: outcome.run.clone(),
+            end: final_of(outcome),
+            content: recorded_content(outcome),
+        });
         self.recorded = self.recorded.take().or(read);
         self.expect_winner(now.plus_ms(self.patience.fold_ms));
     }
@@ -191,15 +205,17 @@ impl Follower {
         if is_of_another_body(outcome, &self.request_hash) {
             return self.give_up(Broken::OtherBody);
         }
-        let end = final_of(outcome);
         let same_run = self.reading.is_of(&outcome.run);
+        let is_same =
+            |recorded: &mut Recorded| recorded.run == outcome.run && recorded.end.status == outcome.status;
+        let (end, recorded) = match self.recorded.take_if(is_same) {
+            Some(recorded) => (recorded.end, recorded.content),
+            None => (final_of(outcome), None),
+        };
         if !is_success(end.status) {
             return self.finish(end);
         }
-        let told = |(run, _): &mut (Run, Transcript)| *run == outcome.run;
-        let recorded =
-            recorded_content(outcome).or_else(|| self.recorded.take_if(told).map(|(_, content)| content));
-        match recorded {
+        match recorded_content(outcome).or(recorded) {
             // What was shown is of another run where the same was accepted twice under one key, and one was answered from a cache:
             // as long as both say the same, the client has seen nothing that is not in the record.
             Some(content) => self.finish_with(end, content),

@@ -147,3 +147,27 @@ fn a_winner_whose_run_was_read_whole_ends_it_at_once_with_or_without_its_text() 
         assert_eq!(follower.on_winner(&winner, START), [finish(&winner, "a")]);
     }
 }
+
+/// The tables leave out what is not to be kept; the log is what the client waited for.
+#[test]
+fn a_client_is_told_its_end_in_the_words_of_the_log_where_the_tables_keep_none() {
+    let said = Outcome {
+        message: Some("the endpoint answered with status 400: not that".to_owned()),
+        ..failed(Service::Scheduler)
+    };
+    let kept = Outcome {
+        message: None,
+        ..said.clone()
+    };
+    let mut follower = whole();
+    follower.on_recorded(Some(&said), START);
+    let steps = follower.on_winner(&kept, START);
+    let [Step::Finish { end, .. }] = &steps[..] else {
+        panic!("it ends: {steps:?}");
+    };
+    assert_eq!(end.message, said.message);
+    let of_another_run = outcome(&run(2), "another");
+    let mut follower = whole();
+    follower.on_recorded(Some(&of_another_run), START);
+    assert_eq!(follower.on_winner(&kept, START), [over(&kept)]);
+}
