@@ -1,11 +1,15 @@
 //! How tokens are chosen: the client's wish, else the policy's default, inside the policy's bounds.
+//!
+//! What neither sets stays unset: models that reason refuse some fields outright, and an endpoint's own default is often made for its
+//! model. A bound is kept all the same, unless the policy says `unset` in so many words: without a default the limit of tokens is
+//! its `max`, and a temperature that may not be 1 is the nearest that it may be.
 
 use relay_schemas::{Decoding, TokenCount};
 
 use crate::Features;
-use crate::policy::{Bounds, Limits, Profile, Settings};
+use crate::policy::{Bounds, Limits, Preset, Profile, Settings};
 
-/// The default of the API that clients know.
+/// The default of the API that clients know; what models of Relay's own take for an unset one.
 const TEMPERATURE: f64 = 1.0;
 
 /// What the decision is made from.
@@ -43,10 +47,15 @@ pub(crate) fn decide(wanted: &Wanted<'_>) -> (Decoding, Vec<String>) {
     );
     let top_p = wanted.bounded("top_p", features.top_p, profile.top_p, profile.top_p, &mut said);
     let top_k = wanted.bounded("top_k", features.top_k, profile.top_k, profile.top_k, &mut said);
+    let usual = temperature.clamp(TEMPERATURE);
+    let usual_is_bounded = usual.to_bits() != TEMPERATURE.to_bits();
     let decoding = Decoding {
         profile: wanted.profile_name.to_owned(),
         max_tokens: TokenCount(tokens.unwrap_or(longest)),
-        temperature: heat.unwrap_or_else(|| temperature.clamp(TEMPERATURE)),
+        max_tokens_unset: tokens.is_none() && max_tokens.default == Some(Preset::Unset),
+        temperature: heat.unwrap_or(usual),
+        temperature_unset: heat.is_none()
+            && (temperature.default == Some(Preset::Unset) || !usual_is_bounded),
         top_p,
         top_k,
         seed: features.seed,
@@ -56,7 +65,7 @@ pub(crate) fn decide(wanted: &Wanted<'_>) -> (Decoding, Vec<String>) {
 }
 
 impl Wanted<'_> {
-    /// The wish inside `bounds`, else the default inside them; `None` where neither exists. `profiles` are the bounds without the rule's,
+    /// The wish inside `bounds`, else the default inside them; `None` where neither is a value. `profiles` are the bounds without the rule's,
     /// to tell who bounded it.
     fn bounded<L: Limits>(
         &self,
@@ -67,7 +76,10 @@ impl Wanted<'_> {
         said: &mut Vec<String>,
     ) -> Option<L::Number> {
         let Some(asked) = asked else {
-            return bounds.default.map(|default| bounds.clamp(default));
+            return match bounds.default {
+                Some(Preset::Value(default)) => Some(bounds.clamp(default)),
+                Some(Preset::Unset) | None => None,
+            };
         };
         let given = bounds.clamp(asked);
         if given != asked {

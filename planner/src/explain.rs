@@ -98,12 +98,10 @@ fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
         let role = if index == 0 { "runs on" } else { "else on" };
         writeln!(out, "  {role}     {} in pool {}", candidate.model, candidate.pool)?;
     }
-    write!(
-        out,
-        "  decoding    {}: max_tokens {}",
-        decoding.profile, decoding.max_tokens.0
-    )?;
-    write!(out, ", temperature {}", decoding.temperature)?;
+    write!(out, "  decoding    {}", decoding.profile)?;
+    let (tokens, heat) = (decoding.max_tokens.0, decoding.temperature);
+    number(out, ": max_tokens", tokens, decoding.max_tokens_unset)?;
+    number(out, ", temperature", heat, decoding.temperature_unset)?;
     optional(out, "top_p", decoding.top_p)?;
     optional(out, "top_k", decoding.top_k)?;
     optional(out, "seed", decoding.seed)?;
@@ -131,6 +129,13 @@ fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
     writeln!(out, "  verifier    {}", hashing::verifier(plan.verifier))?;
     writeln!(out, "  signature   {}", plan.signature)?;
     writeln!(out, "  plan hash   {}", plan.plan_hash)
+}
+
+fn number(out: &mut String, name: &str, value: impl fmt::Display, unset: bool) -> fmt::Result {
+    if unset {
+        return write!(out, "{name} unset ({value} on models of Relay's own)");
+    }
+    write!(out, "{name} {value}")
 }
 
 fn optional(out: &mut String, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {

@@ -19,6 +19,8 @@ pub(crate) fn signature(candidates: &[Candidate], decoding: &Decoding) -> String
         top_k,
         seed,
         stop,
+        max_tokens_unset,
+        temperature_unset,
     } = decoding;
     digest = digest
         .field("max_tokens", max_tokens.0.to_string())
@@ -28,6 +30,15 @@ pub(crate) fn signature(candidates: &[Candidate], decoding: &Decoding) -> String
         .field("seed", option(*seed));
     for stop in stop {
         digest = digest.field("stop", stop);
+    }
+    // Beside the numbers, which models of Relay's own take where these are unset; and nothing where all is set, as ever.
+    for (unset, field) in [
+        (max_tokens_unset, "max_tokens"),
+        (temperature_unset, "temperature"),
+    ] {
+        if *unset {
+            digest = digest.field("unset", field);
+        }
     }
     digest.finish()
 }

@@ -110,9 +110,10 @@ fn deadline(features: &Features, life: Time) -> TimestampMs {
     features.deadline.min(features.accepted_at.plus_ms(life.as_ms()))
 }
 
-/// A sampled answer is one of many: it is cached only if the policy says so.
+/// A sampled answer is one of many: it is cached only if the policy says so. What an endpoint does by itself is not known.
 fn cache(defaults: &Defaults, set: &Settings, decoding: &Decoding) -> CacheFlags {
-    let safe = decoding.temperature <= 0.0 || set.cache_sampled.unwrap_or(defaults.cache_sampled);
+    let greedy = decoding.temperature <= 0.0 && !decoding.temperature_unset;
+    let safe = greedy || set.cache_sampled.unwrap_or(defaults.cache_sampled);
     CacheFlags {
         exact: safe && set.cache.exact.unwrap_or(defaults.cache.exact),
         semantic: safe && set.cache.semantic.unwrap_or(defaults.cache.semantic),

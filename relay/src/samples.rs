@@ -303,13 +303,24 @@ fn the_files_that_the_pages_show_are_read() {
         panic!("three files and more: {connect:#?}");
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("policy.yaml");
-    std::fs::write(&file, policy).expect("written");
-    relay_planner::load(&relay_planner::PolicyFile::at(file)).expect("the policy parses");
+    let reads = |policy: &str| {
+        let file = folder.path().join("policy.yaml");
+        std::fs::write(&file, policy).expect("written");
+        relay_planner::load(&relay_planner::PolicyFile::at(file)).expect("the policy parses");
+    };
+    reads(policy);
+    // What the page says of models that reason goes into that policy.
+    let (profile, rules) = more
+        .iter()
+        .find_map(|block| block.strip_prefix("profiles:\n")?.split_once("rules:\n"))
+        .expect("a profile and a rule");
+    let model = "models:\n  reasoner:\n    - { pool: default, model: reasoner }\n";
+    let policy = policy.replace("models:\n", model);
+    reads(&(policy.replace("profiles:\n", &format!("profiles:\n{profile}")) + "rules:\n" + rules));
     let read = |models: &str| relay_workers::models::Models::parse(models, Path::new("models.yaml"));
     read(models).expect("the models file parses");
     let models: Vec<&String> = more.iter().filter(|block| block.starts_with("  ")).collect();
-    assert_eq!(models.len(), 3, "Ollama, vLLM, OpenAI");
+    assert_eq!(models.len(), 4, "Ollama, vLLM, OpenAI, one that reasons");
     for model in models {
         read(&format!("models:\n{model}")).unwrap_or_else(|error| panic!("{model}: {error}"));
     }

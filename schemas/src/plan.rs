@@ -20,6 +20,11 @@ pub struct Decoding {
     pub top_k: Option<u32>,
     pub seed: Option<i64>,
     pub stop: Vec<String>,
+    // Rows of tables from before these came have neither.
+    #[serde(default)]
+    pub max_tokens_unset: bool,
+    #[serde(default)]
+    pub temperature_unset: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -78,6 +78,8 @@ pub fn decoding() -> Decoding {
         top_k: None,
         seed: None,
         stop: Vec::new(),
+        max_tokens_unset: false,
+        temperature_unset: false,
     }
 }
 

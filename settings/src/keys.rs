@@ -85,6 +85,33 @@ fn unit(key: &str) -> Option<(&str, Spell)> {
         .find_map(|(unit, spell)| Some((key.strip_suffix(unit)?, spell)))
 }
 
+/// `workers[1].grace` is the key `workers.grace` of an item.
+pub(crate) fn without_indexes(key: &str) -> String {
+    let mut parts = key.split('[');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let index = part
+            .split_once(']')
+            .filter(|(index, _)| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()));
+        match index {
+            Some((_, rest)) => plain.push_str(rest),
+            None => plain.extend(["[", part]),
+        }
+    }
+    plain
+}
+
+/// Whether `key` is what a table of keys calls `known`, where a `*` stands for any name.
+pub(crate) fn is_same(known: &str, key: &str) -> bool {
+    match known.split_once('*') {
+        None => known == key,
+        Some((before, behind)) => key
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(behind))
+            .is_some_and(|name| !name.is_empty()),
+    }
+}
+
 /// What to say of `key`, which is `now` instead: a path below the same mapping or, behind a `/`, from the top of the file, or nothing.
 pub(crate) fn moved(key: &str, value: &Node, now: &str) -> String {
     if now.is_empty() {

@@ -68,20 +68,21 @@ impl Document {
 
     /// As [`Document::read`], where `moved` says of old keys, with those above them, where they stand now below the same
     /// mapping: `("ingress.gap_ms", "answers.gap")`, with a `/` before it from the top of the file, or nothing where they have no use any
-    /// more. Who uses one is told so.
+    /// more. A `*` stands for any name (`models.*.chat_limit`), and a key for those of each item of a list. Who uses one is told so.
     ///
     /// # Errors
     /// The first thing that `T` refuses.
     pub fn read_moved<T: DeserializeOwned>(&self, moved: &[(&str, &str)]) -> Result<T, Mistake> {
         self.read().map_err(|mistake: Mistake| {
+            let key = keys::without_indexes(&mistake.key);
             let now = moved
                 .iter()
-                .find(|(old, _)| *old == mistake.key)
+                .find(|(old, _)| keys::is_same(old, &key))
                 .map(|(_, now)| *now);
-            let (Some(now), Some(value)) = (now, self.at(&mistake.key)) else {
+            let (Some(now), Some(value)) = (now, value_behind(&self.root, mistake.mark)) else {
                 return mistake;
             };
-            let key = mistake.key.rsplit('.').next().unwrap_or_default();
+            let key = key.rsplit('.').next().unwrap_or_default();
             let problem = keys::moved(key, value, now);
             let remedy = String::new();
             Mistake {
@@ -92,23 +93,26 @@ impl Document {
         })
     }
 
-    fn at(&self, key: &str) -> Option<&Node> {
-        key.split('.')
-            .try_fold(&self.root, |node, key| match &node.value {
-                Value::Map(entries) => entries
-                    .iter()
-                    .find(|(name, _)| name.name() == key)
-                    .map(|(_, value)| value),
-                _ => None,
-            })
-    }
-
     /// What the file says, as a `T`.
     ///
     /// # Errors
     /// The first thing that `T` refuses.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
         read::read(&self.root)
+    }
+}
+
+/// The value of the key that stands there. (Names hold dots too, so no path leads to it.)
+fn value_behind(node: &Node, key: Mark) -> Option<&Node> {
+    match &node.value {
+        Value::Scalar(_) => None,
+        Value::List(items) => items.iter().find_map(|item| value_behind(item, key)),
+        Value::Map(entries) => entries.iter().find_map(|(name, value)| {
+            if name.mark == key {
+                return Some(value);
+            }
+            value_behind(value, key)
+        }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::keys::without_indexes;
 use crate::mistake::Mistake;
 use crate::node::{self, Node, Scalar, Value};
 
@@ -13,7 +14,7 @@ pub(crate) struct Places<'p> {
     pub working: &'p Path,
 }
 
-/// Puts the file's folder before every relative path where `is_path` says so of key and value. A path that is found in the working
+/// Puts the file's folder before every relative path where `is_path` says so of key (that of each item of a list is the list's) and value. A path that is found in the working
 /// folder alone is refused with its new spelling.
 pub(crate) fn rebase(
     node: &mut Node,
@@ -23,7 +24,9 @@ pub(crate) fn rebase(
 ) -> Result<(), Mistake> {
     let mark = node.mark;
     match &mut node.value {
-        Value::Scalar(scalar) if is_relative(scalar) && is_path(&path.to_string(), &scalar.text) => {
+        Value::Scalar(scalar)
+            if is_relative(scalar) && is_path(&without_indexes(&path.to_string()), &scalar.text) =>
+        {
             let rebased = places.file.join(&scalar.text);
             if let Some(now) = places.misses(&scalar.text, &rebased) {
                 let problem = format!(
@@ -85,20 +88,21 @@ mod tests {
     use crate::parse::Document;
 
     fn read(text: &str, file: &Path, working: &Path) -> Result<serde_json::Value, Mistake> {
-        let is_path = |key: &str, _: &str| ["data", "planner.policy", "bus.files[1]"].contains(&key);
+        let is_path =
+            |key: &str, _: &str| ["data", "planner.policy", "bus.files", "workers.models"].contains(&key);
         let places = Places { file, working };
         Document::parse(text)?.rebased(&places, &is_path)?.read()
     }
 
     #[test]
     fn a_path_in_a_file_is_relative_to_that_file_and_nothing_else_is_touched() {
-        let text =
-            "data: 2024\nplanner: { policy: policy.yaml, other: policy.yaml }\nbus: { files: [a, b, c] }\n";
+        let text = "data: 2024\nplanner: { policy: policy.yaml, other: policy.yaml }\nbus: { files: [a, /b] }\nworkers: [{ models: m, pool: p }]\n";
         let read = read(text, Path::new("/etc/relay"), Path::new("/somewhere")).expect("it is good");
         let expected = serde_json::json!({
             "data": "/etc/relay/2024",
             "planner": { "policy": "/etc/relay/policy.yaml", "other": "policy.yaml" },
-            "bus": { "files": ["a", "/etc/relay/b", "c"] },
+            "bus": { "files": ["/etc/relay/a", "/b"] },
+            "workers": [{ "models": "/etc/relay/m", "pool": "p" }],
         });
         assert_eq!(read, expected);
     }

@@ -32,8 +32,8 @@ METRIC = re.compile(r'"((?:relay|llm_gateway)_[a-z_]+)"')
 # Names of metrics that are put together: `format!("relay_scheduler_{name}")`, and where it is called.
 PREFIX = re.compile(r'format!\("(relay_\w+_)\{name\}"\)')
 SUFFIX = re.compile(r'\b(?:opts|gauge|counter|histogram)\(\s*"([a-z_]+)"')
-# A field of an answer, no metric.
-NO_METRICS = {"relay_dropped"}
+# Fields of an answer, no metrics.
+NO_METRICS = {"relay_dropped", "relay_omitted"}
 
 # Where `header` is HTTP's, and not a record's.
 HTTP = ("ingress/src/http/", "relay/src/ops", "runner/src/ops.rs", "trace-sink/src/admin/", "workers/src/remote/")

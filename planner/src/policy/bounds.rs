@@ -1,9 +1,9 @@
 //! Bounds on one number: how policy narrows what a client asked for.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor};
 
 /// What numbers of a kind may be at all.
 pub trait Limits: Copy {
@@ -38,13 +38,22 @@ limits! {
     Mass: f64 = 0.0 to 1.0;
 }
 
-/// The smallest and largest value allowed, and the value where the client sets none. Never disjoint, and the default is inside.
+/// What holds where the client sets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset<N> {
+    /// Nothing: an endpoint is not sent it.
+    Unset,
+    /// This.
+    Value(N),
+}
+
+/// The smallest and largest value allowed, and what holds where the client sets none. Never disjoint, and a default is inside.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Bounds<L: Limits> {
     pub min: Option<L::Number>,
     pub max: Option<L::Number>,
-    pub default: Option<L::Number>,
+    pub default: Option<Preset<L::Number>>,
 }
 
 impl<'de, L: Limits> Deserialize<'de> for Bounds<L> {
@@ -54,7 +63,7 @@ impl<'de, L: Limits> Deserialize<'de> for Bounds<L> {
         struct Written<L: Limits> {
             min: Option<Limited<L>>,
             max: Option<Limited<L>>,
-            default: Option<Limited<L>>,
+            default: Option<LimitedPreset<L>>,
         }
 
         let written = Written::<L>::deserialize(deserializer)?;
@@ -62,14 +71,13 @@ impl<'de, L: Limits> Deserialize<'de> for Bounds<L> {
         let bounds = Self {
             min: number(written.min),
             max: number(written.max),
-            default: number(written.default),
+            default: written.default.map(|preset| preset.0),
         };
         if bounds.is_empty() {
             return Err(D::Error::custom("`min` is above `max`; exchange them"));
         }
-        if bounds
-            .default
-            .is_some_and(|default| bounds.clamp(default) != default)
+        if let Some(Preset::Value(default)) = bounds.default
+            && bounds.clamp(default) != default
         {
             return Err(D::Error::custom(
                 "`default` lies outside of `min` and `max`; move it inside",
@@ -92,6 +100,59 @@ impl<'de, L: Limits> Deserialize<'de> for Limited<L> {
         Err(D::Error::custom(format!(
             "{number} is out of range; use {least} to {most}"
         )))
+    }
+}
+
+/// The same, or the word `unset`. By hand, because serde's untagged enums lose the place of an error.
+struct LimitedPreset<L: Limits>(Preset<L::Number>);
+
+impl<'de, L: Limits> Deserialize<'de> for LimitedPreset<L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrWord<L>(PhantomData<L>);
+
+        impl<L: Limits> NumberOrWord<L> {
+            fn number<'de, E: Error>(
+                written: impl Display + IntoDeserializer<'de, E> + Copy,
+            ) -> Result<LimitedPreset<L>, E> {
+                let number = Limited::<L>::deserialize(written.into_deserializer());
+                let number = number.map_err(|_| {
+                    let (least, most) = (L::LEAST, L::MOST);
+                    E::custom(format!(
+                        "{written} is out of range; use {least} to {most}, or `unset`"
+                    ))
+                });
+                Ok(LimitedPreset(Preset::Value(number?.0)))
+            }
+        }
+
+        impl<L: Limits> Visitor<'_> for NumberOrWord<L> {
+            type Value = LimitedPreset<L>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or `unset`")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<LimitedPreset<L>, E> {
+                if word == "unset" {
+                    return Ok(LimitedPreset(Preset::Unset));
+                }
+                Err(E::invalid_value(serde::de::Unexpected::Str(word), &self))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<LimitedPreset<L>, E> {
+                Self::number(number)
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<LimitedPreset<L>, E> {
+                Self::number(number)
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<LimitedPreset<L>, E> {
+                Self::number(number)
+            }
+        }
+
+        deserializer.deserialize_any(NumberOrWord(PhantomData))
     }
 }
 
@@ -133,7 +194,11 @@ mod tests {
     use super::*;
 
     fn bounds(min: Option<u32>, max: Option<u32>, default: Option<u32>) -> Bounds<Tokens> {
-        Bounds { min, max, default }
+        Bounds {
+            min,
+            max,
+            default: default.map(Preset::Value),
+        }
     }
 
     #[test]
@@ -157,6 +222,21 @@ mod tests {
         for (inner, expected) in cases {
             assert_eq!(outer.narrowed_by(inner), expected, "{inner:?}");
         }
+    }
+
+    #[test]
+    fn unset_is_a_default_as_any_other_when_bounds_are_narrowed() {
+        let fifty = bounds(None, None, Some(50));
+        let unset = Bounds {
+            default: Some(Preset::Unset),
+            ..fifty
+        };
+        assert_eq!(fifty.narrowed_by(unset).default, Some(Preset::Unset));
+        assert_eq!(unset.narrowed_by(fifty).default, Some(Preset::Value(50)));
+        assert_eq!(
+            unset.narrowed_by(bounds(None, None, None)).default,
+            Some(Preset::Unset)
+        );
     }
 
     #[test]

@@ -97,10 +97,10 @@ fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Er
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// New tokens.
+    /// New tokens; without a default, as many as may be.
     #[serde(deserialize_with = "with_max")]
     pub max_tokens: Bounds<Tokens>,
-    /// Temperature; without a default, 1.
+    /// Temperature; without a default it stays unset, or is what of the bounds lies nearest to 1 where they leave 1 out.
     #[serde(default)]
     pub temperature: Bounds<Temperature>,
     /// Nucleus mass; without a default, none.

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use relay_settings::Mistake;
 use sha2::{Digest as _, Sha256};
 
-pub use bounds::{Bounds, Limits, Mass, Temperature, Tokens};
+pub use bounds::{Bounds, Limits, Mass, Preset, Temperature, Tokens};
 pub use grammar::{
     CacheDefaults, CachePart, CandidateSpec, Candidates, Defaults, Document, Match, Patterns, Profile, Range,
     Rule, Settings, Unmatched,

@@ -210,3 +210,95 @@ fn every_condition_sees_its_own_feature() {
         "no limit is not a small limit"
     );
 }
+
+/// `small` under a profile whose bounds are these, where `acme` asks for `body`.
+fn planned_by(profile: &str, temperature: Option<f64>, requested: Option<u32>) -> Planning {
+    let chat = HOUSE.find("  chat:").expect("a profile");
+    let code = HOUSE.find("  code:").expect("the next one");
+    let policy = format!("{}  chat: {profile}\n{}", &HOUSE[..chat], &HOUSE[code..]);
+    let mut request = request("small", "acme");
+    request.temperature = temperature;
+    request.requested_tokens = requested.map(TokenCount);
+    replan(&Policy::parse(&policy).expect(profile), &request, NOW).expect("a plan")
+}
+
+#[test]
+fn what_neither_client_nor_policy_sets_stays_unset_and_a_bound_is_kept_all_the_same() {
+    let nothing = "{ max_tokens: { max: 1000, default: unset } }";
+    for (profile, temperature, requested, expected) in [
+        (nothing, None, None, ((1_000, true), (1.0, true))),
+        (nothing, Some(1.0), None, ((1_000, true), (1.0, false))),
+        (nothing, None, Some(1_000), ((1_000, false), (1.0, true))),
+        (nothing, None, Some(9_000), ((1_000, false), (1.0, true))),
+        (
+            "{ max_tokens: { max: 1000 } }",
+            None,
+            None,
+            ((1_000, false), (1.0, true)),
+        ),
+        (
+            "{ max_tokens: { max: 1000, default: 7 }, temperature: { default: 0 } }",
+            None,
+            None,
+            ((7, false), (0.0, false)),
+        ),
+        (
+            "{ max_tokens: { max: 1000 }, temperature: { max: 0.2 } }",
+            None,
+            None,
+            ((1_000, false), (0.2, false)),
+        ),
+        (
+            "{ max_tokens: { max: 1000 }, temperature: { max: 0.2, default: unset } }",
+            None,
+            None,
+            ((1_000, false), (0.2, true)),
+        ),
+    ] {
+        let decoding = planned_by(profile, temperature, requested).plan.decoding;
+        let seen = (
+            (decoding.max_tokens.0, decoding.max_tokens_unset),
+            (decoding.temperature, decoding.temperature_unset),
+        );
+        assert_eq!(seen, expected, "{profile}: {temperature:?}, {requested:?}");
+    }
+}
+
+#[test]
+fn a_rule_may_leave_unset_what_the_profile_sets() {
+    let rule = "  - { name: r, match: { tenant: acme }, set: { max_tokens: { default: unset }, temperature: { default: unset } } }\n";
+    let policy = HOUSE.replacen("rules:\n", &format!("rules:\n{rule}"), 1);
+    let policy = Policy::parse(&policy).expect("valid");
+    let decoding = replan(&policy, &request("small", "acme"), NOW)
+        .expect("a plan")
+        .plan
+        .decoding;
+    assert!(decoding.max_tokens_unset && decoding.temperature_unset);
+    let text = explain(&policy, &request("small", "acme"), false);
+    assert!(
+        text.contains(
+            "max_tokens unset (1000 on models of Relay's own), temperature unset (1 on models of Relay's own)"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_unset_value_and_the_same_one_asked_for_share_no_answer() {
+    let profile = "{ max_tokens: { max: 1000, default: unset } }";
+    let unset = planned_by(profile, None, None).plan;
+    for (temperature, requested) in [(Some(1.0), None), (None, Some(1_000)), (Some(1.0), Some(1_000))] {
+        let set = planned_by(profile, temperature, requested).plan;
+        assert_ne!(set.signature, unset.signature, "{temperature:?}, {requested:?}");
+        assert_ne!(set.plan_hash, unset.plan_hash);
+    }
+    assert_eq!(planned_by(profile, None, None).plan.plan_hash, unset.plan_hash);
+}
+
+#[test]
+fn an_answer_at_a_temperature_that_nobody_set_is_cached_only_if_sampled_ones_are() {
+    let greedy = "{ max_tokens: { max: 9 }, temperature: { max: 0, default: unset } }";
+    let plan = planned_by(greedy, None, None).plan;
+    assert!(plan.decoding.temperature_unset && !plan.cache.exact);
+    assert!(planned_by(greedy, Some(0.0), None).plan.cache.exact);
+}

@@ -95,6 +95,8 @@ impl Spec {
                 top_k: None,
                 seed: None,
                 stop: Vec::new(),
+                max_tokens_unset: false,
+                temperature_unset: false,
             },
             lane_threshold_tokens: TokenCount(100),
             predicted_tokens: TokenCount(if self.long { 101 } else { 100 }),

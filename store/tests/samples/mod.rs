@@ -50,6 +50,8 @@ fn planning() -> Planning {
                 top_k: Some(40),
                 seed: Some(-7),
                 stop: vec!["\n".to_owned()],
+                max_tokens_unset: false,
+                temperature_unset: false,
             },
             lane_threshold_tokens: TokenCount(128),
             predicted_tokens: TokenCount(32),

@@ -131,8 +131,10 @@ pub(super) fn plan_facts(outcome: &Outcome) -> Vec<Fact> {
         Fact(
             "decoding",
             format!(
-                "{}: at most {} tokens, temperature {}",
-                decoding.profile, decoding.max_tokens.0, decoding.temperature
+                "{}: max_tokens {}, temperature {}",
+                decoding.profile,
+                or_unset(decoding.max_tokens.0, decoding.max_tokens_unset),
+                or_unset(decoding.temperature, decoding.temperature_unset)
             ),
         ),
         Fact(
@@ -166,6 +168,15 @@ pub(super) fn plan_facts(outcome: &Outcome) -> Vec<Fact> {
         Fact("signature", plan.signature.clone()),
         Fact("plan hash", plan.plan_hash.clone()),
     ]
+}
+
+/// An endpoint is not sent what is unset; models of Relay's own take the value for it.
+fn or_unset(value: impl std::fmt::Display, unset: bool) -> String {
+    if unset {
+        format!("unset (own models: {value})")
+    } else {
+        value.to_string()
+    }
 }
 
 const fn on_off(on: bool) -> &'static str {

@@ -101,6 +101,8 @@ fn planning(text: &str, planned_at: TimestampMs) -> Planning {
                 top_k: None,
                 seed: None,
                 stop: Vec::new(),
+                max_tokens_unset: false,
+                temperature_unset: false,
             },
             lane_threshold_tokens: TokenCount(128),
             predicted_tokens: TokenCount(90),

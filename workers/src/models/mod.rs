@@ -2,6 +2,8 @@
 //!
 //! Every mistake is named with file, line, column and key, because this file is written by hand.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +13,11 @@ use relay_schemas::Secret;
 use relay_settings::{ByteSize, Document, FileError};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+
+pub use self::fields::{LimitField, OmittedField};
+
+/// Keys that have another name now.
+const MOVED: &[(&str, &str)] = &[("models.*.chat_limit", "limit_field")];
 
 /// Everything the file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,7 +40,7 @@ impl Models {
     /// Reads `text`, which is what `path` holds.
     pub fn parse(text: &str, path: &Path) -> Result<Self, FileError> {
         let document = Document::parse(text).and_then(|tree| tree.expanded(|name| std::env::var(name).ok()));
-        let read = document.and_then(|document| document.read());
+        let read = document.and_then(|document| document.read_moved(MOVED));
         let mut models: Self = read.map_err(|mistake| FileError::wrong(path, mistake))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for spec in models.models.values_mut() {
@@ -177,17 +184,6 @@ impl FromStr for Device {
     }
 }
 
-/// The name under which an endpoint takes a chat's limit of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChatLimit {
-    /// The older name, which nearly every endpoint knows; the newer one where the client used it.
-    #[default]
-    MaxTokens,
-    /// The newer name alone.
-    MaxCompletionTokens,
-}
-
 /// An OpenAI-compatible endpoint.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -204,9 +200,12 @@ pub struct RemoteSpec {
     pub api_key_env: Option<String>,
     /// What the endpoint calls the model.
     pub upstream_model: String,
-    /// What a chat's limit of tokens is called.
+    /// What it calls a limit of tokens. Without it `max_tokens`, which nearly every endpoint knows, and `max_completion_tokens` where a chat's
+    /// client used that.
+    pub limit_field: Option<LimitField>,
+    /// Fields that it is never sent.
     #[serde(default)]
-    pub chat_limit: ChatLimit,
+    pub omit: Vec<OmittedField>,
     /// Waiting for a connection.
     #[serde(default = "defaults::connect_timeout", with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -345,6 +344,13 @@ mod tests {
             format!("{b}    max_body_bytes: 16777216\n"),
             format!("{b}    connect_timeout: 2\n"),
             format!("{b}    price: {{promt: 3}}\n"),
+            format!("{b}    chat_limit: max_completion_tokens\n").replace("  b:", "  gpt-4.1:"),
+            format!("{b}    limit_field: max_token\n"),
+            format!("{b}    limit_field: context\n"),
+            format!("{b}    omit: [temperatur]\n"),
+            format!("{b}    omit: [top_p, messages]\n"),
+            format!("{b}    omit: [max_tokens]\n"),
+            format!("{b}    omit: temperature\n"),
             format!("{b}slots: {{short: -1}}\n"),
             "models: {}\n".to_owned(),
             "models:\n".to_owned(),

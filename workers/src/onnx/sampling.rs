@@ -105,19 +105,16 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use proptest::prelude::*;
-    use relay_schemas::TokenCount;
+    use relay_schemas::samples;
 
     use super::*;
 
     fn decoding(temperature: f64, top_p: Option<f64>, top_k: Option<u32>) -> Decoding {
         Decoding {
-            profile: "test".to_owned(),
-            max_tokens: TokenCount(1),
             temperature,
             top_p,
             top_k,
-            seed: None,
-            stop: Vec::new(),
+            ..samples::decoding()
         }
     }
 

@@ -188,10 +188,11 @@ impl Answer {
         lacks
     }
 
-    /// The end of the run; choices have said theirs. `dropped`: fields of them that did not fit. With all that was dropped.
-    pub fn finished(self, dropped: Dropped) -> (Finished, Dropped) {
+    /// The end of the run; choices have said theirs. `dropped`: fields of them that did not fit; `omitted`: those that were not asked.
+    /// With all that was dropped.
+    pub fn finished(self, dropped: Dropped, omitted: &[&'static str]) -> (Finished, Dropped) {
         let dropped = self.beside.dropped().and(dropped);
-        let (usage_details, extra) = self.beside.finish(dropped);
+        let (usage_details, extra) = self.beside.finish(dropped, omitted);
         let finished = Finished {
             finish_reason: None,
             usage: self.usage,

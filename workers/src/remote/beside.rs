@@ -1,6 +1,7 @@
 //! What an endpoint says beside its answer: at its top and of its usage, in fields that nobody here knows. They are carried on
 //! as they came, within a bound of their own, so that they never take the room of what was said. What does not fit is dropped,
-//! and the answer says so under `relay_dropped`, in its trace and to its client. Pure.
+//! and the answer says so under `relay_dropped`, in its trace and to its client; what of the request was not sent stands under
+//! `relay_omitted`. Pure.
 
 use indexmap::IndexMap;
 use relay_api::raw::Object;
@@ -10,10 +11,11 @@ use crate::dropped::Dropped;
 
 /// Bytes of them that one answer may have, as JSON, with room for the note.
 pub const MOST_BESIDE: usize = 64 * 1_024;
-/// The longest note, with its name.
-const NOTE: usize = 128;
-/// Where the note stands.
-const NAME: &str = "relay_dropped";
+/// The longest notes, with their names.
+const NOTES: usize = 1_024;
+/// Where the notes stand.
+const DROPPED: &str = "relay_dropped";
+const OMITTED: &str = "relay_omitted";
 /// The longest that a byte of a name is written.
 const ESCAPED: usize = 6;
 /// Quotes, colon and comma.
@@ -53,7 +55,7 @@ impl Beside {
             let bytes = self.bytes - before + size(name, raw);
             let raw = RawValue::from_string(raw.to_owned());
             match raw {
-                Ok(raw) if bytes <= MOST_BESIDE - NOTE => {
+                Ok(raw) if bytes <= MOST_BESIDE - NOTES => {
                     self.bytes = bytes;
                     kept.insert(name.to_owned(), raw);
                 }
@@ -69,10 +71,13 @@ impl Beside {
         self.dropped
     }
 
-    /// The usage's details and the top's fields, each an object, if there are any, with a note of all that was `dropped`.
-    pub fn finish(mut self, dropped: Dropped) -> (Option<String>, Option<String>) {
+    /// The usage's details and the top's fields, each an object, if there are any, with notes of all that was `dropped` and `omitted`.
+    pub fn finish(mut self, dropped: Dropped, omitted: &[&'static str]) -> (Option<String>, Option<String>) {
         if let (false, Ok(note)) = (dropped.is_nothing(), to_raw_value(&dropped)) {
-            self.extra.insert(NAME.to_owned(), note);
+            self.extra.insert(DROPPED.to_owned(), note);
+        }
+        if let (false, Ok(note)) = (omitted.is_empty(), to_raw_value(omitted)) {
+            self.extra.insert(OMITTED.to_owned(), note);
         }
         let text = |fields: &Fields| {
             let text = serde_json::to_string(fields).ok();
@@ -104,7 +109,7 @@ mod tests {
             beside.take_usage(&Object::parse(usage).expect("an object"));
         }
         let dropped = beside.dropped();
-        beside.finish(dropped)
+        beside.finish(dropped, &[])
     }
 
     #[test]

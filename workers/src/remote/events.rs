@@ -179,7 +179,7 @@ mod tests {
             Some(FinishReason::Stop)
         );
         assert!(answer.has_all());
-        let (finished, _) = answer.finished(Dropped::default());
+        let (finished, _) = answer.finished(Dropped::default(), &[]);
         assert_eq!(finished.usage, Some(usage(3, 2)));
         assert_eq!(
             finished.usage_details.as_deref(),

@@ -27,7 +27,6 @@ mod vectors;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_runner::backoff;
@@ -40,9 +39,11 @@ use self::endpoint::Endpoint;
 use self::error::Failed;
 pub use self::reading::Counters;
 use self::reading::Reading;
+use self::request::Question;
 use self::sent::TellingBody;
 use crate::backend::{Backend, Code, Failure, Finished};
 use crate::emitter::Emitter;
+use crate::meter::Sent;
 use crate::models::RemoteSpec;
 
 /// The first wait before another try, and the longest: an endpoint that wants to be left alone for longer is not asked again.
@@ -76,12 +77,10 @@ impl RemoteModel {
     }
 
     /// One try.
-    async fn attempt(&self, work: &Work, body: Bytes, out: &mut Emitter) -> Result<Finished, Failed> {
+    async fn attempt(&self, work: &Work, question: &Question, out: &mut Emitter) -> Result<Finished, Failed> {
         // An estimate: what ingress estimated of the prompt, and a token for each piece of text.
         let sent = out.asks(work.request.prompt_tokens.0);
-        let ended = self
-            .ask(work, TellingBody::new(body, sent, self.clock.clone()), out)
-            .await;
+        let ended = self.ask(work, question, sent, out).await;
         match &ended {
             Err(failed) if failed.said && !out.has_begun() => out.refused(),
             Ok(_) | Err(_) => out.answered(),
@@ -89,7 +88,14 @@ impl RemoteModel {
         ended
     }
 
-    async fn ask(&self, work: &Work, body: TellingBody, out: &mut Emitter) -> Result<Finished, Failed> {
+    async fn ask(
+        &self,
+        work: &Work,
+        question: &Question,
+        sent: Sent,
+        out: &mut Emitter,
+    ) -> Result<Finished, Failed> {
+        let body = TellingBody::new(question.body.clone(), sent, self.clock.clone());
         let response = self
             .endpoint
             .send(work.request.operation, body, &self.spec, out.traceparent())
@@ -99,6 +105,7 @@ impl RemoteModel {
             spec: &self.spec,
             clock: &self.clock,
             choices: request::choices(&work.request),
+            omitted: &question.omitted,
             counters: &self.counters,
         };
         reading.read(response, out).await
@@ -119,11 +126,11 @@ impl RemoteModel {
         (in_time && self.budget.lock().spend()).then_some(wait)
     }
 
-    async fn tries(&self, work: &Work, body: Bytes, out: &mut Emitter) -> Result<Finished, Failure> {
+    async fn tries(&self, work: &Work, question: &Question, out: &mut Emitter) -> Result<Finished, Failure> {
         let mut tried = 0;
         let mut begun = false;
         loop {
-            let mut failed = match self.attempt(work, body.clone(), out).await {
+            let mut failed = match self.attempt(work, question, out).await {
                 Ok(finished) => return Ok(finished),
                 Err(failed) => failed,
             };
@@ -145,11 +152,11 @@ impl RemoteModel {
 impl Backend for RemoteModel {
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
         let decoding = &work.planning.plan.decoding;
-        let body = request::body(&work.request, &self.spec, decoding)
+        let question = request::question(&work.request, &self.spec, decoding)
             .map_err(|_| Failure::new(Code::InvalidRequest, "the request is no JSON object"))?;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         self.budget.lock().earn();
-        self.tries(work, Bytes::from(body), out).await
+        self.tries(work, &question, out).await
     }
 
     fn turns(&self) -> u32 {

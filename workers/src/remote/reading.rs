@@ -37,6 +37,8 @@ pub struct Reading<'a> {
     pub clock: &'a Clock,
     /// How many choices, or vectors, were asked for.
     pub choices: u32,
+    /// What was not asked for, though client or plan have it.
+    pub omitted: &'a [&'static str],
     /// Counts what could not be understood, and what did not fit.
     pub counters: &'a Counters,
 }
@@ -205,7 +207,7 @@ impl Reading<'_> {
 
     /// The end of a run, which tells what of it was dropped.
     fn finished(&self, answer: Answer, out: &Emitter) -> Finished {
-        let (finished, dropped) = answer.finished(out.dropped());
+        let (finished, dropped) = answer.finished(out.dropped(), self.omitted);
         if !dropped.is_nothing() {
             self.counters.dropped.inc_by(dropped.fields);
             tracing::warn!(

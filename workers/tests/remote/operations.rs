@@ -61,6 +61,35 @@ async fn what_goes_upstream_is_what_the_client_sent_but_for_what_the_plan_says()
 }
 
 /// A streamed chat: the outcome, and what its frames say together.
+/// Before, the policy's temperature and limit were sent whatever the client had said, and an endpoint that knows neither answered 400.
+#[tokio::test]
+async fn a_model_that_takes_neither_limit_nor_temperature_is_asked_without_and_the_answer_says_what_was_left_out()
+ {
+    let reply = || Reply::events(&[TEXT, STOP, DONE]);
+    let line = "limit_field: none\n    omit: [temperature]";
+    let mut scene = Scene::with(vec![reply(), reply()], "/v1", line).await;
+    let set = scene.work();
+    let outcome = scene.run(&set).await;
+    assert_eq!(
+        completed(&outcome).extra.as_deref(),
+        Some(r#"{"relay_omitted":["max_tokens","temperature"]}"#)
+    );
+    let mut unset = scene.house.work("r-2", "m", "hi");
+    unset.planning.plan.decoding.max_tokens_unset = true;
+    unset.planning.plan.decoding.temperature_unset = true;
+    let outcome = scene.run(&unset).await;
+    assert_eq!(completed(&outcome).extra, None);
+    for asked in scene.endpoint.asked() {
+        assert_eq!(
+            asked.body,
+            concat!(
+                r#"{"messages":[{"content":"hi","role":"user"}],"model":"theirs","stream":true,"#,
+                r#""stream_options":{"include_usage":true}}"#
+            )
+        );
+    }
+}
+
 async fn shown(events: &[&str], body: &str) -> (Outcome, Transcript) {
     let mut scene = Scene::new(vec![Reply::events(events)]).await;
     let mut work = scene.work();
