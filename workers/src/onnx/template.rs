@@ -17,7 +17,12 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos_token: String,
     eos_token: String,
+    knows_developers: bool,
 }
+
+/// What the API calls newer instructions, and what models have learnt to call any.
+const DEVELOPER: &str = "developer";
+const SYSTEM: &str = "system";
 
 /// The one template of each environment.
 const NAME: &str = "chat";
@@ -38,20 +43,31 @@ impl ChatTemplate {
             .add_template_owned(NAME, without_generation_tags(source))
             .map_err(|error| error.to_string())?;
         Ok(Self {
+            knows_developers: source.contains(DEVELOPER),
             environment,
             bos_token: bos_token.to_owned(),
             eos_token: eos_token.to_owned(),
         })
     }
 
-    /// The prompt for `messages`, up to where the assistant speaks. `now` is what `strftime_now` sees.
+    /// The prompt for `messages`, up to where the assistant speaks. `now` is what `strftime_now` sees. A developer's message is the system's
+    /// where the template speaks of no developers, as the API itself has it for its older models.
     pub fn render(&self, messages: &[PromptMessage], now: TimestampMs) -> Result<String, String> {
         let template = self
             .environment
             .get_template(NAME)
             .map_err(|error| error.to_string())?;
+        let messages = messages.iter().map(|message| {
+            let is_unknown = message.role == DEVELOPER && !self.knows_developers;
+            let role = if is_unknown { SYSTEM } else { &message.role };
+            PromptMessage {
+                role: role.to_owned(),
+                ..message.clone()
+            }
+        });
+        let messages: Vec<PromptMessage> = messages.collect();
         let rendered = template.render(context! {
-            messages => Value::from(Serde(messages)),
+            messages => Value::from(Serde(&messages)),
             add_generation_prompt => true,
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
@@ -189,6 +205,19 @@ mod tests {
             rendered,
             "<s><|im_start|>system\nbe brief<|im_end|></s>\n\n\n<|im_start|>user\nhi<|im_end|></s>\n<|im_start|>assistant\n"
         );
+    }
+
+    /// The literal case: the small chat model refused the role by its template.
+    #[test]
+    fn a_developers_message_is_the_systems_where_the_template_speaks_of_no_developers() {
+        let own = include_str!("../../../models/relay-chat/chat_template.jinja");
+        let messages = [("developer", "be brief"), ("user", "hi")];
+        assert_eq!(
+            render(own, &messages).unwrap(),
+            "<|system|>be brief<|end|><|user|>hi<|end|><|assistant|>"
+        );
+        let knows = "{% for m in messages %}{% if m.role == 'developer' %}D{% else %}{{ m.role }}{% endif %};{% endfor %}";
+        assert_eq!(render(knows, &messages).unwrap(), "D;user;");
     }
 
     #[test]
