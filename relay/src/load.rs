@@ -186,7 +186,7 @@ fn check_drain(config: &Config) -> anyhow::Result<()> {
     if lame_duck >= config.drain_timeout {
         let [lame_duck, timeout] = [lame_duck, config.drain_timeout].map(humantime::format_duration);
         bail!(
-            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make              lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
+            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
         );
     }
     Ok(())
