@@ -1,12 +1,19 @@
 //! The command line. Flags win over the environment, the environment over the file, the file over the defaults.
 
+mod help;
+mod misplaced;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use relay_schemas::Operation;
 
-use crate::log_filter::LogFilter;
-use crate::logging::Format;
+pub use settings::Settings;
+use settings::{File, OfIngress, OfKeeper, OfService, OfTraceSink, Operators};
 
 /// What somebody who runs one service wants to know.
 macro_rules! alone {
@@ -33,48 +40,9 @@ macro_rules! alone {
                   Docs: README.md, docs/ARCHITECTURE.md. Every setting: deploy/relay.embedded.yaml."
 )]
 pub struct Cli {
-    /// Settings of every command.
-    #[command(flatten)]
-    pub settings: Settings,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Settings of every command.
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Settings {
-    /// Configuration file; without one the embedded defaults apply
-    #[arg(long, short, global = true, env = "RELAY_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Address the HTTP API listens on
-    #[arg(long, global = true, env = "HOST")]
-    pub host: Option<String>,
-    /// Port of the HTTP API
-    #[arg(long, global = true, env = "PORT")]
-    pub port: Option<u16>,
-    /// Port of the operators' listener (admin pages, health, metrics); 0 takes a free one
-    #[arg(long, global = true, env = "RELAY_ADMIN_PORT")]
-    pub admin_port: Option<u16>,
-    /// Folder of the embedded log and tables
-    #[arg(long, global = true, env = "RELAY_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Name of this instance; without one, host and process id
-    #[arg(long, global = true, env = "RELAY_INSTANCE")]
-    pub instance: Option<String>,
-    /// From the first Ctrl-C or SIGTERM until what is still in flight is cut, for example 20s
-    #[arg(long, global = true, env = "RELAY_DRAIN_TIMEOUT", value_name = "TIME")]
-    pub drain_timeout: Option<humantime::Duration>,
-    /// Of these, how long the HTTP API goes on as ever while /readyz says 503
-    #[arg(long, global = true, env = "RELAY_LAME_DUCK", value_name = "TIME")]
-    pub lame_duck: Option<humantime::Duration>,
-    /// TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL, or a filter such as `info,relay_scheduler=debug`
-    #[arg(long, global = true, env = "LOG_LEVEL")]
-    pub log_level: Option<LogFilter>,
-    /// `json` or `text`; without it, text on a terminal and JSON elsewhere
-    #[arg(long, global = true, env = "LOG_FORMAT", hide_possible_values = true)]
-    pub log_format: Option<Format>,
 }
 
 /// What to do.
@@ -84,34 +52,31 @@ pub enum Command {
     #[command(
         after_help = "Ctrl-C drains: what is in flight may finish within --drain-timeout (20 s).\nExit code 0: all finished; 3: something was cut; 1: a second Ctrl-C stopped it at once."
     )]
-    Up,
+    Up(Settings),
     /// Run the ingress alone: HTTP and batch in, answers out
     #[command(after_help = alone!("the OpenAI API on --port, relay.batch.requests.v1 and relay.outcomes.v1", "relay.requests.v1, relay.batch.results.v1", "Kafka, NATS"))]
-    Ingress,
+    Ingress(OfIngress),
     /// Run the planner alone: requests to execution plans
     #[command(after_help = alone!("relay.requests.v1", "relay.planned.v1; outcomes of what has no plan", "Kafka, NATS"))]
-    Planner,
+    Planner(OfService),
     /// Run the cache service alone: answers from earlier answers
     #[command(after_help = alone!("relay.planned.v1, relay.outcomes.v1", "relay.ready.<pool>.v1; outcomes of hits", "Kafka, NATS; Redis where one is set"))]
-    CacheService,
+    CacheService(OfService),
     /// Run the scheduler alone: fair queues, leases, credits
     #[command(after_help = alone!("relay.ready.<pool>.v1, relay.outcomes.v1, the workers' status", "relay.work.<pool>.short.v1 and .long.v1, relay.scheduler.<pool>.v1; outcomes of what it refuses", "Kafka, NATS"))]
-    Scheduler,
+    Scheduler(OfService),
     /// Run the workers alone: ONNX Runtime and remote endpoints
     #[command(after_help = alone!("relay.work.<pool>.short.v1 and .long.v1", "relay.outcomes.v1, frames for the waiting ingress", "Kafka, NATS; the models of `workers.models`"))]
-    Workers,
+    Workers(OfService),
     /// Run the trace sink alone: outcomes to durable traces
     #[command(after_help = alone!("relay.outcomes.v1", "rows in the store, the pages under /admin on --admin-port", "Kafka, NATS, Postgres"))]
-    TraceSink,
+    TraceSink(OfTraceSink),
     /// Look after the topics
-    #[command(subcommand)]
-    Topics(Topics),
+    Topics(Kept<Topics>),
     /// Look after the traces
-    #[command(subcommand)]
-    Traces(Traces),
+    Traces(Kept<Traces>),
     /// Look after the embedded log
-    #[command(subcommand)]
-    Log(Log),
+    Log(Kept<Log>),
     /// Copy the embedded log and the tables to an empty folder, also while a gateway runs on them
     #[command(
         after_help = "The copy is read through before it counts; docs/backup.md has what it holds, and how to bring it back."
@@ -126,9 +91,59 @@ pub enum Command {
     #[command(
         after_help = "Exit code 0: it does; 1: it does not. For images that hold nothing else to ask with."
     )]
-    Healthcheck,
+    Healthcheck(Healthcheck),
     /// Print the plan that the policy makes for a request, and why
     Plan(PlanRequest),
+}
+
+impl Cli {
+    /// The command line of this process, with what its environment says of the flags; ends the process where it cannot be read.
+    pub fn of_process() -> Self {
+        Self::read(std::env::args_os()).unwrap_or_else(|refused| refused.exit())
+    }
+
+    /// Reads a command line.
+    pub fn read<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let mut known = help::completed(Self::command());
+        let parsed = known.try_get_matches_from_mut(&words);
+        let parsed = parsed.map_err(|refused| misplaced::explained(refused, &known, &words))?;
+        Self::from_arg_matches(&parsed).map_err(|refused| refused.format(&mut known))
+    }
+}
+
+impl Command {
+    /// What its flags and their variables set.
+    pub fn settings(&self) -> Settings {
+        match self {
+            Self::Up(all) => all.clone(),
+            Self::Ingress(of) => of.into(),
+            Self::Planner(of) | Self::CacheService(of) | Self::Scheduler(of) | Self::Workers(of) => of.into(),
+            Self::TraceSink(of) => of.into(),
+            Self::Topics(Kept { settings, .. }) => settings.into(),
+            Self::Traces(Kept { settings, .. }) => settings.into(),
+            Self::Log(Kept { settings, .. }) => settings.into(),
+            Self::Backup(of) | Self::Restore(of) => (&of.settings).into(),
+            Self::Healthcheck(of) => Settings {
+                file: of.file.clone(),
+                operators: of.operators.clone(),
+                ..Settings::default()
+            },
+            Self::Plan(of) => Settings {
+                file: of.file.clone(),
+                ..Settings::default()
+            },
+        }
+    }
+}
+
+/// A command that looks after the log or the tables, with one of its own.
+#[derive(Debug, Args)]
+pub struct Kept<C: Subcommand> {
+    #[command(flatten)]
+    pub settings: OfKeeper,
+    #[command(subcommand)]
+    pub command: C,
 }
 
 /// Look after the topics.
@@ -179,6 +194,17 @@ pub struct BackupFolder {
     /// The folder of the backup
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+    #[command(flatten)]
+    pub settings: OfKeeper,
+}
+
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    #[command(flatten)]
+    pub file: File,
+    #[command(flatten)]
+    pub operators: Operators,
 }
 
 /// Which records to print.
@@ -206,6 +232,8 @@ pub struct PlanRequest {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub file: File,
 }
 
 /// Which operation to plan.
@@ -226,37 +254,5 @@ impl From<OperationArg> for Operation {
             OperationArg::Completion => Self::Completion,
             OperationArg::Embedding => Self::Embedding,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_level_typo_is_refused_at_the_start() {
-        for typo in ["loud", "inof"] {
-            let words = ["relay", "up", "--log-level", typo];
-            let refused = Cli::try_parse_from(words).expect_err(typo).to_string();
-            assert!(
-                refused.contains("--log-level") && refused.contains("CRITICAL"),
-                "{refused}"
-            );
-        }
-        assert!(Cli::try_parse_from(["relay", "up", "--log-level", "CRITICAL"]).is_ok());
-    }
-
-    #[test]
-    fn a_plan_is_of_a_chat_unless_another_operation_is_named() {
-        let operation = |more: &[&str]| {
-            let words = ["relay", "plan", "--request", "r.json"].iter().chain(more);
-            match Cli::parse_from(words).command {
-                Command::Plan(asked) => Operation::from(asked.operation),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(operation(&[]), Operation::Chat);
-        assert_eq!(operation(&["--operation", "completion"]), Operation::Completion);
-        assert_eq!(operation(&["--operation", "embedding"]), Operation::Embedding);
     }
 }

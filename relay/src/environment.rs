@@ -4,7 +4,87 @@ use anyhow::{Context, bail};
 
 use crate::config::Config;
 
-/// Puts environment variables over the file. `HOST`, `PORT` and `LOG_LEVEL` are flags too: see `cli.rs`.
+/// Begins the section of `--help` about [`VARIABLES`].
+pub const HEADING: &str = "Environment (a variable that is set to nothing is as good as not set):";
+
+/// What has a meaning in the environment and no flag.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// The commands that it means something to.
+    commands: &'static [&'static str],
+}
+
+impl Variable {
+    /// Whether it means something to the command.
+    pub fn is_for(&self, command: &str) -> bool {
+        self.commands.contains(&command)
+    }
+}
+
+const PLANS: &[&str] = &["up", "ingress", "plan"];
+const RUNS: &[&str] = &["up", "workers"];
+const SERVES: &[&str] = &[
+    "up",
+    "ingress",
+    "planner",
+    "cache-service",
+    "scheduler",
+    "workers",
+    "trace-sink",
+];
+
+/// Those without a flag. The others stand beside their flags: see `cli/settings.rs`.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "MODEL_NAME",
+        meaning: "model of requests that name none",
+        commands: PLANS,
+    },
+    Variable {
+        name: "MAX_LENGTH",
+        meaning: "limit, in new tokens, of requests that set none",
+        commands: PLANS,
+    },
+    Variable {
+        name: "TEMPERATURE",
+        meaning: "temperature of requests that set none",
+        commands: PLANS,
+    },
+    Variable {
+        name: "DEVICE",
+        meaning: "what local models run on: cpu, cuda, tensorrt or coreml",
+        commands: RUNS,
+    },
+    Variable {
+        name: "METRICS_ENABLED",
+        meaning: "true: /metrics on the API's listener too; false: on neither",
+        commands: SERVES,
+    },
+    Variable {
+        name: "RELAY_HOME",
+        meaning: "folder with lib/ and models/, where they do not lie beside the executable",
+        commands: RUNS,
+    },
+    Variable {
+        name: "RELAY_ONNXRUNTIME",
+        meaning: "ONNX Runtime's shared library",
+        commands: RUNS,
+    },
+    Variable {
+        name: "NO_COLOR",
+        meaning: "set to anything: no colours on a terminal",
+        commands: SERVES,
+    },
+];
+
+/// What a variable holds; nothing where it is set to nothing.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Puts environment variables over the file. `HOST`, `PORT` and `LOG_LEVEL` are flags too.
 pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
     if let Some(model) = var("MODEL_NAME") {
         config.ingress.defaults.model = Some(model);

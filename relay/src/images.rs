@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use serde_json::{Map, Value};
 
 use crate::cli::Cli;
@@ -53,7 +52,7 @@ fn words(list: &Value) -> Vec<&str> {
 
 fn parsed(command: &[&str]) -> Cli {
     let whole = std::iter::once(&"relay").chain(command);
-    Cli::try_parse_from(whole).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    Cli::read(whole).unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Files by where they are mounted.
@@ -71,7 +70,7 @@ fn configured(name: &str, service: &Map<String, Value>) -> Config {
         .cloned()
         .unwrap_or_default();
     let variable = |name: &str| environment.get(name)?.as_str().map(str::to_owned);
-    let asked = parsed(&words(&service["command"])).settings.config;
+    let asked = parsed(&words(&service["command"])).command.settings().file.config;
     let file = asked
         .map(|file| file.display().to_string())
         .or_else(|| variable("RELAY_CONFIG"))

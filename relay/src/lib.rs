@@ -39,8 +39,6 @@ mod traces;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Command};
 use crate::hosted::HostedService;
 
@@ -49,7 +47,7 @@ const CUT: u8 = 3;
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads us has seen enough, as in `relay topics read … | head`.
@@ -74,24 +72,26 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = load::load(&cli.settings)?;
+    let config = load::load(&cli.command.settings())?;
     logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Up => hosting::up(config).await,
-            Command::Ingress => hosting::alone(config, HostedService::Ingress).await,
-            Command::Planner => hosting::alone(config, HostedService::Planner).await,
-            Command::CacheService => hosting::alone(config, HostedService::CacheService).await,
-            Command::Scheduler => hosting::alone(config, HostedService::Scheduler).await,
-            Command::Workers => hosting::alone(config, HostedService::Workers).await,
-            Command::TraceSink => hosting::alone(config, HostedService::TraceSink).await,
-            Command::Log(cli::Log::Verify(asked)) => log_check::verify(&config, &asked),
+            Command::Up(_) => hosting::up(config).await,
+            Command::Ingress(_) => hosting::alone(config, HostedService::Ingress).await,
+            Command::Planner(_) => hosting::alone(config, HostedService::Planner).await,
+            Command::CacheService(_) => hosting::alone(config, HostedService::CacheService).await,
+            Command::Scheduler(_) => hosting::alone(config, HostedService::Scheduler).await,
+            Command::Workers(_) => hosting::alone(config, HostedService::Workers).await,
+            Command::TraceSink(_) => hosting::alone(config, HostedService::TraceSink).await,
+            Command::Log(log) => match log.command {
+                cli::Log::Verify(asked) => log_check::verify(&config, &asked),
+            },
             Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
             Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
-            Command::Topics(command) => topics::run(&config, command).await,
-            Command::Traces(command) => traces::run(&config, command).await,
-            Command::Healthcheck => healthcheck::run(&config.ops).await,
+            Command::Topics(topics) => topics::run(&config, topics.command).await,
+            Command::Traces(traces) => traces::run(&config, traces.command).await,
+            Command::Healthcheck(_) => healthcheck::run(&config.ops).await,
             Command::Plan(request) => plan::run(&config, &request),
         }
     });

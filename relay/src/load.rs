@@ -107,11 +107,11 @@ fn is_path(key: &str, value: &str) -> bool {
 
 /// Defaults, then the file, then the environment, then the flags.
 pub fn load(settings: &Settings) -> anyhow::Result<Config> {
-    let mut config = match &settings.config {
+    let mut config = match &settings.file.config {
         Some(path) => relay_settings::read_file::<Option<Config>>(path, MOVED, is_path)?.unwrap_or_default(),
         None => Config::default(),
     };
-    environment::apply(&mut config, |name| std::env::var(name).ok())?;
+    environment::apply(&mut config, environment::variable)?;
     apply_settings(&mut config, settings);
     Ok(config)
 }
@@ -130,24 +130,21 @@ pub(crate) fn parse_text(
 
 /// `clap` has already put the flag before the environment variable of the same setting.
 fn apply_settings(config: &mut Config, settings: &Settings) {
-    let settings_of = |value: &Option<String>| value.clone();
-    if let Some(host) = settings_of(&settings.host) {
-        config.ingress.host = host;
-    }
-    if let Some(port) = settings.port {
-        config.ingress.port = port;
-    }
-    if let Some(port) = settings.admin_port {
-        config.ops.port = port;
-    }
-    if let Some(data) = &settings.data {
+    let Settings {
+        api, process, log, ..
+    } = settings;
+    let Config { ingress, ops, .. } = config;
+    ingress.host = api.host.clone().unwrap_or(std::mem::take(&mut ingress.host));
+    ingress.port = api.port.unwrap_or(ingress.port);
+    ops.port = settings.operators.admin_port.unwrap_or(ops.port);
+    if let Some(data) = &settings.data.data {
         config.data.clone_from(data);
     }
-    config.drain_timeout = settings.drain_timeout.map_or(config.drain_timeout, |time| *time);
-    config.lame_duck = settings.lame_duck.map(|time| *time).or(config.lame_duck);
-    config.instance = settings_of(&settings.instance).or(config.instance.take());
-    config.log.level = settings.log_level.clone().or(config.log.level.take());
-    config.log.format = settings.log_format.or(config.log.format);
+    config.drain_timeout = process.drain_timeout.map_or(config.drain_timeout, |time| *time);
+    config.lame_duck = process.lame_duck.map(|time| *time).or(config.lame_duck);
+    config.instance = process.instance.clone().or(config.instance.take());
+    config.log.level = log.log_level.clone().or(config.log.level.take());
+    config.log.format = log.log_format.or(config.log.format);
 }
 
 /// Refuses what cannot work before anything is opened.
@@ -186,7 +183,8 @@ fn check_drain(config: &Config) -> anyhow::Result<()> {
     if lame_duck >= config.drain_timeout {
         let [lame_duck, timeout] = [lame_duck, config.drain_timeout].map(humantime::format_duration);
         bail!(
-            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
+            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make \
+             lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
         );
     }
     Ok(())
@@ -202,8 +200,6 @@ fn against_topics(config: &Config) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use clap::Parser;
 
     use super::*;
     use crate::cli::Cli;
@@ -238,7 +234,8 @@ mod tests {
     fn the_times_of_a_drain_on_the_command_line_go_before_the_file() {
         let words = ["relay", "up", "--drain-timeout", "1m 30s", "--lame-duck", "2s"];
         let mut config = parse_text("{ drain_timeout: 5s, lame_duck: 1s }", |_| None).expect("it parses");
-        apply_settings(&mut config, &Cli::parse_from(words).settings);
+        let asked = Cli::read(words).expect("it is good").command.settings();
+        apply_settings(&mut config, &asked);
         assert_eq!(
             (config.drain_timeout, config.lame_duck),
             (Duration::from_secs(90), Some(Duration::from_secs(2)))

@@ -46,7 +46,7 @@ pub fn start(config: &LogConfig) {
     match format {
         Format::Json => builder.json().flatten_event(true).finish().with(targets).init(),
         Format::Text => {
-            let ansi = terminal && std::env::var_os("NO_COLOR").is_none();
+            let ansi = terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
             builder
                 .with_ansi(ansi)
                 .with_target(false)

@@ -167,10 +167,8 @@ fn the_production_sample_takes_its_servers_from_the_environment() {
 
 /// What `relay … --config` reads; tests do not run in the repository's root.
 fn loaded(file: PathBuf) -> Result<Config, String> {
-    let settings = Settings {
-        config: Some(file),
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.file.config = Some(file);
     load::load(&settings).map_err(|error| error.to_string())
 }
 

@@ -173,7 +173,10 @@ impl Production {
         let (port, ops) = self.ports[instance];
         let mut command = Command::new(&self.executable);
         command.arg(instance.service).arg("--config").arg(&self.config);
-        command.args(["--port", &port.to_string(), "--admin-port", &ops.to_string()]);
+        if instance.service == "ingress" {
+            command.arg("--port").arg(port.to_string());
+        }
+        command.arg("--admin-port").arg(ops.to_string());
         command.arg("--instance").arg(instance.to_string());
         command.current_dir(root()).env_remove("RELAY_CRASH_AT");
         if let Some(point) = crash_at {

@@ -13,7 +13,8 @@ pub const VARIABLE: &str = "RELAY_ONNXRUNTIME";
 
 /// Where the library is: as the environment says, else as the configuration does.
 pub fn path(configured: &Path) -> PathBuf {
-    std::env::var_os(VARIABLE).map_or_else(|| configured.to_owned(), PathBuf::from)
+    let named = std::env::var_os(VARIABLE).filter(|named| !named.is_empty());
+    named.map_or_else(|| configured.to_owned(), PathBuf::from)
 }
 
 /// The process's environment for sessions. ONNX Runtime allows one, which lives as long as the process; a library that
