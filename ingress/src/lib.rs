@@ -5,6 +5,7 @@
 //! log says of its end, `http` writes it out in the form of its operation (`relay-api`). `batch` deals with the clients that do not wait, `cluster` with
 //! what is known of the world around. `compose` puts the parts together.
 
+mod access;
 mod admission;
 mod answers;
 mod batch;

@@ -6,8 +6,10 @@ mod harness;
 use std::io::Write;
 use std::sync::Arc;
 
-use harness::{Harness, eventually};
+use harness::batch::{Batch, GOOD};
+use harness::{Harness, completed, eventually, failed};
 use parking_lot::Mutex;
+use relay_schemas::{OutcomeStatus, Service};
 use serde_json::Value;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -45,8 +47,8 @@ impl Lines {
     }
 }
 
-#[tokio::test]
-async fn each_request_has_one_line_without_prompt_or_secret() {
+/// Takes the lines from now on of all that runs on this thread, as everything of one test does.
+fn logging() -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -55,8 +57,12 @@ async fn each_request_has_one_line_without_prompt_or_secret() {
         .with_writer(move || writer.clone())
         .finish()
         .with(Targets::new().with_target("relay::access", tracing_subscriber::filter::LevelFilter::INFO));
-    // Everything of this test runs on its own thread.
-    let logging = tracing::subscriber::set_default(subscriber);
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_without_prompt_or_secret() {
+    let (lines, logging) = logging();
     let harness = Harness::new().await;
     let headers = [
         ("x-tenant-id", "acme"),
@@ -93,4 +99,104 @@ async fn each_request_has_one_line_without_prompt_or_secret() {
         (&told[2]["status"], told[2]["code"].is_string()),
         (&400.into(), true)
     );
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_the_end_of_its_answer_is_a_499_with_the_id_that_it_was_given() {
+    let (lines, _logging) = logging();
+    let harness = Harness::new().await;
+    let waiting = harness.open(&[], WHOLE).await;
+    let before_the_head = harness.accepted().await;
+    drop(waiting);
+    let told = lines.when(1).await;
+    let mut open = harness.open(&[], STREAM).await;
+    let broken_off = harness.accepted().await;
+    harness.frame(&broken_off, 0, "a secret").await;
+    open.until("a secret").await;
+    drop(open);
+    let told = [told, lines.when(2).await].concat();
+    for (line, request) in [(&told[0], before_the_head), (&told[2], broken_off)] {
+        assert_eq!(line["id"], request.request_id.as_str(), "{line}");
+        assert_eq!(
+            (&line["status"], &line["code"]),
+            (&499.into(), &"cancelled".into())
+        );
+    }
+    assert!(
+        told[0].get("ttft_ms").is_none() && told[2]["ttft_ms"].is_u64(),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_batch_line_that_has_ended_has_one_line_too() {
+    let (lines, _logging) = logging();
+    let batch = Batch::new().await;
+    let request = batch.request("7").await;
+    batch.outcome(&completed(&request, "a secret answer")).await;
+    let lost = failed(&request, Service::Scheduler, OutcomeStatus::Failed, "worker_lost");
+    batch.outcome(&lost).await;
+    let told = lines.when(1).await;
+    let answered = &told[0];
+    assert_eq!(answered["id"], request.request_id.as_str());
+    for (name, value) in [
+        ("tenant", "acme"),
+        ("operation", "chat"),
+        ("model", "tiny"),
+        ("batch", "nightly"),
+        ("line", "7"),
+        ("cache", "off"),
+    ] {
+        assert_eq!(answered[name], value, "{answered}");
+    }
+    for (name, value) in [
+        ("status", 200),
+        ("tokens_in", 9),
+        ("tokens_out", 4),
+        ("cost_micro_usd", 0),
+        ("attempts", 0),
+    ] {
+        assert_eq!(answered[name], value, "{answered}");
+    }
+    assert!(answered.get("code").is_none(), "{answered}");
+
+    let mut another = request.clone();
+    (another.request_id, another.batch.as_mut().unwrap().custom_id) = ("another".into(), "8".to_owned());
+    let unplanned = failed(
+        &another,
+        Service::Planner,
+        OutcomeStatus::Failed,
+        "model_not_found",
+    );
+    batch.outcome(&unplanned).await;
+    lines.when(2).await;
+    batch
+        .line("9", r#"{"model":"tiny","messages":[],"user":"a secret"}"#)
+        .await;
+    lines.when(3).await;
+    batch.garbage(Some("10")).await;
+    let told = lines.when(4).await;
+    let said: Vec<_> = told[1..]
+        .iter()
+        .map(|line| {
+            (
+                line["line"].as_str(),
+                line["status"].as_u64(),
+                line["code"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Some("8"), Some(404), Some("model_not_found")),
+            (Some("9"), Some(400), Some("invalid_value")),
+            (Some("10"), Some(400), Some("unreadable_line")),
+        ]
+    );
+    let text = format!("{told:?}");
+    assert!(!text.contains("secret"), "{text}");
+    // Whatever else the line led to would stand before the next one's.
+    batch.line("11", &GOOD.replace("\"tiny\"", "7")).await;
+    assert_eq!(lines.when(5).await.len(), 5);
 }

@@ -148,6 +148,18 @@ async fn a_result_that_is_too_large_for_its_topic_is_told_to_its_sender() {
     let result: BatchResult = read(&results.next().await);
     assert_eq!((result.custom_id.as_str(), result.status_code), ("7", 500));
     assert!(result.body.contains("answer_unavailable"), "{}", result.body);
+
+    let mut bare = completed(&request, "");
+    (bare.request_id, bare.run.attempt) = ("bare".into(), 2);
+    bare.answer.as_mut().unwrap().drop_content();
+    batch.outcome(&bare).await;
+    let result: BatchResult = read(&results.next().await);
+    assert_eq!(
+        result.status_code, 500,
+        "its record has no content: {}",
+        result.body
+    );
+    assert!(result.body.contains("answer_unavailable"), "{}", result.body);
 }
 
 #[tokio::test]

@@ -174,11 +174,17 @@ impl Admission {
         })
     }
 
-    /// Has the log accept the request, unless it is known under its key already.
+    /// Has the log accept the request, unless it is known under its key already. `named` is told its id as soon as it has one.
     ///
     /// # Errors
     /// Where it was not accepted.
-    pub async fn admit(&self, call: &Call, parsed: Parsed, entered: Entered) -> Result<Admitted, Refusal> {
+    pub async fn admit(
+        &self,
+        call: &Call,
+        parsed: Parsed,
+        entered: Entered,
+        named: impl FnOnce(&RequestId),
+    ) -> Result<Admitted, Refusal> {
         self.reachable()?;
         let form = Form::of(parsed.operation, &parsed.body);
         let now = self.clock.now();
@@ -190,6 +196,7 @@ impl Admission {
                 () = self.shutdown.draining() => return Err(self.shutting_down()),
             },
         };
+        named(&found.id);
         let request = request::of_call(call, found.id, parsed, &self.identity, now);
         let source = match found.met {
             Met::Bound(outcome) if has_content(&outcome) => {

@@ -56,6 +56,9 @@ impl End {
 
     /// What `outcome` records.
     pub fn recorded(outcome: &Outcome) -> Self {
+        if !has_content(outcome) {
+            return Self::Broken(Broken::Unavailable);
+        }
         let answer = outcome.answer.as_ref();
         Self::Finished {
             end: Box::new(final_of(outcome)),

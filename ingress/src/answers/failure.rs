@@ -1,6 +1,6 @@
 //! What a client is told of an answer that is no success; the HTTP status is chosen here and nowhere else. Pure.
 
-use relay_lifecycle::{Broken, binds_key};
+use relay_lifecycle::{Broken, binds_key, is_success};
 use relay_schemas::{Final, OutcomeStatus};
 
 use super::end::End;
@@ -44,6 +44,14 @@ pub fn of(end: &End, keyed: bool) -> Refusal {
     match end {
         End::Finished { end, .. } => of_end(end, keyed),
         End::Broken(broken) => of_broken(*broken),
+    }
+}
+
+/// The code of an end that is no success.
+pub fn code_of(end: &End) -> Option<String> {
+    match end {
+        End::Finished { end, .. } if is_success(end.status) => None,
+        failed => Some(of(failed, false).code),
     }
 }
 

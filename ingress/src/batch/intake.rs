@@ -14,6 +14,7 @@ use super::name::{LineName, MOST_NAME_BYTES, is_name, key_of, name_of};
 use super::repeats::Repeats;
 use super::turns::{Candidate, Turn, Turns};
 use super::verdict::verdict;
+use crate::access::Access;
 use crate::admission::accept;
 use crate::admission::request::{self, Rules};
 use crate::ids;
@@ -81,8 +82,7 @@ impl Intake {
     }
 
     async fn turn(&self, record: &Record, request: &Request) -> Turn {
-        let age_ms = self.clock.now_for(record.timestamp).since_ms(record.timestamp);
-        let left_ms = millis(self.rules.longest_wait).saturating_sub(age_ms);
+        let left_ms = millis(self.rules.longest_wait.saturating_sub(self.age(record)));
         let line = Candidate {
             position: &record.position,
             tenant: &request.tenant,
@@ -99,6 +99,26 @@ impl Intake {
         }
     }
 
+    /// A line that does not become a request.
+    fn turned_away(
+        &self,
+        line: &BatchRequest,
+        record: &Record,
+        refusal: &Refusal,
+        now: TimestampMs,
+    ) -> Step<Became> {
+        let name = name_of(line);
+        let access = Box::new(access_of(name.clone(), Some(line), refusal));
+        let became = Became::Refused(access, self.age(record));
+        Step::publish_then(result_of(name, refusal, now), became)
+    }
+
+    /// How long a line has been in the log.
+    fn age(&self, record: &Record) -> Duration {
+        let age_ms = self.clock.now_for(record.timestamp).since_ms(record.timestamp);
+        Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
+    }
+
     fn count(&self, result: &str) {
         self.lines.with_label_values(&[result]).inc();
     }
@@ -106,15 +126,15 @@ impl Intake {
 
 #[async_trait]
 impl Stage for Intake {
-    type Effect = ();
+    type Effect = Became;
 
-    async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
+    async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let line: BatchRequest = decode(&self.schemas, record)?;
         let now = self.clock.now();
         match request_of(&line, &self.rules, now) {
             Err(refusal) => {
                 self.count("invalid");
-                Ok(Step::publish(result_of(name_of(&line), &refusal, now)))
+                Ok(self.turned_away(&line, record, &refusal, now))
             }
             Ok(request) => {
                 match self.look(record, &request).await {
@@ -130,13 +150,16 @@ impl Stage for Intake {
                     }
                     Look::Turn(Turn::Over) => {
                         self.count("expired");
-                        return Ok(Step::publish(result_of(name_of(&line), &over(), now)));
+                        return Ok(self.turned_away(&line, record, &over(), now));
                     }
                 }
                 self.count("accepted");
                 crash_point(self.service, "before_accept");
                 let traceparent = record.headers.text(header::TRACEPARENT);
-                Ok(Step::publish_then(accept::record(&request, traceparent), ()))
+                Ok(Step::publish_then(
+                    accept::record(&request, traceparent),
+                    Became::Accepted,
+                ))
             }
         }
     }
@@ -163,15 +186,41 @@ impl Stage for Intake {
         self.count("given_up");
         self.turns.forget(&record.position);
         let line = decode(&self.schemas, record).ok();
-        let result = |(name, refusal)| result_of(name, &refusal, self.clock.now());
+        let result = |(name, refusal): (LineName, Refusal)| {
+            access_of(name.clone(), line.as_ref(), &refusal).log(self.age(record));
+            result_of(name, &refusal, self.clock.now())
+        };
         verdict(record, line.as_ref(), reason)
             .map(result)
             .into_iter()
             .collect()
     }
 
-    async fn after_ack(&self, (): ()) {
-        crash_point(self.service, "after_accept");
+    async fn after_ack(&self, became: Became) {
+        match became {
+            Became::Accepted => crash_point(self.service, "after_accept"),
+            Became::Refused(access, latency) => access.log(latency),
+        }
+    }
+}
+
+/// What the log has of a line from now on.
+pub enum Became {
+    /// A request.
+    Accepted,
+    /// A result; what its access line says, and how long it took.
+    Refused(Box<Access>, Duration),
+}
+
+/// The access line of one that did not become a request.
+fn access_of(name: LineName, line: Option<&BatchRequest>, refusal: &Refusal) -> Access {
+    Access {
+        line: Some(name.line),
+        tenant: Some(name.tenant),
+        operation: line.map(|line| line.operation),
+        status: refusal.status,
+        code: Some(refusal.code.clone()),
+        ..Access::default()
     }
 }
 

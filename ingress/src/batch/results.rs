@@ -1,6 +1,7 @@
 //! Results out: of every batch request the first outcome becomes one record for the sender of the batch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus::IntCounter;
@@ -11,7 +12,8 @@ use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
 use relay_schemas::{BatchRef, BatchResult, Outcome, Registry, encode};
 
 use super::name::{key_of, line_in_headers};
-use crate::answers::end::End;
+use crate::access::Access;
+use crate::answers::end::{Account, End};
 use crate::answers::failure;
 use crate::answers::form::Form;
 
@@ -29,19 +31,22 @@ pub struct Results {
 
 #[async_trait]
 impl Stage for Results {
-    type Effect = ();
+    /// What its access line says.
+    type Effect = Box<Ended>;
 
-    async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
+    async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let outcome = read_outcome(&self.schemas, record)?;
         let standing = self.winners.note(&outcome.request_id, &record.position).await?;
-        let Some(result) = result(&outcome, &record.headers) else {
+        let end = End::recorded(&outcome);
+        let Some(result) = result(&outcome, &record.headers, &end) else {
             return Ok(Step::nothing());
         };
         if standing == Standing::Superseded {
             self.superseded.inc();
             return Ok(Step::nothing());
         }
-        Ok(Step::publish_then(outgoing(&result), ()))
+        let ended = Box::new(Ended::of(&outcome, &result, &end));
+        Ok(Step::publish_then(outgoing(&result), ended))
     }
 
     /// A result that the log does not take, because JSON made it too large, leaves its sender without the answer but not
@@ -50,28 +55,67 @@ impl Stage for Results {
         let Ok(outcome) = read_outcome(&self.schemas, record) else {
             return Vec::new();
         };
-        let result = result(&outcome, &record.headers).map(|result| {
-            let (status_code, body) = failed(&End::Broken(Broken::Unavailable));
-            BatchResult {
-                status_code,
-                body,
-                ..result
-            }
+        let end = End::Broken(Broken::Unavailable);
+        let result = result(&outcome, &record.headers, &end).map(|result| {
+            Ended::of(&outcome, &result, &end).log();
+            outgoing(&result)
         });
-        result.as_ref().map(outgoing).into_iter().collect()
+        result.into_iter().collect()
     }
 
     async fn on_partitions(&self, owned: &[Partition]) {
         self.winners.keep(owned);
     }
 
-    async fn after_ack(&self, (): ()) {
+    async fn after_ack(&self, ended: Box<Ended>) {
         self.handed_out.inc();
+        ended.log();
+    }
+}
+
+/// A line whose result is in the log, for its access line.
+pub struct Ended {
+    access: Access,
+    latency: Duration,
+}
+
+impl Ended {
+    fn of(outcome: &Outcome, result: &BatchResult, end: &End) -> Self {
+        let request = outcome.request.as_ref();
+        let took = |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let access = Access {
+            id: Some(outcome.request_id.clone()),
+            line: Some(line_of(result)),
+            tenant: Some(outcome.tenant.clone()),
+            key: None,
+            operation: request.map(|request| request.operation),
+            model: request.map(|request| request.model.clone()),
+            status: u16::try_from(result.status_code).unwrap_or_default(),
+            code: failure::code_of(end),
+            ttft: outcome.timings.ttft_ms.map(took),
+            usage: outcome.usage,
+            account: Some(Account::of(outcome)),
+        };
+        Self {
+            access,
+            latency: took(outcome.timings.latency_ms),
+        }
+    }
+
+    fn log(&self) {
+        self.access.log(self.latency);
+    }
+}
+
+fn line_of(result: &BatchResult) -> BatchRef {
+    BatchRef {
+        batch_id: result.batch_id.clone(),
+        custom_id: result.custom_id.clone(),
     }
 }
 
 /// The result of a batch request; `None` for others. Where only the headers of a record could be read, they name the line.
-fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
+fn result(outcome: &Outcome, headers: &Headers, end: &End) -> Option<BatchResult> {
     let request = outcome.request.as_ref();
     let line = match request {
         Some(request) => request.batch.clone(),
@@ -84,7 +128,7 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
         model: request.map_or(ran, |request| &request.model),
         created: request.map_or(outcome.ended_at, |request| request.accepted_at).0 / 1_000,
     };
-    let (status_code, body) = body(outcome, facts);
+    let (status_code, body) = body(outcome, facts, end);
     Some(BatchResult {
         tenant: outcome.tenant.clone(),
         batch_id: line.batch_id,
@@ -97,27 +141,21 @@ fn result(outcome: &Outcome, headers: &Headers) -> Option<BatchResult> {
 }
 
 fn outgoing(result: &BatchResult) -> Outgoing {
-    let line = BatchRef {
-        batch_id: result.batch_id.clone(),
-        custom_id: result.custom_id.clone(),
-    };
-    let mut headers = Headers::of_line(&result.tenant, &line);
+    let mut headers = Headers::of_line(&result.tenant, &line_of(result));
     headers.set(header::REQUEST_ID, result.request_id.as_str().to_owned());
     let key = key_of(&result.tenant, &result.batch_id);
     Outgoing::keyed(topics::BATCH_RESULTS, key, headers, encode(result))
 }
 
 /// What the same request would have got over HTTP.
-fn body(outcome: &Outcome, facts: Facts<'_>) -> (u32, String) {
+fn body(outcome: &Outcome, facts: Facts<'_>, end: &End) -> (u32, String) {
     let request = outcome.request.as_ref();
     let form = request.map_or(Form::Chat, |request| Form::of(request.operation, &request.body));
-    match End::recorded(outcome) {
-        End::Finished { end, content } if is_success(end.status) => (200, form.whole(facts, &end, &content)),
-        end => failed(&end),
+    match end {
+        End::Finished { end, content } if is_success(end.status) => (200, form.whole(facts, end, content)),
+        end => {
+            let refusal = failure::of(end, false);
+            (u32::from(refusal.status), refusal.body())
+        }
     }
-}
-
-fn failed(end: &End) -> (u32, String) {
-    let refusal = failure::of(end, false);
-    (u32::from(refusal.status), refusal.body())
 }

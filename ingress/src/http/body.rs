@@ -101,7 +101,8 @@ pub async fn pass_over(mut body: Body, bounds: Bodies, shutdown: &Shutdown) {
         }
     };
     tokio::select! {
-        _ = tokio::time::timeout(LINGER, read_on) => {}
+        biased;
         () = shutdown.stopped() => {}
+        _ = tokio::time::timeout(LINGER, read_on) => {}
     }
 }

@@ -4,18 +4,27 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
-use axum::http::Response;
-use relay_lifecycle::is_success;
+use axum::http::{Response, StatusCode};
 use relay_runner::crash_point;
 use relay_schemas::{Operation, RequestId, TenantId, Usage};
 
-use super::access::{Access, GONE, operation_at};
 use super::response;
 use super::state::Counted;
+use crate::access::{Access, GONE};
 use crate::answers::end::{Account, End};
 use crate::answers::failure;
 use crate::labels::OTHER;
 use crate::refusal::Refusal;
+
+/// The operation behind an address.
+fn operation_at(path: &str) -> Option<Operation> {
+    match path {
+        "/v1/chat/completions" => Some(Operation::Chat),
+        "/v1/completions" => Some(Operation::Completion),
+        "/v1/embeddings" => Some(Operation::Embedding),
+        _ => None,
+    }
+}
 
 /// Counts from arrival until it is dropped, which is when the response ended or the client went away.
 pub struct Exchange {
@@ -23,6 +32,11 @@ pub struct Exchange {
     endpoint: Option<MatchedPath>,
     began: Instant,
     access: Access,
+    /// The status in the response's head.
+    head: Option<StatusCode>,
+    /// Whether its end left, or was about to, when the client went.
+    ended: bool,
+    /// The record of its end was told.
     finished: bool,
 }
 
@@ -39,6 +53,8 @@ impl Exchange {
                 operation,
                 ..Access::default()
             },
+            head: None,
+            ended: false,
             finished: false,
         }
     }
@@ -54,16 +70,22 @@ impl Exchange {
         self.access.model = Some(model.to_owned());
     }
 
+    /// It is called `id` from now on, whatever becomes of it.
+    pub fn is_named(&mut self, id: &RequestId) {
+        self.access.id = Some(id.clone());
+    }
+
     /// The client is told of a mistake, a limit or a fault.
     pub fn fails(&mut self, refusal: &Refusal) {
+        self.ended = true;
         self.access.code = Some(refusal.code.clone());
     }
 
     /// The response's head is decided.
     pub fn answer(&mut self, mut response: Response<Body>, id: &RequestId) -> Response<Body> {
         response::name(&mut response, id);
-        self.access.id = Some(id.clone());
-        self.access.status = Some(response.status().as_u16());
+        self.is_named(id);
+        self.head = Some(response.status());
         let requests = &self.counted.metrics.requests;
         requests.with_label_values(&[response.status().as_str()]).inc();
         response
@@ -79,12 +101,9 @@ impl Exchange {
 
     /// The end of an accepted request's answer leaves; `account` is what its record says.
     pub fn finish(&mut self, end: &End, account: Option<Account>) {
-        self.finished = true;
+        (self.ended, self.finished) = (true, true);
         self.access.account = account;
-        match end {
-            End::Finished { end, .. } if is_success(end.status) => {}
-            failed => self.access.code = Some(failure::of(failed, false).code),
-        }
+        self.access.code = failure::code_of(end);
         if let End::Finished { end, .. } = end {
             self.access.usage = end.usage;
             let tokens = u64::from(end.usage.completion_tokens.0);
@@ -114,10 +133,9 @@ impl Exchange {
         let tenant = tenant.map_or(OTHER, |tenant| labels.tenant(tenant));
         let model = self.model();
         let operation = self.access.operation.map_or("", Operation::name);
-        let status = self.access.status.unwrap_or(GONE).to_string();
         metrics
             .told_apart
-            .with_label_values(&[tenant, model, operation, &status])
+            .with_label_values(&[tenant, model, operation, &self.access.status.to_string()])
             .inc();
         let Usage {
             prompt_tokens,
@@ -143,8 +161,14 @@ impl Drop for Exchange {
             .duration
             .with_label_values(&[endpoint])
             .observe(took.as_secs_f64());
-        if self.access.status.is_none() {
+        if self.head.is_none() {
             metrics.requests.with_label_values(&["499"]).inc();
+        }
+        if let Some(head) = self.head.filter(|_| self.ended) {
+            self.access.status = head.as_u16();
+        } else {
+            self.access.status = GONE;
+            self.access.code = Some("cancelled".to_owned());
         }
         self.count();
         self.access.log(took);

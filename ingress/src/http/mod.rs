@@ -1,6 +1,5 @@
 //! The HTTP face: a file an endpoint, and what the endpoints share.
 
-mod access;
 pub mod app;
 mod body;
 mod caller;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Response;
-use relay_schemas::Operation;
+use relay_schemas::{Operation, RequestId};
 
 use super::caller::Caller;
 use super::state::{Bodies, KeepAlive};
@@ -64,6 +64,8 @@ impl Door {
         exchange.asks_for(&parsed.model);
         // What was parsed holds what is needed of it.
         drop(body);
-        self.admission.admit(call, parsed, Entered { place, room }).await
+        let entered = Entered { place, room };
+        let named = |id: &RequestId| exchange.is_named(id);
+        self.admission.admit(call, parsed, entered, named).await
     }
 }
