@@ -62,6 +62,12 @@ fn text(config: &Config, places: &Places) -> String {
     for warning in &places.warnings {
         warnings.extend(["Warning: ", warning, ".\n\n"]);
     }
+    let pools: Vec<&str> = config.workers.pools().collect();
+    let pools = if pools.len() > 1 {
+        format!("pools   {}\n", pools.join(", "))
+    } else {
+        String::new()
+    };
     let data = match &config.bus {
         BusConfig::Embedded(_) => {
             let folder = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
@@ -72,7 +78,7 @@ fn text(config: &Config, places: &Places) -> String {
     format!(
         "\nRelay is ready.\n\n\
          API     http://{bound}/v1\n\
-         {admin}{data}\n\
+         {admin}{data}{pools}\n\
          {warnings}Try it:\n\n  \
          curl http://{api}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'\n\n\
@@ -115,5 +121,19 @@ mod tests {
         );
         assert_eq!(open.matches("Warning: ").count(), 2, "{open}");
         assert!(said("[::]:8000", "[::1]:8001").contains("curl http://[::1]:8000/v1"));
+    }
+
+    #[test]
+    fn the_banner_names_the_pools_where_there_are_several() {
+        let own = "127.0.0.1:8000".parse().expect("an address");
+        let places = Places {
+            api: own,
+            admin: None,
+            warnings: Vec::new(),
+        };
+        let config = |text| crate::load::parse_text(text, |_| None).expect("it parses");
+        assert!(!text(&Config::default(), &places).contains("pools"));
+        let both = text(&config("workers: [{ pool: default }, { pool: remote }]"), &places);
+        assert!(both.contains("\npools   default, remote\n"), "{both}");
     }
 }

@@ -60,8 +60,8 @@ pub struct Config {
     pub cache_service: relay_cache_service::Config,
     /// Scheduler.
     pub scheduler: relay_scheduler::Config,
-    /// Workers.
-    pub workers: relay_workers::Config,
+    /// Workers: one, or a list of one for each pool.
+    pub workers: relay_workers::Workers,
     /// Trace sink.
     pub trace_sink: relay_trace_sink::Config,
 }
@@ -89,7 +89,7 @@ impl Default for Config {
             planner: relay_planner::Config::default(),
             cache_service: relay_cache_service::Config::default(),
             scheduler: relay_scheduler::Config::default(),
-            workers: relay_workers::Config::default(),
+            workers: relay_workers::Workers::default(),
             trace_sink: relay_trace_sink::Config::default(),
         }
     }

@@ -90,7 +90,10 @@ pub fn apply(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> anyho
         config.ingress.defaults.model = Some(model);
     }
     if let Some(device) = var("DEVICE") {
-        config.workers.device = device.parse().map_err(anyhow::Error::msg).context("DEVICE")?;
+        let device = device.parse().map_err(anyhow::Error::msg).context("DEVICE")?;
+        for worker in config.workers.iter_mut() {
+            worker.device = device;
+        }
     }
     if let Some(length) = parsed(&var, "MAX_LENGTH")? {
         config.ingress.defaults.max_tokens = Some(length);
@@ -149,7 +152,7 @@ mod tests {
                 config.ingress.defaults.model.clone().unwrap_or_default(),
                 config.ingress.defaults.max_tokens,
                 config.ingress.defaults.temperature,
-                config.workers.device,
+                config.workers[0].device,
                 (config.ops.metrics, config.ingress.metrics_enabled),
             )
         };

@@ -21,6 +21,8 @@ use crate::hosted::HostedService;
 use crate::load;
 use crate::ops::Ops;
 use crate::process_metrics;
+use crate::scheduling;
+use crate::seams::BusConfig;
 use crate::signals;
 
 /// Runs all six services in this process.
@@ -68,7 +70,11 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         .as_ref()
         .map(|tables| relay_trace_sink::admin_router(tables.traces.clone()));
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
-    let warnings = exposure::warnings(api_address, ops.address()?);
+    let mut warnings = exposure::warnings(api_address, ops.address()?);
+    if matches!(house.config.bus, BusConfig::Embedded(_)) {
+        let policy = relay_planner::load(&house.config.planner.policy)?;
+        warnings.extend(scheduling::warnings(&house.config, &policy));
+    }
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

@@ -177,7 +177,7 @@ fn the_paths_of_the_production_sample_are_found_from_any_folder() {
     let config = loaded(path("deploy/relay.production.yaml")).expect("the sample is good");
     let policy = config.planner.policy.path().expect("it names one");
     assert_eq!(policy, path("deploy/policy.yaml"));
-    let models = config.workers.models.expect("it names them");
+    let models = config.workers[0].models.clone().expect("it names them");
     assert!(models.is_file(), "{}", models.display());
     let data = loaded(path("deploy/relay.embedded.yaml"))
         .expect("it is good")

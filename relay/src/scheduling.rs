@@ -39,14 +39,27 @@ pub fn check_pools(config: &Config, policy: &Policy) -> anyhow::Result<()> {
              what is planned into it would wait until its deadline; add it there or take it out of the policy"
         );
     }
-    let pool = &config.workers.pool;
-    if !is_led(pool) {
+    if let Some(pool) = config.workers.pools().find(|pool| !is_led(pool)) {
         bail!(
             "`workers.pool` is `{pool}`, which `scheduler.pools` does not name: no work would ever come to it; \
              add it there or take another pool"
         );
     }
     Ok(())
+}
+
+/// What is to be warned of where this configuration is all there is: pools that are planned into and whose work nobody takes.
+pub fn warnings(config: &Config, policy: &Policy) -> Vec<String> {
+    let is_worked = |pool: &&str| config.workers.pools().any(|worked| worked == *pool);
+    let idle = policy.pools().filter(|pool| !is_worked(pool));
+    let warning = |pool| {
+        format!(
+            "the policy plans into pool `{pool}`, whose work no worker takes: its requests wait {} and go on in the next pool of their \
+             model, or fail; make `workers` a list that has it (`- pool: {pool}`)",
+            humantime::format_duration(config.scheduler.leases.hand_over_after)
+        )
+    };
+    idle.map(warning).collect()
 }
 
 #[cfg(test)]
@@ -105,6 +118,10 @@ mod tests {
                 "the policy (`planner.policy`) plans into pool `default`",
             ),
             ("workers: { pool: other }", "`workers.pool` is `other`"),
+            (
+                "workers: [{ pool: default }, { pool: other }]",
+                "`workers.pool` is `other`",
+            ),
         ] {
             let refusal = refused(text, None);
             assert!(
@@ -112,5 +129,20 @@ mod tests {
                 "{refusal}"
             );
         }
+    }
+
+    #[test]
+    fn a_pool_that_is_planned_into_and_that_no_worker_takes_is_a_warning() {
+        let policy = include_str!("../../deploy/policy.yaml").replace("[default]", "[default, remote]");
+        let policy = relay_planner::Policy::parse(&policy).expect("valid");
+        let told = |text: &str| super::warnings(&parse_text(text, |_| None).expect("it parses"), &policy);
+        let one = told("scheduler: { leases: { hand_over_after: 3s } }");
+        assert!(
+            one[0].contains("pool `remote`, whose work no worker takes: its requests wait 3s"),
+            "{one:?}"
+        );
+        assert_eq!(one.len(), 1);
+        let both = told("workers: [{ pool: default }, { pool: remote }]");
+        assert!(both.is_empty(), "{both:?}");
     }
 }

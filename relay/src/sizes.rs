@@ -35,8 +35,9 @@ fn largest(config: &Config, pools: &[String]) -> Vec<(String, usize)> {
     let stops = limits.stops.saturating_mul(limits.stop_length);
     let names = limits.model_length.saturating_mul(MODEL_NAMES);
     let planned = request.saturating_add(stops).saturating_add(names);
+    let answers = config.workers.iter().map(|worker| worker.max_answer.as_usize());
     let outcome = planned
-        .saturating_add(config.workers.max_answer.as_usize())
+        .saturating_add(answers.max().unwrap_or(0))
         .saturating_add(relay_workers::MOST_BESIDE);
     let mut largest = vec![
         (topics::BATCH_REQUESTS.to_owned(), request),
@@ -91,7 +92,7 @@ mod tests {
             stop.contains("relay.planned.v1") && stop.contains("`ingress.request`"),
             "{stop}"
         );
-        let answer = refused(|config| config.workers.max_answer = ByteSize::mib(64));
+        let answer = refused(|config| config.workers[0].max_answer = ByteSize::mib(64));
         assert!(
             answer.contains("relay.outcomes.v1") && answer.contains("`workers.max_answer`"),
             "{answer}"
@@ -190,7 +191,7 @@ mod tests {
 
     /// The largest answer.
     fn answer(config: &Config, operation: Operation) -> Answer {
-        let most = config.workers.max_answer.as_usize();
+        let most = config.workers[0].max_answer.as_usize();
         // All that an endpoint may say beside it.
         let extra = Some(format!(
             "{{\"x\":\"{}\"}}",

@@ -3,35 +3,59 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use relay_clock::Clock;
-use relay_runner::Health;
 use relay_schemas::{ModelState, ModelStatus};
 use tokio::sync::Notify;
 
 use crate::backend::{Backend, Code, Failure};
+use crate::board::{self, Board};
 use crate::capacity::Lanes;
 use crate::models::{BackendSpec, Device, Models, OnnxSpec, Price};
 use crate::onnx::{OnnxModel, library_path};
 use crate::remote::{Counters, RemoteModel};
 use crate::visits::{Visit, Visits};
 
-/// As `/readyz` names it.
-const DEPENDENCY: &str = "models";
-
 /// Local models that are loaded at once: one that takes for ever keeps no other waiting.
 const LOADERS: usize = 4;
-
-/// How long a worker that has a model waits for the others to load before it calls itself ready without them.
-const LOAD_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every declared model, by name.
 pub struct Catalogue {
     entries: BTreeMap<String, Arc<Entry>>,
-    board: Arc<Board>,
+    told: Told,
+}
+
+/// Where it is told how the models of one worker are.
+#[derive(Clone)]
+pub struct Told {
+    /// Shared by all workers of the process.
+    pub board: Arc<Board>,
+    /// The worker's pool, where the process has several.
+    pub pool: Option<String>,
+}
+
+impl Told {
+    /// The state of a model that was loaded or not. Only people can mend the latter, so it is logged.
+    fn settle(&self, model: &str, loaded: Result<Arc<dyn Backend>, String>) -> LoadState {
+        let name = board::name(model, self.pool.as_deref());
+        match loaded {
+            Ok(backend) => {
+                self.board.settle(&name, None);
+                LoadState::Ready(backend)
+            }
+            Err(reason) => {
+                tracing::error!(
+                    gen_ai.request.model = model,
+                    pool = self.pool,
+                    reason,
+                    "a model cannot be used; this worker takes none of its requests"
+                );
+                self.board.settle(&name, Some(reason));
+                LoadState::Failed
+            }
+        }
+    }
 }
 
 struct Entry {
@@ -81,13 +105,8 @@ pub struct Loading {
 }
 
 impl Catalogue {
-    /// Prepares remote models, and starts to load local ones in the background. `health` learns of each.
-    pub fn start(models: Models, loading: Loading, health: &Health) -> Self {
-        let board = Arc::new(Board::new(
-            models.models.len(),
-            health.clone(),
-            loading.clock.clone(),
-        ));
+    /// Prepares remote models, and starts to load local ones in the background. Each is `told`.
+    pub fn start(models: Models, loading: Loading, told: Told) -> Self {
         let mut entries = BTreeMap::new();
         let mut to_load = VecDeque::new();
         for (name, spec) in models.models {
@@ -100,33 +119,31 @@ impl Catalogue {
                 BackendSpec::Remote(spec) => {
                     let remote = RemoteModel::new(spec, loading.clock.clone(), loading.counters.clone());
                     let remote = remote.map(|remote| Arc::new(remote) as Arc<dyn Backend>);
-                    *entry.state.lock() = board.settle(&name, remote);
+                    *entry.state.lock() = told.settle(&name, remote);
                 }
                 BackendSpec::Onnx(spec) => {
-                    board.loading.lock().push(name.clone());
                     to_load.push_back((name.clone(), spec, entry.clone()));
                 }
             }
             entries.insert(name, entry);
         }
-        board.report();
         let loaders = to_load.len().min(LOADERS);
         let loader = Arc::new(Loader {
             waiting: Mutex::new(to_load),
             library: library_path(&loading.library),
             loading,
-            board: board.clone(),
+            told: told.clone(),
         });
         for _ in 0..loaders {
             let loader = loader.clone();
             tokio::task::spawn_blocking(move || loader.load_all());
         }
-        Self { entries, board }
+        Self { entries, told }
     }
 
     /// Every declared model, and how many of its requests are turned now.
     pub fn status(&self, lanes: Lanes) -> Vec<ModelStatus> {
-        self.board.look();
+        self.told.board.look();
         let status = |(name, entry): (&String, &Arc<Entry>)| {
             let (state, turns) = self.state(name, entry);
             lanes.of_model(name, state, entry.visits.left(turns))
@@ -145,8 +162,7 @@ impl Catalogue {
                 turns => return (ModelState::Ready, turns),
             },
         };
-        *state = self.board.settle(name, stopped);
-        self.board.report();
+        *state = self.told.settle(name, stopped);
         (ModelState::Failed, 0)
     }
 
@@ -172,85 +188,12 @@ impl Catalogue {
     }
 }
 
-/// Tells `/readyz` which models are missing. A worker that has one serves it: the others are told and keep it from nothing.
-struct Board {
-    health: Health,
-    clock: Clock,
-    began: Instant,
-    /// How many are declared.
-    declared: usize,
-    loading: Mutex<Vec<String>>,
-    failed: Mutex<BTreeMap<String, String>>,
-    /// Whether it is said that the patience with what loads is over.
-    is_over: AtomicBool,
-}
-
-impl Board {
-    fn new(declared: usize, health: Health, clock: Clock) -> Self {
-        Self {
-            began: clock.instant(),
-            health,
-            clock,
-            declared,
-            loading: Mutex::default(),
-            failed: Mutex::default(),
-            is_over: AtomicBool::new(false),
-        }
-    }
-
-    /// Time has passed.
-    fn look(&self) {
-        let over = self.clock.since(self.began) >= LOAD_PATIENCE;
-        if over && !self.is_over.swap(true, Ordering::AcqRel) {
-            self.report();
-        }
-    }
-
-    /// The state of a model that was loaded or not. Only people can mend the latter, so it is logged.
-    fn settle(&self, name: &str, loaded: Result<Arc<dyn Backend>, String>) -> LoadState {
-        match loaded {
-            Ok(backend) => LoadState::Ready(backend),
-            Err(reason) => {
-                tracing::error!(
-                    gen_ai.request.model = name,
-                    reason,
-                    "a model cannot be used; this worker takes none of its requests"
-                );
-                self.failed.lock().insert(name.to_owned(), reason);
-                LoadState::Failed
-            }
-        }
-    }
-
-    /// One at a time: what is said last is so.
-    fn report(&self) {
-        let loading = self.loading.lock();
-        let failed = self.failed.lock();
-        let mut missing: Vec<String> = failed
-            .iter()
-            .map(|(name, reason)| format!("failed {name}: {reason}"))
-            .collect();
-        if !loading.is_empty() {
-            missing.push(format!("loading {}", loading.join(", ")));
-        }
-        let some_ready = self.declared > loading.len() + failed.len();
-        let waits = !loading.is_empty() && !self.is_over.load(Ordering::Acquire);
-        if missing.is_empty() {
-            self.health.up(DEPENDENCY);
-        } else if some_ready && !waits {
-            self.health.degraded(DEPENDENCY, missing.join("; "));
-        } else {
-            self.health.down(DEPENDENCY, missing.join("; "));
-        }
-    }
-}
-
 /// What is to be loaded, and what is told of it.
 struct Loader {
     waiting: Mutex<VecDeque<(String, OnnxSpec, Arc<Entry>)>>,
     library: PathBuf,
     loading: Loading,
-    board: Arc<Board>,
+    told: Told,
 }
 
 impl Loader {
@@ -270,59 +213,10 @@ impl Loader {
             let loaded = loaded
                 .map(|model| Arc::new(model) as Arc<dyn Backend>)
                 .map_err(|error| error.to_string());
-            let state = self.board.settle(&name, loaded);
-            self.board.loading.lock().retain(|other| *other != name);
             // Told before the first request can come for it.
-            self.board.report();
+            let state = self.told.settle(&name, loaded);
             *entry.state.lock() = state;
             self.loading.changed.notify_one();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use relay_schemas::TimestampMs;
-
-    use super::*;
-
-    #[test]
-    fn a_worker_that_has_a_model_is_ready_without_one_that_is_broken_or_loads_for_ever() {
-        let (clock, manual) = Clock::manual(TimestampMs(0));
-        let health = Health::default();
-        let board = Board::new(3, health.clone(), clock);
-        board
-            .loading
-            .lock()
-            .extend(["slow".to_owned(), "sound".to_owned()]);
-        board
-            .failed
-            .lock()
-            .insert("broken".to_owned(), "no file".to_owned());
-        board.report();
-        assert!(!health.is_ready(), "nothing is loaded");
-        board.loading.lock().pop();
-        board.report();
-        assert!(!health.is_ready(), "what loads is waited for");
-        manual.advance(LOAD_PATIENCE);
-        board.look();
-        assert!(health.is_ready());
-        assert_eq!(
-            health.told()["models"],
-            "degraded: failed broken: no file; loading slow"
-        );
-        board.loading.lock().clear();
-        board
-            .failed
-            .lock()
-            .insert("slow".to_owned(), "too large".to_owned());
-        board.report();
-        assert!(health.is_ready(), "one works");
-        board
-            .failed
-            .lock()
-            .insert("sound".to_owned(), "it has stopped".to_owned());
-        board.report();
-        assert!(!health.is_ready(), "none is left");
     }
 }

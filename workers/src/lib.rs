@@ -3,10 +3,11 @@
 //! runs elsewhere, another ends as `worker_lost`.
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way, `meter` what a run has used. `onnx` and `remote` are the
-//! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `models` the file that declares them, `capacity` how many requests
+//! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `board` tells of all that a process has, `models` the file that declares them, `capacity` how many requests
 //! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price`, `prompt` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
+mod board;
 mod capacity;
 mod catalogue;
 mod config;
@@ -26,6 +27,7 @@ mod remote;
 mod replay;
 pub mod returned;
 mod run;
+mod section;
 mod stage;
 mod status;
 mod supported;
@@ -36,20 +38,23 @@ mod worker;
 
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use parking_lot::Mutex;
 use relay_bus::topics;
 use relay_control::Control;
 use relay_runner::{Identity, Runtime, StageOptions, run_stage, watch_leaders};
-use relay_schemas::Lane;
+use relay_schemas::{InstanceId, Lane};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use error::Error;
 pub use remote::MOST_BESIDE;
+pub use section::Workers;
 
+use crate::board::Board;
 use crate::capacity::Lanes;
-use crate::catalogue::{Catalogue, Loading};
+use crate::catalogue::{Catalogue, Loading, Told};
 use crate::ledger::{Ledger, Remembered};
 use crate::metrics::Metrics;
 use crate::models::{BackendSpec, Models};
@@ -71,19 +76,68 @@ pub struct Deps {
 /// Records taken beyond the slots: what is passed over, and what a scheduler that just took over may grant too much.
 const MARGIN: usize = 64;
 
-/// Works until it is drained.
+/// Works until it is drained, for each pool that is configured.
 ///
 /// # Errors
 /// [`Error`]: what nothing but a person mends. Models load in the background; dependencies that are down are waited for.
-pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
-    let Deps {
-        runtime,
-        identity,
-        control,
-    } = deps;
-    let worker = Arc::new(worker(config, &runtime, &identity, control)?);
-    let config = &worker.config;
+pub async fn run(workers: impl Into<Workers>, deps: Deps) -> Result<(), Error> {
+    let workers = workers.into();
+    let runtime = &deps.runtime;
+    let several = workers.len() > 1;
+    let mut declared = Vec::new();
+    let mut names = Vec::new();
+    for config in workers.iter() {
+        let pool = several.then(|| config.pool.clone());
+        let models = config.declared()?;
+        names.extend(
+            models
+                .models
+                .keys()
+                .map(|model| board::name(model, pool.as_deref())),
+        );
+        declared.push((config.clone(), models, pool));
+    }
+    let board = Arc::new(Board::new(names, runtime.health.clone(), runtime.clock.clone()));
+    let mut running = Vec::new();
+    for (config, models, pool) in declared {
+        let deps = Deps {
+            runtime: runtime.clone(),
+            identity: of_pool(&deps.identity, pool.as_deref()),
+            control: deps.control.clone(),
+        };
+        let board = board.clone();
+        let told = Told { board, pool };
+        let worker = worker(config, models, deps, told)?;
+        running.push(work(Arc::new(worker), runtime.clone()));
+    }
+    let pools: Vec<String> = workers.pools().map(str::to_owned).collect();
+    let mut watching = JoinSet::new();
+    watching.spawn(watch_leaders(
+        deps.control.clone(),
+        runtime.health.clone(),
+        runtime.clock.clone(),
+        "pool",
+        move || pools.clone(),
+    ));
+    try_join_all(running).await?;
+    Ok(())
+}
 
+/// Schedulers and ingresses know a worker by its name: those of one process have one each.
+fn of_pool(identity: &Identity, pool: Option<&str>) -> Identity {
+    let instance = match pool {
+        Some(pool) => InstanceId::new(format!("{}-{pool}", identity.instance)),
+        None => identity.instance.clone(),
+    };
+    Identity {
+        instance,
+        ..identity.clone()
+    }
+}
+
+/// One worker at its work.
+async fn work(worker: Arc<Worker>, runtime: Runtime) -> Result<(), Error> {
+    let config = &worker.config;
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::cancels(worker.clone()));
     tasks.spawn(listen::revocations(worker.clone()));
@@ -94,14 +148,6 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         config.status.least,
     ));
     tasks.spawn(tell_of_the_end(worker.clone()));
-    let pool = config.pool.clone();
-    tasks.spawn(watch_leaders(
-        worker.control.clone(),
-        runtime.health.clone(),
-        runtime.clock.clone(),
-        "pool",
-        move || vec![pool.clone()],
-    ));
 
     // A group for each lane: one over both would balance their sum, and could give a lane to a single worker, whose death
     // no other could stand in for before Kafka noticed it.
@@ -116,7 +162,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
             schemas: runtime.schemas.clone(),
             lane,
         };
-        run_stage(Arc::new(stage), &runtime, &identity, options)
+        run_stage(Arc::new(stage), &runtime, &worker.identity, options)
     };
     tokio::try_join!(
         lane(Lane::Short, topics::work_short(&config.pool), config.short_slots),
@@ -125,16 +171,11 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     Ok(())
 }
 
-fn worker(
-    mut config: Config,
-    runtime: &Runtime,
-    identity: &Identity,
-    control: Arc<dyn Control>,
-) -> Result<Worker, Error> {
-    let models = config.declared()?;
+fn worker(mut config: Config, models: Models, deps: Deps, told: Told) -> Result<Worker, Error> {
+    let runtime = &deps.runtime;
     let lanes = lanes(&config, &models);
     (config.short_slots, config.long_slots) = (lanes.short, lanes.long);
-    let metrics = Metrics::register(&runtime.metrics)?;
+    let metrics = Metrics::register(&runtime.metrics, &config.pool)?;
     let changed = Arc::new(Notify::new());
     let loading = Loading {
         library: config.onnxruntime.clone().unwrap_or_else(home::library),
@@ -147,12 +188,12 @@ fn worker(
         changed: changed.clone(),
     };
     let runner = Runner {
-        catalogue: Catalogue::start(models, loading, &runtime.health),
+        catalogue: Catalogue::start(models, loading, told),
         pool: config.pool.clone(),
         clock: runtime.clock.clone(),
         metrics,
     };
-    Ok(assemble(config, runtime, identity, control, (runner, changed)))
+    Ok(assemble(config, deps, runner, changed))
 }
 
 /// The configured slots, as far as the models turn them.
@@ -164,6 +205,7 @@ fn lanes(config: &Config, models: &Models) -> Lanes {
     let lanes = asked.within(models.models.values().map(BackendSpec::turns));
     if lanes != asked {
         tracing::info!(
+            pool = config.pool,
             short_slots = lanes.short,
             long_slots = lanes.long,
             configured.short_slots = asked.short,
@@ -174,13 +216,12 @@ fn lanes(config: &Config, models: &Models) -> Lanes {
     lanes
 }
 
-fn assemble(
-    config: Config,
-    runtime: &Runtime,
-    identity: &Identity,
-    control: Arc<dyn Control>,
-    (runner, changed): (Runner, Arc<Notify>),
-) -> Worker {
+fn assemble(config: Config, deps: Deps, runner: Runner, changed: Arc<Notify>) -> Worker {
+    let Deps {
+        runtime,
+        identity,
+        control,
+    } = deps;
     let replays = ReplayBuffer::new(ReplayLimits {
         runs: config.replay_runs,
         bytes: config.replay_size.as_usize(),
@@ -192,16 +233,15 @@ fn assemble(
         cancels: config.remembered_cancels,
         cancels_ms: relay_clock::millis(config.cancel_keep),
     };
-    let Identity { instance, epoch, .. } = identity.clone();
     Worker {
-        ledger: Mutex::new(Ledger::new(instance, epoch, remembered)),
+        ledger: Mutex::new(Ledger::new(identity.instance.clone(), identity.epoch, remembered)),
         replays: Arc::new(Mutex::new(replays)),
         given_back: Mutex::default(),
         partitions: Mutex::default(),
         changed,
-        identity: identity.clone(),
-        clock: runtime.clock.clone(),
-        shutdown: runtime.shutdown.clone(),
+        identity,
+        clock: runtime.clock,
+        shutdown: runtime.shutdown,
         runner,
         control,
         config,

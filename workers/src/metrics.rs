@@ -1,7 +1,7 @@
 //! What a worker counts.
 
 use prometheus::{
-    Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, exponential_buckets,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
     register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
     register_int_counter_with_registry as counter, register_int_gauge_vec_with_registry as gauges,
 };
@@ -37,77 +37,89 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Registers those of a worker of `pool`.
+    pub fn register(registry: &Registry, pool: &str) -> Result<Self, prometheus::Error> {
+        // Told apart by a label that does not change: a process may have a worker of each of several pools.
+        let of_pool = |name: &str, help: &str| Opts::new(name, help).const_label("pool", pool);
         // From 1 ms (a remote mock) to 65 s (a long answer on a small machine), in doublings.
-        let seconds = || exponential_buckets(0.001, 2.0, 17);
+        let seconds = |common_opts: Opts| -> Result<HistogramOpts, prometheus::Error> {
+            let buckets = exponential_buckets(0.001, 2.0, 17)?;
+            Ok(HistogramOpts { common_opts, buckets })
+        };
         Ok(Self {
             runs: counters!(
-                "relay_workers_runs_total",
-                "Runs, by how they ended.",
+                of_pool("relay_workers_runs_total", "Runs, by how they ended."),
                 &["status"],
                 registry
             )?,
             skipped: counters!(
-                "relay_workers_skipped_total",
-                "Work records passed over, by reason.",
+                of_pool(
+                    "relay_workers_skipped_total",
+                    "Work records passed over, by reason."
+                ),
                 &["reason"],
                 registry
             )?,
             in_flight: gauges!(
-                "relay_workers_in_flight_requests",
-                "Requests held, by lane.",
+                of_pool("relay_workers_in_flight_requests", "Requests held, by lane."),
                 &["lane"],
                 registry
             )?,
             model_states: gauges!(
-                "relay_workers_model_state",
-                "1 for the state that a declared model is in: loading, ready or failed.",
+                of_pool(
+                    "relay_workers_model_state",
+                    "1 for the state that a declared model is in: loading, ready or failed."
+                ),
                 &["model", "state"],
                 registry
             )?,
             model_slots: gauges!(
-                "relay_workers_model_slots",
-                "Requests of a model that this worker asks for at once: never more than it turns, none unless it is ready.",
+                of_pool(
+                    "relay_workers_model_slots",
+                    "Requests of a model that this worker asks for at once: never more than it turns, none unless it is ready."
+                ),
                 &["model"],
                 registry
             )?,
             first_token_seconds: histogram!(
-                "relay_workers_first_token_seconds",
-                "Start of a run to its first token.",
-                seconds()?,
+                seconds(of_pool(
+                    "relay_workers_first_token_seconds",
+                    "Start of a run to its first token."
+                ))?,
                 registry
             )?,
             run_seconds: histogram!(
-                "relay_workers_run_seconds",
-                "Start of a run to its end.",
-                seconds()?,
+                seconds(of_pool("relay_workers_run_seconds", "Start of a run to its end."))?,
                 registry
             )?,
             prompt_tokens: counter!(
-                "relay_workers_prompt_tokens_total",
-                "Prompt tokens of all runs.",
+                of_pool("relay_workers_prompt_tokens_total", "Prompt tokens of all runs."),
                 registry
             )?,
             completion_tokens: counter!(
-                "relay_workers_completion_tokens_total",
-                "Tokens of all answers.",
+                of_pool("relay_workers_completion_tokens_total", "Tokens of all answers."),
                 registry
             )?,
             fallbacks: counter!(
-                "relay_workers_fallbacks_total",
-                "Runs that went on to another candidate.",
+                of_pool(
+                    "relay_workers_fallbacks_total",
+                    "Runs that went on to another candidate."
+                ),
                 registry
             )?,
             chunks_not_understood: counters!(
-                "relay_workers_chunks_not_understood_total",
-                "Chunks of endpoints that were not understood, by what came of it: skipped, or the run failed.",
+                of_pool(
+                    "relay_workers_chunks_not_understood_total",
+                    "Chunks of endpoints that were not understood, by what came of it: skipped, or the run failed."
+                ),
                 &["effect"],
                 registry
             )?,
             fields_dropped: counter!(
-                "relay_workers_fields_dropped_total",
-                "Unknown fields of endpoints' answers that were dropped for their size; the answer says so.",
+                of_pool(
+                    "relay_workers_fields_dropped_total",
+                    "Unknown fields of endpoints' answers that were dropped for their size; the answer says so."
+                ),
                 registry
             )?,
         })
