@@ -27,11 +27,11 @@ async fn applying_says_what_it_made_changed_and_left() {
     let made = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;
     assert_eq!(made, format!("{name}: created, 2 partitions"));
     let left = apply(&bus, &format!("name: {name}, partitions: 2, retention: 1h")).await;
-    assert_eq!(left, format!("{name}: as it should be"));
+    assert_eq!(left, format!("{name}: unchanged"));
     let changed = apply(&bus, &format!("name: {name}, partitions: 3, retention: 2h")).await;
     assert_eq!(
         changed,
-        format!("{name}: 3 partitions instead of 2, retention.ms=7200000")
+        format!("{name}: partitions 2 → 3, retention.ms 3600000 → 7200000")
     );
     // What the first change set is still set after the second.
     let changed = apply(
@@ -42,7 +42,7 @@ async fn applying_says_what_it_made_changed_and_left() {
     assert_eq!(
         changed,
         format!(
-            "{name}: cleanup.policy=compact, min.cleanable.dirty.ratio=0.1, segment.bytes=16777216, segment.ms=600000"
+            "{name}: cleanup.policy delete → compact, min.cleanable.dirty.ratio 0.5 → 0.1, segment.bytes 1073741824 → 16777216, segment.ms 604800000 → 600000"
         )
     );
     let left = apply(

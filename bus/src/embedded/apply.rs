@@ -26,7 +26,7 @@ pub(super) fn apply(shared: &Shared, manifest: &Manifest) -> Result<Vec<String>,
             changes.extend(settings.map(|settings| Change { id, settings }));
             line
         } else {
-            let line = format!("{}: made, {} partitions", wanted.name, wanted.partitions);
+            let line = format!("{}: created, {} partitions", wanted.name, wanted.partitions);
             changes.push(Change {
                 id: free_id,
                 settings: wanted,

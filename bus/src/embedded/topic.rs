@@ -49,7 +49,7 @@ impl TopicLog {
         let before = self.settings.read();
         let name = &wanted.name;
         if wanted.compacted != before.compacted {
-            let line = format!("{name}: `compacted` cannot change; use a new topic (kept as it was)");
+            let line = format!("{name}: unchanged, `compacted` cannot change: use a new topic");
             return (None, line);
         }
         let (partitions, why) = match (before.partitions, wanted.partitions) {
@@ -63,21 +63,18 @@ impl TopicLog {
             partitions,
             ..wanted.clone()
         };
+        let mut said = changes(&before, &after);
+        if !why.is_empty() {
+            let wanted = wanted.partitions;
+            said.push(format!(
+                "keeps its {partitions} partitions instead of {wanted}, {why}"
+            ));
+        }
+        if said.is_empty() {
+            said.push("unchanged".to_owned());
+        }
         let changed = (after != *before).then_some(after);
-        let what = if changed.is_some() {
-            "settings changed"
-        } else {
-            "as it was"
-        };
-        let line = match (why, &changed) {
-            ("", None) => format!("{name}: as it was"),
-            ("", Some(_)) => format!("{name}: settings changed, {partitions} partitions"),
-            (why, _) => format!(
-                "{name}: {what}; it keeps its {partitions} partitions instead of {}, {why}",
-                wanted.partitions
-            ),
-        };
-        (changed, line)
+        (changed, format!("{name}: {}", said.join(", ")))
     }
 
     /// Takes over what [`TopicLog::becomes`] said.
@@ -136,6 +133,25 @@ impl TopicLog {
     }
 }
 
+/// What differs, as the manifest names it: `retention 3days → 4days`.
+fn changes(before: &Topic, after: &Topic) -> Vec<String> {
+    let settings = |topic: &Topic| match serde_json::to_value(topic) {
+        Ok(serde_json::Value::Object(settings)) => settings,
+        _ => serde_json::Map::new(),
+    };
+    let word = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    };
+    let (before, after) = (settings(before), settings(after));
+    let changed = after.iter().filter_map(|(name, now)| {
+        let was = before.get(name).unwrap_or(&serde_json::Value::Null);
+        (was != now).then(|| format!("{name} {} → {}", word(was), word(now)))
+    });
+    changed.collect()
+}
+
 /// Reads a topic's note: number, settings.
 pub(super) fn decode(mut note: &[u8]) -> Option<(u16, Topic)> {
     let id = note.try_get_u16_le().ok()?;
@@ -150,4 +166,41 @@ pub(super) fn encode(id: u16, settings: &Topic) -> Result<Bytes, BusError> {
         .map_err(|error| BusError::Fatal(format!("a topic's settings cannot be written: {error}")))?;
     bytes.extend_from_slice(&settings);
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(settings: &str) -> Topic {
+        let yaml = format!("pools: [a]\ntopics: [{{ {settings} }}]");
+        let manifest = crate::topics::Manifest::parse(&yaml).expect("a manifest");
+        manifest.topics[0].clone()
+    }
+
+    #[test]
+    fn applying_says_which_setting_it_changes_and_from_what() {
+        let was = TopicLog::new(
+            1,
+            topic("name: t, partitions: 2, retention: 3d"),
+            &Arc::new(TailBudget::new(1)),
+        );
+        for (wanted, said) in [
+            ("name: t, partitions: 2, retention: 3d", "t: unchanged"),
+            (
+                "name: t, partitions: 3, retention: 4d",
+                "t: partitions 2 → 3, retention 3days → 4days",
+            ),
+            (
+                "name: t, partitions: 2, max_record: 2MiB, retention_size: 1GiB, on_disk: true",
+                "t: retention 3days → none, retention_size none → 1GiB, max_record 1MiB → 2MiB, on_disk false → true",
+            ),
+            (
+                "name: t, partitions: 1, retention: 3d",
+                "t: keeps its 2 partitions instead of 1, partitions are never taken away",
+            ),
+        ] {
+            assert_eq!(was.becomes(&topic(wanted)).1, said);
+        }
+    }
 }

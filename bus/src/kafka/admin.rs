@@ -38,20 +38,18 @@ impl Admin<'_> {
             Partitions::Right => {}
             Partitions::Keep(why) => {
                 done.push(format!(
-                    "keeps its {found} partitions, not {}: {why}",
+                    "keeps its {found} partitions instead of {}, {why}",
                     topic.partitions
                 ));
             }
             Partitions::More(number) => {
                 self.add_partitions(topic, number).await?;
-                done.push(format!("{number} partitions instead of {found}"));
+                done.push(format!("partitions {found} → {number}"));
             }
         }
-        for (name, value) in self.alter(topic).await? {
-            done.push(format!("{name}={value}"));
-        }
+        done.extend(self.alter(topic).await?);
         if done.is_empty() {
-            done.push("as it should be".to_owned());
+            done.push("unchanged".to_owned());
         }
         Ok(format!("{}: {}", topic.name, done.join(", ")))
     }
@@ -82,7 +80,7 @@ impl Admin<'_> {
     }
 
     /// Returns what was changed.
-    async fn alter(&self, topic: &Topic) -> Result<Vec<(&'static str, String)>, BusError> {
+    async fn alter(&self, topic: &Topic) -> Result<Vec<String>, BusError> {
         let found = self.describe(topic).await?;
         let value = |name: &str| found.get(name).and_then(|entry| entry.value.clone());
         let changed = difference::changed(&difference::settings(topic, self.replication), value);
@@ -112,7 +110,11 @@ impl Admin<'_> {
         });
         done(altered, &topic.name, Code::NoError)?;
         self.until_told(topic).await?;
-        Ok(changed.into_iter().collect())
+        let said = changed.into_iter().map(|(name, now)| {
+            let was = value(name).unwrap_or_else(|| "none".to_owned());
+            format!("{name} {was} → {now}")
+        });
+        Ok(said.collect())
     }
 
     /// Brokers hear of changed settings a moment later; whoever applies the same again shall find nothing to change. They are

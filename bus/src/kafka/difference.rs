@@ -73,7 +73,7 @@ pub(super) fn partitions(topic: &Topic, found: i32) -> Partitions {
     if topic.partitions == found {
         Partitions::Right
     } else if topic.name == OUTCOMES {
-        Partitions::Keep("its number never changes, because who won is the first in partition order")
+        Partitions::Keep("because who won is the first in partition order")
     } else if topic.partitions < found {
         Partitions::Keep("partitions are never taken away")
     } else {
