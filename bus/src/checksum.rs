@@ -10,7 +10,7 @@ pub fn stamp(headers: &mut Headers, value: &[u8]) {
 }
 
 /// Whether `value` is what the checksum in `headers` was made from. Without one (batch lines from other languages) it passes.
-pub(crate) fn matches(headers: &Headers, value: &[u8]) -> bool {
+pub fn is_intact(headers: &Headers, value: &[u8]) -> bool {
     headers
         .get(header::CRC32)
         .is_none_or(|expected| expected[..] == *of(value).as_bytes())

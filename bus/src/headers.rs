@@ -29,6 +29,8 @@ pub mod header {
     pub const TRACEPARENT: &str = "traceparent";
     /// CRC-32 (IEEE) of the value, eight hexadecimal digits; a value that does not match it is poison.
     pub const CRC32: &str = "relay-crc32";
+    /// On a record that an operator put back where it lay: the dead letter that stood for it, as `relay.dead-letters.v1/0/17`.
+    pub const RESENT: &str = "relay-resent";
     /// Set by the bus itself on a record that is not as it was written: where it lies. Its value is poison.
     pub const DAMAGED: &str = "relay-damaged";
 }

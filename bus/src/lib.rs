@@ -13,7 +13,7 @@ pub mod testing;
 pub mod topics;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, Room, StartAt};
-pub use checksum::stamp;
+pub use checksum::{is_intact, stamp};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use headers::{Headers, header};
 pub use kafka::{KafkaBus, KafkaOptions};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use relay_schemas::{DecodeError, Registry, TimestampMs};
 
-use crate::checksum::{self, stamp};
+use crate::checksum::{is_intact, stamp};
 use crate::headers::{Headers, header};
 
 /// One partition of one topic.
@@ -123,7 +123,7 @@ pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) ->
         });
     }
     let value = record.value.as_deref();
-    if value.is_some_and(|value| !checksum::matches(&record.headers, value)) {
+    if value.is_some_and(|value| !is_intact(&record.headers, value)) {
         return Err(DecodeError::Malformed {
             record: T::NAME,
             reason: "its checksum does not match".to_owned(),

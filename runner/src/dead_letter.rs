@@ -5,12 +5,14 @@
 
 use bytes::Bytes;
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{DeadHeader, DeadLetter, OutcomeStatus, Run, Service, TimestampMs, encode};
+use relay_schemas::{
+    DeadHeader, DeadLetter, OutcomeStatus, RequestId, Run, Service, TenantId, TimestampMs, encode,
+};
 
 use crate::outcome::{RECORD_DAMAGED, outcome_record};
 use crate::runtime::Identity;
 use relay_bus::topics::{DEAD_LETTERS, PLANNED, REQUESTS};
-use relay_bus::{Headers, Outgoing, Record, header};
+use relay_bus::{Headers, Outgoing, Partition, Position, Record, header, is_intact};
 
 /// The code of an outcome that stands for a dead letter.
 const CODE: &str = "dead_letter";
@@ -33,6 +35,10 @@ pub(crate) const POISON: &str = "poison";
 /// The class of a record that might have worked.
 pub(crate) const EXHAUSTED: &str = "retries_exhausted";
 
+/// Reasons for which a record is given up that was read.
+pub(crate) const PANICKED: &str = "the stage panicked";
+pub(crate) const TOO_LARGE: &str = "what it led to is too large";
+
 /// Why a record was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dead {
@@ -42,6 +48,42 @@ pub(crate) struct Dead {
     pub(crate) reason: String,
     /// How often it was tried.
     pub(crate) attempts: u32,
+}
+
+/// Whether whoever gave the record up could read it: then it said so, where somebody waits.
+pub fn was_read(letter: &DeadLetter) -> bool {
+    letter.class == EXHAUSTED || letter.reason == PANICKED || letter.reason.starts_with(TOO_LARGE)
+}
+
+/// Whether a dead letter ended the request of its record, which lay on `topic` and had `headers`.
+pub fn ends_request(topic: &str, headers: &Headers) -> Option<(RequestId, TenantId)> {
+    carries_requests(topic).then(|| Some((headers.request_id()?, headers.tenant()?)))?
+}
+
+/// The record that a dead letter stands for, out of the letter itself: where that is provably all of it, as its checksum matches
+/// and nothing was cut.
+pub fn kept_whole(letter: &DeadLetter) -> Option<Record> {
+    let is_cut = |bytes: &[u8]| bytes.len() >= MOST_HEADER_BYTES;
+    let cut = letter.headers.len() >= MOST_HEADERS
+        || letter.key.as_deref().is_some_and(is_cut)
+        || letter.headers.iter().any(|header| is_cut(&header.value));
+    let pair = |DeadHeader { name, value }: &DeadHeader| (name.clone(), Bytes::copy_from_slice(value));
+    let headers: Headers = letter.headers.iter().map(pair).collect();
+    let value = letter.value.as_deref();
+    let is_whole = |value| headers.get(header::CRC32).is_some() && is_intact(&headers, value);
+    if cut || headers.get(header::DAMAGED).is_some() || !value.is_none_or(is_whole) {
+        return None;
+    }
+    Some(Record {
+        position: Position {
+            partition: Partition::new(&letter.source_topic, letter.source_partition),
+            offset: letter.source_offset,
+        },
+        timestamp: letter.at,
+        key: letter.key.as_deref().map(Bytes::copy_from_slice),
+        value: value.map(Bytes::copy_from_slice),
+        headers,
+    })
 }
 
 /// The records that stand for a poisoned one: its dead letter, and the outcome of its request where there is one to end. For
@@ -105,10 +147,7 @@ fn letter(record: &Record, dead: &Dead, group: &str, keep_bytes: usize, now: Tim
 
 fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Outgoing> {
     let partition = &record.position.partition;
-    if !carries_requests(&partition.topic) {
-        return None;
-    }
-    let (request_id, tenant) = (record.headers.request_id()?, record.headers.tenant()?);
+    let (request_id, tenant) = ends_request(&partition.topic, &record.headers)?;
     let attempt = record.headers.text(header::ATTEMPT);
     let run = Run {
         service: Service::Runner,
@@ -151,7 +190,6 @@ mod tests {
     use relay_schemas::{Outcome, decode};
 
     use super::*;
-    use relay_bus::{Partition, Position};
 
     fn record(topic: &str, headers: &[(&str, &'static [u8])]) -> Record {
         Record {
@@ -228,5 +266,58 @@ mod tests {
                 assert_eq!(outcome.run.service, Service::Runner);
             }
         }
+    }
+
+    #[test]
+    fn a_dead_letter_is_all_of_its_record_only_where_the_checksum_says_so_and_nothing_was_cut() {
+        let of = |value: &'static [u8], keep: usize, seal: bool| {
+            let headers = Headers::default();
+            let mut outgoing = Outgoing::keyed("t", "key", headers, Bytes::from_static(value));
+            if !seal {
+                outgoing.headers = Headers::default();
+            }
+            let mut record = record("t", &[]);
+            (record.headers, record.value) = (outgoing.headers, outgoing.value);
+            let dead = Dead {
+                class: POISON,
+                reason: "why".to_owned(),
+                attempts: 1,
+            };
+            letter(&record, &dead, "g", keep, TimestampMs(9))
+        };
+        let whole = kept_whole(&of(b"0123456789", 10, true)).expect("all of it");
+        assert_eq!(whole.value.as_deref(), Some(&b"0123456789"[..]));
+        assert_eq!(whole.key.as_deref(), Some(&b"key"[..]));
+        assert_eq!(whole.position.offset, 7);
+        assert!(kept_whole(&of(b"0123456789", 9, true)).is_none(), "it was cut");
+        assert!(
+            kept_whole(&of(b"0123456789", 10, false)).is_none(),
+            "nothing says so"
+        );
+        let mut damaged = of(b"0123456789", 10, true);
+        damaged.headers.push(DeadHeader {
+            name: header::DAMAGED.to_owned(),
+            value: b"segment 1".to_vec(),
+        });
+        assert!(kept_whole(&damaged).is_none());
+        let mut long = of(b"0123456789", 10, true);
+        long.key = Some(vec![b'k'; MOST_HEADER_BYTES]);
+        assert!(kept_whole(&long).is_none(), "its key may have been cut");
+    }
+
+    #[test]
+    fn whoever_gave_up_what_it_had_read_is_known_by_it() {
+        let of = |class: &'static str, reason: &str| {
+            let reason = reason.to_owned();
+            let dead = Dead {
+                class,
+                reason,
+                attempts: 1,
+            };
+            was_read(&letter(&record("t", &[]), &dead, "g", 10, TimestampMs(9)))
+        };
+        assert!(of(EXHAUSTED, "whatever") && of(POISON, PANICKED));
+        assert!(of(POISON, &format!("{TOO_LARGE}: 7 bytes")));
+        assert!(!of(POISON, "written in the unknown schema 00"));
     }
 }

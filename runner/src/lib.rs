@@ -20,6 +20,7 @@
 //! | wait between two tries | [`Backoff`] |
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
+//! | see what a dead letter stands for | [`was_read`], [`ends_request`], [`kept_whole`] |
 //! | read how one ended | [`read_outcome`] |
 //! | see that every part gets on | [`Watchdog`], [`watch_parts`] |
 //! | answer probes and Prometheus | [`ops_router`] |
@@ -53,7 +54,7 @@ mod winners;
 
 pub use backoff::{Backoff, backoff};
 pub use crash::crash_point;
-pub use dead_letter::{carried_headers, poisoned};
+pub use dead_letter::{carried_headers, ends_request, kept_whole, poisoned, was_read};
 pub use health::{Health, dependency};
 pub use leaders::watch_leaders;
 pub use listen::{listen_forever, serve_forever};

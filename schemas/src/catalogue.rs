@@ -29,6 +29,7 @@ const FILES: &[&str] = avsc![
     "class",
     "condition_trace",
     "dead_letter",
+    "dead_letter_closing",
     "decoding",
     "delta",
     "embedding",

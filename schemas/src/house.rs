@@ -30,6 +30,16 @@ pub struct DeadLetter {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterClosing {
+    pub offset: i64,
+    pub how: String,
+    pub resent_partition: Option<i32>,
+    pub resent_offset: Option<i64>,
+    pub by: String,
+    pub at: TimestampMs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyBody {
     pub version: String,
     pub body: String,

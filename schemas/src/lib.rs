@@ -27,7 +27,7 @@ pub use control::{
     ModelState, ModelStatus, PolicyStatus, PoolStatus, PublicModel, ReplayAnswer, ReplayQuery, Returned,
     Revoked, WinnerAnswer, WinnerQuery, WorkerStatus,
 };
-pub use house::{DeadHeader, DeadLetter, PolicyBody, SchemaBody};
+pub use house::{DeadHeader, DeadLetter, DeadLetterClosing, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
 pub use plan::{
     CacheFlags, Candidate, ConditionTrace, Decoding, HandOver, Plan, Planned, Planning, RuleTrace, Verifier,
@@ -50,6 +50,7 @@ macro_rules! every_record {
             BatchResult,
             Cancel,
             DeadLetter,
+            DeadLetterClosing,
             FenceAnswer,
             FenceQuery,
             Frame,

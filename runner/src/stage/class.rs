@@ -3,7 +3,7 @@
 use relay_schemas::Fingerprint;
 
 use super::contract::StageError;
-use crate::dead_letter::{Dead, EXHAUSTED, POISON};
+use crate::dead_letter::{Dead, EXHAUSTED, PANICKED, POISON};
 
 /// How a try failed.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(super) fn decide(failure: TryFailure, tries: Tries, max_attempts: u32) -> Ne
             dead(POISON, error.to_string())
         }
         TryFailure::Error(StageError::Retry(reason)) if last => dead(EXHAUSTED, reason),
-        TryFailure::Panic if last => dead(POISON, "the stage panicked".to_owned()),
+        TryFailure::Panic if last => dead(POISON, PANICKED.to_owned()),
         TryFailure::Error(StageError::Retry(_)) | TryFailure::Panic => Next::Again,
     }
 }

@@ -12,7 +12,7 @@ use super::shrink::without_content;
 use crate::backoff::backoff;
 use crate::crash;
 use crate::crash::crash_point;
-use crate::dead_letter::{Dead, POISON, dead_letter};
+use crate::dead_letter::{Dead, POISON, TOO_LARGE, dead_letter};
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Identity;
@@ -125,7 +125,7 @@ impl<S: Stage> Publisher<S> {
         };
         let dead = Dead {
             class: POISON,
-            reason: format!("what it led to is too large: {too_large}"),
+            reason: format!("{TOO_LARGE}: {too_large}"),
             attempts: 1,
         };
         for dead_letter in self.bury(&parcel.source, &dead) {
