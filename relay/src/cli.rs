@@ -5,6 +5,7 @@ mod misplaced;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use relay_schemas::Operation;
 
 pub use settings::Settings;
-use settings::{File, OfIngress, OfKeeper, OfService, OfTraceSink, Operators};
+use settings::{File, OfIngress, OfKeeper, OfLog, OfService, OfTraceSink, Operators};
+pub use topics::{CloseLetters, DeadLetters, Topics, read};
 
 /// What somebody who runs one service wants to know.
 macro_rules! alone {
@@ -72,7 +74,9 @@ pub enum Command {
     #[command(after_help = alone!("relay.outcomes.v1", "rows in the store, the pages under /admin on --admin-port", "Kafka, NATS, Postgres"))]
     TraceSink(OfTraceSink),
     /// Look after the topics
-    Topics(Kept<Topics>),
+    Topics(Kept<Topics, OfLog>),
+    /// Look after the dead letters: what no service could use
+    DeadLetters(Kept<DeadLetters, OfLog>),
     /// Look after the traces
     Traces(Kept<Traces>),
     /// Look after the embedded log
@@ -120,7 +124,7 @@ impl Command {
             Self::Ingress(of) => of.into(),
             Self::Planner(of) | Self::CacheService(of) | Self::Scheduler(of) | Self::Workers(of) => of.into(),
             Self::TraceSink(of) => of.into(),
-            Self::Topics(Kept { settings, .. }) => settings.into(),
+            Self::Topics(Kept { settings, .. }) | Self::DeadLetters(Kept { settings, .. }) => settings.into(),
             Self::Traces(Kept { settings, .. }) => settings.into(),
             Self::Log(Kept { settings, .. }) => settings.into(),
             Self::Backup(of) | Self::Restore(of) => (&of.settings).into(),
@@ -139,22 +143,11 @@ impl Command {
 
 /// A command that looks after the log or the tables, with one of its own.
 #[derive(Debug, Args)]
-pub struct Kept<C: Subcommand> {
+pub struct Kept<C: Subcommand, S: Args = OfKeeper> {
     #[command(flatten)]
-    pub settings: OfKeeper,
+    pub settings: S,
     #[command(subcommand)]
     pub command: C,
-}
-
-/// Look after the topics.
-#[derive(Debug, Subcommand)]
-pub enum Topics {
-    /// Make the topics what the manifest says; never deletes one
-    Apply,
-    /// Print the offsets that every partition holds
-    Offsets,
-    /// Print records of a topic as JSON lines, oldest first, up to its present end
-    Read(ReadTopic),
 }
 
 /// Look after the traces.
@@ -205,16 +198,6 @@ pub struct Healthcheck {
     pub file: File,
     #[command(flatten)]
     pub operators: Operators,
-}
-
-/// Which records to print.
-#[derive(Debug, Args)]
-pub struct ReadTopic {
-    /// The topic, for example relay.outcomes.v1
-    pub topic: String,
-    /// Also print prompts and answers, which are left out otherwise
-    #[arg(long)]
-    pub content: bool,
 }
 
 /// Which request to plan.

@@ -15,19 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Asks the operators' listener for `/healthz`. Not for `/readyz`: who starts unhealthy containers again would do so to all of them
 /// whenever Kafka is away.
 pub async fn run(ops: &OpsConfig) -> anyhow::Result<()> {
-    let host = match ops.host.as_str() {
-        // Everywhere is nowhere to connect to.
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
-    let answered = tokio::time::timeout(PATIENCE, ask(host, ops.port)).await;
+    let (host, port) = ops.to_ask();
+    let answered = tokio::time::timeout(PATIENCE, ask(host, port)).await;
     let answered = answered.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut)));
     answered.with_context(|| {
-        format!(
-            "no health from the operators' listener at {host}:{} (`ops.port`, --admin-port)",
-            ops.port
-        )
+        format!("no health from the operators' listener at {host}:{port} (`ops.port`, --admin-port)")
     })
 }
 

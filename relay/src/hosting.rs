@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use relay_bus::topics::OUTCOMES;
 use relay_clock::Clock;
 use relay_control::Control;
@@ -22,8 +23,9 @@ use crate::load;
 use crate::ops::Ops;
 use crate::process_metrics;
 use crate::scheduling;
-use crate::seams::BusConfig;
+use crate::seams::{self, BusConfig};
 use crate::signals;
+use crate::topics::{self, Keeper};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
@@ -69,6 +71,7 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         .tables
         .as_ref()
         .map(|tables| relay_trace_sink::admin_router(tables.traces.clone()));
+    let admin = house.with_log(admin)?;
     let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
     let mut warnings = exposure::warnings(api_address, ops.address()?);
     if matches!(house.config.bus, BusConfig::Embedded(_)) {
@@ -166,6 +169,21 @@ impl House {
             epoch,
             outcomes,
         })
+    }
+
+    /// The pages, and with them the log where this process alone can open it.
+    fn with_log(&self, admin: Option<Router>) -> anyhow::Result<Option<Router>> {
+        let BusConfig::Embedded(_) = &self.config.bus else {
+            return Ok(admin);
+        };
+        let keeper = Keeper {
+            bus: self.runtime.bus.clone(),
+            manifest: self.config.manifest()?,
+            clock: self.runtime.clock.clone(),
+        };
+        let log = self.config.data.join(seams::LOG);
+        let door = topics::door::router(keeper, &log, self.config.ops.max_log_readers);
+        Ok(admin.map(|pages| pages.merge(door)))
     }
 
     /// Nothing counts as ready before whoever needs it has said so.

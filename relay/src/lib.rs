@@ -90,6 +90,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
             Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
             Command::Topics(topics) => topics::run(&config, topics.command).await,
+            Command::DeadLetters(letters) => topics::dead_letters(&config, letters.command).await,
             Command::Traces(traces) => traces::run(&config, traces.command).await,
             Command::Healthcheck(_) => healthcheck::run(&config.ops).await,
             Command::Plan(request) => plan::run(&config, &request),

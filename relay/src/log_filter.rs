@@ -25,6 +25,9 @@ const LEVELS: [(&str, LevelFilter); 9] = [
 /// Begins the name of each of Relay's own parts; whatever else logs is a library.
 const OWN: &str = "relay";
 
+/// What an operator changed: told whatever the level is, unless it is named.
+const AUDIT: &str = "audit";
+
 /// Tells which group got which partitions.
 const HOST: &str = "relay_runner::stage::host";
 
@@ -71,7 +74,8 @@ impl LogFilter {
         let libraries = self.level.min(LevelFilter::WARN);
         let mut targets = Targets::new()
             .with_default(libraries)
-            .with_target(OWN, self.level);
+            .with_target(OWN, self.level)
+            .with_target(AUDIT, LevelFilter::INFO);
         let named = self.parts.iter().any(|(part, _)| HOST.starts_with(part.as_str()));
         if self.level == LevelFilter::INFO && for_people && !named {
             targets = targets.with_target(HOST, LevelFilter::WARN);

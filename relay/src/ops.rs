@@ -37,6 +37,8 @@ pub struct OpsConfig {
     pub metrics: bool,
     /// Most connections at once; where none is idle, further ones wait.
     pub max_connections: usize,
+    /// Most commands that read the embedded log beside this process at once.
+    pub max_log_readers: usize,
     /// Host names under which it answers, besides the loopback names and the address that is bound.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may change something, besides its own.
@@ -50,9 +52,22 @@ impl Default for OpsConfig {
             port: 8001,
             metrics: true,
             max_connections: 32,
+            max_log_readers: 4,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
         }
+    }
+}
+
+impl OpsConfig {
+    /// Where it is asked from this machine: everywhere is nowhere to connect to.
+    pub fn to_ask(&self) -> (&str, u16) {
+        let host = match self.host.as_str() {
+            "0.0.0.0" => "127.0.0.1",
+            "::" => "::1",
+            host => host,
+        };
+        (host, self.port)
     }
 }
 

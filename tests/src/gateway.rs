@@ -134,10 +134,16 @@ impl Gateway {
 
     /// Runs another command of the executable with the gateway's configuration, to its end.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<Output> {
+        let output = self.beside(words).output();
+        output.with_context(|| format!("relay {}", words.join(" ")))
+    }
+
+    /// Another command of the executable with the gateway's configuration, not started yet.
+    pub fn beside(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.executable);
         command.args(words).arg("--config").arg(&self.config);
-        let output = command.current_dir(root()).output();
-        output.with_context(|| format!("relay {}", words.join(" ")))
+        command.current_dir(root());
+        command
     }
 
     /// Waits until `/readyz` says so.

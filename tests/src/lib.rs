@@ -20,6 +20,7 @@ pub mod images;
 pub mod keyed;
 pub mod leases;
 pub mod ledger;
+pub mod letters;
 pub mod load;
 pub mod meaning;
 pub mod mock;

@@ -132,6 +132,15 @@ pub struct OfKeeper {
     pub log: Log,
 }
 
+/// Those of a command that asks a running Relay where that has the log open.
+#[derive(Debug, Args)]
+pub struct OfLog {
+    #[command(flatten)]
+    pub keeper: OfKeeper,
+    #[command(flatten)]
+    pub operators: Operators,
+}
+
 impl From<&OfService> for Settings {
     fn from(of: &OfService) -> Self {
         Self {
@@ -169,6 +178,15 @@ impl From<&OfKeeper> for Settings {
             data: of.data.clone(),
             log: of.log.clone(),
             ..Self::default()
+        }
+    }
+}
+
+impl From<&OfLog> for Settings {
+    fn from(of: &OfLog) -> Self {
+        Self {
+            operators: of.operators.clone(),
+            ..Self::from(&of.keeper)
         }
     }
 }

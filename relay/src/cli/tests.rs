@@ -13,9 +13,14 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("scheduler", &["config", "log", "process", "operators"]),
     ("workers", &["config", "log", "process", "operators"]),
     ("trace-sink", &["config", "log", "data", "process", "operators"]),
-    ("topics apply", &["config", "log", "data"]),
-    ("topics offsets", &["config", "log", "data"]),
-    ("topics read TOPIC", &["config", "log", "data"]),
+    ("topics apply", &["config", "log", "data", "operators"]),
+    ("topics offsets", &["config", "log", "data", "operators"]),
+    ("topics read TOPIC", &["config", "log", "data", "operators"]),
+    ("topics tail TOPIC", &["config", "log", "data", "operators"]),
+    ("dead-letters list", &["config", "log", "data", "operators"]),
+    ("dead-letters show 0/1", &["config", "log", "data", "operators"]),
+    ("dead-letters resend", &["config", "log", "data", "operators"]),
+    ("dead-letters discard", &["config", "log", "data", "operators"]),
     ("traces rebuild", &["config", "log", "data"]),
     ("log verify", &["config", "log", "data"]),
     ("backup FOLDER", &["config", "log", "data"]),
@@ -90,7 +95,7 @@ fn every_command_is_in_the_table_of_settings() {
     let mut found = BTreeSet::new();
     walk(&Cli::command(), "", &mut found);
     let plain = |command: &str| {
-        let end = command.find(|letter: char| letter.is_ascii_uppercase());
+        let end = command.find(|letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit());
         let plain = command[..end.unwrap_or(command.len())].trim();
         plain.split(" --").next().unwrap_or_default().to_owned()
     };
@@ -121,7 +126,7 @@ fn a_command_shows_and_takes_the_flags_that_mean_something_to_it_and_refuses_the
                 let refused = taken.expect_err("it means nothing").to_string();
                 let path = command.split(" --").next().unwrap_or_default();
                 let path = path
-                    .trim_end_matches(|letter: char| letter.is_ascii_uppercase())
+                    .trim_end_matches(|letter: char| letter.is_ascii_uppercase() || "0/1".contains(letter))
                     .trim();
                 let said = format!("error: {flag} means nothing to `relay {path}`; `relay up`");
                 assert!(refused.starts_with(&said), "{said}\n{refused}");
@@ -144,7 +149,7 @@ fn a_flag_before_the_command_is_refused_with_where_it_stands() {
         ),
         (
             ["relay", "topics", "apply", "--content"],
-            "error: --content means nothing to `relay topics apply`; `relay topics read` takes it\n",
+            "error: --content means nothing to `relay topics apply`; `relay topics read`, `relay topics tail` and `relay dead-letters show` take it\n",
         ),
         (
             ["relay", "up", "--nowhere", "1"],

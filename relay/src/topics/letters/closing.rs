@@ -1,0 +1,222 @@
+//! Closes dead letters: by putting their records back, or without.
+
+use std::collections::HashMap;
+
+use relay_bus::topics::{DEAD_LETTERS, OUTCOMES};
+use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Position, Record, header};
+use relay_clock::Clock;
+use relay_runner::{Stretch, read_outcome};
+use relay_schemas::{DeadLetter, DeadLetterClosing, Registry, RequestId, encode};
+use serde_json::json;
+
+use super::letter::Letter;
+use super::original::original;
+use super::scan::Scan;
+use super::verdict::{Verdict, verdict};
+use crate::topics::ask::Selection;
+use crate::topics::lines::Lines;
+use crate::topics::when::when;
+
+/// Most records of which it is remembered that they were put back by the same command: several groups may have given one up.
+const MOST_RESENT: usize = 100_000;
+
+/// Who closes letters.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// Their name.
+    pub name: String,
+    /// How they came.
+    pub via: &'static str,
+}
+
+/// Closes the letters that are chosen, and says of each what became of it.
+pub async fn close(
+    (bus, clock): (&dyn Bus, &Clock),
+    registry: &Registry,
+    selection: Selection,
+    (resend, who): (bool, &Who),
+    lines: &Lines,
+) -> anyhow::Result<()> {
+    selection.check().map_err(anyhow::Error::msg)?;
+    let mut closing = Closing {
+        bus,
+        clock,
+        registry,
+        who,
+        resent: HashMap::new(),
+    };
+    let mut letters = Scan::open(bus, registry, selection.into()).await?;
+    while let Some(letter) = letters.next().await? {
+        let done = match &letter.closed {
+            Some(closed) => {
+                let at = when(closed.at);
+                Done::Kept(format!("it is closed: {} by {} at {at}", closed.how, closed.by))
+            }
+            None if resend => closing.resend(&letter).await?,
+            None => closing.discard(&letter).await?,
+        };
+        lines.say(done.line(&letter)).await?;
+    }
+    Ok(())
+}
+
+/// What became of a letter.
+enum Done {
+    Resent(Position),
+    Discarded,
+    Kept(String),
+}
+
+impl Done {
+    fn line(&self, letter: &Letter) -> serde_json::Value {
+        let letter = letter.place.to_string();
+        match self {
+            Self::Resent(to) => json!({
+                "letter": letter, "did": "resent",
+                "to": {"topic": to.partition.topic, "partition": to.partition.partition, "offset": to.offset},
+            }),
+            Self::Discarded => json!({"letter": letter, "did": "discarded"}),
+            Self::Kept(why) => json!({"letter": letter, "did": "kept", "why": why}),
+        }
+    }
+}
+
+struct Closing<'a> {
+    bus: &'a dyn Bus,
+    clock: &'a Clock,
+    registry: &'a Registry,
+    who: &'a Who,
+    /// Where records lie now that this command put back, by where they lay.
+    resent: HashMap<Position, Position>,
+}
+
+impl Closing<'_> {
+    async fn discard(&self, letter: &Letter) -> anyhow::Result<Done> {
+        self.note(letter, None).await?;
+        self.audit(letter, None);
+        Ok(Done::Discarded)
+    }
+
+    /// The record first, its closing once it is acknowledged: what a crash leaves between the two is an open letter, whose record is
+    /// put back twice at the worst.
+    async fn resend(&mut self, letter: &Letter) -> anyhow::Result<Done> {
+        let Ok(body) = &letter.body else {
+            return Ok(Done::Kept(
+                "the letter cannot be read itself, so what it stands for is not known".to_owned(),
+            ));
+        };
+        let lay = Position {
+            partition: Partition::new(&body.source_topic, body.source_partition),
+            offset: body.source_offset,
+        };
+        let to = if let Some(to) = self.resent.get(&lay) {
+            to.clone()
+        } else {
+            match self.wanted(body).await? {
+                Ok(record) => self.put_back(letter, lay, record).await?,
+                Err(why) => return Ok(Done::Kept(why)),
+            }
+        };
+        self.note(letter, Some(&to)).await?;
+        self.audit(letter, Some(&to));
+        Ok(Done::Resent(to))
+    }
+
+    /// The record of a letter, if it may be put back; else why not.
+    async fn wanted(&self, letter: &DeadLetter) -> anyhow::Result<Result<Record, String>> {
+        let record = match original(self.bus, letter).await? {
+            Ok(record) => record,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(match verdict(letter, &record, self.registry, self.clock.now()) {
+            Verdict::Resend => Ok(record),
+            Verdict::Keep(why) => Err(why),
+            Verdict::UnlessEnded(id) => match self.end_of(&id).await? {
+                Some(end) => Err(format!("its request {id} has ended: {end}")),
+                None => Ok(record),
+            },
+        })
+    }
+
+    /// Key and value as they were, in the partition in which they lay.
+    async fn put_back(&mut self, letter: &Letter, lay: Position, record: Record) -> anyhow::Result<Position> {
+        let mut headers = record.headers;
+        headers.set(header::RESENT, format!("{DEAD_LETTERS}/{}", letter.place));
+        let outgoing = Outgoing {
+            topic: lay.partition.topic.clone(),
+            partition: Some(lay.partition.partition),
+            key: record.key,
+            headers,
+            value: record.value,
+        };
+        let to = self.publish(outgoing).await?;
+        if self.resent.len() < MOST_RESENT {
+            self.resent.insert(lay, to.clone());
+        }
+        Ok(to)
+    }
+
+    /// How a request ended, where the log knows it.
+    async fn end_of(&self, id: &RequestId) -> Result<Option<String>, BusError> {
+        for partition in 0..self.bus.partitions(OUTCOMES).await? {
+            let mut outcomes = Stretch::whole(self.bus, Partition::new(OUTCOMES, partition)).await?;
+            while let Some(record) = outcomes.next().await? {
+                if record.headers.request_id().is_some_and(|found| found != *id) {
+                    continue;
+                }
+                if let Ok(outcome) = read_outcome(self.registry, &record)
+                    && outcome.request_id == *id
+                {
+                    let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
+                    return Ok(Some(format!("{}{code}", outcome.status.name())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn note(&self, letter: &Letter, to: Option<&Position>) -> anyhow::Result<()> {
+        let closing = DeadLetterClosing {
+            offset: letter.place.offset,
+            how: how(to).to_owned(),
+            resent_partition: to.map(|to| to.partition.partition),
+            resent_offset: to.map(|to| to.offset),
+            by: self.who.name.clone(),
+            at: self.clock.now(),
+        };
+        let partition = Partition::new(DEAD_LETTERS, letter.place.partition);
+        let mut outgoing = Outgoing::to_partition(&partition, Headers::default(), encode(&closing));
+        outgoing.key.clone_from(&letter.record.key);
+        self.publish(outgoing).await?;
+        Ok(())
+    }
+
+    async fn publish(&self, outgoing: Outgoing) -> anyhow::Result<Position> {
+        let mut positions = self.bus.publish(vec![outgoing], Vec::new()).await?;
+        let unknown = || anyhow::anyhow!("the log does not say where it put a record");
+        positions.pop().ok_or_else(unknown)
+    }
+
+    fn audit(&self, letter: &Letter, to: Option<&Position>) {
+        let body = letter.body.as_ref().ok();
+        let headers = &letter.record.headers;
+        tracing::info!(
+            target: "audit",
+            action = format!("dead letter {}", how(to)),
+            by = self.who.name,
+            via = self.who.via,
+            letter = %letter.place,
+            messaging.topic = body.map(|body| body.source_topic.as_str()).unwrap_or_default(),
+            messaging.partition = body.map(|body| body.source_partition),
+            messaging.offset = body.map(|body| body.source_offset),
+            resent_to_offset = to.map(|to| to.offset),
+            request.id = headers.text(header::REQUEST_ID).unwrap_or_default(),
+            tenant = headers.text(header::TENANT).unwrap_or_default(),
+            "an operator closed a dead letter"
+        );
+    }
+}
+
+fn how(to: Option<&Position>) -> &'static str {
+    if to.is_some() { "resent" } else { "discarded" }
+}

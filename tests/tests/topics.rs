@@ -1,0 +1,164 @@
+//! The log, looked after by people, beside a gateway that has it open.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use relay_bus::topics;
+use relay_tests::gateway::{Gateway, KILLABLE};
+use relay_tests::ledger;
+use relay_tests::letters::{NextLine, beside, items, nonsense, until};
+
+/// Longer than anything here takes; reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_resent_and_discarded_beside_a_running_gateway() {
+    let mut gateway = Gateway::prepare(KILLABLE, &[]).expect("the gateway can be prepared");
+    let next = NextLine::default();
+    let bus = ledger::embedded(&gateway.data()).expect("its log opens");
+    let bad = vec![next.line("b", "hello"), nonsense(topics::OUTCOMES)];
+    bus.publish(bad, Vec::new()).await.expect("the log takes them");
+    drop(bus);
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it becomes ready");
+
+    let list = ["dead-letters", "list", "--json"];
+    let line = until(&gateway, &list, |item| item["topic"] == topics::BATCH_REQUESTS)
+        .await
+        .expect("the line is given up");
+    assert_eq!(line["service"], "ingress.batch");
+    let letter = line["letter"].as_str().expect("a letter is named").to_owned();
+    let of_the_sink = until(&gateway, &list, |item| item["service"] == "trace-sink")
+        .await
+        .expect("the outcome is given up");
+    let (_, table) = beside(&gateway, &["dead-letters", "list"]).expect("it runs");
+    assert!(
+        table.starts_with("LETTER  WHEN") && table.contains(&letter),
+        "{table}"
+    );
+    let outcome = of_the_sink["letter"].as_str().expect("a letter is named");
+    let (_, hidden) = beside(&gateway, &["dead-letters", "show", outcome]).expect("it runs");
+    assert!(
+        hidden.contains("left out") && !hidden.contains("a tenant's words"),
+        "{hidden}"
+    );
+    let (_, shown) = beside(&gateway, &["dead-letters", "show", outcome, "--content"]).expect("it runs");
+    assert!(shown.contains("a tenant's words"), "{shown}");
+
+    let (done, kept) = beside(&gateway, &["dead-letters", "resend", &letter]).expect("it runs");
+    assert!(!done && kept.contains("cannot be read now either"), "{kept}");
+    // An operator learns of the missing schema.
+    gateway.stop().expect("it drains");
+    let bus = ledger::embedded(&gateway.data()).expect("its log opens");
+    next.tell(&*bus).await.expect("the log takes it");
+    drop(bus);
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it becomes ready");
+    let (done, told) = beside(&gateway, &["dead-letters", "resend", &letter]).expect("it runs");
+    assert!(
+        done && told.contains("resent, lies at relay.batch.requests.v1-"),
+        "{told}"
+    );
+    let result = until(&gateway, &["topics", "tail", topics::BATCH_RESULTS], |item| {
+        item["body"]["batch_id"] == "b"
+    });
+    assert_eq!(result.await.expect("it has a result")["body"]["status_code"], 200);
+
+    let discard = ["dead-letters", "discard", "--topic", topics::OUTCOMES];
+    let (done, told) = beside(&gateway, &discard).expect("it runs");
+    assert!(done && told.contains("discarded"), "{told}");
+    let left = items(&gateway, &list).expect("a list");
+    assert!(left.is_empty(), "{left:?}");
+    let all = items(&gateway, &["dead-letters", "list", "--all", "--json"]).expect("a list");
+    assert!(
+        all.len() >= 2 && all.iter().all(|item| !item["closed"].is_null()),
+        "{all:?}"
+    );
+    let log = gateway.log();
+    for action in ["dead letter resent", "dead letter discarded"] {
+        let audited = log
+            .lines()
+            .any(|line| line.contains("\"audit\"") && line.contains(action));
+        assert!(audited, "{action} in {log}");
+    }
+    gateway.stop().expect("it drains");
+    // Without it the same command opens the log itself.
+    assert_eq!(
+        items(&gateway, &["dead-letters", "list", "--all", "--json"])
+            .expect("a list")
+            .len(),
+        all.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_read_followed_and_applied_beside_a_running_gateway() {
+    let gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
+    let (done, applied) = beside(&gateway, &["topics", "apply"]).expect("it runs");
+    assert!(
+        done && applied.contains("relay.outcomes.v1: unchanged"),
+        "{applied}"
+    );
+    let (_, offsets) = beside(&gateway, &["topics", "offsets"]).expect("it runs");
+    assert!(
+        offsets.starts_with("TOPIC ") && offsets.contains("relay.dead-letters.v1"),
+        "{offsets}"
+    );
+
+    let mut follower = gateway
+        .beside(&["topics", "read", topics::SCHEMAS, "--follow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
+    let first = lines.next().expect("schemas were announced").expect("text");
+    assert!(first.contains("\"key\""), "{first}");
+    // The pipe is full by now: what waits for a reader hears it all the same.
+    Command::new("kill")
+        .args(["-INT", &follower.id().to_string()])
+        .status()
+        .expect("it is told");
+    assert!(ended(&mut follower).success(), "Ctrl-C is a good end");
+
+    // Whoever reads it goes, while nothing comes that could be printed.
+    let mut unread = gateway
+        .beside(&["topics", "tail", topics::SCHEMAS, "-n", "1", "--follow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(unread.stdout.take().expect("a pipe")).lines();
+    lines.next().expect("there is one").expect("text");
+    drop(lines);
+    assert!(ended(&mut unread).success(), "a broken pipe is a quiet end");
+}
+
+fn ended(process: &mut std::process::Child) -> std::process::ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = process.try_wait().expect("it is ours") {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_held_where_nothing_answers_and_one_that_is_not_there_say_what_to_do() {
+    let gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
+    let port = relay_tests::files::free_port().to_string();
+    let (done, told) = beside(&gateway, &["topics", "offsets", "--admin-port", &port]).expect("it runs");
+    assert!(
+        !done && told.contains("in use by process") && told.contains("--admin-port"),
+        "{told}"
+    );
+    let nowhere = gateway.folder.path().join("nowhere");
+    let words = ["topics", "offsets", "--data", nowhere.to_str().expect("text")];
+    let (done, told) = beside(&gateway, &words).expect("it runs");
+    assert!(
+        !done && told.contains("there is no log") && told.contains("--data"),
+        "{told}"
+    );
+    assert!(!nowhere.exists(), "none is made by asking");
+}
