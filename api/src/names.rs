@@ -51,3 +51,22 @@ pub(crate) fn length(path: &str, text: Option<&str>, most: usize) -> Result<(), 
         _ => Ok(()),
     }
 }
+
+/// Line breaks and tabs: what a text may hold that a name may not.
+pub(crate) const BREAKS: [char; 3] = ['\n', '\r', '\t'];
+
+/// # Errors
+/// If the text holds control characters besides `allowed`: not every table can keep them, so what has them could not be found again.
+pub(crate) fn printable(path: &str, text: Option<&str>, allowed: &[char]) -> Result<(), Invalid> {
+    let control = |c: &char| c.is_control() && !allowed.contains(c);
+    match text.and_then(|text| text.chars().find(control)) {
+        Some(found) => {
+            let message = format!(
+                "`{path}` holds the control character U+{:04X}; leave it out",
+                u32::from(found)
+            );
+            Err(Invalid::value(path, message))
+        }
+        None => Ok(()),
+    }
+}

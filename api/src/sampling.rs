@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::Invalid;
 use crate::limits::Limits;
-use crate::names::length;
+use crate::names::{BREAKS, length, printable};
 use crate::raw::Object;
 use crate::read::typed;
 use crate::values::{Count, Seed, Texts, TopK};
@@ -98,7 +98,7 @@ impl Sampling {
         most("n", self.n.map_or(1, |n| n.0), limits.choices)?;
         self.stops_fit(limits)?;
         self.metadata_fits(limits)?;
-        length("user", self.user.as_deref(), limits.name_length)?;
+        user(self.user.as_deref(), limits)?;
         for bias in self.logit_bias.iter().flat_map(BTreeMap::values) {
             range("logit_bias", Some(*bias), -100.0, 100.0)?;
         }
@@ -156,9 +156,20 @@ impl Sampling {
         for (key, value) in metadata {
             length("metadata", Some(key), limits.metadata_key_length)?;
             length("metadata", Some(value), limits.metadata_value_length)?;
+            printable("metadata", Some(key), &[])?;
+            printable("metadata", Some(value), &BREAKS)?;
         }
         Ok(())
     }
+}
+
+/// Holds the client's own user against its bounds.
+///
+/// # Errors
+/// If it is too long, or holds control characters.
+pub(crate) fn user(user: Option<&str>, limits: &Limits) -> Result<(), Invalid> {
+    length("user", user, limits.name_length)?;
+    printable("user", user, &[])
 }
 
 /// Holds a model's name against its bounds.

@@ -445,3 +445,42 @@ fn all_tokens_may_be_asked_for_as_minus_one_and_fewer_than_that_are_refused() {
         assert_eq!(refused.param.as_deref(), Some(name), "{}", refused.message);
     }
 }
+
+/// Postgres keeps no U+0000 in text: what was stored with one could not be found again.
+#[test]
+fn control_characters_in_user_and_metadata_are_refused() {
+    let refused = [
+        (
+            r#","user":"a\u0000b""#,
+            "`user` holds the control character U+0000; leave it out",
+        ),
+        (
+            r#","user":"a\nb""#,
+            "`user` holds the control character U+000A; leave it out",
+        ),
+        (
+            r#","metadata":{"a\u0007":"b"}"#,
+            "`metadata` holds the control character U+0007; leave it out",
+        ),
+        (
+            r#","metadata":{"a":"\u0000"}"#,
+            "`metadata` holds the control character U+0000; leave it out",
+        ),
+        (
+            r#","metadata":{"a":"\u009f"}"#,
+            "`metadata` holds the control character U+009F; leave it out",
+        ),
+    ];
+    for (members, message) in refused {
+        let refusal = chat(&with(members)).unwrap_err();
+        assert_eq!(
+            (refusal.code, refusal.message.as_str()),
+            ("invalid_value", message),
+            "{members}"
+        );
+    }
+    let embedding = r#"{"model":"m","input":"a","user":"\u0000"}"#;
+    let refusal = read(Operation::Embedding, embedding).unwrap_err();
+    assert_eq!(refusal.param.as_deref(), Some("user"));
+    chat(&with(r#","user":"Zoë 😀","metadata":{"a":"one\n\ttwo\r\n"}"#)).unwrap();
+}

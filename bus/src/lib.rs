@@ -11,6 +11,7 @@ mod record;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topics;
+mod traceparent;
 
 pub use api::{Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Reader, Room, StartAt};
 pub use checksum::{is_intact, stamp};
@@ -18,3 +19,4 @@ pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use headers::{Headers, header};
 pub use kafka::{KafkaBus, KafkaOptions};
 pub use record::{Outgoing, Partition, Position, Record, decode};
+pub use traceparent::{traceparent_of, valid_traceparent};

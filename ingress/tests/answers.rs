@@ -98,6 +98,8 @@ async fn a_failure_before_the_first_token_is_a_plain_status() {
             harness.end(&request, 0, &outcome).await;
         });
         assert_eq!((response.status, response.code().as_str()), (http, code));
+        let param = (code == "model_not_found").then_some("model");
+        assert_eq!(response.json()["error"]["param"].as_str(), param, "{code}");
         let rejected = status == OutcomeStatus::Rejected;
         assert_eq!(response.header("retry-after"), rejected.then_some("1"), "{code}");
         assert_eq!(

@@ -3,12 +3,12 @@
 
 mod harness;
 
-use harness::batch::{Batch, GOOD};
+use harness::batch::{Batch, GOOD, line_of};
 use harness::{completed, eventually, failed, read};
-use relay_bus::header;
 use relay_bus::testing::Mood;
-use relay_bus::topics::{BATCH_RESULTS, OUTCOMES, REQUESTS};
-use relay_schemas::{BatchResult, Class, OutcomeStatus, Request, Service};
+use relay_bus::topics::{BATCH_REQUESTS, BATCH_RESULTS, OUTCOMES, REQUESTS};
+use relay_bus::{Headers, Outgoing, header};
+use relay_schemas::{BatchResult, Class, OutcomeStatus, Request, Service, encode};
 
 #[tokio::test]
 async fn a_line_becomes_a_request_once_there_is_room_and_its_first_outcome_a_result() {
@@ -372,4 +372,30 @@ async fn a_closed_gate_does_not_hold_a_drain_up() {
         0,
         "it waits in the log for the next ingress"
     );
+}
+
+#[tokio::test]
+async fn a_line_takes_its_trace_along_and_what_is_none_is_left_behind() {
+    let batch = Batch::new().await;
+    let mut requests = batch.reader(REQUESTS).await;
+    let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (custom_id, sent, kept) in [
+        ("1", "z".repeat(55), None),
+        ("2", format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), None),
+        ("3", valid.to_owned(), Some(valid)),
+    ] {
+        let mut headers = Headers::default();
+        headers.set(header::TRACEPARENT, sent);
+        let line = encode(&line_of(custom_id, GOOD));
+        let line = Outgoing::keyed(BATCH_REQUESTS, "acme/nightly", headers, line);
+        batch.runtime.bus.publish(vec![line], Vec::new()).await.unwrap();
+        eventually(async || {
+            batch.pool(0).await;
+            let expected: i64 = custom_id.parse().unwrap();
+            (batch.held(REQUESTS).await == expected).then_some(())
+        })
+        .await;
+        let request = requests.next().await;
+        assert_eq!(request.headers.text(header::TRACEPARENT), kept);
+    }
 }

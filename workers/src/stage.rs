@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use relay_bus::{Headers, Partition, Record, decode, header, topics};
+use relay_bus::{Headers, Partition, Record, decode, header, topics, traceparent_of};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
 use relay_schemas::{Frame, Lane, Lease, Registry, RequestId, Returned, Service, Work};
@@ -49,7 +49,7 @@ impl Stage for WorkerStage {
                 if cancelled {
                     handle.cancel.cancel();
                 }
-                let traceparent = record.headers.text(header::TRACEPARENT).map(str::to_owned);
+                let traceparent = traceparent_of(&record.headers);
                 Ok(self.run(work, handle, traceparent).await)
             }
             Admission::Skip(skip) => {

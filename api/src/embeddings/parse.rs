@@ -5,9 +5,8 @@ use serde::Deserialize;
 use crate::completions::parse::{check_input, input_tokens};
 use crate::error::Invalid;
 use crate::limits::Limits;
-use crate::names::length;
 use crate::read::typed;
-use crate::sampling::model;
+use crate::sampling::{model, user};
 use crate::values::{Count, Input};
 
 /// Embeddings, as far as Relay knows the request. What it does not know stays in the body.
@@ -47,7 +46,7 @@ impl Embeddings {
     /// The first that it does not keep to.
     pub fn check(&self, limits: &Limits) -> Result<(), Invalid> {
         model(self.model.as_deref(), limits)?;
-        length("user", self.user.as_deref(), limits.name_length)?;
+        user(self.user.as_deref(), limits)?;
         check_input("input", &self.input, limits)?;
         let texts = match &self.input {
             Input::Texts(texts) => &texts.texts[..],

@@ -25,6 +25,7 @@ fn of_end(end: &Final, keyed: bool) -> Refusal {
     let rejected = end.status == OutcomeStatus::Rejected || code == "backend_busy";
     let never_ran = rejected || (end.retry_after_ms.is_some() && matches!(status, 429 | 503));
     Refusal {
+        param: (code == "model_not_found").then(|| "model".to_owned()),
         retry_after_ms: end.retry_after_ms.or(rejected.then_some(1_000)),
         never_retry: if keyed {
             binds_key(end.status, end.usage)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus::IntCounterVec;
-use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, Room, decode, header, topics};
+use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, Room, decode, topics, traceparent_of};
 use relay_clock::{Clock, millis};
 use relay_runner::{Shutdown, Stage, StageError, Step, crash_point};
 use relay_schemas::{BatchRequest, BatchResult, Registry, Request, RequestId, Service, TimestampMs, encode};
@@ -155,9 +155,9 @@ impl Stage for Intake {
                 }
                 self.count("accepted");
                 crash_point(self.service, "before_accept");
-                let traceparent = record.headers.text(header::TRACEPARENT);
+                let traceparent = traceparent_of(&record.headers);
                 Ok(Step::publish_then(
-                    accept::record(&request, traceparent),
+                    accept::record(&request, traceparent.as_deref()),
                     Became::Accepted,
                 ))
             }

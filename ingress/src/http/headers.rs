@@ -1,6 +1,7 @@
 //! What the headers of a call say.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use relay_bus::valid_traceparent;
 use relay_clock::millis;
 use relay_schemas::TenantId;
 
@@ -69,8 +70,7 @@ pub fn call(headers: &HeaderMap, tenant: TenantId, deadlines: Deadlines) -> Resu
         key: key(headers)?,
         traceparent: one(headers, TRACEPARENT)?
             .and_then(|value| value.to_str().ok())
-            .filter(|text| text.len() == 55)
-            .map(str::to_owned),
+            .and_then(valid_traceparent),
     })
 }
 
@@ -96,12 +96,15 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = one(headers, IDEMPOTENCY_KEY)? else {
         return Ok(None);
     };
-    match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= MOST_KEY_BYTES => Ok(Some(key.to_owned())),
+    let is_printable = |key: &&str| key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match value.to_str().ok().filter(is_printable) {
+        Some(key) if !key.is_empty() && key.len() <= MOST_KEY_BYTES => Ok(Some(key.to_owned())),
         _ => Err(Refusal::invalid(
             "invalid_idempotency_key",
             Some("Idempotency-Key"),
-            format!("`Idempotency-Key` must be 1 to {MOST_KEY_BYTES} visible ASCII characters"),
+            format!(
+                "`Idempotency-Key` must be 1 to {MOST_KEY_BYTES} printable ASCII characters, a space to `~`"
+            ),
         )),
     }
 }
@@ -166,12 +169,23 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotency_key_is_short_and_visible() {
+    fn an_idempotency_key_is_short_and_printable_and_counts_as_it_is_sent() {
         let key = |value| read(&headers(IDEMPOTENCY_KEY, value)).map(|call| call.key);
         assert_eq!(key(b"order 66").unwrap().as_deref(), Some("order 66"));
+        assert_eq!(key(b"\"order 66\"").unwrap().as_deref(), Some("\"order 66\""));
+        assert_eq!(key(&[b'~'; 255]).unwrap().map(|key| key.len()), Some(255));
+        assert!(key(b"order\t66").is_err());
         assert!(key(b"").is_err());
         assert!(key(&[b'x'; 256]).is_err());
         assert!(key(b"\xf0\x9f").is_err());
+    }
+
+    #[test]
+    fn a_traceparent_that_is_none_is_ignored() {
+        let sent = |value| read(&headers(TRACEPARENT, value)).map(|call| call.traceparent);
+        assert_eq!(sent(&[b'z'; 55]).unwrap(), None);
+        let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(sent(valid.as_bytes()).unwrap().as_deref(), Some(valid));
     }
 
     #[test]

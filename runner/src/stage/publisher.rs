@@ -16,7 +16,7 @@ use crate::dead_letter::{Dead, POISON, TOO_LARGE, dead_letter};
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Identity;
-use relay_bus::{Bus, BusError, Commit, Outgoing, Position, Record, header};
+use relay_bus::{Bus, BusError, Commit, Outgoing, Position, Record, header, traceparent_of};
 
 /// What one record leads to.
 pub(super) struct Parcel<E> {
@@ -206,9 +206,9 @@ impl<S: Stage> Publisher<S> {
 /// Adds what every record carries: its checksum, and its source's trace context unless the stage opened a span of its own.
 fn sealed(mut outgoing: Outgoing, source: &Record) -> Outgoing {
     if outgoing.headers.get(header::TRACEPARENT).is_none()
-        && let Some(traceparent) = source.headers.get(header::TRACEPARENT)
+        && let Some(traceparent) = traceparent_of(&source.headers)
     {
-        outgoing.headers.set(header::TRACEPARENT, traceparent.clone());
+        outgoing.headers.set(header::TRACEPARENT, traceparent);
     }
     outgoing.sealed()
 }

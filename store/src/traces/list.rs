@@ -3,7 +3,7 @@
 use relay_schemas::{MicroUsd, TimestampMs};
 use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
-use super::row::{status, usage};
+use super::row::{status, text, usage};
 use super::{TraceFilter, TraceSummary};
 use crate::error::StoreError;
 
@@ -65,7 +65,7 @@ where
         query.push(" AND status = ").push_bind(status.name().to_owned());
     }
     if let Some(user) = &filter.user {
-        query.push(" AND end_user = ").push_bind(user.clone());
+        query.push(" AND end_user = ").push_bind(text(user));
     }
     if let Some(trace) = &filter.trace {
         query

@@ -206,7 +206,7 @@ fn metadata(metadata: &BTreeMap<String, String>) -> String {
     serde_json::to_string(metadata).expect("texts are JSON")
 }
 
-/// Postgres has no U+0000 in text.
-fn text(text: &str) -> String {
+/// As it is kept, and asked for: Postgres has no U+0000 in text.
+pub(super) fn text(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }

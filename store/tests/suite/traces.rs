@@ -187,6 +187,13 @@ pub(crate) async fn traces_are_found_by_whose_they_are(place: Place) {
             r#"{"messages":["a secret"],"user":"u-2","metadata":{"team":"red"},"store":false}"#,
         ),
         said("d", 3, "d", r#"{"messages":["a secret"]}"#),
+        // As embeddings may: of them not all is looked at.
+        said(
+            "e",
+            4,
+            "e",
+            r#"{"user":"u\u0000","metadata":{"a\u0000":"\u0000"}}"#,
+        ),
     ];
     fold(&tables, &batch).await;
     let found = async |user: Option<&str>, trace: Option<&str>, metadata: &[(&str, &str)]| {
@@ -208,6 +215,7 @@ pub(crate) async fn traces_are_found_by_whose_they_are(place: Place) {
         ["a"]
     );
     assert_eq!(found(Some("u-1"), None, &[("team", "Red")]).await, ["b"]);
+    assert_eq!(found(Some("u\0"), None, &[("a\0", "\0")]).await, ["e"]);
     for none in [
         ("team", "re"),
         ("eam", "red"),

@@ -1,6 +1,6 @@
 //! What a batch holds: outcomes, and records that become dead letters.
 
-use relay_bus::{BusError, Record, header};
+use relay_bus::{BusError, Record, header, traceparent_of};
 use relay_runner::{
     Backoff, Runtime, decode_known, dependency, read_outcome, refresh_schemas, retry_forever,
 };
@@ -43,9 +43,9 @@ async fn read(runtime: &Runtime, record: &Record) -> Result<Result<LoggedOutcome
     let ask = || retry_forever(&runtime.health, dependency::BUS, backoff, refresh);
     let outcome = decode_known(|| read_outcome(&runtime.schemas, record), ask).await?;
     let position = &record.position;
-    let traceparent = record.headers.text(header::TRACEPARENT);
+    let traceparent = traceparent_of(&record.headers);
     let logged = |outcome| LoggedOutcome {
-        traceparent: traceparent.map(str::to_owned),
+        traceparent,
         outcome,
         partition: position.partition.partition,
         offset: position.offset,
