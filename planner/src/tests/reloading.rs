@@ -179,10 +179,13 @@ async fn a_bad_file_at_the_start_says_where_and_what() {
         .await
         .expect_err("a bad policy")
         .to_string();
-    assert!(
-        error.contains("policy.yaml:36:12: defaults.profile: there is no profile `chit`"),
-        "{error}"
-    );
+    let line = BODY
+        .lines()
+        .position(|line| line == "  profile: chat")
+        .expect("the default's")
+        + 1;
+    let said = format!("policy.yaml:{line}:12: defaults.profile: there is no profile `chit`");
+    assert!(error.contains(&said), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
