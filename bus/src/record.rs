@@ -1,10 +1,13 @@
 //! What lies in the log: records, and where they lie.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use relay_schemas::{DecodeError, Registry, TimestampMs};
 
 use crate::checksum::{is_intact, stamp};
 use crate::headers::{Headers, header};
+use crate::payload::Payload;
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,7 +49,7 @@ pub struct Record {
     /// See [`Headers`].
     pub headers: Headers,
     /// `None` is a tombstone.
-    pub value: Option<Bytes>,
+    pub value: Option<Payload>,
 }
 
 /// A record on its way into the log.
@@ -61,31 +64,36 @@ pub struct Outgoing {
     /// The headers.
     pub headers: Headers,
     /// `None` is a tombstone.
-    pub value: Option<Bytes>,
+    pub value: Option<Payload>,
 }
 
 impl Outgoing {
     /// A record whose partition follows from its key.
-    pub fn keyed(topic: impl Into<String>, key: impl Into<Bytes>, headers: Headers, value: Bytes) -> Self {
+    pub fn keyed(
+        topic: impl Into<String>,
+        key: impl Into<Bytes>,
+        headers: Headers,
+        value: impl Into<Payload>,
+    ) -> Self {
         Self {
             topic: topic.into(),
             partition: None,
             key: Some(key.into()),
             headers,
-            value: Some(value),
+            value: Some(value.into()),
         }
         .sealed()
     }
 
     /// A record for one certain partition.
-    pub fn to_partition(partition: &Partition, headers: Headers, value: Bytes) -> Self {
+    pub fn to_partition(partition: &Partition, headers: Headers, value: impl Into<Payload>) -> Self {
         let Partition { topic, partition } = partition.clone();
         Self {
             topic,
             partition: Some(partition),
             key: None,
             headers,
-            value: Some(value),
+            value: Some(value.into()),
         }
         .sealed()
     }
@@ -103,24 +111,28 @@ impl Outgoing {
 
     /// With another value, and its checksum.
     #[must_use]
-    pub fn with_value(mut self, value: Bytes) -> Self {
+    pub fn with_value(mut self, value: impl Into<Payload>) -> Self {
+        let value = value.into();
         stamp(&mut self.headers, &value);
         self.value = Some(value);
         self
     }
 }
 
-/// The value of `record` as a `T`; a record that the bus found damaged has none, and the CRC header is checked where there
-/// is one.
+/// The value of `record` as a `T`, decoded where this process does not have it at hand. A record that the bus found damaged has none,
+/// and of what is decoded the CRC header is checked where there is one.
 ///
 /// # Errors
 /// [`DecodeError`]; a schema that is unknown may be looked up, all else is poison.
-pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
+pub fn read<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<Arc<T>, DecodeError> {
     if let Some(place) = record.headers.text(header::DAMAGED) {
         return Err(DecodeError::Malformed {
             record: T::NAME,
             reason: format!("the log damaged it: {place}"),
         });
+    }
+    if let Some(said) = record.value.as_ref().and_then(Payload::said) {
+        return Ok(said);
     }
     let value = record.value.as_deref();
     if value.is_some_and(|value| !is_intact(&record.headers, value)) {
@@ -129,5 +141,13 @@ pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) ->
             reason: "its checksum does not match".to_owned(),
         });
     }
-    registry.decode(value)
+    registry.decode(value).map(Arc::new)
+}
+
+/// [`read`], for readers that take the value apart.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode<T: relay_schemas::Record>(registry: &Registry, record: &Record) -> Result<T, DecodeError> {
+    read(registry, record).map(Arc::unwrap_or_clone)
 }

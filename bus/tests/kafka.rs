@@ -17,7 +17,7 @@ fn connect() -> KafkaBus {
 }
 
 fn placed(topic: &str, value: String) -> Outgoing {
-    Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), value.into())
+    Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), value)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn a_broker_that_is_not_there_is_unavailable_and_a_bad_property_is_fatal()
     options.request_timeout = Duration::from_millis(300);
     options.publish_timeout = Duration::from_millis(300);
     let bus = KafkaBus::connect(options.clone(), &relay_clock::Clock::system()).unwrap();
-    let record = Outgoing::keyed("t", "k", Headers::default(), "v".into());
+    let record = Outgoing::keyed("t", "k", Headers::default(), "v");
     let from = vec![(Partition::new("t", 0), StartAt::Start)];
     let answers = [
         bus.probe().await.err(),

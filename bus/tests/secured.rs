@@ -73,7 +73,7 @@ async fn is_served(mut options: KafkaOptions) {
     apply(&bus, &format!("name: {name}, partitions: 1")).await;
     let text = "a text that zstd makes smaller ".repeat(100);
     let partition = Partition::new(&name, 0);
-    let record = Outgoing::to_partition(&partition, Headers::default(), text.clone().into());
+    let record = Outgoing::to_partition(&partition, Headers::default(), text.clone());
     bus.publish(vec![record], Vec::new()).await.unwrap();
     let mut reader = bus.read(vec![(partition, StartAt::Start)]).await.unwrap();
     let read = tokio::time::timeout(PATIENCE, reader.next())
@@ -92,7 +92,7 @@ async fn says(options: KafkaOptions, cures: &[&str]) {
     let began = Instant::now();
     let explains = |said: &str| cures.iter().all(|cure| said.contains(cure));
     loop {
-        let record = Outgoing::keyed("t", "k", Headers::default(), "v".into());
+        let record = Outgoing::keyed("t", "k", Headers::default(), "v");
         let (asked, published) = tokio::join!(bus.probe(), bus.publish(vec![record], Vec::new()));
         let said = [asked.unwrap_err(), published.unwrap_err()].map(|error| match error {
             BusError::Unavailable(said) => said,

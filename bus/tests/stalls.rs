@@ -74,7 +74,7 @@ async fn every_client_works_again_after_a_stall_in_which_it_was_replaced() {
     apply(&bus, &format!("name: {topic}, partitions: 1")).await;
     let partition = Partition::new(&topic, 0);
     let put = async || {
-        let record = Outgoing::to_partition(&partition, Headers::default(), "v".into());
+        let record = Outgoing::to_partition(&partition, Headers::default(), "v");
         bus.publish(vec![record], Vec::new()).await
     };
     put().await.unwrap();

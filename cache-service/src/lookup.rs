@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::ready;
-use relay_bus::{Headers, Outgoing, Record, decode};
+use relay_bus::{Headers, Outgoing, Payload, Record, decode};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs, encode};
+use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs};
 
 use crate::decide::{answered, expired, looked_up};
 use crate::entry::Owner;
@@ -27,7 +27,7 @@ pub(crate) struct LookupStage {
 #[async_trait]
 impl Stage for LookupStage {
     /// The outcome whose text and final frame are due.
-    type Effect = Box<Outcome>;
+    type Effect = Arc<Outcome>;
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let planned: Planned = decode(&self.schemas, record)?;
@@ -48,7 +48,7 @@ impl Stage for LookupStage {
 }
 
 impl LookupStage {
-    async fn look_up(&self, planned: Planned, now: TimestampMs) -> Result<Step<Box<Outcome>>, StageError> {
+    async fn look_up(&self, planned: Planned, now: TimestampMs) -> Result<Step<Arc<Outcome>>, StageError> {
         let plan = &planned.planning.plan;
         let owner = Owner::of(&planned.request, plan);
         let key = owner.key();
@@ -73,18 +73,20 @@ impl LookupStage {
                 let outcome = answered(ready, &entry, level, self.identity.run(0), now);
                 Ok(ended(headers, outcome))
             }
-            _ => hand_on(&ready),
+            _ => hand_on(ready),
         }
     }
 }
 
-fn ended(headers: Headers, outcome: Outcome) -> Step<Box<Outcome>> {
-    Step::publish_then(outcome_record(&outcome, headers), Box::new(outcome))
+fn ended(headers: Headers, outcome: Outcome) -> Step<Arc<Outcome>> {
+    let outcome = Arc::new(outcome);
+    Step::publish_then(outcome_record(&outcome, headers), outcome)
 }
 
-fn hand_on(ready_record: &Ready) -> Result<Step<Box<Outcome>>, StageError> {
-    let request = &ready_record.request;
-    let candidates = &ready_record.planning.plan.candidates;
+fn hand_on(offer: Ready) -> Result<Step<Arc<Outcome>>, StageError> {
+    let offer = Arc::new(offer);
+    let request = &offer.request;
+    let candidates = &offer.planning.plan.candidates;
     // The planner never leaves it empty; a record that is so comes from elsewhere.
     let pool = &candidates
         .first()
@@ -95,6 +97,6 @@ fn hand_on(ready_record: &Ready) -> Result<Step<Box<Outcome>>, StageError> {
         ready(pool),
         key,
         Headers::of(request),
-        encode(ready_record),
+        Payload::of(Arc::clone(&offer)),
     )))
 }

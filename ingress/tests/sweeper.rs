@@ -323,10 +323,10 @@ async fn a_forgotten_request_that_cannot_be_read_is_ended_by_its_headers() {
     let place = Place::new(1);
     let mut headers = Headers::of(&long_ago("torn"));
     headers.set(header::BATCH_ID, "nightly");
-    let record = Outgoing::keyed(topics::REQUESTS, "torn", headers, "no request".into());
+    let record = Outgoing::keyed(topics::REQUESTS, "torn", headers, "no request");
     place.bus.publish(vec![record], Vec::new()).await.unwrap();
     // What names no request is nothing to end, and holds nothing up.
-    let nameless = Outgoing::keyed(topics::REQUESTS, "x", Headers::default(), "nothing".into());
+    let nameless = Outgoing::keyed(topics::REQUESTS, "x", Headers::default(), "nothing");
     place.bus.publish(vec![nameless], Vec::new()).await.unwrap();
     let runtime = place.start("one", |_| {}).await;
     place.until_dealt_with(0).await;
@@ -432,7 +432,7 @@ async fn what_cannot_be_read_is_no_outcome() {
     let place = Place::new(1);
     let request = long_ago("r");
     place.accept(&request).await;
-    let garbage = Outgoing::keyed(topics::OUTCOMES, "r", Headers::of(&request), "no outcome".into());
+    let garbage = Outgoing::keyed(topics::OUTCOMES, "r", Headers::of(&request), "no outcome");
     place.bus.publish(vec![garbage], Vec::new()).await.unwrap();
     let runtime = place.start("one", |_| {}).await;
     place.until_dealt_with(0).await;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::PLANNED;
-use relay_bus::{Headers, Outgoing, Record, decode};
+use relay_bus::{Headers, Outgoing, Payload, Record, decode};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_lifecycle::cache_key;
 use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs, encode};
+use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs};
 
 use crate::decide::decide;
 use crate::metrics::Metrics;
@@ -27,7 +27,7 @@ pub(crate) struct PlannerStage {
 #[async_trait]
 impl Stage for PlannerStage {
     /// The outcome whose final frame is due.
-    type Effect = Box<Outcome>;
+    type Effect = Arc<Outcome>;
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let request: Request = decode(&self.schemas, record)?;
@@ -43,17 +43,18 @@ impl Stage for PlannerStage {
 }
 
 impl PlannerStage {
-    fn decide(&self, request: Request, now: TimestampMs) -> Step<Box<Outcome>> {
+    fn decide(&self, request: Request, now: TimestampMs) -> Step<Arc<Outcome>> {
         let planning = match decide(&self.policy.get(), &request, self.identity.run(0), now) {
             Ok(planning) => planning,
             Err(outcome) => {
+                let outcome: Arc<Outcome> = outcome.into();
                 self.metrics.ended(&outcome);
                 let record = outcome_record(&outcome, Headers::of(&request));
                 return Step::publish_then(record, outcome);
             }
         };
         self.metrics.planned();
-        let planned = Planned { request, planning };
+        let planned = Arc::new(Planned { request, planning });
         let request = &planned.request;
         let key = cache_key(
             &request.tenant,
@@ -64,7 +65,7 @@ impl PlannerStage {
             PLANNED,
             key,
             Headers::of(request),
-            encode(&planned),
+            Payload::of(Arc::clone(&planned)),
         ))
     }
 }

@@ -3,6 +3,8 @@
 //! A dead letter says where the record lay and keeps as much of it as fits. Where its headers can be read and it carried a
 //! request, the request ends here too, as `failed`: an accepted request always ends.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
@@ -81,7 +83,7 @@ pub fn kept_whole(letter: &DeadLetter) -> Option<Record> {
         },
         timestamp: letter.at,
         key: letter.key.as_deref().map(Bytes::copy_from_slice),
-        value: value.map(Bytes::copy_from_slice),
+        value: value.map(|value| Bytes::copy_from_slice(value).into()),
         headers,
     })
 }
@@ -125,7 +127,7 @@ pub(crate) fn dead_letter(
 }
 
 fn letter(record: &Record, dead: &Dead, group: &str, keep_bytes: usize, now: TimestampMs) -> DeadLetter {
-    let cut = |bytes: &Bytes, most: usize| bytes[..bytes.len().min(most)].to_vec();
+    let cut = |bytes: &[u8], most: usize| bytes[..bytes.len().min(most)].to_vec();
     let header = |(name, value): (&str, &Bytes)| DeadHeader {
         name: name.chars().take(MOST_HEADER_BYTES / 4).collect(),
         value: cut(value, MOST_HEADER_BYTES),
@@ -140,7 +142,7 @@ fn letter(record: &Record, dead: &Dead, group: &str, keep_bytes: usize, now: Tim
         attempts: dead.attempts,
         headers: record.headers.iter().take(MOST_HEADERS).map(header).collect(),
         key: record.key.as_ref().map(|key| cut(key, MOST_HEADER_BYTES)),
-        value: record.value.as_ref().map(|value| cut(value, keep_bytes)),
+        value: record.value.as_deref().map(|value| cut(value, keep_bytes)),
         at: now,
     }
 }
@@ -165,7 +167,10 @@ fn outcome(record: &Record, identity: &Identity, now: TimestampMs) -> Option<Out
     };
     let ending = Ending::because(OutcomeStatus::Failed, code, message);
     let outcome = end(Known::Headers(&request_id, &tenant), run, ending, now);
-    Some(outcome_record(&outcome, carried_headers(&record.headers)))
+    Some(outcome_record(
+        &Arc::new(outcome),
+        carried_headers(&record.headers),
+    ))
 }
 
 /// Whether a record of `topic` is one request on its way. (An outcome has ended already, a batch line has a result of its own: its stage's last words.)
@@ -203,7 +208,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Bytes::from_static(value)))
                 .collect(),
-            value: Some(Bytes::from_static(b"0123456789")),
+            value: Some(b"0123456789"[..].into()),
         }
     }
 

@@ -1,26 +1,28 @@
 //! The record that ends a request, and what is read back from one.
 
+use std::sync::Arc;
+
 use relay_bus::topics::OUTCOMES;
-use relay_bus::{Headers, Outgoing, Record, decode, header};
+use relay_bus::{Headers, Outgoing, Payload, Record, header, read};
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Run, Service, encode};
+use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Run, Service};
 
 /// The code of an end whose record, or whose request's record, the log damaged.
 pub const RECORD_DAMAGED: &str = "record_damaged";
 
 /// `outcome` as it is published; `headers` are those of its request, where they are known. A service that publishes by itself seals it.
-pub fn outcome_record(outcome: &Outcome, headers: Headers) -> Outgoing {
+pub fn outcome_record(outcome: &Arc<Outcome>, headers: Headers) -> Outgoing {
     let key = outcome.request_id.as_str().to_owned();
-    Outgoing::keyed(OUTCOMES, key, headers, encode(outcome))
+    Outgoing::keyed(OUTCOMES, key, headers, Payload::of(Arc::clone(outcome)))
 }
 
 /// The outcome that `record` holds. One that the log damaged is an end all the same where its headers can be trusted: `failed`,
 /// `record_damaged`, and nothing is charged. Every reader takes it for that, so that nobody ends the request a second time.
 ///
 /// # Errors
-/// As [`relay_bus::decode`]; then it is no outcome.
-pub fn read_outcome(schemas: &Registry, record: &Record) -> Result<Outcome, DecodeError> {
-    decode(schemas, record).or_else(|error| damaged(record).ok_or(error))
+/// As [`read`]; then it is no outcome.
+pub fn read_outcome(schemas: &Registry, record: &Record) -> Result<Arc<Outcome>, DecodeError> {
+    read(schemas, record).or_else(|error| damaged(record).map(Arc::new).ok_or(error))
 }
 
 fn damaged(record: &Record) -> Option<Outcome> {
@@ -60,7 +62,7 @@ mod tests {
             timestamp: TimestampMs(5),
             key: None,
             headers: pairs.collect(),
-            value: Some(Bytes::from_static(b"what is left")),
+            value: Some("what is left".into()),
         }
     }
 

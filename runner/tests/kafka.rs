@@ -93,13 +93,8 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 async fn publish(bus: &KafkaBus, topic: &str, range: std::ops::Range<i32>) {
-    let record = |n: i32| {
-        Outgoing::to_partition(
-            &Partition::new(topic, n % 4),
-            Headers::default(),
-            n.to_string().into(),
-        )
-    };
+    let record =
+        |n: i32| Outgoing::to_partition(&Partition::new(topic, n % 4), Headers::default(), n.to_string());
     bus.publish(range.map(record).collect(), Vec::new())
         .await
         .unwrap();

@@ -40,7 +40,7 @@ fn log(folder: &std::path::Path) -> Arc<dyn Bus> {
 async fn append(bus: &dyn Bus, partition: i32, texts: &[&'static str]) {
     let record = |text: &&'static str| {
         let partition = Partition::new(TOPIC, partition);
-        Outgoing::to_partition(&partition, Headers::default(), (*text).into())
+        Outgoing::to_partition(&partition, Headers::default(), *text)
     };
     bus.publish(texts.iter().map(record).collect(), Vec::new())
         .await

@@ -26,7 +26,7 @@ const MAX_ALLOCATION: usize = 64 * 1024 * 1024;
 pub type Fingerprint = [u8; 8];
 
 /// A record that travels in single-object encoding.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + Sized + 'static {
     /// Name of its `.avsc` type, without namespace.
     const NAME: &'static str;
 

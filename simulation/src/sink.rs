@@ -1,5 +1,7 @@
 //! The trace sink: who won, by the store's own rule, and the answer to that question.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use relay_schemas::{Outcome, RequestId};
@@ -35,7 +37,7 @@ impl World {
         let mut batch = Vec::new();
         while let Some(outcome) = self.log.outcomes.get(sink.next) {
             batch.push(LoggedOutcome {
-                outcome: outcome.clone(),
+                outcome: outcome.clone().into(),
                 partition: 0,
                 offset: sink.next,
                 traceparent: None,
@@ -46,7 +48,7 @@ impl World {
         for (logged, verdict) in batch.into_iter().zip(verdicts) {
             if verdict == Verdict::Won || self.sabotage == Sabotage::LastOutcomeWins {
                 let id = logged.outcome.request_id.clone();
-                sink.traces.insert(id, logged.outcome);
+                sink.traces.insert(id, Arc::unwrap_or_clone(logged.outcome));
             }
         }
     }

@@ -1,12 +1,14 @@
 //! An outcome as it lies in the log.
 
+use std::sync::Arc;
+
 use relay_schemas::Outcome;
 
 /// An outcome and its position in `relay.outcomes.v1`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoggedOutcome {
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
     /// Its partition.
     pub partition: i32,
     /// Its offset.

@@ -127,12 +127,7 @@ pub async fn seed_batch(bus: &dyn Bus, seed: u64, count: u64) -> anyhow::Result<
         "hello",
     );
     bus.publish(vec![unknown], Vec::new()).await?;
-    let poison = Outgoing::keyed(
-        topics::ready("default"),
-        "poison",
-        Headers::default(),
-        "no Avro".into(),
-    );
+    let poison = Outgoing::keyed(topics::ready("default"), "poison", Headers::default(), "no Avro");
     bus.publish(vec![poison], Vec::new()).await?;
     Ok(())
 }

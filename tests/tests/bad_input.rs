@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use relay_bus::topics::Topic;
 use relay_bus::{Bus, BusError, Headers, Outgoing, Record, header, topics};
 use relay_schemas::{DeadLetter, Fingerprint, OutcomeStatus, Registry, RequestId};
@@ -160,7 +159,7 @@ fn bad(topic: &Topic, kind: &str, real: &Record) -> Outgoing {
         // On a compacted topic it replaces nothing.
         key: Some("key".into()),
         headers,
-        value: value.map(Bytes::from),
+        value: value.map(Into::into),
     }
 }
 

@@ -88,7 +88,7 @@ mod tests {
             let mut outcome = samples::outcome();
             (outcome.request_id, outcome.ended_at) = (id.into(), TimestampMs(days * DAY_MS));
             LoggedOutcome {
-                outcome,
+                outcome: outcome.into(),
                 partition: 0,
                 offset: days,
                 traceparent: None,

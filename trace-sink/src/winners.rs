@@ -43,14 +43,14 @@ impl KnownOutcomes {
 
     async fn told(&self, request: &RequestId, limit: usize) -> Result<Option<WinnerAnswer>, StoreError> {
         if let Some(winner) = self.traces.find(request).await? {
-            return Ok(Some(fit(winner.outcome, limit)));
+            return Ok(Some(fit(Arc::unwrap_or_clone(winner.outcome), limit)));
         }
         if self.outcomes.has_ended(request).await? {
             // It may have been folded between the two looks.
             let winner = self.traces.find(request).await?;
-            return Ok(Some(
-                winner.map_or(FORGOTTEN, |winner| fit(winner.outcome, limit)),
-            ));
+            return Ok(Some(winner.map_or(FORGOTTEN, |winner| {
+                fit(Arc::unwrap_or_clone(winner.outcome), limit)
+            })));
         }
         let knows_all = !self.condition.is_held_up() && self.is_whole().await?;
         Ok(knows_all.then_some(UNENDED))

@@ -31,7 +31,7 @@ impl Admin {
             .into_iter()
             .zip(0..)
             .map(|(outcome, offset)| LoggedOutcome {
-                outcome,
+                outcome: outcome.into(),
                 partition: 2,
                 offset,
                 traceparent: None,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use relay_bus::{Headers, Partition, Record, decode, header, topics, traceparent_of};
 use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{Frame, Lane, Lease, Registry, RequestId, Returned, Service, Work};
+use relay_schemas::{Frame, Lane, Lease, Outcome, Registry, RequestId, Returned, Service, Work};
 
 use crate::emitter::{Emitter, Stream};
 use crate::ledger::{Admission, Skip};
@@ -178,6 +178,7 @@ impl WorkerStage {
                 return Step::nothing();
             }
         };
+        let outcome: Arc<Outcome> = outcome.into();
         let last = pieces.or(whole).map(|stream| {
             let most = worker.control.max_payload();
             let frames = final_frames(&outcome, stream.next_seq(), !streamed, most);

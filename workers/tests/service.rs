@@ -591,8 +591,7 @@ async fn garbage_becomes_a_dead_letter_and_the_worker_goes_on() {
     let mut bytes = encode(&work).to_vec();
     bytes.truncate(bytes.len() / 2);
     let partition = relay_bus::Partition::new(relay_bus::topics::work_short("default"), 0);
-    let record =
-        relay_bus::Outgoing::to_partition(&partition, relay_bus::Headers::of(&work.request), bytes.into());
+    let record = relay_bus::Outgoing::to_partition(&partition, relay_bus::Headers::of(&work.request), bytes);
     house.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
     let outcome = house.outcome().await.unwrap();
     assert_eq!(

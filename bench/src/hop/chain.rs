@@ -100,7 +100,7 @@ impl Stage {
 
     fn forward(&self, topic: &str, record: Record) -> Outgoing {
         let value = if self.by_reference {
-            Some(reference(&record))
+            Some(reference(&record).into())
         } else {
             record.value
         };
@@ -115,7 +115,7 @@ impl Stage {
 
     /// Reads the value that a reference names.
     async fn fetch_value(&self, record: &Record) -> Result<()> {
-        let mut value = record.value.clone().unwrap_or_default();
+        let mut value = value_of(record);
         value.advance(8);
         let (partition, offset) = (value.try_get_i32()?, value.try_get_i64()?);
         let length = value.try_get_u32()? as usize;
@@ -148,12 +148,16 @@ fn commits(group: &str, records: &[Record]) -> Vec<Commit> {
 
 /// The first eight bytes of a value say when it was due.
 fn due(record: &Record) -> Result<u64> {
-    let mut value = record.value.clone().unwrap_or_default();
-    Ok(value.try_get_u64()?)
+    Ok(value_of(record).try_get_u64()?)
+}
+
+fn value_of(record: &Record) -> Bytes {
+    let value = record.value.as_ref();
+    value.map(|value| value.bytes().clone()).unwrap_or_default()
 }
 
 fn reference(record: &Record) -> Bytes {
-    let value = record.value.clone().unwrap_or_default();
+    let value = value_of(record);
     let topic = record.position.partition.topic.as_bytes();
     let mut reference = BytesMut::with_capacity(REFERENCE_BYTES);
     reference.put_slice(&value[..8]);

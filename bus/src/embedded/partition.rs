@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::slot::Slot;
-use crate::{Partition, Position, Record};
+use crate::{Partition, Payload, Position, Record};
 
 pub(super) struct PartitionLog {
     pub slot: Slot,
@@ -138,7 +138,9 @@ fn footprint(record: &Record) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len() + 64)
         .sum();
-    160 + headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+    160 + headers
+        + record.key.as_ref().map_or(0, Bytes::len)
+        + record.value.as_ref().map_or(0, Payload::footprint)
 }
 
 /// Keeps the tails of all partitions together below a limit, forgetting the oldest record of all first.

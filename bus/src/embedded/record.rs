@@ -18,7 +18,7 @@ pub(super) fn size_of(record: &Outgoing) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+    headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_deref().map_or(0, <[u8]>::len)
 }
 
 /// `record` as the log takes it. The value is not copied.
@@ -27,7 +27,11 @@ pub(super) fn encode(slot: Slot, record: &Outgoing) -> NewRecord {
         slot,
         key: record.key.clone(),
         meta: meta_of(&record.headers),
-        value: record.value.clone().unwrap_or_default(),
+        value: record
+            .value
+            .as_ref()
+            .map(|value| value.bytes().clone())
+            .unwrap_or_default(),
         tombstone: record.value.is_none(),
     }
 }
@@ -81,7 +85,7 @@ pub(super) fn decode(position: Position, near: TimestampMs, found: Found) -> Rec
                 timestamp: TimestampMs(found.timestamp),
                 key: found.key,
                 headers,
-                value: (!found.tombstone).then_some(found.value),
+                value: (!found.tombstone).then(|| found.value.into()),
             }
         }
         Found::Damaged(Damaged {
@@ -114,7 +118,7 @@ fn damaged(
         timestamp: near,
         key,
         headers,
-        value: Some(raw),
+        value: Some(raw.into()),
     }
 }
 
@@ -142,7 +146,7 @@ mod tests {
             partition: None,
             key: key.map(Bytes::from_static),
             headers,
-            value: value.map(Bytes::from_static),
+            value: value.map(Into::into),
         }
     }
 

@@ -339,7 +339,7 @@ pub(super) async fn receive<C: ConsumerContext + 'static>(
         match next {
             Some(Ok(message)) => {
                 let record = convert::record(&message);
-                bytes += record.value.as_ref().map_or(0, bytes::Bytes::len);
+                bytes += record.value.as_deref().map_or(0, <[u8]>::len);
                 records.push(record);
             }
             Some(Err(KafkaError::MessageConsumption(Code::BadMessage))) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
 use relay_schemas::TimestampMs;
 
-use crate::{Headers, Outgoing, Partition, Position, Record};
+use crate::{Headers, Outgoing, Partition, Payload, Position, Record};
 
 /// What Kafka adds to a record inside its batch, roughly and rather too much; topics are made larger by it, so that our
 /// limits mean key, headers and value.
@@ -30,7 +30,7 @@ pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
         timestamp: TimestampMs(message.timestamp().to_millis().unwrap_or(0)),
         key: message.key().map(copied),
         headers: headers.unwrap_or_default(),
-        value: message.payload().map(copied),
+        value: message.payload().map(copied).map(Payload::from),
     }
 }
 
@@ -46,11 +46,11 @@ pub(super) fn headers(headers: &Headers) -> OwnedHeaders {
 
 /// Bytes of key, headers and value.
 pub(super) fn size(outgoing: &Outgoing) -> usize {
-    let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
     let headers: usize = outgoing
         .headers
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    bytes(&outgoing.key) + bytes(&outgoing.value) + headers
+    let key = outgoing.key.as_ref().map_or(0, Bytes::len);
+    key + outgoing.value.as_deref().map_or(0, <[u8]>::len) + headers
 }

@@ -28,7 +28,7 @@ fn connect() -> KafkaBus {
 }
 
 async fn put(bus: &KafkaBus, topic: &str) {
-    let record = Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), "v".into());
+    let record = Outgoing::to_partition(&Partition::new(topic, 0), Headers::default(), "v");
     bus.publish(vec![record], Vec::new()).await.expect("it is taken");
 }
 

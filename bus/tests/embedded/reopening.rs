@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use relay_bus::{Bus, BusError, Commit, EmbeddedBus, EmbeddedOptions, Partition, StartAt};
+use relay_bus::{
+    Bus, BusError, Commit, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Payload, StartAt,
+    header, read,
+};
 use relay_clock::Clock;
+use relay_schemas::{Outcome, Planned, Registry, samples};
 
 use crate::house::{all, eager, offsets, open, record, topics};
 
@@ -96,7 +100,7 @@ async fn many_publishers_at_once_lose_nothing_and_give_no_offset_twice() {
                 let expected = next.entry(record.position.partition.clone()).or_insert(0);
                 assert_eq!(record.position.offset, *expected);
                 *expected += 1;
-                assert!(seen.insert((record.position.partition.topic, record.value.unwrap())));
+                assert!(seen.insert((record.position.partition.topic, record.value.unwrap().to_vec())));
             }
         }
     }
@@ -138,4 +142,42 @@ async fn a_closed_log_says_so_to_whoever_still_waits() {
     tokio::task::yield_now().await;
     drop(bus);
     assert!(matches!(waiting.await.unwrap(), Err(BusError::Fatal(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_the_process_with_a_writer_gets_the_value_that_it_wrote_and_others_decode_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(folder.path(), EmbeddedOptions::default());
+    let (planned, outcome) = (Arc::new(samples::planned()), Arc::new(samples::outcome()));
+    let partition = Partition::new("safe", 0);
+    let headers = Headers::default;
+    let records = [
+        Payload::of(Arc::clone(&planned)),
+        Payload::of(Arc::clone(&outcome)),
+    ]
+    .map(|value| Outgoing::to_partition(&partition, headers(), value));
+    bus.publish(records.to_vec(), Vec::new()).await.unwrap();
+    let schemas = Registry::default();
+    let same = all(&bus, "safe", 0).await;
+    let said: Arc<Planned> = read(&schemas, &same[0]).unwrap();
+    assert!(Arc::ptr_eq(&said, &planned), "nothing was decoded");
+    assert!(
+        read::<Outcome>(&schemas, &same[0]).is_err(),
+        "what it says is no outcome, whether it is at hand or not"
+    );
+    let mut damaged = same[1].clone();
+    damaged.headers.set(header::DAMAGED, "here".to_owned());
+    assert!(
+        read::<Outcome>(&schemas, &damaged).is_err(),
+        "that the log says so counts"
+    );
+    drop(bus);
+    let later = all(&open(folder.path(), EmbeddedOptions::default()), "safe", 0).await;
+    assert!(later.iter().all(|record| {
+        let value = record.value.as_ref().unwrap();
+        value.said::<Planned>().is_none() && value.said::<Outcome>().is_none()
+    }));
+    assert_eq!(read::<Planned>(&schemas, &later[0]).unwrap(), planned);
+    assert_eq!(read::<Outcome>(&schemas, &later[1]).unwrap(), outcome);
+    assert_eq!(same[0].value, later[0].value);
 }

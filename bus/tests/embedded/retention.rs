@@ -92,7 +92,7 @@ async fn a_compacted_topic_keeps_the_newest_of_each_key_and_forgets_old_tombston
     let bus = open(folder.path(), eager());
     let keyed = |key: &'static str, value: Option<String>| Outgoing {
         key: Some(Bytes::from_static(key.as_bytes())),
-        value: value.map(Bytes::from),
+        value: value.map(Into::into),
         ..record("newest", 0, "")
     };
     for n in 0..20 {

@@ -88,7 +88,7 @@ pub async fn headers_empty_values_and_tombstones_come_back(column: &Column) {
         partition: Some(0),
         key: Some(Bytes::from_static(b"k")),
         headers: headers.clone(),
-        value: Some(Bytes::new()),
+        value: Some(Bytes::new().into()),
     };
     let tombstone = Outgoing {
         value: None,
@@ -97,7 +97,7 @@ pub async fn headers_empty_values_and_tombstones_come_back(column: &Column) {
     let plain = Outgoing {
         key: None,
         headers: Headers::default(),
-        value: Some(Bytes::from_static(b"v")),
+        value: Some("v".into()),
         ..whole.clone()
     };
     column

@@ -81,7 +81,7 @@ impl House {
         }
     }
 
-    pub(super) async fn look_up(&self, planned: &Planned) -> Step<Box<Outcome>> {
+    pub(super) async fn look_up(&self, planned: &Planned) -> Step<Arc<Outcome>> {
         self.lookup
             .on_record(&record(PLANNED, 0, encode(planned)))
             .await
@@ -114,6 +114,6 @@ pub(super) fn record(topic: &str, offset: i64, value: Bytes) -> Record {
         timestamp: TimestampMs(0),
         key: None,
         headers: Headers::default(),
-        value: Some(value),
+        value: Some(value.into()),
     }
 }

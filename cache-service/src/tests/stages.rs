@@ -1,5 +1,7 @@
 //! Both stages: what becomes of one record.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use relay_bus::topics::{OUTCOMES, PLANNED};
 use relay_bus::{Headers, Outgoing, Partition, StartAt, decode};
@@ -13,7 +15,7 @@ use relay_settings::ByteSize;
 use super::house::{House, fill_stage, record};
 use crate::testing::{NOW, completed, planned};
 
-fn ready_of(step: &Step<Box<Outcome>>) -> Ready {
+fn ready_of(step: &Step<Arc<Outcome>>) -> Ready {
     assert_eq!((step.publish.len(), step.effects.len()), (1, 0));
     assert_eq!(step.publish[0].topic, "relay.ready.default.v1");
     Registry::default()
@@ -76,7 +78,7 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
 }
 
 /// What a client hears whose ingress follows the frames of `outcome`.
-async fn said(house: &House, outcome: Box<Outcome>) -> Transcript {
+async fn said(house: &House, outcome: Arc<Outcome>) -> Transcript {
     let request = outcome.request.as_ref().expect("it was planned");
     let reply_to = request.reply_to.clone().expect("somebody waits");
     let mut frames = listen::<Frame>(&*house.control, &reply_to)

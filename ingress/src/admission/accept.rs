@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::Histogram;
-use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
+use relay_bus::{Bus, BusError, Headers, Outgoing, Payload, header, topics};
 use relay_runner::crash_point;
-use relay_schemas::{Request, Service, encode};
+use relay_schemas::{Request, Service};
 
 use crate::refusal::Refusal;
 
@@ -21,13 +21,13 @@ pub enum Accepted {
 }
 
 /// The record that makes `request` accepted.
-pub fn record(request: &Request, traceparent: Option<&str>) -> Outgoing {
+pub fn record(request: &Arc<Request>, traceparent: Option<&str>) -> Outgoing {
     let mut headers = Headers::of(request);
     if let Some(traceparent) = traceparent {
         headers.set(header::TRACEPARENT, traceparent.to_owned());
     }
     let key = request.request_id.as_str().to_owned();
-    Outgoing::keyed(topics::REQUESTS, key, headers, encode(request))
+    Outgoing::keyed(topics::REQUESTS, key, headers, Payload::of(Arc::clone(request)))
 }
 
 /// Hands requests to the log.
@@ -77,7 +77,11 @@ impl Acceptor {
     ///
     /// # Errors
     /// Only where it is certain that the log did not take it.
-    pub async fn accept(&self, request: &Request, traceparent: Option<&str>) -> Result<Accepted, Refusal> {
+    pub async fn accept(
+        &self,
+        request: &Arc<Request>,
+        traceparent: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
         crash_point(self.service, "before_accept");
         let timer = self.waited.start_timer();
         let record = record(request, traceparent).sealed();

@@ -197,7 +197,7 @@ impl Admission {
             },
         };
         named(&found.id);
-        let request = request::of_call(call, found.id, parsed, &self.identity, now);
+        let request = Arc::new(request::of_call(call, found.id, parsed, &self.identity, now));
         let source = match found.met {
             Met::Bound(outcome) if has_content(&outcome) => {
                 let holding = self.holding(&call.tenant, entered.place, None);
@@ -210,8 +210,8 @@ impl Admission {
             }
         };
         Ok(Admitted {
-            id: request.request_id,
-            model: request.model,
+            id: request.request_id.clone(),
+            model: request.model.clone(),
             created: request.accepted_at.0 / 1_000,
             form,
             stream: request.stream,
@@ -315,7 +315,7 @@ impl Admission {
     /// accepted under the same key is published again: the stages behind drop the duplicate, and the sink tells its end.
     async fn run(
         &self,
-        request: &Request,
+        request: &Arc<Request>,
         place: Place,
         traceparent: Option<&str>,
     ) -> Result<Source, Refusal> {

@@ -70,7 +70,12 @@ impl Refusals {
             retry_after_ms: refusal.retry_after_ms,
             ..Ending::because(OutcomeStatus::Refused, &refusal.code, refusal.message.clone())
         };
-        let outcome = end(Known::Headers(request, tenant), self.run.clone(), ending, now);
+        let outcome = Arc::new(end(
+            Known::Headers(request, tenant),
+            self.run.clone(),
+            ending,
+            now,
+        ));
         let mut headers = Headers::default();
         headers.set(header::REQUEST_ID, request.as_str().to_owned());
         headers.set(header::TENANT, tenant.as_str().to_owned());

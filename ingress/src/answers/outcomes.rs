@@ -86,7 +86,7 @@ impl Outcomes {
             .ok()
             .filter(|outcome| outcome.request_id == request);
         for pending in waiting {
-            pending.on_outcome(outcome.as_ref(), self.runtime.clock.steady());
+            pending.on_outcome(outcome.as_deref(), self.runtime.clock.steady());
         }
     }
 }

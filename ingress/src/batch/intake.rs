@@ -87,7 +87,7 @@ impl Intake {
             position: &record.position,
             tenant: &request.tenant,
             model: &request.model,
-            bytes: record.value.as_ref().map_or(0, bytes::Bytes::len),
+            bytes: record.value.as_deref().map_or(0, <[u8]>::len),
             until: self.clock.steady().plus_ms(left_ms),
         };
         loop {
@@ -157,7 +157,7 @@ impl Stage for Intake {
                 crash_point(self.service, "before_accept");
                 let traceparent = traceparent_of(&record.headers);
                 Ok(Step::publish_then(
-                    accept::record(&request, traceparent.as_deref()),
+                    accept::record(&Arc::new(request), traceparent.as_deref()),
                     Became::Accepted,
                 ))
             }

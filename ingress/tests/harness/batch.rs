@@ -128,7 +128,7 @@ impl Batch {
             headers.set(header::TENANT, "acme");
             headers.set(header::CUSTOM_ID, custom_id.to_owned());
         }
-        let record = Outgoing::keyed(BATCH_REQUESTS, "acme/nightly", headers, "garbage".into());
+        let record = Outgoing::keyed(BATCH_REQUESTS, "acme/nightly", headers, "garbage");
         self.runtime.bus.publish(vec![record], Vec::new()).await.unwrap();
     }
 

@@ -74,7 +74,7 @@ fn record(value: Bytes) -> Record {
         timestamp: TimestampMs(0),
         key: None,
         headers: Headers::default(),
-        value: Some(value),
+        value: Some(value.into()),
     }
 }
 

@@ -157,7 +157,7 @@ impl Wanted {
 
 fn size(record: &Record) -> usize {
     // What comes without a value takes room all the same.
-    64 + record.value.as_ref().map_or(0, bytes::Bytes::len)
+    64 + record.value.as_deref().map_or(0, <[u8]>::len)
 }
 
 #[cfg(test)]

@@ -155,8 +155,7 @@ async fn a_second_instance_takes_partitions_over_and_nothing_is_lost() {
     until(|| async { first.owned.lock().len() == 1 && second.owned.lock().len() == 1 }).await;
     for partition in 0..2 {
         let to = Partition::new(IN, partition);
-        let record =
-            |n: i32| Outgoing::to_partition(&to, Headers::default(), format!("{partition}/{n}").into());
+        let record = |n: i32| Outgoing::to_partition(&to, Headers::default(), format!("{partition}/{n}"));
         let records = (0..20).map(record).collect();
         bench.bus.log.publish(records, Vec::new()).await.unwrap();
     }
@@ -231,7 +230,7 @@ async fn an_output_that_is_too_large_otherwise_makes_its_input_a_dead_letter() {
         if text(record) == "fine" {
             return Ok(onward(record));
         }
-        let out = Outgoing::keyed(OUT, "k", Headers::default(), vec![0; 2 << 20].into());
+        let out = Outgoing::keyed(OUT, "k", Headers::default(), vec![0; 2 << 20]);
         Ok(Step::publish_then(out, "must not happen".to_owned()))
     });
     let running = bench.start(&stage);

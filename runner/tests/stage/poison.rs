@@ -43,7 +43,7 @@ pub fn reader(registry: &Arc<Registry>) -> Arc<Scripted> {
                 .to_owned(),
         );
         let named = Record {
-            value: Some(name),
+            value: Some(name.into()),
             ..record.clone()
         };
         Ok(onward(&named))
@@ -84,7 +84,7 @@ fn raw(headers: Headers, value: Option<Bytes>) -> Outgoing {
         partition: Some(0),
         key: Some(Bytes::from_static(b"\xff\x00")),
         headers,
-        value,
+        value: value.map(Into::into),
     }
 }
 

@@ -25,11 +25,7 @@ impl Outlet for Numbers {
         if *number > 100 {
             value.push_str(&" ".repeat(2 * 1_024 * 1_024));
         }
-        vec![Outgoing::to_partition(
-            &partition,
-            Headers::default(),
-            value.into(),
-        )]
+        vec![Outgoing::to_partition(&partition, Headers::default(), value)]
     }
 
     async fn published(&self, items: Vec<u32>) {

@@ -99,7 +99,7 @@ pub fn bus(folder: &std::path::Path) -> Arc<FaultyBus> {
 /// Appends so many records to be counted.
 pub async fn append(bus: &FaultyBus, count: usize) {
     let partition = Partition::new(COUNTED, 0);
-    let record = Outgoing::to_partition(&partition, Headers::default(), "x".into());
+    let record = Outgoing::to_partition(&partition, Headers::default(), "x");
     bus.log.publish(vec![record; count], Vec::new()).await.unwrap();
 }
 

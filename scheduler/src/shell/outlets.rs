@@ -113,7 +113,8 @@ impl Outlet for ConclusionOutlet {
         for (conclusion, _) in batch {
             if let Conclusion::Outcome(outcome, _) = conclusion {
                 // It ends when it enters the log, not when it was decided: the bus may have been away in between.
-                outcome.ended_at = now.max(outcome.ended_at);
+                let ended_at = now.max(outcome.ended_at);
+                Arc::make_mut(outcome).ended_at = ended_at;
             }
         }
         crash_point(Service::Scheduler, "before_outcome");

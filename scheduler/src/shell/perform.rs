@@ -19,11 +19,11 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
                 request_id: dispatch.work.request.request_id.clone(),
                 attempt: dispatch.work.lease.attempt,
             };
-            outbox.work(attempt, work_record(&dispatch));
+            outbox.work(attempt, work_record(*dispatch));
         }
         Effect::End(outcome, trace) => {
             context.metrics.lock().ended(outcome.code.as_deref());
-            outbox.conclude(Conclusion::Outcome(outcome, trace));
+            outbox.conclude(Conclusion::Outcome(outcome.into(), trace));
         }
         Effect::HandOver(handover) => outbox.hand_over(handover),
         Effect::Settle(doubts) => {

@@ -64,7 +64,7 @@ impl RecordReader {
         let offer = Offer {
             ready,
             at,
-            bytes: record.value.as_ref().map_or(0, bytes::Bytes::len),
+            bytes: record.value.as_deref().map_or(0, <[u8]>::len),
             queued_at: record.timestamp,
             trace: record.headers.text(header::TRACEPARENT).map(Arc::from),
         };

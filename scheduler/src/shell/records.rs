@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay_bus::{Headers, Outgoing, Record, header, stamp, topics};
+use relay_bus::{Headers, Outgoing, Payload, Record, header, stamp, topics};
 use relay_runner::{Weight, outcome_record};
 use relay_schemas::{Lane, Outcome, RequestId, encode};
 
@@ -16,7 +16,7 @@ const EPOCH: &str = "relay-scheduler-epoch";
 /// What concludes a request or a record that cannot be read.
 pub(super) enum Conclusion {
     /// An outcome and its trace context.
-    Outcome(Box<Outcome>, Option<Arc<str>>),
+    Outcome(Arc<Outcome>, Option<Arc<str>>),
     /// A dead letter, with or without an outcome.
     DeadLetter(Vec<Outgoing>),
 }
@@ -43,7 +43,7 @@ impl Conclusion {
                 Weight::of_body(request.map_or(0, |request| request.body.len()))
             }
             Self::DeadLetter(records) => {
-                let value = |record: &Outgoing| record.value.as_ref().map_or(0, bytes::Bytes::len);
+                let value = |record: &Outgoing| record.value.as_deref().map_or(0, <[u8]>::len);
                 let records = records.iter().map(|record| Weight::of_body(value(record)));
                 records.sum::<Weight>().as_letter()
             }
@@ -56,7 +56,8 @@ impl Conclusion {
             return false;
         };
         let headers = outcome_headers(outcome, trace.as_deref());
-        (outcome.request, outcome.planning) = (None, None);
+        let short = Arc::make_mut(outcome);
+        (short.request, short.planning) = (None, None);
         *self = Self::DeadLetter(vec![outcome_record(outcome, headers)]);
         true
     }
@@ -74,8 +75,8 @@ pub(super) fn ready_record(handover: &HandOver) -> Outgoing {
 }
 
 /// The work record of a dispatch.
-pub(super) fn work_record(dispatch: &Dispatch) -> Outgoing {
-    let work = &dispatch.work;
+pub(super) fn work_record(dispatch: Dispatch) -> Outgoing {
+    let work = Arc::new(dispatch.work);
     let mut headers = Headers::of(&work.request);
     headers.set(header::ATTEMPT, work.lease.attempt.to_string());
     headers.set(EPOCH, work.lease.scheduler_epoch.to_string());
@@ -83,7 +84,7 @@ pub(super) fn work_record(dispatch: &Dispatch) -> Outgoing {
         headers.set(READY_AT, format!("{partition}:{offset}"));
     }
     set_trace(&mut headers, dispatch.trace.as_deref());
-    let value = encode(work);
+    let value = Payload::of(Arc::clone(&work));
     stamp(&mut headers, &value);
     let pool = &work.queueing.pool;
     let topic = match dispatch.lane {

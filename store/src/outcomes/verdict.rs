@@ -140,7 +140,8 @@ mod tests {
                 run,
                 ending,
                 TimestampMs(offset),
-            ),
+            )
+            .into(),
             partition,
             offset,
             traceparent: None,

@@ -74,7 +74,7 @@ pub(super) struct DecisionTrace {
 
 impl From<&LoggedOutcome> for TraceRow {
     fn from(logged: &LoggedOutcome) -> Self {
-        let mut outcome = logged.outcome.clone();
+        let mut outcome = Outcome::clone(&logged.outcome);
         let asked = Asked::of(outcome.request.as_ref());
         if !asked.keeps_content {
             without_content(&mut outcome);
@@ -148,7 +148,7 @@ impl TryFrom<TraceRow> for LoggedOutcome {
             ended_at: TimestampMs(row.ended_at),
         };
         Ok(Self {
-            outcome,
+            outcome: outcome.into(),
             partition: row.log_partition.try_into().map_err(unreadable)?,
             offset: row.log_offset,
             traceparent: row.traceparent,

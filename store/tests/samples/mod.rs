@@ -178,7 +178,7 @@ pub fn bare(id: &str, tenant: &str, status: OutcomeStatus, ended_at: i64) -> Out
 /// `outcome` at a place in the log.
 pub fn at(partition: i32, offset: i64, outcome: Outcome) -> LoggedOutcome {
     LoggedOutcome {
-        outcome,
+        outcome: outcome.into(),
         partition,
         offset,
         traceparent: None,

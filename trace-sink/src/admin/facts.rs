@@ -40,7 +40,7 @@ pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
         usage,
         timings,
         ..
-    } = &logged.outcome;
+    } = &*logged.outcome;
     let request = request.as_ref();
     let asked = Asked::of(request);
     let accepted = request.map(|request| instant(request.accepted_at));

@@ -113,7 +113,7 @@ impl Ending {
     fn outgoing(&self, known: Known<'_>, headers: Headers) -> Outgoing {
         let ending = relay_lifecycle::Ending::because(OutcomeStatus::Expired, CODE, MESSAGE);
         let outcome = end(known, self.run.clone(), ending, self.clock.now());
-        outcome_record(&outcome, headers)
+        outcome_record(&Arc::new(outcome), headers)
     }
 
     async fn publish(&self, outcome: Outgoing) -> Result<(), BusError> {

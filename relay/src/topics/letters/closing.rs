@@ -167,7 +167,11 @@ impl Closing<'_> {
                 if let Ok(outcome) = read_outcome(self.registry, &record)
                     && outcome.request_id == *id
                 {
-                    let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
+                    let code = outcome
+                        .code
+                        .as_ref()
+                        .map(|code| format!(" ({code})"))
+                        .unwrap_or_default();
                     return Ok(Some(format!("{}{code}", outcome.status.name())));
                 }
             }

@@ -161,7 +161,7 @@ mod tests {
             timestamp: TimestampMs(6),
             key: None,
             headers,
-            value: Some(encode(&letter)),
+            value: Some(encode(&letter).into()),
         };
         let place = "0/17".parse().expect("a place");
         Letter::read(place, record, &Registry::default(), None)

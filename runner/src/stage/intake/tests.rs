@@ -40,7 +40,7 @@ async fn partitions_that_were_paused_before_others_came_flow_once_they_are_wante
     second.leave().await;
     until(&mut first, false, |first| first.owned().len() == 4).await;
     for number in 0..4 {
-        let record = Outgoing::to_partition(&Partition::new("t", number), Headers::default(), "v".into());
+        let record = Outgoing::to_partition(&Partition::new("t", number), Headers::default(), "v");
         bus.publish(vec![record], Vec::new()).await.expect("it is taken");
     }
     until(&mut first, true, |first| first.waiting.len() == 4).await;
@@ -56,7 +56,7 @@ async fn a_group_to_which_nothing_comes_though_there_is_something_is_told_to_sta
     until(&mut member, true, |member| member.owned().len() == 2).await;
     let partition = Partition::new("t", 0);
     let put = async || {
-        let record = Outgoing::to_partition(&partition, Headers::default(), "v".into());
+        let record = Outgoing::to_partition(&partition, Headers::default(), "v");
         let taken = bus.publish(vec![record], Vec::new()).await;
         taken.expect("it is taken");
     };
@@ -67,7 +67,7 @@ async fn a_group_to_which_nothing_comes_though_there_is_something_is_told_to_sta
     put().await;
     until(&mut member, true, |_| runtime.watchdog.count() == 1).await;
     // What comes of another partition does not mend this one.
-    let other = Outgoing::to_partition(&Partition::new("t", 1), Headers::default(), "v".into());
+    let other = Outgoing::to_partition(&Partition::new("t", 1), Headers::default(), "v");
     bus.publish(vec![other], Vec::new()).await.expect("it is taken");
     until(&mut member, true, |member| member.waiting.len() == 1).await;
     assert_eq!(runtime.watchdog.count(), 1);
