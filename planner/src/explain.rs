@@ -1,22 +1,37 @@
 //! What the policy makes of a request, and why, for people (`relay plan`).
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use relay_schemas::{Plan, Planning, Request, RuleTrace};
 
 use crate::policy::Policy;
 use crate::{Refusal, hashing, replan, rules};
 
-/// The plan of `request` with its decision trace, as text or as JSON. Ends with a line feed.
-pub fn explain(policy: &Policy, request: &Request, json: bool) -> String {
+/// A plan with its decision trace, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Either of them, as text or as JSON. Ends with a line feed.
+    pub text: String,
+    /// Why there is no plan.
+    pub refusal: Option<Refusal>,
+}
+
+/// The plan of `request`, and why.
+pub fn explain(policy: &Policy, request: &Request, json: bool) -> Explanation {
     let decision = replan(policy, request, request.accepted_at);
-    if json {
-        return as_json(policy, &decision);
+    let text = if json {
+        as_json(policy, &decision)
+    } else {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = write_text(&mut text, policy, request, &decision);
+        text
+    };
+    Explanation {
+        text,
+        refusal: decision.err(),
     }
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_text(&mut text, policy, request, &decision);
-    text
 }
 
 fn as_json(policy: &Policy, decision: &Result<Planning, Refusal>) -> String {
@@ -42,7 +57,8 @@ fn write_text(
         .map_or_else(|| "none".to_owned(), |tokens| tokens.0.to_string());
     writeln!(
         out,
-        "request     tenant {}, model {}, prompt_tokens {}, requested_tokens {requested}, stream {}, class {}",
+        "request     {} of tenant {}, model {}, prompt_tokens {}, requested_tokens {requested}, stream {}, class {}",
+        request.operation.name(),
         request.tenant,
         request.model,
         request.prompt_tokens.0,
@@ -51,7 +67,14 @@ fn write_text(
     )?;
     match decision {
         Ok(planning) => write_planning(out, request, planning),
-        Err(refusal) => writeln!(out, "\nno plan     {}: {}", refusal.code, refusal.message),
+        Err(refusal) => {
+            writeln!(out, "\nno plan     {}: {}", refusal.code, refusal.message)?;
+            if !policy.models().any(|model| model == request.model) {
+                let models: Vec<&str> = policy.models().collect();
+                writeln!(out, "models      {}", models.join(", "))?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -112,19 +135,16 @@ fn write_plan(out: &mut String, request: &Request, plan: &Plan) -> fmt::Result {
         out,
         "  lane        {lane} (predicted {predicted} tokens, threshold {threshold})"
     )?;
-    writeln!(out, "  slo         first token within {} ms", plan.slo_ttft_ms)?;
-    writeln!(
-        out,
-        "  deadline    {} ms after acceptance",
-        plan.deadline.since_ms(request.accepted_at)
-    )?;
+    writeln!(out, "  slo         first token within {}", time(plan.slo_ttft_ms))?;
+    let deadline = plan.deadline.since_ms(request.accepted_at);
+    writeln!(out, "  deadline    {} after acceptance", time(deadline))?;
     let cache = plan.cache;
     writeln!(
         out,
-        "  cache       exact {}, semantic {}, ttl {} ms",
+        "  cache       exact {}, semantic {}, ttl {}",
         on(cache.exact),
         on(cache.semantic),
-        cache.ttl_ms
+        time(cache.ttl_ms)
     )?;
     writeln!(out, "  verifier    {}", hashing::verifier(plan.verifier))?;
     writeln!(out, "  signature   {}", plan.signature)?;
@@ -140,6 +160,11 @@ fn number(out: &mut String, name: &str, value: impl fmt::Display, unset: bool) -
 
 fn optional(out: &mut String, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
     value.map_or(Ok(()), |value| write!(out, ", {name} {value}"))
+}
+
+/// As policies write it.
+fn time(ms: i64) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis(ms.unsigned_abs()))
 }
 
 const fn on(flag: bool) -> &'static str {

@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use config::{Config, PolicyFile};
 pub use decide::decide;
 pub use error::Error;
-pub use explain::explain;
+pub use explain::{Explanation, explain};
 pub use features::Features;
 pub use load::{LoadError, load};
 pub use plan::{plan, replan};

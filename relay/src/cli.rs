@@ -2,6 +2,7 @@
 
 mod help;
 mod misplaced;
+mod plan;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use relay_schemas::Operation;
 
+pub use plan::PlanRequest;
 pub use settings::Settings;
 use settings::{File, OfIngress, OfKeeper, OfLog, OfService, OfTraceSink, Operators};
 pub use topics::{CloseLetters, DeadLetters, Topics, read};
@@ -97,6 +98,11 @@ pub enum Command {
     )]
     Healthcheck(Healthcheck),
     /// Print the plan that the policy makes for a request, and why
+    #[command(
+        after_help = "For example: echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}' | relay plan --tenant acme\n\
+                      Nothing runs, and nothing is asked of a running Relay. Exit code 0: there is a plan; 1: there is none, as the policy\n\
+                      refuses the request, or it is none."
+    )]
     Plan(PlanRequest),
 }
 
@@ -125,8 +131,7 @@ impl Command {
             Self::Planner(of) | Self::CacheService(of) | Self::Scheduler(of) | Self::Workers(of) => of.into(),
             Self::TraceSink(of) => of.into(),
             Self::Topics(Kept { settings, .. }) | Self::DeadLetters(Kept { settings, .. }) => settings.into(),
-            Self::Traces(Kept { settings, .. }) => settings.into(),
-            Self::Log(Kept { settings, .. }) => settings.into(),
+            Self::Traces(Kept { settings, .. }) | Self::Log(Kept { settings, .. }) => settings.into(),
             Self::Backup(of) | Self::Restore(of) => (&of.settings).into(),
             Self::Healthcheck(of) => Settings {
                 file: of.file.clone(),
@@ -198,44 +203,4 @@ pub struct Healthcheck {
     pub file: File,
     #[command(flatten)]
     pub operators: Operators,
-}
-
-/// Which request to plan.
-#[derive(Debug, Args)]
-pub struct PlanRequest {
-    /// File with a request's body, JSON
-    #[arg(long, value_name = "FILE")]
-    pub request: PathBuf,
-    /// Operation of the API that it asks for
-    #[arg(long, value_enum, default_value_t = OperationArg::Chat)]
-    pub operation: OperationArg,
-    /// Tenant that asks
-    #[arg(long, default_value = "default")]
-    pub tenant: String,
-    /// Print JSON instead of text
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub file: File,
-}
-
-/// Which operation to plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum OperationArg {
-    /// /v1/chat/completions
-    Chat,
-    /// /v1/completions
-    Completion,
-    /// /v1/embeddings
-    Embedding,
-}
-
-impl From<OperationArg> for Operation {
-    fn from(asked: OperationArg) -> Self {
-        match asked {
-            OperationArg::Chat => Self::Chat,
-            OperationArg::Completion => Self::Completion,
-            OperationArg::Embedding => Self::Embedding,
-        }
-    }
 }

@@ -71,7 +71,7 @@ fn the_first_rule_that_matches_applies_and_the_trace_tells_of_all() {
     gold.temperature = Some(1.0);
     gold.body = r#"{"seed":7,"stop":["END"],"top_p":0.95}"#.to_owned();
     insta::assert_json_snapshot!("trace_gold", planned(&gold));
-    insta::assert_snapshot!("explained_gold", explain(&house(), &gold, false));
+    insta::assert_snapshot!("explained_gold", explain(&house(), &gold, false).text);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn without_a_matching_rule_the_defaults_apply() {
     insta::assert_json_snapshot!("trace_defaults", planned(&request("small", "acme")));
     insta::assert_snapshot!(
         "explained_defaults",
-        explain(&house(), &request("small", "acme"), false)
+        explain(&house(), &request("small", "acme"), false).text
     );
 }
 
@@ -97,16 +97,29 @@ fn the_sample_policys_decisions_are_these() {
 #[test]
 fn a_refusal_is_explained_as_text_and_as_json() {
     let unknown = request("nope", "acme");
-    let text = explain(&house(), &unknown, false);
+    let told = explain(&house(), &unknown, false);
     assert!(
-        text.contains("no plan     model_not_found: the model `nope` does not exist"),
-        "{text}"
+        told.text.ends_with(
+            "no plan     model_not_found: the model `nope` does not exist\nmodels      small, big\n"
+        ),
+        "{}",
+        told.text
     );
-    let json: serde_json::Value = serde_json::from_str(&explain(&house(), &unknown, true)).expect("JSON");
-    assert_eq!(json["refusal"]["code"], "model_not_found");
-    let json: serde_json::Value =
-        serde_json::from_str(&explain(&house(), &request("small", "acme"), true)).expect("JSON");
-    assert_eq!(json["planning"]["plan"]["tier"], "standard");
+    assert_eq!(told.refusal.expect("it is refused").code, "model_not_found");
+    let json = |model| {
+        let told = explain(&house(), &request(model, "acme"), true);
+        let json: serde_json::Value = serde_json::from_str(&told.text).expect("JSON");
+        (json, told.refusal.is_some())
+    };
+    let (refused, planned) = (json("nope"), json("small"));
+    assert_eq!(
+        (refused.0["refusal"]["code"].as_str(), refused.1),
+        (Some("model_not_found"), true)
+    );
+    assert_eq!(
+        (planned.0["planning"]["plan"]["tier"].as_str(), planned.1),
+        (Some("standard"), false)
+    );
 }
 
 #[test]
@@ -274,7 +287,7 @@ fn a_rule_may_leave_unset_what_the_profile_sets() {
         .plan
         .decoding;
     assert!(decoding.max_tokens_unset && decoding.temperature_unset);
-    let text = explain(&policy, &request("small", "acme"), false);
+    let text = explain(&policy, &request("small", "acme"), false).text;
     assert!(
         text.contains(
             "max_tokens unset (1000 on models of Relay's own), temperature unset (1 on models of Relay's own)"

@@ -13,28 +13,28 @@ pub fn explained(refused: Error, root: &Command, words: &[OsString]) -> Error {
     if refused.kind() != ErrorKind::UnknownArgument {
         return refused;
     }
-    let mut takers = Vec::new();
-    take(root, flag, root.get_name(), &mut takers);
-    let Some(first) = takers.first() else {
+    let mut users = Vec::new();
+    find(root, flag, root.get_name(), &mut users);
+    let Some(first) = users.first() else {
         return refused;
     };
     let here = path(root, words, flag);
     let problem = if here == root.get_name() {
         format!("{flag} stands after the command, as in `{first} {flag}`")
     } else {
-        let [named, takes] = match &takers[..] {
+        let [named, verb] = match &users[..] {
             [one] => [format!("`{one}`"), "takes".to_owned()],
             [most @ .., last] => [format!("`{}` and `{last}`", most.join("`, `")), "take".to_owned()],
             [] => return refused,
         };
-        format!("{flag} means nothing to `{here}`; {named} {takes} it")
+        format!("{flag} means nothing to `{here}`; {named} {verb} it")
     };
     let words = format!("{problem}\n\nFor more information, try '{here} --help'.\n");
     Error::raw(ErrorKind::UnknownArgument, words)
 }
 
 /// The commands that take the flag, the outermost of each.
-fn take(command: &Command, flag: &str, path: &str, takers: &mut Vec<String>) {
+fn find(command: &Command, flag: &str, path: &str, users: &mut Vec<String>) {
     let takes = command.get_arguments().any(|arg| {
         let long = arg
             .get_long()
@@ -45,11 +45,11 @@ fn take(command: &Command, flag: &str, path: &str, takers: &mut Vec<String>) {
         long || short
     });
     if takes {
-        takers.push(path.to_owned());
+        users.push(path.to_owned());
         return;
     }
     for below in command.get_subcommands() {
-        take(below, flag, &format!("{path} {}", below.get_name()), takers);
+        find(below, flag, &format!("{path} {}", below.get_name()), users);
     }
 }
 

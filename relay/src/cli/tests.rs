@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use relay_schemas::Operation;
+
 use super::*;
 
 /// The settings of every command. What stands in a row is shown and taken, the other flags of this table are refused.
@@ -26,7 +28,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("backup FOLDER", &["config", "log", "data"]),
     ("restore FOLDER", &["config", "log", "data"]),
     ("healthcheck", &["config", "operators"]),
-    ("plan --request FILE", &["config"]),
+    ("plan", &["config"]),
 ];
 
 /// The flags of a group, each with a value.
