@@ -203,4 +203,7 @@ pub struct Healthcheck {
     pub file: File,
     #[command(flatten)]
     pub operators: Operators,
+    /// How long it may take, all together, for example 500ms
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    pub timeout: humantime::Duration,
 }

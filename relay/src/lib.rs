@@ -92,7 +92,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Topics(topics) => topics::run(&config, topics.command).await,
             Command::DeadLetters(letters) => topics::dead_letters(&config, letters.command).await,
             Command::Traces(traces) => traces::run(&config, traces.command).await,
-            Command::Healthcheck(_) => healthcheck::run(&config.ops).await,
+            Command::Healthcheck(asked) => healthcheck::run(&config.ops, *asked.timeout).await,
             Command::Plan(request) => plan::run(&config, &request),
         }
     });
