@@ -20,7 +20,8 @@ use crate::draining::Running;
 use crate::exposure;
 use crate::hosted::HostedService;
 use crate::load;
-use crate::ops::Ops;
+use crate::models;
+use crate::ops::Bound;
 use crate::process_metrics;
 use crate::scheduling;
 use crate::seams::{self, BusConfig};
@@ -30,6 +31,7 @@ use crate::topics::{self, Keeper};
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
     load::check(&config, None)?;
+    models::check(&config, None)?;
     let lame_duck = config.lame_duck.unwrap_or(Duration::ZERO);
     Box::pin(host(config, &HostedService::ALL, lame_duck)).await
 }
@@ -37,6 +39,7 @@ pub async fn up(config: Config) -> anyhow::Result<()> {
 /// Runs one service.
 pub async fn alone(config: Config, hosted: HostedService) -> anyhow::Result<()> {
     load::check(&config, Some(hosted))?;
+    models::check(&config, Some(hosted))?;
     let lame_duck = config.lame_duck_alone();
     Box::pin(host(config, &[hosted], lame_duck)).await
 }
@@ -56,15 +59,18 @@ struct House {
 
 async fn host(mut config: Config, services: &[HostedService], lame_duck: Duration) -> anyhow::Result<()> {
     descriptors::prepare(&mut config)?;
-    // A taken port is the commonest mistake: it is said before the log is opened and models are loaded.
+    // A taken port is the commonest mistake: it is said before the log is opened and models are loaded, and leaves no folder behind.
     let api = if services.contains(&HostedService::Ingress) {
         Some(listen(&config.ingress).await?)
     } else {
         None
     };
     let api_address = api.as_ref().map(TcpListener::local_addr).transpose()?;
-    std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("the data folder {}", config.data.display()))?;
+    let operators = Bound::bind(&config.ops).await?;
+    if matches!(config.bus, BusConfig::Embedded(_)) {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("the data folder {}", config.data.display()))?;
+    }
     let mut house = House::open(config, services, api).await?;
     let shutdown = house.runtime.shutdown.clone();
     let admin = house
@@ -72,7 +78,7 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         .as_ref()
         .map(|tables| relay_trace_sink::admin_router(tables.traces.clone()));
     let admin = house.with_log(admin)?;
-    let ops = Ops::bind(&house.config.ops, &house.runtime, admin).await?;
+    let ops = operators.serving(&house.config.ops, &house.runtime, admin);
     let mut warnings = exposure::warnings(api_address, ops.address()?);
     if matches!(house.config.bus, BusConfig::Embedded(_)) {
         let policy = relay_planner::load(&house.config.planner.policy)?;

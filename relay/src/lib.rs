@@ -21,6 +21,7 @@ mod load;
 mod log_check;
 mod log_filter;
 mod logging;
+mod models;
 mod ops;
 mod plan;
 mod process_metrics;

@@ -71,6 +71,12 @@ impl OpsConfig {
     }
 }
 
+/// A bound listener, and who may come in.
+pub struct Bound {
+    listener: TcpListener,
+    guard: Guard,
+}
+
 /// A bound listener and what it will serve.
 pub struct Ops {
     listener: TcpListener,
@@ -79,9 +85,9 @@ pub struct Ops {
     clock: Clock,
 }
 
-impl Ops {
-    /// Binds, so that a taken port is known before anything starts. `admin` joins the pages of the trace sink.
-    pub async fn bind(config: &OpsConfig, runtime: &Runtime, admin: Option<Router>) -> anyhow::Result<Self> {
+impl Bound {
+    /// Binds, so that a taken port is known before anything is opened.
+    pub async fn bind(config: &OpsConfig) -> anyhow::Result<Self> {
         let address = format!("{}:{}", config.host, config.port);
         let listener = TcpListener::bind(&address)
             .await
@@ -92,6 +98,11 @@ impl Ops {
             &config.allowed_hosts,
             &config.allowed_origins,
         )?;
+        Ok(Self { listener, guard })
+    }
+
+    /// What it serves. `admin` joins the pages of the trace sink.
+    pub fn serving(self, config: &OpsConfig, runtime: &Runtime, admin: Option<Router>) -> Ops {
         let first = if admin.is_some() {
             "/admin/traces"
         } else {
@@ -103,21 +114,23 @@ impl Ops {
         // A route that nobody serves is guarded too: the layer stands around everything, whatever is added above.
         let router = router
             .fallback(|| async { StatusCode::NOT_FOUND })
-            .layer(middleware::from_fn_with_state(Arc::new(guard), guarded));
+            .layer(middleware::from_fn_with_state(Arc::new(self.guard), guarded));
         let bounds = ConnectionBounds {
             most_connections: config.max_connections,
             headers: HEADERS,
             idle: IDLE,
             unread: UNREAD,
         };
-        Ok(Self {
-            listener,
+        Ops {
+            listener: self.listener,
             router,
             bounds,
             clock: runtime.clock.clone(),
-        })
+        }
     }
+}
 
+impl Ops {
     /// Where it listens.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
@@ -172,7 +185,8 @@ mod tests {
         let runtime = Runtime::new(Arc::new(bus.expect("a log")));
         let admin = Router::new().route("/admin/change", post(|| async { "changed" }));
         let config = OpsConfig { port: 0, ..config };
-        let ops = Ops::bind(&config, &runtime, Some(admin)).await.expect("bound");
+        let bound = Bound::bind(&config).await.expect("bound");
+        let ops = bound.serving(&config, &runtime, Some(admin));
         let port = ops.address().expect("bound").port();
         tokio::spawn(ops.serve());
         Listening {

@@ -11,6 +11,7 @@ fn up(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
     std::fs::write(&config, file).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_relay"))
         .env_clear()
+        .env("RELAY_HOME", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .envs(variables.iter().copied())
         .arg("up")
         .arg("--config")
@@ -58,4 +59,23 @@ fn the_host_is_set_the_same_ways() {
         let said = up(config, &variables, &flags);
         assert!(said.contains(&address.to_string()), "{said}");
     }
+}
+
+#[test]
+fn the_operators_port_that_is_taken_is_told_before_anything_is_opened() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = up("{}", &[], &["--port", "0", "--admin-port", &port]);
+    assert!(said.contains("the operators' listener on 127.0.0.1:"), "{said}");
+}
+
+#[test]
+fn a_model_name_that_names_nothing_is_refused_with_what_there_is() {
+    let said = up(
+        "{}",
+        &[("MODEL_NAME", "gpt-5")],
+        &["--port", "0", "--admin-port", "0"],
+    );
+    assert!(said.contains("MODEL_NAME) is `gpt-5`"), "{said}");
+    assert!(said.contains("use one of: relay-chat, "), "{said}");
 }

@@ -10,24 +10,36 @@ use relay_tests::http;
 use relay_tests::process::Process;
 use serde_json::{Value, json};
 
-/// A release's folder.
-fn unpacked(home: &Path) {
+/// Where the executable and ONNX Runtime lie in a release, and in a checkout.
+const LAYOUTS: [[&str; 2]; 2] = [
+    ["relay", "lib/libonnxruntime.so"],
+    [
+        "target/release/relay",
+        ".relay/tools/onnxruntime/libonnxruntime.so",
+    ],
+];
+
+/// Relay's own folder.
+fn unpacked(home: &Path, [program, runtime]: [&str; 2]) {
     let own = executable(KILLABLE).expect("it is built");
+    for file in [program, runtime] {
+        let folder = home.join(file).parent().expect("it is below").to_owned();
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
     // A copy is large, and a link to elsewhere would be followed to what lies there.
-    std::fs::hard_link(&own, home.join("relay"))
-        .or_else(|_| std::fs::copy(&own, home.join("relay")).map(drop))
+    std::fs::hard_link(&own, home.join(program))
+        .or_else(|_| std::fs::copy(&own, home.join(program)).map(drop))
         .expect("the executable");
     let library = std::env::var_os("RELAY_ONNXRUNTIME").map_or_else(
         || root().join(".relay/tools/onnxruntime/libonnxruntime.so"),
         Into::into,
     );
-    std::fs::create_dir(home.join("lib")).expect("a folder");
-    std::os::unix::fs::symlink(library, home.join("lib/libonnxruntime.so")).expect("ONNX Runtime");
+    std::os::unix::fs::symlink(library, home.join(runtime)).expect("ONNX Runtime");
     std::os::unix::fs::symlink(root().join("models"), home.join("models")).expect("the models");
 }
 
-fn relay(home: &Path, working: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(home.join("relay"));
+fn relay(program: &Path, working: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(working).args(arguments);
     for variable in ["RELAY_ONNXRUNTIME", "RELAY_HOME", "RELAY_CONFIG", "RELAY_DATA"] {
         command.env_remove(variable);
@@ -50,15 +62,22 @@ async fn until_ready(url: &str, process: &Process) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn relay_up_works_from_any_folder_and_is_asked_for_its_health() {
+    for layout in LAYOUTS {
+        works(layout).await;
+    }
+}
+
+async fn works(layout: [&str; 2]) {
     let [home, working] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    unpacked(home.path());
+    unpacked(home.path(), layout);
+    let program = home.path().join(layout[0]);
     let (port, ops) = (free_port(), free_port());
     let [api, admin] = [port, ops].map(|port| port.to_string());
     let healthcheck = || -> Output {
         let mut command = relay(
-            home.path(),
+            &program,
             working.path(),
-            &["healthcheck", "--admin-port", &admin],
+            &["healthcheck", "--admin-port", &admin, "--timeout", "1m"],
         );
         command.output().expect("it runs")
     };
@@ -69,7 +88,7 @@ async fn relay_up_works_from_any_folder_and_is_asked_for_its_health() {
 
     let up = ["up", "--port", &api, "--admin-port", &admin];
     let log = home.path().join("relay.log");
-    let process = Process::start(relay(home.path(), working.path(), &up), &log).expect("it starts");
+    let process = Process::start(relay(&program, working.path(), &up), &log).expect("it starts");
     until_ready(&format!("http://127.0.0.1:{ops}/readyz"), &process).await;
     assert!(healthcheck().status.success());
     let body = json!({ "model": "relay-chat", "messages": [{ "role": "user", "content": "What is the capital of France?" }] });
@@ -92,18 +111,27 @@ async fn relay_up_works_from_any_folder_and_is_asked_for_its_health() {
 #[test]
 fn a_relay_without_its_models_says_where_it_looked_and_how_they_are_named() {
     let [home, working] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    unpacked(home.path());
+    unpacked(home.path(), LAYOUTS[0]);
     std::fs::remove_file(home.path().join("models")).expect("it was there");
     let [api, admin] = [free_port(), free_port()].map(|port| port.to_string());
     let mut up = relay(
-        home.path(),
+        &home.path().join("relay"),
         working.path(),
         &["up", "--port", &api, "--admin-port", &admin],
     );
     let ended = up.output().expect("it runs");
     assert_eq!(ended.status.code(), Some(1));
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    for word in ["models/models.yaml", "`workers.models`", "RELAY_HOME"] {
+    let beside = home.path().join("models/models.yaml");
+    let here = working.path().join("models/models.yaml");
+    for word in [
+        beside.to_str().expect("text"),
+        here.to_str().expect("text"),
+        "`workers.models`",
+        "RELAY_HOME",
+    ] {
         assert!(told.contains(word), "{word}: {told}");
     }
+    let left = std::fs::read_dir(working.path()).expect("a folder").count();
+    assert_eq!(left, 0, "a failed start leaves nothing behind");
 }

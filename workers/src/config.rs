@@ -76,7 +76,11 @@ impl Config {
         }
         let file = home::models();
         Models::load(&file).map_err(|error| match error {
-            FileError::Unreadable { path, reason } => Error::NoModels { path, reason },
+            FileError::Unreadable { path, reason } => Error::NoModels {
+                path,
+                reason,
+                places: home::models_places(),
+            },
             FileError::Wrong { .. } => error.into(),
         })
     }

@@ -13,14 +13,17 @@ pub enum Error {
     Models(#[from] FileError),
     /// No models file is named, and none came along.
     #[error(
-        "cannot read {path}: {reason}; name a models file as `workers.models`, or the folder that holds Relay's models/ and lib/ by {}",
+        "cannot read {path}: {reason}; looked for {places}; name a models file as `workers.models`, or the folder that holds Relay's models/ \
+         and lib/ by {}",
         home::VARIABLE
     )]
     NoModels {
-        /// Where it was looked for.
+        /// Where it was looked for last.
         path: String,
         /// What the system says.
         reason: String,
+        /// Where it was looked for, in order.
+        places: String,
     },
     /// A metric could not be registered.
     #[error("metrics: {0}")]

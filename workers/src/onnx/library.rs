@@ -7,6 +7,7 @@ use ort::logging::LogLevel;
 use parking_lot::Mutex;
 
 use super::files::LoadError;
+use crate::home;
 
 /// Names the library; goes before the configuration.
 pub const VARIABLE: &str = "RELAY_ONNXRUNTIME";
@@ -15,6 +16,14 @@ pub const VARIABLE: &str = "RELAY_ONNXRUNTIME";
 pub fn path(configured: &Path) -> PathBuf {
     let named = std::env::var_os(VARIABLE).filter(|named| !named.is_empty());
     named.map_or_else(|| configured.to_owned(), PathBuf::from)
+}
+
+/// Where it was looked for, if it is the one that comes along and is not there.
+fn looked(library: &Path) -> String {
+    if library.exists() || library != home::library() {
+        return String::new();
+    }
+    format!("; looked for {}", home::library_places())
 }
 
 /// The process's environment for sessions. ONNX Runtime allows one, which lives as long as the process; a library that
@@ -29,8 +38,9 @@ pub fn environment(library: &Path) -> Result<Environment, LoadError> {
         LoadError::file(
             library,
             format!(
-                "ONNX Runtime cannot be loaded ({error}); {VARIABLE} or `workers.onnxruntime` names its library, a release has it in \
-                 lib/, and `make tools` brings it to a checkout"
+                "ONNX Runtime cannot be loaded ({error}){}; {VARIABLE} or `workers.onnxruntime` names its library, a release has it in \
+                 lib/, and `make tools` brings it to a checkout",
+                looked(library)
             ),
         )
     };

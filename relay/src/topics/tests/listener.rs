@@ -4,7 +4,7 @@ use relay_runner::Runtime;
 use serde_json::json;
 
 use super::*;
-use crate::ops::{Ops, OpsConfig};
+use crate::ops::{Bound, OpsConfig};
 use crate::topics::ask::{Letters, Read, Selection};
 use crate::topics::door;
 use crate::topics::running::Running;
@@ -22,9 +22,8 @@ async fn served(house: &House, most: usize) -> Running {
         ..OpsConfig::default()
     };
     let router: Router = door::router(keeper, &log, most);
-    let ops = Ops::bind(&config, &Runtime::new(house.keeper.bus.clone()), Some(router))
-        .await
-        .expect("bound");
+    let bound = Bound::bind(&config).await.expect("bound");
+    let ops = bound.serving(&config, &Runtime::new(house.keeper.bus.clone()), Some(router));
     let port = ops.address().expect("bound").port();
     tokio::spawn(ops.serve());
     Running {
