@@ -99,10 +99,13 @@ pub(crate) const PATHS: &[&str] = &[
     "cache_service.redis.client_key",
 ];
 
+/// Those in the query of Postgres's URL.
+const PATHS_IN_URL: [&str; 3] = ["store.url?sslrootcert", "store.url?sslcert", "store.url?sslkey"];
+
 /// Whether a value is a path. librdkafka's stand under keys that end in `.location`, where `probe` is a word of its own.
 fn is_path(key: &str, value: &str) -> bool {
     let of_kafka = key.starts_with("bus.properties.") && key.ends_with(".location") && value != "probe";
-    PATHS.contains(&key) || of_kafka
+    PATHS.contains(&key) || PATHS_IN_URL.contains(&key) || of_kafka
 }
 
 /// Defaults, then the file, then the environment, then the flags.
@@ -203,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+    use crate::seams::StoreConfig;
 
     #[test]
     fn a_lame_duck_that_outlasts_its_drain_is_refused() {
@@ -220,6 +224,26 @@ mod tests {
         ] {
             check_drain(&config(good)).unwrap_or_else(|error| panic!("{good}: {error}"));
         }
+    }
+
+    #[test]
+    fn the_certificates_in_the_url_of_postgres_are_relative_to_the_file_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("relay.yaml");
+        let url = |of: &str| {
+            format!("postgres://u@h/d?sslrootcert={of}ca.pem&sslcert={of}us.pem&sslkey={of}us.key")
+        };
+        let text = format!("store: {{ kind: postgres, url: '{}' }}\n", url("tls/"));
+        std::fs::write(&file, text).expect("a file");
+        let mut settings = Settings::default();
+        settings.file.config = Some(file);
+        let StoreConfig::Postgres(postgres) = load(&settings).expect("it is good").store else {
+            unreachable!("it says postgres")
+        };
+        assert_eq!(
+            postgres.url.expose(),
+            url(&format!("{}/tls/", folder.path().display()))
+        );
     }
 
     #[test]

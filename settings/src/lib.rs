@@ -17,6 +17,7 @@ mod mistake;
 mod node;
 mod parse;
 mod paths;
+mod query;
 mod read;
 mod scalar;
 mod size;

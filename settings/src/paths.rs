@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::keys::without_indexes;
 use crate::mistake::Mistake;
 use crate::node::{self, Node, Scalar, Value};
+use crate::query;
 
 /// Where relative paths may begin.
 pub(crate) struct Places<'p> {
@@ -14,8 +15,9 @@ pub(crate) struct Places<'p> {
     pub working: &'p Path,
 }
 
-/// Puts the file's folder before every relative path where `is_path` says so of key (that of each item of a list is the list's) and value. A path that is found in the working
-/// folder alone is refused with its new spelling.
+/// Puts the file's folder before every relative path where `is_path` says so of key (that of each item of a list is the list's) and
+/// value; of a value in the query of a URL it is asked as `store.url?sslrootcert`. A path that is found in the working folder alone is
+/// refused with its new spelling.
 pub(crate) fn rebase(
     node: &mut Node,
     path: &node::Path<'_>,
@@ -23,28 +25,30 @@ pub(crate) fn rebase(
     is_path: &dyn Fn(&str, &str) -> bool,
 ) -> Result<(), Mistake> {
     let mark = node.mark;
+    let whole = path.to_string();
+    let key = without_indexes(&whole);
     match &mut node.value {
-        Value::Scalar(scalar)
-            if is_relative(scalar) && is_path(&without_indexes(&path.to_string()), &scalar.text) =>
-        {
-            let rebased = places.file.join(&scalar.text);
-            if let Some(now) = places.misses(&scalar.text, &rebased) {
-                let problem = format!(
-                    "`{}` is in the working folder; a path in a file is relative to that file now",
-                    scalar.shown()
-                );
-                return Err(Mistake::new(
-                    mark,
-                    path.to_string(),
-                    problem,
-                    format!("write `{now}`"),
-                ));
-            }
-            scalar.text = rebased.display().to_string();
+        Value::Scalar(scalar) if is_relative(scalar) && is_path(&key, &scalar.text) => {
+            let rebased = places.rebased(&scalar.text, scalar.shown(), "");
+            scalar.text = rebased.map_err(|(problem, remedy)| Mistake::new(mark, whole, problem, remedy))?;
             scalar.plain = false;
             Ok(())
         }
-        Value::Scalar(_) => Ok(()),
+        Value::Scalar(scalar) => {
+            let rebased = query::replaced(&scalar.text, |name, value| {
+                let is_one = !value.is_empty() && Path::new(value).is_relative();
+                if !is_one || !is_path(&format!("{key}?{name}"), value) {
+                    return Ok(None);
+                }
+                places.rebased(value, value, &format!("{name}=")).map(Some)
+            });
+            let rebased = rebased.map_err(|(problem, remedy)| Mistake::new(mark, whole, problem, remedy))?;
+            if let Some(rebased) = rebased {
+                scalar.text = rebased;
+                scalar.plain = false;
+            }
+            Ok(())
+        }
         Value::List(items) => items
             .iter_mut()
             .enumerate()
@@ -59,7 +63,24 @@ fn is_relative(scalar: &Scalar) -> bool {
     !scalar.is_null() && !scalar.text.is_empty() && Path::new(&scalar.text).is_relative()
 }
 
+/// A problem and its remedy.
+type Complaint = (String, String);
+
 impl Places<'_> {
+    /// The path from the file's folder on; `before` is what stands before it where it is written.
+    fn rebased(&self, written: &str, shown: &str, before: &str) -> Result<String, Complaint> {
+        let rebased = self.file.join(written);
+        match self.misses(written, &rebased) {
+            None => Ok(rebased.display().to_string()),
+            Some(now) => Err((
+                format!(
+                    "`{before}{shown}` is in the working folder; a path in a file is relative to that file now"
+                ),
+                format!("write `{before}{now}`"),
+            )),
+        }
+    }
+
     /// The new spelling, where `written` is found in the working folder and not beside the file.
     fn misses(&self, written: &str, rebased: &Path) -> Option<String> {
         if rebased.exists() {
@@ -105,6 +126,42 @@ mod tests {
             "workers": [{ "models": "/etc/relay/m", "pool": "p" }],
         });
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_path_in_the_query_of_a_url_is_relative_to_the_file_too() {
+        let is_path = |key: &str, _: &str| key == "store.url?sslrootcert";
+        let root = tempfile::tempdir().expect("a folder");
+        let deploy = root.path().join("deploy");
+        std::fs::create_dir(&deploy).expect("a folder");
+        std::fs::write(root.path().join("ca.pem"), "").expect("an authority");
+        let places = Places {
+            file: &deploy,
+            working: root.path(),
+        };
+        let read = |url: &str| -> Result<serde_json::Value, Mistake> {
+            let text = format!("store: {{ url: '{url}' }}");
+            Document::parse(&text)?.rebased(&places, &is_path)?.read()
+        };
+        let url = |given: &str| read(given).expect(given)["store"]["url"].clone();
+        let before = "postgres://u:p@h/d?sslmode=verify-full&sslrootcert=";
+        let rebased = format!("{before}{}", deploy.join("tls/ca.pem").display());
+        assert_eq!(url(&format!("{before}tls/ca.pem")), rebased);
+        assert_eq!(url(&format!("{before}tls%2Fca.pem")), rebased);
+        for same in [
+            format!("{before}/etc/ca.pem"),
+            "postgres://h/d?sslcert=ca.pem".to_owned(),
+        ] {
+            assert_eq!(url(&same), same);
+        }
+        let refused = read(&format!("{before}ca.pem"))
+            .expect_err("the old meaning")
+            .to_string();
+        assert_eq!(
+            refused,
+            "1:15: store.url: `sslrootcert=ca.pem` is in the working folder; a path in a file is relative to that file now; write \
+             `sslrootcert=../ca.pem`"
+        );
     }
 
     #[test]
