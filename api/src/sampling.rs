@@ -154,10 +154,12 @@ impl Sampling {
             return Err(Invalid::value("metadata", message));
         }
         for (key, value) in metadata {
-            length("metadata", Some(key), limits.metadata_key_length)?;
-            length("metadata", Some(value), limits.metadata_value_length)?;
             printable("metadata", Some(key), &[])?;
             printable("metadata", Some(value), &BREAKS)?;
+            let named = shortened(key);
+            let (of_key, of_value) = (limits.metadata_key_length, limits.metadata_value_length);
+            bounded(&format!("a key of `metadata`, `{named}`,"), key, of_key)?;
+            bounded(&format!("the value of `{named}` in `metadata`"), value, of_value)?;
         }
         Ok(())
     }
@@ -170,6 +172,24 @@ impl Sampling {
 pub(crate) fn user(user: Option<&str>, limits: &Limits) -> Result<(), Invalid> {
     length("user", user, limits.name_length)?;
     printable("user", user, &[])
+}
+
+/// Holds the length of a part of the metadata against its bound.
+fn bounded(what: &str, text: &str, most: usize) -> Result<(), Invalid> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let message = format!("{what} may be at most {most} bytes long, got {}", text.len());
+    Err(Invalid::value("metadata", message))
+}
+
+/// A client's own word, so far as a message shows it.
+fn shortened(word: &str) -> String {
+    const SHOWN: usize = 32;
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_owned(),
+    }
 }
 
 /// Holds a model's name against its bounds.

@@ -238,6 +238,7 @@ fn every_mistake_is_named_with_its_place_and_its_remedy() {
         plus(&json!({"metadata": {"a": 1}})),
         plus(&json!({"logit_bias": {"my secret": "x"}})),
         plus(&json!({"metadata": {"a": "v".repeat(600)}})),
+        plus(&json!({"metadata": {"k".repeat(70): "v"}})),
         plus(&json!({"tools": {}})),
         plus(&json!({"tools": [{"type": "function"}]})),
         plus(&json!({"tools": [{"type": "function", "function": {}}]})),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The pages under `docs/`, held against the code: part of `make lint`, and of the tests.
 
-    docs.py            every link, every name of a code, metric, header and variable, and the reference of settings
+    docs.py            every link, every `make` that is named anywhere, every code, metric, header and variable, and the reference of settings
     docs.py --write    writes the reference of settings in docs/configuration.md anew
     docs.py --build    builds the site into .relay/site (`make docs`)
 """
@@ -16,13 +16,13 @@ import subprocess
 from harness.paths import LOCAL, MKDOCS, RELAY, ROOT
 from harness.say import Failed, say
 from harness.tools import install
-from pages import links, names, settings
+from pages import doors, links, names, settings
 
 SITE = RELAY / "site"
 
 
 def faults() -> list[str]:
-    return links.faults(ROOT) + names.faults(ROOT) + settings.faults(ROOT)
+    return links.faults(ROOT) + doors.faults(ROOT) + names.faults(ROOT) + settings.faults(ROOT)
 
 
 def check() -> int:

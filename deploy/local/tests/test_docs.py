@@ -11,7 +11,7 @@ sys.path[:0] = [str(LOCAL), str(LOCAL / "site")]
 import docs
 import hooks
 from harness.paths import ROOT
-from pages import links, names, settings, source
+from pages import doors, links, names, settings, source
 
 SAMPLE = """# About the file.
 # key: value
@@ -29,6 +29,25 @@ ops:
 #|  kind: postgres
 #|  url: pg://x
 """
+
+
+class Doors(unittest.TestCase):
+    def test_a_door_that_the_makefile_lacks_is_named_wherever_it_is_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder).resolve()
+            (root / "Makefile").write_text(".PHONY: up\nup: tools ## Up\n\t@true\n\ntools:\n\t@true\n")
+            (root / "page.md").write_text("`make install`, make room\n\n```sh\nmake instal\nmake up\n```\n")
+            (root / "said.rs").write_text('"`make tool` brings it"\n// and `make tools` makes it\nmake a\n')
+            (root / "mends.py").write_text('Failed(f"mend it with: rm -r {x}; make toolz")\n')
+            (root / "run").write_text("make up\nmake lint\n")
+            expected = [
+                "mends.py:1: the Makefile has no `make toolz`",
+                "page.md:1: the Makefile has no `make install`",
+                "page.md:4: the Makefile has no `make instal`",
+                "run:2: the Makefile has no `make lint`",
+                "said.rs:1: the Makefile has no `make tool`",
+            ]
+            self.assertEqual(doors.faults(root), expected)
 
 
 class Links(unittest.TestCase):

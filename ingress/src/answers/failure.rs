@@ -97,7 +97,7 @@ fn http_status(status: OutcomeStatus, code: &str) -> u16 {
         "deadline_exceeded" => 504,
         "queue_full" | "tenant_queue_full" | "backend_busy" => 429,
         "worker_lost" | "no_worker" | "backend_unavailable" => 503,
-        "unknown_pool" | "dead_letter" | "record_damaged" => 500,
+        "dead_letter" | "record_damaged" => 500,
         "backend_error" => 502,
         "cancelled" => 499,
         _ => match status {
@@ -167,7 +167,6 @@ mod tests {
             (O::Rejected, Some("tenant_queue_full"), 429, "rate_limit_error"),
             (O::Failed, Some("worker_lost"), 503, "server_error"),
             (O::Rejected, Some("no_worker"), 503, "server_error"),
-            (O::Failed, Some("unknown_pool"), 500, "server_error"),
             (O::Failed, Some("backend_error"), 502, "server_error"),
             (O::Failed, Some("backend_unavailable"), 503, "server_error"),
             (O::Failed, Some("backend_busy"), 429, "rate_limit_error"),
@@ -219,12 +218,7 @@ mod tests {
     #[test]
     fn an_error_never_names_a_topic_to_a_client() {
         let message = "the request's record at relay.ready.default.v1-3@17 could not be processed";
-        for code in [
-            Some("dead_letter"),
-            Some("unknown_pool"),
-            Some("a_later_code"),
-            None,
-        ] {
+        for code in [Some("dead_letter"), Some("a_later_code"), None] {
             let end = Final {
                 message: Some(message.to_owned()),
                 ..ended(OutcomeStatus::Failed, code)

@@ -135,9 +135,12 @@ fn key(spec: &RemoteSpec) -> Result<Option<String>, String> {
     let Some(variable) = &spec.api_key_env else {
         return Ok(None);
     };
-    let key =
-        std::env::var(variable).map_err(|_| format!("the environment variable {variable} is not set"))?;
-    Ok(Some(key.trim().to_owned()))
+    let key = std::env::var(variable).unwrap_or_default();
+    match key.trim() {
+        // Set to nothing is as good as not set, and no key.
+        "" => Err(format!("the environment variable {variable} is not set")),
+        key => Ok(Some(key.to_owned())),
+    }
 }
 
 fn headers(key: Option<&str>, spec: &RemoteSpec) -> Result<HeaderMap, String> {
