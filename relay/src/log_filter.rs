@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn what_an_operator_changed_is_told_at_every_level_unless_that_is_silenced_by_name() {
+        for level in ["INFO", "WARNING", "CRITICAL", "OFF"] {
+            assert_eq!(finest(level, "audit"), Some(Level::INFO), "{level}");
+        }
+        assert_eq!(finest("info,audit=off", "audit"), None);
+    }
+
+    #[test]
     fn people_are_spared_the_partitions() {
         let told = |for_people, text| {
             targets(text, for_people).would_enable("relay_runner::stage::host", &Level::INFO)

@@ -29,6 +29,11 @@ async fn dead_letters_are_listed_resent_and_discarded_beside_a_running_gateway()
         .expect("the line is given up");
     assert_eq!(line["service"], "ingress.batch");
     let letter = line["letter"].as_str().expect("a letter is named").to_owned();
+    // By each group that reads outcomes: none shall come later than what closes them.
+    for service in ["cache-service.fill", "ingress.batch-results", "scheduler"] {
+        let given_up = until(&gateway, &list, |item| item["service"] == service).await;
+        given_up.expect("the outcome is given up");
+    }
     let of_the_sink = until(&gateway, &list, |item| item["service"] == "trace-sink")
         .await
         .expect("the outcome is given up");

@@ -8,8 +8,8 @@ use relay_clock::Clock;
 use relay_schemas::Registry;
 use serde_json::json;
 
-use super::ask::{Ask, Letters};
-use super::letters::{Scan, Who, close};
+use super::ask::{Ask, Letters, Selection};
+use super::letters::{Scan, Who, close, wanted};
 use super::lines::{Answer, Lines, lines};
 use super::reading::{Reading, learn};
 
@@ -48,9 +48,11 @@ impl Keeper {
             Ask::Offsets => self.offsets(lines).await,
             Ask::Apply(manifest) => {
                 for did in self.bus.apply(&manifest).await? {
+                    if !did.ends_with(": unchanged") {
+                        tracing::info!(target: "audit", action = "topic applied", by = who.name, via = who.via, did, "an operator changed a topic");
+                    }
                     lines.say(json!({ "did": did })).await?;
                 }
-                tracing::info!(target: "audit", action = "topics applied", by = who.name, via = who.via, "an operator applied a topic manifest");
                 Ok(())
             }
             Ask::Read(topic, read) => {
@@ -96,22 +98,24 @@ impl Keeper {
         let (whole, content) = (asked.whole, asked.content);
         let mut letters = Scan::open(&*self.bus, &registry, asked).await?;
         while let Some(letter) = letters.next().await? {
-            let line = if whole {
-                letter.whole(&registry, content)
-            } else {
-                letter.line()
-            };
+            if !whole {
+                lines.say(letter.line()).await?;
+                continue;
+            }
+            let mut line = letter.whole(&registry, content);
+            if let (Ok(body), None) = (&letter.body, &letter.closed) {
+                let wanted = wanted(&*self.bus, &registry, body, self.clock.now()).await?;
+                line["resend"] = wanted.map_or_else(
+                    |why| json!({"would": "keep it", "why": why}),
+                    |_| json!({"would": "put it back"}),
+                );
+            }
             lines.say(line).await?;
         }
         Ok(())
     }
 
-    async fn close(
-        &self,
-        selection: super::ask::Selection,
-        how: (bool, &Who),
-        lines: &Lines,
-    ) -> anyhow::Result<()> {
+    async fn close(&self, selection: Selection, how: (bool, &Who), lines: &Lines) -> anyhow::Result<()> {
         let registry = self.registry().await?;
         close((&*self.bus, &self.clock), &registry, selection, how, lines).await
     }

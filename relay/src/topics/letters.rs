@@ -8,6 +8,8 @@ mod letter;
 mod original;
 mod scan;
 mod verdict;
+mod wanted;
 
 pub use closing::{Who, close};
 pub use scan::Scan;
+pub use wanted::wanted;

@@ -95,7 +95,10 @@ fn user() -> String {
 fn named(users: &str, id: u32) -> String {
     let name = users.lines().find_map(|line| {
         let mut fields = line.split(':');
-        let name = fields.next()?;
+        // As a header takes it.
+        let name = fields
+            .next()
+            .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))?;
         (fields.nth(1)?.parse() == Ok(id)).then_some(name)
     });
     name.map_or_else(|| format!("uid {id}"), |name| format!("{name} (uid {id})"))
@@ -107,8 +110,13 @@ mod tests {
 
     #[test]
     fn who_asks_is_named_as_the_operating_system_does() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nrelay:x:10001:10001::/:/bin/false\n";
-        for (id, name) in [(0, "root (uid 0)"), (10_001, "relay (uid 10001)"), (7, "uid 7")] {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\njosé:x:8:8::/:/bin/sh\nrelay:x:10001:10001::/:/bin/false\n";
+        for (id, name) in [
+            (0, "root (uid 0)"),
+            (10_001, "relay (uid 10001)"),
+            (7, "uid 7"),
+            (8, "uid 8"),
+        ] {
             assert_eq!(named(users, id), name);
         }
     }

@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-use relay_bus::topics::{DEAD_LETTERS, OUTCOMES};
-use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Position, Record, header};
+use relay_bus::topics::DEAD_LETTERS;
+use relay_bus::{Bus, Headers, Outgoing, Partition, Position, Record, header};
 use relay_clock::Clock;
-use relay_runner::{Stretch, read_outcome};
-use relay_schemas::{DeadLetter, DeadLetterClosing, Registry, RequestId, encode};
+use relay_schemas::{DeadLetterClosing, Registry, encode};
 use serde_json::json;
 
 use super::letter::Letter;
-use super::original::original;
 use super::scan::Scan;
-use super::verdict::{Verdict, verdict};
+use super::wanted::wanted;
 use crate::topics::ask::Selection;
 use crate::topics::lines::Lines;
 use crate::topics::when::when;
@@ -112,7 +110,7 @@ impl Closing<'_> {
         let to = if let Some(to) = self.resent.get(&lay) {
             to.clone()
         } else {
-            match self.wanted(body).await? {
+            match wanted(self.bus, self.registry, body, self.clock.now()).await? {
                 Ok(record) => self.put_back(letter, lay, record).await?,
                 Err(why) => return Ok(Done::Kept(why)),
             }
@@ -120,22 +118,6 @@ impl Closing<'_> {
         self.note(letter, Some(&to)).await?;
         self.audit(letter, Some(&to));
         Ok(Done::Resent(to))
-    }
-
-    /// The record of a letter, if it may be put back; else why not.
-    async fn wanted(&self, letter: &DeadLetter) -> anyhow::Result<Result<Record, String>> {
-        let record = match original(self.bus, letter).await? {
-            Ok(record) => record,
-            Err(why) => return Ok(Err(why)),
-        };
-        Ok(match verdict(letter, &record, self.registry, self.clock.now()) {
-            Verdict::Resend => Ok(record),
-            Verdict::Keep(why) => Err(why),
-            Verdict::UnlessEnded(id) => match self.end_of(&id).await? {
-                Some(end) => Err(format!("its request {id} has ended: {end}")),
-                None => Ok(record),
-            },
-        })
     }
 
     /// Key and value as they were, in the partition in which they lay.
@@ -154,29 +136,6 @@ impl Closing<'_> {
             self.resent.insert(lay, to.clone());
         }
         Ok(to)
-    }
-
-    /// How a request ended, where the log knows it.
-    async fn end_of(&self, id: &RequestId) -> Result<Option<String>, BusError> {
-        for partition in 0..self.bus.partitions(OUTCOMES).await? {
-            let mut outcomes = Stretch::whole(self.bus, Partition::new(OUTCOMES, partition)).await?;
-            while let Some(record) = outcomes.next().await? {
-                if record.headers.request_id().is_some_and(|found| found != *id) {
-                    continue;
-                }
-                if let Ok(outcome) = read_outcome(self.registry, &record)
-                    && outcome.request_id == *id
-                {
-                    let code = outcome
-                        .code
-                        .as_ref()
-                        .map(|code| format!(" ({code})"))
-                        .unwrap_or_default();
-                    return Ok(Some(format!("{}{code}", outcome.status.name())));
-                }
-            }
-        }
-        Ok(None)
     }
 
     async fn note(&self, letter: &Letter, to: Option<&Position>) -> anyhow::Result<()> {

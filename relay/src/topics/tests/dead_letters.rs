@@ -131,6 +131,12 @@ async fn a_request_that_ended_with_its_letter_never_runs_again() {
     let request = encode(&samples::request());
     let ended = Outgoing::keyed(REQUESTS, "request-1", of_request(), request);
     dead(&house, ended, "the stage panicked", "relay.planner").await;
+    let show = Letters {
+        whole: true,
+        ..named("0/0").into()
+    };
+    let shown = house.ask(Ask::Letters(show)).await.expect("it is shown");
+    assert_eq!(shown[0]["resend"]["would"], "keep it", "{shown:?}");
     let done = house.ask(Ask::Resend(named("0/0"))).await.expect("an answer");
     assert_eq!(done[0]["did"], "kept", "{done:?}");
     assert_eq!(house.held(REQUESTS, 0).await.len(), 1);
@@ -330,6 +336,7 @@ async fn showing_one_leaves_content_out_unless_it_is_asked_for() {
     let hidden = house.ask(Ask::Letters(show(false))).await.expect("it is shown");
     assert!(!hidden[0].to_string().contains("a secret"), "{hidden:?}");
     assert_eq!(hidden[0]["kept_bytes"], 8);
+    assert_eq!(hidden[0]["resend"], json!({"would": "put it back"}));
     let shown = house.ask(Ask::Letters(show(true))).await.expect("it is shown");
     assert_eq!(shown[0]["value"], "a secret");
 }

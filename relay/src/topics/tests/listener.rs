@@ -1,13 +1,20 @@
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use relay_runner::Runtime;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::ops::{Bound, OpsConfig};
 use crate::topics::ask::{Letters, Read, Selection};
 use crate::topics::door;
 use crate::topics::running::Running;
+
+/// Longer than anything here takes; reached only by a failing test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves the house's log on an operators' listener, as `relay up` does.
 async fn served(house: &House, most: usize) -> Running {
@@ -105,9 +112,37 @@ async fn a_follower_hears_what_comes_by_the_listener_too_and_places_are_counted(
     assert!(refused.contains("ops.max_log_readers"), "{refused}");
     drop(answer);
     // Its place is free once the listener has seen that nobody takes the answer.
-    while asked(&running, Ask::Offsets).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let free = async {
+        while asked(&running, Ask::Offsets).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("a place that is free again");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_closes_no_letter() {
+    let house = House::new();
+    let running = served(&house, 4).await;
+    house
+        .publish(vec![record("relay.dead-letters.v1", 0, b"k", "x")])
+        .await;
+    let (host, port) = running.ops.to_ask();
+    let mut stream = TcpStream::connect((host, port)).await.expect("it listens");
+    let body = r#"{"every":true}"#;
+    let request = format!(
+        "POST /admin/dead-letters/discard HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nSec-Fetch-Site: cross-site\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("answered");
+    assert!(response.starts_with("HTTP/1.1 403"), "{response}");
+    let open = house.ask(Ask::Letters(Letters::default())).await.expect("a list");
+    assert_eq!(open.len(), 1);
 }
 
 #[tokio::test]
