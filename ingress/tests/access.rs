@@ -9,7 +9,8 @@ use std::sync::Arc;
 use harness::batch::{Batch, GOOD};
 use harness::{Harness, completed, eventually, failed};
 use parking_lot::Mutex;
-use relay_schemas::{OutcomeStatus, Service};
+use relay_control::{Delivery, Listener};
+use relay_schemas::{Cancel, MicroUsd, Outcome, OutcomeStatus, Request, Service, TokenCount, Usage};
 use serde_json::Value;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -101,19 +102,50 @@ async fn each_request_has_one_line_without_prompt_or_secret() {
     );
 }
 
+/// The end of a run that was cancelled under way.
+fn charged(request: &Request) -> Outcome {
+    Outcome {
+        usage: Usage {
+            prompt_tokens: TokenCount(9),
+            completion_tokens: TokenCount(4),
+        },
+        cost_micro_usd: MicroUsd(17),
+        ..failed(request, Service::Workers, OutcomeStatus::Cancelled, "cancelled")
+    }
+}
+
+/// Waits until it was noticed that the client of `request` is gone.
+async fn cancelled(cancels: &mut Listener<Cancel>, request: &Request) {
+    let noticed = async {
+        loop {
+            match cancels.next().await {
+                Some(Delivery::Message(cancel)) if cancel.request_id == request.request_id => return,
+                Some(_) => {}
+                None => panic!("the control seam closed"),
+            }
+        }
+    };
+    tokio::time::timeout(harness::PATIENCE, noticed).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_goes_before_the_end_of_its_answer_is_a_499_with_the_id_that_it_was_given() {
     let (lines, _logging) = logging();
     let harness = Harness::new().await;
+    let mut cancels = harness.cancels().await;
     let waiting = harness.open(&[], WHOLE).await;
     let before_the_head = harness.accepted().await;
     drop(waiting);
+    cancelled(&mut cancels, &before_the_head).await;
+    harness.append(&charged(&before_the_head)).await;
     let told = lines.when(1).await;
     let mut open = harness.open(&[], STREAM).await;
     let broken_off = harness.accepted().await;
     harness.frame(&broken_off, 0, "a secret").await;
     open.until("a secret").await;
     drop(open);
+    cancelled(&mut cancels, &broken_off).await;
+    harness.append(&charged(&broken_off)).await;
     let told = [told, lines.when(2).await].concat();
     for (line, request) in [(&told[0], before_the_head), (&told[2], broken_off)] {
         assert_eq!(line["id"], request.request_id.as_str(), "{line}");
@@ -121,7 +153,15 @@ async fn a_client_that_goes_before_the_end_of_its_answer_is_a_499_with_the_id_th
             (&line["status"], &line["code"]),
             (&499.into(), &"cancelled".into())
         );
+        // Before, the line was written without them, before they were known.
+        assert_eq!(
+            [&line["tokens_in"], &line["tokens_out"], &line["cost_micro_usd"]],
+            [9, 4, 17],
+            "{line}"
+        );
     }
+    let counted = r#"relay_tokens_total{kind="prompt",model="other",tenant="default"}"#;
+    assert_eq!(harness.metric(counted).await, Some(18.0));
     assert!(
         told[0].get("ttft_ms").is_none() && told[2]["ttft_ms"].is_u64(),
         "{told:?}"

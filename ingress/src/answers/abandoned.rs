@@ -59,6 +59,7 @@ impl Abandoned {
         // A client that hangs up while the process ends may do so after the runtime is gone.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             pending.let_go();
+            pending.parting.conclude(None);
             return;
         };
         let task = self.clone().see_to_the_end(pending, claim);
@@ -90,13 +91,7 @@ impl Abandoned {
         }
         self.routes.remove(&pending);
         pending.let_go();
-    }
-
-    /// Tells every service once, while whoever asks goes on.
-    pub fn cancel_beside(&self, request: RequestId, tenant: TenantId, reason: &'static str) {
-        let this = self.clone();
-        let cancel = async move { this.cancel(&request, &tenant, reason).await };
-        tokio::spawn(self.tasks.track_future(cancel));
+        pending.parting.conclude(pending.account());
     }
 
     /// Tells every service once.

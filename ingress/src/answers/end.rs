@@ -1,11 +1,13 @@
 //! How an answer ended.
 
 use relay_lifecycle::{Broken, Transcript, final_of, is_success};
-use relay_schemas::{Answer, CacheStatus, Final, Outcome};
+use relay_schemas::{Answer, CacheStatus, Final, Outcome, Usage};
 
 /// What the record of an end says beside the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
+    /// Tokens.
+    pub usage: Usage,
     /// What it cost, millionths of a US dollar.
     pub cost_micro_usd: i64,
     /// The word for what the cache made of it.
@@ -24,6 +26,7 @@ impl Account {
             Some(CacheStatus::Off) | None => "off",
         };
         Self {
+            usage: outcome.usage,
             cost_micro_usd: outcome.cost_micro_usd.0,
             cache,
             attempts: outcome.lease.as_ref().map_or(0, |lease| lease.attempt),

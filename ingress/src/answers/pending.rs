@@ -13,6 +13,7 @@ use relay_schemas::{Delta, Frame, Outcome, Request, RequestId, Run, TimestampMs}
 use tokio::sync::Notify;
 
 use super::end::{Account, End};
+use super::parting::Parting;
 use crate::admission::keys::HeldKey;
 use crate::admission::limits::Permit;
 
@@ -75,6 +76,8 @@ pub struct Pending {
     pub request_id: RequestId,
     /// On which subject its frames come.
     pub reply_to: String,
+    /// Its client's last line, where that went before the end.
+    pub parting: Parting,
     most_unread: usize,
     progress: Mutex<Progress>,
     wake: Notify,
@@ -111,6 +114,7 @@ impl Pending {
         Self {
             request_id: request.request_id.clone(),
             reply_to: request.reply_to.clone().unwrap_or_default(),
+            parting: Parting::default(),
             most_unread,
             progress: Mutex::new(Progress {
                 follower: Follower::new(patience, request.stream, &request.request_hash, now),

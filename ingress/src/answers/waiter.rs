@@ -13,6 +13,9 @@ use super::pending::Pending;
 use super::questions::{Questions, Told};
 use super::routes::Routes;
 
+/// How long a cut waits to hear what the run is charged: well within what is left then for clients to be told.
+const LAST_LOOK: Duration = Duration::from_millis(250);
+
 /// What came next of an answer.
 #[derive(Debug)]
 pub enum AnswerEvent {
@@ -83,7 +86,7 @@ impl Waiter {
             let taken = self.pending.take(now);
             self.waiting.questions.put(&self.pending, taken.questions);
             if self.waiting.shutdown.is_stopped() && !taken.ended {
-                return self.cut();
+                return self.cut().await;
             }
             if !taken.deltas.is_empty() {
                 return AnswerEvent::Deltas(taken.deltas);
@@ -108,6 +111,11 @@ impl Waiter {
         }
     }
 
+    /// Where the client's last line is left, if it goes before the end.
+    pub fn pending(&self) -> &Arc<Pending> {
+        &self.pending
+    }
+
     /// What the record of its end says, once that was read.
     pub fn account(&self) -> Option<Account> {
         self.pending.account()
@@ -128,15 +136,23 @@ impl Waiter {
         }
     }
 
-    /// A client that is told so does not wait any more: without a key, nobody does.
-    fn cut(&mut self) -> AnswerEvent {
+    /// A client that is told so does not wait any more: without a key, nobody does. What its run is charged until then is known in a
+    /// moment, where its worker still hears of it.
+    async fn cut(&mut self) -> AnswerEvent {
         self.waiting.shutdown.cut(1);
-        if let Some(claim) = self.claim.take().filter(|claim| !claim.keyed) {
-            let request = self.pending.request_id.clone();
-            self.waiting
-                .abandoned
-                .cancel_beside(request, claim.tenant, "shutdown");
+        if let Some(claim) = self.claim.as_ref().filter(|claim| !claim.keyed) {
+            let (request, tenant) = (&self.pending.request_id, &claim.tenant);
+            let last = async {
+                let cancelled = self.waiting.abandoned.cancel(request, tenant, "shutdown");
+                cancelled.await;
+                while !self.pending.has_ended() {
+                    self.pending.changed().await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_LOOK, last).await;
         }
+        // Held until here: whoever goes while this waits leaves it to be seen to its end.
+        self.claim = None;
         self.waiting.routes.remove(&self.pending);
         self.pending.let_go();
         AnswerEvent::Cut
@@ -174,9 +190,11 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        match self.claim.take() {
-            Some(claim) => self.waiting.abandoned.take_over(Arc::clone(&self.pending), claim),
-            None => self.pending.let_go(),
+        if let Some(claim) = self.claim.take() {
+            let abandoned = &self.waiting.abandoned;
+            return abandoned.take_over(Arc::clone(&self.pending), claim);
         }
+        self.pending.let_go();
+        self.pending.parting.conclude(self.pending.account());
     }
 }

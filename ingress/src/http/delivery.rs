@@ -53,6 +53,9 @@ async fn respond(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAli
         exchange.finish(&end, account);
         whole(form, facts, chunks, keyed, &end)
     };
+    if let Source::Running { waiter, .. } = &admitted.source {
+        exchange.waits_for(waiter.pending());
+    }
     let failed = |exchange: &mut Exchange, refusal: &Refusal| {
         exchange.fails(refusal);
         response::error(refusal)
@@ -74,7 +77,10 @@ async fn respond(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAli
             let response = match last(&mut waiter).await {
                 Ok(end) => whole(&mut exchange, None, end, waiter.account()),
                 Err(NoEnd::TimedOut) => failed(&mut exchange, &failure::timed_out(accepted, keyed)),
-                Err(NoEnd::Cut) => failed(&mut exchange, &failure::cut(keyed)),
+                Err(NoEnd::Cut) => {
+                    exchange.is_charged(waiter.account());
+                    failed(&mut exchange, &failure::cut(keyed))
+                }
             };
             until_read(exchange.answer(response, &id), waiter)
         }
@@ -95,6 +101,7 @@ async fn respond(mut exchange: Exchange, admitted: Admitted, keep_alive: KeepAli
                     exchange.answer(response, &id)
                 }
                 AnswerEvent::Cut => {
+                    exchange.is_charged(waiter.account());
                     let response = failed(&mut exchange, &failure::cut(keyed));
                     exchange.answer(response, &id)
                 }

@@ -1,5 +1,6 @@
 //! One request and its response, as metrics and the access line see them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -13,6 +14,7 @@ use super::state::Counted;
 use crate::access::{Access, GONE};
 use crate::answers::end::{Account, End};
 use crate::answers::failure;
+use crate::answers::pending::Pending;
 use crate::labels::OTHER;
 use crate::refusal::Refusal;
 
@@ -38,6 +40,15 @@ pub struct Exchange {
     ended: bool,
     /// The record of its end was told.
     finished: bool,
+    /// What it waits for.
+    pending: Option<Arc<Pending>>,
+}
+
+/// What is counted and written of it at its end.
+struct Line {
+    counted: Counted,
+    access: Access,
+    took: Duration,
 }
 
 impl Exchange {
@@ -56,6 +67,7 @@ impl Exchange {
             head: None,
             ended: false,
             finished: false,
+            pending: None,
         }
     }
 
@@ -73,6 +85,19 @@ impl Exchange {
     /// It is called `id` from now on, whatever becomes of it.
     pub fn is_named(&mut self, id: &RequestId) {
         self.access.id = Some(id.clone());
+    }
+
+    /// The log has it, and it waits for an answer.
+    pub fn waits_for(&mut self, pending: &Arc<Pending>) {
+        self.pending = Some(Arc::clone(pending));
+    }
+
+    /// What the record says of an end that the client is not told.
+    pub fn is_charged(&mut self, account: Option<Account>) {
+        if let Some(account) = account {
+            self.access.usage = account.usage;
+            self.access.account = Some(account);
+        }
     }
 
     /// The client is told of a mistake, a limit or a fault.
@@ -106,8 +131,6 @@ impl Exchange {
         self.access.code = failure::code_of(end);
         if let End::Finished { end, .. } = end {
             self.access.usage = end.usage;
-            let tokens = u64::from(end.usage.completion_tokens.0);
-            self.counted.metrics.tokens.inc_by(tokens);
         }
         crash_point(self.counted.service, "before_finish");
     }
@@ -118,20 +141,32 @@ impl Exchange {
     }
 
     fn model(&self) -> &str {
-        let labels = &self.counted.labels;
-        self.access
-            .model
-            .as_deref()
-            .map_or(OTHER, |model| labels.model(model))
+        model_label(&self.counted, &self.access)
+    }
+}
+
+fn model_label<'a>(counted: &'a Counted, access: &'a Access) -> &'a str {
+    let model = access.model.as_deref();
+    model.map_or(OTHER, |model| counted.labels.model(model))
+}
+
+impl Line {
+    /// Writes it; `account` is what the record of the end says, where the client did not wait for that.
+    fn write(mut self, account: Option<Account>) {
+        if let Some(account) = account {
+            self.access.usage = account.usage;
+            self.access.account = Some(account);
+        }
+        self.count();
+        self.access.log(self.took);
     }
 
     /// Counts what tenants and models are told apart by.
     fn count(&self) {
         let metrics = &self.counted.metrics;
-        let labels = &self.counted.labels;
         let tenant = self.access.tenant.as_ref();
-        let tenant = tenant.map_or(OTHER, |tenant| labels.tenant(tenant));
-        let model = self.model();
+        let tenant = tenant.map_or(OTHER, |tenant| self.counted.labels.tenant(tenant));
+        let model = model_label(&self.counted, &self.access);
         let operation = self.access.operation.map_or("", Operation::name);
         metrics
             .told_apart
@@ -141,6 +176,7 @@ impl Exchange {
             prompt_tokens,
             completion_tokens,
         } = self.access.usage;
+        metrics.tokens.inc_by(u64::from(completion_tokens.0));
         for (kind, tokens) in [("prompt", prompt_tokens.0), ("completion", completion_tokens.0)] {
             if tokens > 0 {
                 let counter = metrics
@@ -164,14 +200,29 @@ impl Drop for Exchange {
         if self.head.is_none() {
             metrics.requests.with_label_values(&["499"]).inc();
         }
+        let (counted, mut access) = (self.counted.clone(), std::mem::take(&mut self.access));
         if let Some(head) = self.head.filter(|_| self.ended) {
-            self.access.status = head.as_u16();
+            access.status = head.as_u16();
+            Line {
+                counted,
+                access,
+                took,
+            }
+            .write(None);
         } else {
-            self.access.status = GONE;
-            self.access.code = Some("cancelled".to_owned());
+            access.status = GONE;
+            access.code = Some("cancelled".to_owned());
+            let line = Line {
+                counted,
+                access,
+                took,
+            };
+            match self.pending.take() {
+                // What it is charged is known once it has ended.
+                Some(pending) => pending.parting.leave(Box::new(|account| line.write(account))),
+                None => line.write(None),
+            }
         }
-        self.count();
-        self.access.log(took);
         if self.finished {
             crash_point(self.counted.service, "after_finish");
         }

@@ -86,6 +86,7 @@ impl Live {
             }
             AnswerEvent::Cut => {
                 let refusal = failure::cut(self.keyed);
+                self.exchange.is_charged(self.waiter.account());
                 self.exchange.fails(&refusal);
                 (refusal.event(), true)
             }

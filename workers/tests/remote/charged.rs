@@ -68,6 +68,21 @@ async fn a_run_that_is_cancelled_is_charged_its_prompt_the_tokens_that_came_and_
 }
 
 #[tokio::test]
+async fn a_streamed_run_that_is_cancelled_is_charged_the_same() {
+    let mut scene = scene(Reply::events(&[TEXT, TEXT]).then(BodyEnd::Silence)).await;
+    let mut work = work(&scene);
+    work.request.stream = true;
+    let mut frames = scene.house.listen(&mut work).await.unwrap();
+    scene.house.dispatch(&work).await.unwrap();
+    while frames.next().await.unwrap().tokens < TokenCount(2) {}
+    scene.house.cancel("r-1").await.unwrap();
+    let outcome = scene.house.outcome().await.unwrap();
+    assert_eq!(outcome.status, OutcomeStatus::Cancelled);
+    assert!(charged(&outcome, 50, 2) >= 1);
+    assert!(words(&outcome).contains("50 tokens of its prompt (estimated), 2 of its answer"));
+}
+
+#[tokio::test]
 async fn a_run_whose_deadline_passes_before_a_token_came_is_charged_its_prompt_and_its_time() {
     let mut scene = scene(Reply::events(&[]).then(BodyEnd::Silence)).await;
     let mut work = work(&scene);
