@@ -11,6 +11,9 @@ const READERS: &str = "relay.readers";
 /// librdkafka's own bound of a batch, bytes.
 const BATCH: usize = 1_000_000;
 
+/// What librdkafka allows at least for making a connection, milliseconds.
+const LEAST_SETUP_MS: u128 = 1_000;
+
 /// For publishing: idempotent, acknowledged by all replicas, no lingering, and batches of so many bytes at most: a broker measures
 /// the batch, not its records, against what a topic allows.
 pub(super) fn producer(options: &KafkaOptions, most_batch: usize) -> ClientConfig {
@@ -89,9 +92,21 @@ pub(super) fn member(options: &KafkaOptions, group: &str) -> ClientConfig {
     config
 }
 
-/// For reading outside any group, and for questions about topics.
+/// For reading outside any group.
 pub(super) fn reader(options: &KafkaOptions) -> ClientConfig {
     asking_for(options, READERS)
+}
+
+/// For questions that are asked again: one that is not answered in time takes its connection along, which may be what stands still.
+pub(super) fn questions(options: &KafkaOptions) -> ClientConfig {
+    let mut config = reader(options);
+    set(
+        &mut config,
+        "socket.timeout.ms",
+        options.request_timeout.as_millis().max(LEAST_SETUP_MS),
+    );
+    pass_through(&mut config, options, "consumer.");
+    config
 }
 
 /// For asking or setting what `group` has committed, without joining it.
@@ -137,6 +152,11 @@ fn common(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "socket.nagle.disable", true);
     set(&mut config, "reconnect.backoff.ms", 50);
     set(&mut config, "reconnect.backoff.max.ms", 1_000);
+    // By themselves 30 s and 10 s: a connection that a broker takes while it stands still, or of which the first packet is lost then, would
+    // be waited for long after it goes on.
+    let setup = options.request_timeout.as_millis().max(LEAST_SETUP_MS);
+    set(&mut config, "socket.connection.setup.timeout.ms", setup);
+    set(&mut config, "api.version.request.timeout.ms", setup);
     set(&mut config, "allow.auto.create.topics", false);
     // How soon everybody hears of partitions that were added.
     set(
@@ -186,6 +206,36 @@ mod tests {
         assert_eq!(member.get("fetch.wait.max.ms"), Some("9"));
         assert_eq!(member.get("linger.ms"), None);
         assert_eq!(producer.get("fetch.wait.max.ms"), None);
+    }
+
+    #[test]
+    fn a_connection_that_does_not_come_about_is_tried_again_as_soon_as_a_question_is() {
+        let mut options = KafkaOptions::new("b:1");
+        let names = [
+            "socket.connection.setup.timeout.ms",
+            "api.version.request.timeout.ms",
+            "socket.timeout.ms",
+        ];
+        let told = |options: &KafkaOptions| {
+            let config = questions(options);
+            names.map(|name| config.get(name).map(str::to_owned).unwrap_or_default())
+        };
+        assert_eq!(told(&options), ["5000", "5000", "5000"]);
+        options.request_timeout = std::time::Duration::from_millis(300);
+        assert_eq!(
+            told(&options),
+            ["1000", "1000", "1000"],
+            "librdkafka takes no less"
+        );
+        for name in names {
+            options.properties.insert(name.to_owned(), "7000".into());
+        }
+        assert_eq!(told(&options), ["7000", "7000", "7000"]);
+        assert_eq!(
+            reader(&KafkaOptions::new("b:1")).get("socket.timeout.ms"),
+            None,
+            "a fetch may wait"
+        );
     }
 
     #[test]

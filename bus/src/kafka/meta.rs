@@ -36,7 +36,7 @@ pub(super) struct Meta {
 
 impl Meta {
     pub(super) fn new(options: &KafkaOptions, clock: Clock, metrics: Metrics) -> Result<Self, BusError> {
-        let config = config::reader(options);
+        let config = config::questions(options);
         let refusal = Refusal::default();
         let told = refusal.clone();
         let make = move || {
