@@ -23,6 +23,7 @@ use crate::answers::outcomes::Outcomes;
 use crate::answers::questions::Questions;
 use crate::answers::replies::{Replies, answer_fences};
 use crate::answers::routes::Routes;
+use crate::answers::seen::Seen;
 use crate::answers::waiter::Waiting;
 use crate::batch::Batch;
 use crate::batch::gate::Gate;
@@ -76,6 +77,7 @@ pub fn compose(
         control,
         metrics: Arc::new(Metrics::new(&runtime.metrics)?),
         readiness: Arc::new(Readiness::new(runtime.health.clone())),
+        seen: Arc::default(),
         tasks: TaskTracker::new(),
     };
     let rules = Arc::new(config.rules());
@@ -108,6 +110,7 @@ struct Ground<'a> {
     control: &'a Arc<dyn Control>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    seen: Arc<Mutex<Seen>>,
     tasks: TaskTracker,
 }
 
@@ -171,6 +174,7 @@ impl Ground<'_> {
         let outcomes = Outcomes {
             runtime: self.runtime.clone(),
             routes: Arc::clone(routes),
+            seen: Arc::clone(&self.seen),
             readiness: Arc::clone(&readiness),
         };
         let (routes, catalogue, turns) = (Arc::clone(routes), catalogue.clone(), Arc::clone(turns));
@@ -263,6 +267,7 @@ impl Ground<'_> {
                 refusing: Refusing::default(),
             },
             waiting,
+            seen: Arc::clone(&self.seen),
             following: Following {
                 patience,
                 keyed_patience,

@@ -214,6 +214,7 @@ async fn a_repeat_after_its_keys_life_runs_anew_under_another_id() {
         std::future::ready(WinnerAnswer {
             outcome,
             forgotten: query.request_id == forgotten,
+            ..WinnerAnswer::default()
         })
     };
     let control = harness.control.clone();

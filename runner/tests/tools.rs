@@ -268,6 +268,7 @@ async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() 
                 Some(WinnerAnswer {
                     outcome: None,
                     forgotten: false,
+                    ..WinnerAnswer::default()
                 })
             };
             serve_forever(control, "who".to_owned(), None, nothing).await;

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Candidate, Delta, Embedding, InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId, TimestampMs,
-    TokenCount, Usage,
+    Candidate, Delta, Embedding, FoldedOffset, InstanceId, Outcome, OutcomeStatus, RequestId, Run, TenantId,
+    TimestampMs, TokenCount, Usage,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,10 +162,11 @@ pub struct WinnerQuery {
     pub request_id: RequestId,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WinnerAnswer {
     pub outcome: Option<Outcome>,
     pub forgotten: bool,
+    pub folded: Vec<FoldedOffset>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use relay_bus::{Bus, topics};
-use relay_schemas::{Outcome, RequestId, WinnerAnswer, WinnerQuery, encode};
-use relay_store::{Folded, Outcomes, StoreError, Tables, Traces};
+use relay_schemas::{FoldedOffset, Outcome, RequestId, WinnerAnswer, WinnerQuery, encode};
+use relay_store::{Folded, Outcomes, Positions, StoreError, Tables, Traces};
 use tokio::sync::OnceCell;
 
 use crate::condition::Condition;
@@ -42,41 +42,52 @@ impl KnownOutcomes {
     }
 
     async fn told(&self, request: &RequestId, limit: usize) -> Result<Option<WinnerAnswer>, StoreError> {
+        // Before anything is looked up: what is folded from here on may be missed below.
+        let folded = self.outcomes.folded().await?;
         if let Some(winner) = self.traces.find(request).await? {
             return Ok(Some(fit(Arc::unwrap_or_clone(winner.outcome), limit)));
         }
         if self.outcomes.has_ended(request).await? {
             // It may have been folded between the two looks.
             let winner = self.traces.find(request).await?;
-            return Ok(Some(winner.map_or(FORGOTTEN, |winner| {
+            return Ok(Some(winner.map_or_else(forgotten, |winner| {
                 fit(Arc::unwrap_or_clone(winner.outcome), limit)
             })));
         }
-        let knows_all = !self.condition.is_held_up() && self.is_whole().await?;
-        Ok(knows_all.then_some(UNENDED))
+        let knows_all = !self.condition.is_held_up() && self.is_whole(&folded).await?;
+        Ok(knows_all.then(|| unended(&folded)))
     }
 
     /// Whether every partition is folded at least as far as it was before.
-    async fn is_whole(&self) -> Result<bool, StoreError> {
+    async fn is_whole(&self, folded: &Positions) -> Result<bool, StoreError> {
         let count = async {
             let partitions = self.bus.partitions(topics::OUTCOMES).await;
             let partitions = partitions.map_err(|error| StoreError::Unavailable(error.to_string()))?;
             Ok(usize::try_from(partitions).unwrap_or(0))
         };
         let partitions = *self.partitions.get_or_try_init(|| count).await?;
-        let folded = self.outcomes.folded().await?;
-        Ok(folded.len() >= partitions && folded.into_values().all(Folded::is_whole))
+        Ok(folded.len() >= partitions && folded.values().all(|folded| folded.is_whole()))
     }
 }
 
-const UNENDED: WinnerAnswer = WinnerAnswer {
-    outcome: None,
-    forgotten: false,
-};
-const FORGOTTEN: WinnerAnswer = WinnerAnswer {
-    outcome: None,
-    forgotten: true,
-};
+fn unended(folded: &Positions) -> WinnerAnswer {
+    let next = |(partition, folded): (&i32, &Folded)| FoldedOffset {
+        topic: topics::OUTCOMES.to_owned(),
+        partition: *partition,
+        next: folded.next,
+    };
+    WinnerAnswer {
+        folded: folded.iter().map(next).collect(),
+        ..WinnerAnswer::default()
+    }
+}
+
+fn forgotten() -> WinnerAnswer {
+    WinnerAnswer {
+        forgotten: true,
+        ..WinnerAnswer::default()
+    }
+}
 
 /// What can be left out, the least missed first. What ended the request, and how, always stays.
 const LEAVE_OUT: [fn(&mut Outcome); 4] = [
@@ -107,7 +118,7 @@ const LEAVE_OUT: [fn(&mut Outcome); 4] = [
 fn fit(outcome: Outcome, limit: usize) -> WinnerAnswer {
     let mut answer = WinnerAnswer {
         outcome: Some(outcome),
-        forgotten: false,
+        ..WinnerAnswer::default()
     };
     for leave_out in LEAVE_OUT {
         if encode(&answer).len() <= limit {

@@ -94,6 +94,7 @@ pub async fn an_answer_of_the_wrong_kind_is_unreadable(control: Arc<dyn Control>
             WinnerAnswer {
                 outcome: None,
                 forgotten: false,
+                ..WinnerAnswer::default()
             }
         })
         .await

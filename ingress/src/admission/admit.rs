@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use relay_api::request::Parsed;
 use relay_bus::Room;
 use relay_clock::Clock;
 use relay_lifecycle::{Patience, Tries, binds_key, is_of_another_body};
 use relay_runner::{Identity, Shutdown};
-use relay_schemas::{Outcome, Request, RequestId, TenantId};
+use relay_schemas::{FoldedOffset, Outcome, Request, RequestId, TenantId};
 
 use super::accept::{Accepted, Acceptor};
 use super::keys::{HeldKey, Keys};
@@ -18,6 +19,7 @@ use crate::answers::end::has_content;
 use crate::answers::form::Form;
 use crate::answers::pending::{Holding, Pending};
 use crate::answers::questions::Told;
+use crate::answers::seen::Seen;
 use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::peers::Peers;
 use crate::cluster::readiness::{Dependency, Readiness};
@@ -111,8 +113,8 @@ struct Found {
 }
 
 enum Met {
-    /// Nothing that is known.
-    Nothing,
+    /// Nothing that is known to tables that are folded as far as that.
+    Nothing(Vec<FoldedOffset>),
     /// A request that this ingress waits for already.
     Running,
     /// An end that the key is bound to.
@@ -124,7 +126,7 @@ impl Found {
         Self {
             id: ids::fresh(),
             key: None,
-            met: Met::Nothing,
+            met: Met::Nothing(Vec::new()),
         }
     }
 }
@@ -149,6 +151,8 @@ pub struct Admission {
     pub acceptor: Acceptor,
     /// The wait for answers.
     pub waiting: Arc<Waiting>,
+    /// Which outcomes were read lately.
+    pub seen: Arc<Mutex<Seen>>,
     /// How they are followed.
     pub following: Following,
     /// Where answers are to go.
@@ -263,7 +267,7 @@ impl Admission {
                         tries.is_over(number);
                         continue;
                     }
-                    Told::Unended => Met::Nothing,
+                    Told::Unended(folded) => Met::Nothing(folded),
                 }
             };
             tries.meets(number);
@@ -276,7 +280,7 @@ impl Admission {
             return Err(Refusal::key_reused());
         }
         // Looked at last: what others claimed meanwhile has arrived by now.
-        if matches!(met, Met::Nothing) && self.peers.go_first(&id(0), request_hash).await {
+        if matches!(met, Met::Nothing(_)) && self.peers.go_first(&id(0), request_hash).await {
             return Err(Refusal::key_reused());
         }
         held.accept();
@@ -345,7 +349,12 @@ impl Admission {
                 pending.on_winner(&outcome, now);
                 return Ok(met_again(waiter, true));
             }
-            Met::Nothing => {}
+            // Now that outcomes reach it: each was read before and is remembered, or is told.
+            Met::Nothing(folded) => {
+                if !folded.is_empty() && self.seen.lock().reads_the_first(&request.request_id, &folded) {
+                    pending.log_decides();
+                }
+            }
         }
         let accepted = self.acceptor.accept(request, traceparent).await;
         // From here on the log has its body, or nobody has.

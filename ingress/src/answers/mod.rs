@@ -14,4 +14,5 @@ pub mod pending;
 pub mod questions;
 pub mod replies;
 pub mod routes;
+pub mod seen;
 pub mod waiter;

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use relay_bus::{BusError, Partition, Record, topics};
 use relay_runner::{Backoff, Follow, Runtime, Tail, ends, read_outcome};
 
 use super::routes::Routes;
+use super::seen::Seen;
 use crate::cluster::readiness::{Dependency, Readiness};
 
 /// Pauses between two tries to reach the log.
@@ -24,6 +26,8 @@ pub struct Outcomes {
     pub runtime: Runtime,
     /// The answers.
     pub routes: Arc<Routes>,
+    /// Which it has read lately.
+    pub seen: Arc<Mutex<Seen>>,
     /// Told whether the log is read.
     pub readiness: Arc<Readiness>,
 }
@@ -52,6 +56,10 @@ impl Outcomes {
                 .await?
                 .into_iter()
                 .collect();
+            let mut seen = self.seen.lock();
+            for (partition, offset) in next.iter() {
+                seen.begin(partition.partition, *offset);
+            }
         }
         let readiness = Arc::clone(&self.readiness);
         let report = move |result: Result<(), &str>| {
@@ -76,6 +84,9 @@ impl Outcomes {
         let Some(request) = record.headers.request_id() else {
             return;
         };
+        // First, so that whoever begins to wait is told of it, or finds it here.
+        let at = &record.position;
+        self.seen.lock().note(at.partition.partition, at.offset, &request);
         let waiting = self.routes.waiting(&request);
         if waiting.is_empty() {
             return;

@@ -168,6 +168,11 @@ impl Pending {
         self.apply(&mut progress, steps);
     }
 
+    /// The next outcome in the log is its first one, also where its client chose the id.
+    pub fn log_decides(&self) {
+        self.progress.lock().sink_decides = false;
+    }
+
     /// The winner is known.
     pub fn on_winner(&self, outcome: &Outcome, now: TimestampMs) {
         let mut progress = self.progress.lock();

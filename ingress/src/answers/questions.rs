@@ -6,7 +6,9 @@ use std::time::Duration;
 use prometheus::IntCounterVec;
 use relay_clock::Clock;
 use relay_control::{Control, ask, subjects};
-use relay_schemas::{Outcome, ReplayAnswer, ReplayQuery, RequestId, Run, WinnerAnswer, WinnerQuery};
+use relay_schemas::{
+    FoldedOffset, Outcome, ReplayAnswer, ReplayQuery, RequestId, Run, WinnerAnswer, WinnerQuery,
+};
 
 use super::pending::{Pending, Question};
 
@@ -17,8 +19,8 @@ pub struct CannotTell;
 /// What the sink knows of how a request ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
-    /// It has heard of no end.
-    Unended,
+    /// It has heard of no end, its tables being folded as far as that.
+    Unended(Vec<FoldedOffset>),
     /// Thus.
     Ended(Box<Outcome>),
     /// It ended, and how is no longer kept.
@@ -54,7 +56,7 @@ impl Questions {
                 let now = self.clock.steady();
                 match winner {
                     Ok(Told::Ended(outcome)) => pending.on_winner(&outcome, now),
-                    Ok(Told::Unended) => pending.on_unended(),
+                    Ok(Told::Unended(_)) => pending.on_unended(),
                     Ok(Told::Forgotten) | Err(CannotTell) => pending.on_untold(now),
                 }
             }
@@ -90,10 +92,10 @@ impl Questions {
             request_id: request.clone(),
         };
         match ask::<_, WinnerAnswer>(&*self.control, subjects::WINNER, &query, self.timeout).await {
-            Ok(WinnerAnswer { outcome, forgotten }) => Ok(match outcome {
+            Ok(answer) => Ok(match answer.outcome {
                 Some(outcome) => Told::Ended(Box::new(outcome)),
-                None if forgotten => Told::Forgotten,
-                None => Told::Unended,
+                None if answer.forgotten => Told::Forgotten,
+                None => Told::Unended(answer.folded),
             }),
             Err(error) => {
                 tracing::debug!(request.id = %request, %error, "the sink does not say how it ended");

@@ -50,7 +50,7 @@ impl Repeats {
             let told = self.questions.winner(request).await;
             self.tell(&told);
             match told {
-                Ok(told) => return told != Told::Unended,
+                Ok(told) => return !matches!(told, Told::Unended(_)),
                 Err(CannotTell) => tokio::time::sleep(PAUSE).await,
             }
         }

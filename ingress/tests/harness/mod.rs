@@ -48,6 +48,7 @@ pub fn serve_sink(control: Arc<dyn Control>, known: Arc<Mutex<HashMap<RequestId,
         std::future::ready(WinnerAnswer {
             outcome,
             forgotten: false,
+            ..WinnerAnswer::default()
         })
     };
     tokio::spawn(relay_control::serve(control, subjects::WINNER, None, answer)).abort_handle()
@@ -237,6 +238,7 @@ impl Harness {
                 WinnerAnswer {
                     outcome,
                     forgotten: false,
+                    ..WinnerAnswer::default()
                 }
             }
         };

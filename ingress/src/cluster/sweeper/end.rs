@@ -54,7 +54,7 @@ impl Ending {
             match told {
                 Err(CannotTell) => continue,
                 Ok(Told::Ended(_) | Told::Forgotten) => {}
-                Ok(Told::Unended) => {
+                Ok(Told::Unended(_)) => {
                     self.end_one(overdue).await?;
                     self.swept.inc();
                     swept += 1;
