@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay_settings::{ByteSize, Mistake};
+use relay_settings::{ByteSize, Mistake, Reading};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -116,6 +116,11 @@ impl Manifest {
     /// The first mistake, with its place.
     pub fn parse(yaml: &str) -> Result<Self, Mistake> {
         relay_settings::from_str(yaml)
+    }
+
+    /// What a manifest says, as far as it can be used, and all that is wrong with it.
+    pub fn read(yaml: &str) -> Reading<Self> {
+        relay_settings::read_all(yaml)
     }
 
     /// Every topic with `<pool>` replaced by each pool.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub use config::{Config, RedisConfig};
 pub use error::Error;
+pub use levels::{check_redis, reach_redis};
 use relay_bus::topics::{OUTCOMES, PLANNED};
 use relay_control::Control;
 use relay_runner::{Identity, Runtime, StageOptions, Winners, run_stage};

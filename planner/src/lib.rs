@@ -31,7 +31,7 @@ pub use decide::decide;
 pub use error::Error;
 pub use explain::{Explanation, explain};
 pub use features::Features;
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, read_policy};
 pub use plan::{plan, replan};
 pub use policy::{MOST_PLANNING, Policy};
 pub use recorded::recorded_policies;

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use relay_settings::Mistake;
+use relay_settings::{Mistake, Reading};
 
 use crate::config::PolicyFile;
-use crate::policy::Policy;
+use crate::policy::{Document, Policy};
 
 /// The policy this build was made with.
 const BUILT_IN: &str = include_str!("../../deploy/policy.yaml");
@@ -47,6 +47,14 @@ pub enum LoadError {
 /// [`LoadError`], with file, line, column and key.
 pub fn load(file: &PolicyFile) -> Result<Policy, LoadError> {
     parse(file, &read(file)?)
+}
+
+/// What the policy file says, as far as it can be used, and all that is wrong with it.
+///
+/// # Errors
+/// A file that cannot be read at all.
+pub fn read_policy(file: &PolicyFile) -> Result<Reading<Document>, LoadError> {
+    Ok(Policy::read(&read(file)?))
 }
 
 pub(crate) fn parse(file: &PolicyFile, body: &str) -> Result<Policy, LoadError> {

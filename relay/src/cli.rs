@@ -18,6 +18,8 @@ pub use settings::Settings;
 use settings::{File, OfIngress, OfKeeper, OfLog, OfService, OfTraceSink, Operators};
 pub use topics::{CloseLetters, DeadLetters, Topics, read};
 
+use crate::hosted::HostedService;
+
 /// What somebody who runs one service wants to know.
 macro_rules! alone {
     ($consumes:literal, $produces:literal, $needs:literal) => {
@@ -38,7 +40,8 @@ macro_rules! alone {
     after_help = "First steps:\n  \
                   relay up                                         everything in one process, nothing else needed\n  \
                   relay up --config deploy/relay.production.yaml   the same on Kafka, NATS, Redis and Postgres\n  \
-                  relay plan --request request.json                what the policy makes of a request, and why\n\n\
+                  relay plan --request request.json                what the policy makes of a request, and why\n  \
+                  relay check --config relay.yaml                  every mistake in your files at once, without starting anything\n\n\
                   Flags win over the environment, the environment over the file, the file over the defaults.\n\
                   Docs: README.md, docs/ARCHITECTURE.md. Every setting: deploy/relay.embedded.yaml."
 )]
@@ -104,6 +107,27 @@ pub enum Command {
                       refuses the request, or it is none."
     )]
     Plan(PlanRequest),
+    /// Look for every mistake in configuration, policy, models and topics at once, without starting anything
+    #[command(
+        after_help = "For example: relay check --config deploy/relay.production.yaml --connect. Each mistake has its file, line, key and cure.\nA start refuses the same, but goes on without a model that cannot be used. Exit code 0: nothing is wrong; 1: something is."
+    )]
+    Check(Check),
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Also ask Kafka or the log's folder, NATS, Redis, the tables and remote endpoints whether they answer; changes nothing
+    #[arg(long)]
+    pub connect: bool,
+    /// How long each may take to answer
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "connect")]
+    pub timeout: humantime::Duration,
+    /// As for this service in a process of its own; without it, as for `relay up`
+    #[arg(long, value_enum, value_name = "SERVICE")]
+    pub service: Option<HostedService>,
 }
 
 impl Cli {
@@ -123,10 +147,26 @@ impl Cli {
 }
 
 impl Command {
+    /// What it starts: one service, or all six.
+    #[expect(clippy::option_option, reason = "nothing, all, or one")]
+    pub fn hosts(&self) -> Option<Option<HostedService>> {
+        Some(match self {
+            Self::Up(_) => None,
+            Self::Ingress(_) => Some(HostedService::Ingress),
+            Self::Planner(_) => Some(HostedService::Planner),
+            Self::CacheService(_) => Some(HostedService::CacheService),
+            Self::Scheduler(_) => Some(HostedService::Scheduler),
+            Self::Workers(_) => Some(HostedService::Workers),
+            Self::TraceSink(_) => Some(HostedService::TraceSink),
+            _ => return None,
+        })
+    }
+
     /// What its flags and their variables set.
     pub fn settings(&self) -> Settings {
         match self {
             Self::Up(all) => all.clone(),
+            Self::Check(of) => of.settings.clone(),
             Self::Ingress(of) => of.into(),
             Self::Planner(of) | Self::CacheService(of) | Self::Scheduler(of) | Self::Workers(of) => of.into(),
             Self::TraceSink(of) => of.into(),

@@ -14,7 +14,7 @@ use crate::ops::OpsConfig;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
 /// The topics, where no file is named.
-const TOPICS: &str = include_str!("../../deploy/topics.yaml");
+pub(crate) const TOPICS: &str = include_str!("../../deploy/topics.yaml");
 
 /// Long enough for who balances load to look at `/readyz` again.
 const LAME_DUCK: Duration = Duration::from_secs(5);

@@ -2,32 +2,35 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use relay_bus::topics::{self, Manifest};
 
 use crate::config::Config;
+use crate::findings::Problem;
+use crate::sizes::key_of;
 
-/// Refuses deadlines that outlast the topics through which a request goes.
-pub fn check(config: &Config, manifest: &Manifest) -> anyhow::Result<()> {
+/// Topics through which a request goes and which deadlines outlast.
+pub(crate) fn check(config: &Config, manifest: &Manifest) -> Vec<Problem> {
     let (key, longest) = longest(config);
     let margin = config.ingress.cluster.sweep.margin;
     let needed = longest.saturating_add(margin);
+    let mut found = Vec::new();
     for topic in manifest.expanded() {
         let kept = topic.retention.unwrap_or(Duration::MAX);
         if carries_requests(&topic.name, &manifest.pools) && kept <= needed {
-            bail!(
-                "topic {} keeps its records for {} (`retention` in the manifest), but with `{key}: {}` and \
-                 `ingress.cluster.sweep.margin: {}` a request may have to be ended later than that: raise `retention` above {}, or \
-                 lower `{key}`",
+            let problem = format!(
+                "topic {} keeps its records for {} (`retention`), but with `{key}: {}` and `ingress.cluster.sweep.margin: {}` a \
+                 request may have to be ended later than that",
                 topic.name,
                 humantime::format_duration(kept),
                 humantime::format_duration(longest),
                 humantime::format_duration(margin),
-                humantime::format_duration(needed),
             );
+            let needed = humantime::format_duration(needed);
+            let remedy = format!("raise `retention` above {needed}, or lower `{key}`");
+            found.push(Problem::new(key_of(manifest, &topic.name), problem, remedy));
         }
     }
-    Ok(())
+    found
 }
 
 /// The longest that any request may live, and the key that says so.
@@ -74,7 +77,9 @@ mod tests {
         let mut config = Config::default();
         let mut manifest = config.manifest().expect("the built-in manifest parses");
         change(&mut config, &mut manifest);
-        check(&config, &manifest).err().map(|error| error.to_string())
+        let found = check(&config, &manifest);
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        (!told.is_empty()).then(|| told.join("\n"))
     }
 
     fn keep(manifest: &mut Manifest, name: &str, retention: Duration) {

@@ -23,8 +23,8 @@ impl Variable {
     }
 }
 
-const PLANS: &[&str] = &["up", "ingress", "plan"];
-const RUNS: &[&str] = &["up", "workers"];
+const PLANS: &[&str] = &["up", "ingress", "plan", "check"];
+const RUNS: &[&str] = &["up", "workers", "check"];
 const SERVES: &[&str] = &[
     "up",
     "ingress",
@@ -33,6 +33,7 @@ const SERVES: &[&str] = &[
     "scheduler",
     "workers",
     "trace-sink",
+    "check",
 ];
 
 /// Those without a flag. The others stand beside their flags: see `cli/settings.rs`.

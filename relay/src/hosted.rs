@@ -5,7 +5,7 @@ use std::fmt;
 use relay_schemas::Service;
 
 /// A service that a process hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum HostedService {
     Ingress,
     Planner,

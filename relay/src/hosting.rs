@@ -19,8 +19,6 @@ use crate::descriptors;
 use crate::draining::Running;
 use crate::exposure;
 use crate::hosted::HostedService;
-use crate::load;
-use crate::models;
 use crate::ops::Bound;
 use crate::process_metrics;
 use crate::scheduling;
@@ -30,16 +28,12 @@ use crate::topics::{self, Keeper};
 
 /// Runs all six services in this process.
 pub async fn up(config: Config) -> anyhow::Result<()> {
-    load::check(&config, None)?;
-    models::check(&config, None)?;
     let lame_duck = config.lame_duck.unwrap_or(Duration::ZERO);
     Box::pin(host(config, &HostedService::ALL, lame_duck)).await
 }
 
 /// Runs one service.
 pub async fn alone(config: Config, hosted: HostedService) -> anyhow::Result<()> {
-    load::check(&config, Some(hosted))?;
-    models::check(&config, Some(hosted))?;
     let lame_duck = config.lame_duck_alone();
     Box::pin(host(config, &[hosted], lame_duck)).await
 }
@@ -152,13 +146,6 @@ impl House {
         process_metrics::register(&runtime.metrics)?;
         tokio::spawn(follow_schemas(runtime.clone()));
         let instance = config.instance.clone().unwrap_or_else(default_instance);
-        anyhow::ensure!(
-            !instance.is_empty()
-                && instance
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
-            "instance `{instance}`: use letters, digits, - and _ only"
-        );
         let epoch = runtime.clock.now().0;
         let topics = manifest.expanded();
         let outcomes = topics.iter().find(|topic| topic.name == OUTCOMES);

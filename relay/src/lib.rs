@@ -5,6 +5,7 @@
 
 mod backup;
 mod banner;
+mod check;
 mod cli;
 mod config;
 mod deadlines;
@@ -12,6 +13,7 @@ mod descriptors;
 mod draining;
 mod environment;
 mod exposure;
+mod findings;
 mod healthcheck;
 mod hosted;
 mod hosting;
@@ -21,7 +23,6 @@ mod load;
 mod log_check;
 mod log_filter;
 mod logging;
-mod models;
 mod ops;
 mod plan;
 mod process_metrics;
@@ -73,7 +74,13 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let config = load::load(&cli.command.settings())?;
+    let config = match &cli.command {
+        Command::Check(asked) => return check::run(asked),
+        command => match command.hosts() {
+            Some(hosted) => check::start(&command.settings(), hosted)?,
+            None => load::load(&command.settings())?,
+        },
+    };
     logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
@@ -95,6 +102,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Traces(traces) => traces::run(&config, traces.command).await,
             Command::Healthcheck(asked) => healthcheck::run(&config.ops, *asked.timeout).await,
             Command::Plan(request) => plan::run(&config, &request),
+            Command::Check(_) => Ok(()),
         }
     });
     if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {

@@ -1,12 +1,12 @@
-//! The configuration as it applies: defaults, then the file, then the environment, then the flags; and whether it can work.
+//! The configuration as it applies: defaults, then the file, then the environment, then the flags.
 
-use anyhow::bail;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use crate::cli::Settings;
 use crate::config::Config;
-use crate::hosted::HostedService;
-use crate::seams::{BusConfig, ControlConfig};
-use crate::{deadlines, environment, scheduling, sizes};
+use crate::environment;
+use crate::findings::{FileRead, Finding, Findings, Grade};
 
 /// Settings that stand somewhere else now, so that who has an old file is told where.
 pub(crate) const MOVED: &[(&str, &str)] = &[
@@ -108,15 +108,91 @@ fn is_path(key: &str, value: &str) -> bool {
     PATHS.contains(&key) || PATHS_IN_URL.contains(&key) || of_kafka
 }
 
+/// What is read of the configuration, as far as it can be used, and all that is wrong with it.
+pub(crate) struct Loaded {
+    pub config: Config,
+    /// Where it was named and could be read.
+    pub file: Option<FileRead<Option<Config>>>,
+    pub findings: Vec<Finding>,
+    /// Whether the file, if one is named, could be read.
+    pub is_read: bool,
+}
+
+#[cfg(test)]
+impl Loaded {
+    /// As if no file had said it.
+    pub fn of(config: Config) -> Self {
+        Self {
+            config,
+            file: None,
+            findings: Vec::new(),
+            is_read: true,
+        }
+    }
+}
+
 /// Defaults, then the file, then the environment, then the flags.
-pub fn load(settings: &Settings) -> anyhow::Result<Config> {
-    let mut config = match &settings.file.config {
-        Some(path) => relay_settings::read_file::<Option<Config>>(path, MOVED, is_path)?.unwrap_or_default(),
-        None => Config::default(),
+pub(crate) fn read(settings: &Settings) -> Loaded {
+    let mut loaded = Loaded {
+        config: Config::default(),
+        file: None,
+        findings: Vec::new(),
+        is_read: true,
     };
-    environment::apply(&mut config, environment::variable)?;
-    apply_settings(&mut config, settings);
-    Ok(config)
+    if let Some(path) = &settings.file.config {
+        match relay_settings::read_file::<Option<Config>>(path, MOVED, is_path) {
+            Err(error) => {
+                loaded
+                    .findings
+                    .push(Finding::said(error.to_string(), Grade::Refused));
+                loaded.is_read = false;
+                return loaded;
+            }
+            Ok(mut reading) => {
+                loaded.is_read = reading.value.is_some();
+                loaded.config = reading.value.take().flatten().unwrap_or_default();
+                let name = path.display().to_string();
+                let file = FileRead { name, reading };
+                loaded.findings.extend(file.mistakes());
+                loaded.file = Some(file);
+            }
+        }
+    }
+    let found = environment(&mut loaded.config, environment::variable);
+    loaded.findings.extend(found);
+    apply_settings(&mut loaded.config, settings);
+    loaded
+}
+
+/// Puts the environment over the file. Each variable that is asked for is looked at, so the last one is who is refused.
+fn environment(config: &mut Config, var: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let refused: RefCell<BTreeSet<String>> = RefCell::default();
+    let mut found = Vec::new();
+    loop {
+        let last = RefCell::default();
+        let applied = environment::apply(config, |name| {
+            name.clone_into(&mut last.borrow_mut());
+            let is_refused = refused.borrow().contains(name);
+            var(name).filter(|_| !is_refused)
+        });
+        let Err(error) = applied else { return found };
+        found.push(Finding::said(format!("{error:#}"), Grade::Refused));
+        if !refused.borrow_mut().insert(last.into_inner()) {
+            return found;
+        }
+    }
+}
+
+/// The configuration.
+///
+/// # Errors
+/// [`Findings`]: all that is wrong with it.
+pub(crate) fn load(settings: &Settings) -> Result<Config, Findings> {
+    let loaded = read(settings);
+    if loaded.findings.is_empty() {
+        return Ok(loaded.config);
+    }
+    Err(Findings(loaded.findings))
 }
 
 /// A file's text; an empty one means the defaults.
@@ -150,56 +226,6 @@ fn apply_settings(config: &mut Config, settings: &Settings) {
     config.log.format = log.log_format.or(config.log.format);
 }
 
-/// Refuses what cannot work before anything is opened.
-pub fn check(config: &Config, hosted: Option<HostedService>) -> anyhow::Result<()> {
-    check_drain(config)?;
-    let Some(hosted) = hosted else {
-        scheduling::check(&config.scheduler)?;
-        let policy = relay_planner::load(&config.planner.policy)?;
-        // On Kafka another process may lead a pool that is not led here: there `/readyz` tells where none does.
-        if matches!(config.bus, BusConfig::Embedded(_)) {
-            scheduling::check_pools(config, &policy)?;
-        }
-        return against_topics(config);
-    };
-    if hosted == HostedService::Scheduler {
-        scheduling::check(&config.scheduler)?;
-    }
-    if matches!(config.bus, BusConfig::Embedded(_)) {
-        bail!(
-            "`relay {hosted}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process. \
-             Use `relay up`, or a configuration such as deploy/relay.production.yaml"
-        );
-    }
-    if matches!(config.control, ControlConfig::InProcess(_)) {
-        bail!(
-            "`relay {hosted}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
-        );
-    }
-    against_topics(config)
-}
-
-fn check_drain(config: &Config) -> anyhow::Result<()> {
-    let Some(lame_duck) = config.lame_duck.filter(|lame_duck| !lame_duck.is_zero()) else {
-        return Ok(());
-    };
-    if lame_duck >= config.drain_timeout {
-        let [lame_duck, timeout] = [lame_duck, config.drain_timeout].map(humantime::format_duration);
-        bail!(
-            "lame_duck is {lame_duck} and drain_timeout {timeout}: what is in flight would be cut before the drain has begun. Make \
-             lame_duck (--lame-duck) shorter, or drain_timeout (--drain-timeout) longer"
-        );
-    }
-    Ok(())
-}
-
-/// Refuses what the topics cannot hold, or not for long enough.
-fn against_topics(config: &Config) -> anyhow::Result<()> {
-    let manifest = config.manifest()?;
-    sizes::check(config, &manifest)?;
-    deadlines::check(config, &manifest)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -209,21 +235,24 @@ mod tests {
     use crate::seams::StoreConfig;
 
     #[test]
-    fn a_lame_duck_that_outlasts_its_drain_is_refused() {
-        let config = |text: &str| parse_text(text, |_| None).expect("it parses");
-        let told = check_drain(&config("lame_duck: 20s")).expect_err("nothing would be drained");
-        assert!(
-            told.to_string()
-                .starts_with("lame_duck is 20s and drain_timeout 20s"),
-            "{told}"
+    fn all_variables_that_cannot_be_read_are_told_at_once() {
+        let var = |name: &str| match name {
+            "MAX_LENGTH" => Some("many".to_owned()),
+            "TEMPERATURE" => Some("0.5".to_owned()),
+            "METRICS_ENABLED" => Some("perhaps".to_owned()),
+            _ => None,
+        };
+        let mut config = Config::default();
+        let found = environment(&mut config, var);
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "MAX_LENGTH=many is not a number",
+                "METRICS_ENABLED=perhaps: use true or false"
+            ]
         );
-        for good in [
-            "lame_duck: 19s",
-            "{ drain_timeout: 0s, lame_duck: 0s }",
-            "drain_timeout: 0s",
-        ] {
-            check_drain(&config(good)).unwrap_or_else(|error| panic!("{good}: {error}"));
-        }
+        assert_eq!(config.ingress.defaults.temperature, Some(0.5));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use relay_bus::KafkaOptions;
 use relay_store::PostgresOptions;
 use serde_json::Value;
 
+use crate::check;
 use crate::cli::Settings;
 use crate::config::Config;
-use crate::hosted::HostedService;
 use crate::load::{self, parse_text};
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
@@ -248,7 +248,13 @@ fn every_path_of_the_configuration_is_known_as_one() {
 
 #[test]
 fn the_defaults_and_the_manifest_fit_together() {
-    load::check(&Config::default(), None).expect("what `relay up` starts with");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("relay.yaml");
+    let models = path("models/models.yaml").canonicalize().expect("it is there");
+    std::fs::write(&file, format!("workers: {{ models: {} }}", models.display())).expect("written");
+    let mut settings = Settings::default();
+    settings.file.config = Some(file);
+    check::start(&settings, None).expect("what `relay up` starts with");
     let config = Config {
         topics: Some(path("deploy/topics.yaml")),
         ..Config::default()
@@ -260,22 +266,6 @@ fn the_defaults_and_the_manifest_fit_together() {
             .expanded()
             .is_empty()
     );
-}
-
-#[test]
-fn one_service_alone_is_refused_on_a_seam_inside_one_process() {
-    let check = |text: &str| {
-        let config = parse_text(text, |_| None).expect("it parses");
-        load::check(&config, Some(HostedService::Planner))
-    };
-    let kafka = "bus: { kind: kafka, brokers: 'localhost:9092' }\n";
-    let refused = |text: &str| check(text).expect_err("it cannot work").to_string();
-    assert!(refused("{}").contains("`relay planner` needs `bus: {kind: kafka}`"));
-    assert!(refused(kafka).contains("`relay planner` needs `control: {kind: nats}`"));
-    check(&format!(
-        "{kafka}control: {{ kind: nats, url: 'nats://localhost' }}\n"
-    ))
-    .expect("both leave the process");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Whether every record that may come fits into its topic: what ingress accepts, every later topic must be able to hold.
 
-use anyhow::bail;
 use relay_bus::topics::{self, Manifest};
 
 use crate::config::Config;
+use crate::findings::Problem;
 
 /// What a record holds beside what its request says: plan and decision trace, and generously for provenance, hashes, tenant, headers.
 const ENVELOPE: usize = relay_planner::MOST_PLANNING + 8 * 1024;
@@ -11,20 +11,44 @@ const ENVELOPE: usize = relay_planner::MOST_PLANNING + 8 * 1024;
 /// How often a decision trace may name the model.
 const MODEL_NAMES: usize = 64;
 
-/// Refuses limits whose largest records do not fit.
-pub fn check(config: &Config, manifest: &Manifest) -> anyhow::Result<()> {
+/// The topics that are not there, or into which the largest records do not fit.
+pub(crate) fn check(config: &Config, manifest: &Manifest) -> Vec<Problem> {
     let topics = manifest.expanded();
+    let mut found = Vec::new();
     for (name, needed) in largest(config, &manifest.pools) {
-        let topic = topics.iter().find(|topic| topic.name == name);
-        let allowed = topic.map_or(0, |topic| topic.max_record.as_usize());
+        let Some(index) = topics.iter().position(|topic| topic.name == name) else {
+            let problem = format!("there is no topic {name}, which Relay needs");
+            found.push(Problem::new(
+                "topics",
+                problem,
+                "add it, as in deploy/topics.yaml",
+            ));
+            continue;
+        };
+        let allowed = topics[index].max_record.as_usize();
         if allowed < needed {
-            bail!(
+            let problem = format!(
                 "topic {name} allows {allowed} bytes a record, but what `ingress.limits.max_body`, `ingress.request` and \
-                 `workers.max_answer` allow may need {needed}: raise `max_record` in the manifest or lower them"
+                 `workers.max_answer` allow may need {needed}"
             );
+            found.push(Problem::new(
+                key_of(manifest, &name),
+                problem,
+                "raise `max_record` or lower them",
+            ));
         }
     }
-    Ok(())
+    found
+}
+
+/// Where the manifest says what the topic is.
+pub(crate) fn key_of(manifest: &Manifest, name: &str) -> String {
+    let is_meant = |declared: &str| {
+        let mut pools = manifest.pools.iter();
+        declared == name || pools.any(|pool| declared.replace("<pool>", pool) == name)
+    };
+    let index = manifest.topics.iter().position(|topic| is_meant(&topic.name));
+    index.map_or_else(|| "topics".to_owned(), |index| format!("topics[{index}]"))
 }
 
 /// The largest record that may come on each topic.
@@ -78,9 +102,12 @@ mod tests {
         let refused = |change: fn(&mut Config)| {
             let mut config = Config::default();
             change(&mut config);
-            check(&config, &manifest())
-                .expect_err("it does not fit")
-                .to_string()
+            let found = check(&config, &manifest());
+            found
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
         };
         let body = refused(|config| config.ingress.limits.max_body = ByteSize::mib(2));
         assert!(
@@ -97,7 +124,7 @@ mod tests {
             answer.contains("relay.outcomes.v1") && answer.contains("`workers.max_answer`"),
             "{answer}"
         );
-        check(&Config::default(), &manifest()).expect("the defaults fit");
+        assert_eq!(check(&Config::default(), &manifest()), []);
     }
 
     /// How a character is written in a body, and how many of its bytes that takes.

@@ -15,6 +15,7 @@ pub(crate) fn node(
     match &mut node.value {
         Value::Scalar(scalar) => expand(scalar, var)
             .map_err(|(problem, remedy)| Mistake::new(node.mark, path.to_string(), problem, remedy)),
+        Value::Removed => Ok(()),
         Value::List(items) => items
             .iter_mut()
             .enumerate()

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use crate::gather::{self, Reading};
 use crate::mistake::Mistake;
-use crate::parse::Document;
 use crate::paths::Places;
 
 /// Why a file is not used. Reads `relay.yaml:12:5: ingress.port: …`.
@@ -51,22 +51,24 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     })
 }
 
-/// What the file at `path` says, with its variables taken from the environment; `moved` as in [`Document::read_moved`]. Where
-/// `is_path` says so of key and value, it is a path, relative to the file.
+/// What the file at `path` says and all that is wrong with it, with its variables taken from the environment; `moved` as in
+/// [`Document::read_moved`]. Where `is_path` says so of key and value, it is a path, relative to the file.
+///
+/// # Errors
+/// A file that cannot be read at all.
 pub fn read_file<T: DeserializeOwned>(
     path: &Path,
     moved: &[(&str, &str)],
     is_path: impl Fn(&str, &str) -> bool,
-) -> Result<T, FileError> {
+) -> Result<Reading<T>, FileError> {
     let text = read_text(path)?;
     let working = std::env::current_dir().unwrap_or_default();
     let places = Places {
         file: path.parent().unwrap_or(Path::new("")),
         working: &working,
     };
-    Document::parse(&text)
-        .and_then(|document| document.expanded(|name| std::env::var(name).ok()))
-        .and_then(|document| document.rebased(&places, &is_path))
-        .and_then(|document| document.read_moved(moved))
-        .map_err(|mistake| FileError::wrong(path, mistake))
+    Ok(gather::gathered(&text, |document| {
+        let expanded = document.clone().expanded(|name| std::env::var(name).ok())?;
+        expanded.rebased(&places, &is_path)?.read_moved(moved)
+    }))
 }

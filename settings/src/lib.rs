@@ -12,6 +12,7 @@
 mod certificates;
 mod expand;
 mod file;
+mod gather;
 mod keys;
 mod mistake;
 mod node;
@@ -25,6 +26,7 @@ mod spanned;
 
 pub use certificates::{Certificates, TlsFault, read_authorities};
 pub use file::{FileError, read_file, read_text};
+pub use gather::{Reading, read_all, read_all_expanded};
 pub use mistake::{Mark, Mistake};
 pub use parse::Document;
 pub use size::ByteSize;

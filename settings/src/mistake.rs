@@ -30,6 +30,8 @@ pub struct Mistake {
     pub remedy: String,
     /// Where a key is not known: those that are.
     pub known: &'static [&'static str],
+    /// Where a key is missing: which one.
+    pub missing: Option<&'static str>,
 }
 
 impl Mistake {
@@ -46,6 +48,7 @@ impl Mistake {
             problem: problem.into(),
             remedy: remedy.into(),
             known: &[],
+            missing: None,
         }
     }
 }

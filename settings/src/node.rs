@@ -13,6 +13,8 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
+    /// A list's item that was refused and taken out: it keeps its number.
+    Removed,
     /// In the order of the file; keys are scalars and differ.
     Map(Vec<(Node, Node)>),
 }
@@ -64,6 +66,7 @@ impl Node {
             Value::Scalar(scalar) if scalar.is_null() => "nothing",
             Value::Scalar(_) => "a single value",
             Value::List(_) => "a list",
+            Value::Removed => "nothing",
             Value::Map(_) => "a mapping",
         }
     }

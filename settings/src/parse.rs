@@ -18,7 +18,7 @@ const MOST_NODES: usize = 200_000;
 /// A file's tree.
 #[derive(Debug, Clone)]
 pub struct Document {
-    root: Node,
+    pub(crate) root: Node,
 }
 
 impl Document {
@@ -27,14 +27,30 @@ impl Document {
     /// # Errors
     /// What is no YAML, a key that stands twice, and what such files have no use for: tags, a second document.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
+        let (document, mistakes) = Self::parse_all(text);
+        match (document, mistakes.into_iter().next()) {
+            (Some(document), None) => Ok(document),
+            (_, Some(mistake)) => Err(mistake),
+            (None, None) => unreachable!("what is no document has a mistake"),
+        }
+    }
+
+    /// As [`Document::parse`], with all mistakes, in the order of the file. What stands twice and a tag are left out of the document;
+    /// what is no YAML leaves none.
+    pub(crate) fn parse_all(text: &str) -> (Option<Self>, Vec<Mistake>) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut builder = Builder::default();
-        for event in Parser::new_from_str(text) {
+        let built = Parser::new_from_str(text).try_for_each(|event| {
             let (event, span) = event.map_err(|error| {
                 let at = mark(*error.marker());
                 Mistake::new(at, "", error.info(), way_out(text, at))
             })?;
-            builder.take(event, &span)?;
+            builder.take(event, &span)
+        });
+        let mut mistakes = builder.mistakes;
+        if let Err(mistake) = built {
+            mistakes.push(mistake);
+            return (None, mistakes);
         }
         let root = builder.root.unwrap_or(Node {
             mark: Mark { line: 1, column: 1 },
@@ -44,7 +60,7 @@ impl Document {
                 written: None,
             }),
         });
-        Ok(Self { root })
+        (Some(Self { root }), mistakes)
     }
 
     /// Replaces `${NAME}` and `${NAME:-default}` in every value by what `var` gives; `$${` stands for `${`.
@@ -105,7 +121,7 @@ impl Document {
 /// The value of the key that stands there. (Names hold dots too, so no path leads to it.)
 fn value_behind(node: &Node, key: Mark) -> Option<&Node> {
     match &node.value {
-        Value::Scalar(_) => None,
+        Value::Scalar(_) | Value::Removed => None,
         Value::List(items) => items.iter().find_map(|item| value_behind(item, key)),
         Value::Map(entries) => entries.iter().find_map(|(name, value)| {
             if name.mark == key {
@@ -155,6 +171,8 @@ struct Builder {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     root: Option<Node>,
+    /// What does not keep the rest from being read.
+    mistakes: Vec<Mistake>,
 }
 
 impl Builder {
@@ -162,7 +180,7 @@ impl Builder {
         let mark = mark(span.start);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                untagged(tag.is_some(), mark)?;
+                self.untagged(tag.is_some(), mark);
                 let plain = style == ScalarStyle::Plain;
                 // The parser hands out `~` where nothing was written.
                 let nothing = plain && span.start == span.end;
@@ -172,13 +190,13 @@ impl Builder {
                 self.put(Node { mark, value }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                untagged(tag.is_some(), mark)?;
+                self.untagged(tag.is_some(), mark);
                 let inside = Inside::List(Vec::new());
                 self.open.push(Open { mark, anchor, inside });
                 Ok(())
             }
             Event::MappingStart(_, anchor, tag) => {
-                untagged(tag.is_some(), mark)?;
+                self.untagged(tag.is_some(), mark);
                 let inside = Inside::Map(Vec::new(), None);
                 self.open.push(Open { mark, anchor, inside });
                 Ok(())
@@ -228,13 +246,28 @@ impl Builder {
         match self.open.last_mut().map(|open| &mut open.inside) {
             None => self.root = Some(node),
             Some(Inside::List(items)) => items.push(node),
-            Some(Inside::Map(entries, key @ None)) => match checked_key(entries, node) {
-                Ok(checked) => *key = Some(checked),
-                Err(mistake) => return Err(self.below(mistake)),
-            },
-            Some(Inside::Map(entries, key)) => entries.extend(key.take().map(|key| (key, node))),
+            Some(Inside::Map(entries, key @ None)) => {
+                let twice = twice(entries, &node)?;
+                *key = Some(node);
+                if let Some(mistake) = twice {
+                    let mistake = self.below(mistake);
+                    self.mistakes.push(mistake);
+                }
+            }
+            Some(Inside::Map(entries, key)) => {
+                let key = key.take().filter(|key| first(entries, key).is_none());
+                entries.extend(key.map(|key| (key, node)));
+            }
         }
         Ok(())
+    }
+
+    fn untagged(&mut self, tagged: bool, mark: Mark) {
+        if tagged {
+            let remedy = "leave it out; quotes make a value text";
+            self.mistakes
+                .push(Mistake::new(mark, "", "a tag stands here", remedy));
+        }
     }
 
     /// Puts the keys of what is open before a mistake's own.
@@ -256,26 +289,14 @@ impl Builder {
 /// Aliases are counted by what they repeat; what is put into something is counted with it once more, which is no matter.
 fn size(node: &Node) -> usize {
     match &node.value {
-        Value::Scalar(_) => 1,
+        Value::Scalar(_) | Value::Removed => 1,
         Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
         Value::Map(entries) => 1 + entries.iter().map(|(_, value)| 1 + size(value)).sum::<usize>(),
     }
 }
 
-fn untagged(tagged: bool, mark: Mark) -> Result<(), Mistake> {
-    if tagged {
-        return Err(Mistake::new(
-            mark,
-            "",
-            "a tag stands here",
-            "leave it out; quotes make a value text",
-        ));
-    }
-    Ok(())
-}
-
 /// YAML readers keep the last of two equal keys in silence; ours does not.
-fn checked_key(entries: &[(Node, Node)], key: Node) -> Result<Node, Mistake> {
+fn twice(entries: &[(Node, Node)], key: &Node) -> Result<Option<Mistake>, Mistake> {
     let Some(scalar) = key.scalar() else {
         return Err(Mistake::new(
             key.mark,
@@ -284,10 +305,14 @@ fn checked_key(entries: &[(Node, Node)], key: Node) -> Result<Node, Mistake> {
             "",
         ));
     };
-    let name = &scalar.text;
-    if let Some((first, _)) = entries.iter().find(|(known, _)| known.name() == name) {
+    Ok(first(entries, key).map(|first| {
         let remedy = format!("the first is in line {}; keep one of them", first.mark.line);
-        return Err(Mistake::new(key.mark, name, "stands twice", remedy));
-    }
-    Ok(key)
+        Mistake::new(key.mark, &scalar.text, "stands twice", remedy)
+    }))
+}
+
+/// The same key, where it stands already.
+fn first<'n>(entries: &'n [(Node, Node)], key: &Node) -> Option<&'n Node> {
+    let same = entries.iter().find(|(known, _)| known.name() == key.name());
+    same.map(|(known, _)| known)
 }

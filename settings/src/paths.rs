@@ -34,6 +34,7 @@ pub(crate) fn rebase(
             scalar.plain = false;
             Ok(())
         }
+        Value::Removed => Ok(()),
         Value::Scalar(scalar) => {
             let rebased = query::replaced(&scalar.text, |name, value| {
                 let is_one = !value.is_empty() && Path::new(value).is_relative();

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Code, Failure};
 use crate::board::{self, Board};
 use crate::capacity::Lanes;
 use crate::models::{BackendSpec, Device, Models, OnnxSpec, Price};
-use crate::onnx::{OnnxModel, library_path};
+use crate::onnx::OnnxModel;
 use crate::remote::{Counters, RemoteModel};
 use crate::visits::{Visit, Visits};
 
@@ -130,7 +130,7 @@ impl Catalogue {
         let loaders = to_load.len().min(LOADERS);
         let loader = Arc::new(Loader {
             waiting: Mutex::new(to_load),
-            library: library_path(&loading.library),
+            library: loading.library.clone(),
             loading,
             told: told.clone(),
         });

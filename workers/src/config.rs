@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relay_settings::{ByteSize, FileError};
+use relay_settings::{ByteSize, FileError, Reading};
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::home;
 use crate::models::{Device, Models};
+use crate::onnx::library_path;
 
 /// The section `workers`.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,20 +70,36 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The file that declares the models: the one that is named, else the one that comes along.
+    pub fn models_file(&self) -> PathBuf {
+        self.models.clone().unwrap_or_else(home::models)
+    }
+
+    /// What that file says, as far as it can be used, and all that is wrong with it.
+    ///
+    /// # Errors
+    /// A file that cannot be read at all.
+    pub fn read_models(&self) -> Result<Reading<Models>, Error> {
+        let file = self.models_file();
+        match relay_settings::read_text(&file) {
+            Ok(text) => Ok(Models::read(&text, &file)),
+            Err(FileError::Unreadable { path, reason }) if self.models.is_none() => {
+                let places = home::models_places();
+                Err(Error::NoModels { path, reason, places })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// ONNX Runtime's library: as the environment says, else as the configuration does, else the one that comes along.
+    pub fn library(&self) -> PathBuf {
+        library_path(&self.onnxruntime.clone().unwrap_or_else(home::library))
+    }
+
     /// The models of the file that is named, else of the one that comes along.
     pub fn declared(&self) -> Result<Models, Error> {
-        if let Some(named) = &self.models {
-            return Ok(Models::load(named)?);
-        }
-        let file = home::models();
-        Models::load(&file).map_err(|error| match error {
-            FileError::Unreadable { path, reason } => Error::NoModels {
-                path,
-                reason,
-                places: home::models_places(),
-            },
-            FileError::Wrong { .. } => error.into(),
-        })
+        let sound = self.read_models()?.sound();
+        Ok(sound.map_err(|mistake| FileError::wrong(&self.models_file(), mistake))?)
     }
 }
 

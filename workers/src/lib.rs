@@ -178,7 +178,7 @@ fn worker(mut config: Config, models: Models, deps: Deps, told: Told) -> Result<
     let metrics = Metrics::register(&runtime.metrics, &config.pool)?;
     let changed = Arc::new(Notify::new());
     let loading = Loading {
-        library: config.onnxruntime.clone().unwrap_or_else(home::library),
+        library: config.library(),
         device: config.device,
         clock: runtime.clock.clone(),
         counters: remote::Counters {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use relay_schemas::Secret;
 use relay_settings::ByteSize;
 use serde::Deserialize;
@@ -66,9 +68,70 @@ impl KafkaOptions {
     }
 }
 
+impl KafkaOptions {
+    /// The properties that librdkafka does not take, by name, and why; in words that hold no value.
+    pub fn refused_properties(&self) -> Vec<(&str, String)> {
+        let refused = |(name, value): (_, &Secret)| {
+            let bare = bare(name);
+            let mut config = ClientConfig::new();
+            config.set(bare, value.expose());
+            match config.create_native_config().err()? {
+                KafkaError::ClientConfig(_, said, ..) if said.contains("No such") => {
+                    Some((name, format!("librdkafka has no property `{bare}`")))
+                }
+                _ => Some((name, "librdkafka does not take this value".to_owned())),
+            }
+        };
+        let properties = self.properties.iter();
+        properties
+            .filter_map(|(name, value)| refused((name.as_str(), value)))
+            .collect()
+    }
+}
+
+/// A property's name, for whichever client it is.
+fn bare(name: &str) -> &str {
+    let of_kind = ["producer.", "consumer."]
+        .into_iter()
+        .find_map(|kind| name.strip_prefix(kind));
+    of_kind.unwrap_or(name)
+}
+
 impl Default for KafkaOptions {
     /// A broker of this machine.
     fn default() -> Self {
         Self::new("127.0.0.1:9092")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_that_librdkafka_does_not_take_is_named_and_its_value_is_not() {
+        let mut options = KafkaOptions::new("b:1");
+        for (name, value) in [
+            ("acks", "1"),
+            ("producer.linger.ms", "2"),
+            ("ssl.keys.password", "hunter2"),
+            ("consumer.fetch.wait.max.ms", "hunter2"),
+        ] {
+            options.properties.insert(name.to_owned(), value.into());
+        }
+        let expected = [
+            (
+                "consumer.fetch.wait.max.ms",
+                "librdkafka does not take this value",
+            ),
+            (
+                "ssl.keys.password",
+                "librdkafka has no property `ssl.keys.password`",
+            ),
+        ];
+        assert_eq!(
+            options.refused_properties(),
+            expected.map(|(name, said)| (name, said.to_owned()))
+        );
     }
 }

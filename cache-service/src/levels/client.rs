@@ -39,6 +39,20 @@ pub(super) fn of(config: &RedisConfig) -> Result<Client, Error> {
     Client::build_with_tls(url, certificates).map_err(|error| Error::RedisCertificates(error.to_string()))
 }
 
+/// Refuses what no client of Redis can be made of.
+pub fn check_redis(config: &RedisConfig) -> Result<(), Error> {
+    of(config).map(drop)
+}
+
+/// Connects once, to see whether Redis answers and lets us in; otherwise why not, in words that hold no secret.
+pub async fn reach_redis(config: &RedisConfig) -> Result<(), String> {
+    let client = of(config).map_err(|error| error.to_string())?;
+    let connected = client.get_multiplexed_async_connection().await;
+    let mut connection = connected.map_err(|error| why_not(&error))?;
+    let answered: Result<(), RedisError> = redis::cmd("PING").exec_async(&mut connection).await;
+    answered.map_err(|error| why_not(&error))
+}
+
 /// Why there is no connection, in words that hold no address.
 pub(super) fn why_not(error: &RedisError) -> String {
     if error.is_connection_refusal() {

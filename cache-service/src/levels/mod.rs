@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use relay_schemas::TimestampMs;
 
+pub use self::client::{check_redis, reach_redis};
 pub(crate) use self::lru::Lru;
 pub(crate) use self::redis::{Away, RedisLevel};
 use crate::entry::{Entry, Owner, Unfit};

@@ -134,7 +134,7 @@ impl NatsOptions {
     }
 
     /// Refuses now what the client would only come upon while it connects, or pass over in silence.
-    fn check(&self) -> Result<(), ControlError> {
+    pub fn check(&self) -> Result<(), ControlError> {
         let files = [
             &self.root_certificates,
             &self.client_certificate,

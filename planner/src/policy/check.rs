@@ -10,68 +10,113 @@ use super::grammar::{CandidateSpec, Document, Rule, fits};
 /// Most rules: a person has to be able to follow the decision trace.
 const MOST_RULES: usize = 64;
 
-pub(super) fn check(document: &Document) -> Result<(), Mistake> {
-    pools(document)?;
-    for candidate in document.models.values().flat_map(|candidates| &candidates.0) {
-        known_pool(document, &candidate.pool)?;
-    }
-    known_profile(document, &document.defaults.profile)?;
-    if let Some(rule) = document.rules.get(MOST_RULES) {
-        let problem = format!("{} rules, where {MOST_RULES} are allowed", document.rules.len());
-        return Err(rule.name.place.mistake(problem, "join some of them"));
-    }
-    for (index, rule) in document.rules.iter().enumerate() {
-        if document.rules[..index]
-            .iter()
-            .any(|earlier| earlier.name == rule.name)
-        {
-            let problem = format!("two rules are called `{}`", *rule.name);
-            return Err(rule.name.place.mistake(problem, "give each its own name"));
+/// All that is wrong, where `is_mistaken` says of which keys it is not known what they were to say: what leans on those is left out.
+pub(super) fn check(document: &Document, is_mistaken: &dyn Fn(&str) -> bool) -> Vec<Mistake> {
+    let mut check = Check {
+        document,
+        is_mistaken,
+        found: Vec::new(),
+    };
+    check.all();
+    check.found
+}
+
+struct Check<'d> {
+    document: &'d Document,
+    is_mistaken: &'d dyn Fn(&str) -> bool,
+    found: Vec<Mistake>,
+}
+
+impl Check<'_> {
+    fn all(&mut self) {
+        let document = self.document;
+        self.pools();
+        for candidate in document.models.values().flat_map(|candidates| &candidates.0) {
+            self.known_pool(&candidate.pool);
         }
-        check_rule(document, rule)?;
+        self.known_profile(&document.defaults.profile);
+        if let Some(rule) = document.rules.get(MOST_RULES) {
+            let problem = format!("{} rules, where {MOST_RULES} are allowed", document.rules.len());
+            self.found
+                .push(rule.name.place.mistake(problem, "join some of them"));
+        }
+        for (index, rule) in document.rules.iter().enumerate().take(MOST_RULES) {
+            let earlier = &document.rules[..index];
+            if earlier.iter().any(|earlier| earlier.name == rule.name) {
+                let problem = format!("two rules are called `{}`", *rule.name);
+                let mistake = rule.name.place.mistake(problem, "give each its own name");
+                self.found.push(mistake);
+            }
+            self.rule(rule);
+        }
     }
-    Ok(())
-}
 
-fn pools(document: &Document) -> Result<(), Mistake> {
-    let pools = &document.pools;
-    if pools.is_empty() {
-        let remedy = "name at least one, for example [default]";
-        return Err(pools.place.mistake("names no pool", remedy));
-    }
-    let twice = (1..pools.len()).find(|index| pools[..*index].contains(&pools[*index]));
-    twice.map_or(Ok(()), |index| {
-        let pool = &pools[index];
-        Err(pool
-            .place
-            .mistake(format!("`{}` stands twice", **pool), "remove one"))
-    })
-}
-
-fn check_rule(document: &Document, rule: &Rule) -> Result<(), Mistake> {
-    if let Some(models) = &rule.matches.model {
-        for pattern in &models.0 {
-            if !document.models.keys().any(|model| fits(pattern, model)) {
-                let known = document.models.keys().map(|model| &**model);
-                return Err(unknown("model", &models.place, pattern, "models", known));
+    fn pools(&mut self) {
+        let pools = &self.document.pools;
+        if pools.is_empty() && !(self.is_mistaken)("pools") {
+            let remedy = "name at least one, for example [default]";
+            self.found.push(pools.place.mistake("names no pool", remedy));
+        }
+        for (index, pool) in pools.iter().enumerate() {
+            if pools[..index].contains(pool) {
+                let problem = format!("`{}` stands twice", **pool);
+                self.found.push(pool.place.mistake(problem, "remove one"));
             }
         }
     }
-    if let Some(pool) = &rule.set.pool {
-        known_pool(document, pool)?;
-        some_candidate(document, rule, pool)?;
+
+    fn rule(&mut self, rule: &Rule) {
+        let document = self.document;
+        if let Some(models) = &rule.matches.model
+            && !(self.is_mistaken)("models")
+        {
+            let is_known = |pattern: &&String| document.models.keys().any(|model| fits(pattern, model));
+            for pattern in models.0.iter().filter(|pattern| !is_known(pattern)) {
+                let known = document.models.keys().map(|model| &**model);
+                let mistake = unknown("model", &models.place, pattern, "models", known);
+                self.found.push(mistake);
+            }
+        }
+        if let Some(pool) = &rule.set.pool
+            && self.known_pool(pool)
+            && !(self.is_mistaken)("models")
+        {
+            self.found.extend(some_candidate(document, rule, pool));
+        }
+        if let Some(own) = &rule.set.profile {
+            self.known_profile(own);
+        }
+        let name = rule.set.profile.as_ref().unwrap_or(&document.defaults.profile);
+        let Some(profile) = document.profile(name) else {
+            return;
+        };
+        self.found
+            .extend(room(&rule.set.max_tokens, name, profile.max_tokens));
+        self.found
+            .extend(room(&rule.set.temperature, name, profile.temperature));
     }
-    let name = rule.set.profile.as_ref().unwrap_or(&document.defaults.profile);
-    known_profile(document, name)?;
-    let Some(profile) = document.profile(name) else {
-        return Ok(());
-    };
-    room(&rule.set.max_tokens, name, profile.max_tokens)?;
-    room(&rule.set.temperature, name, profile.temperature)
+
+    fn known_pool(&mut self, pool: &Spanned<String>) -> bool {
+        let known = self.document.pools.iter().map(|pool| &***pool);
+        let is_known = known.clone().any(|known| known == **pool);
+        if !is_known && !(self.is_mistaken)("pools") {
+            self.found
+                .push(unknown("pool", &pool.place, pool, "pools", known));
+        }
+        is_known
+    }
+
+    fn known_profile(&mut self, profile: &Spanned<String>) {
+        if self.document.profile(profile).is_none() && !(self.is_mistaken)("profiles") {
+            let known = self.document.profiles.keys().map(|name| &**name);
+            let mistake = unknown("profile", &profile.place, profile, "profiles", known);
+            self.found.push(mistake);
+        }
+    }
 }
 
 /// Each model that the rule names has a candidate in `pool`; where it names none, some model has.
-fn some_candidate(document: &Document, rule: &Rule, pool: &Spanned<String>) -> Result<(), Mistake> {
+fn some_candidate(document: &Document, rule: &Rule, pool: &Spanned<String>) -> Option<Mistake> {
     let has = |candidates: &[CandidateSpec]| candidates.iter().any(|one| one.pool == *pool);
     let named = rule.matches.model.as_ref();
     let mut concerned = document
@@ -83,28 +128,12 @@ fn some_candidate(document: &Document, rule: &Rule, pool: &Spanned<String>) -> R
     } else {
         concerned.find(|(_, candidates)| !has(&candidates.0))
     };
-    missing.map_or(Ok(()), |(model, _)| {
+    missing.map(|(model, _)| {
         let pool_name = pool.as_str();
         let problem = format!("model `{model}` has no candidate in pool `{pool_name}`");
         let remedy = format!("add {{pool: {pool_name}, model: …}} under models.{model}");
-        Err(pool.place.mistake(problem, remedy))
+        pool.place.mistake(problem, remedy)
     })
-}
-
-fn known_pool(document: &Document, pool: &Spanned<String>) -> Result<(), Mistake> {
-    let known = document.pools.iter().map(|pool| &***pool);
-    if known.clone().any(|known| known == **pool) {
-        return Ok(());
-    }
-    Err(unknown("pool", &pool.place, pool, "pools", known))
-}
-
-fn known_profile(document: &Document, profile: &Spanned<String>) -> Result<(), Mistake> {
-    if document.profile(profile).is_some() {
-        return Ok(());
-    }
-    let known = document.profiles.keys().map(|name| &**name);
-    Err(unknown("profile", &profile.place, profile, "profiles", known))
 }
 
 fn unknown<'a>(
@@ -120,20 +149,17 @@ fn unknown<'a>(
 }
 
 /// What a rule and its profile leave together.
-fn room<L: Limits>(set: &Spanned<Bounds<L>>, profile_name: &str, profile: Bounds<L>) -> Result<(), Mistake>
+fn room<L: Limits>(set: &Spanned<Bounds<L>>, profile_name: &str, profile: Bounds<L>) -> Option<Mistake>
 where
     L::Number: Display,
 {
     let both = profile.narrowed_by(**set);
-    let (Some(min), Some(max)) = (both.min, both.max) else {
-        return Ok(());
-    };
+    let (min, max) = (both.min?, both.max?);
     if min <= max {
-        return Ok(());
+        return None;
     }
     let problem =
         format!("leaves no value together with profile `{profile_name}` (at least {min}, at most {max})");
-    Err(set
-        .place
-        .mistake(problem, "widen one of them, or set another profile"))
+    let remedy = "widen one of them, or set another profile";
+    Some(set.place.mistake(problem, remedy))
 }

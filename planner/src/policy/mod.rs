@@ -14,7 +14,7 @@ mod weight;
 
 use std::collections::BTreeSet;
 
-use relay_settings::Mistake;
+use relay_settings::{Mistake, Reading};
 use sha2::{Digest as _, Sha256};
 
 pub use bounds::{Bounds, Limits, Mass, Preset, Temperature, Tokens};
@@ -41,14 +41,23 @@ impl Policy {
     /// The first mistake, with line, column, key and how to mend it.
     pub fn parse(body: &str) -> Result<Self, Mistake> {
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
-        let document: Document = relay_settings::from_str(body)?;
-        check::check(&document)?;
-        weight::check(&document)?;
+        let document = Self::read(body).sound()?;
         Ok(Self {
             version: format!("{}@{:x}", document.name, Sha256::digest(body.as_bytes())),
             body: body.to_owned(),
             document,
         })
+    }
+
+    /// What a policy file says, as far as it can be used, and all that is wrong with it.
+    pub fn read(body: &str) -> Reading<Document> {
+        let reading: Reading<Document> = relay_settings::read_all(body);
+        let Some(document) = &reading.value else {
+            return reading;
+        };
+        let mut found = check::check(document, &|key| reading.is_mistaken(key));
+        found.extend(weight::check(document));
+        reading.and(found)
     }
 
     /// `name@sha256` of the file's bytes.

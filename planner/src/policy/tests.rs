@@ -203,3 +203,36 @@ fn what_is_counted_of_a_policy_is_never_less_than_what_it_leads_to() {
     let bytes = relay_schemas::encode(&planned).len() - relay_schemas::encode(&request).len();
     assert!(bytes > 20_000 && bytes <= super::MOST_PLANNING, "{bytes}");
 }
+
+#[test]
+fn all_mistakes_of_a_policy_are_told_at_once_and_none_that_follows_from_another() {
+    let body = SMALL
+        .replace("{ pool: gpu, model: n }", "{ pool: cpu, model: n, nodel: n }")
+        .replace("  profile: chat", "  profile: chatty\n  profil: chat")
+        .replace(
+            "tier: gold",
+            "max_tokens: { min: 5 }\n      pool: tpu\n      cache: { semantic: true }",
+        );
+    let told: Vec<String> = Policy::read(&body)
+        .mistakes
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    let body = SMALL
+        .replace("[default, gpu]", "[default, g p u]")
+        .replace("  chat:", "  cha t:");
+    let told: Vec<String> = Policy::read(&body)
+        .mistakes
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "2:18: pools[1]: `g p u` is no name; use 1 to 64 letters, digits, - and _",
+        "9:3: profiles.cha t: `cha t` is no name; use 1 to 64 letters, digits, - and _",
+    ];
+    assert_eq!(
+        told, expected,
+        "neither the pool nor the profile is called unknown"
+    );
+}

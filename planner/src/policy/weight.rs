@@ -22,8 +22,9 @@ const CONDITION: usize = 32 + 2 * LONGEST_VALUE;
 /// A hand-over: two pools, a word, and a sentence of a few hundred characters.
 const HAND_OVER: usize = 2_304;
 
-/// Refuses a policy under which a plan could outgrow its record.
-pub(super) fn check(document: &Document) -> Result<(), Mistake> {
+/// The models whose plans could outgrow their records.
+pub(super) fn check(document: &Document) -> Vec<Mistake> {
+    let mut found = Vec::new();
     let rules = &document.rules;
     let conditions: usize = rules.iter().map(|rule| conditions(&rule.matches)).sum();
     let names: usize = rules.iter().map(|rule| rule.name.len()).sum();
@@ -48,9 +49,9 @@ pub(super) fn check(document: &Document) -> Result<(), Mistake> {
             rules.len(),
         );
         let remedy = "name fewer candidates, join rules, or leave conditions out";
-        return Err(first.pool.place.mistake(problem, remedy));
+        found.push(first.pool.place.mistake(problem, remedy));
     }
-    Ok(())
+    found
 }
 
 fn conditions(matches: &Match) -> usize {

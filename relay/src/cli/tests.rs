@@ -29,6 +29,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("restore FOLDER", &["config", "log", "data"]),
     ("healthcheck", &["config", "operators"]),
     ("plan", &["config"]),
+    ("check", &["config", "log", "data", "process", "operators", "api"]),
 ];
 
 /// The flags of a group, each with a value.

@@ -85,7 +85,8 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<Option<T::Value>> {
-        let Some((index, node)) = self.left.next() else {
+        let there = |(_, node): &(usize, &Node)| !matches!(node.value, Value::Removed);
+        let Some((index, node)) = self.left.find(there) else {
             return Ok(None);
         };
         let path = Path::Index(self.of.path, index);

@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Placed(Box<Mistake>),
     /// A problem of the value that is being read, and how to mend it.
     Value(String, &'static str),
+    /// A key that is needed.
+    Missing(&'static str),
     /// A key that its mapping does not know, and those that it knows.
     Key(String, &'static [&'static str]),
 }
@@ -33,6 +35,7 @@ impl Fault {
         let (problem, remedy) = match self {
             Self::Placed(mistake) => return *mistake,
             Self::Value(problem, remedy) => (problem, remedy),
+            Self::Missing(key) => return lacking(key, node, path, ""),
             Self::Key(key, _) => (format!("`{key}` is not a key here"), ""),
         };
         // A refusal may quote what it refuses; what a variable holds may be a secret.
@@ -62,6 +65,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Placed(mistake) => mistake.fmt(f),
             Self::Value(problem, _) => f.write_str(problem),
+            Self::Missing(key) => write!(f, "`{key}` is missing"),
             Self::Key(key, _) => write!(f, "`{key}` is not a key here"),
         }
     }
@@ -112,11 +116,20 @@ impl de::Error for Fault {
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self::Value(format!("`{key}` is missing"), "")
+        Self::Missing(key)
     }
 
     fn duplicate_field(key: &'static str) -> Self {
         Self::Value(format!("`{key}` stands twice"), "keep one of them")
+    }
+}
+
+/// The mapping `node` lacks `key`.
+pub(super) fn lacking(key: &'static str, node: &Node, path: &Path<'_>, remedy: &str) -> Mistake {
+    let problem = format!("`{key}` is missing");
+    Mistake {
+        missing: Some(key),
+        ..Mistake::new(node.mark, path.to_string(), problem, remedy)
     }
 }
 

@@ -11,7 +11,7 @@ mod reader;
 use serde::de::{DeserializeOwned, Deserializer, Expected, Visitor};
 
 use self::access::{Entries, Items, PlaceThenValue, Variant};
-use self::fault::{A_DURATION, Fault, Read};
+use self::fault::{A_DURATION, Fault, Read, lacking};
 use self::reader::Reader;
 use crate::keys::one_of;
 use crate::mistake::Mistake;
@@ -59,7 +59,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
         let scalar = match &self.node.value {
             Value::Scalar(scalar) => scalar,
-            Value::List(_) => return self.deserialize_seq(visitor),
+            Value::List(_) | Value::Removed => return self.deserialize_seq(visitor),
             Value::Map(_) => return self.deserialize_map(visitor),
         };
         if scalar.is_null() {
@@ -182,15 +182,13 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         let tagged = name.starts_with(|c: char| c.is_ascii_lowercase());
         let variant = match &self.node.value {
             Value::Scalar(scalar) if !scalar.is_null() && !tagged => Variant::alone(self),
-            Value::Map(entries) if tagged => match entries.iter().find(|(key, _)| key.name() == name) {
-                Some((_, tag)) => Variant::tagged(self, name, tag),
-                None => {
-                    return self.refuse(
-                        format!("`{name}` is missing"),
-                        format!("use {}", one_of(variants)),
-                    );
-                }
-            },
+            Value::Map(entries) if tagged => {
+                let Some((_, tag)) = entries.iter().find(|(key, _)| key.name() == name) else {
+                    let remedy = format!("use {}", one_of(variants));
+                    return Err(lacking(name, self.node, self.path, &remedy).into());
+                };
+                Variant::tagged(self, name, tag)
+            }
             _ if tagged => return self.wrong_kind("a mapping"),
             _ => return self.wrong_kind(&one_of(variants)),
         };

@@ -91,6 +91,7 @@ pub fn var(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
+#[allow(dead_code, reason = "not every test reads a single file")]
 pub fn read(text: &str) -> Result<File, Mistake> {
     let file: Option<File> = Document::parse(text)?.expanded(var)?.read()?;
     Ok(file.unwrap_or_default())

@@ -71,6 +71,28 @@ impl PostgresOptions {
             ..Self::default()
         }
     }
+
+    /// Connects once, to see whether Postgres answers and lets us in; changes nothing.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let server = self.server()?.options(self.parameters.clone());
+        let connected = PgConnection::connect_with(&server).await.map_err(classify)?;
+        connected.close().await.map_err(classify)
+    }
+
+    /// The address.
+    ///
+    /// # Errors
+    /// [`StoreError::Fatal`] if the URL is none.
+    fn server(&self) -> Result<PgConnectOptions, StoreError> {
+        let url = self.url.expose();
+        url.parse()
+            .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))
+    }
+
+    /// Refuses what is no address.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.server().map(drop)
+    }
 }
 
 /// Every subject in Postgres.
@@ -86,11 +108,7 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Fatal`] if the URL is none.
     pub fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
-        let mut server: PgConnectOptions = options
-            .url
-            .expose()
-            .parse()
-            .map_err(|error| StoreError::Fatal(format!("the store's URL: {error}")))?;
+        let mut server = options.server()?;
         let migration = Migration::new(
             server.clone().options(options.parameters.clone()),
             options.acquire_timeout,

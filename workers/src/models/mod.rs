@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use relay_schemas::Secret;
-use relay_settings::{ByteSize, Document, FileError};
+use relay_settings::{ByteSize, FileError, Reading};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -39,11 +39,24 @@ impl Models {
 
     /// Reads `text`, which is what `path` holds.
     pub fn parse(text: &str, path: &Path) -> Result<Self, FileError> {
-        let document = Document::parse(text).and_then(|tree| tree.expanded(|name| std::env::var(name).ok()));
-        let read = document.and_then(|document| document.read_moved(MOVED));
-        let mut models: Self = read.map_err(|mistake| FileError::wrong(path, mistake))?;
+        let read = Self::read(text, path).sound();
+        read.map_err(|mistake| FileError::wrong(path, mistake))
+    }
+
+    /// What `text`, which is what `path` holds, says, as far as it can be used, and all that is wrong with it.
+    pub fn read(text: &str, path: &Path) -> Reading<Self> {
+        let mut reading: Reading<Self> =
+            relay_settings::read_all_expanded(text, |name| std::env::var(name).ok(), MOVED);
+        if let Some(models) = &mut reading.value {
+            models.place(path);
+        }
+        reading
+    }
+
+    /// What it names is relative to the file.
+    fn place(&mut self, path: &Path) {
         let folder = path.parent().unwrap_or(Path::new("."));
-        for spec in models.models.values_mut() {
+        for spec in self.models.values_mut() {
             match spec {
                 BackendSpec::Onnx(spec) => spec.path = folder.join(&spec.path),
                 BackendSpec::Remote(spec) => {
@@ -51,7 +64,6 @@ impl Models {
                 }
             }
         }
-        Ok(models)
     }
 }
 
@@ -226,6 +238,15 @@ pub struct RemoteSpec {
     pub max_body: ByteSize,
 }
 
+impl RemoteSpec {
+    /// Host and port of `base_url`, for whoever looks whether somebody listens there.
+    pub fn address(&self) -> Option<(String, u16)> {
+        let url = reqwest::Url::parse(self.base_url.expose()).ok()?;
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+        Some((host.to_owned(), url.port_or_known_default()?))
+    }
+}
+
 /// What holds where the file says nothing.
 mod defaults {
     use std::time::Duration;
@@ -320,6 +341,7 @@ mod tests {
             panic!("b is remote")
         };
         assert_eq!(remote.base_url.expose(), "http://127.0.0.1:1/v1");
+        assert_eq!(remote.address(), Some(("127.0.0.1".to_owned(), 1)));
         assert_eq!(remote.root_certificates.as_deref(), Some(Path::new("dir/ca.pem")));
         assert_eq!(models.models["b"].price().prompt, 5);
     }
