@@ -32,7 +32,7 @@ from harness.tools import sh, sha256
 
 # What stands beside the executable. The samples name each other by where they lie.
 FILES = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/deploy.md", "models/README.md", "models/models.yaml"]
-FOLDERS = ["deploy/compose", "models/relay-chat", "models/relay-gpt2"]
+FOLDERS = ["deploy/compose", "deploy/schemas", "models/relay-chat", "models/relay-gpt2"]
 SAMPLES = "deploy/*.yaml"
 BINUTILS = "binutils"
 

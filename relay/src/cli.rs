@@ -112,6 +112,32 @@ pub enum Command {
         after_help = "For example: relay check --config deploy/relay.production.yaml --connect. Each mistake has its file, line, key and cure.\nA start refuses the same, but goes on without a model that cannot be used. Exit code 0: nothing is wrong; 1: something is."
     )]
     Check(Check),
+    /// Print the JSON Schema of a file, for editors
+    #[command(
+        after_help = "A file that begins with `# yaml-language-server: $schema=FILE` is completed and checked by editors that know YAML's\nlanguage server. The schemas of this build are in deploy/schemas/, and the samples name them."
+    )]
+    Schema(SchemaAsked),
+}
+
+/// Which schema to print.
+#[derive(Debug, Args)]
+pub struct SchemaAsked {
+    /// Of which file
+    #[arg(value_enum, ignore_case = true, value_name = "FILE")]
+    pub of: SchemaOf,
+}
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration (--config)
+    Config,
+    /// `planner.policy`
+    Policy,
+    /// `workers.models`
+    Models,
+    /// `topics`
+    Topics,
 }
 
 /// What to check.
@@ -167,6 +193,7 @@ impl Command {
         match self {
             Self::Up(all) => all.clone(),
             Self::Check(of) => of.settings.clone(),
+            Self::Schema(_) => Settings::default(),
             Self::Ingress(of) => of.into(),
             Self::Planner(of) | Self::CacheService(of) | Self::Scheduler(of) | Self::Workers(of) => of.into(),
             Self::TraceSink(of) => of.into(),

@@ -29,6 +29,7 @@ mod process_metrics;
 #[cfg(test)]
 mod samples;
 mod scheduling;
+mod schema;
 mod seams;
 #[cfg(test)]
 mod secrets;
@@ -76,6 +77,7 @@ const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
 fn run(cli: Cli) -> anyhow::Result<()> {
     let config = match &cli.command {
         Command::Check(asked) => return check::run(asked),
+        Command::Schema(asked) => return schema::print(asked.of),
         command => match command.hosts() {
             Some(hosted) => check::start(&command.settings(), hosted)?,
             None => load::load(&command.settings())?,
@@ -102,7 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Traces(traces) => traces::run(&config, traces.command).await,
             Command::Healthcheck(asked) => healthcheck::run(&config.ops, *asked.timeout).await,
             Command::Plan(request) => plan::run(&config, &request),
-            Command::Check(_) => Ok(()),
+            Command::Check(_) | Command::Schema(_) => Ok(()),
         }
     });
     if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {

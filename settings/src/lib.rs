@@ -21,6 +21,7 @@ mod paths;
 mod query;
 mod read;
 mod scalar;
+mod schema;
 mod size;
 mod spanned;
 
@@ -29,6 +30,7 @@ pub use file::{FileError, read_file, read_text};
 pub use gather::{Reading, read_all, read_all_expanded};
 pub use mistake::{Mark, Mistake};
 pub use parse::Document;
+pub use schema::{Describe, schema};
 pub use size::ByteSize;
 pub use spanned::{Place, Spanned};
 

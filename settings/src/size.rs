@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
+/// What is wanted where a size stands.
+pub(crate) const A_SIZE: &str = "a size such as 512B, 64KiB or 16MiB";
+
 /// A number of bytes. Read from `64MiB`, `1.5GB`, `512B` or `0`; shown so that nothing is rounded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(u64);
@@ -86,7 +89,7 @@ impl<'de> Deserialize<'de> for ByteSize {
             type Value = ByteSize;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size such as 512B, 64KiB or 16MiB")
+                f.write_str(A_SIZE)
             }
 
             fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {

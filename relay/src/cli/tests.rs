@@ -30,6 +30,7 @@ const SETTINGS: &[(&str, &[&str])] = &[
     ("healthcheck", &["config", "operators"]),
     ("plan", &["config"]),
     ("check", &["config", "log", "data", "process", "operators", "api"]),
+    ("schema CONFIG", &[]),
 ];
 
 /// The flags of a group, each with a value.

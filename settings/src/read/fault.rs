@@ -134,7 +134,7 @@ pub(super) fn lacking(key: &'static str, node: &Node, path: &Path<'_>, remedy: &
 }
 
 /// What `humantime-serde` says that it wants, but not how to write it.
-pub(super) const A_DURATION: &str = "a duration";
+pub(crate) const A_DURATION: &str = "a duration";
 
 fn remedy(expected: &dyn Expected) -> &'static str {
     match expected.to_string().as_str() {

@@ -11,7 +11,8 @@ mod reader;
 use serde::de::{DeserializeOwned, Deserializer, Expected, Visitor};
 
 use self::access::{Entries, Items, PlaceThenValue, Variant};
-use self::fault::{A_DURATION, Fault, Read, lacking};
+pub(crate) use self::fault::A_DURATION;
+use self::fault::{Fault, Read, lacking};
 use self::reader::Reader;
 use crate::keys::one_of;
 use crate::mistake::Mistake;
