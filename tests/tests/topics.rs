@@ -4,10 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use relay_bus::topics;
+use relay_bus::{Headers, Outgoing, Record, header, topics};
+use relay_schemas::{DeadLetter, encode};
+use relay_tests::ask::{End, Manner, ask, unique_prompt};
 use relay_tests::gateway::{Gateway, KILLABLE};
 use relay_tests::ledger;
 use relay_tests::letters::{NextLine, beside, items, nonsense, until};
+use relay_tests::settle::settle;
+use relay_tests::takeover::sum;
 
 /// Longer than anything here takes; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +99,81 @@ async fn dead_letters_are_listed_resent_and_discarded_beside_a_running_gateway()
             .len(),
         all.len()
     );
+}
+
+/// The dead letter that the sink would have written of a record.
+fn letter_of(record: &Record) -> Outgoing {
+    let letter = DeadLetter {
+        source_topic: record.position.partition.topic.clone(),
+        source_partition: record.position.partition.partition,
+        source_offset: record.position.offset,
+        group: "relay.trace-sink".to_owned(),
+        class: "poison".to_owned(),
+        reason: "the tables refused it".to_owned(),
+        attempts: 1,
+        headers: Vec::new(),
+        key: record.key.as_deref().map(<[u8]>::to_vec),
+        // As much of it as that sink keeps.
+        value: record.value.as_deref().map(|value| value[..8].to_vec()),
+        at: record.timestamp,
+    };
+    Outgoing::keyed(
+        topics::DEAD_LETTERS,
+        "letter",
+        Headers::default(),
+        encode(&letter),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_is_put_back_changes_nothing_for_whoever_has_it() {
+    let mut gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
+    let (http, prompt) = (relay_tests::http::client(), unique_prompt(1));
+    let saw = ask(&http, &gateway.base_url, "acme", &prompt, Manner::Whole, None).await;
+    assert_eq!(saw.end, End::Finished("stop".to_owned()), "{saw:?}");
+    settle(&mut gateway, &[saw], PATIENCE)
+        .await
+        .expect("it is traced");
+    let bus = ledger::embedded(&gateway.data()).expect("its log opens");
+    let before = ledger::read(&*bus).await.expect("the log can be read");
+    let outcomes = ledger::all(&*bus, topics::OUTCOMES)
+        .await
+        .expect("they can be read");
+    let letter = letter_of(&outcomes[0]);
+    bus.publish(vec![letter], Vec::new())
+        .await
+        .expect("the log takes it");
+    drop(bus);
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it becomes ready");
+
+    let (done, told) = beside(&gateway, &["dead-letters", "resend", "0/0"]).expect("it runs");
+    assert!(
+        done && told.contains("0/0: resent, lies at relay.outcomes.v1-"),
+        "{told}"
+    );
+    let ignored = "relay_outcomes_superseded_total{service=\"trace-sink\"}";
+    gateway
+        .until("/metrics", |metrics| sum(metrics, ignored) >= 1)
+        .await
+        .expect("the sink passes it over");
+    gateway.stop().expect("it drains");
+    let bus = ledger::embedded(&gateway.data()).expect("its log opens");
+    let after = ledger::read(&*bus).await.expect("the log can be read");
+    assert_eq!(
+        (after.winners, after.superseded),
+        (before.winners, before.superseded + 1)
+    );
+    let outcomes = ledger::all(&*bus, topics::OUTCOMES)
+        .await
+        .expect("they can be read");
+    let resent = outcomes
+        .iter()
+        .filter(|record| record.headers.get(header::RESENT).is_some());
+    assert_eq!(resent.count(), 1);
+    for topic in [topics::REQUESTS, topics::PLANNED] {
+        assert_eq!(after.records[topic], before.records[topic], "nothing runs again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,8 @@ impl Place {
                 match EmbeddedBus::open(&folder, &none, options.clone(), &clock) {
                     Ok(bus) => Arc::new(bus),
                     Err(BusError::Unavailable(held)) => {
+                        // Who has it; not what a second gateway would have to do.
+                        let held = held.split(';').next().unwrap_or_default().to_owned();
                         let log = log_id(&folder);
                         let ops = config.ops.clone();
                         return Ok(Self::Beside(Running { ops, log, held }));

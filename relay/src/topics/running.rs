@@ -41,8 +41,8 @@ impl Running {
         let late = || anyhow::anyhow!("it does not answer within {} s", PATIENCE.as_secs());
         let body = answered.unwrap_or_else(|_| Err(late())).with_context(|| {
             format!(
-                "{}, so that one is asked, by its operators' listener at {host}:{port} (`ops`, --admin-port: name the port that its banner \
-                 shows, or stop it)",
+                "{}, so that its operators' listener is asked, at {host}:{port} (`ops`, --admin-port). Name the port that its banner shows, \
+                 or stop it",
                 self.held
             )
         })?;
