@@ -2,7 +2,8 @@
 //!
 //! The tree is there before a variable is, so that no value can be taken for YAML: a `#`, a `: ` or a `\t` is what it is. A
 //! plain scalar with a reference takes the type of its field (`port: ${PORT}`), a quoted one is text. A default was
-//! written in the file and means what it would mean there; as in a shell it also stands for a variable that is set to nothing.
+//! written in the file and means what it would mean there; as in a shell it also stands for a variable that is set to nothing, which
+//! is as good as not set.
 
 use crate::mistake::{Mark, Mistake};
 use crate::node::{Node, Path, Scalar, Value};
@@ -80,17 +81,18 @@ fn expand(scalar: &mut Scalar, var: &dyn Fn(&str) -> Option<String>) -> Result<(
             ));
         }
         expanded.push_str(&rest[..start]);
-        let value = var(name).filter(|value| !value.is_empty() || default.is_none());
-        match (value, default) {
+        let value = var(name);
+        let is_set = value.is_some();
+        match (value.filter(|value| !value.is_empty()), default) {
             (Some(value), _) => {
                 expanded.push_str(&value);
                 from_outside = true;
             }
             (None, Some(default)) => expanded.push_str(default),
             (None, None) => {
-                let problem = format!("the environment variable {name} is not set");
+                let how = if is_set { "set to nothing" } else { "not set" };
                 return Err((
-                    problem,
+                    format!("the environment variable {name} is {how}"),
                     format!("set it, or give a default: `${{{name}:-default}}`"),
                 ));
             }

@@ -23,7 +23,7 @@ fn a_value_is_one_value_whatever_the_variable_holds() {
         ("name: '${QUOTES}'", "it's \"so\""),
         ("name: ${NULL}", "null"),
         ("name: ${DIGITS}", "421337"),
-        ("name: ${EMPTY}", ""),
+        ("name: '${EMPTY:-}'", ""),
         ("name: x${EMPTY:-default}", "xdefault"),
         ("name: x-${WORD}-${PORT}", "x-hunter2-8080"),
         ("name: ${MISSING:-a: b}", "a: b"),
@@ -41,7 +41,7 @@ fn a_value_is_one_value_whatever_the_variable_holds() {
 
 proptest! {
     #[test]
-    fn no_text_of_a_variable_is_taken_for_yaml(value in ".*") {
+    fn no_text_of_a_variable_is_taken_for_yaml(value in ".+") {
         for text in ["name: ${X}\nport: 7", "name: \"${X}\"\nport: 7", "{ name: '${X}', port: 7 }"] {
             let document = Document::parse(text).expect("it is YAML");
             let file: File = document.expanded(|_| Some(value.clone())).expect("it is set").read().expect("it is text");
@@ -49,6 +49,15 @@ proptest! {
             prop_assert_eq!(file.port, 7);
         }
     }
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_is_as_good_as_not_set() {
+    let refused = read("name: ${EMPTY}").expect_err("it is nothing").to_string();
+    assert_eq!(
+        refused,
+        "1:7: name: the environment variable EMPTY is set to nothing; set it, or give a default: `${EMPTY:-default}`"
+    );
 }
 
 #[test]
