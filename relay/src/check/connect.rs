@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_bus::topics::OUTCOMES;
+use relay_bus::topics::{OUTCOMES, Topic};
 use relay_bus::{Bus, BusError, KafkaBus, KafkaOptions};
 use relay_clock::Clock;
 use relay_control::{Control, NatsControl, NatsOptions};
@@ -48,7 +48,10 @@ pub(super) async fn all(config: &Config, models: &[Models], asked: &Check) -> Ve
         }
         BusConfig::Kafka(options) => {
             let what = format!("Kafka (`bus`) at {}", options.brokers);
-            ask(what, Grade::Refused, Box::pin(kafka(options.clone())));
+            // A manifest that is mistaken is told already.
+            let topics = config.manifest().map(|manifest| manifest.expanded());
+            let asking = kafka(options.clone(), topics.unwrap_or_default());
+            ask(what, Grade::Refused, Box::pin(asking));
         }
     }
     if let ControlConfig::Nats(options) = &config.control {
@@ -120,13 +123,37 @@ fn answers() -> String {
     "it answers".to_owned()
 }
 
-async fn kafka(options: KafkaOptions) -> Result<String, String> {
+async fn kafka(options: KafkaOptions, topics: Vec<Topic>) -> Result<String, String> {
     let bus = KafkaBus::connect(options, &Clock::system()).map_err(|error| error.to_string())?;
-    loop {
-        match bus.partitions(OUTCOMES).await {
-            Ok(partitions) => return Ok(format!("it answers, and {OUTCOMES} has {partitions} partitions")),
-            Err(BusError::Unavailable(_)) => tokio::time::sleep(AGAIN).await,
+    let mut missing = Vec::new();
+    for topic in &topics {
+        match partitions(&bus, &topic.name).await {
+            Ok(found) if topic.name == OUTCOMES && found != topic.partitions => {
+                let wanted = topic.partitions;
+                return Err(format!(
+                    "{OUTCOMES} has {found} partitions, and the topic manifest says {wanted}; it never changes: mend the manifest"
+                ));
+            }
+            Ok(_) => {}
+            Err(BusError::UnknownTopic(name)) => missing.push(name),
             Err(error) => return Err(error.to_string()),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(format!("it answers, and has the {} topics", topics.len()));
+    }
+    let missing = missing.join(", ");
+    Err(format!(
+        "it has no {missing}; `relay topics apply` with the same configuration makes them"
+    ))
+}
+
+/// Asks until there is an answer; whoever asks has a bound.
+async fn partitions(bus: &KafkaBus, topic: &str) -> Result<i32, BusError> {
+    loop {
+        match bus.partitions(topic).await {
+            Err(BusError::Unavailable(_)) => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
         }
     }
 }
@@ -136,7 +163,7 @@ async fn nats(options: NatsOptions) -> Result<String, String> {
         .await
         .map_err(|error| error.to_string())?;
     let control = control.with_schemas(Arc::new(Registry::default()));
-    // The client goes on trying by itself; whoever asks has a bound.
+    // The client goes on trying by itself, and whoever asks has a bound.
     while control.probe().await.is_err() {
         tokio::time::sleep(AGAIN).await;
     }
@@ -235,5 +262,50 @@ mod tests {
         let said = folder_is_usable(&folder.path().join("a/b")).expect("it can be made");
         assert!(said.ends_with(&folder.path().display().to_string()), "{said}");
         assert!(folder_is_usable(folder.path()).is_ok());
+    }
+
+    fn asked(timeout: &str) -> Check {
+        Check {
+            settings: crate::cli::Settings::default(),
+            connect: true,
+            timeout: timeout.parse().expect("a time"),
+            service: None,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn servers_that_answer_are_told_and_one_that_is_away_is_a_finding_without_its_secret() {
+        let var = |name: &str| {
+            Some(std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`")))
+        };
+        let sample = include_str!("../../../deploy/relay.production.yaml");
+        let mut config = crate::load::parse_text(sample, var).expect("the sample");
+        let told = all(&config, &[], &asked("1m")).await;
+        let told: Vec<String> = told
+            .into_iter()
+            .map(|reached| reached.unwrap_or_else(|finding| finding.to_string()))
+            .collect();
+        assert_eq!(told.len(), 4, "{told:#?}");
+        // Whether its topics are made is another test's affair.
+        assert!(
+            told[0].contains("Kafka (`bus`) at ") && !told[0].contains("no answer"),
+            "{told:#?}"
+        );
+        for (told, name) in told[1..].iter().zip(["NATS", "Redis", "Postgres"]) {
+            assert!(
+                told.starts_with("reached") && told.contains(name) && told.ends_with("it answers"),
+                "{told}"
+            );
+        }
+        let ControlConfig::Nats(nats) = &mut config.control else {
+            unreachable!("it is the production column")
+        };
+        nats.url = "nats://relay:hunter2@127.0.0.1:1".into();
+        let told = all(&config, &[], &asked("300ms")).await.swap_remove(1);
+        let told = told.expect_err("nobody listens there").to_string();
+        assert_eq!(
+            told,
+            "NATS (`control`) at 127.0.0.1:1: no answer within 300ms (--timeout)"
+        );
     }
 }
