@@ -1,6 +1,8 @@
 //! Which fields an endpoint is sent, and by which name.
 
-use serde::de::Error;
+use std::fmt;
+
+use serde::de::{EnumAccess, Error, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// The name under which an endpoint takes a limit of tokens.
@@ -59,22 +61,43 @@ const OPTIONAL: [&str; 19] = [
 pub struct OmittedField(pub &'static str);
 
 impl<'de> Deserialize<'de> for OmittedField {
+    /// By hand for the sake of limits, which have a key of their own. Read as an enum, so that a schema lists the names.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
-        if [
+        struct Name;
+
+        impl<'de> Visitor<'de> for Name {
+            type Value = OmittedField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, from: A) -> Result<OmittedField, A::Error> {
+                let (name, rest) = from.variant::<String>()?;
+                rest.unit_variant()?;
+                OmittedField::named(&name)
+            }
+        }
+
+        from.deserialize_enum("OmittedField", &OPTIONAL, Name)
+    }
+}
+
+impl OmittedField {
+    fn named<E: Error>(name: &str) -> Result<Self, E> {
+        const LIMITS: [&str; 4] = [
             "max_tokens",
             "max_completion_tokens",
             "max_output_tokens",
             "max_new_tokens",
-        ]
-        .contains(&name.as_str())
-        {
+        ];
+        if LIMITS.contains(&name) {
             let problem = format!("`{name}` is a limit of tokens; say `limit_field: none` beside `omit`");
-            return Err(D::Error::custom(problem));
+            return Err(E::custom(problem));
         }
         let known = OPTIONAL.iter().find(|known| **known == name);
         known
             .map(|known| Self(known))
-            .ok_or_else(|| D::Error::unknown_variant(&name, &OPTIONAL))
+            .ok_or_else(|| E::unknown_variant(name, &OPTIONAL))
     }
 }
