@@ -99,6 +99,19 @@ impl House {
         panic!("{url} says {said}: {}", self.process.tail());
     }
 
+    /// What it has printed, once that holds `words`: the banner comes a moment after `/readyz` says so.
+    async fn said(&self, words: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let log = self.process.log();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "`{words}` was never said: {log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What `big-chat` answers, and the recorded outcome.
     async fn ask(&self, content: &str) -> (Value, Value) {
         let body = json!({"model": "big-chat", "messages": [{"role": "user", "content": content}]});
@@ -126,8 +139,7 @@ async fn the_recipe_of_the_policy_runs_in_one_process_and_falls_back_on_the_loca
     house.until(&format!("{}/readyz", house.api), |_| true).await;
     let models = format!("{}/v1/models", house.api);
     house.until(&models, |said| said.contains("big-chat")).await;
-    let log = house.process.log();
-    assert!(log.contains("\npools   default, remote\n"), "{log}");
+    let log = house.said("\npools   default, remote\n").await;
     assert!(!log.contains("whose work no worker takes"), "{log}");
 
     let (answer, outcome) = house.ask("parrots say it again").await;
