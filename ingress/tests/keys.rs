@@ -281,6 +281,29 @@ async fn a_repeat_whose_answer_is_not_kept_gets_it_from_the_worker_for_as_long_a
 }
 
 #[tokio::test]
+async fn a_repeat_whose_answer_came_from_a_cache_and_is_not_kept_is_told_so_and_asks_no_worker() {
+    let harness = Harness::new().await;
+    harness.serve_sink().await;
+    let (first, ()) = tokio::join!(harness.chat(&KEY, WHOLE), async {
+        let request = harness.accepted().await;
+        let mut cached = completed(&request, "a secret");
+        (cached.status, cached.run.service) = (OutcomeStatus::Cached, Service::CacheService);
+        harness.record(without_content(&cached));
+        harness.end(&request, 0, &cached).await;
+    });
+    assert_eq!(first.status, 200, "{}", first.text());
+    let repeat = harness.chat(&KEY, WHOLE).await;
+    assert_eq!(
+        (repeat.status, repeat.code().as_str()),
+        (500, "answer_unavailable")
+    );
+    let asked = harness
+        .metric(r#"relay_ingress_questions_total{to="worker"}"#)
+        .await;
+    assert_eq!(asked, None);
+}
+
+#[tokio::test]
 async fn a_repeat_of_what_failed_is_told_how_also_where_what_it_said_is_not_kept() {
     let harness = Harness::new().await;
     harness.serve_sink().await;

@@ -15,7 +15,7 @@ use super::accept::{Accepted, Acceptor};
 use super::keys::{HeldKey, Keys};
 use super::limits::{Full, Limits, Permit};
 use super::request::{self, Call};
-use crate::answers::end::has_content;
+use crate::answers::end::is_with_its_worker;
 use crate::answers::form::Form;
 use crate::answers::pending::{Holding, Pending};
 use crate::answers::questions::Told;
@@ -203,7 +203,7 @@ impl Admission {
         named(&found.id);
         let request = Arc::new(request::of_call(call, found.id, parsed, &self.identity, now));
         let source = match found.met {
-            Met::Bound(outcome) if has_content(&outcome) => {
+            Met::Bound(outcome) if !is_with_its_worker(&outcome) => {
                 let holding = self.holding(&call.tenant, entered.place, None);
                 Source::Recorded { outcome, holding }
             }

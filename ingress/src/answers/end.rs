@@ -1,7 +1,7 @@
 //! How an answer ended.
 
 use relay_lifecycle::{Broken, Transcript, final_of, is_success};
-use relay_schemas::{Answer, CacheStatus, Final, Outcome, Usage};
+use relay_schemas::{Answer, CacheStatus, Final, Outcome, Service, Usage};
 
 /// What the record of an end says beside the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +70,13 @@ impl End {
     }
 }
 
-/// Whether what a success said stands in its record. Where it does not, its worker may hold it still.
-pub fn has_content(outcome: &Outcome) -> bool {
+/// Whether what a success said stands in its record.
+fn has_content(outcome: &Outcome) -> bool {
     let is_dropped = |answer: &Answer| answer.content_dropped;
     !(is_success(outcome.status) && outcome.answer.as_ref().is_some_and(is_dropped))
+}
+
+/// Whether a worker may hold what the record of a success has not.
+pub fn is_with_its_worker(outcome: &Outcome) -> bool {
+    !has_content(outcome) && outcome.run.service == Service::Workers
 }
