@@ -1,12 +1,12 @@
 //! All mistakes of a file at once: what is refused is taken out of the tree, and the rest is read again.
 //!
-//! serde ends at the first refusal. To go on inside of it, every value would have to be made up that could not be read; so it is
-//! asked again instead, without what it has refused, and what is wrong only for want of that is not told.
+//! serde ends at the first refusal. So it is asked again, without what it has refused, and with something in the place of what is
+//! missing where anything simple will do; what is wrong only for want of that is not told.
 
 use serde::de::DeserializeOwned;
 
 use crate::mistake::{Mark, Mistake};
-use crate::node::{Node, Path, Value};
+use crate::node::{Node, Path, Scalar, Value};
 use crate::parse::Document;
 use crate::spanned::Place;
 
@@ -17,7 +17,7 @@ const MOST: usize = 100;
 /// It may hold secrets, as they are written, so it cannot be shown.
 #[derive(Clone)]
 pub struct Reading<T> {
-    /// What is good of it; `None` where nothing can be used.
+    /// What is good of it; `None` where nothing can be used. Where a key is missing, something may stand in for it.
     pub value: Option<T>,
     /// In the order of the file.
     pub mistakes: Vec<Mistake>,
@@ -44,13 +44,16 @@ impl<T> Reading<T> {
 
     /// Whether a mistake is about `key`, something in it or something that it is in: what it is set to is not known.
     pub fn is_mistaken(&self, key: &str) -> bool {
-        let mut concerned = self.mistakes.iter().filter(|mistake| !mistake.key.is_empty());
-        concerned.any(|mistake| is_in(&mistake.key, key) || is_in(key, &mistake.key))
+        let mut subjects = self.mistakes.iter().map(subject);
+        subjects.any(|subject| !subject.is_empty() && (is_in(&subject, key) || is_in(key, &subject)))
     }
 
-    /// Adds what a check of the whole found, and puts all in the order of the file.
+    /// Adds what a check of the whole found, but for what is about something that is mistaken already, and puts all in the order of the
+    /// file.
     #[must_use]
     pub fn and(mut self, found: impl IntoIterator<Item = Mistake>) -> Self {
+        let found = found.into_iter();
+        let found: Vec<Mistake> = found.filter(|mistake| !self.is_mistaken(&mistake.key)).collect();
         self.mistakes.extend(found);
         self.mistakes
             .sort_by_key(|mistake| (mistake.mark.line, mistake.mark.column));
@@ -94,27 +97,107 @@ pub(crate) fn gathered<T>(text: &str, read: impl Fn(&Document) -> Result<T, Mist
             }
             Err(mistake) => mistake,
         };
-        let is_left = !remove(&mut left.root, &Path::Root, &mistake);
+        let is_mended = mended(&mut left, &mistake, &read) || remove(&mut left.root, &Path::Root, &mistake);
         if !follows(&mistake, &found) {
             found.push(mistake);
         }
-        if is_left {
+        if !is_mended {
             break;
         }
     }
     reading.and(found)
 }
 
+/// The key that a mistake is about: where one is missing, that.
+fn subject(mistake: &Mistake) -> String {
+    match mistake.missing {
+        Some(name) if mistake.key.is_empty() => name.to_owned(),
+        Some(name) => format!("{}.{name}", mistake.key),
+        None => mistake.key.clone(),
+    }
+}
+
+/// Puts something in where a key is missing, so that what else is wrong with its mapping is seen; `false` where nothing will do.
+fn mended<T>(
+    document: &mut Document,
+    mistake: &Mistake,
+    read: &impl Fn(&Document) -> Result<T, Mistake>,
+) -> bool {
+    let Some(name) = mistake.missing else { return false };
+    let key = subject(mistake);
+    let scalar = |text: &str| {
+        Value::Scalar(Scalar {
+            text: text.to_owned(),
+            plain: true,
+            written: None,
+        })
+    };
+    let stand_ins = [
+        Value::Map(Vec::new()),
+        Value::List(Vec::new()),
+        scalar("x"),
+        scalar("1"),
+        scalar("1s"),
+        scalar("true"),
+    ];
+    for value in stand_ins {
+        let mut tried = document.clone();
+        if !insert(&mut tried.root, &Path::Root, mistake, name, value) {
+            return false;
+        }
+        // What is refused next may be neither what stands in nor, for its sake, what holds it.
+        let will_do = read(&tried).err().is_none_or(|next| {
+            let is_beside = next.missing.is_some() || !is_in(&key, &next.key);
+            is_beside && !is_in(&subject(&next), &key)
+        });
+        if will_do {
+            *document = tried;
+            return true;
+        }
+    }
+    false
+}
+
+/// Puts `name` into the mapping that `mistake` is about; `false` where there is none.
+fn insert(node: &mut Node, path: &Path<'_>, mistake: &Mistake, name: &str, value: Value) -> bool {
+    let here = path.to_string();
+    if !is_in(&mistake.key, &here) {
+        return false;
+    }
+    let mark = node.mark;
+    if here == mistake.key && mark == mistake.mark {
+        let Value::Map(entries) = &mut node.value else {
+            return false;
+        };
+        let key = Scalar {
+            text: name.to_owned(),
+            plain: true,
+            written: None,
+        };
+        let key = Node {
+            mark,
+            value: Value::Scalar(key),
+        };
+        entries.push((key, Node { mark, value }));
+        return true;
+    }
+    match &mut node.value {
+        Value::Map(entries) => entries
+            .iter_mut()
+            .any(|(key, below)| insert(below, &Path::Key(path, key.name()), mistake, name, value.clone())),
+        Value::List(items) => items
+            .iter_mut()
+            .enumerate()
+            .any(|(index, below)| insert(below, &Path::Index(path, index), mistake, name, value.clone())),
+        Value::Scalar(_) | Value::Removed => false,
+    }
+}
+
 /// Whether it is a mistake only because something was taken out.
 fn follows(mistake: &Mistake, found: &[Mistake]) -> bool {
     match mistake.missing {
         Some(name) => {
-            let key = Path::Key(&Path::Root, name).to_string();
-            let key = if mistake.key.is_empty() {
-                key
-            } else {
-                format!("{}.{key}", mistake.key)
-            };
+            let key = subject(mistake);
             found
                 .iter()
                 .any(|earlier| is_in(&earlier.key, &key) || is_meant(earlier, name, &mistake.key))

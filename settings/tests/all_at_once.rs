@@ -53,21 +53,28 @@ struct Topics {
 }
 
 #[test]
-fn what_is_wrong_only_because_something_else_is_is_not_told() {
+fn what_is_wrong_only_because_something_else_is_is_not_told_and_all_that_is_missing_is() {
     let reading = read_all::<Topics>(
-        "topics:\n- { name: [a], partitions: x }\n- { name: b }\n- { name: c, partitions: 3 }\n",
+        "topics:\n- { name: [a], partitions: x }\n- { name: b }\n- { name: c, partitions: 3 }\n- {}\n",
     );
     let expected = [
         "2:11: topics[0].name: is a list, where text is needed",
         "2:28: topics[0].partitions: `x` is not a whole number from 0 to 4294967295",
         "3:3: topics[1]: `partitions` is missing",
+        "5:3: topics[3]: `name` is missing",
+        "5:3: topics[3]: `partitions` is missing",
     ];
     assert_eq!(said(&reading), expected);
-    assert_eq!(reading.value.expect("one is good").topics.len(), 1);
+    for mistaken in ["topics[1].partitions", "topics[3].name", "topics[3]"] {
+        assert!(reading.is_mistaken(mistaken), "{mistaken}");
+    }
+    assert!(!reading.is_mistaken("topics[2]") && !reading.is_mistaken("topics[1].name"));
+    let topics = reading.value.expect("the rest is good").topics;
+    assert_eq!(topics[2].partitions, 3);
 }
 
 #[test]
-fn what_lacks_a_key_at_the_top_cannot_be_used_and_a_key_that_is_only_misspelt_is_told_once() {
+fn a_key_that_is_only_misspelt_is_told_once_and_none_that_is_missing_for_it() {
     let reading = read_all::<Topics>("other: []\n");
     assert_eq!(
         said(&reading),
@@ -76,7 +83,10 @@ fn what_lacks_a_key_at_the_top_cannot_be_used_and_a_key_that_is_only_misspelt_is
             "1:1: `topics` is missing"
         ]
     );
-    assert!(reading.value.is_none());
+    assert!(
+        reading.is_mistaken("topics"),
+        "what stands in for it is not what it says"
+    );
     let reading = read_all::<Topics>("topic: []\n");
     assert_eq!(
         said(&reading),

@@ -236,3 +236,14 @@ fn all_mistakes_of_a_policy_are_told_at_once_and_none_that_follows_from_another(
         "neither the pool nor the profile is called unknown"
     );
 }
+
+#[test]
+fn all_keys_that_are_missing_are_told_at_once() {
+    let told: Vec<String> = Policy::read("name: a\n")
+        .mistakes
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = ["pools", "models", "profiles", "defaults"].map(|key| format!("1:1: `{key}` is missing"));
+    assert_eq!(told, expected);
+}
