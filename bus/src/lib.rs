@@ -7,7 +7,6 @@ mod checksum;
 pub mod embedded;
 mod headers;
 mod kafka;
-mod payload;
 mod record;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -19,6 +18,5 @@ pub use checksum::{is_intact, stamp};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use headers::{Headers, header};
 pub use kafka::{KafkaBus, KafkaOptions};
-pub use payload::Payload;
 pub use record::{Outgoing, Partition, Position, Record, decode, read};
 pub use traceparent::{traceparent_of, valid_traceparent};

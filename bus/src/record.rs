@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use relay_schemas::{DecodeError, Registry, TimestampMs};
+use relay_schemas::{DecodeError, Payload, Registry, TimestampMs};
 
 use crate::checksum::{is_intact, stamp};
 use crate::headers::{Headers, header};
-use crate::payload::Payload;
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

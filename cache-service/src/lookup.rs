@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::ready;
-use relay_bus::{Headers, Outgoing, Payload, Record, decode};
+use relay_bus::{Headers, Outgoing, Record, decode};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{CacheStatus, Outcome, Planned, Ready, Registry, TimestampMs};
+use relay_schemas::{CacheStatus, Outcome, Payload, Planned, Ready, Registry, TimestampMs};
 
 use crate::decide::{answered, expired, looked_up};
 use crate::entry::Owner;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use relay_schemas::Registry;
+use relay_schemas::{Payload, Registry};
 
 /// Send, subscribe and ask by subject; at most once, in order from one publisher to one subscriber.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
     /// Sends `payload` to whoever listens now. No listener is no error.
-    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError>;
+    async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError>;
 
     /// Listens. `*` stands for one token of the subject, `>` at its end for the rest. Members of one `queue_group` share the messages.
     async fn subscribe(
@@ -21,7 +20,12 @@ pub trait Control: Send + Sync + 'static {
     ) -> Result<Box<dyn Subscription>, ControlError>;
 
     /// Asks and waits for one answer.
-    async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError>;
+    async fn request(
+        &self,
+        subject: &str,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<Payload, ControlError>;
 
     /// Other versions' schemas, so that messages of an older or newer build are read too; by default none.
     fn schemas(&self) -> Arc<Registry> {
@@ -56,8 +60,8 @@ pub enum Delivery<T> {
 pub struct Message {
     /// Where it was sent.
     pub subject: String,
-    /// The bytes.
-    pub payload: Bytes,
+    /// What it says.
+    pub payload: Payload,
     /// Where an answer is expected, if it is a question.
     pub answer_to: Option<String>,
 }

@@ -9,12 +9,15 @@ use crate::{Control, send};
 /// What the numbers inside a frame can grow by when it is cut: lengths and sequence number are variable-length integers.
 const NUMBERS_GROW_BY: usize = 24;
 
+/// What a frame without an end takes beside its names and what it carries, generously.
+const BESIDE: usize = 128;
+
 /// Cuts a frame that is too long for one message into consecutive ones: texts and arguments at character boundaries, lists
 /// between entries, vectors between values; `end` stays on the last. Each piece says the whole count of tokens: all of them
 /// were there when the frame was made. What cannot be cut (names, fields that nobody here knows, entries of lists) goes as it is:
 /// whoever makes a frame sees to it that there is [`room`].
 pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
-    if encode(&frame).len() <= max_payload {
+    if is_small(&frame, max_payload) || encode(&frame).len() <= max_payload {
         return vec![frame];
     }
     let Frame {
@@ -54,6 +57,14 @@ pub fn split(frame: Frame, max_payload: usize) -> Vec<Frame> {
         end: if index == last { end.take().flatten() } else { None },
     };
     packed.into_iter().enumerate().map(piece).collect()
+}
+
+/// Whether a frame fits that is far from the limit, as nearly all are: told without encoding it.
+fn is_small(frame: &Frame, max_payload: usize) -> bool {
+    let deltas: usize = frame.deltas.iter().map(weight).sum();
+    let vectors: usize = frame.embeddings.iter().map(embedding_weight).sum();
+    let names = frame.request_id.as_str().len() + frame.run.instance.as_str().len();
+    frame.end.is_none() && deltas + vectors + names + BESIDE <= max_payload
 }
 
 /// How many bytes of an answer a message can carry in a frame that is otherwise as `bare`, which carries none.
@@ -103,7 +114,7 @@ pub async fn finish(control: &dyn Control, outcome: &Outcome, first_seq: u32, wi
         return;
     };
     for frame in final_frames(outcome, first_seq, with_content, control.max_payload()) {
-        if let Err(error) = send(control, reply_to, &frame).await {
+        if let Err(error) = send(control, reply_to, frame).await {
             tracing::warn!(request_id = %outcome.request_id, %error, "the final frame could not be sent; the log will tell");
             return;
         }
@@ -191,6 +202,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_counts_as_small_fits(deltas in proptest::collection::vec(any_delta(), 0..9), seq: u32, most in 0_usize..9_000) {
+            let whole = Frame { deltas, ..frame("", seq, false) };
+            prop_assert!(!is_small(&whole, most) || encode(&whole).len() <= most);
+        }
+
         #[test]
         fn splitting_loses_nothing(
             deltas in proptest::collection::vec(any_delta(), 0..4),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use relay_schemas::{Record, Registry, encode};
+use relay_schemas::{Payload, Record, Registry, encode};
 
 use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 
@@ -14,8 +14,8 @@ use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 const MOST_ANSWERING: usize = 64;
 
 /// Sends `message` to whoever listens on `subject`.
-pub async fn send<T: Record>(control: &dyn Control, subject: &str, message: &T) -> Result<(), ControlError> {
-    control.send(subject, encode(message)).await
+pub async fn send<T: Record>(control: &dyn Control, subject: &str, message: T) -> Result<(), ControlError> {
+    control.send(subject, Payload::of(Arc::new(message))).await
 }
 
 /// Listens for messages of one type; subjects may hold wildcards.
@@ -43,8 +43,8 @@ impl<T: Record> Listener<T> {
             Delivery::Lost => return Some(Delivery::Lost),
             Delivery::Message(message) => message,
         };
-        Some(match self.schemas.decode(Some(&message.payload)) {
-            Ok(decoded) => Delivery::Message(decoded),
+        Some(match message.payload.read(&self.schemas) {
+            Ok(read) => Delivery::Message(Arc::unwrap_or_clone(read)),
             Err(error) => {
                 tracing::warn!(messaging.subject = message.subject, %error, "an unreadable control message is passed over");
                 Delivery::Lost
@@ -60,9 +60,9 @@ pub async fn ask<Q: Record, A: Record>(
     question: &Q,
     timeout: Duration,
 ) -> Result<A, ControlError> {
-    let answer = control.request(subject, encode(question), timeout).await?;
-    let decoded = control.schemas().decode(Some(&answer));
-    decoded.map_err(|error| ControlError::Unreadable {
+    let answer = control.request(subject, encode(question).into(), timeout).await?;
+    let read = answer.read(&control.schemas()).map(Arc::unwrap_or_clone);
+    read.map_err(|error| ControlError::Unreadable {
         subject: subject.to_owned(),
         reason: error.to_string(),
     })
@@ -124,8 +124,8 @@ where
 
 fn read_question<Q: Record>(schemas: &Registry, message: Message) -> Option<(Q, String)> {
     let answer_to = message.answer_to?;
-    match schemas.decode(Some(&message.payload)) {
-        Ok(question) => Some((question, answer_to)),
+    match message.payload.read(schemas) {
+        Ok(question) => Some((Arc::unwrap_or_clone(question), answer_to)),
         Err(error) => {
             tracing::warn!(messaging.subject = message.subject, %error, "an unreadable question gets no answer");
             None
@@ -139,7 +139,7 @@ async fn answer<A: Record>(
     answer: impl Future<Output = Option<A>>,
 ) {
     let Some(answer) = answer.await else { return };
-    if let Err(error) = send(control, &answer_to, &answer).await {
+    if let Err(error) = send(control, &answer_to, answer).await {
         tracing::warn!(%error, "an answer could not be sent; who asked asks again");
     }
 }

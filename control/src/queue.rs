@@ -100,14 +100,13 @@ fn mark_lost(backlog: &mut Backlog) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
 
     use super::*;
 
     fn message(payload: usize) -> Message {
         Message {
             subject: "s".to_owned(),
-            payload: Bytes::from(vec![0; payload]),
+            payload: vec![0; payload].into(),
             answer_to: None,
         }
     }

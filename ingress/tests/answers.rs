@@ -491,10 +491,10 @@ async fn models_are_the_names_that_the_policy_takes_and_a_live_worker_can_run() 
     };
     let subject = subjects::worker_status("default");
     let response = eventually(async || {
-        relay_control::send(&*harness.control, &subject, &worker)
+        relay_control::send(&*harness.control, &subject, worker.clone())
             .await
             .unwrap();
-        relay_control::send(&*harness.control, subjects::POLICY_STATUS, &policy)
+        relay_control::send(&*harness.control, subjects::POLICY_STATUS, policy.clone())
             .await
             .unwrap();
         let response = harness.get("/v1/models").await;

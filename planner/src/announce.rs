@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn run(control: Arc<dyn Control>, identity: Identity, policy: InForce, clock: Clock) {
     loop {
         let status = status(&identity, &policy.get(), clock.now());
-        if let Err(error) = send(&*control, subjects::POLICY_STATUS, &status).await {
+        if let Err(error) = send(&*control, subjects::POLICY_STATUS, status).await {
             tracing::debug!(%error, "the policy's models could not be told; they are told again");
         }
         tokio::time::sleep(EVERY).await;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::PLANNED;
-use relay_bus::{Headers, Outgoing, Payload, Record, decode};
+use relay_bus::{Headers, Outgoing, Record, decode};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_lifecycle::cache_key;
 use relay_runner::{Identity, Stage, StageError, Step, crash_point, outcome_record};
-use relay_schemas::{Outcome, Planned, Registry, Request, TimestampMs};
+use relay_schemas::{Outcome, Payload, Planned, Registry, Request, TimestampMs};
 
 use crate::decide::decide;
 use crate::metrics::Metrics;

@@ -186,7 +186,7 @@ mod tests {
             running: 0,
             sent_at: TimestampMs(0),
         };
-        send(&*control, &subjects::pool_status("gpu"), &status)
+        send(&*control, &subjects::pool_status("gpu"), status)
             .await
             .expect("it is heard");
         tokio::time::sleep(LOOK_EVERY * 2).await;

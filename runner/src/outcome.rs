@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use relay_bus::topics::OUTCOMES;
-use relay_bus::{Headers, Outgoing, Payload, Record, header, read};
+use relay_bus::{Headers, Outgoing, Record, header, read};
 use relay_lifecycle::{Ending, Known, end};
-use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Registry, Run, Service};
+use relay_schemas::{DecodeError, Outcome, OutcomeStatus, Payload, Registry, Run, Service};
 
 /// The code of an end whose record, or whose request's record, the log damaged.
 pub const RECORD_DAMAGED: &str = "record_damaged";

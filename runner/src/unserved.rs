@@ -299,7 +299,7 @@ mod tests {
         );
         assert!(health.is_ready(), "other models are served");
         let status = status("gpu", &["big"], Vec::new(), false);
-        send(&*control, &subjects::worker_status("gpu"), &status)
+        send(&*control, &subjects::worker_status("gpu"), status)
             .await
             .expect("it is heard");
         tokio::time::sleep(LOOK_EVERY * 2).await;

@@ -284,7 +284,7 @@ async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() 
     };
     let reached = async {
         while heard.lock().is_empty() {
-            send(&*control, "cancel", &cancel).await.unwrap();
+            send(&*control, "cancel", cancel.clone()).await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         loop {

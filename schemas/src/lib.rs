@@ -10,6 +10,7 @@ mod codec;
 mod control;
 mod house;
 mod outcome;
+mod payload;
 mod plan;
 mod request;
 #[cfg(feature = "samples")]
@@ -29,6 +30,7 @@ pub use control::{
 };
 pub use house::{DeadHeader, DeadLetter, DeadLetterClosing, PolicyBody, SchemaBody};
 pub use outcome::{Outcome, OutcomeStatus, Timings, Usage};
+pub use payload::Payload;
 pub use plan::{
     CacheFlags, Candidate, ConditionTrace, Decoding, HandOver, Plan, Planned, Planning, RuleTrace, Verifier,
 };

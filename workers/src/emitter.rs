@@ -9,7 +9,7 @@ use relay_control::{Control, room, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{indivisible, pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{Delta, Embedding, Frame, RequestId, Run, TokenCount, ToolCallDelta, Usage, encode};
+use relay_schemas::{Delta, Embedding, Frame, Payload, RequestId, Run, TokenCount, ToolCallDelta, Usage};
 
 use crate::dropped::Dropped;
 use crate::meter::{Meter, Sent, Used};
@@ -97,7 +97,8 @@ impl Stream {
     pub async fn send(&mut self, frames: Vec<Frame>) {
         for frame in frames {
             self.seq = frame.seq + 1;
-            let payload = encode(&frame);
+            let frame = Arc::new(frame);
+            let payload = Payload::of(Arc::clone(&frame));
             self.replays.lock().push(frame, self.clock.steady());
             if let Err(error) = self.control.send(&self.reply_to, payload).await
                 && !std::mem::replace(&mut self.troubled, true)

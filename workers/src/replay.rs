@@ -1,6 +1,7 @@
 //! Frames kept for ingresses that missed them: bounded in runs, in bytes a run, and in time. Pure.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use relay_lifecycle::transcript::{embedding_weight, weight};
 use relay_schemas::{Frame, RequestId, TimestampMs};
@@ -21,7 +22,7 @@ pub struct ReplayLimits {
 
 #[derive(Debug, Default)]
 struct Kept {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     ended_at: Option<TimestampMs>,
 }
@@ -45,7 +46,7 @@ impl ReplayBuffer {
     }
 
     /// Keeps a frame that was sent.
-    pub fn push(&mut self, frame: Frame, now: TimestampMs) {
+    pub fn push(&mut self, frame: Arc<Frame>, now: TimestampMs) {
         let key = (frame.request_id.clone(), frame.run.attempt);
         if !self.runs.contains_key(&key) {
             self.make_room(now);
@@ -59,7 +60,7 @@ impl ReplayBuffer {
         kept.frames.push_back(frame);
         // The newest frame stays, however large: it is the one that is asked for most.
         while kept.bytes > self.limits.bytes && kept.frames.len() > 1 {
-            kept.bytes -= kept.frames.pop_front().as_ref().map_or(0, cost);
+            kept.bytes -= kept.frames.pop_front().as_deref().map_or(0, cost);
         }
     }
 
@@ -73,13 +74,14 @@ impl ReplayBuffer {
             return Vec::new();
         }
         let mut bytes = 0;
-        let fits = |frame: &&Frame| {
+        let fits = |frame: &&Arc<Frame>| {
             let first = bytes == 0;
             bytes += cost(frame);
             first || bytes <= most_bytes
         };
         let wanted = kept.frames.iter().filter(|frame| frame.seq >= from_seq);
-        wanted.take_while(fits).cloned().collect()
+        let wanted = wanted.take_while(fits);
+        wanted.map(|frame| Frame::clone(frame)).collect()
     }
 
     fn make_room(&mut self, now: TimestampMs) {
@@ -113,12 +115,12 @@ mod tests {
         keep_ms: 100,
     };
 
-    fn frame(request: &str, seq: u32, end: bool) -> Frame {
-        Frame {
+    fn frame(request: &str, seq: u32, end: bool) -> Arc<Frame> {
+        Arc::new(Frame {
             request_id: request.into(),
             end: end.then(samples::last),
             ..samples::frame(seq, "x")
-        }
+        })
     }
 
     fn seqs(buffer: &ReplayBuffer, request: &str, from: u32, most: usize) -> Vec<u32> {

@@ -18,7 +18,7 @@ pub async fn broadcast(worker: Arc<Worker>, every: Duration, least: Duration) {
     let mut troubled = false;
     loop {
         let status = current(&worker, seq.fetch_add(1, Ordering::Relaxed));
-        let sent = send(&*worker.control, &subject, &status).await;
+        let sent = send(&*worker.control, &subject, status).await;
         if let Err(error) = &sent
             && !troubled
         {

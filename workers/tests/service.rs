@@ -100,7 +100,7 @@ async fn an_attempt_that_is_over_when_it_is_read_is_not_run_and_its_scheduler_is
             attempt: 1,
             scheduler_epoch: work.lease.scheduler_epoch,
         };
-        send(&*house.control, &subject, &revoked).await.unwrap();
+        send(&*house.control, &subject, revoked).await.unwrap();
         house.dispatch(&work).await.unwrap();
         let status = house
             .status(|status| !status.returned.is_empty() || !status.in_flight.is_empty())

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use relay_schemas::Payload;
 use tokio::sync::Notify;
 
 use super::slot::Slot;
-use crate::{Partition, Payload, Position, Record};
+use crate::{Partition, Position, Record};
 
 pub(super) struct PartitionLog {
     pub slot: Slot,

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
-use relay_schemas::TimestampMs;
+use relay_schemas::{Payload, TimestampMs};
 
-use crate::{Headers, Outgoing, Partition, Payload, Position, Record};
+use crate::{Headers, Outgoing, Partition, Position, Record};
 
 /// What Kafka adds to a record inside its batch, roughly and rather too much; topics are made larger by it, so that our
 /// limits mean key, headers and value.

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use relay_bus::{
-    Bus, BusError, Commit, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, Payload, StartAt,
-    header, read,
+    Bus, BusError, Commit, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition, StartAt, header, read,
 };
 use relay_clock::Clock;
-use relay_schemas::{Outcome, Planned, Registry, samples};
+use relay_schemas::{Outcome, Payload, Planned, Registry, samples};
 
 use crate::house::{all, eager, offsets, open, record, topics};
 

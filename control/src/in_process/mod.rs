@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::RwLock;
-use relay_schemas::Registry;
+use relay_schemas::{Payload, Registry};
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
@@ -89,7 +88,7 @@ impl InProcessControl {
         }
     }
 
-    fn check_size(&self, payload: &Bytes) -> Result<(), ControlError> {
+    fn check_size(&self, payload: &Payload) -> Result<(), ControlError> {
         let (size, limit) = (payload.len(), self.options.max_payload.as_usize());
         if size > limit {
             return Err(ControlError::TooLarge { size, limit });
@@ -132,7 +131,7 @@ impl Control for InProcessControl {
         self.schemas.clone()
     }
 
-    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError> {
         self.check_size(&payload)?;
         self.switchboard.deliver(Message {
             subject: subject.to_owned(),
@@ -154,7 +153,12 @@ impl Control for InProcessControl {
         Ok(Box::new(self.listen(subject, queue_group, most)))
     }
 
-    async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError> {
+    async fn request(
+        &self,
+        subject: &str,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<Payload, ControlError> {
         self.check_size(&payload)?;
         let number = self.switchboard.counter.fetch_add(1, Ordering::Relaxed);
         let answer_to = format!("_INBOX.{number}");

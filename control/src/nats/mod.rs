@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use async_nats::Subscriber;
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt;
-use relay_schemas::Registry;
+use relay_schemas::{Payload, Registry};
 use tokio::task::JoinHandle;
 
 use self::connection::{Connection, unavailable};
@@ -132,8 +131,8 @@ impl Control for NatsControl {
         self.schemas.clone()
     }
 
-    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
-        self.connection.send(subject, None, payload).await
+    async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError> {
+        self.connection.send(subject, None, payload.bytes().clone()).await
     }
 
     async fn subscribe(
@@ -153,8 +152,17 @@ impl Control for NatsControl {
         Ok(Box::new(listening))
     }
 
-    async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, ControlError> {
-        self.connection.ask(subject, payload, timeout).await
+    async fn request(
+        &self,
+        subject: &str,
+        payload: Payload,
+        timeout: Duration,
+    ) -> Result<Payload, ControlError> {
+        let answer = self
+            .connection
+            .ask(subject, payload.bytes().clone(), timeout)
+            .await;
+        answer.map(Payload::from)
     }
 
     fn max_payload(&self) -> usize {
@@ -178,7 +186,7 @@ async fn forward(mut subscriber: Subscriber, queue: Arc<Queue>) {
     while let Some(message) = subscriber.next().await {
         queue.push(Message {
             subject: message.subject.into_string(),
-            payload: message.payload,
+            payload: message.payload.into(),
             answer_to: message.reply.map(async_nats::Subject::into_string),
         });
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use relay_control::{Control, ControlError, Delivery, Message, Subscription};
+use relay_schemas::Payload;
 pub use typed::{
     an_answer_of_the_wrong_kind_is_unreadable, an_outcome_finishes_its_run_in_frames_that_fit,
     served_questions_are_answered_side_by_side, typed_messages_arrive_and_garbage_counts_as_lost,
@@ -56,8 +56,7 @@ async fn message(listener: &mut Box<dyn Subscription>) -> Message {
 }
 
 async fn send(control: &dyn Control, subject: &str, text: &str) {
-    let payload = Bytes::copy_from_slice(text.as_bytes());
-    control.send(subject, payload).await.unwrap();
+    control.send(subject, text.to_owned().into()).await.unwrap();
 }
 
 /// A listener and, sent after all else, the last word it will hear.
@@ -228,7 +227,7 @@ pub async fn a_message_at_the_limit_passes_and_one_over_it_is_refused(control: A
     let limit = control.max_payload();
     control.send(&subject, vec![7; limit].into()).await.unwrap();
     assert_eq!(message(&mut listener).await.payload.len(), limit);
-    let too_large: Bytes = vec![7; limit + 1].into();
+    let too_large: Payload = vec![7; limit + 1].into();
     let refused = control.send(&subject, too_large.clone()).await;
     assert!(
         matches!(refused, Err(ControlError::TooLarge { size, limit: of }) if size == limit + 1 && of == limit),

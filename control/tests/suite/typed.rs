@@ -24,9 +24,9 @@ fn cancel(id: &str) -> Cancel {
 pub async fn typed_messages_arrive_and_garbage_counts_as_lost(control: Arc<dyn Control>) {
     let subject = subject("typed");
     let mut listener = listen::<Cancel>(&*control, &subject).await.unwrap();
-    send(&*control, &subject, &cancel("one")).await.unwrap();
+    send(&*control, &subject, cancel("one")).await.unwrap();
     control.send(&subject, "garbage".into()).await.unwrap();
-    send(&*control, &subject, &cancel("two")).await.unwrap();
+    send(&*control, &subject, cancel("two")).await.unwrap();
     for expected in [
         Delivery::Message(cancel("one")),
         Delivery::Lost,

@@ -106,7 +106,7 @@ pub async fn messages_of_two_versions_are_read_both_ways(control: Arc<dyn Contro
     let subject = subject("versions");
     let mut of_now = listen::<Frame>(&*control, &subject).await.unwrap();
     let mut of_next = listen::<NextFrame>(&*control, &subject).await.unwrap();
-    send(&*control, &subject, &next_frame(9)).await.unwrap();
+    send(&*control, &subject, next_frame(9)).await.unwrap();
     let heard = tokio::time::timeout(PATIENCE, of_now.next()).await.unwrap();
     assert_eq!(
         heard,
@@ -118,8 +118,8 @@ pub async fn messages_of_two_versions_are_read_both_ways(control: Arc<dyn Contro
 
     assert!(control.schemas().learn(NextFrame::codec().json()));
     assert!(control.schemas().learn(Frame::codec().json()));
-    send(&*control, &subject, &next_frame(9)).await.unwrap();
-    send(&*control, &subject, &frame()).await.unwrap();
+    send(&*control, &subject, next_frame(9)).await.unwrap();
+    send(&*control, &subject, frame()).await.unwrap();
     for expected in [frame(), frame()] {
         let heard = tokio::time::timeout(PATIENCE, of_now.next()).await.unwrap();
         assert_eq!(

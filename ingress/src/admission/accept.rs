@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::Histogram;
-use relay_bus::{Bus, BusError, Headers, Outgoing, Payload, header, topics};
+use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
 use relay_runner::crash_point;
-use relay_schemas::{Request, Service};
+use relay_schemas::{Payload, Request, Service};
 
 use crate::refusal::Refusal;
 

@@ -101,7 +101,7 @@ impl Abandoned {
             tenant: tenant.clone(),
             reason: reason.to_owned(),
         };
-        if let Err(error) = send(&*self.control, subjects::CANCEL, &cancel).await {
+        if let Err(error) = send(&*self.control, subjects::CANCEL, cancel).await {
             tracing::debug!(request.id = %request, %error, "a cancel could not be sent");
         }
     }

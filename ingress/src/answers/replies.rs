@@ -72,11 +72,15 @@ impl Replies {
 
     fn on_message(&self, message: &Message) {
         let now = self.clock.steady();
-        match self.schemas.decode::<Frame>(Some(&message.payload)) {
+        match message.payload.read::<Frame>(&self.schemas) {
             Ok(frame) => {
                 // The log often tells the end before the last frame does.
                 let is_last = frame.end.is_some();
-                if !self.routes.frame(frame, &message.subject, now) && !is_last {
+                if !self
+                    .routes
+                    .frame(Arc::unwrap_or_clone(frame), &message.subject, now)
+                    && !is_last
+                {
                     self.strays.inc();
                 }
             }

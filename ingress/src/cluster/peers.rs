@@ -55,7 +55,7 @@ impl Peers {
             epoch: self.identity.epoch,
             lasts_ms,
         };
-        if let Err(error) = send(&*self.control, subjects::KEY_CLAIM, &claim).await {
+        if let Err(error) = send(&*self.control, subjects::KEY_CLAIM, claim).await {
             tracing::debug!(%error, "other ingresses are not told of a key");
         }
     }

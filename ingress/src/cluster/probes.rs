@@ -50,10 +50,11 @@ async fn within(patience: Duration, probe: impl Future<Output = Result<(), Strin
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use bytes::Bytes;
     use relay_bus::testing::FaultyBus;
     use relay_control::{ControlError, Subscription};
     use relay_runner::Health;
+
+    use relay_schemas::Payload;
 
     use super::*;
 
@@ -62,7 +63,7 @@ mod tests {
 
     #[async_trait]
     impl Control for Slow {
-        async fn send(&self, _: &str, _: Bytes) -> Result<(), ControlError> {
+        async fn send(&self, _: &str, _: Payload) -> Result<(), ControlError> {
             std::future::pending().await
         }
 
@@ -70,7 +71,7 @@ mod tests {
             std::future::pending().await
         }
 
-        async fn request(&self, _: &str, _: Bytes, _: Duration) -> Result<Bytes, ControlError> {
+        async fn request(&self, _: &str, _: Payload, _: Duration) -> Result<Payload, ControlError> {
             std::future::pending().await
         }
 

@@ -217,7 +217,7 @@ impl Batch {
             sent_at: relay_clock::Clock::system().now(),
         };
         let subject = subjects::pool_status("default");
-        send(&*self.control, &subject, &status).await.unwrap();
+        send(&*self.control, &subject, status).await.unwrap();
     }
 }
 

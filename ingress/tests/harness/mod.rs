@@ -187,7 +187,7 @@ impl Harness {
             end,
         };
         let subject = request.reply_to.as_deref().unwrap();
-        send(&*self.control, subject, &frame).await.unwrap();
+        send(&*self.control, subject, frame).await.unwrap();
     }
 
     /// The log holds this outcome from now on.

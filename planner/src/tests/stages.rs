@@ -11,8 +11,8 @@ use relay_control::{Control, ControlError, Subscription};
 use relay_lifecycle::cache_key;
 use relay_runner::{Identity, Stage, StageError, Step};
 use relay_schemas::{
-    Frame, InstanceId, Outcome, OutcomeStatus, Planned, Registry, Request, Service, TimestampMs, decode,
-    encode,
+    Frame, InstanceId, Outcome, OutcomeStatus, Payload, Planned, Registry, Request, Service, TimestampMs,
+    decode, encode,
 };
 
 use crate::metrics::Metrics;
@@ -22,11 +22,11 @@ use crate::testing::{request_with, sample};
 
 /// Keeps what is sent.
 #[derive(Default)]
-struct Sent(parking_lot::Mutex<Vec<(String, Bytes)>>);
+struct Sent(parking_lot::Mutex<Vec<(String, Payload)>>);
 
 #[async_trait]
 impl Control for Sent {
-    async fn send(&self, subject: &str, payload: Bytes) -> Result<(), ControlError> {
+    async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError> {
         self.0.lock().push((subject.to_owned(), payload));
         Ok(())
     }
@@ -35,7 +35,7 @@ impl Control for Sent {
         Err(ControlError::Unavailable("not part of this test".to_owned()))
     }
 
-    async fn request(&self, subject: &str, _: Bytes, _: Duration) -> Result<Bytes, ControlError> {
+    async fn request(&self, subject: &str, _: Payload, _: Duration) -> Result<Payload, ControlError> {
         Err(ControlError::NoResponder(subject.to_owned()))
     }
 
@@ -98,7 +98,7 @@ fn assert_headers(headers: &Headers, request: &Request) {
     );
 }
 
-async fn outcome_of(request: &Request) -> (Outcome, Vec<(String, Bytes)>) {
+async fn outcome_of(request: &Request) -> (Outcome, Vec<(String, Payload)>) {
     let (stage, sent) = stage();
     let Step {
         publish, mut effects, ..

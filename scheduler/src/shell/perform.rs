@@ -45,7 +45,7 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
             let context = context.clone();
             outbox.spawn(async move {
                 let subject = subjects::revoked(&worker, worker_epoch);
-                if let Err(error) = send(&*context.control, &subject, &revoked).await {
+                if let Err(error) = send(&*context.control, &subject, revoked).await {
                     tracing::debug!(pool = context.pool, %error, "a worker could not be told that a lease is over; if it reads it, it runs it");
                 }
             });
@@ -55,7 +55,7 @@ pub(super) fn perform(context: &Arc<Context>, core: &Core, outbox: &mut Outbox, 
             let context = context.clone();
             outbox.spawn(async move {
                 let subject = subjects::pool_status(&context.pool);
-                if let Err(error) = send(&*context.control, &subject, &status).await {
+                if let Err(error) = send(&*context.control, &subject, status).await {
                     tracing::debug!(pool = context.pool, %error, "the pool's status could not be sent; the next one says it all");
                 }
             });

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use relay_bus::{Headers, Outgoing, Payload, Record, header, stamp, topics};
+use relay_bus::{Headers, Outgoing, Record, header, stamp, topics};
 use relay_runner::{Weight, outcome_record};
-use relay_schemas::{Lane, Outcome, RequestId, encode};
+use relay_schemas::{Lane, Outcome, Payload, RequestId, encode};
 
 use crate::core::{At, Dispatch, HandOver};
 

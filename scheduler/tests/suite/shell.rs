@@ -191,9 +191,13 @@ impl Played {
             tokens: TokenCount(0),
         };
         self.status.in_flight = self.held.values().map(shown).collect();
-        send(&*stand.control, &subjects::worker_status("default"), &self.status)
-            .await
-            .unwrap();
+        send(
+            &*stand.control,
+            &subjects::worker_status("default"),
+            self.status.clone(),
+        )
+        .await
+        .unwrap();
     }
 
     /// Ends what it holds.

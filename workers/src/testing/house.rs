@@ -197,7 +197,7 @@ impl House {
             tenant: "t-1".into(),
             reason: "client_gone".to_owned(),
         };
-        Ok(send(&*self.control, subjects::CANCEL, &cancel).await?)
+        Ok(send(&*self.control, subjects::CANCEL, cancel).await?)
     }
 }
 

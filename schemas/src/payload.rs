@@ -1,17 +1,17 @@
-//! What a record says: its bytes, and beside them the value itself where this process wrote it and still holds it.
+//! What a record or a message says: its bytes, and beside them the value itself where this process made it and still holds it.
 
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::{DecodeError, Record, Registry, encode};
 use bytes::Bytes;
-use relay_schemas::{Record, encode};
 
-/// The value of a record. Cheap to clone.
+/// The value of a record or message. Cheap to clone.
 ///
-/// Readers of the process that wrote it get the value back without decoding; what comes from a disk or from another process is
-/// bytes alone. Both always say the same.
+/// Readers in the process that made it get the value back without decoding; what comes from a disk or from another process is bytes
+/// alone. Both always say the same.
 #[derive(Clone, Default)]
 pub struct Payload {
     bytes: Bytes,
@@ -27,7 +27,7 @@ impl Payload {
         }
     }
 
-    /// As it is written.
+    /// As it is written and sent.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -37,8 +37,17 @@ impl Payload {
         self.said.clone()?.downcast().ok()
     }
 
+    /// What it says, decoded where it is not at hand.
+    ///
+    /// # Errors
+    /// As [`Registry::decode`].
+    pub fn read<T: Record>(&self, registry: &Registry) -> Result<Arc<T>, DecodeError> {
+        self.said()
+            .map_or_else(|| registry.decode(Some(&self.bytes)).map(Arc::new), Ok)
+    }
+
     /// Roughly what it takes in memory: a value at hand about as much as its bytes.
-    pub(crate) fn footprint(&self) -> usize {
+    pub fn footprint(&self) -> usize {
         self.bytes.len() * if self.said.is_some() { 2 } else { 1 }
     }
 }
@@ -68,6 +77,12 @@ impl PartialEq for Payload {
 }
 
 impl Eq for Payload {}
+
+impl<T: AsRef<[u8]>> PartialEq<T> for Payload {
+    fn eq(&self, other: &T) -> bool {
+        self.bytes == other.as_ref()
+    }
+}
 
 /// Its length: what it says is the tenants'.
 impl fmt::Debug for Payload {
