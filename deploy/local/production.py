@@ -109,7 +109,7 @@ def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
     env = {"LOG_FORMAT": "text" if sys.stdout.isatty() else "json", **env}
     try:
         for name in SERVICES:
-            # Nobody balances load between these.
+            # There is no load balancer in front of these.
             command = [str(relay), name, "--config", str(config), "--admin-port", str(ADMIN_PORTS[name]), "--lame-duck", "0s"]
             services.append(Service(name, command, env))
         while True:

@@ -43,7 +43,7 @@ macro_rules! alone {
                   relay plan --request request.json                what the policy makes of a request, and why\n  \
                   relay check --config relay.yaml                  every mistake in your files at once, without starting anything\n\n\
                   Flags win over the environment, the environment over the file, the file over the defaults.\n\
-                  Docs: README.md, docs/ARCHITECTURE.md. Every setting: deploy/relay.embedded.yaml."
+                  Docs: docs/index.md. Every setting: deploy/relay.embedded.yaml."
 )]
 pub struct Cli {
     /// What to do.

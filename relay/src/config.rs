@@ -16,7 +16,7 @@ use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 /// The topics, where no file is named.
 pub(crate) const TOPICS: &str = include_str!("../../deploy/topics.yaml");
 
-/// Long enough for who balances load to look at `/readyz` again.
+/// Long enough for load balancers to look at `/readyz` again.
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
 /// The data folder, where none is named.

@@ -65,7 +65,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "RELAY_HOME",
-        meaning: "folder with lib/ and models/, where they do not lie beside the executable",
+        meaning: "folder with lib/ and models/; where it is set, they are looked for nowhere else",
         commands: RUNS,
     },
     Variable {

@@ -1,4 +1,4 @@
-//! What a drain finishes, what it cuts, and how each is told: to clients, to who balances load, and by the exit code.
+//! What a drain finishes, what it cuts, and how each is told: to clients, to load balancers, and by the exit code.
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ CODES_IN = {
     "scheduler/src/core/snapshot.rs": rf"\({WORD},",
 }
 
-METRIC = re.compile(r'"((?:relay|llm_gateway)_[a-z_]+)"')
+METRIC = re.compile(r'"((?:relay|llm_gateway|process)_[a-z_]+)"')
 # Names of metrics that are put together: `format!("relay_scheduler_{name}")`, and where it is called.
 PREFIX = re.compile(r'format!\("(relay_\w+_)\{name\}"\)')
 SUFFIX = re.compile(r'\b(?:opts|gauge|counter|histogram)\(\s*"([a-z_]+)"')
@@ -36,7 +36,16 @@ SUFFIX = re.compile(r'\b(?:opts|gauge|counter|histogram)\(\s*"([a-z_]+)"')
 NO_METRICS = {"relay_dropped", "relay_omitted"}
 
 # Where `header` is HTTP's, and not a record's.
-HTTP = ("ingress/src/http/", "relay/src/ops", "runner/src/ops.rs", "trace-sink/src/admin/", "workers/src/remote/")
+HTTP = (
+    "ingress/src/http/",
+    "relay/src/ops",
+    "relay/src/topics/door.rs",
+    "relay/src/topics/running.rs",
+    "relay/src/topics/wire.rs",
+    "runner/src/ops.rs",
+    "trace-sink/src/admin/",
+    "workers/src/remote/",
+)
 HTTP_LITERAL = re.compile(r'(?:HeaderName::from_static\(|text\(|: &str = )"([a-z]+(?:-[a-z]+)+|traceparent)"')
 HTTP_CONSTANT = re.compile(r"\bheader::(?:\{([^}]*)\}|([A-Z][A-Z_]+))")
 RECORD = re.compile(r'pub const [A-Z_0-9]+: &str = "([a-z0-9-]+)"')
@@ -108,6 +117,8 @@ def headers(root: Path) -> set[str]:
             for constants in every(HTTP_CONSTANT, text):
                 named = re.findall(r"\b[A-Z][A-Z_]+\b", constants)
                 found |= {constant.lower().replace("_", "-") for constant in named}
+            if "Redirect::" in text:
+                found.add("location")
     return found
 
 
@@ -133,7 +144,7 @@ class Listed:
 
 LISTS = (
     Listed("docs/errors.md", "code", codes, lambda name: bool(re.fullmatch(r"[a-z_]+", name))),
-    Listed("docs/metrics.md", "metric", metrics, lambda name: name.startswith(("relay_", "llm_gateway_"))),
+    Listed("docs/metrics.md", "metric", metrics, lambda name: name.startswith(("relay_", "llm_gateway_", "process_"))),
     Listed("docs/headers.md", "header", headers, lambda name: bool(re.fullmatch(r"[a-z0-9-]+", name.lower())), once=False),
     Listed("docs/configuration.md", "environment variable", variables, lambda name: bool(re.fullmatch(r"[A-Z_]+", name))),
     Listed("docs/troubleshooting.md", "dependency", dependencies, lambda _: True, "## What /readyz names\n"),

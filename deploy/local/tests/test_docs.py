@@ -105,6 +105,10 @@ class Names(unittest.TestCase):
         for listed, known in zip(names.LISTS, ("no_worker", "relay_scheduler_leader", "x-should-retry", "RELAY_CONFIG", "planned_models"), strict=True):
             self.assertIn(known, listed.in_code(ROOT), listed.what)
 
+    def test_what_commands_ask_a_running_relay_by_and_where_the_root_leads_are_headers(self):
+        self.assertLessEqual({"relay-user", "relay-log", "location"}, names.headers(ROOT))
+        self.assertLessEqual({"process_threads", "process_cpu_seconds_total"}, names.metrics(ROOT))
+
     def test_tests_and_comments_are_no_code(self):
         text = 'a("b");\n    // code: "d"\n#[cfg(test)]\nmod tests {\n code: "e"\n}\n'
         left = source.TESTS.sub("", source.COMMENT.sub("", text))
