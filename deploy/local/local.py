@@ -2,7 +2,7 @@
 """Everything Relay needs on one machine: tools without root, real servers without an installation.
 
     local.py check [--door up|servers|test]   what the machine lacks, and what mends it
-    local.py install [WHAT …]                 onnxruntime kafka nats redis postgres openai mkdocs hadolint (default: all but the last two)
+    local.py install [WHAT …]                 onnxruntime kafka nats redis postgres openai batch mkdocs hadolint (default: all but the last two)
     local.py up [--dir DIR] [--only A,B]      starts the servers, writes DIR/servers.json and DIR/servers.env
     local.py run [--dir DIR] -- COMMAND …     the same for the length of one command, with the addresses in its environment
     local.py stop|start|kill|pause|resume NAME   one server, same port and data: outages for tests

@@ -2,7 +2,11 @@
 //!
 //! The scenarios share one set of servers and Relay's own topic names, so they take turns.
 
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use relay_bus::{Position, topics};
 use relay_tests::files;
@@ -10,6 +14,7 @@ use relay_tests::gateway::{Gateway, KILLABLE, server};
 use relay_tests::growth::ready_grows;
 use relay_tests::ledger;
 use relay_tests::letters::{NextLine, beside, items, nonsense, until};
+use relay_tests::process::Process;
 use relay_tests::production::Production;
 use relay_tests::proofs::production_storm;
 use serde_json::Value;
@@ -109,4 +114,70 @@ async fn dead_letters_on_kafka_are_listed_resent_and_discarded() {
             .any(|item| item["letter"] == letter.as_str() && item["closed"]["how"] == "resent")
     );
     gateway.stop().expect("it drains");
+}
+
+/// The blocks of one kind on a page, in order.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    let behind = page.split(kind).skip(1);
+    behind.filter_map(|text| text.split("```").next()).collect()
+}
+
+/// One line of a page in a shell, in `folder`, with `relay` and the program's Python on the `PATH`.
+fn line(line: &str, folder: &Path) -> Command {
+    let python = files::root().join(".relay/tools/batch-venv/bin");
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let path = [folder.join("bin"), python];
+    let path = path.into_iter().chain(std::env::split_paths(&usual));
+    let path: OsString = std::env::join_paths(path).expect("a path");
+    let mut command = Command::new("sh");
+    command.args(["-ec", &format!("exec {line}")]).current_dir(folder);
+    command.env("PATH", path).env("RELAY_HOME", files::root());
+    for variable in ["PORT", "RELAY_ADMIN_PORT"] {
+        command.env(variable, files::free_port().to_string());
+    }
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_on_the_batch_page_sends_its_lines_and_reads_their_results() {
+    let _turn = TURN.lock().await;
+    let brokers = server("RELAY_KAFKA_BROKERS").expect("the servers run");
+    let page = std::fs::read_to_string(files::root().join("docs/batch.md")).expect("the page");
+    assert!(page.contains("127.0.0.1:9092"));
+    let page = page.replace("127.0.0.1:9092", &brokers);
+    let [configured, program, shown] =
+        ["```yaml\n", "```python\n", "```text\n"].map(|kind| blocks(&page, kind)[0]);
+    let lines: Vec<&str> = blocks(&page, "```sh\n")
+        .into_iter()
+        .flat_map(str::lines)
+        .collect();
+    let [apply, up, run] = lines[..] else {
+        panic!("the page has three commands, not {lines:?}");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("bin")).expect("a folder");
+    symlink(
+        files::executable(KILLABLE).expect("it is built"),
+        folder.join("bin/relay"),
+    )
+    .expect("a link");
+    std::fs::write(folder.join("batch.yaml"), configured).expect("written");
+    std::fs::write(folder.join("batch.py"), program).expect("written");
+
+    let applied = line(apply, folder).output().expect("it runs");
+    let told = String::from_utf8_lossy(&applied.stderr);
+    assert!(applied.status.success(), "{told}");
+    let mut relay = Process::start(line(up, folder), &folder.join("relay.log")).expect("it starts");
+    let mut sender = Process::start(line(run, folder), &folder.join("batch.log")).expect("it starts");
+    let ended = sender.wait(Duration::from_secs(180));
+    let said = sender.log();
+    assert!(
+        ended.is_ok_and(|status| status.success()) && said == shown,
+        "it said:\n{said}\nand Relay:\n{}",
+        relay.tail()
+    );
+    relay.terminate();
+    let ended = relay.wait(Duration::from_secs(60)).expect("it drains");
+    assert!(ended.success(), "{ended}: {}", relay.tail());
 }

@@ -148,7 +148,7 @@ def environment_pin(requirements: Path) -> str:
     return f"{sha256(requirements)} Python {sys.version.split()[0]}"
 
 
-OPENAI, MKDOCS = LOCAL / "openai-requirements.txt", LOCAL / "site-requirements.txt"
+OPENAI, BATCH, MKDOCS = (LOCAL / f"{name}-requirements.txt" for name in ("openai", "batch", "site"))
 
 
 def debian_pin(names: list[str]) -> str:
@@ -172,6 +172,7 @@ TOOLS_BY_NAME = {
     ),
     "postgres": Tool("postgres", lambda: str(PINS["postgres"]), install_postgres),
     "openai": Tool("openai-venv", lambda: environment_pin(OPENAI), environment_of(OPENAI)),
+    "batch": Tool("batch-venv", lambda: environment_pin(BATCH), environment_of(BATCH)),
     "mkdocs": Tool("mkdocs-venv", lambda: environment_pin(MKDOCS), environment_of(MKDOCS)),
 }
 
