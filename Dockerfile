@@ -19,16 +19,20 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
     && echo 'fn main() {}' > relay/src/main.rs \
     && find . -type d -empty -delete
 
-FROM base AS build
+# A stage of its own, as a change of what surrounds Relay fetches it again: the dependencies below have nothing to do with that.
+FROM base AS onnxruntime
 COPY deploy/local deploy/local
 RUN python3 deploy/local/local.py install onnxruntime
+
+FROM base AS build
 COPY --from=manifests /src .
 RUN cargo build --release --locked -p relay
 COPY . .
 # Sources keep the time at which they were written, which may be before the empty ones were built.
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch '{}' + \
-    && cargo build --release --locked -p relay \
-    && python3 deploy/local/dist.py image /image \
+    && cargo build --release --locked -p relay
+COPY --from=onnxruntime /src/.relay .relay
+RUN python3 deploy/local/dist.py image /image \
     && mkdir /data
 
 FROM scratch

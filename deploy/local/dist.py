@@ -36,6 +36,8 @@ FOLDERS = ["deploy/compose", "deploy/schemas", "models/relay-chat", "models/rela
 SAMPLES = "deploy/*.yaml"
 BINUTILS = "binutils"
 
+# What the image may weigh, in bytes.
+HEAVIEST = 150_000_000
 # The image's root has nothing but these and the libraries.
 USER = 10001
 ETC = {
@@ -123,6 +125,16 @@ def libraries(*files: Path) -> set[Path]:
     return found
 
 
+def weigh(root: Path, most: int = HEAVIEST) -> None:
+    """Says what an image weighs, and refuses more than it may."""
+    sizes = {path.relative_to(root): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    say(f"  {root}: {sum(sizes.values()) / 1e6:.0f} MB")
+    if sum(sizes.values()) > most:
+        heaviest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+        told = ", ".join(f"{path} ({sizes[path] / 1e6:.1f} MB)" for path in heaviest)
+        raise Failed(f"an image may weigh {most / 1e6:.0f} MB, this is more; the heaviest: {told}")
+
+
 def image(relay: Path, root: Path) -> None:
     home = root / "opt" / "relay"
     stage(relay, home)
@@ -139,8 +151,7 @@ def image(relay: Path, root: Path) -> None:
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
     for file, text in ETC.items():
         (root / "etc" / file).write_text(text)
-    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-    say(f"  {root}: {size / 1e6:.0f} MB")
+    weigh(root)
 
 
 def main() -> None:

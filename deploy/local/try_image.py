@@ -44,12 +44,22 @@ class Stage:
     health: list[str] = field(default_factory=list)
 
 
-def last_stage(text: str) -> Stage:
+def stages(text: str) -> dict[str, list[tuple[str, str]]]:
+    """The instructions of each stage by its name, the last one's by none."""
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    instructions = [line.split(maxsplit=1) for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
-    start = max(number for number, (word, _) in enumerate(instructions) if word == "FROM")
+    found, of = {}, []
+    for line in lines.replace("\\\n", " ").splitlines():
+        match line.split(maxsplit=1):
+            case ["FROM", base]:
+                of = found.setdefault(base.partition(" AS ")[2].strip(), [])
+            case [word, rest]:
+                of.append((word, rest))
+    return found
+
+
+def last_stage(text: str) -> Stage:
     stage = Stage()
-    for word, rest in instructions[start + 1 :]:
+    for word, rest in stages(text)[""]:
         match word:
             case "ENV":
                 stage.env |= dict(pair.split("=", 1) for pair in shlex.split(rest))

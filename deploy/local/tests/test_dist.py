@@ -1,6 +1,8 @@
 """What is packed, and what is tried in the image's place."""
 
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -12,6 +14,8 @@ import dist
 import try_image
 from harness.notices import linked
 from harness.paths import ROOT
+from harness.say import Failed
+from pages import links
 
 
 class Archive(unittest.TestCase):
@@ -51,6 +55,42 @@ class Archive(unittest.TestCase):
 
 
 class Image(unittest.TestCase):
+    def test_an_image_that_weighs_more_than_it_may_is_refused_and_its_heaviest_files_are_named(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / "large").write_bytes(b"1234")
+            (Path(scratch) / "small").write_bytes(b"1")
+            dist.weigh(Path(scratch), most=5)
+            with self.assertRaisesRegex(Failed, "large.*small"):
+                dist.weigh(Path(scratch), most=4)
+
+    def test_dependencies_are_built_from_the_manifests_alone(self):
+        instructions = try_image.stages((ROOT / "Dockerfile").read_text())["build"]
+        self.assertEqual(instructions[0], ("COPY", "--from=manifests /src ."))
+        self.assertTrue(instructions[1][0] == "RUN" and instructions[1][1].startswith("cargo build "), instructions[1])
+
+    def test_the_stage_with_the_manifests_is_the_same_whatever_else_changes_and_cargo_reads_it(self):
+        stages = try_image.stages((ROOT / "Dockerfile").read_text())
+        [commands] = [rest for word, rest in stages["manifests"] if word == "RUN"]
+        results = []
+        for text in ("once", "twice"):
+            with tempfile.TemporaryDirectory() as scratch:
+                root = Path(scratch)
+                for folder, folders, files in os.walk(ROOT):
+                    folders[:] = [name for name in folders if name not in links.SKIPPED]
+                    into = root / Path(folder).relative_to(ROOT)
+                    into.mkdir(exist_ok=True)
+                    for name in files:
+                        if name in ("Cargo.toml", "Cargo.lock"):
+                            shutil.copy(Path(folder) / name, into)
+                        else:
+                            (into / name).write_text(text)
+                subprocess.run(["sh", "-ec", commands], cwd=root, check=True)
+                read = ["cargo", "metadata", "--locked", "--offline", "--no-deps", "--format-version=1"]
+                subprocess.run(read, cwd=root, check=True, capture_output=True)
+                results.append({str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()})
+        self.assertEqual(*results)
+        self.assertEqual({Path(name).name for name in results[0]}, {"Cargo.toml", "Cargo.lock", "lib.rs", "main.rs"})
+
     def test_the_last_stage_alone_says_what_is_run(self):
         text = 'FROM a AS build\nENV X=1\nUSER 1:1\n# FROM none\nFROM scratch\nENV A=1 \\\n    B=2\nUSER 7:8\nVOLUME /data\n'
         text += 'HEALTHCHECK --timeout=5s CMD ["/r", "health"]\nENTRYPOINT ["/r"]\nCMD ["up"]\n'
