@@ -20,6 +20,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 import tomllib
@@ -29,9 +30,12 @@ from harness.notices import notices
 from harness.paths import ONNXRUNTIME, PINS, RELAY, ROOT
 from harness.say import Failed, say
 from harness.tools import sh, sha256
+from pages import links
 
-# What stands beside the executable. The samples name each other by where they lie.
-FILES = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "docs/deploy.md", "models/README.md", "models/models.yaml"]
+# What stands beside the executable. The samples name each other by where they lie, and pages of `docs`.
+FILES = ["LICENSE-APACHE", "LICENSE-MIT", "models/models.yaml"]
+# These and all that they link to, so that no link leads nowhere.
+PAGES = ["README.md", "docs/**/*.md"]
 FOLDERS = ["deploy/compose", "deploy/schemas", "models/relay-chat", "models/relay-gpt2"]
 SAMPLES = "deploy/*.yaml"
 BINUTILS = "binutils"
@@ -68,6 +72,13 @@ def executable(named: Path, into: Path, debug: Path | None) -> None:
     into.chmod(0o755)
 
 
+def beside() -> list[Path]:
+    """The files that stand beside the executable, below the root."""
+    pages = [page for pattern in PAGES for page in ROOT.glob(pattern)]
+    files = [*(ROOT / file for file in FILES), *ROOT.glob(SAMPLES), *links.reached(ROOT, pages)]
+    return sorted({file.relative_to(ROOT) for file in files})
+
+
 def stage(relay: Path, into: Path, debug: Path | None = None) -> None:
     """Relay's own folder: what `RELAY_HOME` names."""
     into.mkdir(parents=True)
@@ -81,11 +92,11 @@ def stage(relay: Path, into: Path, debug: Path | None = None) -> None:
             raise Failed(f"there is no {source}; mend it with: rm -r {ONNXRUNTIME.parent}; make tools")
         shutil.copy(source, into / "licences" / f"onnxruntime-{source.name}")
     (into / "licences" / "crates.txt").write_text(notices())
-    for file in [*FILES, *(str(sample.relative_to(ROOT)) for sample in ROOT.glob(SAMPLES))]:
-        (into / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / file, into / file)
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, into / folder)
+    for file in beside():
+        (into / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, into / file)
     for path in into.rglob("*"):
         path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
 
@@ -103,13 +114,37 @@ def pack(folder: Path, archive: Path) -> None:
                 tar.add(path, path.relative_to(folder.parent), recursive=False, filter=plain)
 
 
+def unpack(packed: Path, into: Path) -> Path:
+    with tarfile.open(packed) as tar:
+        tar.extractall(into, filter="data")
+    return into / packed.name.removesuffix(".tar.gz")
+
+
+def tried(packed: Path, scratch: Path) -> None:
+    """Whether what was packed finds all that it needs where nothing else is named, from a folder that is not its own."""
+    home, elsewhere = unpack(packed, scratch), scratch / "elsewhere"
+    elsewhere.mkdir()
+    for words in (["--version"], ["check", "--config", home / "deploy" / "relay.embedded.yaml"], ["plan", "--request", "-"]):
+        asked = '{"messages": [{"role": "user", "content": "Hello"}]}'
+        done = subprocess.run([home / "relay", *words], cwd=elsewhere, env={}, input=asked, text=True, capture_output=True)
+        if done.returncode != 0:
+            line = " ".join(str(word) for word in words)
+            raise Failed(f"unpacked, `relay {line}` ends with {done.returncode}: {done.stderr or done.stdout}")
+    if left := sorted(path.name for path in elsewhere.iterdir()):
+        raise Failed(f"unpacked, it leaves {', '.join(left)} where it was only asked")
+
+
 def archive(relay: Path) -> None:
     dist = RELAY / "dist"
     dist.mkdir(parents=True, exist_ok=True)
     packed = dist / f"{name()}.tar.gz"
-    with tempfile.TemporaryDirectory(dir=dist) as scratch:
-        stage(relay, Path(scratch) / name(), dist / f"{name()}.debug")
-        pack(Path(scratch) / name(), packed)
+    with tempfile.TemporaryDirectory(dir=dist) as folder:
+        scratch = Path(folder)
+        stage(relay, scratch / name(), dist / f"{name()}.debug")
+        pack(scratch / name(), scratch / packed.name)
+        (scratch / "unpacked").mkdir()
+        tried(scratch / packed.name, scratch / "unpacked")
+        (scratch / packed.name).rename(packed)
     packed.with_suffix(".gz.sha256").write_text(f"{sha256(packed)}  {packed.name}\n")
     say(f"  {packed.relative_to(ROOT)}: {packed.stat().st_size / 1e6:.0f} MB")
 

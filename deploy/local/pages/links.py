@@ -64,6 +64,19 @@ def of_page(root: Path, page: Path, text: str) -> list[str]:
     return lines
 
 
+def reached(root: Path, pages: list[Path]) -> set[Path]:
+    """These pages, and every file that they, or pages among those files, link to."""
+    found, left = set(pages), list(pages)
+    while left:
+        page = left.pop()
+        for hit in LINK.finditer(without_code(page.read_text())):
+            file = (page.parent / hit[1].partition("#")[0]).resolve()
+            if not ELSEWHERE.match(hit[1]) and file.is_file() and file.is_relative_to(root) and file not in found:
+                found.add(file)
+                left += [file] if file.suffix == ".md" else []
+    return found
+
+
 def faults(root: Path) -> list[str]:
     """What is wrong on any page."""
     return [line for page in pages(root) for line in of_page(root, page, page.read_text())]

@@ -1,12 +1,15 @@
 """What is packed, and what is tried in the image's place."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+from fnmatch import fnmatch
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -15,7 +18,24 @@ import try_image
 from harness.notices import linked
 from harness.paths import ROOT
 from harness.say import Failed
-from pages import links
+from pages import links, source
+
+# A file or a folder that a sample, or a message of the executable, sends its reader to.
+NAMED = re.compile(r"(?<![\w./-])(?:(?:README|CHANGELOG|CONTRIBUTING)\.md|(?:docs|models|deploy|schemas|lib)/[\w./-]*\w)")
+
+
+def packed(scratch: Path) -> Path:
+    """A release of the checkout's files around stand-ins, packed, and unpacked elsewhere."""
+    runtime = scratch / "stand-ins" / "libonnxruntime.so"
+    runtime.parent.mkdir()
+    for file in [runtime, *(runtime.parent / Path(notice).name for notice in dist.PINS["onnxruntime"]["notices"])]:
+        file.write_text("stand-in")
+    folder = scratch / "relay-1"
+    copy = lambda named, into, debug: shutil.copy(named, into)
+    with mock.patch.multiple(dist, ONNXRUNTIME=runtime, notices=lambda: "none", executable=copy):
+        dist.stage(runtime, folder)
+    dist.pack(folder, scratch / "relay-1.tar.gz")
+    return dist.unpack(scratch / "relay-1.tar.gz", scratch / "elsewhere").resolve()
 
 
 class Archive(unittest.TestCase):
@@ -32,11 +52,50 @@ class Archive(unittest.TestCase):
                 packed.append((Path(scratch) / f"{when}.tar.gz").read_bytes())
             self.assertEqual(*packed)
 
-    def test_what_is_said_to_come_along_is_there(self):
-        for name in dist.FILES + dist.FOLDERS:
-            self.assertTrue((ROOT / name).exists(), name)
-        samples = {path.name for path in ROOT.glob(dist.SAMPLES)}
-        self.assertLessEqual({"relay.embedded.yaml", "relay.production.yaml", "policy.yaml", "topics.yaml"}, samples)
+    def test_every_page_and_file_that_what_is_packed_names_is_packed_too(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            home = packed(Path(scratch))
+            self.assertEqual([], links.faults(home), "these links lead nowhere in an archive")
+            samples = [*home.glob("deploy/**/*.yaml"), *home.glob("deploy/**/*.yml"), home / "models/models.yaml"]
+            self.assertLessEqual({"relay.embedded.yaml", "relay.production.yaml", "policy.yaml", "topics.yaml"}, {one.name for one in samples})
+            texts = {str(one.relative_to(home)): one.read_text() for one in samples}
+            texts |= source.shipped(ROOT)
+            named = {(name, hit) for name, text in texts.items() for hit in NAMED.findall(text)}
+            of = {name for name, _ in named}
+            self.assertTrue({"deploy/policy.yaml", "models/models.yaml", "relay/src/cli.rs"} <= of, of)
+            # `schemas/` is named from `deploy/`, where it lies.
+            lost = sorted((name, hit) for name, hit in named if not any((home / folder / hit).exists() for folder in (".", "deploy")))
+            self.assertEqual([], lost)
+
+    def test_pages_link_to_pages_and_name_sources_that_do_not_come_along(self):
+        self.assertEqual([], [str(file) for file in dist.beside() if file.suffix in (".rs", ".py")], "in backticks, please")
+
+    def test_what_builds_the_image_is_not_kept_from_what_it_carries(self):
+        kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+        lost = [str(file) for file in dist.beside() for name in kept if fnmatch(file, name) or Path(name) in file.parents]
+        self.assertEqual([], lost)
+
+    def test_what_links_lead_to_is_found_from_page_to_page(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch).resolve()
+            for name, text in [("a.md", "[b](b.md#x) [c](https://c.example) `[d](d.md)`"), ("b.md", "[e](e.yaml) [a](a.md)"), ("d.md", ""), ("e.yaml", "")]:
+                (root / name).write_text(text)
+            self.assertEqual({"a.md", "b.md", "e.yaml"}, {file.name for file in links.reached(root, [root / "a.md"])})
+
+    def test_an_archive_that_does_not_run_by_itself_is_told(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "relay-1"
+            folder.mkdir()
+            for number, (script, told) in enumerate([("exit 0", None), ("echo no models >&2; exit 1", "no models"), ("touch relay-data", "leaves relay-data")]):
+                (folder / "relay").write_text(f"#!/bin/sh\n/bin/cat >/dev/null; PATH=/usr/bin:/bin; {script}\n")
+                (folder / "relay").chmod(0o755)
+                dist.pack(folder, Path(scratch) / "relay-1.tar.gz")
+                (into := Path(scratch) / str(number)).mkdir()
+                if told is None:
+                    dist.tried(Path(scratch) / "relay-1.tar.gz", into)
+                    continue
+                with self.assertRaisesRegex(Failed, told):
+                    dist.tried(Path(scratch) / "relay-1.tar.gz", into)
 
     def test_notices_are_of_what_is_linked_and_not_of_what_only_builds_or_tests_need(self):
         package = lambda name, source: {"id": name, "name": name, "source": source}
