@@ -68,7 +68,8 @@ class Archive(unittest.TestCase):
             self.assertEqual([], lost)
 
     def test_pages_link_to_pages_and_name_sources_that_do_not_come_along(self):
-        self.assertEqual([], [str(file) for file in dist.beside() if file.suffix in (".rs", ".py")], "in backticks, please")
+        sources = [str(file) for file in dist.beside() if file.suffix in (".rs", ".py")]
+        self.assertEqual([], sources, "name these in backticks: an archive carries what its pages link to, and no sources")
 
     def test_what_builds_the_image_is_not_kept_from_what_it_carries(self):
         kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
