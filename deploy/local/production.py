@@ -3,7 +3,8 @@
 
 A service that dies is started again, as any supervisor would: kill one and watch the others carry on. One that dies
 right after each start stops everything. Ctrl-C drains in the order of the flow: each is asked to finish what it holds once those
-that need it have ended, and given time to. A second Ctrl-C kills, and the exit code is 1; it is 3 where a service had to cut something.
+that need it have ended, and given time to. A second Ctrl-C kills, and the exit code is 1, as where a service failed; it is 3 where one had
+to cut something.
 """
 
 import argparse
@@ -80,8 +81,15 @@ def addresses(folder: Path) -> dict[str, str]:
     return owner.environment(fleet)
 
 
+def worst(codes: list[int]) -> int:
+    """What the exit codes of drained services come to: 0 where all finished, 3 where something was cut, 1 where one failed."""
+    if set(codes) <= {0, CUT}:
+        return max(codes, default=0)
+    return 1
+
+
 def drain(services: list[Service]) -> int:
-    """The exit code: 0 where all finished, 3 where something was cut, 1 where one had to be killed."""
+    """The exit code: that of the worst end, or 1 where one had to be killed."""
     say("draining; Ctrl-C again kills")
     codes = []
     try:
@@ -97,7 +105,7 @@ def drain(services: list[Service]) -> int:
         for service in late:
             service.signal(signal.SIGKILL)
         return 1
-    return CUT if CUT in codes else 0
+    return worst(codes)
 
 
 def serve(relay: Path, config: Path, env: dict[str, str]) -> int:
