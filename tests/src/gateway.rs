@@ -37,7 +37,8 @@ pub struct Gateway {
     before: Option<String>,
     clocks: Option<Clocks>,
     config: PathBuf,
-    mock: Mock,
+    /// The backend.
+    pub mock: Mock,
     process: Option<Process>,
 }
 
@@ -168,16 +169,7 @@ impl Gateway {
 
     /// Waits until the operators' listener says so at `path`.
     pub async fn until(&self, path: &str, so: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let response = crate::http::get(&format!("{}{path}", self.ops_url)).await?;
-            let text = response.text().await?;
-            if so(&text) {
-                return Ok(());
-            }
-            anyhow::ensure!(Instant::now() < deadline, "{path} never said so: {text}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        crate::http::until(&format!("{}{path}", self.ops_url), so).await
     }
 
     /// Whether the process is gone.

@@ -1,6 +1,7 @@
 //! One HTTP client for every proof.
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
     // The client asks for a provider even where everything is plain HTTP; an installed one is as good.
@@ -19,4 +20,17 @@ pub fn client() -> reqwest::Client {
 /// `GET url`.
 pub async fn get(url: &str) -> reqwest::Result<reqwest::Response> {
     CLIENT.get(url).send().await
+}
+
+/// Waits until `url` says so.
+pub async fn until(url: &str, so: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let text = get(url).await?.text().await?;
+        if so(&text) {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "{url} never said so: {text}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -11,7 +11,7 @@ use crate::process::Process;
 
 /// A running mock backend.
 pub struct Mock {
-    _process: Process,
+    process: Process,
     /// Its base URL, with `/v1`.
     pub base_url: String,
 }
@@ -31,9 +31,19 @@ impl Mock {
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(Self {
-            _process: process,
+            process,
             base_url: format!("http://127.0.0.1:{port}/v1"),
         })
+    }
+
+    /// Freezes it: it is asked, and answers nobody.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.signal("CONT");
     }
 }
 

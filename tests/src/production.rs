@@ -25,6 +25,9 @@ pub const SERVICES: [&str; 6] = [
     "trace-sink",
 ];
 
+/// The line by which a scheduler takes no worker that is slow for dead.
+pub const PATIENT: &str = "scheduler: { leases: { lost_after: 20s, unserved_grace: 60s } }\n";
+
 /// One instance of one service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance {
@@ -51,7 +54,8 @@ pub struct Production {
     ports: BTreeMap<Instance, (u16, u16)>,
     processes: BTreeMap<Instance, Process>,
     clocks: Option<Clocks>,
-    mock: Mock,
+    /// The backend.
+    pub mock: Mock,
 }
 
 impl Production {
@@ -90,6 +94,12 @@ impl Production {
         let configured = std::fs::read_to_string(&self.config)?;
         anyhow::ensure!(configured.contains(part), "`{part}` is in no configuration");
         Ok(std::fs::write(&self.config, configured.replace(part, by))?)
+    }
+
+    /// Has it take nobody who is slow for dead: others are at work on this machine.
+    pub fn be_patient(&self) -> anyhow::Result<()> {
+        self.reconfigure("lame_duck: 0s\n", &format!("lame_duck: 0s\n{PATIENT}"))?;
+        self.reconfigure("ingress: {", "ingress: { answers: { untold: 40s },")
     }
 
     fn run_all(&mut self) -> anyhow::Result<()> {
@@ -262,7 +272,7 @@ impl Production {
     /// Waits until a process that was asked to drain has ended.
     pub fn drained(&mut self, instance: &Instance) -> anyhow::Result<()> {
         if let Some(mut process) = self.processes.remove(instance) {
-            let status = process.wait(Duration::from_secs(30))?;
+            let status = process.wait(Duration::from_secs(60))?;
             anyhow::ensure!(
                 status.success(),
                 "{instance:?} exited with {status}: {}",
@@ -320,7 +330,8 @@ impl Production {
     }
 }
 
-fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<String> {
+/// The lines that put a configuration on the real servers.
+pub fn on_servers() -> anyhow::Result<String> {
     let [kafka, nats, redis, postgres] = [
         "RELAY_KAFKA_BROKERS",
         "RELAY_NATS_URL",
@@ -331,15 +342,22 @@ fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<Stri
     Ok(format!(
         "bus: {{ kind: kafka, brokers: \"{}\" }}\n\
          control: {{ kind: nats, url: \"{}\" }}\n\
-         lame_duck: 0s\n\
          store: {{ kind: postgres, url: \"{}\" }}\n\
-         cache_service: {{ redis: {{ url: \"{}\" }} }}\n\
-         ingress: {{ defaults: {{ model: {model} }}, deadlines: {{ default: 45s, grace: {DEADLINE_GRACE_MS}ms }}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
-         planner: {{ policy: {policy} }}\n\
-         workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
+         cache_service: {{ redis: {{ url: \"{}\" }} }}\n",
         kafka.context("the production column")?,
         nats?,
         postgres?,
         redis?,
+    ))
+}
+
+fn configuration(policy: &str, models: &str, model: &str) -> anyhow::Result<String> {
+    Ok(format!(
+        "{}\
+         lame_duck: 0s\n\
+         ingress: {{ defaults: {{ model: {model} }}, deadlines: {{ default: 45s, grace: {DEADLINE_GRACE_MS}ms }}, batch: {{ waiting_limit: 20000, max_in_flight: 1000 }} }}\n\
+         planner: {{ policy: {policy} }}\n\
+         workers: {{ models: {models}, short_slots: 64, long_slots: 16 }}\n",
+        on_servers()?,
     ))
 }

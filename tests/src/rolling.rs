@@ -39,9 +39,8 @@ impl Machine {
                 deployment.reconfigure("short_slots: 64", "short_slots: 512")
             }
             Self::Busy => {
-                let leases = "scheduler: { leases: { lost_after: 20s, unserved_grace: 60s } }";
-                deployment.reconfigure("lame_duck: 0s", &format!("lame_duck: 8s\n{leases}"))?;
-                deployment.reconfigure("ingress: {", "ingress: { answers: { untold: 40s },")
+                deployment.be_patient()?;
+                deployment.reconfigure("lame_duck: 0s", "lame_duck: 8s")
             }
         }
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use relay_bus::{Partition, topics};
 use relay_schemas::{OutcomeStatus, RequestId};
-use relay_store::{SqliteStore, TraceFilter, Traces};
+use relay_store::{Outcomes, SqliteStore, TraceFilter, Traces};
 
 use crate::ask::Observation;
 use crate::charged;
@@ -100,5 +101,28 @@ pub async fn settle_running(
             bail!("{} violations after {most:?}:\n{}", wrong.len(), first.join("\n"));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Waits until the tables hold every outcome that is in the log by now.
+pub async fn folded(bus: &dyn relay_bus::Bus, store: &dyn Outcomes, most: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + most;
+    let mut ends = BTreeMap::new();
+    for number in 0..bus.partitions(topics::OUTCOMES).await? {
+        let range = bus.range(&Partition::new(topics::OUTCOMES, number)).await?;
+        ends.insert(number, range.high);
+    }
+    loop {
+        let folded = store.folded().await?;
+        let is_folded =
+            |(partition, end): (&i32, &i64)| folded.get(partition).is_some_and(|at| at.next >= *end);
+        if ends.iter().all(is_folded) {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "outcomes end at {ends:?}, folded are {folded:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
