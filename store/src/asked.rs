@@ -44,6 +44,11 @@ const OWN_WORDS: [&str; 9] = [
     "no_plan",
 ];
 
+/// Whether the reason of an end with this code is in words of this gateway, so that it quotes nothing of what was said.
+pub fn is_in_own_words(code: Option<&str>) -> bool {
+    code.is_some_and(|code| OWN_WORDS.contains(&code))
+}
+
 /// What stands for a reason that is not kept.
 const LEFT_OUT: &str = "what was said of it is not kept, as the request asked with `store: false`";
 
@@ -86,8 +91,7 @@ pub(crate) fn without_content(outcome: &mut Outcome) {
             LEFT_OUT.clone_into(&mut handover.message);
         }
     }
-    let is_own = |code: &String| OWN_WORDS.contains(&code.as_str());
-    if !outcome.code.as_ref().is_some_and(is_own) {
+    if !is_in_own_words(outcome.code.as_deref()) {
         outcome.message = outcome.message.take().map(|_| LEFT_OUT.to_owned());
     }
     if let Some(answer) = &mut outcome.answer {

@@ -12,7 +12,7 @@ pub mod traces;
 
 use std::sync::Arc;
 
-pub use asked::Asked;
+pub use asked::{Asked, is_in_own_words};
 pub use database::Database;
 pub use database::postgres::{PostgresOptions, PostgresStore};
 pub use database::sqlite::copy::copy as copy_sqlite;

@@ -76,7 +76,7 @@ pub fn headers(found: &[DeadHeader]) -> Value {
     Value::Object(found.iter().map(shown).collect())
 }
 
-/// Puts a note in the place of everything that a tenant or a model said.
+/// Puts a note in the place of everything that a tenant, a model or an endpoint said.
 pub fn without_content(body: &mut Value) {
     const CONTENT: [&str; 12] = [
         "body",
@@ -94,9 +94,15 @@ pub fn without_content(body: &mut Value) {
     ];
     match body {
         Value::Object(fields) => {
+            // A reason, beside the code that says whose words it is in; the message of a choice is no text.
+            let own_words = relay_store::is_in_own_words(fields.get("code").and_then(Value::as_str));
             for (name, value) in fields.iter_mut() {
                 if name == "headers" && value.is_object() {
                     without_foreign(value);
+                } else if name == "message" && value.is_string() {
+                    if !own_words {
+                        *value = json!(LEFT_OUT);
+                    }
                 } else if CONTENT.contains(&name.as_str()) && !value.is_null() {
                     *value = json!(LEFT_OUT);
                 } else {
@@ -121,7 +127,9 @@ fn without_foreign(headers: &mut Value) {
 #[cfg(test)]
 mod tests {
     use relay_bus::{Headers, Outgoing, Partition, Position};
-    use relay_schemas::{Choice, Embedding, FinishReason, Message, TimestampMs, ToolCall, encode, samples};
+    use relay_schemas::{
+        Choice, Embedding, FinishReason, HandOver, Message, TimestampMs, ToolCall, encode, samples,
+    };
 
     use super::*;
 
@@ -131,11 +139,21 @@ mod tests {
     fn talkative() -> Outcome {
         let said = || Some(CONTENT.to_owned());
         let mut outcome = samples::outcome();
+        outcome.code = Some("context_length_exceeded".to_owned());
+        outcome.message = Some(format!("the endpoint answered with status 400: {CONTENT}"));
         if let Some(request) = &mut outcome.request {
             request.body = CONTENT.to_owned();
         }
         if let Some(planning) = &mut outcome.planning {
             planning.plan.decoding.stop = vec![CONTENT.to_owned()];
+            planning.handovers = vec![HandOver {
+                from_pool: "remote".to_owned(),
+                to_pool: "local".to_owned(),
+                code: "backend_error".to_owned(),
+                message: CONTENT.to_owned(),
+                attempts: 1,
+                handed_over_at: planning.planned_at,
+            }];
         }
         let call = ToolCall {
             id: CONTENT.to_owned(),
@@ -195,7 +213,19 @@ mod tests {
             "vectors can be turned back into text"
         );
         assert!(hidden.contains("request-1") && hidden.contains("completed"));
-        assert_eq!(shown(outcome(), true).matches(CONTENT).count(), 14);
+        assert_eq!(shown(outcome(), true).matches(CONTENT).count(), 16);
+    }
+
+    #[test]
+    fn a_reason_in_words_of_this_gateway_is_no_content() {
+        let outcome = Outcome {
+            code: Some("deadline_exceeded".to_owned()),
+            message: Some("it waited for as long as it may".to_owned()),
+            ..samples::outcome()
+        };
+        let outcome = Outgoing::keyed(OUTCOMES, "key", Headers::default(), encode(&outcome));
+        let hidden = shown(outcome, false);
+        assert!(hidden.contains("it waited for as long as it may"), "{hidden}");
     }
 
     #[test]
