@@ -18,7 +18,7 @@ pub fn warnings(api: Option<SocketAddr>, operators: SocketAddr) -> Vec<String> {
     let operators = is_exposed(operators).then(|| {
         format!(
             "the operators' listener on {operators} is open beyond this machine and asks for no key: whoever reaches it reads every \
-             prompt and answer. Keep it where only operators reach it, or bind it to 127.0.0.1 (`ops.host`)"
+             prompt and answer, and on the embedded log closes dead letters and puts their records back. Keep it where only operators reach it, or bind it to 127.0.0.1 (`ops.host`)"
         )
     });
     api.into_iter().chain(operators).collect()

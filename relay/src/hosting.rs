@@ -169,11 +169,8 @@ impl House {
         let BusConfig::Embedded(_) = &self.config.bus else {
             return Ok(admin);
         };
-        let keeper = Keeper {
-            bus: self.runtime.bus.clone(),
-            manifest: self.config.manifest()?,
-            clock: self.runtime.clock.clone(),
-        };
+        let (bus, clock) = (self.runtime.bus.clone(), self.runtime.clock.clone());
+        let keeper = Arc::new(Keeper::new(bus, self.config.manifest()?, clock));
         let log = self.config.data.join(seams::LOG);
         let door = topics::door::router(keeper, &log, self.config.ops.max_log_readers);
         Ok(admin.map(|pages| pages.merge(door)))

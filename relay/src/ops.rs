@@ -37,7 +37,7 @@ pub struct OpsConfig {
     pub metrics: bool,
     /// Most connections at once; where none is idle, further ones wait.
     pub max_connections: usize,
-    /// Most commands that read the embedded log beside this process at once.
+    /// Most commands that read or change the embedded log beside this process at once; 0 serves none of their routes.
     pub max_log_readers: usize,
     /// Host names under which it answers, besides the loopback names and the address that is bound.
     pub allowed_hosts: Vec<String>,

@@ -7,6 +7,7 @@ use relay_bus::{Bus, BusError, Partition};
 use relay_clock::Clock;
 use relay_schemas::Registry;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use super::ask::{Ask, Letters, Selection};
 use super::letters::{Scan, Who, close, wanted};
@@ -21,9 +22,21 @@ pub struct Keeper {
     pub manifest: Manifest,
     /// Time.
     pub clock: Clock,
+    /// Held by whoever closes letters: two at once would both find a letter open, and put its record back twice.
+    closing: Mutex<()>,
 }
 
 impl Keeper {
+    /// Of the log behind `bus`.
+    pub fn new(bus: Arc<dyn Bus>, manifest: Manifest, clock: Clock) -> Self {
+        Self {
+            bus,
+            manifest,
+            clock,
+            closing: Mutex::default(),
+        }
+    }
+
     /// Begins to answer. What only reads ends once its answer is dropped; what changes something ends after the letter that it is at.
     pub fn ask(self: &Arc<Self>, ask: Ask, who: Who) -> Answer {
         let (lines, answer) = lines();
@@ -48,7 +61,7 @@ impl Keeper {
             Ask::Offsets => self.offsets(lines).await,
             Ask::Apply(manifest) => {
                 for did in self.bus.apply(&manifest).await? {
-                    if !did.ends_with(": unchanged") {
+                    if did.contains(": created") || did.contains(" → ") {
                         tracing::info!(target: "audit", action = "topic applied", by = who.name, via = who.via, did, "an operator changed a topic");
                     }
                     lines.say(json!({ "did": did })).await?;
@@ -116,6 +129,11 @@ impl Keeper {
     }
 
     async fn close(&self, selection: Selection, how: (bool, &Who), lines: &Lines) -> anyhow::Result<()> {
+        let _one_at_a_time = tokio::select! {
+            biased;
+            () = lines.gone() => return Ok(()),
+            turn = self.closing.lock() => turn,
+        };
         let registry = self.registry().await?;
         close((&*self.bus, &self.clock), &registry, selection, how, lines).await
     }

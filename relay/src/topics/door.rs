@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures::stream;
-use relay_bus::topics::Manifest;
+use relay_bus::topics::{Manifest, Topic};
 use tokio::sync::Semaphore;
 
 use super::answer::Keeper;
@@ -32,12 +32,15 @@ struct Door {
     places: Arc<Semaphore>,
 }
 
-/// The routes; at most `most` answers at once.
-pub fn router(keeper: Keeper, log: &Path, most: usize) -> Router {
+/// The routes; at most `most` answers at once. Where that is none, there are none.
+pub fn router(keeper: Arc<Keeper>, log: &Path, most: usize) -> Router {
+    if most == 0 {
+        return Router::new();
+    }
     let door = Door {
-        keeper: Arc::new(keeper),
+        keeper,
         log: log_id(log),
-        places: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
+        places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
     };
     let door = Arc::new(door);
     Router::new()
@@ -97,7 +100,25 @@ async fn apply(
     Extension(who): Extension<Who>,
     Json(manifest): Json<Manifest>,
 ) -> Response {
+    // What a start checks (whether the topics hold the longest deadline, and the largest request) is checked for its own manifest.
+    if let Some(topic) = differing(&manifest, &door.keeper.manifest) {
+        let told = format!(
+            "its configuration names another manifest ({topic} differs). Ask with the configuration that it runs with (--config), or change \
+             the file that its `topics` names and start it anew, which checks and applies it\n"
+        );
+        return (StatusCode::CONFLICT, told).into_response();
+    }
     door.answer(Ask::Apply(manifest), who)
+}
+
+/// A topic that is not the same in both.
+fn differing(one: &Manifest, other: &Manifest) -> Option<String> {
+    let (one, other) = (one.expanded(), other.expanded());
+    let missing = |these: &[Topic], those: &[Topic]| {
+        let missing = these.iter().find(|topic| !those.contains(topic));
+        missing.map(|topic| topic.name.clone())
+    };
+    missing(&one, &other).or_else(|| missing(&other, &one))
 }
 
 async fn records(

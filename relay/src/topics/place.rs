@@ -71,7 +71,7 @@ impl Place {
                 config.data.join(LOG).display()
             );
         }
-        Ok(Self::Here(Arc::new(Keeper { bus, manifest, clock })))
+        Ok(Self::Here(Arc::new(Keeper::new(bus, manifest, clock))))
     }
 
     /// Begins to hear the answer.

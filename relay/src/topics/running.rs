@@ -81,7 +81,9 @@ impl Running {
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
             StatusCode::NOT_FOUND => {
-                bail!("it knows nothing of topics: it is another program, or a Relay of another version")
+                bail!(
+                    "it knows nothing of topics: it is another program, a Relay of another version, or one whose `ops.max_log_readers` is 0"
+                )
             }
             status => {
                 let said = first(response.into_body()).await;

@@ -18,17 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves the house's log on an operators' listener, as `relay up` does.
 async fn served(house: &House, most: usize) -> Running {
-    let keeper = Keeper {
-        bus: house.keeper.bus.clone(),
-        manifest: house.keeper.manifest.clone(),
-        clock: house.keeper.clock.clone(),
-    };
     let log = house.folder.path().join(crate::seams::LOG);
     let config = OpsConfig {
         port: 0,
         ..OpsConfig::default()
     };
-    let router: Router = door::router(keeper, &log, most);
+    let router: Router = door::router(Arc::clone(&house.keeper), &log, most);
     let bound = Bound::bind(&config).await.expect("bound");
     let ops = bound.serving(&config, &Runtime::new(house.keeper.bus.clone()), Some(router));
     let port = ops.address().expect("bound").port();
@@ -86,6 +81,51 @@ async fn whoever_asks_beside_a_running_relay_hears_the_same_as_in_it() {
     };
     let listed = asked(&running, Ask::Letters(closed)).await.expect("a list");
     assert_eq!(listed[0]["closed"]["by"], "alice (uid 7)");
+}
+
+#[tokio::test]
+async fn a_running_relay_takes_no_manifest_but_its_own() {
+    let house = House::new();
+    let running = served(&house, 4).await;
+    house.publish(vec![record("t", 0, b"k", "v")]).await;
+    let own = house.keeper.manifest.clone();
+    let mut shorter = own.clone();
+    let requests = shorter
+        .topics
+        .iter_mut()
+        .find(|topic| topic.name == "relay.requests.v1");
+    requests.expect("it is one of them").retention = Some(Duration::from_secs(1));
+    let mut fewer = own.clone();
+    fewer.topics.remove(0);
+    for (other, differs) in [(shorter, "relay.requests.v1"), (fewer, "t")] {
+        let refused = asked(&running, Ask::Apply(other)).await.expect_err("another one");
+        assert!(
+            refused.contains("its configuration names another manifest")
+                && refused.contains(&format!("({differs} differs)"))
+                && refused.contains("start it anew"),
+            "{refused}"
+        );
+    }
+    let applied = asked(&running, Ask::Apply(own)).await.expect("its own");
+    assert!(
+        applied.contains(&json!({"did": "relay.requests.v1: unchanged"})),
+        "{applied:?}"
+    );
+}
+
+#[tokio::test]
+async fn where_no_reader_may_be_the_log_has_no_routes() {
+    let house = House::new();
+    let running = served(&house, 0).await;
+    for ask in [
+        Ask::Offsets,
+        Ask::Apply(house.keeper.manifest.clone()),
+        Ask::Letters(Letters::default()),
+        Ask::Discard(Selection::default()),
+    ] {
+        let refused = asked(&running, ask).await.expect_err("nothing is served");
+        assert!(refused.contains("ops.max_log_readers"), "{refused}");
+    }
 }
 
 #[tokio::test]

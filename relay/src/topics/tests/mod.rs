@@ -33,11 +33,7 @@ impl House {
         let clock = Clock::system();
         let log = folder.path().join(crate::seams::LOG);
         let bus = EmbeddedBus::open(log, &manifest, EmbeddedOptions::default(), &clock).expect("a log");
-        let keeper = Arc::new(Keeper {
-            bus: Arc::new(bus),
-            manifest,
-            clock,
-        });
+        let keeper = Arc::new(Keeper::new(Arc::new(bus), manifest, clock));
         Self { keeper, folder }
     }
 

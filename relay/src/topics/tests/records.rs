@@ -98,11 +98,8 @@ async fn offsets_say_which_topic_of_the_manifest_is_not_there() {
     let mut missing = manifest.topics[0].clone();
     missing.name = "missing".to_owned();
     manifest.topics.push(missing);
-    let keeper = Arc::new(Keeper {
-        bus: house.keeper.bus.clone(),
-        manifest: manifest.clone(),
-        clock: house.keeper.clock.clone(),
-    });
+    let (bus, clock) = (house.keeper.bus.clone(), house.keeper.clock.clone());
+    let keeper = Arc::new(Keeper::new(bus, manifest.clone(), clock));
     let items = all(keeper.ask(Ask::Offsets, me())).await.expect("an answer");
     assert!(items.contains(&json!({"topic": "t", "partition": 1, "low": 0, "high": 1})));
     assert!(items.contains(&json!({"topic": "missing", "missing": true})));
