@@ -31,6 +31,8 @@ pub mod header {
     pub const CRC32: &str = "relay-crc32";
     /// On a record that an operator put back where it lay: the dead letter that stood for it, as `relay.dead-letters.v1/0/17`.
     pub const RESENT: &str = "relay-resent";
+    /// Beside it: where the record lay when it was written, as `relay.outcomes.v1/3/800`.
+    pub const RESENT_FROM: &str = "relay-resent-from";
     /// Set by the bus itself on a record that is not as it was written: where it lies. Its value is poison.
     pub const DAMAGED: &str = "relay-damaged";
 }

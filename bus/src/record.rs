@@ -66,6 +66,24 @@ pub struct Outgoing {
     pub value: Option<Payload>,
 }
 
+impl Record {
+    /// The offset at which it was written: one that an operator put back stands for the one that lay there, so that who won is
+    /// the same as before.
+    pub fn first_offset(&self) -> i64 {
+        let Position {
+            partition: Partition { topic, partition },
+            offset,
+        } = &self.position;
+        let before = || {
+            let from = self.headers.text(header::RESENT_FROM)?;
+            let first = from.strip_prefix(&format!("{topic}/{partition}/"))?;
+            let first: i64 = first.parse().ok()?;
+            (0..*offset).contains(&first).then_some(first)
+        };
+        before().unwrap_or(*offset)
+    }
+}
+
 impl Outgoing {
     /// A record whose partition follows from its key.
     pub fn keyed(

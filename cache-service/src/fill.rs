@@ -29,7 +29,7 @@ impl Stage for FillStage {
 
     async fn on_record(&self, record: &Record) -> Result<Step<()>, StageError> {
         let outcome = read_outcome(&self.schemas, record)?;
-        match self.winners.note(&outcome.request_id, &record.position).await? {
+        match self.winners.note(&outcome.request_id, record).await? {
             Standing::Superseded => self.metrics.superseded(),
             Standing::Winner => self.fill(&outcome, record).await,
         }

@@ -27,6 +27,7 @@ use relay_runner::{Identity, Runtime, ops_router, serve_http};
 use tokio::net::TcpListener;
 
 pub use admission::request::{Rules, asked};
+pub use batch::name::is_told;
 pub use config::Config;
 pub use error::Error;
 pub use refusal::Refusal;

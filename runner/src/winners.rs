@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use relay_bus::{Bus, BusError, Partition, Position};
+use relay_bus::{Bus, BusError, Partition, Position, Record};
 use relay_schemas::{Registry, RequestId, TimestampMs};
 use tokio::sync::OnceCell;
 
@@ -31,14 +31,15 @@ pub enum Standing {
 struct PartitionWinners(Recent<RequestId, i64>);
 
 impl PartitionWinners {
-    fn note(&mut self, request: &RequestId, offset: i64) -> Standing {
+    /// `first` is where the record at `offset` was written: elsewhere only where an operator put it back.
+    fn note(&mut self, request: &RequestId, (first, offset): (i64, i64)) -> Standing {
         // Kept by number alone: offsets serve as the time.
         let now = TimestampMs(offset);
         match self.0.get(request, now) {
-            Some(winner) if *winner != offset => Standing::Superseded,
+            Some(winner) if *winner != first => Standing::Superseded,
             Some(_) => Standing::Winner,
             None => {
-                self.0.insert(request.clone(), offset, now);
+                self.0.insert(request.clone(), first, now);
                 Standing::Winner
             }
         }
@@ -70,11 +71,13 @@ impl Winners {
         }
     }
 
-    /// What the outcome of `request` at `position` is. Must be asked in partition order.
+    /// What `record`, an outcome of `request`, is. Must be asked in partition order. One that an operator put back is the same
+    /// outcome once more: whoever could not use it before, but could read it since, does not take it for a second one.
     ///
     /// # Errors
     /// If the log, from which the memory is read back, cannot be read now.
-    pub async fn note(&self, request: &RequestId, position: &Position) -> Result<Standing, StageError> {
+    pub async fn note(&self, request: &RequestId, record: &Record) -> Result<Standing, StageError> {
+        let position = &record.position;
         let cell = self
             .partitions
             .lock()
@@ -86,7 +89,9 @@ impl Winners {
             .get_or_try_init(|| self.read_back(position))
             .await
             .map_err(unavailable)?;
-        Ok(memory.lock().note(request, position.offset))
+        Ok(memory
+            .lock()
+            .note(request, (record.first_offset(), position.offset)))
     }
 
     /// Forgets what is not owned now, and what was not owned until now: a record that was still at work when its partition was
@@ -121,7 +126,8 @@ impl Winners {
             let outcome = decode_known(|| read_outcome(&self.schemas, &record), once).await?;
             // What cannot be decoded is no outcome.
             if let Ok(outcome) = outcome {
-                memory.note(&outcome.request_id, record.position.offset);
+                let offset = record.position.offset;
+                memory.note(&outcome.request_id, (record.first_offset(), offset));
             }
         }
         Ok(Mutex::new(memory))
@@ -146,21 +152,36 @@ mod tests {
     fn the_first_outcome_wins_and_redelivery_does_not_change_it() {
         let mut memory = PartitionWinners(Recent::new(10));
         let request = RequestId::new("r");
-        assert_eq!(memory.note(&request, 5), Standing::Winner);
-        assert_eq!(memory.note(&request, 9), Standing::Superseded);
-        assert_eq!(memory.note(&request, 5), Standing::Winner);
+        assert_eq!(memory.note(&request, (5, 5)), Standing::Winner);
+        assert_eq!(memory.note(&request, (9, 9)), Standing::Superseded);
+        assert_eq!(memory.note(&request, (5, 5)), Standing::Winner);
+    }
+
+    #[test]
+    fn an_outcome_that_was_put_back_is_the_one_that_it_was() {
+        let mut memory = PartitionWinners(Recent::new(10));
+        let request = RequestId::new("r");
+        assert_eq!(memory.note(&request, (800, 800)), Standing::Winner);
+        assert_eq!(memory.note(&request, (850, 850)), Standing::Superseded);
+        assert_eq!(memory.note(&request, (800, 900)), Standing::Winner);
+        assert_eq!(memory.note(&request, (850, 901)), Standing::Superseded);
+        // Where the first was never read, what was put back is the first.
+        let unread = RequestId::new("u");
+        assert_eq!(memory.note(&unread, (700, 902)), Standing::Winner);
+        assert_eq!(memory.note(&unread, (903, 903)), Standing::Superseded);
+        assert_eq!(memory.note(&unread, (700, 902)), Standing::Winner, "redelivered");
     }
 
     #[test]
     fn the_memory_is_bounded_and_forgets_the_oldest() {
         let mut memory = PartitionWinners(Recent::new(2));
         for (offset, id) in ["a", "b", "c"].into_iter().enumerate() {
-            memory.note(&RequestId::new(id), offset as i64);
+            memory.note(&RequestId::new(id), (offset as i64, offset as i64));
         }
         assert_eq!(memory.0.len(), 2);
-        assert_eq!(memory.note(&RequestId::new("c"), 9), Standing::Superseded);
+        assert_eq!(memory.note(&RequestId::new("c"), (9, 9)), Standing::Superseded);
         assert_eq!(
-            memory.note(&RequestId::new("a"), 10),
+            memory.note(&RequestId::new("a"), (10, 10)),
             Standing::Winner,
             "forgotten"
         );

@@ -54,6 +54,11 @@ pub fn name_in(record: &Record) -> Option<LineName> {
     Some(LineName { tenant, line })
 }
 
+/// Whether the sender of a line that cannot be read is told so.
+pub fn is_told(record: &Record) -> bool {
+    name_in(record).is_some()
+}
+
 /// The line that an outcome belongs to, where the outcome itself does not say.
 pub fn line_in_headers(headers: &Headers) -> Option<BatchRef> {
     of(headers.text(header::BATCH_ID), headers.text(header::CUSTOM_ID))

@@ -36,7 +36,7 @@ impl Stage for Results {
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
         let outcome = read_outcome(&self.schemas, record)?;
-        let standing = self.winners.note(&outcome.request_id, &record.position).await?;
+        let standing = self.winners.note(&outcome.request_id, record).await?;
         let end = End::recorded(&outcome);
         let Some(result) = result(&outcome, &record.headers, &end) else {
             return Ok(Step::nothing());

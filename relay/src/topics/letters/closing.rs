@@ -8,7 +8,7 @@ use relay_clock::Clock;
 use relay_schemas::{DeadLetterClosing, Registry, encode};
 use serde_json::json;
 
-use super::letter::Letter;
+use super::letter::{Closed, Letter};
 use super::scan::Scan;
 use super::wanted::wanted;
 use crate::topics::ask::Selection;
@@ -46,16 +46,18 @@ pub async fn close(
     let mut letters = Scan::open(bus, registry, selection.into()).await?;
     while let Some(letter) = letters.next().await? {
         let done = match &letter.closed {
-            Some(closed) => {
-                let at = when(closed.at);
-                Done::Kept(format!("it is closed: {} by {} at {at}", closed.how, closed.by))
-            }
-            None if resend => closing.resend(&letter).await?,
+            Some(closed) => is_closed(closed),
+            None if resend => closing.resend(&letter, &mut letters).await?,
             None => closing.discard(&letter).await?,
         };
         lines.say(done.line(&letter)).await?;
     }
     Ok(())
+}
+
+fn is_closed(closed: &Closed) -> Done {
+    let at = when(closed.at);
+    Done::Kept(format!("it is closed: {} by {} at {at}", closed.how, closed.by))
 }
 
 /// What became of a letter.
@@ -91,13 +93,13 @@ struct Closing<'a> {
 impl Closing<'_> {
     async fn discard(&self, letter: &Letter) -> anyhow::Result<Done> {
         self.note(letter, None).await?;
-        self.audit(letter, None);
+        self.audit(letter, None, "an operator discarded a dead letter");
         Ok(Done::Discarded)
     }
 
     /// The record first, its closing once it is acknowledged: what a crash leaves between the two is an open letter, whose record is
-    /// put back twice at the worst.
-    async fn resend(&mut self, letter: &Letter) -> anyhow::Result<Done> {
+    /// put back twice at the worst, and a line that tells of each.
+    async fn resend(&mut self, letter: &Letter, letters: &mut Scan<'_>) -> anyhow::Result<Done> {
         let Ok(body) = &letter.body else {
             return Ok(Done::Kept(
                 "the letter cannot be read itself, so what it stands for is not known".to_owned(),
@@ -111,19 +113,33 @@ impl Closing<'_> {
             to.clone()
         } else {
             match wanted(self.bus, self.registry, body, self.clock.now()).await? {
-                Ok(record) => self.put_back(letter, lay, record).await?,
                 Err(why) => return Ok(Done::Kept(why)),
+                Ok(record) => {
+                    // On Kafka another process may have closed it meanwhile.
+                    if let Some(closed) = letters.closed_meanwhile(letter.place).await? {
+                        return Ok(is_closed(&closed));
+                    }
+                    self.put_back(letter, lay, record).await?
+                }
             }
         };
+        // Before the closing, which the log may refuse: what it tells of has happened.
+        self.audit(
+            letter,
+            Some(&to),
+            "an operator put the record of a dead letter back",
+        );
         self.note(letter, Some(&to)).await?;
-        self.audit(letter, Some(&to));
         Ok(Done::Resent(to))
     }
 
     /// Key and value as they were, in the partition in which they lay.
     async fn put_back(&mut self, letter: &Letter, lay: Position, record: Record) -> anyhow::Result<Position> {
+        let first = record.first_offset();
         let mut headers = record.headers;
         headers.set(header::RESENT, format!("{DEAD_LETTERS}/{}", letter.place));
+        let Partition { topic, partition } = &lay.partition;
+        headers.set(header::RESENT_FROM, format!("{topic}/{partition}/{first}"));
         let outgoing = Outgoing {
             topic: lay.partition.topic.clone(),
             partition: Some(lay.partition.partition),
@@ -160,7 +176,7 @@ impl Closing<'_> {
         positions.pop().ok_or_else(unknown)
     }
 
-    fn audit(&self, letter: &Letter, to: Option<&Position>) {
+    fn audit(&self, letter: &Letter, to: Option<&Position>, did: &str) {
         let body = letter.body.as_ref().ok();
         let headers = &letter.record.headers;
         tracing::info!(
@@ -175,7 +191,7 @@ impl Closing<'_> {
             resent_to_offset = to.map(|to| to.offset),
             request.id = headers.text(header::REQUEST_ID).unwrap_or_default(),
             tenant = headers.text(header::TENANT).unwrap_or_default(),
-            "an operator closed a dead letter"
+            "{did}"
         );
     }
 }

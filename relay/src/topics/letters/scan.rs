@@ -1,6 +1,6 @@
 //! Reads dead letters, each with how it was dealt with.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use anyhow::ensure;
 use relay_bus::topics::DEAD_LETTERS;
@@ -29,6 +29,8 @@ pub struct Scan<'a> {
     registry: &'a Registry,
     asked: Letters,
     closed: HashMap<Place, Closed>,
+    /// Up to where closings were read, by partition.
+    ends: HashMap<i32, i64>,
     parts: VecDeque<Part>,
     reading: Option<Stretch<'a>>,
 }
@@ -37,9 +39,11 @@ impl<'a> Scan<'a> {
     /// Looks which letters are closed.
     pub async fn open(bus: &'a dyn Bus, registry: &'a Registry, asked: Letters) -> anyhow::Result<Self> {
         let mut closed = HashMap::new();
+        let mut ends = HashMap::new();
         let mut parts = VecDeque::new();
         for partition in 0..bus.partitions(DEAD_LETTERS).await? {
             let range = bus.range(&at(partition)).await?;
+            ends.insert(partition, range.high);
             let named: Vec<Place> = asked
                 .named
                 .0
@@ -62,7 +66,9 @@ impl<'a> Scan<'a> {
                 });
             }
         }
-        let named = asked.named.0.iter().map(|place| Part {
+        let mut before = HashSet::new();
+        let once = asked.named.0.iter().filter(|place| before.insert(**place));
+        let named = once.map(|place| Part {
             partition: place.partition,
             from: place.offset,
             end: place.offset + 1,
@@ -74,9 +80,20 @@ impl<'a> Scan<'a> {
             registry,
             asked,
             closed,
+            ends,
             parts,
             reading: None,
         })
+    }
+
+    /// How a letter was closed since all this was opened.
+    pub async fn closed_meanwhile(&mut self, letter: Place) -> anyhow::Result<Option<Closed>> {
+        let partition = letter.partition;
+        let high = self.bus.range(&at(partition)).await?.high;
+        let from = self.ends.insert(partition, high).unwrap_or(high);
+        let part = (partition, from, high);
+        closings(self.bus, self.registry, part, &mut self.closed).await?;
+        Ok(self.closed.get(&letter).cloned())
     }
 
     /// The next letter. One that was named and is not there is an error; one that was named and is closed is a letter all the same.

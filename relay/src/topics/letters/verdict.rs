@@ -48,7 +48,7 @@ pub fn verdict(letter: &DeadLetter, record: &Record, registry: &Registry, now: T
         },
         BATCH_REQUESTS => match decode::<BatchRequest>(registry, record) {
             Err(error) => unreadable(&error),
-            Ok(_) if was_read(letter) || is_named(record) => keep(
+            Ok(_) if was_read(letter) || relay_ingress::is_told(record) => keep(
                 "its sender has a result that says so, and the first result of a line counts: the line has to come again under another custom_id",
             ),
             Ok(_) => Verdict::Resend,
@@ -89,11 +89,4 @@ fn request(topic: &str, registry: &Registry, record: &Record) -> Option<Result<R
         }
         _ => None,
     }
-}
-
-/// Whether a batch line's sender set its name outside of the value, so that it was told of what could not be read.
-fn is_named(record: &Record) -> bool {
-    let headers = &record.headers;
-    let batch = headers.get(header::BATCH_ID).is_some() || record.key.is_some();
-    batch && headers.tenant().is_some() && headers.get(header::CUSTOM_ID).is_some()
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::topics::ask::{Letters, Places, Selection};
 
 /// What a service publishes for a record that it cannot use.
-async fn give_up(house: &House, record: &Record, reason: &str, group: &str) {
+pub async fn give_up(house: &House, record: &Record, reason: &str, group: &str) {
     let identity = Identity {
         service: Service::Planner,
         instance: "p".into(),
@@ -21,7 +21,7 @@ async fn give_up(house: &House, record: &Record, reason: &str, group: &str) {
 }
 
 /// Publishes a record, has it given up, and returns it as it lies in the log.
-async fn dead(house: &House, outgoing: Outgoing, reason: &str, group: &str) -> Record {
+pub async fn dead(house: &House, outgoing: Outgoing, reason: &str, group: &str) -> Record {
     let Position { partition, offset } = house.publish(vec![outgoing]).await.remove(0);
     let held = house.held(&partition.topic, partition.partition).await;
     let record = held.into_iter().find(|record| record.position.offset == offset);
@@ -30,18 +30,18 @@ async fn dead(house: &House, outgoing: Outgoing, reason: &str, group: &str) -> R
     record
 }
 
-fn outcome(headers: Headers) -> Outgoing {
+pub fn outcome(headers: Headers) -> Outgoing {
     Outgoing::keyed(OUTCOMES, "request-1", headers, encode(&samples::outcome()))
 }
 
-fn of_request() -> Headers {
+pub fn of_request() -> Headers {
     let mut headers = Headers::default();
     headers.set(header::REQUEST_ID, "request-1");
     headers.set(header::TENANT, "acme");
     headers
 }
 
-async fn open(house: &House) -> Vec<String> {
+pub async fn open(house: &House) -> Vec<String> {
     let listed = house.ask(Ask::Letters(Letters::default())).await.expect("a list");
     listed
         .iter()
@@ -49,7 +49,7 @@ async fn open(house: &House) -> Vec<String> {
         .collect()
 }
 
-fn named(letter: &str) -> Selection {
+pub fn named(letter: &str) -> Selection {
     Selection {
         named: Places(vec![letter.parse().expect("a place")]),
         ..Selection::default()
@@ -194,7 +194,16 @@ async fn a_batch_line_is_put_back_only_where_its_sender_has_no_result() {
     named_outside.set(header::TENANT, "acme");
     named_outside.set(header::CUSTOM_ID, "c");
     let unknown = "written in the unknown schema 00";
+    // As the intake has it: no tenant, and no name of a line, so that nobody was told.
+    let nobodys = |tenant: &str, line: &str| {
+        let mut headers = Headers::default();
+        headers.set(header::TENANT, tenant.to_owned());
+        headers.set(header::CUSTOM_ID, line.to_owned());
+        headers
+    };
     for (headers, reason, did) in [
+        (nobodys("acme corp", "c"), unknown, "resent"),
+        (nobodys("acme", &"c".repeat(300)), unknown, "resent"),
         (named_outside, unknown, "kept"),
         (Headers::default(), "the stage panicked", "kept"),
         (Headers::default(), unknown, "resent"),

@@ -1,5 +1,6 @@
 //! What is asked, answered over a real embedded log: in this process, and by the operators' listener of another one.
 
+mod closing;
 mod dead_letters;
 mod listener;
 mod records;
