@@ -6,15 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
 use crate::ops::OpsConfig;
 
 /// Longest first line of an answer that is looked at.
 const LINE: u64 = 1_024;
 
-/// Asks the operators' listener for `/healthz`. Not for `/readyz`: who starts unhealthy containers again would do so to all of them
-/// whenever Kafka is away.
+/// Asks the operators' listener for `/healthz`. Not for `/readyz`: what restarts unhealthy containers would restart all of
+/// them whenever Kafka is away.
 pub async fn run(ops: &OpsConfig, timeout: Duration) -> anyhow::Result<()> {
     let (host, port) = ops.to_ask();
     let asked = ask(host, port, timeout).await;
@@ -24,16 +23,22 @@ pub async fn run(ops: &OpsConfig, timeout: Duration) -> anyhow::Result<()> {
 }
 
 async fn ask(host: &str, port: u16, timeout: Duration) -> Result<()> {
-    let until = Instant::now() + timeout;
-    let told = humantime::format_duration(timeout);
-    let connected = timeout_at(until, TcpStream::connect((host, port))).await;
-    let stream = connected
-        .map_err(|_| Error::other(format!("it takes no connection within {told} (--timeout)")))??;
-    let answered = timeout_at(until, status(stream)).await;
+    let mut connected = false;
+    let asking = async {
+        let stream = TcpStream::connect((host, port)).await?;
+        connected = true;
+        status(stream).await
+    };
+    let answered = tokio::time::timeout(timeout, asking).await;
     let status = answered.map_err(|_| {
-        Error::other(format!(
-            "it takes the connection and says nothing for {told} (--timeout): it is stuck, or no Relay"
-        ))
+        let told = humantime::format_duration(timeout);
+        Error::other(if connected {
+            format!(
+                "it takes the connection and says nothing for {told} (--timeout): it is stuck, or no Relay"
+            )
+        } else {
+            format!("it takes no connection within {told} (--timeout)")
+        })
     })??;
     match status.split_whitespace().nth(1) {
         Some("200") => Ok(()),
