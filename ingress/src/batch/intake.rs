@@ -212,11 +212,13 @@ pub enum Became {
     Refused(Box<Access>, Duration),
 }
 
-/// The access line of one that did not become a request.
+/// The access line of one that did not become a request. Of its names only what may be one: anything else is whatever its sender wrote, however
+/// long.
 fn access_of(name: LineName, line: Option<&BatchRequest>, refusal: &Refusal) -> Access {
+    let LineName { tenant, line: named } = name;
     Access {
-        line: Some(name.line),
-        tenant: Some(name.tenant),
+        line: Some(named).filter(|named| is_name(&named.batch_id) && is_name(&named.custom_id)),
+        tenant: Some(tenant).filter(|tenant| ids::is_tenant(tenant.as_str())),
         operation: line.map(|line| line.operation),
         status: refusal.status,
         code: Some(refusal.code.clone()),
@@ -271,7 +273,7 @@ fn result_of(name: LineName, refusal: &Refusal, now: TimestampMs) -> Outgoing {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop here")]
 
-    use relay_schemas::{Class, Operation};
+    use relay_schemas::{Class, Operation, TenantId};
 
     use super::*;
 
@@ -350,6 +352,34 @@ mod tests {
         };
         let refusal = request_of(&chat, &rules(), TimestampMs(5)).unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some("messages"));
+    }
+
+    #[test]
+    fn the_access_line_of_a_refused_line_has_no_name_that_was_refused() {
+        let access = |line: &BatchRequest| {
+            let refusal = request_of(line, &rules(), TimestampMs(5)).unwrap_err();
+            let access = access_of(name_of(line), Some(line), &refusal);
+            (access.line, access.tenant, access.code)
+        };
+        let invalid = |code: &str| Some(code.to_owned());
+        let (acme, long) = (Some(TenantId::new("acme")), "a secret ".repeat(100 * 1_024 / 9));
+        let custom = BatchRequest {
+            custom_id: long.clone(),
+            ..line(GOOD)
+        };
+        assert_eq!(access(&custom), (None, acme.clone(), invalid("invalid_value")));
+        let batch = BatchRequest {
+            batch_id: long.clone(),
+            ..line(GOOD)
+        };
+        assert_eq!(access(&batch), (None, acme.clone(), invalid("invalid_value")));
+        let tenant = BatchRequest {
+            tenant: TenantId::new(long),
+            ..line(GOOD)
+        };
+        let named = Some(name_of(&tenant).line);
+        assert_eq!(access(&tenant), (named.clone(), None, invalid("invalid_tenant")));
+        assert_eq!(access(&line("{")), (named, acme, invalid("invalid_json")));
     }
 
     #[test]
