@@ -17,6 +17,7 @@ pub mod limits;
 mod members;
 pub mod models;
 pub mod names;
+pub mod omitted;
 pub mod raw;
 mod read;
 pub mod request;

@@ -1,11 +1,15 @@
 //! What may be cached. When in doubt, nothing: a miss costs a run, a wrong hit costs trust.
 //!
 //! Only whole answers (`stop`, or calls of tools; a refusal is none: asked again, the endpoint may answer) of winning, completed runs, by the very model that the plan wanted first, and decoded greedily
-//! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`).
+//! unless the policy allows sampled answers to be kept (the planner has settled that in `cache.exact`). A greedy plan does not say whether it
+//! does, so where its temperature did not reach the endpoint, the answer is kept by no policy.
 
+use relay_api::omitted::is_omitted;
 use relay_api::sampling::keeps_content;
 use relay_bus::Position;
-use relay_schemas::{Answer, Choice, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs};
+use relay_schemas::{
+    Answer, Choice, Decoding, FinishReason, Outcome, OutcomeStatus, Provenance, TimestampMs,
+};
 
 use crate::entry::{Entry, Owner};
 
@@ -18,6 +22,8 @@ pub enum NotCached {
     Off,
     /// Its client asked with `store: false`: nobody else is to read it.
     NotKept,
+    /// The plan is greedy, and the endpoint was not sent its temperature: it sampled as it does by itself.
+    NotGreedy,
     /// The answer is cut short, filtered or a refusal.
     NotWhole,
     /// Another model than the plan's first ran.
@@ -38,6 +44,7 @@ impl NotCached {
             Self::NotCompleted => "not_completed",
             Self::Off => "off",
             Self::NotKept => "not_kept",
+            Self::NotGreedy => "not_greedy",
             Self::NotWhole => "not_whole",
             Self::Fallback => "fallback",
             Self::ContentDropped => "content_dropped",
@@ -71,6 +78,9 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
     if answer.content_dropped {
         return Err(NotCached::ContentDropped);
     }
+    if is_greedy(&plan.decoding) && has_own_temperature(answer) {
+        return Err(NotCached::NotGreedy);
+    }
     if !is_whole(answer) {
         return Err(NotCached::NotWhole);
     }
@@ -100,6 +110,16 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
         provenance,
         life,
     ))
+}
+
+fn is_greedy(decoding: &Decoding) -> bool {
+    decoding.temperature <= 0.0 && !decoding.temperature_unset
+}
+
+/// Whether the endpoint chose by a temperature of its own in place of the plan's.
+fn has_own_temperature(answer: &Answer) -> bool {
+    let extra = answer.extra.as_deref();
+    extra.is_some_and(|extra| is_omitted(extra, "temperature"))
 }
 
 /// Whether every choice says all that the model had to say.

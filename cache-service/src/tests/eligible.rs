@@ -114,6 +114,35 @@ fn an_answer_to_store_false_fills_nothing() {
 }
 
 #[test]
+fn an_answer_whose_endpoint_was_not_sent_the_temperature_of_a_greedy_plan_fills_nothing() {
+    let answered = |temperature: f64, unset: bool, extra: Option<&str>| {
+        of(|outcome| {
+            let decoding = &mut plan(outcome).decoding;
+            (decoding.temperature, decoding.temperature_unset) = (temperature, unset);
+            answer(outcome).extra = extra.map(str::to_owned);
+        })
+    };
+    let omitted = r#"{"of_theirs":1e400,"relay_omitted":["top_p","temperature"]}"#;
+    assert_eq!(
+        answered(0.0, false, Some(omitted)),
+        Err(NotCached::NotGreedy),
+        "the client asked for 0 and the policy forbids samples"
+    );
+    for (temperature, unset) in [(0.7, false), (1.0, true)] {
+        let allowed = answered(temperature, unset, Some(omitted));
+        assert_eq!(allowed, Ok(()), "the cache is on, so the policy allows samples");
+    }
+    for extra in [
+        None,
+        Some("{}"),
+        Some(r#"{"relay_omitted":["top_p"]}"#),
+        Some(r#"{"temperature":["temperature"],"relay_omitted":7}"#),
+    ] {
+        assert_eq!(answered(0.0, false, extra), Ok(()), "{extra:?}");
+    }
+}
+
+#[test]
 fn an_entry_knows_whose_it_is_and_where_it_came_from() {
     let outcome = completed(&planned("acme", "h"), "Paris");
     let entry = entry_of(&outcome, &position("relay.outcomes.v1", 4), outcome.ended_at).expect("eligible");

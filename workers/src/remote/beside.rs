@@ -4,6 +4,7 @@
 //! `relay_omitted`. Pure.
 
 use indexmap::IndexMap;
+use relay_api::omitted::OMITTED;
 use relay_api::raw::Object;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -13,9 +14,8 @@ use crate::dropped::Dropped;
 pub const MOST_BESIDE: usize = 64 * 1_024;
 /// The longest notes, with their names.
 const NOTES: usize = 1_024;
-/// Where the notes stand.
+/// Where the note of what did not fit stands.
 const DROPPED: &str = "relay_dropped";
-const OMITTED: &str = "relay_omitted";
 /// The longest that a byte of a name is written.
 const ESCAPED: usize = 6;
 /// Quotes, colon and comma.
