@@ -4,7 +4,7 @@ use bytes::Bytes;
 use relay_api::completions::Completion;
 use relay_api::embeddings::Embeddings;
 use relay_api::raw::Object;
-use relay_api::sampling::Sampling;
+use relay_api::sampling::{Sampling, keeps_content};
 use relay_schemas::{Decoding, Operation, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +50,10 @@ pub fn question(
         decode(&mut body, decoding)?;
     }
     for OmittedField(name) in &spec.omit {
+        // Without it the endpoint would keep what its client forbids to keep.
+        if *name == STORE && !keeps_content(&request.body) {
+            continue;
+        }
         let is_said = body.remove(name).is_some_and(|said| said.get() != "null");
         // How the answer travels is Relay's own affair, and what a client asks of its stream it gets.
         if is_said && *name != STREAM_OPTIONS && !omitted.contains(name) {
@@ -99,6 +103,8 @@ fn knows_the_best_at_the_end(request: &Request) -> bool {
 const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 const STREAM_OPTIONS: &str = "stream_options";
+
+const STORE: &str = "store";
 
 /// As the models file says; else the newer name where a chat's client used it: models that know only one of the two know that one.
 fn limit_field(body: &Object<'_>, operation: Operation, told: Option<LimitField>) -> Option<&'static str> {

@@ -189,6 +189,26 @@ fn what_is_unset_is_not_sent_under_any_name() {
 }
 
 #[test]
+fn an_endpoint_that_is_never_sent_store_is_told_all_the_same_where_it_is_false() {
+    for (operation, said, kept) in [
+        (Operation::Chat, r#""store":false"#, true),
+        (Operation::Embedding, r#""store" : false"#, true),
+        (Operation::Chat, r#""store":true"#, false),
+        (Operation::Chat, r#""store":null"#, false),
+    ] {
+        let request = Request {
+            operation,
+            body: format!("{{{said},\"user\":\"u\"}}"),
+            ..samples::request()
+        };
+        let (sent, omitted) = asked(&request, ", omit: [store, user]", &decoding());
+        assert_eq!(sent.contains(r#""store":false"#), kept, "{sent}");
+        assert_eq!(sent.contains("store"), kept, "{sent}");
+        assert_eq!(omitted.contains(&"store"), said.ends_with("true"), "{said}");
+    }
+}
+
+#[test]
 fn what_an_endpoint_is_never_sent_is_left_out_and_told_where_it_was_set() {
     let line = ", omit: [temperature, top_p, stop, user, seed, stream_options, user]";
     let request = Request {
