@@ -11,8 +11,17 @@ const READERS: &str = "relay.readers";
 /// librdkafka's own bound of a batch, bytes.
 const BATCH: usize = 1_000_000;
 
-/// What librdkafka allows at least for making a connection, milliseconds.
-const LEAST_SETUP_MS: u128 = 1_000;
+/// What making a connection gets at least, milliseconds: TLS and a token's endpoint take their time.
+const LEAST_SETUP_MS: u128 = 5_000;
+
+/// What a question's connection gets at least, milliseconds.
+const LEAST_SOCKET_MS: u128 = 1_000;
+
+/// What librdkafka allows at most for either, milliseconds.
+const MOST_SOCKET_MS: u128 = 300_000;
+
+/// What librdkafka allows at most for a produce request, milliseconds.
+const MOST_PRODUCE_MS: u128 = 900_000;
 
 /// For publishing: idempotent, acknowledged by all replicas, no lingering, and batches of so many bytes at most: a broker measures
 /// the batch, not its records, against what a topic allows.
@@ -34,7 +43,7 @@ pub(super) fn producer(options: &KafkaOptions, most_batch: usize) -> ClientConfi
     set(
         &mut config,
         "request.timeout.ms",
-        options.publish_timeout.as_millis(),
+        options.publish_timeout.as_millis().min(MOST_PRODUCE_MS),
     );
     set(&mut config, "message.max.bytes", options.largest_record.as_u64());
     set(
@@ -103,7 +112,10 @@ pub(super) fn questions(options: &KafkaOptions) -> ClientConfig {
     set(
         &mut config,
         "socket.timeout.ms",
-        options.request_timeout.as_millis().max(LEAST_SETUP_MS),
+        options
+            .request_timeout
+            .as_millis()
+            .clamp(LEAST_SOCKET_MS, MOST_SOCKET_MS),
     );
     pass_through(&mut config, options, "consumer.");
     config
@@ -154,7 +166,10 @@ fn common(options: &KafkaOptions) -> ClientConfig {
     set(&mut config, "reconnect.backoff.max.ms", 1_000);
     // By themselves 30 s and 10 s: a connection that a broker takes while it stands still, or of which the first packet is lost then, would
     // be waited for long after it goes on.
-    let setup = options.request_timeout.as_millis().max(LEAST_SETUP_MS);
+    let setup = options
+        .request_timeout
+        .as_millis()
+        .clamp(LEAST_SETUP_MS, MOST_SOCKET_MS);
     set(&mut config, "socket.connection.setup.timeout.ms", setup);
     set(&mut config, "api.version.request.timeout.ms", setup);
     set(&mut config, "allow.auto.create.topics", false);
@@ -188,6 +203,9 @@ fn set(config: &mut ClientConfig, name: &str, value: impl ToString) {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::producer::BaseProducer;
+
     use super::*;
 
     #[test]
@@ -224,8 +242,8 @@ mod tests {
         options.request_timeout = std::time::Duration::from_millis(300);
         assert_eq!(
             told(&options),
-            ["1000", "1000", "1000"],
-            "librdkafka takes no less"
+            ["5000", "5000", "1000"],
+            "a connection may take TLS and a token"
         );
         for name in names {
             options.properties.insert(name.to_owned(), "7000".into());
@@ -236,6 +254,24 @@ mod tests {
             None,
             "a fetch may wait"
         );
+    }
+
+    #[test]
+    fn whatever_the_timeouts_are_librdkafka_makes_every_client() {
+        let mut options = KafkaOptions::new("127.0.0.1:1");
+        for seconds in [0, 1, 300, 301, 3_600] {
+            options.request_timeout = std::time::Duration::from_secs(seconds);
+            options.publish_timeout = std::time::Duration::from_secs(seconds.max(1));
+            let made = [
+                producer(&options, usize::MAX).create::<BaseProducer>().map(drop),
+                admin(&options).create::<BaseProducer>().map(drop),
+                member(&options, "g").create::<BaseConsumer>().map(drop),
+                questions(&options).create::<BaseConsumer>().map(drop),
+            ];
+            for made in made {
+                assert_eq!(made, Ok(()), "{seconds} s");
+            }
+        }
     }
 
     #[test]
