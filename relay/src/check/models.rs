@@ -42,7 +42,7 @@ fn remote(name: &str, spec: &RemoteSpec, var: &impl Fn(&str) -> Option<String>) 
     let key = |key: &str| format!("models.{name}.{key}");
     let mut found = Vec::new();
     if let Some(named) = &spec.api_key_env
-        && var(named).is_none_or(|value| value.is_empty())
+        && var(named).is_none_or(|value| value.trim().is_empty())
     {
         let problem = format!("the environment variable {named} is not set");
         found.push(Problem::new(
@@ -74,10 +74,15 @@ mod tests {
     fn a_folder_that_is_not_there_and_a_key_that_is_not_set_are_told_by_model() {
         let text = "models:\n  a: {backend: onnx, path: not-there}\n  b: {backend: onnx, path: .}\n  \
                     c: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: NO_KEY, root_certificates: no.pem}\n  \
-                    d: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: KEY}\n";
+                    d: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: KEY}\n  \
+                    e: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: BLANK}\n";
         let folder = tempfile::tempdir().expect("a folder");
         let models = Models::parse(text, &folder.path().join("models.yaml")).expect("it parses");
-        let var = |name: &str| (name == "KEY").then(|| "hunter2".to_owned());
+        let var = |name: &str| match name {
+            "KEY" => Some("hunter2".to_owned()),
+            "BLANK" => Some(" \t".to_owned()),
+            _ => None,
+        };
         let keys: Vec<String> = check(&models, var)
             .into_iter()
             .map(|problem| problem.key)
@@ -87,7 +92,8 @@ mod tests {
             [
                 "models.a.path",
                 "models.c.api_key_env",
-                "models.c.root_certificates"
+                "models.c.root_certificates",
+                "models.e.api_key_env"
             ]
         );
     }
