@@ -1,5 +1,8 @@
 //! Longest input and longest output allowance of what is held: the bound on fairness rests on them, and a client chooses them.
 //!
+//! A request without a limit (`max_tokens_unset`) counts as the `max` of its profile, which holds for models of Relay's own alone: what an endpoint
+//! says to it beyond that is outside of the bound, as nothing in the plan bounds it.
+//!
 //! Invariant: each request that was added and not removed is counted once under either of its lengths.
 
 use std::collections::BTreeMap;
