@@ -36,6 +36,21 @@ const SERVES: &[&str] = &[
     "check",
 ];
 
+/// These ask servers whose certificates are looked at.
+const ASKS: &[&str] = &[
+    "up",
+    "ingress",
+    "planner",
+    "cache-service",
+    "scheduler",
+    "workers",
+    "trace-sink",
+    "check",
+    "topics",
+    "dead-letters",
+    "traces",
+];
+
 /// Those without a flag. The others stand beside their flags: see `cli/settings.rs`.
 pub const VARIABLES: &[Variable] = &[
     Variable {
@@ -72,6 +87,36 @@ pub const VARIABLES: &[Variable] = &[
         name: "RELAY_ONNXRUNTIME",
         meaning: "ONNX Runtime's shared library",
         commands: RUNS,
+    },
+    Variable {
+        name: "HTTP_PROXY",
+        meaning: "proxy to remote endpoints at http:// addresses of other machines",
+        commands: RUNS,
+    },
+    Variable {
+        name: "HTTPS_PROXY",
+        meaning: "the same, of https:// addresses",
+        commands: RUNS,
+    },
+    Variable {
+        name: "ALL_PROXY",
+        meaning: "the same, where the two above are not set",
+        commands: RUNS,
+    },
+    Variable {
+        name: "NO_PROXY",
+        meaning: "names, addresses and networks, by comma, that are asked without a proxy",
+        commands: RUNS,
+    },
+    Variable {
+        name: "SSL_CERT_FILE",
+        meaning: "certificate authorities to trust in place of the machine's",
+        commands: ASKS,
+    },
+    Variable {
+        name: "SSL_CERT_DIR",
+        meaning: "the same, as folders by colon",
+        commands: ASKS,
     },
     Variable {
         name: "NO_COLOR",

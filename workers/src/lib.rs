@@ -4,7 +4,7 @@
 //!
 //! `stage` is the step from work to outcome, `run` one run, `emitter` the answer on its way, `meter` what a run has used. `onnx` and `remote` are the
 //! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `board` tells of all that a process has, `models` the file that declares them, `capacity` how many requests
-//! are asked for at once, `visits` which of them went on with another model. `capacity`, `ledger`, `replay`, `price`, `prompt` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
+//! are asked for at once, `visits` which of them went on with another model. `proxies` tells which proxy stands before an endpoint. `capacity`, `ledger`, `replay`, `price`, `prompt`, `proxies` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
 mod board;
@@ -23,6 +23,7 @@ pub mod models;
 mod onnx;
 mod price;
 mod prompt;
+pub mod proxies;
 mod remote;
 mod replay;
 pub mod returned;

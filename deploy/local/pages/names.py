@@ -56,6 +56,10 @@ VARIABLES = (
     r'parsed\(&var, "([A-Z_]+)"\)',
     r'VARIABLE: &str = "([A-Z_]+)"',
 )
+# Names that are read from a list.
+VARIABLES_IN = {"workers/src/proxies.rs": r'"([A-Z]+_PROXY)"'}
+# Read by libraries: rustls-native-certs and OpenSSL.
+VARIABLES_OF_LIBRARIES = {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 # Read by the executable of the proofs alone (CONTRIBUTING.md).
 NO_VARIABLES = {"RELAY_CRASH_AT"}
 
@@ -124,7 +128,7 @@ def headers(root: Path) -> set[str]:
 
 def variables(root: Path) -> set[str]:
     """Every environment variable that has a meaning of its own."""
-    return anywhere(root, VARIABLES, {}) - NO_VARIABLES
+    return (anywhere(root, VARIABLES, VARIABLES_IN) | VARIABLES_OF_LIBRARIES) - NO_VARIABLES
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 //! Whether what the services need answers: all asked at once, each for a bounded time. Nothing is made or changed, and no secret shown.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use relay_clock::Clock;
 use relay_control::{Control, NatsControl, NatsOptions};
 use relay_schemas::Registry;
 use relay_workers::models::{BackendSpec, Models};
+use relay_workers::proxies::Proxy;
 use tokio::net::TcpStream;
 
 use super::rules::is_hosted;
@@ -92,8 +94,17 @@ pub(super) async fn all(config: &Config, models: &[Models], asked: &Check) -> Ve
         if let BackendSpec::Remote(spec) = spec
             && let Some((host, port)) = spec.address()
         {
-            let what = format!("the endpoint of `{name}` at {host}:{port}");
-            ask(what, Grade::Degraded, Box::pin(endpoint(host, port)));
+            let mut what = format!("the endpoint of `{name}` at {host}:{port}");
+            match spec.proxy(crate::environment::variable) {
+                Ok(None) => ask(what, Grade::Degraded, Box::pin(endpoint(host, port))),
+                Ok(Some(between)) => {
+                    let variable = between.variable;
+                    let _ = write!(what, ", through the proxy that {variable} names");
+                    ask(what, Grade::Degraded, Box::pin(proxy(between)));
+                }
+                // It is told without asking.
+                Err(_) => {}
+            }
         }
     }
     let mut reached = Vec::new();
@@ -175,6 +186,16 @@ async fn endpoint(host: String, port: u16) -> Result<String, String> {
     let connected = TcpStream::connect((host.as_str(), port)).await;
     let connected = connected.map_err(|error| error.to_string());
     connected.map(|_| "somebody listens".to_owned())
+}
+
+/// Only whether the proxy is there: what stands behind it is the proxy's to reach.
+async fn proxy(between: Proxy) -> Result<String, String> {
+    let (host, port) = between.address().ok_or("it has no address")?;
+    let connected = TcpStream::connect((host.as_str(), port)).await;
+    let at = format!("the proxy at {host}:{port}");
+    connected
+        .map(|_| format!("{at} listens; whether the endpoint does was not asked"))
+        .map_err(|error| format!("{at}: {error}"))
 }
 
 /// Whether a folder is there and can be written, or can be made.

@@ -61,6 +61,10 @@ fn remote(name: &str, spec: &RemoteSpec, var: &impl Fn(&str) -> Option<String>) 
             "name a PEM file that is there",
         ));
     }
+    if let Err(wrong) = spec.proxy(var) {
+        let remedy = "correct the variable, or name the endpoint's host in NO_PROXY";
+        found.push(Problem::new(key("base_url"), wrong, remedy));
+    }
     found
 }
 
@@ -71,16 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_not_there_and_a_key_that_is_not_set_are_told_by_model() {
+    fn a_folder_that_is_not_there_a_key_that_is_not_set_and_a_proxy_that_is_none_are_told_by_model() {
         let text = "models:\n  a: {backend: onnx, path: not-there}\n  b: {backend: onnx, path: .}\n  \
                     c: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: NO_KEY, root_certificates: no.pem}\n  \
                     d: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: KEY}\n  \
-                    e: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: BLANK}\n";
+                    e: {backend: openai, base_url: 'http://x/v1', upstream_model: x, api_key_env: BLANK}\n  \
+                    f: {backend: openai, base_url: 'https://127.0.0.1/v1', upstream_model: x}\n  \
+                    g: {backend: openai, base_url: 'https://x/v1', upstream_model: x}\n";
         let folder = tempfile::tempdir().expect("a folder");
         let models = Models::parse(text, &folder.path().join("models.yaml")).expect("it parses");
         let var = |name: &str| match name {
             "KEY" => Some("hunter2".to_owned()),
             "BLANK" => Some(" \t".to_owned()),
+            "HTTPS_PROXY" => Some("socks5://hunter2".to_owned()),
             _ => None,
         };
         let keys: Vec<String> = check(&models, var)
@@ -93,7 +100,8 @@ mod tests {
                 "models.a.path",
                 "models.c.api_key_env",
                 "models.c.root_certificates",
-                "models.e.api_key_env"
+                "models.e.api_key_env",
+                "models.g.base_url"
             ]
         );
     }

@@ -192,7 +192,10 @@ fn a_command_lists_the_variables_that_mean_something_to_it() {
             .collect::<Vec<_>>()
     };
     assert_eq!(without_flag("plan"), ["MAX_LENGTH", "MODEL_NAME", "TEMPERATURE"]);
-    assert_eq!(without_flag("planner"), ["METRICS_ENABLED", "NO_COLOR"]);
+    assert_eq!(
+        without_flag("planner"),
+        ["METRICS_ENABLED", "NO_COLOR", "SSL_CERT_DIR", "SSL_CERT_FILE"]
+    );
     assert_eq!(without_flag("healthcheck"), Vec::<String>::new());
     let rest: Vec<String> = variables()
         .into_iter()

@@ -15,6 +15,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 pub use self::fields::{LimitField, OmittedField};
+use crate::proxies::{self, Proxy};
 
 /// Keys that have another name now.
 const MOVED: &[(&str, &str)] = &[("models.*.chat_limit", "limit_field")];
@@ -241,9 +242,20 @@ pub struct RemoteSpec {
 impl RemoteSpec {
     /// Host and port of `base_url`, for whoever looks whether somebody listens there.
     pub fn address(&self) -> Option<(String, u16)> {
-        let url = reqwest::Url::parse(self.base_url.expose()).ok()?;
-        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
-        Some((host.to_owned(), url.port_or_known_default()?))
+        proxies::address(&self.url().ok()?)
+    }
+
+    /// The proxy through which the environment has it asked, if there is one.
+    ///
+    /// # Errors
+    /// In words, if what the environment names cannot be used.
+    pub fn proxy(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Option<Proxy>, String> {
+        proxies::between(&self.url()?, environment)
+    }
+
+    /// `base_url`, read.
+    pub(crate) fn url(&self) -> Result<reqwest::Url, String> {
+        reqwest::Url::parse(self.base_url.expose()).map_err(|error| format!("base_url: {error}"))
     }
 }
 

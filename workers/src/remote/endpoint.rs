@@ -36,29 +36,41 @@ impl Endpoint {
     ///
     /// # Errors
     /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can; authorities that
-    /// cannot be read.
-    pub fn new(spec: &RemoteSpec, clock: Clock) -> Result<Self, String> {
+    /// cannot be read; a proxy that is none.
+    pub fn new(
+        spec: &RemoteSpec,
+        environment: impl Fn(&str) -> Option<String>,
+        clock: Clock,
+    ) -> Result<Self, String> {
         // reqwest wants a provider for the process; the first one to come has set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = Url::parse(spec.base_url.expose()).map_err(|error| format!("base_url: {error}"))?;
+        let base = spec.url()?;
         if base.cannot_be_a_base() {
             return Err("base_url: is not an http or https address".to_owned());
         }
-        let key = key(spec)?;
+        let key = key(spec, &environment)?;
+        let proxy = spec.proxy(&environment)?;
         let mut client = Client::builder()
             .default_headers(headers(key.as_deref(), spec)?)
             .connect_timeout(spec.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(spec.max_concurrent)
-            .tcp_nodelay(true);
-        if base.scheme() == "http" {
-            if spec.root_certificates.is_some() {
-                return Err("root_certificates: the endpoint's base_url has no TLS; use https://".to_owned());
-            }
+            .tcp_nodelay(true)
+            // Which proxy it is has been decided: the client is not to look for one by itself.
+            .no_proxy();
+        if base.scheme() == "http" && spec.root_certificates.is_some() {
+            return Err("root_certificates: the endpoint's base_url has no TLS; use https://".to_owned());
+        }
+        let has_tls = |url: &Url| url.scheme() == "https";
+        if !has_tls(&base) && !proxy.as_ref().is_some_and(|proxy| has_tls(&proxy.url)) {
             // No certificates to load where none will be looked at.
             client = client.tls_certs_only([]);
         } else if let Some(file) = &spec.root_certificates {
             client = client.tls_certs_only(authorities(file)?);
+        }
+        if let Some(proxy) = proxy {
+            let through = reqwest::Proxy::all(proxy.url);
+            client = client.proxy(through.map_err(|error| error.without_url().to_string())?);
         }
         Ok(Self {
             hidden: hidden(key, spec, &base),
@@ -131,11 +143,11 @@ fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
     })
 }
 
-fn key(spec: &RemoteSpec) -> Result<Option<String>, String> {
+fn key(spec: &RemoteSpec, environment: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
     let Some(variable) = &spec.api_key_env else {
         return Ok(None);
     };
-    let key = std::env::var(variable).unwrap_or_default();
+    let key = environment(variable).unwrap_or_default();
     match key.trim() {
         // Set to nothing is as good as not set, and no key.
         "" => Err(format!("the environment variable {variable} is not set")),
@@ -207,7 +219,12 @@ async fn beginning(mut response: Response) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::models::{BackendSpec, Models};
 
     #[test]
     fn what_may_be_a_secret_of_the_base_url_is_hidden_as_it_is_written_and_as_it_is_meant() {
@@ -230,6 +247,55 @@ mod tests {
             let told = failed.failure.message;
             assert!(told.ends_with("[…] is not valid, nor is v1"), "{secret}: {told}");
         }
+    }
+
+    /// A server on this machine that tells the first line of each request, and answers.
+    async fn listener() -> (u16, mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let port = listener.local_addr().expect("bound").port();
+        let (told, lines) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut asked = vec![0; 1_024];
+                let read = stream.read(&mut asked).await.unwrap_or_default();
+                let asked = String::from_utf8_lossy(&asked[..read]).into_owned();
+                let _ = told.send(asked.lines().next().unwrap_or_default().to_owned());
+                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        (port, lines)
+    }
+
+    /// Whether an endpoint answers, with the proxy at this port in the environment.
+    async fn asks(base_url: &str, proxy: u16) -> bool {
+        let text = format!("models:\n  m: {{backend: openai, base_url: '{base_url}', upstream_model: x}}\n");
+        let models = Models::parse(&text, Path::new("models.yaml")).expect("it parses");
+        let BackendSpec::Remote(spec) = &models.models["m"] else {
+            unreachable!("it is remote")
+        };
+        let all = |name: &str| (name == "ALL_PROXY").then(|| format!("http://127.0.0.1:{proxy}"));
+        let endpoint = Endpoint::new(spec, all, Clock::system()).expect("it can be asked");
+        endpoint.client.get(endpoint.base.clone()).send().await.is_ok()
+    }
+
+    /// Before, an Ollama on this machine was asked through the proxy, with key and prompt.
+    #[tokio::test]
+    async fn a_proxy_sees_what_goes_to_other_machines_and_nothing_that_stays_on_this_one() {
+        let (proxy, mut passed) = listener().await;
+        let (port, mut own) = listener().await;
+        for host in ["127.0.0.1", "localhost"] {
+            assert!(asks(&format!("http://{host}:{port}/v1"), proxy).await, "{host}");
+            assert_eq!(own.recv().await.expect("it was asked"), "GET /v1 HTTP/1.1");
+        }
+        assert!(passed.try_recv().is_err(), "the proxy saw nothing");
+        assert!(asks("http://only-the-proxy-knows.invalid/v1", proxy).await);
+        let seen = passed.recv().await.expect("it was asked");
+        assert_eq!(seen, "GET http://only-the-proxy-knows.invalid/v1 HTTP/1.1");
+        // Behind TLS it sees the host and nothing else; this one opens no tunnel.
+        asks("https://only-the-proxy-knows.invalid/v1", proxy).await;
+        let seen = passed.recv().await.expect("it was asked");
+        assert_eq!(seen, "CONNECT only-the-proxy-knows.invalid:443 HTTP/1.1");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl RemoteModel {
     /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can.
     pub fn new(spec: RemoteSpec, clock: Clock, counters: Counters) -> Result<Self, String> {
         Ok(Self {
-            endpoint: Endpoint::new(&spec, clock.clone())?,
+            endpoint: Endpoint::new(&spec, |name| std::env::var(name).ok(), clock.clone())?,
             slots: Semaphore::new(spec.max_concurrent),
             budget: Mutex::new(RetryBudget::default()),
             spec,
