@@ -334,8 +334,14 @@ async fn probes_and_metrics_answer() {
     assert_eq!(harness.get("/healthz").await.text(), r#"{"status":"ok"}"#);
     assert_eq!(harness.get("/readyz").await.json()["status"], "ready");
     assert_eq!(harness.get("/nowhere").await.status, 404);
-    let root = harness.get("/").await.json();
-    assert_eq!((&root["api"], &root["ready"]), (&"/v1".into(), &"/readyz".into()));
+    for address in ["/", "/v1", "/v1/"] {
+        let root = harness.get(address).await.json();
+        assert_eq!(
+            (&root["api"], &root["ready"]),
+            (&"/v1".into(), &"/readyz".into()),
+            "{address}"
+        );
+    }
     harness.chat(&[("x-relay-deadline-ms", "x")], WHOLE).await;
     let metrics = harness.get("/metrics").await.text();
     let mut names: Vec<&str> = metrics

@@ -174,6 +174,11 @@ mod tests {
     }
 
     async fn listening(config: OpsConfig) -> Listening {
+        let admin = Router::new().route("/admin/change", post(|| async { "changed" }));
+        serving(config, Some(admin)).await
+    }
+
+    async fn serving(config: OpsConfig, admin: Option<Router>) -> Listening {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = Manifest::parse("pools: [cpu]\ntopics: []").expect("a manifest");
         let bus = EmbeddedBus::open(
@@ -183,10 +188,9 @@ mod tests {
             &relay_clock::Clock::system(),
         );
         let runtime = Runtime::new(Arc::new(bus.expect("a log")));
-        let admin = Router::new().route("/admin/change", post(|| async { "changed" }));
         let config = OpsConfig { port: 0, ..config };
         let bound = Bound::bind(&config).await.expect("bound");
-        let ops = bound.serving(&config, &runtime, Some(admin));
+        let ops = bound.serving(&config, &runtime, admin);
         let port = ops.address().expect("bound").port();
         tokio::spawn(ops.serve());
         Listening {
@@ -198,6 +202,14 @@ mod tests {
     impl Listening {
         /// The status and the body of one request, whose `PORT` is ours.
         async fn ask(&self, start: &str, headers: &[&str]) -> (u16, String) {
+            let response = self.response(start, headers).await;
+            let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let body = response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            (status.expect("a status line"), body.expect("a body"))
+        }
+
+        /// All of the response.
+        async fn response(&self, start: &str, headers: &[&str]) -> String {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port))
                 .await
                 .expect("it listens");
@@ -210,9 +222,7 @@ mod tests {
             stream.write_all(request.as_bytes()).await.expect("sent");
             let mut response = String::new();
             stream.read_to_string(&mut response).await.expect("answered");
-            let status = response.split(' ').nth(1).and_then(|status| status.parse().ok());
-            let body = response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-            (status.expect("a status line"), body.expect("a body"))
+            response
         }
 
         async fn get(&self, host: &str) -> u16 {
@@ -259,10 +269,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_root_leads_to_the_traces() {
-        let listening = listening(OpsConfig::default()).await;
-        let (status, _) = listening.ask("GET /", &["Host: localhost:PORT"]).await;
-        assert_eq!(status, 303);
+    async fn the_root_leads_to_the_traces_or_where_there_are_none_to_what_is_missing() {
+        let traces = Router::new().route("/admin/traces", axum::routing::get(|| async { "traces" }));
+        for (admin, place) in [(Some(traces), "/admin/traces"), (None, "/readyz")] {
+            let listening = serving(OpsConfig::default(), admin).await;
+            let host = "Host: localhost:PORT";
+            let response = listening.response("GET /", &[host]).await;
+            assert!(response.starts_with("HTTP/1.1 303 "), "{response}");
+            assert!(
+                response.contains(&format!("\r\nlocation: {place}\r\n")),
+                "{response}"
+            );
+            let (status, _) = listening.ask(&format!("GET {place}"), &[host]).await;
+            assert_eq!(status, 200, "{place}");
+        }
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ pub fn router(app: App, ops: Router, shutdown: Shutdown) -> Router {
         .route("/v1/completions", post(completions::create))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/", get(response::root))
+        .route("/v1", get(response::root))
+        .route("/v1/", get(response::root))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*name}", get(models::retrieve))
         .with_state(app)

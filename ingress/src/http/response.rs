@@ -95,7 +95,7 @@ pub async fn last_of_a_lame_duck(
     response
 }
 
-/// What there is, for somebody who opens the address that the banner prints.
+/// What there is, for somebody who opens the address that the banner prints, or its host.
 pub async fn root() -> Response<Body> {
     let body = concat!(
         r#"{"name":"relay","version":""#,
