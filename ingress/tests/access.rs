@@ -102,6 +102,40 @@ async fn each_request_has_one_line_without_prompt_or_secret() {
     );
 }
 
+#[tokio::test]
+async fn an_access_line_has_these_fields_and_no_others_whole_and_streamed() {
+    let (lines, logging) = logging();
+    let harness = Harness::new().await;
+    let headers = [
+        ("x-tenant-id", "acme"),
+        ("authorization", "Bearer sk-very-secret"),
+    ];
+    for body in [WHOLE, STREAM] {
+        tokio::join!(harness.chat(&headers, body), async {
+            let request = harness.accepted().await;
+            harness.complete(&request, "an answer").await;
+        });
+    }
+    let told = lines.when(2).await;
+    drop(logging);
+    let fields = |line: &Value| {
+        let mut fields: Vec<String> = line.as_object().unwrap().keys().cloned().collect();
+        fields.sort_unstable();
+        fields.join(" ")
+    };
+    // When, how grave, by whom and the message are the log's own.
+    assert_eq!(
+        fields(&told[0]),
+        "attempts cache cost_micro_usd id key latency_ms level message model operation status target tenant \
+         timestamp tokens_in tokens_out"
+    );
+    assert_eq!(
+        fields(&told[1]),
+        "attempts cache cost_micro_usd id key latency_ms level message model operation status target tenant \
+         timestamp tokens_in tokens_out ttft_ms"
+    );
+}
+
 /// The end of a run that was cancelled under way.
 fn charged(request: &Request) -> Outcome {
     Outcome {
