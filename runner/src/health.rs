@@ -69,6 +69,16 @@ impl Health {
         all.collect()
     }
 
+    /// What is there in part, with what the process does not do meanwhile.
+    pub fn lessened(&self) -> BTreeMap<&'static str, String> {
+        let board = self.0.read();
+        let lessened = board.iter().filter_map(|(name, condition)| match condition {
+            Condition::Degraded(reason) => Some((*name, reason.clone())),
+            Condition::Works | Condition::Missing(_) | Condition::Bypassed(_) => None,
+        });
+        lessened.collect()
+    }
+
     /// Every dependency in words: `ok`, the reason why it is missing, why the process goes on without it, or what it does not do.
     pub fn told(&self) -> BTreeMap<&'static str, String> {
         let board = self.0.read();

@@ -43,6 +43,7 @@ async fn ready(State(runtime): State<Runtime>) -> Response {
         "ready": code == StatusCode::OK,
         "draining": draining,
         "missing": missing,
+        "degraded": runtime.health.lessened(),
         "dependencies": runtime.health.told(),
     });
     (code, Json(body)).into_response()

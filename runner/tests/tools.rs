@@ -320,7 +320,11 @@ async fn probes_are_told_what_is_missing_and_metrics_only_where_they_are_asked_f
     runtime.health.bypassed("redis", "refused");
     let (status, body) = get(true, "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(body.contains(r#""missing":{"bus":"no broker"}"#), "{body}");
+    assert!(
+        body.contains(r#""missing":{"bus":"no broker"},"degraded":{}"#),
+        "{body}"
+    );
+    runtime.health.degraded("models", "one is broken");
     runtime.health.up("bus");
     let (status, body) = get(true, "/readyz").await;
     assert_eq!(status, StatusCode::OK);
@@ -328,6 +332,11 @@ async fn probes_are_told_what_is_missing_and_metrics_only_where_they_are_asked_f
         body.contains(r#""status":"ready""#) && body.contains("bypassed: refused"),
         "{body}"
     );
+    assert!(
+        body.contains(r#""missing":{},"degraded":{"models":"one is broken"}"#),
+        "{body}"
+    );
+    assert!(body.contains(r#""models":"degraded: one is broken""#), "{body}");
     runtime.shutdown.drain();
     let (status, body) = get(true, "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -60,6 +60,24 @@ async fn until_ready(url: &str, process: &Process) {
     }
 }
 
+/// What a dependency is told as may change between two questions.
+async fn both_listeners_say_the_same(path: &str, ports: [u16; 2]) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut said = Vec::new();
+        for port in ports {
+            let response = http::get(&format!("http://127.0.0.1:{port}{path}")).await;
+            let response = response.expect("an answer");
+            said.push((response.status(), response.text().await.expect("a body")));
+        }
+        if said[0] == said[1] {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{path}: {said:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn relay_up_works_from_any_folder_and_is_asked_for_its_health() {
     for layout in LAYOUTS {
@@ -91,6 +109,9 @@ async fn works(layout: [&str; 2]) {
     let process = Process::start(relay(&program, working.path(), &up), &log).expect("it starts");
     until_ready(&format!("http://127.0.0.1:{ops}/readyz"), &process).await;
     assert!(healthcheck().status.success());
+    for path in ["/healthz", "/readyz"] {
+        both_listeners_say_the_same(path, [port, ops]).await;
+    }
     let body = json!({ "model": "relay-chat", "messages": [{ "role": "user", "content": "What is the capital of France?" }] });
     let request = http::client().post(format!("http://127.0.0.1:{port}/v1/chat/completions"));
     let answer: Value = request
