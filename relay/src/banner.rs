@@ -1,4 +1,4 @@
-//! What a person sees once the gateway is ready.
+//! What a person sees while a process waits, and once it is ready.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -19,17 +19,33 @@ pub struct Places {
     pub warnings: Vec<String>,
 }
 
-/// Waits until nothing is missing, saying every few seconds what still is; then prints where to go. For people, so on standard output.
-pub async fn once_ready(config: Config, runtime: Runtime, places: Places) -> anyhow::Result<()> {
+/// How often what is still missing is told.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Waits until nothing is missing, and says so. Where the API is here, it prints where to go: for people, so on standard output.
+pub async fn once_ready(config: Config, runtime: Runtime, places: Option<Places>) -> anyhow::Result<()> {
+    if !is_ready(&runtime, AGAIN).await {
+        return Ok(());
+    }
+    if let Some(places) = places {
+        print!("{}", text(&config, &places));
+    } else {
+        tracing::info!("ready");
+    }
+    Ok(())
+}
+
+/// Waits until nothing is missing, saying every so often what still is; false where the process ends before.
+async fn is_ready(runtime: &Runtime, again: Duration) -> bool {
     let mut waited = Duration::ZERO;
     let step = Duration::from_millis(50);
     while !runtime.health.is_ready() {
         tokio::select! {
             biased;
-            () = runtime.shutdown.ending() => return Ok(()),
+            () = runtime.shutdown.ending() => return false,
             () = tokio::time::sleep(step) => waited += step,
         }
-        if waited.as_millis().is_multiple_of(5_000) {
+        if waited.as_millis().is_multiple_of(again.as_millis()) {
             for (dependency, reason) in runtime.health.all() {
                 if let Some(reason) = reason {
                     tracing::warn!(dependency, reason, waited_s = waited.as_secs(), "still waiting");
@@ -37,8 +53,7 @@ pub async fn once_ready(config: Config, runtime: Runtime, places: Places) -> any
             }
         }
     }
-    print!("{}", text(&config, &places));
-    Ok(())
+    true
 }
 
 /// Everywhere is nowhere to connect to.
@@ -135,5 +150,56 @@ mod tests {
         assert!(!text(&Config::default(), &places).contains("pools"));
         let both = text(&config("workers: [{ pool: default }, { pool: remote }]"), &places);
         assert!(both.contains("\npools   default, remote\n"), "{both}");
+    }
+
+    fn runtime(folder: &std::path::Path) -> Runtime {
+        let manifest = relay_bus::topics::Manifest::parse("pools: [cpu]\ntopics: []").expect("a manifest");
+        let options = relay_bus::EmbeddedOptions::default();
+        let bus = relay_bus::EmbeddedBus::open(folder, &manifest, options, &relay_clock::Clock::system());
+        Runtime::new(std::sync::Arc::new(bus.expect("a log")))
+    }
+
+    /// Before, this was said where the API is, and nowhere else.
+    #[tokio::test]
+    async fn any_process_says_what_it_waits_for_until_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = runtime(folder.path());
+        runtime.health.down("policy", "not read yet");
+        runtime.health.degraded("models", "one is broken");
+        let (told, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Lines(told.clone()))
+            .finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let (health, shutdown) = (runtime.health.clone(), runtime.shutdown.clone());
+        let waiting = is_ready(&runtime, Duration::from_millis(50));
+        let (is_ready, told) = tokio::join!(waiting, async {
+            let told = lines.recv().await.expect("it is said");
+            health.up("policy");
+            told
+        });
+        assert!(is_ready);
+        assert!(
+            told.contains("still waiting") && told.contains("policy") && told.contains("not read yet"),
+            "{told}"
+        );
+        assert!(!told.contains("models"), "it goes on without: {told}");
+        health.down("policy", "not read yet");
+        shutdown.drain();
+        assert!(!super::is_ready(&runtime, AGAIN).await, "it ends before");
+    }
+
+    struct Lines(tokio::sync::mpsc::UnboundedSender<String>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(String::from_utf8_lossy(line).into_owned());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 }

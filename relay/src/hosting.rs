@@ -96,18 +96,16 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
     running.add(hold_outcomes(house.runtime.clone(), house.outcomes));
     running.add(watch_parts(house.runtime.clone(), house.config.watchdog));
     let ops = tokio::spawn(ops.serve());
-    if let Some(api) = api_address {
-        let places = Places {
-            api,
-            admin: admin_pages,
-            warnings,
-        };
-        running.add(banner::once_ready(
-            house.config.clone(),
-            house.runtime.clone(),
-            places,
-        ));
-    }
+    let places = api_address.map(|api| Places {
+        api,
+        admin: admin_pages,
+        warnings,
+    });
+    running.add(banner::once_ready(
+        house.config.clone(),
+        house.runtime.clone(),
+        places,
+    ));
     signals::hear(shutdown, timeout).context("hearing signals")?;
     let result = running.finish().await;
     ops.abort();
