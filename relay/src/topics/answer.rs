@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::ask::{Ask, Letters, Selection};
-use super::letters::{Scan, Who, close, wanted};
+use super::letters::{Scan, Wanted, Who, close};
 use super::lines::{Answer, Lines, lines};
 use super::reading::{Reading, learn};
 
@@ -109,16 +109,21 @@ impl Keeper {
     async fn letters(&self, asked: Letters, lines: &Lines) -> anyhow::Result<()> {
         let registry = self.registry().await?;
         let (whole, content) = (asked.whole, asked.content);
+        let mut wanted = if whole {
+            Some(Wanted::of(&*self.bus, &registry, asked.clone(), self.clock.now()).await?)
+        } else {
+            None
+        };
         let mut letters = Scan::open(&*self.bus, &registry, asked).await?;
         while let Some(letter) = letters.next().await? {
-            if !whole {
+            let Some(wanted) = &mut wanted else {
                 lines.say(letter.line()).await?;
                 continue;
-            }
+            };
             let mut line = letter.whole(&registry, content);
             if let (Ok(body), None) = (&letter.body, &letter.closed) {
-                let wanted = wanted(&*self.bus, &registry, body, self.clock.now()).await?;
-                line["resend"] = wanted.map_or_else(
+                let record = wanted.record(body, self.clock.now()).await?;
+                line["resend"] = record.map_or_else(
                     |why| json!({"would": "keep it", "why": why}),
                     |_| json!({"would": "put it back"}),
                 );

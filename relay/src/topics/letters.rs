@@ -12,4 +12,4 @@ mod wanted;
 
 pub use closing::{Who, close};
 pub use scan::Scan;
-pub use wanted::wanted;
+pub use wanted::Wanted;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::letter::{Closed, Letter};
 use super::scan::Scan;
-use super::wanted::wanted;
+use super::wanted::Wanted;
 use crate::topics::ask::Selection;
 use crate::topics::lines::Lines;
 use crate::topics::when::when;
@@ -39,16 +39,20 @@ pub async fn close(
     let mut closing = Closing {
         bus,
         clock,
-        registry,
         who,
         resent: HashMap::new(),
     };
+    let mut wanted = if resend {
+        Some(Wanted::of(bus, registry, selection.clone().into(), clock.now()).await?)
+    } else {
+        None
+    };
     let mut letters = Scan::open(bus, registry, selection.into()).await?;
     while let Some(letter) = letters.next().await? {
-        let done = match &letter.closed {
-            Some(closed) => is_closed(closed),
-            None if resend => closing.resend(&letter, &mut letters).await?,
-            None => closing.discard(&letter).await?,
+        let done = match (&letter.closed, &mut wanted) {
+            (Some(closed), _) => is_closed(closed),
+            (None, Some(wanted)) => closing.resend(&letter, &mut letters, wanted).await?,
+            (None, None) => closing.discard(&letter).await?,
         };
         lines.say(done.line(&letter)).await?;
     }
@@ -84,7 +88,6 @@ impl Done {
 struct Closing<'a> {
     bus: &'a dyn Bus,
     clock: &'a Clock,
-    registry: &'a Registry,
     who: &'a Who,
     /// Where records lie now that this command put back, by where they lay.
     resent: HashMap<Position, Position>,
@@ -99,7 +102,12 @@ impl Closing<'_> {
 
     /// The record first, its closing once it is acknowledged: what a crash leaves between the two is an open letter, whose record is
     /// put back twice at the worst, and a line that tells of each.
-    async fn resend(&mut self, letter: &Letter, letters: &mut Scan<'_>) -> anyhow::Result<Done> {
+    async fn resend(
+        &mut self,
+        letter: &Letter,
+        letters: &mut Scan<'_>,
+        wanted: &mut Wanted<'_>,
+    ) -> anyhow::Result<Done> {
         let Ok(body) = &letter.body else {
             return Ok(Done::Kept(
                 "the letter cannot be read itself, so what it stands for is not known".to_owned(),
@@ -112,7 +120,7 @@ impl Closing<'_> {
         let to = if let Some(to) = self.resent.get(&lay) {
             to.clone()
         } else {
-            match wanted(self.bus, self.registry, body, self.clock.now()).await? {
+            match wanted.record(body, self.clock.now()).await? {
                 Err(why) => return Ok(Done::Kept(why)),
                 Ok(record) => {
                     // On Kafka another process may have closed it meanwhile.

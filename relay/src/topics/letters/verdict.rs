@@ -79,6 +79,11 @@ fn of_request(topic: &str, record: &Record, read: Result<Request, DecodeError>, 
     }
 }
 
+/// Whether records of `topic` carry requests.
+pub fn carries_request(topic: &str) -> bool {
+    matches!(topic, REQUESTS | PLANNED) || topic.starts_with("relay.ready.")
+}
+
 /// The request that a record of `topic` carries; `None` where none does.
 fn request(topic: &str, registry: &Registry, record: &Record) -> Option<Result<Request, DecodeError>> {
     match topic {

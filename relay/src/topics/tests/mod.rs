@@ -1,7 +1,7 @@
 //! What is asked, answered over a real embedded log: in this process, and by the operators' listener of another one.
 
 mod closing;
-mod dead_letters;
+pub mod dead_letters;
 mod listener;
 mod records;
 
