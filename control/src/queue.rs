@@ -88,7 +88,7 @@ impl Queue {
 }
 
 fn size(message: &Message) -> usize {
-    message.subject.len() + message.payload.len()
+    message.subject.len() + message.payload.footprint()
 }
 
 /// One mark for any number of losses in a row, so marks are bounded too.

@@ -69,7 +69,7 @@ pub async fn executions(base_url: &str) -> anyhow::Result<usize> {
 /// The `models.yaml` in which `mock` is that backend.
 pub fn write_models(folder: &Path, base_url: &str) -> anyhow::Result<()> {
     let yaml = format!(
-        "models:\n  mock:\n    backend: openai\n    base_url: {base_url}\n    upstream_model: mock\n    max_concurrent: 256\n"
+        "models:\n  mock:\n    backend: openai\n    base_url: {base_url}\n    upstream_model: mock\n    max_concurrent: 256\n    first_byte_timeout: 10m\n"
     );
     std::fs::write(folder.join("models.yaml"), yaml).context("models.yaml")
 }

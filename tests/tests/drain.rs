@@ -106,7 +106,12 @@ async fn ctrl_c_loses_nothing(mut gateway: Gateway) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_flight_under_a_key_at_ctrl_c_ends_with_its_answer_streamed_and_not() {
-    let gateway = Gateway::start(KILLABLE, &[]).await.expect("it starts");
+    let mut gateway = Gateway::prepare(KILLABLE, &[]).expect("it is prepared");
+    gateway
+        .configure(&format!("drain_timeout: 2m\n{PATIENT}"))
+        .expect("it is configured");
+    gateway.run(None).expect("it starts");
+    gateway.ready().await.expect("it is ready");
     ctrl_c_loses_nothing(gateway).await;
 }
 
@@ -116,7 +121,10 @@ async fn so_it_does_in_one_process_on_kafka_nats_and_postgres() {
     let mut gateway = Gateway::prepare(KILLABLE, &[]).expect("it is prepared");
     let servers = on_servers().expect("the servers run");
     gateway
-        .configure(&format!("{servers}{PATIENT}"))
+        .configure(&format!("{servers}drain_timeout: 2m\n{PATIENT}"))
+        .expect("it is configured");
+    gateway
+        .reconfigure("ingress: {", "ingress: { answers: { untold: 40s },")
         .expect("it is configured");
     let applied = gateway.command(&["topics", "apply"]).expect("it runs");
     assert!(applied.status.success(), "{applied:?}");
@@ -135,6 +143,10 @@ async fn six_processes() -> (Production, InFlight) {
     deployment.be_patient().expect("they are configured");
     deployment
         .reconfigure("lame_duck: 0s\n", "lame_duck: 0s\ndrain_timeout: 2m\n")
+        .expect("they are configured");
+    // Longer than all waits of these tests together.
+    deployment
+        .reconfigure("default: 45s", "default: 9m")
         .expect("they are configured");
     let deployment = deployment.started().await.expect("they start");
     let (bus, tables) = (ledger::kafka().expect("a client"), store().expect("the tables"));

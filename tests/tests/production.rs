@@ -171,7 +171,12 @@ async fn the_program_on_the_batch_page_sends_its_lines_and_reads_their_results()
     let mut relay = Process::start(line(up, folder), &folder.join("relay.log")).expect("it starts");
     let mut sender = Process::start(line(run, folder), &folder.join("batch.log")).expect("it starts");
     let ended = sender.wait(Duration::from_secs(180));
-    let said = sender.log();
+    // What librdkafka says of a broker that is slow for a while is its own.
+    let said: String = sender
+        .log()
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with('%'))
+        .collect();
     assert!(
         ended.is_ok_and(|status| status.success()) && said == shown,
         "it said:\n{said}\nand Relay:\n{}",

@@ -1,6 +1,7 @@
-//! Which proxy stands between here and an endpoint, by what the environment says of proxies, as `curl` reads it. What is on this
+//! Which proxy stands between here and an endpoint, by what the environment says of proxies. What is on this
 //! machine is never asked through one: key and prompt do not leave it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use hyper_util::client::proxy::matcher::Matcher;
@@ -13,12 +14,20 @@ const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"
 const WITHOUT: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// A proxy.
-#[derive(Debug)]
 pub struct Proxy {
     /// The variable that names it.
     pub variable: &'static str,
     /// Its address, which may hold a password.
     pub(crate) url: Url,
+}
+
+/// Without its address, which may hold a password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("variable", &self.variable)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Proxy {
@@ -111,6 +120,7 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         };
         let proxy = between(&to, environment)?;
+        assert!(!format!("{proxy:?}").contains("secret"), "{proxy:?}");
         Ok(proxy.map(|proxy| (proxy.variable, proxy.url.to_string())))
     }
 

@@ -92,10 +92,14 @@ impl Worker {
 
     /// Announces that what is held has changed.
     pub fn tell(&self) {
-        let (short, long) = self.ledger.lock().lanes();
-        let gauge = &self.runner.metrics.in_flight;
-        gauge.with_label_values(&["short"]).set(short as i64);
-        gauge.with_label_values(&["long"]).set(long as i64);
+        {
+            // Set under the lock, so that of two who tell at once the later count stays.
+            let ledger = self.ledger.lock();
+            let (short, long) = ledger.lanes();
+            let gauge = &self.runner.metrics.in_flight;
+            gauge.with_label_values(&["short"]).set(short as i64);
+            gauge.with_label_values(&["long"]).set(long as i64);
+        }
         self.changed.notify_one();
     }
 }

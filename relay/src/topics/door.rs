@@ -103,8 +103,8 @@ async fn apply(
     // What a start checks (whether the topics hold the longest deadline, and the largest request) is checked for its own manifest.
     if let Some(topic) = differing(&manifest, &door.keeper.manifest) {
         let told = format!(
-            "its configuration names another manifest ({topic} differs). Ask with the configuration that it runs with (--config), or change \
-             the file that its `topics` names and start it anew, which checks and applies it\n"
+            "its configuration names another manifest ({topic} differs). Ask with the configuration that it runs with (--config), or, where \
+             that file has changed since it started, start it anew, which checks and applies it\n"
         );
         return (StatusCode::CONFLICT, told).into_response();
     }

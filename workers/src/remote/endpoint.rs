@@ -68,12 +68,13 @@ impl Endpoint {
         } else if let Some(file) = &spec.root_certificates {
             client = client.tls_certs_only(authorities(file)?);
         }
+        let hidden = hidden(key, spec, &base, proxy.as_ref().map(|proxy| &proxy.url));
         if let Some(proxy) = proxy {
             let through = reqwest::Proxy::all(proxy.url);
             client = client.proxy(through.map_err(|error| error.without_url().to_string())?);
         }
         Ok(Self {
-            hidden: hidden(key, spec, &base),
+            hidden,
             client: client.build().map_err(|error| error.without_url().to_string())?,
             base,
             clock,
@@ -172,16 +173,23 @@ fn headers(key: Option<&str>, spec: &RemoteSpec) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-fn hidden(key: Option<String>, spec: &RemoteSpec, base: &Url) -> Hidden {
-    let host = base.host_str().map(str::to_owned);
+fn hidden(key: Option<String>, spec: &RemoteSpec, base: &Url, proxy: Option<&Url>) -> Hidden {
+    let query = base.query().map(str::to_owned);
+    let named = key.into_iter().chain(query).chain(places(base));
+    let whole = [spec.base_url.expose().to_owned(), base.to_string()];
+    let known = named.chain(whole).chain(secrets(base));
+    let of_proxy = proxy.map(|url| places(url).chain(secrets(url)).chain([url.to_string()]));
+    Hidden::new(known.chain(of_proxy.into_iter().flatten()))
+}
+
+/// A host, and with its port where the address says one.
+fn places(url: &Url) -> impl Iterator<Item = String> {
+    let host = url.host_str().map(str::to_owned);
     let with_port = host
         .as_ref()
-        .zip(base.port())
+        .zip(url.port())
         .map(|(host, port)| format!("{host}:{port}"));
-    let parts = [key, host, with_port, base.query().map(str::to_owned)];
-    let whole = [spec.base_url.expose().to_owned(), base.to_string()];
-    let known = parts.into_iter().flatten().chain(whole);
-    Hidden::new(known.chain(secrets(base)))
+    host.into_iter().chain(with_port)
 }
 
 /// What of the address may be a secret by itself, both as it is written and decoded: an endpoint quotes either.
@@ -269,14 +277,29 @@ mod tests {
 
     /// Whether an endpoint answers, with the proxy at this port in the environment.
     async fn asks(base_url: &str, proxy: u16) -> bool {
+        let endpoint = behind(base_url, &format!("http://127.0.0.1:{proxy}"));
+        endpoint.client.get(endpoint.base.clone()).send().await.is_ok()
+    }
+
+    fn behind(base_url: &str, proxy: &str) -> Endpoint {
         let text = format!("models:\n  m: {{backend: openai, base_url: '{base_url}', upstream_model: x}}\n");
         let models = Models::parse(&text, Path::new("models.yaml")).expect("it parses");
         let BackendSpec::Remote(spec) = &models.models["m"] else {
             unreachable!("it is remote")
         };
-        let all = |name: &str| (name == "ALL_PROXY").then(|| format!("http://127.0.0.1:{proxy}"));
-        let endpoint = Endpoint::new(spec, all, Clock::system()).expect("it can be asked");
-        endpoint.client.get(endpoint.base.clone()).send().await.is_ok()
+        let all = |name: &str| (name == "ALL_PROXY").then(|| proxy.to_owned());
+        Endpoint::new(spec, all, Clock::system()).expect("it can be asked")
+    }
+
+    #[test]
+    fn what_a_proxy_says_of_itself_and_of_its_password_reaches_no_client() {
+        let endpoint = behind("http://h.example/v1", "http://user:p%40ss@proxy.example:3128");
+        for secret in ["proxy.example", "proxy.example:3128", "user", "p@ss", "p%40ss"] {
+            let body = format!(r#"{{"error":{{"message":"{secret} says no"}}}}"#);
+            let failed = UpstreamError::parse(body.as_bytes()).meaning(Some(400), &endpoint.hidden);
+            let told = failed.failure.message;
+            assert!(told.ends_with("[…] says no"), "{secret}: {told}");
+        }
     }
 
     /// Before, an Ollama on this machine was asked through the proxy, with key and prompt.

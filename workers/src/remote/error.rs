@@ -197,8 +197,8 @@ impl UpstreamError {
             }
             Some(429) => Failed::for_now(Code::BackendBusy, message),
             Some(408 | 503 | 529) => Failed::for_now(Code::BackendUnavailable, message),
-            // The key, the path, the model's name and the bill are ours, not the client's.
-            Some(401..=405) => Failed::for_good(Code::BackendError, message),
+            // The key, the path, the model's name, the bill and the proxy are ours, not the client's.
+            Some(401..=405 | 407) => Failed::for_good(Code::BackendError, message),
             Some(400..=499) => Failed::for_good(Code::InvalidRequest, self.with_message(message, hidden)),
             Some(500..=599) | None => Failed::for_now(Code::BackendError, message),
             Some(_) => Failed::for_good(Code::BackendError, message),

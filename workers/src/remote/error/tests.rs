@@ -10,6 +10,7 @@ fn statuses_become_codes_and_only_passing_ones_are_tried_again() {
         (400, Code::InvalidRequest, false),
         (401, Code::BackendError, false),
         (404, Code::BackendError, false),
+        (407, Code::BackendError, false),
         (408, Code::BackendUnavailable, true),
         (413, Code::InvalidRequest, false),
         (422, Code::InvalidRequest, false),
