@@ -5,6 +5,7 @@ points here); without it, the embedded column is started from the built executab
 """
 
 import os
+import time
 
 import openai
 import pytest
@@ -14,7 +15,12 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 def test_the_model_is_listed(client):
-    assert MODEL in [model.id for model in client.models.list()]
+    # The ingress learns of it from the worker's first word, which may come a moment after both are ready.
+    deadline = time.monotonic() + 60
+    listed = []
+    while MODEL not in listed and time.monotonic() < deadline:
+        listed = [model.id for model in client.models.list()]
+    assert MODEL in listed
 
 
 def test_an_answer_in_one_piece(client):
