@@ -254,6 +254,30 @@ async fn a_file_with_a_damaged_page_at_the_start_is_set_aside_when_it_is_met() {
     assert_eq!(place.set_aside().len(), 1);
 }
 
+/// Before, a look at the file closed it, and with that all locks of `SQLite` on it were gone.
+#[tokio::test]
+async fn a_look_at_the_file_from_outside_leaves_the_write_ahead_log_where_it_is() {
+    let place = Place::new();
+    let tables = place.store();
+    fold(&tables, 0, None).await.unwrap();
+    // The first one opens what the second looks beside.
+    for _ in 0..2 {
+        tables.database.probe().await.unwrap();
+    }
+    let look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select count(*) from request_traces').fetchone()[0])";
+    let mut python = std::process::Command::new("python3");
+    let looked = python.arg("-c").arg(look).arg(place.file()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&looked.stdout).trim(), "1", "{looked:?}");
+    tables.database.probe().await.unwrap();
+    let log = place.file().with_file_name(format!(
+        "{}-wal",
+        place.file().file_name().unwrap().to_string_lossy()
+    ));
+    assert!(log.exists(), "it is still ours");
+    fold(&tables, 1, Some(1)).await.unwrap();
+    assert!(place.set_aside().is_empty());
+}
+
 #[tokio::test]
 async fn a_file_that_is_overwritten_while_it_is_open_is_set_aside_at_the_next_look() {
     let place = Place::new();

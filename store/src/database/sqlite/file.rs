@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use relay_schemas::TimestampMs;
+use rustix::fs::{Access, access};
 
 /// What every `SQLite` file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -56,20 +57,41 @@ pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
 
 /// Why the file at `path`, or what lies beside it, cannot be written now. Then it is neither opened nor closed: `SQLite` writes into
 /// mapped memory as it does so, which ends the process where the file under it was made immutable.
+///
+/// Asked without opening it, as [`Held`] says.
 pub(crate) fn unwritable(path: &Path) -> Option<std::io::Error> {
     BESIDE.into_iter().find_map(|beside| {
-        let opened = File::options().write(true).open(with(path, beside));
-        opened.err().filter(|error| error.kind() != ErrorKind::NotFound)
+        let asked = access(with(path, beside), Access::WRITE_OK).map_err(std::io::Error::from);
+        asked.err().filter(|error| error.kind() != ErrorKind::NotFound)
     })
 }
 
-/// Whether the file at `path` can be read and is no `SQLite` file any more.
-pub(crate) fn is_overwritten(path: &Path) -> bool {
-    let mut begin = [0; MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
-    match read {
-        Ok(()) => begin != *MAGIC,
-        Err(error) => error.kind() == ErrorKind::UnexpectedEof,
+/// A descriptor of the file of our own, to look at what it holds. It is opened once and stays open for as long as that file lies at its
+/// path: the system lets go of all locks that `SQLite` has on a file as soon as this process closes *any* descriptor of it, and whatever
+/// else opens the file then (`sqlite3`, a copy) takes itself for the only one there and removes the write-ahead log under us.
+#[derive(Debug)]
+pub(crate) struct Held {
+    inode: Inode,
+    file: File,
+}
+
+impl Held {
+    /// Whether the file at `path` can be read and is no `SQLite` file any more.
+    pub(crate) fn is_overwritten(held: &mut Option<Self>, path: &Path) -> bool {
+        if held.as_ref().map(|held| held.inode) != inode(path) {
+            *held = File::open(path).and_then(Self::of).ok();
+        }
+        let Some(held) = held else { return false };
+        let mut begin = [0; MAGIC.len()];
+        match held.file.read_exact_at(&mut begin, 0) {
+            Ok(()) => begin != *MAGIC,
+            Err(error) => error.kind() == ErrorKind::UnexpectedEof,
+        }
+    }
+
+    fn of(file: File) -> std::io::Result<Self> {
+        let inode = Inode::of(&file.metadata()?);
+        Ok(Self { inode, file })
     }
 }
 
@@ -144,14 +166,16 @@ mod tests {
     fn a_file_that_is_overwritten_or_cut_is_known_by_its_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.sqlite");
-        assert!(!is_overwritten(&path), "what is not there is not damaged");
+        let mut held = None;
+        let mut is_overwritten = || Held::is_overwritten(&mut held, &path);
+        assert!(!is_overwritten(), "what is not there is not damaged");
         for (bytes, overwritten) in [
             (&MAGIC[..], false),
             (b"garbage, garbage, garbage", true),
             (b"SQL", true),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(is_overwritten(&path), overwritten);
+            assert_eq!(is_overwritten(), overwritten);
         }
     }
 }

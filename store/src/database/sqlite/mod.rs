@@ -26,7 +26,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSy
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Mutex;
 
-use self::file::Inode;
+use self::file::{Held, Inode};
 use super::{Database, pool};
 use crate::error::{StoreError, classify, classify_migration, taints};
 use crate::migrations;
@@ -60,6 +60,7 @@ pub struct SqliteStore {
     options: SqliteOptions,
     clock: Clock,
     opened: Mutex<Option<Arc<Opened>>>,
+    held: Mutex<Option<Held>>,
 }
 
 /// The file, as it was opened.
@@ -79,6 +80,7 @@ impl SqliteStore {
             options,
             clock,
             opened: Mutex::new(None),
+            held: Mutex::new(None),
         }
     }
 
@@ -271,7 +273,7 @@ impl Database for SqliteStore {
     async fn probe(&self) -> Result<(), StoreError> {
         let opened = self.opened().await?;
         // A page that is in memory says nothing of the file.
-        if file::is_overwritten(&self.path) {
+        if Held::is_overwritten(&mut *self.held.lock().await, &self.path) {
             let damage = "it does not begin as such a file does";
             self.give_up(&opened, Some(damage)).await?;
             return self.opened().await.map(drop);
