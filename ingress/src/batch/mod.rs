@@ -10,6 +10,7 @@
 
 pub mod gate;
 pub mod intake;
+pub mod line;
 pub mod name;
 pub mod repeats;
 pub mod results;
