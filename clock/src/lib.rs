@@ -7,7 +7,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
 
+#[cfg(feature = "simulated")]
+mod driven;
 mod grace;
+#[cfg(feature = "simulated")]
+mod life;
 mod timeline;
 
 use std::fmt;
@@ -17,7 +21,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use relay_schemas::TimestampMs;
 
+#[cfg(feature = "simulated")]
+pub use driven::Passing;
 pub use grace::Grace;
+#[cfg(feature = "simulated")]
+pub use life::{Life, LifeState};
 pub use timeline::Timeline;
 
 /// Tells the time. Cheap to clone; all clones agree.
@@ -29,6 +37,8 @@ enum Source {
     #[default]
     System,
     Manual(ManualClock),
+    #[cfg(feature = "simulated")]
+    Driven(Arc<driven::Driven>),
 }
 
 impl Clock {
@@ -48,11 +58,23 @@ impl Clock {
         (Self(Source::Manual(manual.clone())), manual)
     }
 
+    /// A clock that begins at `start` and follows the time of a simulation.
+    #[cfg(feature = "simulated")]
+    pub fn driven(start: TimestampMs, passing: impl Passing) -> Self {
+        Self(Source::Driven(Arc::new(driven::Driven::new(
+            start,
+            Instant::now(),
+            passing,
+        ))))
+    }
+
     /// When it is, in milliseconds since 1970. May step: for records.
     pub fn now(&self) -> TimestampMs {
         match &self.0 {
             Source::System => system_timestamp(),
             Source::Manual(manual) => manual.0.lock().timestamp,
+            #[cfg(feature = "simulated")]
+            Source::Driven(driven) => driven.now(),
         }
     }
 
@@ -61,6 +83,8 @@ impl Clock {
         match &self.0 {
             Source::System => Instant::now(),
             Source::Manual(manual) => manual.0.lock().instant,
+            #[cfg(feature = "simulated")]
+            Source::Driven(driven) => driven.instant(),
         }
     }
 
@@ -101,6 +125,8 @@ impl Clock {
                 hands.timeline.look(hands.timestamp, hands.steady);
                 read(hands.steady, &hands.timeline)
             }
+            #[cfg(feature = "simulated")]
+            Source::Driven(driven) => driven.read(read),
         }
     }
 
@@ -115,6 +141,8 @@ impl fmt::Debug for Clock {
         f.write_str(match self.0 {
             Source::System => "Clock(system)",
             Source::Manual(_) => "Clock(manual)",
+            #[cfg(feature = "simulated")]
+            Source::Driven(_) => "Clock(driven)",
         })
     }
 }
