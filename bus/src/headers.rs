@@ -1,13 +1,17 @@
 //! The headers of a record, which must be readable even when its body is not.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use relay_schemas::{
     BatchRef, BatchRequest, Outcome, Planned, Ready, Request, RequestId, TenantId, TimestampMs, Work, decode,
 };
 
-/// Record headers, in order: what every stage must be able to read when the body cannot be read.
+/// Record headers, in order: what every stage must be able to read when the body cannot be read. Those of a record and of its clones
+/// are one, until one of them is given another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Bytes)>);
+pub struct Headers(Arc<Vec<(Cow<'static, str>, Bytes)>>);
 
 /// Names of the headers that Relay writes.
 pub mod header {
@@ -35,6 +39,28 @@ pub mod header {
     pub const RESENT_FROM: &str = "relay-resent-from";
     /// Set by the bus itself on a record that is not as it was written: where it lies. Its value is poison.
     pub const DAMAGED: &str = "relay-damaged";
+
+    /// All of them.
+    pub(super) const ALL: [&str; 12] = [
+        REQUEST_ID,
+        TENANT,
+        REPLY_TO,
+        ATTEMPT,
+        DEADLINE,
+        BATCH_ID,
+        CUSTOM_ID,
+        TRACEPARENT,
+        CRC32,
+        RESENT,
+        RESENT_FROM,
+        DAMAGED,
+    ];
+}
+
+/// A header's name as it was read; no copy where it is one of Relay's own.
+pub(crate) fn name_of(read: &str) -> Cow<'static, str> {
+    let known = header::ALL.into_iter().find(|known| *known == read);
+    known.map_or_else(|| Cow::Owned(read.to_owned()), Cow::Borrowed)
 }
 
 impl Headers {
@@ -90,16 +116,18 @@ impl Headers {
     }
 
     /// Sets `name`, replacing an earlier value.
-    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
-        self.0.retain(|(existing, _)| existing != name);
-        self.0.push((name.to_owned(), value.into()));
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
+        let name = name.into();
+        let all = Arc::make_mut(&mut self.0);
+        all.retain(|(existing, _)| *existing != name);
+        all.push((name, value.into()));
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.0
             .iter()
-            .find(|(existing, _)| existing == name)
+            .find(|(existing, _)| *existing == name)
             .map(|(_, value)| value)
     }
 
@@ -131,12 +159,41 @@ impl Headers {
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 }
 
-impl FromIterator<(String, Bytes)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+impl<N: Into<Cow<'static, str>>> FromIterator<(N, Bytes)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, Bytes)>>(pairs: I) -> Self {
+        let named = pairs.into_iter().map(|(name, value)| (name.into(), value));
+        Self(Arc::new(named.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_clone_is_given_the_others_do_not_have() {
+        let mut headers = Headers::default();
+        headers.set(header::TENANT, "acme");
+        let mut resent = headers.clone();
+        resent.set(header::RESENT, "there");
+        resent.set(header::TENANT, "other");
+        assert_eq!(
+            (headers.text(header::TENANT), headers.text(header::RESENT)),
+            (Some("acme"), None)
+        );
+        let all: Vec<_> = resent.iter().map(|(name, _)| name).collect();
+        assert_eq!(all, [header::RESENT, header::TENANT]);
+    }
+
+    #[test]
+    fn the_name_of_a_header_that_relay_writes_is_not_copied() {
+        for name in header::ALL {
+            assert!(matches!(name_of(name), Cow::Borrowed(known) if known == name));
+        }
+        assert!(matches!(name_of("x-other"), Cow::Owned(other) if other == "x-other"));
     }
 }

@@ -7,6 +7,7 @@ mod checksum;
 pub mod embedded;
 mod headers;
 mod kafka;
+mod name;
 mod record;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -18,5 +19,6 @@ pub use checksum::{is_intact, stamp};
 pub use embedded::{EmbeddedBus, EmbeddedOptions};
 pub use headers::{Headers, header};
 pub use kafka::{KafkaBus, KafkaOptions};
+pub use name::TopicName;
 pub use record::{Outgoing, Partition, Position, Record, decode, read};
 pub use traceparent::{traceparent_of, valid_traceparent};

@@ -7,19 +7,20 @@ use relay_schemas::{DecodeError, Payload, Registry, TimestampMs};
 
 use crate::checksum::{is_intact, stamp};
 use crate::headers::{Headers, header};
+use crate::name::TopicName;
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
     /// The topic's name.
-    pub topic: String,
+    pub topic: TopicName,
     /// From 0.
     pub partition: i32,
 }
 
 impl Partition {
     /// The partition `partition` of `topic`.
-    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+    pub fn new(topic: impl Into<TopicName>, partition: i32) -> Self {
         Self {
             topic: topic.into(),
             partition,
@@ -36,7 +37,7 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// A record as read from the log.
+/// A record as read from the log. Cloning it is counting: nothing of it is copied.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// Where it lies.
@@ -51,11 +52,11 @@ pub struct Record {
     pub value: Option<Payload>,
 }
 
-/// A record on its way into the log.
+/// A record on its way into the log. Cloning it is counting, as of a [`Record`].
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// The topic's name.
-    pub topic: String,
+    pub topic: TopicName,
     /// Chosen by the caller, else by the key's hash (murmur2, as Kafka's own clients do), else in turn.
     pub partition: Option<i32>,
     /// The key.
@@ -87,7 +88,7 @@ impl Record {
 impl Outgoing {
     /// A record whose partition follows from its key.
     pub fn keyed(
-        topic: impl Into<String>,
+        topic: impl Into<TopicName>,
         key: impl Into<Bytes>,
         headers: Headers,
         value: impl Into<Payload>,

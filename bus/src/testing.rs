@@ -270,7 +270,7 @@ impl FaultyBus {
             Mood::RefusesSize => Err(BusError::TooLarge {
                 topic: records
                     .first()
-                    .map(|record| record.topic.clone())
+                    .map(|record| record.topic.to_string())
                     .unwrap_or_default(),
                 size: 2,
                 limit: 1,
@@ -338,7 +338,7 @@ impl Bus for FaultyBus {
             .promises
             .lock()
             .as_ref()
-            .filter(|(topic, _)| *topic == partition.topic)
+            .filter(|(topic, _)| partition.topic == *topic)
         {
             held.high += more;
         }

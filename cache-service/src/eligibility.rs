@@ -94,7 +94,7 @@ pub fn entry_of(outcome: &Outcome, position: &Position, now: TimestampMs) -> Res
     let provenance = Provenance {
         level: String::new(),
         source_request_id: outcome.request_id.clone(),
-        source_topic: position.partition.topic.clone(),
+        source_topic: position.partition.topic.to_string(),
         source_partition: position.partition.partition,
         source_offset: position.offset,
         filled_at: now,

@@ -133,7 +133,7 @@ fn letter(record: &Record, dead: &Dead, group: &str, keep_bytes: usize, now: Tim
         value: cut(value, MOST_HEADER_BYTES),
     };
     DeadLetter {
-        source_topic: record.position.partition.topic.clone(),
+        source_topic: record.position.partition.topic.to_string(),
         source_partition: record.position.partition.partition,
         source_offset: record.position.offset,
         group: group.to_owned(),

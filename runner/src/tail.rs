@@ -204,7 +204,7 @@ async fn added(bus: &dyn Bus, next: &Places) -> Vec<Partition> {
     }
     for Partition { topic, partition } in &new {
         tracing::info!(
-            messaging.topic = topic,
+            messaging.topic = topic.as_str(),
             messaging.partition = partition,
             "a partition was added to a topic that is followed; it is read from its start"
         );

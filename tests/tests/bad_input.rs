@@ -154,7 +154,7 @@ fn bad(topic: &Topic, kind: &str, real: &Record) -> Outgoing {
         headers.set(header::CRC32, sum.clone());
     }
     Outgoing {
-        topic: topic.name.clone(),
+        topic: topic.name.as_str().into(),
         partition: None,
         // On a compacted topic it replaces nothing.
         key: Some("key".into()),

@@ -104,7 +104,7 @@ async fn dead_letters_are_listed_resent_and_discarded_beside_a_running_gateway()
 /// The dead letter that the sink would have written of a record.
 fn letter_of(record: &Record) -> Outgoing {
     let letter = DeadLetter {
-        source_topic: record.position.partition.topic.clone(),
+        source_topic: record.position.partition.topic.to_string(),
         source_partition: record.position.partition.partition,
         source_offset: record.position.offset,
         group: "relay.trace-sink".to_owned(),

@@ -105,7 +105,7 @@ impl Stage {
             record.value
         };
         Outgoing {
-            topic: topic.to_owned(),
+            topic: topic.into(),
             partition: None,
             key: record.key,
             headers: record.headers,

@@ -40,7 +40,7 @@ pub(super) fn read(
         near = record.timestamp;
         if let Some(place) = record.headers.text(header::DAMAGED) {
             tracing::warn!(
-                messaging.topic = log.name.topic,
+                messaging.topic = log.name.topic.as_str(),
                 messaging.partition = log.name.partition,
                 messaging.offset = offset,
                 log.place = place,

@@ -64,7 +64,7 @@ fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {
     for (size, limit) in [(record::size_of(&record), topic.limit()), (key, record::MOST_KEY)] {
         if size > limit {
             return Err(BusError::TooLarge {
-                topic: record.topic,
+                topic: record.topic.to_string(),
                 size,
                 limit,
             });

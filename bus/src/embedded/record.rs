@@ -1,11 +1,13 @@
 //! A record as the log holds it: key, headers (its `meta`) and value, each with a checksum of the log's own.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BufMut, Bytes};
 use relay_log::{Damaged, Found, NewRecord};
 use relay_schemas::TimestampMs;
 
 use super::slot::Slot;
-use crate::headers::header;
+use crate::headers::{header, name_of};
 use crate::{Headers, Outgoing, Position, Record};
 
 /// Longest key that the log can hold.
@@ -59,9 +61,9 @@ fn headers_of(mut bytes: Bytes) -> Option<Headers> {
     headers.filter(|_| bytes.is_empty())
 }
 
-fn header_of(bytes: &mut Bytes) -> Option<(String, Bytes)> {
+fn header_of(bytes: &mut Bytes) -> Option<(Cow<'static, str>, Bytes)> {
     let length = usize::from(bytes.try_get_u16_le().ok()?);
-    let name = String::from_utf8(take(bytes, length)?.to_vec()).ok()?;
+    let name = name_of(std::str::from_utf8(&take(bytes, length)?).ok()?);
     let length = bytes.try_get_u32_le().ok()? as usize;
     Some((name, take(bytes, length)?))
 }
@@ -142,7 +144,7 @@ mod tests {
         headers.set("a", "1");
         headers.set("empty", Bytes::new());
         Outgoing {
-            topic: "t".to_owned(),
+            topic: "t".into(),
             partition: None,
             key: key.map(Bytes::from_static),
             headers,

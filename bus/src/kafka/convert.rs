@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
 use relay_schemas::{Payload, TimestampMs};
 
+use crate::headers::name_of;
 use crate::{Headers, Outgoing, Partition, Position, Record};
 
 /// What Kafka adds to a record inside its batch, roughly and rather too much; topics are made larger by it, so that our
@@ -13,12 +14,8 @@ pub(super) const OVERHEAD: usize = 1_024;
 /// A record as read.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     let copied = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    let header = |header: Header<'_, &[u8]>| {
-        (
-            header.key.to_owned(),
-            header.value.map_or_else(Bytes::new, copied),
-        )
-    };
+    let header =
+        |header: Header<'_, &[u8]>| (name_of(header.key), header.value.map_or_else(Bytes::new, copied));
     let headers = message
         .headers()
         .map(|headers| headers.iter().map(header).collect());

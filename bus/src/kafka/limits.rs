@@ -42,14 +42,14 @@ impl Limits {
         meta: &Arc<Meta>,
     ) -> Result<(), BusError> {
         for record in records {
-            let known = self.known.read().get(&record.topic).copied();
+            let known = self.known.read().get(record.topic.as_str()).copied();
             let limit = match known {
                 Some(limit) => limit,
                 None => self.ask(&record.topic, admin, meta).await?,
             };
             let size = convert::size(record);
             if size > limit {
-                let topic = record.topic.clone();
+                let topic = record.topic.to_string();
                 return Err(BusError::TooLarge { topic, size, limit });
             }
         }

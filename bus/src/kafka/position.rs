@@ -71,7 +71,7 @@ pub(super) fn floor(
     if committed < held.low {
         tracing::warn!(
             messaging.group = group,
-            messaging.topic = partition.topic,
+            messaging.topic = partition.topic.as_str(),
             messaging.partition = partition.partition,
             records = held.low - committed,
             "the topic let records go that this group had not read; it goes on with the oldest that is left"

@@ -205,7 +205,7 @@ impl Producer {
         }
         if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
             return BusError::TooLarge {
-                topic: record.topic.clone(),
+                topic: record.topic.to_string(),
                 size: convert::size(record),
                 limit: self.options.largest_record.as_usize(),
             };

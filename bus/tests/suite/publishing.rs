@@ -84,7 +84,7 @@ pub async fn headers_empty_values_and_tombstones_come_back(column: &Column) {
     headers.set("bytes", Bytes::from_static(&[0, 255, 10]));
     headers.set("empty", Bytes::new());
     let whole = Outgoing {
-        topic: topic.clone(),
+        topic: topic.as_str().into(),
         partition: Some(0),
         key: Some(Bytes::from_static(b"k")),
         headers: headers.clone(),

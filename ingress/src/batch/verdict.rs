@@ -42,7 +42,7 @@ mod tests {
     fn record(key: &'static [u8], headers: &[(&str, &'static [u8])]) -> Record {
         let mut all = Headers::default();
         for (name, value) in headers {
-            all.set(name, *value);
+            all.set((*name).to_owned(), *value);
         }
         Record {
             position: Position {

@@ -69,15 +69,12 @@ impl<S: Stage> Publisher<S> {
         commits: Vec<Commit>,
     ) -> Result<Vec<E>, RunnerError> {
         let service = self.identity.service;
-        let outgoing: Vec<Outgoing> = parcels
-            .iter()
-            .flat_map(|parcel| parcel.outgoing.clone())
-            .collect();
+        let outgoing: Vec<&Outgoing> = parcels.iter().flat_map(|parcel| &parcel.outgoing).collect();
         crash_point(service, "before_publish");
         let (with, after) = if crash::separates_commits(service) {
-            (Vec::new(), commits.clone())
+            (Vec::new(), commits)
         } else {
-            (commits.clone(), Vec::new())
+            (commits, Vec::new())
         };
         let effects = match self.persist(&outgoing, &with).await {
             Ok(()) => parcels.into_iter().flat_map(|parcel| parcel.effects).collect(),
@@ -101,7 +98,8 @@ impl<S: Stage> Publisher<S> {
     ) -> Result<Vec<E>, RunnerError> {
         let mut effects = Vec::new();
         for parcel in parcels {
-            match self.persist(&parcel.outgoing, &[]).await {
+            let outgoing: Vec<&Outgoing> = parcel.outgoing.iter().collect();
+            match self.persist(&outgoing, &[]).await {
                 Ok(()) => effects.extend(parcel.effects),
                 Err(BusError::TooLarge { .. }) => effects.extend(self.deliver_smaller(parcel).await?),
                 Err(error) => return Err(error.into()),
@@ -115,6 +113,7 @@ impl<S: Stage> Publisher<S> {
     async fn deliver_smaller<E>(&self, parcel: Parcel<E>) -> Result<Vec<E>, RunnerError> {
         let shrink = |out: &Outgoing| without_content(out).unwrap_or_else(|| out.clone());
         let smaller: Vec<Outgoing> = parcel.outgoing.iter().map(shrink).collect();
+        let smaller: Vec<&Outgoing> = smaller.iter().collect();
         let too_large = match self.persist(&smaller, &[]).await {
             Ok(()) => {
                 self.metrics.texts_dropped.inc();
@@ -129,7 +128,7 @@ impl<S: Stage> Publisher<S> {
             attempts: 1,
         };
         for dead_letter in self.bury(&parcel.source, &dead) {
-            match self.persist(&[dead_letter], &[]).await {
+            match self.persist(&[&dead_letter], &[]).await {
                 Ok(()) => {}
                 Err(error @ BusError::TooLarge { .. }) => {
                     tracing::error!(%error, "even the dead letter is too large; the record is passed over");
@@ -142,14 +141,18 @@ impl<S: Stage> Publisher<S> {
 
     /// Publishes until it is acknowledged, for as long as that takes; the same records, so that duplicates are possible.
     /// Fails only with [`BusError::TooLarge`] and [`BusError::Fatal`].
-    async fn persist(&self, records: &[Outgoing], commits: &[Commit]) -> Result<(), BusError> {
+    async fn persist(&self, records: &[&Outgoing], commits: &[Commit]) -> Result<(), BusError> {
         if records.is_empty() && commits.is_empty() {
             return Ok(());
         }
         let began = self.clock.instant();
         let mut failed = 0;
         loop {
-            match self.bus.publish(records.to_vec(), commits.to_vec()).await {
+            match self
+                .bus
+                .publish(records.iter().copied().cloned().collect(), commits.to_vec())
+                .await
+            {
                 Ok(_) => break,
                 Err(error) if error.may_pass() => {
                     failed += 1;
@@ -181,7 +184,7 @@ impl<S: Stage> Publisher<S> {
     fn bury(&self, record: &Record, dead: &Dead) -> Vec<Outgoing> {
         let partition = &record.position.partition;
         tracing::error!(
-            messaging.topic = partition.topic,
+            messaging.topic = partition.topic.as_str(),
             messaging.partition = partition.partition,
             messaging.offset = record.position.offset,
             messaging.group = self.options.group,

@@ -183,7 +183,7 @@ impl<T: LeadershipTopic> Election<T> {
                     self.leadership.observe(&notice, appended, at);
                     if self.leadership.epoch() < before {
                         tracing::warn!(
-                            messaging.topic = record.position.partition.topic,
+                            messaging.topic = record.position.partition.topic.as_str(),
                             leader = %notice.instance,
                             "the leader is of a version that counts epochs otherwise, and is followed; once another version has led, stop all that are left of that one: what they would lead is refused by workers"
                         );
@@ -199,7 +199,7 @@ impl<T: LeadershipTopic> Election<T> {
                     reason: error.to_string(),
                 }),
                 Err(error) => {
-                    let topic = &record.position.partition.topic;
+                    let topic = record.position.partition.topic.as_str();
                     tracing::debug!(messaging.topic = topic, messaging.offset = offset, %error, "a leadership record cannot be read and is passed over");
                 }
             }

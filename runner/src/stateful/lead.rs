@@ -71,7 +71,7 @@ pub(super) async fn append(
                 backoff.wait().await;
             }
             Err(error @ BusError::TooLarge { .. }) => {
-                tracing::error!(messaging.topic = topic, %error, "a snapshot does not fit into its topic; recovery falls back on an older one");
+                tracing::error!(messaging.topic = topic.as_str(), %error, "a snapshot does not fit into its topic; recovery falls back on an older one");
             }
             Err(error) => return Err(error),
         }

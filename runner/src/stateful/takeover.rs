@@ -54,7 +54,7 @@ fn tell_of_what_is_passed_over(next: i64, partition: &Partition, held: OffsetRan
         return;
     }
     tracing::error!(
-        messaging.topic = partition.topic,
+        messaging.topic = partition.topic.as_str(),
         messaging.partition = partition.partition,
         folded_to = next,
         first = held.low,

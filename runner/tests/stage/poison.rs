@@ -80,7 +80,7 @@ fn poison() -> Vec<(&'static str, Option<Bytes>)> {
 
 fn raw(headers: Headers, value: Option<Bytes>) -> Outgoing {
     Outgoing {
-        topic: REQUESTS.to_owned(),
+        topic: REQUESTS.into(),
         partition: Some(0),
         key: Some(Bytes::from_static(b"\xff\x00")),
         headers,

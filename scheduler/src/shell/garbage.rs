@@ -43,7 +43,7 @@ impl Garbage {
 pub(super) fn give_up(context: &Context, record: &Record, reason: &str, input: &'static str) -> Conclusion {
     tracing::warn!(
         pool = context.pool,
-        messaging.topic = record.position.partition.topic,
+        messaging.topic = record.position.partition.topic.as_str(),
         messaging.partition = record.position.partition.partition,
         messaging.offset = record.position.offset,
         reason,

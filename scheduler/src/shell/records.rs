@@ -92,7 +92,7 @@ pub(super) fn work_record(dispatch: Dispatch) -> Outgoing {
         Lane::Long => topics::work_long(pool),
     };
     Outgoing {
-        topic,
+        topic: topic.into(),
         partition: Some(dispatch.partition),
         key: None,
         headers,

@@ -61,7 +61,7 @@ impl Deliver<'_> {
     fn letter(&self, Dead { record, reason }: &Dead) -> Vec<Outgoing> {
         let position = &record.position;
         tracing::error!(
-            messaging.topic = position.partition.topic,
+            messaging.topic = position.partition.topic.as_str(),
             messaging.partition = position.partition.partition,
             messaging.offset = position.offset,
             messaging.group = GROUP,

@@ -77,7 +77,7 @@ impl Done {
         match self {
             Self::Resent(to) => json!({
                 "letter": letter, "did": "resent",
-                "to": {"topic": to.partition.topic, "partition": to.partition.partition, "offset": to.offset},
+                "to": {"topic": to.partition.topic.as_str(), "partition": to.partition.partition, "offset": to.offset},
             }),
             Self::Discarded => json!({"letter": letter, "did": "discarded"}),
             Self::Kept(why) => json!({"letter": letter, "did": "kept", "why": why}),

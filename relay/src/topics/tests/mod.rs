@@ -72,7 +72,7 @@ pub fn me() -> Who {
 
 pub fn record(topic: &str, partition: i32, key: &[u8], value: &str) -> Outgoing {
     Outgoing {
-        topic: topic.to_owned(),
+        topic: topic.into(),
         partition: Some(partition),
         key: Some(key.to_vec().into()),
         headers: Headers::default(),
