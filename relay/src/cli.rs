@@ -18,7 +18,7 @@ pub use settings::Settings;
 use settings::{File, OfIngress, OfKeeper, OfLog, OfService, OfTraceSink, Operators};
 pub use topics::{CloseLetters, DeadLetters, Topics, read};
 
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 
 /// What somebody who runs one service wants to know.
 macro_rules! alone {
@@ -59,6 +59,13 @@ pub enum Command {
         after_help = "Ctrl-C drains: what is in flight may finish within --drain-timeout (20 s).\nExit code 0: all finished; 3: something was cut; 1: a second Ctrl-C stopped it at once."
     )]
     Up(Settings),
+    /// Run several services in this process, by comma: planner,cache-service
+    #[command(
+        after_help = "For example: relay run planner,cache-service,scheduler --config deploy/relay.production.yaml. What neighbours in one process\n\
+                      tell each other goes through the log as ever, so that any of them may also run elsewhere. `relay up` is all six.\n\
+                      Ctrl-C drains as it does for a service alone: `relay planner --help` says how."
+    )]
+    Run(OfRun),
     /// Run the ingress alone: HTTP and batch in, answers out
     #[command(after_help = alone!("the OpenAI API on --port, relay.batch.requests.v1 and relay.outcomes.v1", "relay.requests.v1, relay.batch.results.v1", "Kafka, NATS"))]
     Ingress(OfIngress),
@@ -151,9 +158,19 @@ pub struct Check {
     /// How long each may take to answer
     #[arg(long, value_name = "TIME", default_value = "5s", requires = "connect")]
     pub timeout: humantime::Duration,
-    /// As for this service in a process of its own; without it, as for `relay up`
-    #[arg(long, value_enum, value_name = "SERVICE")]
-    pub service: Option<HostedService>,
+    /// As for this service in a process of its own, or for several in one, by comma; without it, as for `relay up`
+    #[arg(long, value_name = "SERVICES")]
+    pub service: Option<Hosted>,
+}
+
+/// What to run in one process.
+#[derive(Debug, Args)]
+pub struct OfRun {
+    /// Of ingress, planner, cache-service, scheduler, workers and trace-sink, by comma
+    #[arg(value_name = "SERVICES")]
+    pub services: Hosted,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 impl Cli {
@@ -168,22 +185,27 @@ impl Cli {
         let mut known = help::completed(Self::command());
         let parsed = known.try_get_matches_from_mut(&words);
         let parsed = parsed.map_err(|refused| misplaced::explained(refused, &known, &words))?;
-        Self::from_arg_matches(&parsed).map_err(|refused| refused.format(&mut known))
+        let cli = Self::from_arg_matches(&parsed).map_err(|refused| refused.format(&mut known))?;
+        match (&cli.command, parsed.subcommand()) {
+            (Command::Run(of), Some((_, given))) => misplaced::in_run(&of.services, given)?,
+            _ => {}
+        }
+        Ok(cli)
     }
 }
 
 impl Command {
-    /// What it starts: one service, or all six.
-    #[expect(clippy::option_option, reason = "nothing, all, or one")]
-    pub fn hosts(&self) -> Option<Option<HostedService>> {
+    /// The services that it starts, if it starts any.
+    pub fn hosts(&self) -> Option<Hosted> {
         Some(match self {
-            Self::Up(_) => None,
-            Self::Ingress(_) => Some(HostedService::Ingress),
-            Self::Planner(_) => Some(HostedService::Planner),
-            Self::CacheService(_) => Some(HostedService::CacheService),
-            Self::Scheduler(_) => Some(HostedService::Scheduler),
-            Self::Workers(_) => Some(HostedService::Workers),
-            Self::TraceSink(_) => Some(HostedService::TraceSink),
+            Self::Up(_) => Hosted::all(),
+            Self::Run(of) => of.services.clone(),
+            Self::Ingress(_) => Hosted::only(HostedService::Ingress),
+            Self::Planner(_) => Hosted::only(HostedService::Planner),
+            Self::CacheService(_) => Hosted::only(HostedService::CacheService),
+            Self::Scheduler(_) => Hosted::only(HostedService::Scheduler),
+            Self::Workers(_) => Hosted::only(HostedService::Workers),
+            Self::TraceSink(_) => Hosted::only(HostedService::TraceSink),
             _ => return None,
         })
     }
@@ -192,6 +214,7 @@ impl Command {
     pub fn settings(&self) -> Settings {
         match self {
             Self::Up(all) => all.clone(),
+            Self::Run(of) => of.settings.clone(),
             Self::Check(of) => of.settings.clone(),
             Self::Schema(_) => Settings::default(),
             Self::Ingress(of) => of.into(),

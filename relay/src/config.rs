@@ -9,6 +9,7 @@ use relay_runner::WatchdogTimes;
 use relay_settings::FileError;
 use serde::Deserialize;
 
+use crate::hosted::Hosted;
 use crate::logging::LogConfig;
 use crate::ops::OpsConfig;
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
@@ -37,7 +38,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
     /// Of these, how long the API goes on as ever while `/readyz` says 503. Default: 0 s where all services are in one process, 5 s for
-    /// one alone (a quarter of `drain_timeout`, if that is less).
+    /// fewer (a quarter of `drain_timeout`, if that is less).
     #[serde(with = "humantime_serde")]
     pub lame_duck: Option<Duration>,
     /// What becomes of a part that makes no progress.
@@ -96,9 +97,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long a service that has this process to itself is a lame duck.
-    pub fn lame_duck_alone(&self) -> Duration {
-        let most = LAME_DUCK.min(self.drain_timeout / 4);
+    /// How long this process is a lame duck: not at all, unless it is told so, where no other takes over from it.
+    pub fn lame_duck(&self, hosted: &Hosted) -> Duration {
+        let most = if hosted.is_all() {
+            Duration::ZERO
+        } else {
+            LAME_DUCK.min(self.drain_timeout / 4)
+        };
         self.lame_duck.unwrap_or(most)
     }
 

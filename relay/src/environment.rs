@@ -23,10 +23,11 @@ impl Variable {
     }
 }
 
-const PLANS: &[&str] = &["up", "ingress", "plan", "check"];
-const RUNS: &[&str] = &["up", "workers", "check"];
+const PLANS: &[&str] = &["up", "run", "ingress", "plan", "check"];
+const RUNS: &[&str] = &["up", "run", "workers", "check"];
 const SERVES: &[&str] = &[
     "up",
+    "run",
     "ingress",
     "planner",
     "cache-service",
@@ -39,6 +40,7 @@ const SERVES: &[&str] = &[
 /// These ask servers whose certificates are looked at.
 const ASKS: &[&str] = &[
     "up",
+    "run",
     "ingress",
     "planner",
     "cache-service",

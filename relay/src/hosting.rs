@@ -1,4 +1,4 @@
-//! Hosts services: all six in one process, or one alone. The order below is the order of the flow.
+//! Hosts services: all six in one process, some of them, or one alone. The order below is the order of the flow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,13 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::draining::Running;
 use crate::exposure;
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::ops::Bound;
 use crate::process_metrics;
 use crate::scheduling;
 use crate::seams::{self, BusConfig};
 use crate::signals;
 use crate::topics::{self, Keeper};
-
-/// Runs all six services in this process.
-pub async fn up(config: Config) -> anyhow::Result<()> {
-    let lame_duck = config.lame_duck.unwrap_or(Duration::ZERO);
-    Box::pin(host(config, &HostedService::ALL, lame_duck)).await
-}
-
-/// Runs one service.
-pub async fn alone(config: Config, hosted: HostedService) -> anyhow::Result<()> {
-    let lame_duck = config.lame_duck_alone();
-    Box::pin(host(config, &[hosted], lame_duck)).await
-}
 
 /// What all services of this process share.
 struct House {
@@ -51,10 +39,12 @@ struct House {
     outcomes: i32,
 }
 
-async fn host(mut config: Config, services: &[HostedService], lame_duck: Duration) -> anyhow::Result<()> {
+/// Runs the services in this process, until they have ended.
+pub async fn host(mut config: Config, services: Hosted) -> anyhow::Result<()> {
+    let lame_duck = config.lame_duck(&services);
     descriptors::prepare(&mut config)?;
     // A taken port is the commonest mistake: it is said before the log is opened and models are loaded, and leaves no folder behind.
-    let api = if services.contains(&HostedService::Ingress) {
+    let api = if services.has(HostedService::Ingress) {
         Some(listen(&config.ingress).await?)
     } else {
         None
@@ -65,7 +55,7 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("the data folder {}", config.data.display()))?;
     }
-    let mut house = House::open(config, services, api).await?;
+    let mut house = House::open(config, &services, api).await?;
     let shutdown = house.runtime.shutdown.clone();
     let admin = house
         .tables
@@ -83,15 +73,15 @@ async fn host(mut config: Config, services: &[HostedService], lame_duck: Duratio
     }
     let admin_pages = house.tables.is_some().then(|| ops.address()).transpose()?;
 
-    house.expect_dependencies(services);
-    if !services.contains(&HostedService::Ingress) {
+    house.expect_dependencies(&services);
+    if !services.has(HostedService::Ingress) {
         tokio::spawn(control(house.runtime.clone(), house.control.clone()));
     }
     let timeout = house.config.drain_timeout;
     let plan = DrainPlan { timeout, lame_duck };
     let mut running = Running::new(plan, shutdown.clone(), house.runtime.clock.clone());
-    for hosted in services {
-        house.start(*hosted, &mut running);
+    for hosted in services.iter() {
+        house.start(hosted, &mut running);
     }
     running.add(hold_outcomes(house.runtime.clone(), house.outcomes));
     running.add(watch_parts(house.runtime.clone(), house.config.watchdog));
@@ -120,17 +110,13 @@ async fn listen(ingress: &relay_ingress::Config) -> anyhow::Result<TcpListener> 
 }
 
 impl House {
-    async fn open(
-        config: Config,
-        services: &[HostedService],
-        api: Option<TcpListener>,
-    ) -> anyhow::Result<Self> {
+    async fn open(config: Config, services: &Hosted, api: Option<TcpListener>) -> anyhow::Result<Self> {
         let manifest = config.manifest()?;
         let clock = Clock::system();
         let bus = config.bus.open(&config.data, &manifest, &clock)?;
         let schemas = Arc::new(Registry::default());
         let control = config.control.open(schemas.clone()).await?;
-        let tables = if services.contains(&HostedService::TraceSink) {
+        let tables = if services.has(HostedService::TraceSink) {
             Some(config.store.open(&config.data, &clock)?)
         } else {
             None
@@ -175,11 +161,11 @@ impl House {
     }
 
     /// Nothing counts as ready before whoever needs it has said so.
-    fn expect_dependencies(&self, services: &[HostedService]) {
+    fn expect_dependencies(&self, services: &Hosted) {
         let health = &self.runtime.health;
         health.down("bus", "not reached yet");
         health.down("control", "not reached yet");
-        for hosted in services {
+        for hosted in services.iter() {
             match hosted {
                 HostedService::Planner => health.down("policy", "not read yet"),
                 HostedService::Workers => health.down("models", "not loaded yet"),

@@ -9,7 +9,7 @@ use crate::check;
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::findings::Finding;
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::load::{self, Loaded};
 
 const IMAGE: &str = "llm-gateway";
@@ -94,7 +94,7 @@ fn configured(name: &str, service: &Map<String, Value>) -> Config {
 }
 
 /// What would keep it from starting.
-fn refused(config: Config, hosted: Option<HostedService>) -> Vec<Finding> {
+fn refused(config: Config, hosted: &Hosted) -> Vec<Finding> {
     check::refused(Loaded::of(config), hosted).1
 }
 
@@ -105,7 +105,11 @@ fn every_service_of_the_compose_file_is_a_command_with_a_configuration_that_is_g
         let name = hosted.to_string();
         let service = &services[&name];
         assert_eq!(words(&service["command"]), [name.as_str()]);
-        assert_eq!(refused(configured(&name, service), Some(hosted)), [], "{name}");
+        assert_eq!(
+            refused(configured(&name, service), &Hosted::only(hosted)),
+            [],
+            "{name}"
+        );
     }
     let others: Vec<&String> = services
         .keys()
@@ -119,7 +123,10 @@ fn every_service_of_the_compose_file_is_a_command_with_a_configuration_that_is_g
 #[test]
 fn the_small_compose_file_runs_relay_up_with_a_configuration_that_is_good() {
     let services = of_relay("deploy/compose.embedded.yaml");
-    assert_eq!(refused(configured("relay", &services["relay"]), None), []);
+    assert_eq!(
+        refused(configured("relay", &services["relay"]), &Hosted::all()),
+        []
+    );
     assert_eq!(services.len(), 1);
 }
 

@@ -43,7 +43,6 @@ mod traces;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
-use crate::hosted::HostedService;
 
 /// Exit code of a drain that cut something: whoever started the process can tell it from a failure.
 const CUT: u8 = 3;
@@ -75,10 +74,11 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 const THREADS_END: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    let hosted = cli.command.hosts();
     let config = match &cli.command {
         Command::Check(asked) => return check::run(asked),
         Command::Schema(asked) => return schema::print(asked.of),
-        command => match command.hosts() {
+        command => match &hosted {
             Some(hosted) => check::start(&command.settings(), hosted)?,
             None => load::load(&command.settings())?,
         },
@@ -86,25 +86,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
-        match cli.command {
-            Command::Up(_) => hosting::up(config).await,
-            Command::Ingress(_) => hosting::alone(config, HostedService::Ingress).await,
-            Command::Planner(_) => hosting::alone(config, HostedService::Planner).await,
-            Command::CacheService(_) => hosting::alone(config, HostedService::CacheService).await,
-            Command::Scheduler(_) => hosting::alone(config, HostedService::Scheduler).await,
-            Command::Workers(_) => hosting::alone(config, HostedService::Workers).await,
-            Command::TraceSink(_) => hosting::alone(config, HostedService::TraceSink).await,
-            Command::Log(log) => match log.command {
+        match (cli.command, hosted) {
+            (_, Some(hosted)) => hosting::host(config, hosted).await,
+            (Command::Log(log), None) => match log.command {
                 cli::Log::Verify(asked) => log_check::verify(&config, &asked),
             },
-            Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
-            Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
-            Command::Topics(topics) => topics::run(&config, topics.command).await,
-            Command::DeadLetters(letters) => topics::dead_letters(&config, letters.command).await,
-            Command::Traces(traces) => traces::run(&config, traces.command).await,
-            Command::Healthcheck(asked) => healthcheck::run(&config.ops, *asked.timeout).await,
-            Command::Plan(request) => plan::run(&config, &request),
-            Command::Check(_) | Command::Schema(_) => Ok(()),
+            (Command::Backup(asked), None) => backup::backup(&config, &asked.folder).await,
+            (Command::Restore(asked), None) => backup::restore(&config, &asked.folder).await,
+            (Command::Topics(topics), None) => topics::run(&config, topics.command).await,
+            (Command::DeadLetters(letters), None) => topics::dead_letters(&config, letters.command).await,
+            (Command::Traces(traces), None) => traces::run(&config, traces.command).await,
+            (Command::Healthcheck(asked), None) => healthcheck::run(&config.ops, *asked.timeout).await,
+            (Command::Plan(request), None) => plan::run(&config, &request),
+            (_, None) => unreachable!("what hosts nothing and stands not here has run above"),
         }
     });
     if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {

@@ -277,7 +277,11 @@ mod tests {
 
     #[test]
     fn a_service_alone_is_a_lame_duck_for_five_seconds_or_a_quarter_of_a_shorter_drain() {
-        let alone = |text: &str| parse_text(text, |_| None).expect("it parses").lame_duck_alone();
+        let lame_duck = |text: &str, hosted: &str| {
+            let config = parse_text(text, |_| None).expect("it parses");
+            config.lame_duck(&hosted.parse().expect("services"))
+        };
+        let alone = |text: &str| lame_duck(text, "planner");
         assert_eq!(alone("drain_timeout: 1m"), Duration::from_secs(5));
         assert_eq!(alone("drain_timeout: 4s"), Duration::from_secs(1));
         assert_eq!(alone("lame_duck: 7s"), Duration::from_secs(7));

@@ -254,7 +254,7 @@ fn the_defaults_and_the_manifest_fit_together() {
     std::fs::write(&file, format!("workers: {{ models: {} }}", models.display())).expect("written");
     let mut settings = Settings::default();
     settings.file.config = Some(file);
-    check::start(&settings, None).expect("what `relay up` starts with");
+    check::start(&settings, &crate::hosted::Hosted::all()).expect("what `relay up` starts with");
     let config = Config {
         topics: Some(path("deploy/topics.yaml")),
         ..Config::default()

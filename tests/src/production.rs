@@ -28,18 +28,36 @@ pub const SERVICES: [&str; 6] = [
 /// The line by which a scheduler takes no worker that is slow for dead.
 pub const PATIENT: &str = "scheduler: { leases: { lost_after: 20s, unserved_grace: 60s } }\n";
 
-/// One instance of one service.
+/// The same six in three processes: each arrow between two of a pair stays inside of one.
+pub const PAIRS: [&str; 3] = ["ingress,trace-sink", "planner,cache-service", "scheduler,workers"];
+
+/// The same six in one process.
+pub const ONE: [&str; 1] = ["ingress,planner,cache-service,scheduler,workers,trace-sink"];
+
+/// One process: an instance of one service, or of several that share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance {
-    /// The service, as the command line names it.
+    /// The service as the command line names it, or several by comma.
     pub service: &'static str,
     /// From 0.
     pub number: usize,
 }
 
+impl Instance {
+    fn has_api(&self) -> bool {
+        self.service.split(',').any(|service| service == "ingress")
+    }
+
+    fn command(&self) -> Vec<&'static str> {
+        let run = self.service.contains(',').then_some("run");
+        run.into_iter().chain([self.service]).collect()
+    }
+}
+
 impl fmt::Display for Instance {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}-{}", self.service, self.number)
+        // The name of an instance has no commas.
+        write!(formatter, "{}-{}", self.service.replace(',', "_"), self.number)
     }
 }
 
@@ -110,17 +128,28 @@ impl Production {
 
     /// Prepares a deployment without starting anything.
     pub fn prepare(program: &str, instances: usize, mock_arguments: &[&str]) -> anyhow::Result<Self> {
-        Self::prepare_each(program, |_| instances, mock_arguments)
+        Self::prepare_each(program, &SERVICES, |_| instances, mock_arguments)
+    }
+
+    /// Likewise, of processes that host what each of `hosted` names.
+    pub fn prepare_sharing(
+        program: &str,
+        hosted: &[&'static str],
+        instances: usize,
+        mock_arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        Self::prepare_each(program, hosted, |_| instances, mock_arguments)
     }
 
     /// Likewise, eight processes: the six services, a second ingress and a standby of the scheduler.
     pub fn prepare_eight(program: &str, mock_arguments: &[&str]) -> anyhow::Result<Self> {
         let instances = |service: &str| 1 + usize::from(["ingress", "scheduler"].contains(&service));
-        Self::prepare_each(program, instances, mock_arguments)
+        Self::prepare_each(program, &SERVICES, instances, mock_arguments)
     }
 
     fn prepare_each(
         program: &str,
+        hosted: &[&'static str],
         instances: impl Fn(&str) -> usize,
         mock_arguments: &[&str],
     ) -> anyhow::Result<Self> {
@@ -134,12 +163,12 @@ impl Production {
         let mocked = configuration(&policy, &models, "mock")?;
         std::fs::write(&config, mocked)?;
         let numbered = |service| (0..instances(service)).map(move |number| Instance { service, number });
-        let ports: BTreeMap<_, _> = SERVICES
-            .into_iter()
-            .flat_map(numbered)
+        let ports: BTreeMap<_, _> = hosted
+            .iter()
+            .flat_map(|service| numbered(*service))
             .map(|instance| (instance, (free_port(), free_port())))
             .collect();
-        let ingresses = ports.iter().filter(|(instance, _)| instance.service == "ingress");
+        let ingresses = ports.iter().filter(|(instance, _)| instance.has_api());
         let base_urls = ingresses
             .map(|(_, (port, _))| format!("http://127.0.0.1:{port}"))
             .collect();
@@ -182,8 +211,8 @@ impl Production {
     pub fn run(&mut self, instance: &Instance, crash_at: Option<&str>) -> anyhow::Result<()> {
         let (port, ops) = self.ports[instance];
         let mut command = Command::new(&self.executable);
-        command.arg(instance.service).arg("--config").arg(&self.config);
-        if instance.service == "ingress" {
+        command.args(instance.command()).arg("--config").arg(&self.config);
+        if instance.has_api() {
             command.arg("--port").arg(port.to_string());
         }
         command.arg("--admin-port").arg(ops.to_string());

@@ -189,14 +189,21 @@ async fn production_crash(deployment: &mut Production, point: &str, seed: u64) -
     Ok(ledger)
 }
 
-/// Two instances of each service under a mixed load; every service dies `kills` times at random moments.
-pub async fn production_storm(kills: u64, rate: u32) -> anyhow::Result<Storm> {
-    let mut deployment = Production::start(KILLABLE, 2, &STORM_MOCK).await?;
-    let proof = production_kills(&mut deployment, kills, rate).await;
+/// Two instances of each process, which hosts what one of `hosted` names, under a mixed load; every one dies `kills` times at random
+/// moments.
+pub async fn production_storm(hosted: &[&'static str], kills: u64, rate: u32) -> anyhow::Result<Storm> {
+    let deployment = Production::prepare_sharing(KILLABLE, hosted, 2, &STORM_MOCK)?;
+    let mut deployment = deployment.started().await?;
+    let proof = production_kills(&mut deployment, hosted, kills, rate).await;
     kept(proof, &mut deployment.folder)
 }
 
-async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) -> anyhow::Result<Storm> {
+async fn production_kills(
+    deployment: &mut Production,
+    hosted: &[&'static str],
+    kills: u64,
+    rate: u32,
+) -> anyhow::Result<Storm> {
     let bus = ledger::kafka()?;
     let mut saw = load::ask_what_is_repeated(&deployment.base_urls[0]).await;
     let since = relay_clock::Clock::system().now();
@@ -204,7 +211,7 @@ async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) ->
     seed_batch(&*bus, seed, 20).await?;
     let load = Load {
         rate,
-        lasting: Duration::from_secs(4 + 2 * kills * SERVICES.len() as u64),
+        lasting: Duration::from_secs(4 + 2 * kills * hosted.len() as u64),
         seed,
         bases: deployment.base_urls.clone(),
     };
@@ -213,7 +220,7 @@ async fn production_kills(deployment: &mut Production, kills: u64, rate: u32) ->
         async move { load::run(&load, Some(bus)).await }
     });
     for kill in 0..kills {
-        for service in SERVICES {
+        for &service in hosted {
             tokio::time::sleep(Duration::from_millis(rand::random_range(1_000..1_800))).await;
             let number = (kill % 2) as usize;
             let victim = Instance { service, number };

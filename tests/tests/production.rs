@@ -15,7 +15,7 @@ use relay_tests::growth::ready_grows;
 use relay_tests::ledger;
 use relay_tests::letters::{NextLine, beside, items, nonsense, until};
 use relay_tests::process::Process;
-use relay_tests::production::Production;
+use relay_tests::production::{PAIRS, Production, SERVICES};
 use relay_tests::proofs::production_storm;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -45,12 +45,21 @@ async fn the_official_openai_package_works_against_six_processes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_an_instance_of_each_service_under_load_loses_and_doubles_nothing() {
     let _turn = TURN.lock().await;
-    let storm = production_storm(1, 50)
+    let storm = production_storm(&SERVICES, 1, 50)
         .await
         .expect("exactly one outcome each, of a mixed load");
     assert!(storm.shares.accepted > 300, "{}", storm.shares);
     // A short storm is as uneven as its kills; `make prove` asks for 15 %.
     storm.shares.ensure_each(5).expect("every kind happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_processes_that_several_services_share_loses_and_doubles_nothing() {
+    let _turn = TURN.lock().await;
+    let storm = production_storm(&PAIRS, 1, 50)
+        .await
+        .expect("exactly one outcome each, of a mixed load");
+    assert!(storm.shares.accepted > 150, "{}", storm.shares);
 }
 
 #[tokio::test(flavor = "multi_thread")]

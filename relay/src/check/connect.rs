@@ -15,11 +15,9 @@ use relay_workers::models::{BackendSpec, Models};
 use relay_workers::proxies::Proxy;
 use tokio::net::TcpStream;
 
-use super::rules::is_hosted;
-use crate::cli::Check;
 use crate::config::Config;
 use crate::findings::{Finding, Grade};
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::seams::{BusConfig, ControlConfig, LOG, StoreConfig};
 
 /// How long until a server that is away is asked again.
@@ -29,8 +27,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 type Reached = Result<String, Finding>;
 
 /// Asks all, in the order in which they are told.
-pub(super) async fn all(config: &Config, models: &[Models], asked: &Check) -> Vec<Reached> {
-    let within = *asked.timeout;
+pub(super) async fn all(
+    config: &Config,
+    models: &[Models],
+    hosted: &Hosted,
+    within: Duration,
+) -> Vec<Reached> {
     let mut asking = Vec::new();
     let mut ask =
         |what: String,
@@ -61,14 +63,14 @@ pub(super) async fn all(config: &Config, models: &[Models], asked: &Check) -> Ve
         ask(what, Grade::Refused, Box::pin(nats(NatsOptions::clone(options))));
     }
     if let Some(redis) = &config.cache_service.redis
-        && is_hosted(asked.service, HostedService::CacheService)
+        && hosted.has(HostedService::CacheService)
     {
         let what = at("Redis (`cache_service.redis`)", redis.url.expose());
         let redis = redis.clone();
         let reach = async move { relay_cache_service::reach_redis(&redis).await.map(|()| answers()) };
         ask(what, Grade::Degraded, Box::pin(reach));
     }
-    if is_hosted(asked.service, HostedService::TraceSink) {
+    if hosted.has(HostedService::TraceSink) {
         match &config.store {
             StoreConfig::Sqlite => {
                 let folder = config.data.clone();
@@ -285,15 +287,6 @@ mod tests {
         assert!(folder_is_usable(folder.path()).is_ok());
     }
 
-    fn asked(timeout: &str) -> Check {
-        Check {
-            settings: crate::cli::Settings::default(),
-            connect: true,
-            timeout: timeout.parse().expect("a time"),
-            service: None,
-        }
-    }
-
     #[tokio::test(flavor = "multi_thread")]
     async fn servers_that_answer_are_told_and_one_that_is_away_is_a_finding_without_its_secret() {
         let var = |name: &str| {
@@ -301,7 +294,7 @@ mod tests {
         };
         let sample = include_str!("../../../deploy/relay.production.yaml");
         let mut config = crate::load::parse_text(sample, var).expect("the sample");
-        let told = all(&config, &[], &asked("1m")).await;
+        let told = all(&config, &[], &Hosted::all(), Duration::from_secs(60)).await;
         let told: Vec<String> = told
             .into_iter()
             .map(|reached| reached.unwrap_or_else(|finding| finding.to_string()))
@@ -322,7 +315,9 @@ mod tests {
             unreachable!("it is the production column")
         };
         nats.url = "nats://relay:hunter2@127.0.0.1:1".into();
-        let told = all(&config, &[], &asked("300ms")).await.swap_remove(1);
+        let told = all(&config, &[], &Hosted::all(), Duration::from_millis(300))
+            .await
+            .swap_remove(1);
         let told = told.expect_err("nobody listens there").to_string();
         assert_eq!(
             told,

@@ -4,12 +4,11 @@ use relay_bus::topics::Manifest;
 use relay_planner::policy::Document;
 use relay_workers::models::{BackendSpec, Models};
 
-use super::rules::is_hosted;
 use super::{models, pools, rules, servers};
 use crate::config::{Config, TOPICS};
 use crate::environment;
 use crate::findings::{FileRead, Finding, Problem, in_order};
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::load::Loaded;
 use crate::seams::{BusConfig, ControlConfig, LOG, StoreConfig};
 
@@ -28,7 +27,7 @@ pub(super) struct Checked {
 }
 
 /// Reads what the service, or all six, would read.
-pub(super) fn check(loaded: Loaded, hosted: Option<HostedService>) -> Checked {
+pub(super) fn check(loaded: Loaded, hosted: &Hosted) -> Checked {
     let Loaded {
         config,
         file,
@@ -38,7 +37,7 @@ pub(super) fn check(loaded: Loaded, hosted: Option<HostedService>) -> Checked {
     let mut look = Look {
         config,
         file,
-        hosted,
+        hosted: hosted.clone(),
         good: Vec::new(),
         findings,
     };
@@ -58,7 +57,7 @@ pub(super) fn check(loaded: Loaded, hosted: Option<HostedService>) -> Checked {
 struct Look {
     config: Config,
     file: Option<FileRead<Option<Config>>>,
-    hosted: Option<HostedService>,
+    hosted: Hosted,
     good: Vec<String>,
     findings: Vec<Finding>,
 }
@@ -67,14 +66,16 @@ impl Look {
     fn all(&mut self) -> Vec<Models> {
         let described = self.described();
         self.tell_good("configuration", self.findings.is_empty(), &described);
-        self.of_configuration(rules::check(&self.config, self.hosted));
-        self.of_configuration(servers::check(&self.config, self.hosted));
+        self.of_configuration(rules::check(&self.config, &self.hosted));
+        self.of_configuration(servers::check(&self.config, &self.hosted));
         let manifest = self.manifest();
-        let policy = is_hosted(self.hosted, HostedService::Planner)
+        let policy = self
+            .hosted
+            .has(HostedService::Planner)
             .then(|| self.policy())
             .flatten();
         let mut models = Vec::new();
-        if is_hosted(self.hosted, HostedService::Workers) {
+        if self.hosted.has(HostedService::Workers) {
             models = self.all_models();
         }
         if let Some(manifest) = &manifest {
@@ -278,7 +279,7 @@ impl Look {
         }
         let found: Vec<Finding> = problems.iter().filter_map(|problem| policy.at(problem)).collect();
         self.findings.extend(found);
-        if self.hosted.is_none() && policy.is_sound() {
+        if self.hosted.has(HostedService::Ingress) && policy.is_sound() {
             self.default_model(document, models);
         }
     }

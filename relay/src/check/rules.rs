@@ -2,35 +2,28 @@
 
 use crate::config::Config;
 use crate::findings::Problem;
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::scheduling;
 use crate::seams::{BusConfig, ControlConfig};
 
-/// All of it, for one service or for all six.
-pub(super) fn check(config: &Config, hosted: Option<HostedService>) -> Vec<Problem> {
+/// All of it, for the services that are to run.
+pub(super) fn check(config: &Config, hosted: &Hosted) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(drain(config));
     found.extend(instance(config));
-    if is_hosted(hosted, HostedService::Ingress) {
+    if hosted.has(HostedService::Ingress) {
         found.extend(listeners(config));
     }
-    if is_hosted(hosted, HostedService::Scheduler) {
+    if hosted.has(HostedService::Scheduler) {
         found.extend(scheduling::check(&config.scheduler));
     }
-    match hosted {
-        Some(alone) => found.extend(seams(config, alone)),
+    if !hosted.is_all() {
+        found.extend(seams(config, hosted));
+    } else if matches!(config.bus, BusConfig::Embedded(_)) {
         // On Kafka another process may lead a pool that is not led here: there `/readyz` tells where none does.
-        None if matches!(config.bus, BusConfig::Embedded(_)) => {
-            found.extend(scheduling::check_workers(config));
-        }
-        None => {}
+        found.extend(scheduling::check_workers(config));
     }
     found
-}
-
-/// Whether `service` is among those that run.
-pub(super) fn is_hosted(hosted: Option<HostedService>, service: HostedService) -> bool {
-    hosted.is_none_or(|alone| alone == service)
 }
 
 fn drain(config: &Config) -> Option<Problem> {
@@ -77,19 +70,19 @@ fn listeners(config: &Config) -> Option<Problem> {
     Some(Problem::new("ops.port", problem, remedy).beside(&["ingress.port"]))
 }
 
-/// What lives inside of one process is of no use to a service alone.
-fn seams(config: &Config, alone: HostedService) -> Vec<Problem> {
+/// What lives inside of one process is of no use where others are needed.
+fn seams(config: &Config, hosted: &Hosted) -> Vec<Problem> {
     let mut found = Vec::new();
+    let command = hosted.command();
     if matches!(config.bus, BusConfig::Embedded(_)) {
-        let problem = format!(
-            "`relay {alone}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process"
-        );
+        let problem =
+            format!("`{command}` needs `bus: {{kind: kafka}}`: the embedded log lives inside one process");
         let remedy = "use `relay up`, or a configuration such as deploy/relay.production.yaml";
         found.push(Problem::new("bus", problem, remedy));
     }
     if matches!(config.control, ControlConfig::InProcess(_)) {
         let problem = format!(
-            "`relay {alone}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
+            "`{command}` needs `control: {{kind: nats}}`: in-process replies cannot leave the process"
         );
         let remedy = "use `relay up`, or a configuration such as deploy/relay.production.yaml";
         found.push(Problem::new("control", problem, remedy));
@@ -102,13 +95,13 @@ mod tests {
     use super::*;
     use crate::load::parse_text;
 
-    fn told(text: &str, hosted: Option<HostedService>) -> Vec<String> {
+    fn told(text: &str, hosted: &Hosted) -> Vec<String> {
         let config = parse_text(text, |_| None).expect("it parses");
         let found = check(&config, hosted);
         found.iter().map(ToString::to_string).collect()
     }
 
-    fn has(text: &str, hosted: Option<HostedService>, words: &[&str]) {
+    fn has(text: &str, hosted: &Hosted, words: &[&str]) {
         let told = told(text, hosted);
         assert_eq!(told.len(), 1, "{text}: {told:?}");
         for word in words {
@@ -121,14 +114,14 @@ mod tests {
 
     #[test]
     fn the_defaults_are_good_for_one_process() {
-        assert_eq!(told("{}", None), Vec::<String>::new());
+        assert_eq!(told("{}", &Hosted::all()), Vec::<String>::new());
     }
 
     #[test]
     fn a_lame_duck_that_outlasts_its_drain_is_refused() {
         has(
             "lame_duck: 20s",
-            None,
+            &Hosted::all(),
             &["lame_duck: is 20s, and drain_timeout 20s", "--lame-duck"],
         );
         for good in [
@@ -136,37 +129,37 @@ mod tests {
             "{ drain_timeout: 0s, lame_duck: 0s }",
             "drain_timeout: 0s",
         ] {
-            assert_eq!(told(good, None), Vec::<String>::new(), "{good}");
+            assert_eq!(told(good, &Hosted::all()), Vec::<String>::new(), "{good}");
         }
     }
 
     #[test]
     fn an_instance_whose_name_is_no_name_is_refused() {
-        has("instance: a.b", None, &["instance: `a.b`", "letters"]);
-        has("instance: ''", None, &["instance: ``"]);
+        has("instance: a.b", &Hosted::all(), &["instance: `a.b`", "letters"]);
+        has("instance: ''", &Hosted::all(), &["instance: ``"]);
     }
 
     #[test]
     fn two_listeners_on_one_port_are_refused_before_either_is_bound() {
         has(
             "ops: { port: 8000 }",
-            None,
+            &Hosted::all(),
             &["ops.port: 8000", "--admin-port", "ingress.port"],
         );
         has(
             "{ ingress: { port: 1, host: 0.0.0.0 }, ops: { port: 1 } }",
-            None,
+            &Hosted::all(),
             &["ops.port: 1"],
         );
         for good in [
             "{ ingress: { port: 1, host: 10.0.0.1 }, ops: { port: 1 } }",
             "{ ingress: { port: 0 }, ops: { port: 0 } }",
         ] {
-            assert_eq!(told(good, None), Vec::<String>::new(), "{good}");
+            assert_eq!(told(good, &Hosted::all()), Vec::<String>::new(), "{good}");
         }
         let alone = format!("{PRODUCTION}ops: {{ port: 8000 }}");
         assert_eq!(
-            told(&alone, Some(HostedService::Planner)),
+            told(&alone, &Hosted::only(HostedService::Planner)),
             Vec::<String>::new(),
             "it has no API"
         );
@@ -174,7 +167,7 @@ mod tests {
 
     #[test]
     fn one_service_alone_is_refused_on_a_seam_inside_one_process() {
-        let both = told("{}", Some(HostedService::Planner));
+        let both = told("{}", &Hosted::only(HostedService::Planner));
         assert_eq!(both.len(), 2, "both at once: {both:?}");
         assert!(
             both[0].contains("`relay planner` needs `bus: {kind: kafka}`"),
@@ -185,7 +178,7 @@ mod tests {
             "{both:?}"
         );
         assert_eq!(
-            told(PRODUCTION, Some(HostedService::Planner)),
+            told(PRODUCTION, &Hosted::only(HostedService::Planner)),
             Vec::<String>::new()
         );
     }
@@ -212,11 +205,11 @@ mod tests {
             ),
         ] {
             let text = format!("{PRODUCTION}scheduler: {{ {section} }}\n");
-            for hosted in [None, Some(HostedService::Scheduler)] {
-                has(&text, hosted, &[words]);
+            for hosted in [Hosted::all(), Hosted::only(HostedService::Scheduler)] {
+                has(&text, &hosted, &[words]);
             }
             assert_eq!(
-                told(&text, Some(HostedService::Workers)),
+                told(&text, &Hosted::only(HostedService::Workers)),
                 Vec::<String>::new(),
                 "{section}"
             );
@@ -226,12 +219,16 @@ mod tests {
     #[test]
     fn on_kafka_another_process_may_lead_what_this_one_does_not() {
         let text = format!("{PRODUCTION}scheduler: {{ pools: [other] }}\n");
-        for hosted in [None, Some(HostedService::Planner), Some(HostedService::Workers)] {
-            assert_eq!(told(&text, hosted), Vec::<String>::new());
+        for hosted in [
+            Hosted::all(),
+            Hosted::only(HostedService::Planner),
+            Hosted::only(HostedService::Workers),
+        ] {
+            assert_eq!(told(&text, &hosted), Vec::<String>::new());
         }
         has(
             "workers: { pool: other }",
-            None,
+            &Hosted::all(),
             &["workers[0].pool: `other`", "`scheduler.pools`"],
         );
     }

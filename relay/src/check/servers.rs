@@ -6,16 +6,15 @@ use std::path::Path;
 use relay_control::ControlError;
 use relay_store::StoreError;
 
-use super::rules::is_hosted;
 use crate::config::Config;
 use crate::findings::Problem;
-use crate::hosted::HostedService;
+use crate::hosted::{Hosted, HostedService};
 use crate::seams::{BusConfig, ControlConfig, StoreConfig};
 
 const WHERE: &str = "name a file that is there; in a file, a path is relative to that file";
 
-/// All of it, for one service or for all six.
-pub(super) fn check(config: &Config, hosted: Option<HostedService>) -> Vec<Problem> {
+/// All of it, for the services that are to run.
+pub(super) fn check(config: &Config, hosted: &Hosted) -> Vec<Problem> {
     let mut found: Vec<Problem> = data(config).into_iter().collect();
     if let BusConfig::Kafka(kafka) = &config.bus {
         found.extend(self::kafka(kafka));
@@ -24,13 +23,13 @@ pub(super) fn check(config: &Config, hosted: Option<HostedService>) -> Vec<Probl
         found.extend(self::nats(nats));
     }
     if let Some(redis) = &config.cache_service.redis
-        && is_hosted(hosted, HostedService::CacheService)
+        && hosted.has(HostedService::CacheService)
         && let Err(error) = relay_cache_service::check_redis(redis)
     {
         found.push(said("cache_service.redis", &error.to_string()));
     }
     if let StoreConfig::Postgres(postgres) = &config.store
-        && is_hosted(hosted, HostedService::TraceSink)
+        && hosted.has(HostedService::TraceSink)
         && let Err(StoreError::Fatal(wrong)) = postgres.check()
     {
         let remedy = "write postgres://user:password@host:5432/database";
@@ -104,7 +103,10 @@ mod tests {
                     store:\n  kind: postgres\n  url: nonsense://hunter2\n\
                     cache_service:\n  redis:\n    url: ftp://hunter2\n";
         let config = parse_text(text, |_| None).expect("it parses");
-        let told: Vec<String> = check(&config, None).iter().map(ToString::to_string).collect();
+        let told: Vec<String> = check(&config, &Hosted::all())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         for (key, words) in [
             ("bus.properties.ssl.ca.location: ", "is not there"),
             ("bus.properties.sasl.pasword: ", "no property"),
@@ -118,7 +120,7 @@ mod tests {
             assert!(is_told, "{key}: {told:#?}");
         }
         assert!(!told.concat().contains("hunter2"), "{told:#?}");
-        let alone = check(&config, Some(HostedService::Ingress));
+        let alone = check(&config, &Hosted::only(HostedService::Ingress));
         assert!(
             alone
                 .iter()

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::check;
 use crate::cli::Settings;
 use crate::findings::Findings;
+use crate::hosted::Hosted;
 
 const POLICY: &str = "name: mine\npools: [default, gpu]\nmodels:\n  m: [{ pool: default, model: a }, { pool: default, model: z }]\n\
                       profiles: { chat: { max_tokens: { max: 9 } } }\ndefaults: { tier: t, profile: chat, lane_threshold_tokens: 1, \
@@ -31,8 +32,8 @@ fn told(files: &[(&str, &str)]) -> [Vec<String>; 2] {
             .map(|told| told.replace(&place, ""))
             .collect()
     };
-    let all = check::files::check(crate::load::read(&settings()), None).findings;
-    let start = check::start(&settings(), None).err();
+    let all = check::files::check(crate::load::read(&settings()), &Hosted::all()).findings;
+    let start = check::start(&settings(), &Hosted::all()).err();
     let start = start.map_or_else(Vec::new, |error| {
         error.downcast::<Findings>().expect("they are findings").0
     });
@@ -134,7 +135,7 @@ fn a_configuration_that_cannot_be_read_at_all_is_told_alone() {
 
 #[test]
 fn one_mistake_is_one_line_and_several_are_counted() {
-    let one = check::start(&of(Path::new("/not/there.yaml")), None)
+    let one = check::start(&of(Path::new("/not/there.yaml")), &Hosted::all())
         .expect_err("it is not there")
         .to_string();
     assert!(

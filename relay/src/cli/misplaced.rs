@@ -2,8 +2,32 @@
 
 use std::ffi::OsString;
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
+use crate::hosted::{Hosted, HostedService};
+
+/// Flags of `relay run` that mean something to one service alone.
+const OF_ONE: &[(&str, HostedService)] = &[
+    ("host", HostedService::Ingress),
+    ("port", HostedService::Ingress),
+    ("data", HostedService::TraceSink),
+];
+
+/// Refuses what means nothing to the services that run; the environment may say more, as it is that of every process.
+pub fn in_run(hosted: &Hosted, given: &ArgMatches) -> Result<(), Error> {
+    for (flag, service) in OF_ONE {
+        if given.value_source(flag) == Some(ValueSource::CommandLine) && !hosted.has(*service) {
+            let command = hosted.command();
+            let words = format!(
+                "--{flag} means nothing to `{command}`; {service} takes it\n\nFor more information, try 'relay run --help'.\n"
+            );
+            return Err(Error::raw(ErrorKind::UnknownArgument, words));
+        }
+    }
+    Ok(())
+}
 
 /// The refusal in words of ours, where the flag is another command's.
 pub fn explained(refused: Error, root: &Command, words: &[OsString]) -> Error {

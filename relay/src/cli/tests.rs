@@ -9,6 +9,10 @@ use super::*;
 /// The settings of every command. What stands in a row is shown and taken, the other flags of this table are refused.
 const SETTINGS: &[(&str, &[&str])] = &[
     ("up", &["config", "log", "data", "process", "operators", "api"]),
+    (
+        "run ingress,trace-sink",
+        &["config", "log", "data", "process", "operators", "api"],
+    ),
     ("ingress", &["config", "log", "process", "operators", "api"]),
     ("planner", &["config", "log", "process", "operators"]),
     ("cache-service", &["config", "log", "process", "operators"]),
@@ -101,7 +105,11 @@ fn every_command_is_in_the_table_of_settings() {
     let plain = |command: &str| {
         let end = command.find(|letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit());
         let plain = command[..end.unwrap_or(command.len())].trim();
-        plain.split(" --").next().unwrap_or_default().to_owned()
+        let plain = plain.split(" --").next().unwrap_or_default();
+        plain
+            .strip_suffix(" ingress,trace-sink")
+            .unwrap_or(plain)
+            .to_owned()
     };
     assert_eq!(
         found,
@@ -137,6 +145,30 @@ fn a_command_shows_and_takes_the_flags_that_mean_something_to_it_and_refuses_the
             }
         }
     }
+}
+
+#[test]
+fn several_services_take_the_flags_that_mean_something_to_one_of_them() {
+    let said = |words: &str| Cli::read(words.split(' ')).map_err(|refused| refused.to_string());
+    for (words, flag, service) in [
+        ("relay run planner,scheduler --port 1", "port", "ingress"),
+        ("relay run planner,scheduler --host ::1", "host", "ingress"),
+        ("relay run planner,scheduler --data d", "data", "trace-sink"),
+    ] {
+        let refused = said(words).expect_err(words);
+        let expected =
+            format!("error: --{flag} means nothing to `relay run planner,scheduler`; {service} takes it\n");
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+    let good = said("relay run ingress,planner --port 1 --admin-port 2").expect("it is good");
+    assert_eq!(good.command.hosts(), "planner,ingress".parse().ok());
+    assert_eq!(good.command.settings().api.port, Some(1));
+    let refused = said("relay run planer").expect_err("a typo");
+    assert!(
+        refused.contains("`planer` is no service; there are ingress,planner,"),
+        "{refused}"
+    );
+    said("relay run").expect_err("nothing to run");
 }
 
 #[test]

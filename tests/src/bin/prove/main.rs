@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use relay_tests::hostile::Hostile;
+use relay_tests::production::{ONE, PAIRS, SERVICES};
 use relay_tests::takeover::Way;
 use summaries::{
     clock_steps, crash_points, disk_images, flipped_bits, full_disk, kafka_stalls, kills_under_keys,
@@ -138,7 +139,7 @@ fn on_embedded(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
             "crash points, embedded",
             Box::pin(crash_points(arguments.embedded_rounds, point, false)),
         ),
-        ("storm, embedded", Box::pin(storm(kills, rate, false))),
+        ("storm, embedded", Box::pin(storm(kills, rate, &[]))),
         (
             "power cuts, embedded",
             Box::pin(on_a_disk(power(arguments.power_cuts))),
@@ -168,7 +169,9 @@ fn on_kafka(arguments: &Arguments) -> Vec<(&'static str, Proof<'_>)> {
             "crash points, Kafka",
             Box::pin(crash_points(arguments.kafka_rounds, point, true)),
         ),
-        ("storm, Kafka", Box::pin(storm(kills, rate, true))),
+        ("storm, Kafka", Box::pin(storm(kills, rate, &SERVICES))),
+        ("storm in pairs, Kafka", Box::pin(storm(kills, rate, &PAIRS))),
+        ("storm in one, Kafka", Box::pin(storm(kills, rate, &ONE))),
         (
             "scheduler killed, Kafka",
             Box::pin(taken_over(arguments.waiting, Way::Killed)),

@@ -67,17 +67,22 @@ pub async fn crash_points(rounds: u64, only: &str, kafka: bool) -> anyhow::Resul
     ))
 }
 
-pub async fn storm(kills: u64, rate: u32, kafka: bool) -> anyhow::Result<String> {
-    let storm = if kafka {
-        proofs::production_storm(kills, rate).await?
-    } else {
+/// Of processes on Kafka that host what is named, or of one process on the embedded log.
+pub async fn storm(kills: u64, rate: u32, hosted: &[&'static str]) -> anyhow::Result<String> {
+    let storm = if hosted.is_empty() {
         proofs::embedded_storm(kills, rate, Duration::from_secs(10)).await?
+    } else {
+        proofs::production_storm(hosted, kills, rate).await?
     };
     storm.shares.ensure_each(15)?;
     Ok(format!(
         "{} kills{}; {}; accepted − winners = 0, trace rows = winners, tokens charged = fold, {} superseded",
         storm.kills,
-        if kafka { " of each of the six services" } else { "" },
+        if hosted.is_empty() {
+            String::new()
+        } else {
+            format!(" of each of {}", hosted.join(" and "))
+        },
         storm.shares,
         storm.ledger.superseded,
     ))
