@@ -1,7 +1,7 @@
 //! Reading records that are no longer in memory. A damaged one keeps its place, so that what follows is still read.
 
 use std::ops::Range;
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_log::{Found, Read};
@@ -19,13 +19,88 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Plans made for one read, as segments are cleaned meanwhile.
 const MOST_PLANS: u32 = 8;
 
-/// Reads what lies in `offsets`, from the first on, as much as one call may return; and where to go on. Blocks.
-pub(super) fn read(
-    shared: &Shared,
-    log: &PartitionLog,
-    offsets: &Range<i64>,
-) -> Result<(Vec<Record>, i64), BusError> {
-    let Read { found, next } = find(shared, log, offsets)?;
+/// A read of what lies on disk alone.
+pub(super) struct ColdRead {
+    shared: Arc<Shared>,
+    log: Arc<PartitionLog>,
+    offsets: Range<i64>,
+    plans: u32,
+    pause: Duration,
+    waited: Duration,
+}
+
+enum Tried {
+    Done(Result<(Vec<Record>, i64), BusError>),
+    /// The disk refused; it is asked again after a pause.
+    Refused(ColdRead, Duration),
+}
+
+impl ColdRead {
+    /// Of what lies in `offsets`.
+    pub(super) fn new(shared: &Arc<Shared>, log: &Arc<PartitionLog>, offsets: Range<i64>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            log: Arc::clone(log),
+            offsets,
+            plans: 0,
+            pause: FIRST_PAUSE,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Reads from the first offset on, as much as one call may return; and where to go on.
+    pub(super) async fn run(mut self) -> Result<(Vec<Record>, i64), BusError> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            match shared.beside("reading the log", move || self.attempt()).await? {
+                Tried::Done(read) => return read,
+                Tried::Refused(again, pause) => {
+                    tokio::time::sleep(pause).await;
+                    self = again;
+                }
+            }
+        }
+    }
+
+    /// Blocks.
+    fn attempt(mut self) -> Tried {
+        let options = &self.shared.options;
+        let most = (options.fetch_records, options.fetch_size.as_usize());
+        let read = loop {
+            let offsets = self.offsets.clone();
+            let plan = self
+                .shared
+                .log
+                .lock()
+                .plan_read(self.log.slot, offsets, most.0, most.1);
+            match plan.run() {
+                Ok(read) if !read.found.is_empty() || read.next > self.offsets.start => break Ok(read),
+                // The segment was cleaned meanwhile.
+                Ok(_) if self.plans < MOST_PLANS => self.plans += 1,
+                Ok(_) => {
+                    let reason = format!("{} changes faster than it can be read", self.log.name.topic);
+                    return Tried::Done(Err(BusError::Unavailable(reason)));
+                }
+                Err(_) if self.waited < options.read_patience => {
+                    let pause = self.pause;
+                    self.waited += pause;
+                    self.pause = LONGEST_PAUSE.min(pause * 2);
+                    return Tried::Refused(self, pause);
+                }
+                Err(error) if self.shared.health.is_troubled() => break Err(error),
+                Err(_) => break plan.give_up(),
+            }
+        };
+        let read = read.map(|read| decoded(&self.shared, &self.log, read));
+        Tried::Done(read.map_err(|error| {
+            BusError::Unavailable(format!("reading {} from the log: {error}", self.log.name.topic))
+        }))
+    }
+}
+
+/// The records that were found, and where to go on.
+fn decoded(shared: &Shared, log: &PartitionLog, read: Read) -> (Vec<Record>, i64) {
+    let Read { found, next } = read;
     let near = found.iter().find_map(|found| match found {
         Found::Record(record) => Some(record.timestamp),
         Found::Damaged(_) => None,
@@ -50,36 +125,5 @@ pub(super) fn read(
         }
         record
     });
-    Ok((records.collect(), next))
-}
-
-fn find(shared: &Shared, log: &PartitionLog, offsets: &Range<i64>) -> Result<Read, BusError> {
-    let (mut plans, mut pause, mut waited) = (0, FIRST_PAUSE, Duration::ZERO);
-    loop {
-        let plan = shared.log.lock().plan_read(
-            log.slot,
-            offsets.clone(),
-            shared.options.fetch_records,
-            shared.options.fetch_size.as_usize(),
-        );
-        let unavailable = |error: &std::io::Error| {
-            BusError::Unavailable(format!("reading {} from the log: {error}", log.name.topic))
-        };
-        match plan.run() {
-            Ok(read) if !read.found.is_empty() || read.next > offsets.start => return Ok(read),
-            // The segment was cleaned meanwhile.
-            Ok(_) if plans < MOST_PLANS => plans += 1,
-            Ok(_) => {
-                let reason = format!("{} changes faster than it can be read", log.name.topic);
-                return Err(BusError::Unavailable(reason));
-            }
-            Err(_) if waited < shared.options.read_patience => {
-                thread::sleep(pause);
-                waited += pause;
-                pause = LONGEST_PAUSE.min(pause * 2);
-            }
-            Err(error) if shared.health.is_troubled() => return Err(unavailable(&error)),
-            Err(_) => return plan.give_up().map_err(|error| unavailable(&error)),
-        }
-    }
+    (records.collect(), next)
 }

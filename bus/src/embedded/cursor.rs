@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 
-use super::cold;
+use super::cold::ColdRead;
 use super::partition::{Found, PartitionLog};
 use super::shared::Shared;
 use crate::{BusError, Record};
@@ -27,11 +27,11 @@ pub(super) struct Cursor {
 /// A read that is under way.
 struct Reading {
     from: i64,
-    found: oneshot::Receiver<ColdRead>,
+    found: oneshot::Receiver<Came>,
 }
 
 /// What a read brought, and where to go on.
-type ColdRead = Result<(Vec<Record>, i64), BusError>;
+type Came = Result<(Vec<Record>, i64), BusError>;
 
 impl Cursor {
     pub(super) fn new(log: Arc<PartitionLog>, next: i64, notify: &Arc<Notify>) -> Self {
@@ -49,13 +49,11 @@ impl Cursor {
     /// Has what lies on disk in `offsets` read, and says through `notify` when it is.
     fn begin(&mut self, shared: &Arc<Shared>, offsets: Range<i64>) {
         let (tell, found) = oneshot::channel();
-        let (log, shared) = (Arc::clone(&self.log), Arc::clone(shared));
+        let read = ColdRead::new(shared, &self.log, offsets);
         let notify = Arc::clone(&self.notify);
         tokio::spawn(async move {
-            let read = tokio::task::spawn_blocking(move || cold::read(&shared, &log, &offsets)).await;
-            let read = read.unwrap_or_else(|error| Err(BusError::Fatal(format!("reading the log: {error}"))));
             // Nobody listens where the cursor is gone.
-            let _ = tell.send(read);
+            let _ = tell.send(read.run().await);
             notify.notify_one();
         });
         self.reading = Some(Reading {
@@ -70,7 +68,7 @@ impl Cursor {
     }
 
     /// What the read under way brought, once it did; nothing if it was of another place than the cursor's.
-    fn take_read(&mut self) -> Option<ColdRead> {
+    fn take_read(&mut self) -> Option<Came> {
         let reading = self.reading.as_mut()?;
         let read = match reading.found.try_recv() {
             Ok(read) => read,

@@ -2,11 +2,12 @@
 //! the next goes on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_clock::{Grace, millis};
 use relay_log::{AppendError, Span};
+use tokio::sync::oneshot;
 
 use super::health::Trouble;
 use super::names::Names;
@@ -63,7 +64,7 @@ impl Housekeeper {
     }
 
     /// Runs until `stop` is dropped.
-    pub(super) fn run(mut self, stop: &mpsc::Receiver<()>) {
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         loop {
             let interval = self.shared.options.tidy_interval.max(Duration::from_millis(1));
             let pause = if self.shared.health.is_troubled() {
@@ -73,10 +74,12 @@ impl Housekeeper {
             } else {
                 interval
             };
-            if stop.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
-                return;
+            tokio::select! {
+                biased;
+                _ = &mut stop => return,
+                () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = self.round()
+            if let Err(error) = self.round().await
                 && let Some(trouble) = Trouble::of(&error)
             {
                 self.shared.health.fails(trouble);
@@ -84,35 +87,35 @@ impl Housekeeper {
         }
     }
 
-    fn round(&mut self) -> Result<(), AppendError> {
-        let tended = self.tend();
+    async fn round(&mut self) -> Result<(), AppendError> {
+        let tended = self.tend().await;
         // Whatever failed before: this alone gives a full disk room again.
-        self.clean();
+        self.clean().await;
         tended
     }
 
-    fn tend(&mut self) -> Result<(), AppendError> {
+    async fn tend(&mut self) -> Result<(), AppendError> {
         if self.shared.health.is_troubled() {
-            self.syncer.flush();
+            self.syncer.flush().await;
             self.shared.note(vec![(notes::tried(), Some(notes::number(0)))])?;
             self.shared.health.works();
         }
         self.look_at_the_clock();
         self.look_at_groups()?;
         self.let_go()?;
-        self.names.look(&self.shared, &self.syncer);
+        self.names.look(&self.shared, &self.syncer).await;
         self.shared.log.lock().roll_if_old(self.now())?;
         let behind = {
             let log = self.shared.log.lock();
             log.last() > log.synced()
         };
         if behind {
-            self.syncer.flush();
+            self.syncer.flush().await;
         }
         let marked = self.shared.log.lock().mark(self.now())?;
         if marked {
             // Only what is proven lets anything go.
-            self.syncer.flush();
+            self.syncer.flush().await;
         }
         Ok(())
     }
@@ -255,9 +258,15 @@ impl Housekeeper {
                 .iter()
                 .map(|(group, topic)| (notes::seen(group, *topic), None)),
         );
-        let forgotten = self.shared.committed.lock().clone();
-        let forgotten = forgotten.keys().filter(|commit| is_forgotten(commit));
-        changes.extend(forgotten.map(|(group, slot)| (notes::commit(group, *slot), None)));
+        let mut forgotten: Vec<(String, Slot)> = self.shared.committed.lock().keys().cloned().collect();
+        forgotten.retain(&is_forgotten);
+        // In the same order in each run: what is written follows from what was done.
+        forgotten.sort();
+        changes.extend(
+            forgotten
+                .iter()
+                .map(|(group, slot)| (notes::commit(group, *slot), None)),
+        );
         if changes.is_empty() {
             return Ok(());
         }
@@ -282,7 +291,7 @@ impl Housekeeper {
     }
 
     /// Gives back what nobody wants any more, a step at a time.
-    fn clean(&mut self) {
+    async fn clean(&mut self) {
         self.behind = false;
         for _ in 0..MOST_CLEANED {
             let lag = millis(self.shared.options.compaction_lag);
@@ -304,7 +313,7 @@ impl Housekeeper {
                     return;
                 }
             }
-            self.syncer.flush();
+            self.syncer.flush().await;
         }
         self.behind = true;
     }

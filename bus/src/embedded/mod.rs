@@ -2,9 +2,9 @@
 //!
 //! A publisher's task checks and encodes its records (`publish`) and appends them where nobody else does, else one thread does
 //! (`writer`, `turn`); another waits for the disk where a topic asks for that (`syncer`), a third keeps the log small
-//! (`housekeeper`), and whoever reads is woken and
-//! served from memory as long as it keeps up (`partition`), else from the disk (`cold`). What the log must know besides its
-//! records are its `notes`; a full or failing disk is `health` and `space`.
+//! (`housekeeper`), and whoever reads is woken and served from memory as long as it keeps up (`partition`), else from the disk
+//! (`cold`). What the log must know besides its records are its `notes`; a full or failing disk is `health` and `space`.
+//! Simulations do without the threads (`inline`).
 
 mod apply;
 mod assign;
@@ -16,6 +16,8 @@ mod disk;
 mod group;
 mod health;
 mod housekeeper;
+#[cfg(feature = "simulated")]
+mod inline;
 mod jobs;
 mod losses;
 mod lost;
@@ -42,7 +44,7 @@ mod writer;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,16 +52,19 @@ use async_trait::async_trait;
 use prometheus::Registry;
 use relay_clock::Clock;
 use relay_log::{DiskStorage, Log, OpenError, Options, Storage};
+use tokio::sync::oneshot;
 
 pub use check::{Checked, Finding, Torn, check};
 pub use copy::{Copied, copy};
+#[cfg(feature = "simulated")]
+pub use inline::Inline;
 pub use options::EmbeddedOptions;
 
 use self::disk::Disk;
 use self::housekeeper::Housekeeper;
 use self::shared::Shared;
-use self::syncer::{SyncQueue, Syncer};
-use self::writer::{Appender, Writer};
+use self::syncer::Syncer;
+use self::writer::Appender;
 use crate::api::LOOKS_EVERY;
 use crate::topics::Manifest;
 use crate::{
@@ -71,7 +76,7 @@ pub struct EmbeddedBus {
     shared: Arc<Shared>,
     appender: Arc<Appender>,
     threads: Vec<JoinHandle<()>>,
-    stop_housekeeping: Option<mpsc::Sender<()>>,
+    stop_housekeeping: Option<oneshot::Sender<()>>,
 }
 
 impl EmbeddedBus {
@@ -106,42 +111,22 @@ impl EmbeddedBus {
         clock: &Clock,
     ) -> Result<Self, BusError> {
         let salt = RandomState::new().hash_one(clock.now().0);
-        let opened = Log::open(
-            Arc::new(Disk::new(storage)),
-            limits(&options),
-            salt,
-            clock.now().0,
-        );
-        let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
-        let shared = Arc::new(Shared::new(log, folder, options, clock.clone()));
-        recover::tell(folder, &opened, &shared);
-        if opened.notes_lost {
-            // Topics would get other numbers than their records bear, and groups would begin anew.
-            return Err(BusError::Fatal(format!(
-                "every copy of the notes of the log in {folder} is damaged, so neither its topics nor what groups have read is known: restore a backup (`relay restore`), or move the folder away to begin an empty log"
-            )));
-        }
-        recover::recover(&shared)?;
+        let shared = opened(storage, folder, options, clock, salt, false)?;
         let (queue, syncer) = Syncer::new(Arc::clone(&shared));
         let (appender, writer) = Appender::new(Arc::clone(&shared), queue.clone());
+        let (stop, stopped) = oneshot::channel();
         let mut bus = Self {
             shared,
             appender,
             threads: Vec::new(),
-            stop_housekeeping: None,
+            stop_housekeeping: Some(stop),
         };
-        bus.start(writer, syncer, queue)?;
+        let housekeeper = Housekeeper::new(Arc::clone(&bus.shared), queue);
+        bus.spawn("relay-bus-write", move || writer.run())?;
+        bus.spawn("relay-bus-tidy", move || alone(housekeeper.run(stopped)))?;
+        bus.spawn("relay-bus-sync", move || alone(syncer.run(|| Duration::ZERO)))?;
         apply::apply(&bus.shared, manifest)?;
         Ok(bus)
-    }
-
-    fn start(&mut self, writer: Writer, syncer: Syncer, queue: SyncQueue) -> Result<(), BusError> {
-        let housekeeper = Housekeeper::new(Arc::clone(&self.shared), queue);
-        let (stop, stopped) = mpsc::channel();
-        self.stop_housekeeping = Some(stop);
-        self.spawn("relay-bus-write", move || writer.run())?;
-        self.spawn("relay-bus-tidy", move || housekeeper.run(&stopped))?;
-        self.spawn("relay-bus-sync", move || syncer.run())
     }
 
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), BusError> {
@@ -150,6 +135,39 @@ impl EmbeddedBus {
         self.threads.push(thread);
         Ok(())
     }
+}
+
+/// What all parts share, with what the storage holds.
+fn opened(
+    storage: impl Storage,
+    folder: &str,
+    options: EmbeddedOptions,
+    clock: &Clock,
+    salt: u64,
+    inline: bool,
+) -> Result<Arc<Shared>, BusError> {
+    let disk = Arc::new(Disk::new(storage));
+    let opened = Log::open(disk, limits(&options), salt, clock.now().0);
+    let (log, opened) = opened.map_err(|error| not_opened(folder, &error))?;
+    let shared = Arc::new(Shared::new(log, folder, options, clock.clone(), inline));
+    recover::tell(folder, &opened, &shared);
+    if opened.notes_lost {
+        // Topics would get other numbers than their records bear, and groups would begin anew.
+        return Err(BusError::Fatal(format!(
+            "every copy of the notes of the log in {folder} is damaged, so neither its topics nor what groups have read is known: restore a backup (`relay restore`), or move the folder away to begin an empty log"
+        )));
+    }
+    recover::recover(&shared)?;
+    Ok(shared)
+}
+
+/// Runs one of the log's loops on a thread of its own.
+fn alone(run: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime that does no I/O asks nothing of the system");
+    runtime.block_on(run);
 }
 
 fn limits(options: &EmbeddedOptions) -> Options {
@@ -191,9 +209,9 @@ impl Bus for EmbeddedBus {
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
         // Where a time begins only the log knows, which is locked for long while it goes on after a failed sync.
         let shared = Arc::clone(&self.shared);
-        let opened = tokio::task::spawn_blocking(move || reader::LogReader::open(&shared, from)).await;
-        let opened = opened.map_err(|error| BusError::Fatal(format!("opening a reader: {error}")))?;
-        Ok(Box::new(opened?))
+        let open = move || reader::LogReader::open(&shared, from);
+        let opened = self.shared.beside("opening a reader", open).await??;
+        Ok(Box::new(opened))
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
@@ -216,8 +234,8 @@ impl Bus for EmbeddedBus {
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
         let (shared, manifest) = (Arc::clone(&self.shared), manifest.clone());
-        let applied = tokio::task::spawn_blocking(move || apply::apply(&shared, &manifest)).await;
-        applied.map_err(|error| BusError::Fatal(format!("applying the manifest: {error}")))?
+        let apply = move || apply::apply(&shared, &manifest);
+        self.shared.beside("applying the manifest", apply).await?
     }
 
     async fn probe(&self) -> Result<(), BusError> {

@@ -18,9 +18,10 @@ pub(super) struct Names {
 impl Names {
     /// Looks at the segment that is written, and at a few of the closed ones. Only the housekeeper may: it is the one that
     /// lets segments go.
-    pub(super) fn look(&mut self, shared: &Shared, syncer: &SyncQueue) {
-        if shared.log.lock().check_name().is_err() {
-            syncer.flush();
+    pub(super) async fn look(&mut self, shared: &Shared, syncer: &SyncQueue) {
+        let unnamed = shared.log.lock().check_name().is_err();
+        if unnamed {
+            syncer.flush().await;
         }
         let (gone, next) = shared.log.lock().gone(self.looked_at);
         self.looked_at = next.unwrap_or(0);

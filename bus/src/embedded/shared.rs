@@ -1,6 +1,6 @@
 //! What all parts of the embedded log share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +29,8 @@ pub(super) struct Shared {
     pub clock: Clock,
     /// Locked shortly: whoever reads or syncs makes a plan under it, and carries it out outside.
     pub log: Mutex<Log<Disk>>,
-    pub topics: RwLock<HashMap<String, Arc<TopicLog>>>,
+    /// In an order that is the same in each run.
+    pub topics: RwLock<BTreeMap<String, Arc<TopicLog>>>,
     pub committed: Mutex<HashMap<(String, Slot), i64>>,
     pub groups: Groups,
     pub tail: Arc<TailBudget>,
@@ -39,10 +40,18 @@ pub(super) struct Shared {
     pub losses: Losses,
     /// Room for what is on its way to the writer.
     pub queue: Arc<Semaphore>,
+    /// Whether all is done on the tasks of those who ask for it.
+    pub inline: bool,
 }
 
 impl Shared {
-    pub(super) fn new(log: Log<Disk>, folder: &str, options: EmbeddedOptions, clock: Clock) -> Self {
+    pub(super) fn new(
+        log: Log<Disk>,
+        folder: &str,
+        options: EmbeddedOptions,
+        clock: Clock,
+        inline: bool,
+    ) -> Self {
         let queue = Semaphore::new((options.queue_size.as_usize() / QUEUE_UNIT).max(1));
         Self {
             space: SpaceGauge::new(options.disk_reserve),
@@ -57,6 +66,7 @@ impl Shared {
             health: Health::new(folder),
             losses: Losses::default(),
             queue: Arc::new(queue),
+            inline,
         }
     }
 
@@ -119,6 +129,19 @@ impl Shared {
         };
         let now = self.clock.now().0;
         self.log.lock().append(&[batch], now).map(|_| ())
+    }
+
+    /// Does what may wait for the disk, beside the tasks of the runtime: `what` says what that is.
+    pub(super) async fn beside<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BusError> {
+        if self.inline {
+            return Ok(work());
+        }
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| BusError::Fatal(format!("{what}: {error}")))
     }
 
     /// Whether there is room for new work.

@@ -1,12 +1,12 @@
-//! The thread that waits for the disk: one sync for all that has gathered, then it acknowledges in order. When a sync fails
-//! it is also the one that tries to go on.
+//! Waits for the disk: one sync for all that has gathered, then it acknowledges in order. When a sync fails it is also the one that
+//! tries to go on.
 
 use std::ops::Range;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_log::{Lost, Seq, SyncEnd, Unreadable};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::health::Trouble;
 use super::lost::LostEntries;
@@ -62,31 +62,31 @@ impl Done {
 enum Wish {
     Finish(Done),
     /// Sync whatever is not; then drop the sender, if somebody waits for that.
-    Flush(Option<mpsc::Sender<()>>),
+    Flush(Option<oneshot::Sender<()>>),
 }
 
 /// The others' end of the syncer.
 #[derive(Clone)]
-pub(super) struct SyncQueue(mpsc::Sender<Wish>);
+pub(super) struct SyncQueue(mpsc::UnboundedSender<Wish>);
 
 pub(super) struct Syncer {
     shared: Arc<Shared>,
-    wishes: mpsc::Receiver<Wish>,
+    wishes: mpsc::UnboundedReceiver<Wish>,
     lost: LostEntries,
 }
 
 impl SyncQueue {
     pub(super) fn finish_when_synced(&self, done: Done) {
-        if let Err(mpsc::SendError(Wish::Finish(done))) = self.0.send(Wish::Finish(done)) {
+        if let Err(mpsc::error::SendError(Wish::Finish(done))) = self.0.send(Wish::Finish(done)) {
             done.give_up("the log is closed");
         }
     }
 
     /// Waits until everything appended before is on disk, or until the syncer has given up.
-    pub(super) fn flush(&self) {
-        let (done, wait) = mpsc::channel();
+    pub(super) async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
         if self.0.send(Wish::Flush(Some(done))).is_ok() {
-            let _ = wait.recv();
+            let _ = wait.await;
         }
     }
 
@@ -98,7 +98,7 @@ impl SyncQueue {
 
 impl Syncer {
     pub(super) fn new(shared: Arc<Shared>) -> (SyncQueue, Self) {
-        let (queue, wishes) = mpsc::channel();
+        let (queue, wishes) = mpsc::unbounded_channel();
         let syncer = Self {
             shared,
             wishes,
@@ -107,37 +107,40 @@ impl Syncer {
         (SyncQueue(queue), syncer)
     }
 
-    /// Runs until every [`SyncQueue`] is dropped; then everything is on disk, unless the disk fails.
-    pub(super) fn run(mut self) {
-        while let Ok(first) = self.wishes.recv() {
+    /// Runs until every [`SyncQueue`] is dropped; then everything is on disk, unless the disk fails. Blocks while the disk syncs,
+    /// and waits besides for as long as `slow` says each time.
+    pub(super) async fn run(mut self, mut slow: impl FnMut() -> Duration + Send) {
+        while let Some(first) = self.wishes.recv().await {
             let (mut waiting, mut flushes) = (Vec::new(), Vec::new());
-            for wish in std::iter::once(first).chain(self.wishes.try_iter()) {
+            let mut next = Some(first);
+            while let Some(wish) = next {
                 match wish {
                     Wish::Finish(done) => waiting.push(done),
                     Wish::Flush(done) => flushes.push(done),
                 }
+                next = self.wishes.try_recv().ok();
             }
-            self.sync(waiting);
+            self.sync(waiting, &mut slow).await;
         }
         // The housekeeper is gone, and without its name a segment goes with this process: where it has none, it gets it back now.
         let _ = self.shared.log.lock().check_name();
-        self.sync(Vec::new());
+        self.sync(Vec::new(), &mut slow).await;
         // Proves that the last records were on disk: what is damaged later is not taken for torn.
         let marked = self.shared.log.lock().mark(self.shared.clock.now().0);
         if marked.is_ok_and(|marked| marked) {
-            self.sync(Vec::new());
+            self.sync(Vec::new(), &mut slow).await;
         }
     }
 
     /// Syncs until all that waits is on disk or lost.
-    fn sync(&mut self, mut waiting: Vec<Done>) {
+    async fn sync(&mut self, mut waiting: Vec<Done>, slow: &mut (impl FnMut() -> Duration + Send)) {
         for tries in 0.. {
             let unreadable = if tries < PATIENT_TRIES {
                 Unreadable::Wait
             } else {
                 Unreadable::GiveUp
             };
-            let end = self.once(unreadable);
+            let end = self.once(unreadable, slow()).await;
             waiting = self.answer(waiting, &end);
             let Some(reason) = end.failing else {
                 if waiting.is_empty() {
@@ -153,14 +156,17 @@ impl Syncer {
                 return;
             }
             let pause = FIRST_PAUSE * 2_u32.pow(tries.min(10));
-            std::thread::sleep(pause.min(LONGEST_PAUSE));
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
         }
     }
 
-    fn once(&self, unreadable: Unreadable) -> SyncEnd {
+    async fn once(&self, unreadable: Unreadable, slow: Duration) -> SyncEnd {
         let now = || self.shared.clock.now().0;
         let ticket = self.shared.log.lock().begin_sync();
         if let Some(ticket) = ticket {
+            if !slow.is_zero() {
+                tokio::time::sleep(slow).await;
+            }
             let result = ticket.run();
             return self.shared.log.lock().end_sync(ticket, result, now());
         }

@@ -24,7 +24,8 @@ pub(super) struct Appender {
     pub shared: Arc<Shared>,
     /// Nobody's after the end.
     turn: Mutex<Option<Turn>>,
-    jobs: mpsc::Sender<Job>,
+    /// The way to the thread; none where there is none.
+    jobs: Option<mpsc::Sender<Job>>,
     /// Appends that were handed to the thread and are not written yet.
     waiting: AtomicUsize,
 }
@@ -38,12 +39,7 @@ pub(super) struct Writer {
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, syncer: SyncQueue) -> (Arc<Self>, Writer) {
         let (sender, jobs) = mpsc::channel();
-        let appender = Arc::new(Self {
-            shared,
-            turn: Mutex::new(Some(Turn::new(syncer))),
-            jobs: sender,
-            waiting: AtomicUsize::new(0),
-        });
+        let appender = Arc::new(Self::handing_to(Some(sender), shared, syncer));
         let writer = Writer {
             appender: Arc::clone(&appender),
             jobs,
@@ -51,14 +47,34 @@ impl Appender {
         (appender, writer)
     }
 
+    /// Without a thread: everything is appended on the callers' tasks.
+    #[cfg(feature = "simulated")]
+    pub(super) fn inline(shared: Arc<Shared>, syncer: SyncQueue) -> Arc<Self> {
+        Arc::new(Self::handing_to(None, shared, syncer))
+    }
+
+    fn handing_to(jobs: Option<mpsc::Sender<Job>>, shared: Arc<Shared>, syncer: SyncQueue) -> Self {
+        Self {
+            shared,
+            turn: Mutex::new(Some(Turn::new(syncer))),
+            jobs,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
     /// Appends on the caller's task or on the writer's thread; the answer comes by the way that is in `append`.
     pub(super) fn append(&self, append: Append) -> Result<(), BusError> {
         let Some(append) = self.at_once(append) else {
             return Ok(());
         };
+        let Some(jobs) = &self.jobs else {
+            let mut turn = self.turn.lock();
+            let turn = turn.as_mut().ok_or_else(health::closed)?;
+            turn.write(&self.shared, vec![append]);
+            return Ok(());
+        };
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let sent = self.jobs.send(Job::Append(append));
-        sent.map_err(|_| health::closed())
+        jobs.send(Job::Append(append)).map_err(|_| health::closed())
     }
 
     /// Appends, if that means waiting for nobody: no other writer, nothing that came before, no new segment, no disk in trouble.
@@ -81,9 +97,14 @@ impl Appender {
         None
     }
 
-    /// Ends the thread, once what was handed to it is written.
+    /// Nothing is appended any more, once what was handed to the thread is written, which ends then.
     pub(super) fn stop(&self) {
-        let _ = self.jobs.send(Job::Stop);
+        match &self.jobs {
+            Some(jobs) => {
+                let _ = jobs.send(Job::Stop);
+            }
+            None => *self.turn.lock() = None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod guarded;
 mod house;
+mod inline;
 mod killing;
 mod power;
 mod reopening;
