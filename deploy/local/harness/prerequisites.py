@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
 from .paths import ROOT
@@ -92,6 +93,19 @@ def debian() -> str:
     return output("apt-get", "--version").splitlines()[0]
 
 
+def room(built: Path, cold_gib: float, warm_gib: float) -> Callable[[], str]:
+    """As much of the disk as the door fills: less where `built` is there already."""
+
+    def probe() -> str:
+        wanted = warm_gib if built.exists() else cold_gib
+        free = shutil.disk_usage(ROOT).free / 2**30
+        if free < wanted:
+            raise LookupError(f"{free:.1f} GiB are free where {ROOT} lies, and {wanted:g} are needed")
+        return f"{free:.0f} GiB free"
+
+    return probe
+
+
 def unprivileged() -> str:
     if os.geteuid() != 0:
         return "not needed: not root"
@@ -113,6 +127,8 @@ PREREQUISITES = [
     Prerequisite("maven", SERVERS, "maven", first_line("mvn", "--batch-mode", "--version")),
     Prerequisite("debian packages", SERVERS, "a Debian or Ubuntu system (apt, dpkg)", debian),
     Prerequisite("openssl", SERVERS, "openssl", first_line("openssl", "version")),
+    Prerequisite("disk", UP - TEST, "room on the disk", room(ROOT / "target/release/deps", 4, 0.5)),
+    Prerequisite("disk for tests", TEST, "room on the disk", room(ROOT / "target/debug/deps", 12, 2)),
     Prerequisite("setpriv", SERVERS, "util-linux", unprivileged),
 ]
 
