@@ -1,6 +1,7 @@
 //! `relay check`: every mistake of an installation's files at once, without starting anything. The same at each start, before the log
 //! is opened.
 
+mod answerable;
 mod connect;
 mod files;
 mod models;

@@ -1,5 +1,6 @@
 //! What one look at the configuration shows: settings that cannot work together, or not for the service that is asked for. Pure.
 
+use super::answerable;
 use crate::config::Config;
 use crate::findings::Problem;
 use crate::hosted::{Hosted, HostedService};
@@ -11,6 +12,7 @@ pub(super) fn check(config: &Config, hosted: &Hosted) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(drain(config));
     found.extend(instance(config));
+    found.extend(answerable::check(config, hosted));
     if hosted.has(HostedService::Ingress) {
         found.extend(listeners(config));
     }
