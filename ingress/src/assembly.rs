@@ -78,7 +78,7 @@ impl Tasks {
     pub async fn beside(self, serving: impl Future<Output = ()>) -> Result<(), Error> {
         let lines = async {
             match self.batch {
-                Some(batch) => batch.run(&self.runtime, &self.identity).await,
+                Some(batch) => Box::pin(batch.run(&self.runtime, &self.identity)).await,
                 None => Ok(()),
             }
         };
