@@ -8,6 +8,8 @@ mod helpers;
 mod in_process;
 mod nats;
 mod queue;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 pub mod subjects;
 
 pub use api::{Control, ControlError, Delivery, Message, Subscription};

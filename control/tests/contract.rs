@@ -1,23 +1,32 @@
-//! What both seams must do, and the helpers over them. NATS is found by `RELAY_NATS_URL`.
+//! What all seams must do, that of a simulation included while it has no faults, and the helpers over them. NATS is found by `RELAY_NATS_URL`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod suite;
 
 use std::sync::Arc;
 
+use relay_clock::{Clock, Life};
+use relay_control::simulated::SimulatedSeam;
 use relay_control::{Control, InProcessControl, InProcessOptions, NatsControl, NatsOptions};
 
 /// Small, so that a test can overrun it.
 const CAPACITY: usize = 16;
 
 fn in_process() -> Arc<dyn Control> {
-    Arc::new(
-        InProcessControl::new(InProcessOptions {
-            capacity: CAPACITY,
-            ..InProcessOptions::default()
-        })
-        .with_schemas(Arc::default()),
-    )
+    Arc::new(InProcessControl::new(small()).with_schemas(Arc::default()))
+}
+
+fn simulated() -> Arc<dyn Control> {
+    let seam = SimulatedSeam::new(small(), Clock::system(), 1);
+    let process = seam.process("process", Arc::new(Life::default()));
+    Arc::new(process.with_schemas(Arc::default()))
+}
+
+fn small() -> InProcessOptions {
+    InProcessOptions {
+        capacity: CAPACITY,
+        ..InProcessOptions::default()
+    }
 }
 
 async fn nats() -> Arc<dyn Control> {
@@ -34,12 +43,19 @@ async fn nats() -> Arc<dyn Control> {
     Arc::new(control)
 }
 
-macro_rules! both {
+macro_rules! all {
     ($($case:ident),* $(,)?) => {
         mod in_process_seam {$(
             #[tokio::test]
             async fn $case() {
                 crate::suite::$case(crate::in_process()).await;
+            }
+        )*}
+
+        mod simulated_seam {$(
+            #[tokio::test]
+            async fn $case() {
+                crate::suite::$case(crate::simulated()).await;
             }
         )*}
 
@@ -52,7 +68,7 @@ macro_rules! both {
     };
 }
 
-both!(
+all!(
     a_message_reaches_every_listener_in_order,
     wildcards_hear_what_they_stand_for,
     a_queue_group_shares_its_messages,

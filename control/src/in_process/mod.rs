@@ -1,6 +1,6 @@
 //! The seam inside one process: the same subjects, losses and limits as NATS, without a server.
 
-mod subjects;
+pub(crate) mod subjects;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 use crate::queue::{Most, Queue};
 
 /// Room for an answer.
-const ONE: Most = Most {
+pub(crate) const ONE: Most = Most {
     messages: 1,
     bytes: 0,
 };
@@ -44,6 +44,24 @@ impl Default for InProcessOptions {
     }
 }
 
+impl InProcessOptions {
+    /// The most that waits for one listener.
+    pub(crate) fn most(&self) -> Most {
+        Most {
+            messages: self.capacity,
+            bytes: self.capacity_size.as_usize(),
+        }
+    }
+
+    pub(crate) fn check_size(&self, payload: &Payload) -> Result<(), ControlError> {
+        let (size, limit) = (payload.len(), self.max_payload.as_usize());
+        if size > limit {
+            return Err(ControlError::TooLarge { size, limit });
+        }
+        Ok(())
+    }
+}
+
 /// The seam inside one process. Closed, for all listeners, when dropped.
 pub struct InProcessControl {
     options: InProcessOptions,
@@ -51,9 +69,10 @@ pub struct InProcessControl {
     schemas: Arc<Registry>,
 }
 
+/// Who listens to what, and hands messages to them.
 #[derive(Default)]
-struct Switchboard {
-    tree: RwLock<Tree>,
+pub(crate) struct Switchboard {
+    pub(crate) tree: RwLock<Tree>,
     /// Numbers answers' subjects and takes turns in queue groups.
     counter: AtomicU64,
 }
@@ -87,19 +106,11 @@ impl InProcessControl {
             switchboard: Arc::clone(&self.switchboard),
         }
     }
-
-    fn check_size(&self, payload: &Payload) -> Result<(), ControlError> {
-        let (size, limit) = (payload.len(), self.options.max_payload.as_usize());
-        if size > limit {
-            return Err(ControlError::TooLarge { size, limit });
-        }
-        Ok(())
-    }
 }
 
 impl Switchboard {
     /// Hands `message` to all who listen; says to how many.
-    fn deliver(&self, message: Message) -> usize {
+    pub(crate) fn deliver(&self, message: Message) -> usize {
         let tree = self.tree.read();
         let mut recipients = tree.recipients(&message.subject);
         if !recipients.shared.is_empty() {
@@ -113,6 +124,11 @@ impl Switchboard {
             last.push(message);
         }
         delivered
+    }
+
+    /// A subject for one answer.
+    pub(crate) fn inbox(&self) -> String {
+        format!("_INBOX.{}", self.counter.fetch_add(1, Ordering::Relaxed))
     }
 
     /// One member of each group, in turn. Groups of one name are one group, whatever pattern their members listen to.
@@ -132,7 +148,7 @@ impl Control for InProcessControl {
     }
 
     async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError> {
-        self.check_size(&payload)?;
+        self.options.check_size(&payload)?;
         self.switchboard.deliver(Message {
             subject: subject.to_owned(),
             payload,
@@ -146,11 +162,7 @@ impl Control for InProcessControl {
         subject: &str,
         queue_group: Option<&str>,
     ) -> Result<Box<dyn Subscription>, ControlError> {
-        let most = Most {
-            messages: self.options.capacity,
-            bytes: self.options.capacity_size.as_usize(),
-        };
-        Ok(Box::new(self.listen(subject, queue_group, most)))
+        Ok(Box::new(self.listen(subject, queue_group, self.options.most())))
     }
 
     async fn request(
@@ -159,9 +171,8 @@ impl Control for InProcessControl {
         payload: Payload,
         timeout: Duration,
     ) -> Result<Payload, ControlError> {
-        self.check_size(&payload)?;
-        let number = self.switchboard.counter.fetch_add(1, Ordering::Relaxed);
-        let answer_to = format!("_INBOX.{number}");
+        self.options.check_size(&payload)?;
+        let answer_to = self.switchboard.inbox();
         let mut answers = self.listen(&answer_to, None, ONE);
         let question = Message {
             subject: subject.to_owned(),

@@ -7,16 +7,16 @@ use crate::queue::Queue;
 
 /// Listeners by subject.
 #[derive(Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     root: Node,
 }
 
 /// One listener's member in the tree.
 #[derive(Clone)]
-pub(super) struct Member {
-    pub(super) subject: String,
-    pub(super) group: Option<String>,
-    pub(super) queue: Arc<Queue>,
+pub(crate) struct Member {
+    pub(crate) subject: String,
+    pub(crate) group: Option<String>,
+    pub(crate) queue: Arc<Queue>,
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ pub(super) struct Recipients<'a> {
 }
 
 impl Tree {
-    pub(super) fn add(&mut self, member: &Member) {
+    pub(crate) fn add(&mut self, member: &Member) {
         let listeners = self.root.at(&member.subject);
         match &member.group {
             None => listeners.each.push(Arc::clone(&member.queue)),
@@ -51,7 +51,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn remove(&mut self, member: &Member) {
+    pub(crate) fn remove(&mut self, member: &Member) {
         self.root.remove(Some(&member.subject), &member.queue);
     }
 
