@@ -104,6 +104,7 @@ lint: ## Formatting, clippy, documentation, licences and sources of all crates; 
 	@python3 deploy/local/circles.py
 	@python3 deploy/local/log_writes.py
 	@python3 deploy/local/selects.py
+	@python3 deploy/local/chances.py
 	@python3 deploy/local/docs.py
 	@cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	@cargo clippy --workspace --exclude relay-bench --exclude relay-tests --lib --bins $(LOCKED) -- -D warnings -D clippy::disallowed_methods

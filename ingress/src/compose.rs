@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use relay_bus::BusError;
 use relay_clock::Clock;
 use relay_control::{Control, subjects};
-use relay_runner::{ConnectionBounds, Identity, Runtime, Winners, listen_forever};
+use relay_runner::{Chance, ConnectionBounds, Identity, Runtime, Winners, listen_forever};
 use relay_schemas::{PolicyStatus, PoolStatus, WorkerStatus};
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +44,7 @@ use crate::error::Error;
 use crate::http::app::App;
 use crate::http::operation::Door;
 use crate::http::state::{Bodies, Catalogue, Counted, Deadlines, KeepAlive};
+use crate::ids::Ids;
 use crate::labels::Labels;
 use crate::metrics::Metrics;
 
@@ -90,7 +91,9 @@ pub fn compose(
         clock: runtime.clock.clone(),
     };
     let gate = Gate::new(&config.batch);
-    let turns = Arc::new(Turns::new(gate, Arc::clone(&models), config.batch.put_off));
+    let salt = runtime.chance.draw();
+    let turns = Turns::new(gate, Arc::clone(&models), config.batch.put_off, salt);
+    let turns = Arc::new(turns);
     let waiting = ground.waiting();
     let peers = ground.peers();
     let background = ground.background(&waiting.routes, &catalogue, &turns, &peers);
@@ -118,6 +121,17 @@ struct Ground<'a> {
 impl Ground<'_> {
     fn clock(&self) -> Clock {
         self.runtime.clock.clone()
+    }
+
+    fn chance(&self) -> Chance {
+        self.runtime.chance.clone()
+    }
+
+    fn ids(&self) -> Ids {
+        Ids {
+            clock: self.clock(),
+            chance: self.chance(),
+        }
     }
 
     fn questions(&self) -> Questions {
@@ -171,6 +185,7 @@ impl Ground<'_> {
             readiness: Arc::clone(&readiness),
             strays: self.metrics.strays.clone(),
             clock: self.clock(),
+            chance: self.chance(),
         };
         let outcomes = Outcomes {
             runtime: self.runtime.clone(),
@@ -187,6 +202,7 @@ impl Ground<'_> {
             swept: self.metrics.swept.clone(),
             config: self.config.cluster.sweep.clone(),
             clock: self.clock(),
+            chance: self.chance(),
         };
         let peers = Arc::clone(peers);
         let looks = probes::Looks {
@@ -201,22 +217,37 @@ impl Ground<'_> {
             self.runtime.health.clone(),
             self.clock(),
         );
-        let (policies, clock) = (subjects::POLICY_STATUS.to_owned(), self.clock());
+        let (policies, clock, chance) = (subjects::POLICY_STATUS.to_owned(), self.clock(), self.chance());
         async move {
             let rest = async {
                 tokio::join!(
                     replies.listen(),
-                    answer_fences(Arc::clone(&control), &identity, routes),
+                    answer_fences(Arc::clone(&control), &identity, routes, chance.clone()),
                     peers.attend(),
-                    listen_forever(Arc::clone(&control), workers, |status: WorkerStatus| {
-                        catalogue.models.lock().on_status(status, clock.steady());
-                    }),
-                    listen_forever(Arc::clone(&control), policies, |status: PolicyStatus| {
-                        catalogue.names.lock().on_status(status, clock.steady());
-                    }),
-                    listen_forever(Arc::clone(&control), pools, |status: PoolStatus| {
-                        turns.on_status(status, clock.steady());
-                    }),
+                    listen_forever(
+                        Arc::clone(&control),
+                        workers,
+                        chance.clone(),
+                        |status: WorkerStatus| {
+                            catalogue.models.lock().on_status(status, clock.steady());
+                        }
+                    ),
+                    listen_forever(
+                        Arc::clone(&control),
+                        policies,
+                        chance.clone(),
+                        |status: PolicyStatus| {
+                            catalogue.names.lock().on_status(status, clock.steady());
+                        }
+                    ),
+                    listen_forever(
+                        Arc::clone(&control),
+                        pools,
+                        chance.clone(),
+                        |status: PoolStatus| {
+                            turns.on_status(status, clock.steady());
+                        }
+                    ),
                     probes::run(bus, Arc::clone(&control), readiness, looks),
                     served,
                 )
@@ -239,6 +270,7 @@ impl Ground<'_> {
             claims: Mutex::default(),
             timeout: self.config.timeouts.ask,
             clock: self.clock(),
+            chance: self.chance(),
         })
     }
 
@@ -266,6 +298,7 @@ impl Ground<'_> {
                 waited: self.metrics.accept.clone(),
                 service: self.identity.service,
                 refusing: Refusing::default(),
+                clock: self.clock(),
             },
             waiting,
             seen: Arc::clone(&self.seen),
@@ -277,6 +310,7 @@ impl Ground<'_> {
             identity: self.identity.clone(),
             retry_after: limits.retry_after,
             clock: self.clock(),
+            ids: self.ids(),
         }
     }
 
@@ -299,7 +333,7 @@ impl Ground<'_> {
                 run: self.identity.run(0),
                 tasks: self.tasks.clone(),
                 count: self.metrics.refused.clone(),
-                clock: self.clock(),
+                ids: self.ids(),
             }),
             deadlines: Deadlines {
                 default: config.deadlines.default,

@@ -1,6 +1,8 @@
-//! Ids of requests, and which names a tenant may have. Pure.
+//! Ids of requests, and which names a tenant may have. Pure, but for [`Ids`].
 
-use relay_schemas::{RequestId, TenantId};
+use relay_clock::Clock;
+use relay_runner::Chance;
+use relay_schemas::{RequestId, TenantId, TimestampMs};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over `parts`, 64 lower-case hexadecimal digits.
@@ -12,9 +14,26 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
     format!("{:x}", hash.finalize())
 }
 
-/// A new id, in order of time.
-pub fn fresh() -> RequestId {
-    RequestId::new(uuid::Uuid::now_v7().simple().to_string())
+/// Makes new ids.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    /// When.
+    pub clock: Clock,
+    /// What tells them apart.
+    pub chance: Chance,
+}
+
+impl Ids {
+    /// A new id, in order of time.
+    pub fn fresh(&self) -> RequestId {
+        fresh(self.clock.now(), self.chance.draw())
+    }
+}
+
+fn fresh(now: TimestampMs, random: [u8; 10]) -> RequestId {
+    let millis = u64::try_from(now.0).unwrap_or(0);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    RequestId::new(id.simple().to_string())
 }
 
 /// The id that every repeat under the same idempotency key meets, in its n-th try, from 0.
@@ -62,12 +81,24 @@ mod tests {
 
     #[test]
     fn ids_are_single_tokens_of_a_subject() {
-        for id in [fresh(), keyed(&TenantId::new("a.b"), "x.y *>", 7)] {
+        for id in [
+            fresh(TimestampMs(7), [255; 10]),
+            keyed(&TenantId::new("a.b"), "x.y *>", 7),
+        ] {
             assert!(
                 id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()),
                 "{id}"
             );
         }
+    }
+
+    #[test]
+    fn new_ids_are_in_order_of_time_and_what_is_drawn_tells_those_of_one_moment_apart() {
+        let early = fresh(TimestampMs(1_764_543_600_000), [255; 10]);
+        let late = fresh(TimestampMs(1_764_543_600_001), [0; 10]);
+        assert!(early < late);
+        assert_eq!(late.as_str(), "019ad6fe958170008000000000000000");
+        assert_ne!(late, fresh(TimestampMs(1_764_543_600_001), [1; 10]));
     }
 
     #[test]

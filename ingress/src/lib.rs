@@ -62,7 +62,5 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         tasks,
     } = assemble(&config, &runtime, &identity, &control)?;
     let Runtime { clock, shutdown, .. } = runtime;
-    tasks
-        .beside(serve_http(router, listener, connections, clock, shutdown))
-        .await
+    Box::pin(tasks.beside(serve_http(router, listener, connections, clock, shutdown))).await
 }

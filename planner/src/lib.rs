@@ -81,13 +81,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
     };
     let in_force = policy.clone();
     let pools = move || in_force.get().pools().map(str::to_owned).collect();
-    let watching = watch_leaders(
-        control.clone(),
-        runtime.health.clone(),
-        runtime.clock.clone(),
-        "pools",
-        pools,
-    );
+    let watching = watch_leaders(control.clone(), runtime.clone(), "pools", pools);
     let in_force = policy.clone();
     let models = move || {
         let policy = in_force.get();
@@ -99,13 +93,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
             })
             .collect()
     };
-    let watching_models = watch_models(
-        control.clone(),
-        runtime.health.clone(),
-        runtime.clock.clone(),
-        "planned_models",
-        models,
-    );
+    let watching_models = watch_models(control.clone(), runtime.clone(), "planned_models", models);
     let telling = announce::run(
         control.clone(),
         identity.clone(),

@@ -218,7 +218,11 @@ impl House {
 
 /// Publishes this build's schemas and learns everybody's, as soon as the bus is there and for as long as it is.
 async fn follow_schemas(runtime: Runtime) {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    let mut backoff = Backoff::new(
+        Duration::from_millis(100),
+        Duration::from_secs(2),
+        &runtime.chance,
+    );
     let learning = async {
         loop {
             let error = match announce_and_learn(&runtime).await {

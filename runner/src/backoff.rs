@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::chance::Chance;
+
 /// The wait after the `failed`th failure in a row: doubles from `base` up to `max`; `random` spreads it over the upper half. Pure.
 pub fn backoff(base: Duration, max: Duration, failed: u32, random: u32) -> Duration {
     let doubled = base.saturating_mul(1_u32 << failed.saturating_sub(1).min(20));
@@ -15,22 +17,24 @@ pub struct Backoff {
     base: Duration,
     max: Duration,
     failed: u32,
+    chance: Chance,
 }
 
 impl Backoff {
-    /// Waits about `base` after the first failure, and never longer than `max`.
-    pub fn new(base: Duration, max: Duration) -> Self {
+    /// Waits about `base` after the first failure, and never longer than `max`; `chance` spreads the waits.
+    pub fn new(base: Duration, max: Duration, chance: &Chance) -> Self {
         Self {
             base,
             max: max.max(base),
             failed: 0,
+            chance: chance.clone(),
         }
     }
 
     /// Counts a failure and says how long to wait.
     pub fn pause(&mut self) -> Duration {
         self.failed = self.failed.saturating_add(1);
-        backoff(self.base, self.max, self.failed, rand::random())
+        backoff(self.base, self.max, self.failed, self.chance.draw())
     }
 
     /// Counts a failure and waits.
@@ -67,7 +71,11 @@ mod tests {
 
     #[test]
     fn what_worked_makes_the_next_wait_short_again() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let mut backoff = Backoff::new(
+            Duration::from_millis(100),
+            Duration::from_secs(1),
+            &Chance::system(),
+        );
         for _ in 0..5 {
             backoff.pause();
         }

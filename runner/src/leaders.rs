@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use relay_clock::Clock;
 use relay_control::{Control, subjects};
 use relay_schemas::PoolStatus;
 
-use crate::health::Health;
 use crate::listen::listen_forever;
+use crate::runtime::Runtime;
 
 /// How long a pool's scheduler may be silent: longer than a standby takes to lead.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,15 +20,25 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Says on the board, under `name`, which of `pools` no scheduler leads. Never returns.
 pub async fn watch_leaders(
     control: Arc<dyn Control>,
-    health: Health,
-    clock: Clock,
+    runtime: Runtime,
     name: &'static str,
     pools: impl Fn() -> Vec<String>,
 ) {
+    let Runtime {
+        clock,
+        chance,
+        health,
+        ..
+    } = runtime;
     let leaders = Mutex::new(Leaders::default());
-    let statuses = listen_forever(control, subjects::pool_status("*"), |status: PoolStatus| {
-        leaders.lock().on_status(&status.pool, clock.instant());
-    });
+    let statuses = listen_forever(
+        control,
+        subjects::pool_status("*"),
+        chance,
+        |status: PoolStatus| {
+            leaders.lock().on_status(&status.pool, clock.instant());
+        },
+    );
     let looking = async {
         let mut told = None;
         loop {
@@ -119,10 +128,12 @@ impl Leaders {
 
 #[cfg(test)]
 mod tests {
+    use relay_clock::Clock;
     use relay_control::{InProcessControl, InProcessOptions, send};
     use relay_schemas::TimestampMs;
 
     use super::*;
+    use crate::health::Health;
 
     fn names(pools: &[&str]) -> Vec<String> {
         pools.iter().map(|pool| (*pool).to_owned()).collect()
@@ -158,12 +169,23 @@ mod tests {
         assert_eq!(look(&mut leaders, &[]), LeaderStatus::Led);
     }
 
+    fn runtime(clock: Clock, health: &Health) -> Runtime {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = relay_bus::testing::FaultyBus::with_topics(folder.path(), &["t"]);
+        Runtime {
+            clock,
+            health: health.clone(),
+            ..Runtime::new(Arc::new(bus))
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_pool_that_no_scheduler_leads_is_told_on_readyz_until_one_does() {
         let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         let (clock, manual) = Clock::manual(TimestampMs(0));
         let health = Health::default();
-        let watching = watch_leaders(control.clone(), health.clone(), clock, "pool", || names(&["gpu"]));
+        let runtime = runtime(clock, &health);
+        let watching = watch_leaders(control.clone(), runtime, "pool", || names(&["gpu"]));
         let watching = tokio::spawn(watching);
         tokio::time::sleep(LOOK_EVERY * 2).await;
         assert!(health.told().is_empty(), "too early to tell");

@@ -18,6 +18,7 @@
 //! | ask the log until it answers | [`retry_forever`] |
 //! | read what a newer version may have written | [`decode_known`] |
 //! | wait between two tries | [`Backoff`] |
+//! | leave something to chance | [`Chance`] |
 //! | remember what was seen lately | [`Recent`], and [`Winners`] for outcomes |
 //! | end a request | [`outcome_record`] with [`carried_headers`], [`poisoned`] |
 //! | see what a dead letter stands for | [`was_read`], [`ends_request`], [`kept_whole`] |
@@ -28,6 +29,7 @@
 
 mod backoff;
 mod behind;
+mod chance;
 mod crash;
 mod dead_letter;
 mod health;
@@ -53,6 +55,7 @@ mod watchdog;
 mod winners;
 
 pub use backoff::{Backoff, backoff};
+pub use chance::Chance;
 pub use crash::crash_point;
 pub use dead_letter::{carried_headers, ends_request, kept_whole, poisoned, was_read};
 pub use health::{Health, dependency};

@@ -9,13 +9,19 @@ use relay_control::{Control, ControlError, Delivery, listen, serve_some};
 use relay_schemas::Record;
 
 use crate::backoff::Backoff;
+use crate::chance::Chance;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Hands every message on `subject` to `take`. Never returns.
-pub async fn listen_forever<T: Record>(control: Arc<dyn Control>, subject: String, take: impl Fn(T)) {
-    let mut backoff = Backoff::new(FIRST, LONGEST);
+/// Hands every message on `subject` to `take`; `chance` spreads the waits. Never returns.
+pub async fn listen_forever<T: Record>(
+    control: Arc<dyn Control>,
+    subject: String,
+    chance: Chance,
+    take: impl Fn(T),
+) {
+    let mut backoff = Backoff::new(FIRST, LONGEST, &chance);
     loop {
         match listen::<T>(&*control, &subject).await {
             Ok(mut listener) => {
@@ -32,11 +38,13 @@ pub async fn listen_forever<T: Record>(control: Arc<dyn Control>, subject: Strin
     }
 }
 
-/// Answers every question on `subject`; `None` is no answer. Never returns. Members of a `queue_group` share the questions.
+/// Answers every question on `subject`; `None` is no answer. Never returns. Members of a `queue_group` share the questions;
+/// `chance` spreads the waits.
 pub async fn serve_forever<Q, A, H, F>(
     control: Arc<dyn Control>,
     subject: String,
     queue_group: Option<&str>,
+    chance: Chance,
     handler: H,
 ) where
     Q: Record,
@@ -44,7 +52,7 @@ pub async fn serve_forever<Q, A, H, F>(
     H: Fn(Q) -> F + Send + Sync,
     F: Future<Output = Option<A>> + Send,
 {
-    let mut backoff = Backoff::new(FIRST, LONGEST);
+    let mut backoff = Backoff::new(FIRST, LONGEST, &chance);
     loop {
         match serve_some(control.clone(), &subject, queue_group, &handler).await {
             Ok(()) => backoff.reset(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use relay_schemas::{InstanceId, Registry, Run, Service};
 
+use crate::chance::Chance;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::watchdog::Watchdog;
@@ -17,6 +18,8 @@ pub struct Runtime {
     pub bus: Arc<dyn Bus>,
     /// Time.
     pub clock: Clock,
+    /// What is left to chance.
+    pub chance: Chance,
     /// Other writers' schemas.
     pub schemas: Arc<Registry>,
     /// Which dependency is missing.
@@ -30,11 +33,12 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// A process on `bus` that has reported, counted and learned nothing yet, on the system's clock.
+    /// A process on `bus` that has reported, counted and learned nothing yet, on the system's clock and chance.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         Self {
             bus,
             clock: Clock::system(),
+            chance: Chance::system(),
             schemas: Arc::default(),
             health: Health::default(),
             metrics: prometheus::Registry::new(),

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use relay_clock::Clock;
 use relay_control::{Control, subjects};
 use relay_schemas::{ModelState, WorkerStatus};
 
-use crate::health::Health;
 use crate::listen::listen_forever;
+use crate::runtime::Runtime;
 
 /// How long a model may be without a worker: longer than one takes to start.
 const GRACE: Duration = Duration::from_secs(10);
@@ -36,15 +35,25 @@ pub struct PlannedModel {
 /// Says on the board, under `name`, which of `models` no live worker runs. Never returns.
 pub async fn watch_models(
     control: Arc<dyn Control>,
-    health: Health,
-    clock: Clock,
+    runtime: Runtime,
     name: &'static str,
     models: impl Fn() -> Vec<PlannedModel>,
 ) {
+    let Runtime {
+        clock,
+        chance,
+        health,
+        ..
+    } = runtime;
     let watch = Mutex::new(Watch::default());
-    let statuses = listen_forever(control, subjects::worker_status("*"), |status: WorkerStatus| {
-        watch.lock().on_status(&status, clock.instant());
-    });
+    let statuses = listen_forever(
+        control,
+        subjects::worker_status("*"),
+        chance,
+        |status: WorkerStatus| {
+            watch.lock().on_status(&status, clock.instant());
+        },
+    );
     let looking = async {
         let mut told = Vec::new();
         loop {
@@ -159,10 +168,12 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use relay_clock::Clock;
     use relay_control::{InProcessControl, InProcessOptions, send};
     use relay_schemas::{ModelStatus, TimestampMs};
 
     use super::*;
+    use crate::health::Health;
 
     fn planned(pool: &str, model: &str) -> PlannedModel {
         let (pool, model) = (pool.to_owned(), model.to_owned());
@@ -281,13 +292,14 @@ mod tests {
         let (clock, manual) = Clock::manual(TimestampMs(0));
         let health = Health::default();
         let models = || vec![planned("gpu", "big")];
-        let watching = tokio::spawn(watch_models(
-            control.clone(),
-            health.clone(),
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = relay_bus::testing::FaultyBus::with_topics(folder.path(), &["t"]);
+        let runtime = Runtime {
             clock,
-            "models",
-            models,
-        ));
+            health: health.clone(),
+            ..Runtime::new(Arc::new(bus))
+        };
+        let watching = tokio::spawn(watch_models(control.clone(), runtime, "models", models));
         tokio::time::sleep(LOOK_EVERY * 2).await;
         assert_eq!(health.told()["models"], "ok", "a worker may be starting");
         manual.advance(GRACE);

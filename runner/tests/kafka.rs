@@ -174,7 +174,11 @@ async fn stages_share_a_topic_and_go_on_where_they_were_left() {
 }
 
 fn tail(bus: &Arc<KafkaBus>, from: Vec<(Partition, i64)>) -> Tail {
-    let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    let backoff = Backoff::new(
+        Duration::from_millis(50),
+        Duration::from_secs(1),
+        &relay_runner::Chance::system(),
+    );
     Tail::open(
         &Runtime::new(bus.clone()),
         Follow::topics(from),

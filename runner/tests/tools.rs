@@ -14,8 +14,8 @@ use relay_bus::topics::Manifest;
 use relay_bus::{Bus, BusError, EmbeddedBus, EmbeddedOptions, Headers, Outgoing, Partition};
 use relay_control::{Control, InProcessControl, InProcessOptions, ask, send};
 use relay_runner::{
-    Backoff, Follow, Health, Runtime, Stretch, Tail, ends, hold_partitions, listen_forever, ops_router,
-    retry_forever, serve_forever,
+    Backoff, Chance, Follow, Health, Runtime, Stretch, Tail, ends, hold_partitions, listen_forever,
+    ops_router, retry_forever, serve_forever,
 };
 use relay_schemas::{Cancel, WinnerAnswer, WinnerQuery};
 use tower::ServiceExt;
@@ -52,7 +52,11 @@ fn text(record: &relay_bus::Record) -> String {
 }
 
 fn brief() -> Backoff {
-    Backoff::new(Duration::from_millis(1), Duration::from_millis(5))
+    Backoff::new(
+        Duration::from_millis(1),
+        Duration::from_millis(5),
+        &Chance::system(),
+    )
 }
 
 #[tokio::test]
@@ -259,6 +263,7 @@ async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() 
     let listening = tokio::spawn(listen_forever(
         control.clone(),
         "cancel".to_owned(),
+        Chance::system(),
         move |cancel: Cancel| taken.lock().push(cancel.request_id.to_string()),
     ));
     let serving = tokio::spawn({
@@ -271,7 +276,7 @@ async fn messages_are_listened_for_and_questions_answered_until_it_is_dropped() 
                     ..WinnerAnswer::default()
                 })
             };
-            serve_forever(control, "who".to_owned(), None, nothing).await;
+            serve_forever(control, "who".to_owned(), None, Chance::system(), nothing).await;
         }
     });
     let cancel = Cancel {

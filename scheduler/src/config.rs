@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use relay_runner::{Backoff, LeadershipTimes};
+use relay_runner::{Backoff, Chance, LeadershipTimes};
 use relay_settings::ByteSize;
 use serde::Deserialize;
 
@@ -157,8 +157,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    pub(crate) fn backoff(&self) -> Backoff {
-        Backoff::new(self.base, self.max)
+    pub(crate) fn backoff(&self, chance: &Chance) -> Backoff {
+        Backoff::new(self.base, self.max, chance)
     }
 }
 

@@ -63,6 +63,7 @@ pub async fn run(config: Config, deps: Deps) -> Result<(), Error> {
         control,
         subjects::WINNER.to_owned(),
         Some(WINNERS),
+        runtime.chance.clone(),
         move |query| {
             let (known, limit) = (known.clone(), seam.max_payload());
             async move { known.answer(query, limit).await }

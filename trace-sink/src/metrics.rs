@@ -1,7 +1,9 @@
 //! What the sink counts. Tokens and cost come from winners alone.
 
+use std::time::Duration;
+
 use prometheus::{
-    Histogram, HistogramTimer, IntCounter, IntCounterVec, IntGauge, Registry, exponential_buckets,
+    Histogram, IntCounter, IntCounterVec, IntGauge, Registry, exponential_buckets,
     register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
     register_int_counter_with_registry as counter, register_int_gauge_with_registry as gauge,
 };
@@ -128,9 +130,9 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn fold_began(&self, records: usize) -> HistogramTimer {
+    pub(crate) fn fold_took(&self, records: usize, took: Duration) {
         self.batch_records.observe(records as f64);
-        self.fold_seconds.start_timer()
+        self.fold_seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn dead(&self) {

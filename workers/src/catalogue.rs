@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use relay_clock::Clock;
+use relay_runner::Chance;
 use relay_schemas::{ModelState, ModelStatus};
 use tokio::sync::Notify;
 
@@ -98,6 +99,8 @@ pub struct Loading {
     pub device: Device,
     /// Tells the time.
     pub clock: Clock,
+    /// What is left to chance.
+    pub chance: Chance,
     /// Counts what of endpoints' answers did not come through.
     pub counters: Counters,
     /// Rung when a model is loaded or has failed.
@@ -117,7 +120,12 @@ impl Catalogue {
             });
             match spec {
                 BackendSpec::Remote(spec) => {
-                    let remote = RemoteModel::new(spec, loading.clock.clone(), loading.counters.clone());
+                    let remote = RemoteModel::new(
+                        spec,
+                        loading.clock.clone(),
+                        loading.chance.clone(),
+                        loading.counters.clone(),
+                    );
                     let remote = remote.map(|remote| Arc::new(remote) as Arc<dyn Backend>);
                     *entry.state.lock() = told.settle(&name, remote);
                 }
@@ -209,6 +217,7 @@ impl Loader {
                 &self.library,
                 self.loading.device,
                 &self.loading.clock,
+                &self.loading.chance,
             );
             let loaded = loaded
                 .map(|model| Arc::new(model) as Arc<dyn Backend>)

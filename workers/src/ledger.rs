@@ -4,7 +4,7 @@
 //! this one, or an overtaken scheduler is not ours, however it came here: after a rebalance partitions hold records for
 //! others. What we hold stays held until the bus has acknowledged its outcome, because only then is the end known.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use relay_runner::Recent;
 use relay_schemas::{InFlight, InstanceId, Lane, Lease, RequestId, TimestampMs, TokenCount};
@@ -92,7 +92,8 @@ pub struct Ledger<H> {
     newest_scheduler: i64,
     /// The overtaken scheduler whose work was refused last.
     refused_scheduler: Option<i64>,
-    held: HashMap<Key, Held<H>>,
+    /// In order, as its status tells it.
+    held: BTreeMap<Key, Held<H>>,
     /// With when its lease was granted.
     done: Recent<Key, TimestampMs>,
     /// Attempts at a request up to this one are over.
@@ -109,7 +110,7 @@ impl<H> Ledger<H> {
             epoch,
             newest_scheduler: i64::MIN,
             refused_scheduler: None,
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             done: Recent::for_a_while(remembered.done, remembered.done_ms),
             revoked: Recent::for_a_while(remembered.cancels, remembered.cancels_ms),
             cancelled: Recent::for_a_while(remembered.cancels, remembered.cancels_ms),

@@ -115,8 +115,7 @@ pub async fn run(workers: impl Into<Workers>, deps: Deps) -> Result<(), Error> {
     let mut watching = JoinSet::new();
     watching.spawn(watch_leaders(
         deps.control.clone(),
-        runtime.health.clone(),
-        runtime.clock.clone(),
+        runtime.clone(),
         "pool",
         move || pools.clone(),
     ));
@@ -182,6 +181,7 @@ fn worker(mut config: Config, models: Models, deps: Deps, told: Told) -> Result<
         library: config.library(),
         device: config.device,
         clock: runtime.clock.clone(),
+        chance: runtime.chance.clone(),
         counters: remote::Counters {
             not_understood: metrics.chunks_not_understood.clone(),
             dropped: metrics.fields_dropped.clone(),
@@ -242,6 +242,7 @@ fn assemble(config: Config, deps: Deps, runner: Runner, changed: Arc<Notify>) ->
         changed,
         identity,
         clock: runtime.clock,
+        chance: runtime.chance,
         shutdown: runtime.shutdown,
         runner,
         control,

@@ -12,7 +12,7 @@ use crate::worker::Worker;
 pub async fn cancels(worker: Arc<Worker>) {
     let control = worker.control.clone();
     let take = |cancel: Cancel| worker.cancel(&cancel.request_id);
-    listen_forever(control, subjects::CANCEL.to_owned(), take).await;
+    listen_forever(control, subjects::CANCEL.to_owned(), worker.chance.clone(), take).await;
 }
 
 /// Takes word of leases that are over until it is dropped. One that is lost costs a run beside the one that replaces it.
@@ -20,7 +20,7 @@ pub async fn revocations(worker: Arc<Worker>) {
     let control = worker.control.clone();
     let subject = subjects::revoked(&worker.identity.instance, worker.identity.epoch);
     let take = |revoked: Revoked| worker.revoke(&revoked);
-    listen_forever(control, subject, take).await;
+    listen_forever(control, subject, worker.chance.clone(), take).await;
 }
 
 /// Answers questions for frames until it is dropped.
@@ -30,7 +30,8 @@ pub async fn replays(worker: Arc<Worker>) {
         let answer = held(&worker, &query);
         async move { Some(answer) }
     };
-    serve_forever(worker.control.clone(), subject, None, answer).await;
+    let chance = worker.chance.clone();
+    serve_forever(worker.control.clone(), subject, None, chance, answer).await;
 }
 
 fn held(worker: &Worker, query: &ReplayQuery) -> ReplayAnswer {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::Control;
-use relay_runner::{Identity, Shutdown};
+use relay_runner::{Chance, Identity, Shutdown};
 use relay_schemas::{InFlight, RequestId, Revoked};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub struct Worker {
     pub identity: Identity,
     /// Tells the time.
     pub clock: Clock,
+    /// What is left to chance.
+    pub chance: Chance,
     /// The control seam.
     pub control: Arc<dyn Control>,
     /// Drain and stop.

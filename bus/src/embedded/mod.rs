@@ -96,10 +96,11 @@ impl EmbeddedBus {
             io::ErrorKind::WouldBlock => BusError::Unavailable(error.to_string()),
             _ => BusError::Fatal(format!("{folder}: {error}")),
         })?;
-        Self::open_on(storage, &folder, manifest, options, clock)
+        let salt = RandomState::new().hash_one(clock.now().0);
+        Self::open_on(storage, &folder, manifest, options, clock, salt)
     }
 
-    /// As [`EmbeddedBus::open`], on any storage; `folder` says where that is.
+    /// As [`EmbeddedBus::open`], on any storage; `folder` says where that is, and `salt` tells a log that is made from any other.
     ///
     /// # Errors
     /// What the storage said.
@@ -109,8 +110,8 @@ impl EmbeddedBus {
         manifest: &Manifest,
         options: EmbeddedOptions,
         clock: &Clock,
+        salt: u64,
     ) -> Result<Self, BusError> {
-        let salt = RandomState::new().hash_one(clock.now().0);
         let shared = opened(storage, folder, options, clock, salt, false)?;
         let (queue, syncer) = Syncer::new(Arc::clone(&shared));
         let (appender, writer) = Appender::new(Arc::clone(&shared), queue.clone());

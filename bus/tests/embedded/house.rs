@@ -37,6 +37,7 @@ pub fn open_on(disk: &SimulatedDisk, options: EmbeddedOptions) -> EmbeddedBus {
         &topics(),
         options,
         &Clock::system(),
+        7,
     )
     .unwrap()
 }

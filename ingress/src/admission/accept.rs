@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::Histogram;
 use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
+use relay_clock::Clock;
 use relay_runner::crash_point;
 use relay_schemas::{Payload, Request, Service};
 
@@ -44,6 +45,8 @@ pub struct Acceptor {
     pub service: Service,
     /// What is told once, and not for each request.
     pub refusing: Refusing,
+    /// For that time.
+    pub clock: Clock,
 }
 
 /// Why the log takes nothing.
@@ -83,11 +86,11 @@ impl Acceptor {
         traceparent: Option<&str>,
     ) -> Result<Accepted, Refusal> {
         crash_point(self.service, "before_accept");
-        let timer = self.waited.start_timer();
+        let began = self.clock.instant();
         let record = record(request, traceparent).sealed();
         let publish = self.bus.publish(vec![record], Vec::new());
         let result = tokio::time::timeout(self.timeout, publish).await;
-        timer.observe_duration();
+        self.waited.observe(self.clock.since(began).as_secs_f64());
         match result {
             Ok(Ok(_)) => {
                 if let Some(refused) = self.refusing.ends() {

@@ -23,7 +23,7 @@ use crate::answers::seen::Seen;
 use crate::answers::waiter::{Waiter, Waiting};
 use crate::cluster::peers::Peers;
 use crate::cluster::readiness::{Dependency, Readiness};
-use crate::ids;
+use crate::ids::{self, Ids};
 use crate::refusal::Refusal;
 
 /// Least pause between two questions to a sink that cannot tell.
@@ -122,9 +122,9 @@ enum Met {
 }
 
 impl Found {
-    fn unkeyed() -> Self {
+    fn unkeyed(id: RequestId) -> Self {
         Self {
-            id: ids::fresh(),
+            id,
             key: None,
             met: Met::Nothing(Vec::new()),
         }
@@ -161,6 +161,8 @@ pub struct Admission {
     pub retry_after: Duration,
     /// When requests are accepted.
     pub clock: Clock,
+    /// Names what has no key.
+    pub ids: Ids,
 }
 
 impl Admission {
@@ -193,7 +195,7 @@ impl Admission {
         let form = Form::of(parsed.operation, &parsed.body);
         let now = self.clock.now();
         let found = match &call.key {
-            None => Found::unkeyed(),
+            None => Found::unkeyed(self.ids.fresh()),
             Some(key) => tokio::select! {
                 biased;
                 found = self.find(call, key, &parsed.request_hash) => found?,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, header};
-use relay_clock::Clock;
 use relay_lifecycle::{Ending, Known, end};
 use relay_runner::outcome_record;
 use relay_schemas::{OutcomeStatus, RequestId, Run, TenantId, TimestampMs};
 use tokio_util::task::TaskTracker;
 
+use crate::ids::Ids;
 use crate::refusal::Refusal;
 
 /// Bounds the records: a window of one second, counted.
@@ -53,14 +53,14 @@ pub struct Refusals {
     pub tasks: TaskTracker,
     /// Counts them.
     pub count: IntCounterVec,
-    /// When.
-    pub clock: Clock,
+    /// Names them, and says when.
+    pub ids: Ids,
 }
 
 impl Refusals {
     /// Records that `tenant` was refused, in the background; the client does not wait for it.
     pub fn record(&self, request: &RequestId, tenant: &TenantId, refusal: &Refusal) {
-        let now = self.clock.now();
+        let now = self.ids.clock.now();
         if !self.budget.take(now) {
             self.count.with_label_values(&["dropped"]).inc();
             return;

@@ -37,7 +37,7 @@ impl Outcomes {
     /// as the first one read is believed to be the first. Returns what waiting does not mend; dropped at the end.
     pub async fn follow(self) -> BusError {
         let mut next = BTreeMap::new();
-        let mut backoff = Backoff::new(FIRST, LONGEST);
+        let mut backoff = Backoff::new(FIRST, LONGEST, &self.runtime.chance);
         loop {
             if let Err(error) = self.read(&mut next).await {
                 self.readiness
@@ -69,7 +69,7 @@ impl Outcomes {
             &self.runtime,
             Follow::topics(next.clone()),
             BATCHES,
-            Backoff::new(FIRST, LONGEST),
+            Backoff::new(FIRST, LONGEST, &self.runtime.chance),
             Box::new(report),
         );
         loop {

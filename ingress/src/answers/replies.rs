@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use relay_clock::Clock;
 use relay_control::{Control, Delivery, Message, Subscription, subjects};
-use relay_runner::{Backoff, Identity, serve_forever};
+use relay_runner::{Backoff, Chance, Identity, serve_forever};
 use relay_schemas::{FenceAnswer, FenceQuery, Frame, Registry};
 
 use super::routes::Routes;
@@ -32,12 +32,14 @@ pub struct Replies {
     pub strays: IntCounter,
     /// When a frame came.
     pub clock: Clock,
+    /// Spreads the tries.
+    pub chance: Chance,
 }
 
 impl Replies {
     /// Keeps the one reply subscription of this ingress in place. Never returns; dropped at the end.
     pub async fn listen(self) {
-        let mut backoff = Backoff::new(FIRST, LONGEST);
+        let mut backoff = Backoff::new(FIRST, LONGEST, &self.chance);
         loop {
             match self.control.subscribe(&self.subject, None).await {
                 Ok(mut frames) => {
@@ -95,8 +97,13 @@ impl Replies {
 }
 
 /// Answers questions to fence runs. Never returns; dropped at the end.
-pub async fn answer_fences(control: Arc<dyn Control>, identity: &Identity, routes: Arc<Routes>) {
+pub async fn answer_fences(
+    control: Arc<dyn Control>,
+    identity: &Identity,
+    routes: Arc<Routes>,
+    chance: Chance,
+) {
     let subject = subjects::fence_of(&identity.instance, identity.epoch);
     let answer = |query: FenceQuery| std::future::ready(Some(routes.fence(&query)));
-    serve_forever::<_, FenceAnswer, _, _>(control, subject, None, answer).await;
+    serve_forever::<_, FenceAnswer, _, _>(control, subject, None, chance, answer).await;
 }

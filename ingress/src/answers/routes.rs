@@ -1,7 +1,7 @@
 //! Which answers this ingress waits for, by request id.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,7 +16,6 @@ const SHARDS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Routes {
     shards: [Mutex<HashMap<RequestId, Vec<Arc<Pending>>>>; SHARDS],
-    hasher: RandomState,
 }
 
 impl Routes {
@@ -64,15 +63,23 @@ impl Routes {
     pub fn lost(&self, request: Option<&RequestId>, now: TimestampMs) {
         let waiting = match request {
             Some(request) => self.waiting(request),
-            None => self
-                .shards
-                .iter()
-                .flat_map(|shard| shard.lock().values().flatten().cloned().collect::<Vec<_>>())
-                .collect(),
+            None => self.all(),
         };
         for pending in waiting {
             pending.on_lost(now);
         }
+    }
+
+    /// All answers that are waited for, in the order of their ids.
+    fn all(&self) -> Vec<Arc<Pending>> {
+        let of_shard = |shard: &Mutex<HashMap<_, Vec<Arc<Pending>>>>| {
+            let shard = shard.lock();
+            shard.values().flatten().cloned().collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = self.shards.iter().flat_map(of_shard).collect();
+        // Those of one id are in order already.
+        all.sort_by(|one, other| one.request_id.cmp(&other.request_id));
+        all
     }
 
     /// Answers the scheduler.
@@ -95,7 +102,8 @@ impl Routes {
     }
 
     fn shard(&self, request: &RequestId) -> &Mutex<HashMap<RequestId, Vec<Arc<Pending>>>> {
-        let hash = self.hasher.hash_one(request);
-        &self.shards[hash as usize % SHARDS]
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        &self.shards[hasher.finish() as usize % SHARDS]
     }
 }

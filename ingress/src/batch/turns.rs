@@ -5,7 +5,7 @@
 //! silent for a while.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -85,15 +85,18 @@ struct Line {
 struct ModelKey(u64);
 
 /// In which pools each model runs, as of the newest status of a pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Runs {
-    keys: RandomState,
+    /// So that no client can choose names of one key.
+    salt: u64,
     pools: HashMap<ModelKey, Vec<String>>,
 }
 
 impl Runs {
     fn key(&self, model: &str) -> ModelKey {
-        ModelKey(self.keys.hash_one(model))
+        let mut hasher = DefaultHasher::new();
+        (self.salt, model).hash(&mut hasher);
+        ModelKey(hasher.finish())
     }
 
     /// Takes over what is told; whether that is news.
@@ -117,11 +120,14 @@ impl Runs {
 }
 
 impl Turns {
-    /// No line waits; at most `most` may.
-    pub fn new(gate: Gate, models: Arc<Mutex<Models>>, most: usize) -> Self {
+    /// No line waits; at most `most` may. `salt` is a random number.
+    pub fn new(gate: Gate, models: Arc<Mutex<Models>>, most: usize, salt: u64) -> Self {
         let state = State {
             gate,
-            runs: Runs::default(),
+            runs: Runs {
+                salt,
+                pools: HashMap::new(),
+            },
             waiting: Waiting::default(),
             recalled: HashMap::new(),
             most,

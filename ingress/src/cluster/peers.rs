@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use relay_clock::Clock;
 use relay_control::{Control, ask, send, subjects};
-use relay_runner::{Identity, listen_forever, serve_forever};
+use relay_runner::{Chance, Identity, listen_forever, serve_forever};
 use relay_schemas::{KeyAnswer, KeyClaim, KeyQuery, RequestId};
 
 use crate::admission::claims::{Claims, gives_way};
@@ -27,6 +27,8 @@ pub struct Peers {
     pub timeout: Duration,
     /// How old their words are.
     pub clock: Clock,
+    /// Spreads the tries to listen.
+    pub chance: Chance,
 }
 
 impl Peers {
@@ -41,8 +43,19 @@ impl Peers {
             }
         };
         tokio::join!(
-            listen_forever(Arc::clone(&self.control), subjects::KEY_CLAIM.to_owned(), hear),
-            serve_forever::<_, KeyAnswer, _, _>(Arc::clone(&self.control), subject, None, answer),
+            listen_forever(
+                Arc::clone(&self.control),
+                subjects::KEY_CLAIM.to_owned(),
+                self.chance.clone(),
+                hear
+            ),
+            serve_forever::<_, KeyAnswer, _, _>(
+                Arc::clone(&self.control),
+                subject,
+                None,
+                self.chance.clone(),
+                answer
+            ),
         );
     }
 

@@ -12,7 +12,6 @@ use super::state::{Counted, Deadlines};
 use super::{headers, response};
 use crate::admission::refusals::Refusals;
 use crate::admission::request::Call;
-use crate::ids;
 use crate::refusal::Refusal;
 
 /// A named caller; a call whose headers are wrong does not reach the handler.
@@ -35,17 +34,17 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let endpoint = parts.extensions.get::<MatchedPath>().cloned();
+        let refusals = Arc::<Refusals>::from_ref(state);
         let mut exchange = Exchange::begin(Counted::from_ref(state), endpoint);
         let tenant = match headers::tenant(&parts.headers) {
             Ok(tenant) => tenant,
             // A caller without a name leaves no record.
             Err(refusal) => {
                 exchange.fails(&refusal);
-                return Err(exchange.answer(response::error(&refusal), &ids::fresh()));
+                return Err(exchange.answer(response::error(&refusal), &refusals.ids.fresh()));
             }
         };
         exchange.of(&tenant, headers::key_name(&parts.headers));
-        let refusals = Arc::<Refusals>::from_ref(state);
         match headers::call(&parts.headers, tenant.clone(), Deadlines::from_ref(state)) {
             Ok(call) => Ok(Self {
                 call,
@@ -71,7 +70,7 @@ fn refuse(
     tenant: &relay_schemas::TenantId,
     refusal: &Refusal,
 ) -> Response<Body> {
-    let id = ids::fresh();
+    let id = refusals.ids.fresh();
     if refusal.status < 500 {
         refusals.record(&id, tenant, refusal);
     }

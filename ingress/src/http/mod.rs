@@ -17,7 +17,7 @@ pub mod state;
 mod stream;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
 use app::App;
@@ -25,6 +25,7 @@ use relay_runner::Shutdown;
 
 /// Every address of an ingress; `ops` answers probes.
 pub fn router(app: App, ops: Router, shutdown: Shutdown) -> Router {
+    let ids = app.refusals.ids.clone();
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/completions", post(completions::create))
@@ -38,6 +39,6 @@ pub fn router(app: App, ops: Router, shutdown: Shutdown) -> Router {
         .merge(ops)
         .fallback(response::unknown_route)
         .method_not_allowed_fallback(response::wrong_method)
-        .layer(map_response(response::with_request_id))
+        .layer(map_response_with_state(ids, response::with_request_id))
         .layer(from_fn_with_state(shutdown, response::last_of_a_lame_duck))
 }

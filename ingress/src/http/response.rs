@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use relay_runner::Shutdown;
 use relay_schemas::RequestId;
 
-use crate::ids;
+use crate::ids::Ids;
 use crate::refusal::Refusal;
 
 /// The id of the request that this response answers.
@@ -71,9 +71,9 @@ pub fn name(response: &mut Response<Body>, id: &RequestId) {
 }
 
 /// Gives an id to responses that have none yet.
-pub async fn with_request_id(mut response: Response<Body>) -> Response<Body> {
+pub async fn with_request_id(State(ids): State<Ids>, mut response: Response<Body>) -> Response<Body> {
     if !response.headers().contains_key(REQUEST_ID) {
-        name(&mut response, &ids::fresh());
+        name(&mut response, &ids.fresh());
     }
     response
 }

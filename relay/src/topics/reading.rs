@@ -121,7 +121,11 @@ impl Reading<'_> {
             clock: self.clock.clone(),
             ..Runtime::new(Arc::clone(self.bus))
         };
-        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let backoff = Backoff::new(
+            Duration::from_millis(100),
+            Duration::from_secs(2),
+            &runtime.chance,
+        );
         let was_away = AtomicBool::new(false);
         let report = move |found: Result<(), &str>| {
             let is_away = found.is_err();

@@ -14,6 +14,7 @@ use super::metrics::Metrics;
 use super::options::StageOptions;
 use super::outages::{Outages, WaitingRecord};
 use crate::backoff::backoff;
+use crate::chance::Chance;
 use crate::dead_letter::{Dead, POISON};
 use crate::health::dependency::BUS;
 use relay_bus::{Headers, Position, Record};
@@ -26,6 +27,7 @@ pub(super) struct Attempts<S> {
     pub(super) outages: Outages,
     pub(super) lookup: Lookup,
     pub(super) clock: Clock,
+    pub(super) chance: Chance,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -147,6 +149,6 @@ impl<S: Stage> Attempts<S> {
             retry_max,
             ..
         } = *self.options;
-        tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
+        tokio::time::sleep(backoff(retry_base, retry_max, failed, self.chance.draw())).await;
     }
 }

@@ -100,9 +100,19 @@ impl<S: Stage> Host<S> {
             let wanted = open && self.intake.is_empty() && room;
             self.recalling.get_or_insert_with(|| {
                 let Publisher {
-                    stage, bus, options, ..
+                    stage,
+                    bus,
+                    options,
+                    chance,
+                    ..
                 } = &*self.publisher;
-                recall(Arc::clone(stage), Arc::clone(bus), Arc::clone(options)).boxed()
+                recall(
+                    Arc::clone(stage),
+                    Arc::clone(bus),
+                    Arc::clone(options),
+                    chance.clone(),
+                )
+                .boxed()
             });
             tokio::select! {
                 // What ends work before what brings more; all that has settled leaves in one publish.

@@ -13,6 +13,7 @@ use super::options::StageOptions;
 use super::progress::Progress;
 use crate::backoff::backoff;
 use crate::behind::{self, Behind, Found};
+use crate::chance::Chance;
 use crate::health::Health;
 use crate::health::dependency::BUS;
 use crate::runtime::Runtime;
@@ -36,6 +37,7 @@ pub(super) enum IntakeEvent {
 pub(super) struct Intake {
     bus: Arc<dyn Bus>,
     clock: Clock,
+    chance: Chance,
     health: Health,
     options: Arc<StageOptions>,
     consumer: Box<dyn Consumer>,
@@ -76,7 +78,12 @@ impl Intake {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
+            let wait = backoff(
+                options.retry_base,
+                options.retry_max,
+                failures,
+                runtime.chance.draw(),
+            );
             tokio::select! {
                 biased;
                 () = runtime.shutdown.draining() => return Ok(None),
@@ -89,6 +96,7 @@ impl Intake {
         Self {
             bus: runtime.bus.clone(),
             clock: runtime.clock.clone(),
+            chance: runtime.chance.clone(),
             health: runtime.health.clone(),
             options,
             consumer,
@@ -238,10 +246,11 @@ impl Intake {
     /// Completes when the bus answers again.
     fn recovery(&self, error: BusError) -> impl Future<Output = ()> + Send + use<> {
         let (bus, health, options) = (self.bus.clone(), self.health.clone(), self.options.clone());
+        let chance = self.chance.clone();
         health.down(BUS, error.to_string());
         async move {
             for failures in 1.. {
-                let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
+                let wait = backoff(options.retry_base, options.retry_max, failures, chance.draw());
                 tokio::time::sleep(wait).await;
                 match bus.probe().await {
                     Ok(()) => break,

@@ -10,6 +10,7 @@ use super::metrics::Metrics;
 use super::options::StageOptions;
 use super::shrink::without_content;
 use crate::backoff::backoff;
+use crate::chance::Chance;
 use crate::crash;
 use crate::crash::crash_point;
 use crate::dead_letter::{Dead, POISON, TOO_LARGE, dead_letter};
@@ -37,6 +38,7 @@ pub(super) struct Publisher<S> {
     pub(super) stage: Arc<S>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) clock: Clock,
+    pub(super) chance: Chance,
     pub(super) health: Health,
     pub(super) identity: Identity,
     pub(super) options: Arc<StageOptions>,
@@ -168,7 +170,7 @@ impl<S: Stage> Publisher<S> {
                 retry_max,
                 ..
             } = *self.options;
-            tokio::time::sleep(backoff(retry_base, retry_max, failed, rand::random())).await;
+            tokio::time::sleep(backoff(retry_base, retry_max, failed, self.chance.draw())).await;
         }
         if failed > 0 {
             tracing::info!("publishing goes on");

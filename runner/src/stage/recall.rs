@@ -12,6 +12,7 @@ use relay_bus::{Bus, BusError, Partition, Position, Reader, Record, StartAt};
 use super::contract::Stage;
 use super::options::StageOptions;
 use crate::backoff::backoff;
+use crate::chance::Chance;
 
 /// What a reader may bring that nobody wants, since the last that somebody did. As much comes in about the time in which a broker
 /// has answered another client.
@@ -33,6 +34,7 @@ pub(super) async fn recall<S: Stage>(
     stage: Arc<S>,
     bus: Arc<dyn Bus>,
     options: Arc<StageOptions>,
+    chance: Chance,
 ) -> Result<Recalled, BusError> {
     let mut wanted = Wanted::from(stage.recall().await);
     let mut failures = 0;
@@ -44,7 +46,7 @@ pub(super) async fn recall<S: Stage>(
                 if failures == 1 {
                     tracing::warn!(messaging.group = options.group, %error, "records that were put off wait for the bus");
                 }
-                let wait = backoff(options.retry_base, options.retry_max, failures, rand::random());
+                let wait = backoff(options.retry_base, options.retry_max, failures, chance.draw());
                 tokio::time::sleep(wait).await;
             }
             Err(error) => return Err(error),

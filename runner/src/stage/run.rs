@@ -37,11 +37,13 @@ pub async fn run_stage<S: Stage>(
         lookup: Lookup::new(runtime),
         metrics: metrics.clone(),
         clock: runtime.clock.clone(),
+        chance: runtime.chance.clone(),
     };
     let publisher = Publisher {
         stage,
         bus: runtime.bus.clone(),
         clock: runtime.clock.clone(),
+        chance: runtime.chance.clone(),
         health: runtime.health.clone(),
         identity: identity.clone(),
         options,

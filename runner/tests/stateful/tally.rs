@@ -87,7 +87,11 @@ impl Instance {
 }
 
 pub fn client(runtime: Runtime) -> LogClient {
-    let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(10));
+    let backoff = Backoff::new(
+        Duration::from_millis(1),
+        Duration::from_millis(10),
+        &runtime.chance,
+    );
     LogClient::new(runtime, backoff, 4)
 }
 

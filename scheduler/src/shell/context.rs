@@ -68,7 +68,11 @@ impl Context {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let runtime = deps.runtime.clone();
         let context = Self {
-            log: LogClient::new(runtime.clone(), config.retry.backoff(), config.feed_batches),
+            log: LogClient::new(
+                runtime.clone(),
+                config.retry.backoff(&runtime.chance),
+                config.feed_batches,
+            ),
             config,
             pool: pool.to_owned(),
             runtime,

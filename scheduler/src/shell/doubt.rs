@@ -41,7 +41,7 @@ impl Doubts {
 
 /// Waits for a working control seam (a seam that is down makes every worker look lost), then says where outcomes end now.
 pub(super) async fn settle(context: Arc<Context>, doubts: Vec<Doubted>) {
-    let mut backoff = context.config.retry.backoff();
+    let mut backoff = context.config.retry.backoff(&context.runtime.chance);
     let mut was_down = false;
     while context.control.probe().await.is_err() {
         was_down = true;
@@ -80,7 +80,7 @@ async fn ask_twice(context: &Context, subject: &str, attempt: &Attempt) -> Optio
         request_id: attempt.request_id.clone(),
         attempt: attempt.attempt,
     };
-    let mut backoff = context.config.retry.backoff();
+    let mut backoff = context.config.retry.backoff(&context.runtime.chance);
     let mut asked = 0;
     while asked < QUESTIONS {
         let answer: Result<FenceAnswer, ControlError> =

@@ -24,6 +24,9 @@ pub(super) fn start(context: &Arc<Context>) -> Listeners {
 
 fn hear<T: Record>(context: Arc<Context>, subject: String, signal: fn(T) -> Signal) -> AbortOnDropHandle<()> {
     let control = context.control.clone();
-    let listening = listen_forever(control, subject, move |message| context.hint(signal(message)));
+    let chance = context.runtime.chance.clone();
+    let listening = listen_forever(control, subject, chance, move |message| {
+        context.hint(signal(message));
+    });
     AbortOnDropHandle::new(tokio::spawn(listening))
 }

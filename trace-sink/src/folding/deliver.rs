@@ -74,10 +74,17 @@ impl Deliver<'_> {
 
     /// Publishes until it is acknowledged, for as long as that takes.
     async fn persist(&self, records: &[Outgoing], commits: &[Commit]) -> Result<(), BusError> {
-        let Runtime { bus, health, .. } = self.runtime;
+        let Runtime {
+            bus, health, chance, ..
+        } = self.runtime;
         let publish = || bus.publish(records.to_vec(), commits.to_vec());
-        retry_forever(health, dependency::BUS, Backoff::new(FIRST, LONGEST), publish)
-            .await
-            .map(drop)
+        retry_forever(
+            health,
+            dependency::BUS,
+            Backoff::new(FIRST, LONGEST, chance),
+            publish,
+        )
+        .await
+        .map(drop)
     }
 }

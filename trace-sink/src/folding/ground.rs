@@ -32,7 +32,7 @@ pub(crate) struct Ground {
 impl Ground {
     /// Where the tables stand, as soon as they say so.
     pub(super) async fn tables_when_reached(&self) -> Positions {
-        let mut backoff = Backoff::new(FIRST, LONGEST);
+        let mut backoff = Backoff::new(FIRST, LONGEST, &self.runtime.chance);
         loop {
             match self.outcomes.folded().await {
                 Ok(folded) => return folded,

@@ -33,7 +33,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// What waiting for the log does not mend.
 pub(crate) async fn run(ground: &Ground) -> Result<(), BusError> {
     let runtime = &ground.runtime;
-    let mut backoff = Backoff::new(FIRST, LONGEST);
+    let mut backoff = Backoff::new(FIRST, LONGEST, &runtime.chance);
     loop {
         match member(ground, &mut backoff).await {
             Ok(()) => return Ok(()),

@@ -60,7 +60,7 @@ impl<'a> Share<'a> {
             &ground.runtime,
             Follow::partitions(from),
             READS,
-            Backoff::new(AGAIN.0, LONGEST),
+            Backoff::new(AGAIN.0, LONGEST, &ground.runtime.chance),
             Box::new(report),
         );
         let mut share = Self {
@@ -152,9 +152,10 @@ impl<'a> Share<'a> {
     /// waited for.
     async fn fold_at_once(&mut self, batch: &[Record], outcomes: &[LoggedOutcome]) -> Result<(), StoreError> {
         let advances = self.advances(batch);
-        let timer = self.ground.metrics.fold_began(outcomes.len());
+        let clock = &self.ground.runtime.clock;
+        let began = clock.instant();
         let folded = self.fold_when_reached(outcomes, &advances).await;
-        timer.observe_duration();
+        self.ground.metrics.fold_took(outcomes.len(), clock.since(began));
         for (verdict, logged) in folded?.into_iter().zip(outcomes) {
             // What is folded again was counted when it was folded first.
             let at = self.stands.get(&logged.partition);
@@ -191,7 +192,7 @@ impl<'a> Share<'a> {
         outcomes: &[LoggedOutcome],
         advances: &[Advance],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1, &self.ground.runtime.chance);
         loop {
             match self.ground.outcomes.fold(outcomes, advances).await {
                 Err(error @ (StoreError::Refused(_) | StoreError::Moved)) => return Err(error),

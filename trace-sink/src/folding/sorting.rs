@@ -38,7 +38,7 @@ pub(super) async fn sort(runtime: &Runtime, batch: &[Record]) -> Result<Sorted, 
 
 /// What cannot be decoded is no outcome; a schema that is unknown is looked up once.
 async fn read(runtime: &Runtime, record: &Record) -> Result<Result<LoggedOutcome, String>, BusError> {
-    let backoff = Backoff::new(AGAIN.0, LONGEST);
+    let backoff = Backoff::new(AGAIN.0, LONGEST, &runtime.chance);
     let refresh = || refresh_schemas(&*runtime.bus, &runtime.schemas);
     let ask = || retry_forever(&runtime.health, dependency::BUS, backoff, refresh);
     let outcome = decode_known(|| read_outcome(&runtime.schemas, record), ask).await?;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_clock::Clock;
+use relay_runner::Chance;
 use relay_schemas::{FinishReason, Work};
 use tokio::sync::mpsc::{self, Receiver};
 
@@ -40,6 +41,7 @@ pub struct OnnxModel {
     text: Arc<TextSide>,
     version: String,
     clock: Clock,
+    chance: Chance,
 }
 
 impl OnnxModel {
@@ -51,6 +53,7 @@ impl OnnxModel {
         library: &Path,
         device: Device,
         clock: &Clock,
+        chance: &Chance,
     ) -> Result<Self, LoadError> {
         let environment = library::environment(library)?;
         let graph = files::choose_graph(spec)?;
@@ -77,6 +80,7 @@ impl OnnxModel {
             text,
             version,
             clock: clock.clone(),
+            chance: chance.clone(),
         })
     }
 
@@ -110,7 +114,7 @@ impl OnnxModel {
             return Err(Failure::new(Code::ContextLengthExceeded, message));
         }
         let decoding = work.planning.plan.decoding.clone();
-        let seed = decoding.seed.unwrap_or_else(rand::random);
+        let seed = decoding.seed.unwrap_or_else(|| self.chance.draw());
         if decoding.temperature > 0.0 {
             out.seed_drawn(seed);
         }

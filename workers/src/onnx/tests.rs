@@ -44,7 +44,17 @@ fn load(spec: &OnnxSpec) -> Arc<OnnxModel> {
         library.display(),
         library::VARIABLE
     );
-    Arc::new(OnnxModel::load("test", spec, &library, Device::Cpu, &Clock::system()).unwrap())
+    Arc::new(
+        OnnxModel::load(
+            "test",
+            spec,
+            &library,
+            Device::Cpu,
+            &Clock::system(),
+            &Chance::system(),
+        )
+        .unwrap(),
+    )
 }
 
 fn emitter() -> Emitter {
@@ -346,10 +356,17 @@ fn folders_that_are_no_models_are_named_with_the_file_that_is_wrong() {
         ..spec("relay-chat", GraphKind::Auto)
     };
     let refused = || {
-        OnnxModel::load("test", &spec, &library, Device::Cpu, &Clock::system())
-            .err()
-            .unwrap()
-            .to_string()
+        OnnxModel::load(
+            "test",
+            &spec,
+            &library,
+            Device::Cpu,
+            &Clock::system(),
+            &Chance::system(),
+        )
+        .err()
+        .unwrap()
+        .to_string()
     };
     assert!(refused().contains("no graph (.onnx)"), "{}", refused());
     std::fs::write(folder.path().join("model.onnx"), "no graph").unwrap();

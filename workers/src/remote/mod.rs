@@ -29,7 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use relay_clock::Clock;
-use relay_runner::backoff;
+use relay_runner::{Chance, backoff};
 use relay_schemas::Work;
 use tokio::sync::Semaphore;
 
@@ -57,6 +57,7 @@ pub struct RemoteModel {
     slots: Semaphore,
     budget: Mutex<RetryBudget>,
     clock: Clock,
+    chance: Chance,
     counters: Counters,
 }
 
@@ -65,13 +66,14 @@ impl RemoteModel {
     ///
     /// # Errors
     /// In words, if the configuration cannot work: the key's variable is not set, or holds what no header can.
-    pub fn new(spec: RemoteSpec, clock: Clock, counters: Counters) -> Result<Self, String> {
+    pub fn new(spec: RemoteSpec, clock: Clock, chance: Chance, counters: Counters) -> Result<Self, String> {
         Ok(Self {
             endpoint: Endpoint::new(&spec, |name| std::env::var(name).ok(), clock.clone())?,
             slots: Semaphore::new(spec.max_concurrent),
             budget: Mutex::new(RetryBudget::default()),
             spec,
             clock,
+            chance,
             counters,
         })
     }
@@ -116,7 +118,7 @@ impl RemoteModel {
         if !failed.passing || tried > self.spec.retries {
             return None;
         }
-        let wait = backoff(FIRST_WAIT, LONGEST_WAIT, tried, rand::random());
+        let wait = backoff(FIRST_WAIT, LONGEST_WAIT, tried, self.chance.draw());
         let wait = wait.max(failed.failure.retry_after.unwrap_or_default());
         // What would outlast the deadline is told now, with the time to come back.
         let deadline = work.planning.plan.deadline.min(work.request.deadline);

@@ -12,7 +12,7 @@ fn turns(most: usize) -> Turns {
         ..BatchConfig::default()
     };
     let models = Models::new(Duration::from_secs(1));
-    Turns::new(Gate::new(&config), Arc::new(Mutex::new(models)), most)
+    Turns::new(Gate::new(&config), Arc::new(Mutex::new(models)), most, 7)
 }
 
 fn at(offset: i64) -> Position {

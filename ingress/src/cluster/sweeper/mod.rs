@@ -21,7 +21,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use relay_bus::{Bus, BusError};
 use relay_clock::Clock;
-use relay_runner::{Backoff, Identity};
+use relay_runner::{Backoff, Chance, Identity};
 use relay_schemas::Registry;
 
 use self::end::Ending;
@@ -49,6 +49,8 @@ pub struct Sweeper {
     pub config: SweepConfig,
     /// When a deadline has passed.
     pub clock: Clock,
+    /// Spreads the tries to reach the log.
+    pub chance: Chance,
 }
 
 impl Sweeper {
@@ -62,7 +64,7 @@ impl Sweeper {
             swept: self.swept,
             clock: self.clock.clone(),
         };
-        let mut backoff = Backoff::new(FIRST, LONGEST);
+        let mut backoff = Backoff::new(FIRST, LONGEST, &self.chance);
         let mut away = false;
         loop {
             let member = Member::join(Arc::clone(&self.bus), &self.config, self.clock.clone()).await;
