@@ -8,6 +8,8 @@ mod error;
 mod logged;
 mod migrations;
 pub mod outcomes;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 pub mod traces;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What both databases must do, subject by subject.
+//! What all databases must do, subject by subject, that of a simulation included while it has no faults.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod places;
@@ -10,13 +10,20 @@ use std::time::Duration;
 
 use relay_store::{PostgresOptions, PostgresStore};
 
-macro_rules! both {
+macro_rules! all {
     ($($subject:ident { $($case:ident),* $(,)? })*) => {$(
         mod $subject {
             mod in_sqlite {$(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     crate::suite::$subject::$case(crate::places::sqlite()).await;
+                }
+            )*}
+
+            mod simulated {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::suite::$subject::$case(crate::places::simulated()).await;
                 }
             )*}
 
@@ -30,7 +37,7 @@ macro_rules! both {
     )*};
 }
 
-both!(
+all!(
     outcomes {
         the_first_in_partition_order_wins,
         a_lower_offset_takes_the_place_over_later,

@@ -73,8 +73,7 @@ where
             .push_bind(trace.clone());
     }
     for (key, value) in &filter.metadata {
-        // In a flat JSON object of texts an entry begins behind `{` or a comma, and no text holds a quote that is not escaped.
-        let [first, later] = ["{", ","].map(|before| format!("{before}{}:{}", json(key), json(value)));
+        let [first, later] = entries(key, value);
         query.push(" AND (replace(metadata, ").push_bind(first);
         query
             .push(", '') <> metadata OR replace(metadata, ")
@@ -94,6 +93,12 @@ where
     query.push(" ORDER BY ended_at DESC, request_id DESC LIMIT ");
     query.push_bind(i64::from(filter.limit.min(TraceFilter::MOST)));
     query
+}
+
+/// What metadata hold, as they are kept, where this is their first entry or a later one: in a flat JSON object of texts an entry begins
+/// behind `{` or a comma, and no text holds a quote that is not escaped.
+pub(crate) fn entries(key: &str, value: &str) -> [String; 2] {
+    ["{", ","].map(|before| format!("{before}{}:{}", json(key), json(value)))
 }
 
 fn json(text: &str) -> String {

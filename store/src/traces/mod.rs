@@ -1,8 +1,8 @@
 //! Traces: the story of each request that ended, as its winning outcome tells it.
 
-mod list;
+pub(crate) mod list;
 pub(crate) mod postgres;
-mod row;
+pub(crate) mod row;
 pub(crate) mod sqlite;
 
 use async_trait::async_trait;

@@ -20,7 +20,7 @@ pub(super) const COLUMNS: &str = "request_id, log_partition, log_offset, tenant,
      queue_wait_ms, compute_ms, ended_at, end_user, metadata, traceparent";
 
 #[derive(FromRow)]
-pub(super) struct TraceRow {
+pub(crate) struct TraceRow {
     pub request_id: String,
     pub log_partition: i64,
     pub log_offset: i64,
@@ -64,7 +64,7 @@ pub(super) struct TraceRow {
 
 /// Why the plan is what it is: what [`Planning`] holds besides the plan.
 #[derive(Serialize, Deserialize)]
-pub(super) struct DecisionTrace {
+pub(crate) struct DecisionTrace {
     rules: Vec<RuleTrace>,
     adjustments: Vec<String>,
     #[serde(default)]
@@ -207,6 +207,6 @@ fn metadata(metadata: &BTreeMap<String, String>) -> String {
 }
 
 /// As it is kept, and asked for: Postgres has no U+0000 in text.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }

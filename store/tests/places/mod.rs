@@ -1,10 +1,11 @@
-//! Where the cases run: `SQLite` in a folder of its own, Postgres at `RELAY_POSTGRES_URL` in a schema of its own.
+//! Where the cases run: `SQLite` in a folder of its own, Postgres at `RELAY_POSTGRES_URL` in a schema of its own, tables of a simulation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use relay_clock::Clock;
+use relay_store::simulated::SimulatedTables;
 use relay_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Tables};
 use sqlx::AssertSqlSafe;
 
@@ -12,6 +13,7 @@ use sqlx::AssertSqlSafe;
 pub(crate) enum Place {
     Sqlite(tempfile::TempDir),
     Postgres(PostgresOptions),
+    Simulated(SimulatedTables),
 }
 
 impl Place {
@@ -30,12 +32,17 @@ impl Place {
                 tables
             }
             Self::Postgres(options) => Arc::new(PostgresStore::connect(options.clone()).unwrap()).into(),
+            Self::Simulated(tables) => tables.process(Arc::default()),
         }
     }
 }
 
 pub(crate) fn sqlite() -> Place {
     Place::Sqlite(tempfile::tempdir().unwrap())
+}
+
+pub(crate) fn simulated() -> Place {
+    Place::Simulated(SimulatedTables::new(1))
 }
 
 pub(crate) async fn postgres() -> Place {
