@@ -93,6 +93,7 @@ impl Headers {
     /// lost. Those that say more than whose it is (its trace, its attempt) are not made up, and another version's value is not read.
     pub(crate) fn of_value(value: &[u8]) -> Option<Self> {
         let request = decode::<Request>(value)
+            .map(Arc::new)
             .or_else(|_| decode::<Planned>(value).map(|planned| planned.request))
             .or_else(|_| decode::<Ready>(value).map(|ready| ready.request))
             .or_else(|_| decode::<Work>(value).map(|work| work.request));
@@ -109,7 +110,7 @@ impl Headers {
             return Some(Self::of_line(&tenant, &BatchRef { batch_id, custom_id }));
         }
         let outcome = decode::<Outcome>(value).ok()?;
-        let mut headers = outcome.request.as_ref().map(Self::of).unwrap_or_default();
+        let mut headers = outcome.request.as_deref().map(Self::of).unwrap_or_default();
         headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
         headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
         Some(headers)

@@ -1,5 +1,7 @@
 //! What becomes of a planned request once the caches were asked: it goes on, or ends with an answer. Pure.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     CacheStatus, Caching, Outcome, OutcomeStatus, Planned, Provenance, Ready, Run, TimestampMs,
@@ -25,13 +27,13 @@ pub fn looked_up(planned: Planned, key: String, exact: CacheStatus, now: Timesta
     Ready {
         request: planned.request,
         planning: planned.planning,
-        caching,
+        caching: caching.into(),
     }
 }
 
 /// The outcome of a request that `entry`, found in `level`, answers.
 pub fn answered(mut ready: Ready, entry: &Entry, level: &str, run: Run, now: TimestampMs) -> Outcome {
-    ready.caching.provenance = Some(Provenance {
+    Arc::make_mut(&mut ready.caching).provenance = Some(Provenance {
         level: level.to_owned(),
         ..entry.provenance.clone()
     });

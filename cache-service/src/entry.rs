@@ -1,5 +1,7 @@
 //! One cached answer, with where it came from and whom it belongs to.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Transcript, cache_key};
 use relay_schemas::{Answer, Plan, Provenance, Request, TenantId, TimestampMs, Usage};
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ pub struct Entry {
     version: u32,
     /// Whose it is.
     pub owner: Owner,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Arc<Answer>,
     pub(crate) usage: Usage,
     /// `level` is empty here; a lookup says which level answered.
     pub(crate) provenance: Provenance,
@@ -62,7 +64,7 @@ pub enum Unfit {
 impl Entry {
     pub(crate) fn new(
         owner: Owner,
-        answer: Answer,
+        answer: Arc<Answer>,
         usage: Usage,
         provenance: Provenance,
         life: (TimestampMs, i64),

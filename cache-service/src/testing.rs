@@ -1,5 +1,7 @@
 //! What the tests of several modules share.
 
+use std::sync::Arc;
+
 use relay_bus::{Partition, Position};
 use relay_schemas::{Answer, Outcome, Planned, Provenance, RequestId, TenantId, TimestampMs, Usage, samples};
 
@@ -11,7 +13,10 @@ pub(crate) const NOW: TimestampMs = TimestampMs(samples::ACCEPTED_AT.0 + 100);
 /// A request of `tenant`, planned with the exact cache on and a second model to fall back to.
 pub(crate) fn planned(tenant: &str, hash: &str) -> Planned {
     let mut planned = samples::planned();
-    let (request, plan) = (&mut planned.request, &mut planned.planning.plan);
+    let (request, plan) = (
+        Arc::make_mut(&mut planned.request),
+        &mut Arc::make_mut(&mut planned.planning).plan,
+    );
     request.request_id = RequestId::new(format!("request-{tenant}-{hash}"));
     request.tenant = TenantId::new(tenant);
     hash.clone_into(&mut request.request_hash);
@@ -28,7 +33,7 @@ pub(crate) fn completed(planned: &Planned, text: &str) -> Outcome {
         tenant: planned.request.tenant.clone(),
         request: Some(planned.request.clone()),
         planning: Some(planned.planning.clone()),
-        answer: Some(samples::answer(text)),
+        answer: Some(samples::answer(text).into()),
         ended_at: NOW,
         ..samples::outcome()
     }
@@ -60,7 +65,13 @@ pub(crate) fn entry_of(owner: Owner, answer: Answer, produced_at: TimestampMs, t
         model: answer.model.clone(),
         model_version: answer.model_version.clone(),
     };
-    Entry::new(owner, answer, Usage::default(), provenance, (produced_at, ttl_ms))
+    Entry::new(
+        owner,
+        answer.into(),
+        Usage::default(),
+        provenance,
+        (produced_at, ttl_ms),
+    )
 }
 
 /// Whose it is.

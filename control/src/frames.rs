@@ -175,7 +175,7 @@ mod tests {
         };
         let mut read = Transcript::default();
         read.apply(whole);
-        assert_eq!(Some(read), outcome.answer.as_ref().map(Transcript::of));
+        assert_eq!(Some(read), outcome.answer.as_deref().map(Transcript::of));
     }
 
     fn any_delta() -> impl Strategy<Value = Delta> {

@@ -3,6 +3,8 @@
 
 mod harness;
 
+use std::sync::Arc;
+
 use harness::batch::{Batch, GOOD, line_of};
 use harness::{completed, eventually, failed, read};
 use relay_bus::testing::Mood;
@@ -151,7 +153,7 @@ async fn a_result_that_is_too_large_for_its_topic_is_told_to_its_sender() {
 
     let mut bare = completed(&request, "");
     (bare.request_id, bare.run.attempt) = ("bare".into(), 2);
-    bare.answer.as_mut().unwrap().drop_content();
+    Arc::make_mut(bare.answer.as_mut().unwrap()).drop_content();
     batch.outcome(&bare).await;
     let result: BatchResult = read(&results.next().await);
     assert_eq!(

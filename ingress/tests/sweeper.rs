@@ -200,7 +200,7 @@ async fn a_request_that_no_service_ends_is_ended_by_the_sweeper_and_its_client_i
         (OutcomeStatus::Expired, Service::Ingress)
     );
     assert!(outcome.message.unwrap().contains("the sweeper of the ingress"));
-    assert_eq!(outcome.request, Some(request));
+    assert_eq!(outcome.request.as_deref(), Some(&request));
     // An outcome is seen before it is acknowledged, and counted only then.
     eventually(async || (dealt_with(&*harness.bus, 0).await == 1).then_some(())).await;
     assert_eq!(harness.metric("relay_requests_swept_total").await, Some(1.0));
@@ -352,7 +352,12 @@ async fn whoever_is_late_within_the_margin_is_not_forestalled() {
         ..worker(1)
     };
     place
-        .end(&end(Known::Request(&request), planner, expired, TimestampMs(5)))
+        .end(&end(
+            Known::Request(&Arc::new(request)),
+            planner,
+            expired,
+            TimestampMs(5),
+        ))
         .await;
     place.until_dealt_with(0).await;
     assert_eq!(

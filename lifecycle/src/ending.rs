@@ -1,5 +1,7 @@
 //! The one place where outcomes are made.
 
+use std::sync::Arc;
+
 use relay_schemas::{
     Answer, Choice, Delta, Final, Frame, MicroUsd, Outcome, OutcomeStatus, Planned, Ready, Request,
     RequestId, Run, TenantId, TimestampMs, Timings, Usage, Work,
@@ -14,7 +16,7 @@ pub enum Known<'a> {
     /// Only the headers could be read.
     Headers(&'a RequestId, &'a TenantId),
     /// It was accepted.
-    Request(&'a Request),
+    Request(&'a Arc<Request>),
     /// It was planned.
     Planned(&'a Planned),
     /// It was looked up.
@@ -31,7 +33,7 @@ pub struct Ending {
     pub code: Option<String>,
     pub message: Option<String>,
     pub retry_after_ms: Option<i64>,
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
     pub usage: Usage,
     pub cost_micro_usd: MicroUsd,
     pub ttft_ms: Option<i64>,
@@ -176,7 +178,7 @@ mod tests {
     fn an_outcome_holds_what_was_known_and_stands_where_its_writer_had_the_request() {
         use crate::life::State::{Accepted, Leased, Planned, Queued};
         use {Known as K, OutcomeStatus as O, Service as S};
-        let (request, planned) = (samples::request(), samples::planned());
+        let (request, planned) = (Arc::new(samples::request()), samples::planned());
         let (ready, work) = (samples::ready(), samples::work());
         // What its writer has just made of it is not handed on.
         let cases = [
@@ -240,7 +242,7 @@ mod tests {
     fn a_last_frame_brings_the_whole_answer_or_only_why_each_choice_ended() {
         let answer = samples::rich_answer();
         let outcome = Outcome {
-            answer: Some(answer.clone()),
+            answer: Some(Arc::new(answer.clone())),
             ..samples::outcome()
         };
         let whole = last_frame(&outcome, 7, true);
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "is not theirs to say")]
     fn an_end_by_someone_who_does_not_have_the_request_is_a_bug() {
-        let request = samples::request();
+        let request = Arc::new(samples::request());
         let completed = Ending::of(OutcomeStatus::Completed);
         end(
             Known::Request(&request),

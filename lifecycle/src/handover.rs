@@ -3,6 +3,8 @@
 //! A plan names its candidates in order of preference. Their pools are tried in the order in which they are named first, each
 //! once: so which pool is next follows from the plan and the pool at hand alone, and whoever decides it again decides the same.
 
+use std::sync::Arc;
+
 use relay_schemas::{HandOver, Plan, Planning, Ready, TimestampMs};
 
 /// The pool after `pool` in the plan's order, if there is one.
@@ -41,7 +43,7 @@ pub fn handed_over(
     attempts: u32,
     now: TimestampMs,
 ) -> Ready {
-    ready.planning.handovers.push(HandOver {
+    Arc::make_mut(&mut ready.planning).handovers.push(HandOver {
         from_pool: from.to_owned(),
         to_pool: to.to_owned(),
         code: reason.code,

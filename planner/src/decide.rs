@@ -1,5 +1,7 @@
 //! What becomes of a request: a plan, or its end. Pure.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{Outcome, OutcomeStatus, Planned, Planning, Request, Run, TimestampMs};
 
@@ -12,7 +14,7 @@ use crate::policy::Policy;
 /// The outcome that ends it: its deadline has passed, or the policy has no plan for it.
 pub fn decide(
     policy: &Policy,
-    request: &Request,
+    request: &Arc<Request>,
     run: Run,
     now: TimestampMs,
 ) -> Result<Planning, Box<Outcome>> {
@@ -30,8 +32,11 @@ pub fn decide(
     if now < planning.plan.deadline {
         return Ok(planning);
     }
-    let request = request.clone();
-    Err(ended(Known::Planned(&Planned { request, planning }), expired()))
+    let planned = Planned {
+        request: Arc::clone(request),
+        planning: planning.into(),
+    };
+    Err(ended(Known::Planned(&planned), expired()))
 }
 
 fn expired() -> Ending {

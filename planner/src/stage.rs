@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use relay_bus::topics::PLANNED;
-use relay_bus::{Headers, Outgoing, Record, decode};
+use relay_bus::{Headers, Outgoing, Record, read};
 use relay_clock::Clock;
 use relay_control::Control;
 use relay_lifecycle::cache_key;
@@ -30,7 +30,7 @@ impl Stage for PlannerStage {
     type Effect = Arc<Outcome>;
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
-        let request: Request = decode(&self.schemas, record)?;
+        let request: Arc<Request> = read(&self.schemas, record)?;
         let now = self.clock.now_for(request.accepted_at);
         Ok(self.decide(request, now))
     }
@@ -43,7 +43,7 @@ impl Stage for PlannerStage {
 }
 
 impl PlannerStage {
-    fn decide(&self, request: Request, now: TimestampMs) -> Step<Arc<Outcome>> {
+    fn decide(&self, request: Arc<Request>, now: TimestampMs) -> Step<Arc<Outcome>> {
         let planning = match decide(&self.policy.get(), &request, self.identity.run(0), now) {
             Ok(planning) => planning,
             Err(outcome) => {
@@ -54,6 +54,7 @@ impl PlannerStage {
             }
         };
         self.metrics.planned();
+        let planning = planning.into();
         let planned = Arc::new(Planned { request, planning });
         let request = &planned.request;
         let key = cache_key(

@@ -28,7 +28,7 @@ pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     };
     let request = Request {
         request_id: RequestId::from("plan"),
-        tenant: TenantId::new(&asked.tenant),
+        tenant: TenantId::new(asked.tenant.as_str()),
         class,
         deadline: now.plus_ms(i64::try_from(longest.as_millis())?),
         ..relay_ingress::asked(parsed, now)

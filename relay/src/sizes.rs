@@ -82,6 +82,8 @@ fn largest(config: &Config, pools: &[String]) -> Vec<(String, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
     use relay_schemas::{
         Answer, Embedding, Operation, Outcome, Planned, Planning, Ready, Record, Request, TokenCount, Work,
@@ -280,8 +282,8 @@ mod tests {
                 4..6 => Operation::Embedding,
                 _ => Operation::Completion,
             };
-            let request = request(&config, operation, &body);
-            let planning = planning(&policy, &request);
+            let request = Arc::new(request(&config, operation, &body));
+            let planning = Arc::new(planning(&policy, &request));
             let planned = Planned { request: request.clone(), planning: planning.clone() };
             let ready = Ready { request: request.clone(), planning: planning.clone(), ..samples::ready() };
             let work = Work { request: request.clone(), planning: planning.clone(), ..samples::work() };
@@ -291,11 +293,11 @@ mod tests {
                 caching: Some(work.caching.clone()),
                 queueing: Some(work.queueing.clone()),
                 lease: Some(work.lease.clone()),
-                answer: Some(answer(&config, operation)),
+                answer: Some(answer(&config, operation).into()),
                 ..samples::outcome()
             };
             let sizes = [
-                (topics::REQUESTS.to_owned(), size(&request, &request)),
+                (topics::REQUESTS.to_owned(), size(&request, &*request)),
                 (topics::PLANNED.to_owned(), size(&request, &planned)),
                 (topics::ready("default"), size(&request, &ready)),
                 (topics::work_short("default"), size(&request, &work)),

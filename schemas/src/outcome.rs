@@ -1,6 +1,8 @@
 //! The last record of a request. Field by field: `avsc/outcome.avsc`.
 #![expect(missing_docs, reason = "documented field by field in the schemas")]
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -69,12 +71,12 @@ pub struct Outcome {
     pub message: Option<String>,
     pub retry_after_ms: Option<i64>,
     pub run: Run,
-    pub request: Option<Request>,
-    pub planning: Option<Planning>,
-    pub caching: Option<Caching>,
+    pub request: Option<Arc<Request>>,
+    pub planning: Option<Arc<Planning>>,
+    pub caching: Option<Arc<Caching>>,
     pub queueing: Option<Queueing>,
     pub lease: Option<Lease>,
-    pub answer: Option<Answer>,
+    pub answer: Option<Arc<Answer>>,
     pub usage: Usage,
     pub cost_micro_usd: MicroUsd,
     pub timings: Timings,

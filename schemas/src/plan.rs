@@ -1,6 +1,8 @@
 //! The execution plan and the trace of why it was chosen. Field by field: the schemas of the same names.
 #![expect(missing_docs, reason = "documented field by field in the schemas")]
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Request, TimestampMs, TokenCount};
@@ -96,6 +98,6 @@ pub struct Planning {
 /// What the planner hands on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    pub request: Request,
-    pub planning: Planning,
+    pub request: Arc<Request>,
+    pub planning: Arc<Planning>,
 }

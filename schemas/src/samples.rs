@@ -97,8 +97,8 @@ pub fn planning() -> Planning {
 /// [`request`], planned.
 pub fn planned() -> Planned {
     Planned {
-        request: request(),
-        planning: planning(),
+        request: request().into(),
+        planning: planning().into(),
     }
 }
 
@@ -115,9 +115,9 @@ pub fn caching() -> Caching {
 /// [`request`], looked up.
 pub fn ready() -> Ready {
     Ready {
-        request: request(),
-        planning: planning(),
-        caching: caching(),
+        request: request().into(),
+        planning: planning().into(),
+        caching: caching().into(),
     }
 }
 
@@ -147,9 +147,9 @@ pub fn lease() -> Lease {
 /// [`request`], leased.
 pub fn work() -> Work {
     Work {
-        request: request(),
-        planning: planning(),
-        caching: caching(),
+        request: request().into(),
+        planning: planning().into(),
+        caching: caching().into(),
         queueing: queueing(),
         lease: lease(),
     }
@@ -279,7 +279,7 @@ pub fn outcome() -> Outcome {
         caching: Some(caching),
         queueing: Some(queueing),
         lease: Some(lease),
-        answer: Some(answer("hello")),
+        answer: Some(answer("hello").into()),
         usage: usage(),
         cost_micro_usd: MicroUsd(7),
         timings: Timings::default(),

@@ -1,6 +1,8 @@
 //! From cache lookup to lease: what the cache service and the scheduler add. Field by field: the schemas.
 #![expect(missing_docs, reason = "documented field by field in the schemas")]
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{InstanceId, Planning, Request, RequestId, TimestampMs};
@@ -64,17 +66,17 @@ pub struct Queueing {
 /// What the cache service hands on when nothing answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready {
-    pub request: Request,
-    pub planning: Planning,
-    pub caching: Caching,
+    pub request: Arc<Request>,
+    pub planning: Arc<Planning>,
+    pub caching: Arc<Caching>,
 }
 
 /// What the scheduler hands to the one worker that the lease names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    pub request: Request,
-    pub planning: Planning,
-    pub caching: Caching,
+    pub request: Arc<Request>,
+    pub planning: Arc<Planning>,
+    pub caching: Arc<Caching>,
     pub queueing: Queueing,
     pub lease: Lease,
 }

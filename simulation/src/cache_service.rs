@@ -73,7 +73,7 @@ impl World {
         };
         let planned = planned.clone();
         if self.cache_service.consumer.loses() {
-            let id = planned.request.request_id;
+            let id = &planned.request.request_id;
             self.note(|| format!("{id} is lost between cache service and scheduler"));
             return self.wake(Actor::CacheService, self.now);
         }

@@ -75,7 +75,7 @@ fn told_untruth(client: &crate::client::Client, winners: &BTreeMap<RequestId, &O
         return Some(format!("the client of {id} saw a finish that no record holds"));
     };
     let body = |request: &Request| request.request_hash == client.request_hash;
-    if !winner.request.as_ref().is_some_and(body) {
+    if !winner.request.as_deref().is_some_and(body) {
         return Some(format!(
             "the client of {id} saw the answer to another body finish"
         ));

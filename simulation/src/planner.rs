@@ -1,5 +1,6 @@
 //! The planner: the real decision, under a small policy; only reading and publishing are simulated.
 
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use rand::Rng;
@@ -54,11 +55,14 @@ impl World {
             epoch: 0,
             attempt: 0,
         };
-        let request = request.clone();
+        let request = Arc::new(request.clone());
         let now = self.now_for(Actor::Planner, request.accepted_at);
         let record = match decide(&POLICY, &request, run, now) {
             Err(outcome) => Append::Outcome(outcome),
-            Ok(planning) => Append::Planned(Box::new(Planned { request, planning })),
+            Ok(planning) => {
+                let planning = planning.into();
+                Append::Planned(Box::new(Planned { request, planning }))
+            }
         };
         self.planner.consumer.busy = true;
         self.append(Actor::Planner, record);

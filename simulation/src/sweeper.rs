@@ -1,6 +1,8 @@
 //! The sweeper of an ingress: the real memory of what has not ended; only reading and publishing are simulated. Both ingresses
 //! sweep all requests, as when one has not noticed yet that the other took its partition over.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use relay_lifecycle::{Ending, Known, Moment, OpenRequest, Unended, end};
 use relay_schemas::{OutcomeStatus, Request, Run, Service, TimestampMs};
@@ -107,7 +109,8 @@ impl World {
         };
         let ending = Ending::because(OutcomeStatus::Expired, "deadline_exceeded", "forgotten");
         let wall = self.wall(Actor::Ingress(number));
-        let outcome = end(Known::Request(request), run, ending, wall);
+        let known = &Arc::new(request.clone());
+        let outcome = end(Known::Request(known), run, ending, wall);
         self.append(Actor::Ingress(number), Append::Outcome(Box::new(outcome)));
     }
 

@@ -1,6 +1,7 @@
 //! What a request says of itself, for its trace: whose it is, and whether what was said may be kept. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use relay_api::raw::Object;
 use relay_api::sampling::{Sampling, keeps_content};
@@ -78,14 +79,14 @@ impl Asked {
 
 /// Takes out of `outcome` what was said, and says so where there was an answer.
 pub(crate) fn without_content(outcome: &mut Outcome) {
-    if let Some(request) = &mut outcome.request {
+    if let Some(request) = outcome.request.as_mut().map(Arc::make_mut) {
         let left = Object::parse(&request.body).map(|mut body| {
             body.retain(|name, _| NO_CONTENT.contains(&name));
             body.to_json()
         });
         request.body = left.unwrap_or_default();
     }
-    if let Some(planning) = &mut outcome.planning {
+    if let Some(planning) = outcome.planning.as_mut().map(Arc::make_mut) {
         planning.plan.decoding.stop.clear();
         for handover in &mut planning.handovers {
             LEFT_OUT.clone_into(&mut handover.message);
@@ -94,7 +95,7 @@ pub(crate) fn without_content(outcome: &mut Outcome) {
     if !is_in_own_words(outcome.code.as_deref()) {
         outcome.message = outcome.message.take().map(|_| LEFT_OUT.to_owned());
     }
-    if let Some(answer) = &mut outcome.answer {
+    if let Some(answer) = outcome.answer.as_mut().map(Arc::make_mut) {
         answer.drop_content();
     }
 }
@@ -108,17 +109,17 @@ mod tests {
     #[test]
     fn store_false_leaves_whose_it_was_and_nothing_that_was_said() {
         let mut outcome = samples::outcome();
-        outcome.answer = Some(samples::answer("a secret"));
-        let request = outcome.request.as_mut().expect("it is there");
+        outcome.answer = Some(samples::answer("a secret").into());
+        let request = Arc::make_mut(outcome.request.as_mut().expect("it is there"));
         request.body = r#"{"model":"m","messages":[{"role":"user","content":"a secret"}],"stop":["a secret"],"temperature":0.50,
             "tools":[{"secret":1}],"secret":"secret","user":"u-7","metadata":{"team":"red"},"store":false}"#
             .to_owned();
-        let asked = Asked::of(outcome.request.as_ref());
+        let asked = Asked::of(outcome.request.as_deref());
         assert_eq!((asked.user.as_deref(), asked.keeps_content), (Some("u-7"), false));
         without_content(&mut outcome);
         let left = serde_json::to_string(&outcome).expect("it is JSON");
         assert!(!left.contains("secret"), "{left}");
-        assert_eq!(Asked::of(outcome.request.as_ref()), asked);
+        assert_eq!(Asked::of(outcome.request.as_deref()), asked);
         assert!(outcome.answer.is_some_and(|answer| answer.content_dropped));
     }
 
@@ -127,14 +128,14 @@ mod tests {
     fn store_false_keeps_no_reason_but_those_in_words_of_our_own() {
         let asked = |code: Option<&str>| {
             let mut outcome = samples::outcome();
-            let request = outcome.request.as_mut().expect("it is there");
+            let request = Arc::make_mut(outcome.request.as_mut().expect("it is there"));
             request.body =
                 r#"{"messages":[{"role":"user","content":"a secret"}],"store":false,"n":"of a wrong type"}"#
                     .to_owned();
             outcome.code = code.map(str::to_owned);
             outcome.message =
                 Some("the endpoint answered with status 400: `a secret` is not allowed".to_owned());
-            let planning = outcome.planning.as_mut().expect("it is there");
+            let planning = Arc::make_mut(outcome.planning.as_mut().expect("it is there"));
             planning.handovers = vec![HandOver {
                 from_pool: "remote".to_owned(),
                 to_pool: "local".to_owned(),
@@ -143,7 +144,7 @@ mod tests {
                 attempts: 1,
                 handed_over_at: planning.planned_at,
             }];
-            assert!(!Asked::of(outcome.request.as_ref()).keeps_content);
+            assert!(!Asked::of(outcome.request.as_deref()).keeps_content);
             without_content(&mut outcome);
             outcome
         };

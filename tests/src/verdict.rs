@@ -203,7 +203,7 @@ mod tests {
             caching: None,
             queueing: None,
             lease: None,
-            answer: code.is_none().then(answer),
+            answer: code.is_none().then(answer).map(Into::into),
             usage: Usage::default(),
             cost_micro_usd: MicroUsd(0),
             timings: Timings::default(),

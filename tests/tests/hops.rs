@@ -121,7 +121,8 @@ async fn what_no_worker_of_its_first_pool_takes_goes_on_in_the_next_pool_over_ka
         let outcome: Outcome = Registry::default()
             .decode(ended[0].value.as_deref())
             .expect("an outcome");
-        let handovers = outcome.planning.expect("it was planned").handovers;
+        let planning = outcome.planning.expect("it was planned");
+        let handovers = &planning.handovers;
         let told: Vec<&str> = handovers.iter().map(|over| over.code.as_str()).collect();
         assert_eq!(told, ["no_worker"]);
         assert_eq!(outcome.queueing.expect("it ran").pool, "default");

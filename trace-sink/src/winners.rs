@@ -93,19 +93,19 @@ fn forgotten() -> WinnerAnswer {
 const LEAVE_OUT: [fn(&mut Outcome); 4] = [
     // The request's hash stays: it tells a repeat from another request under the same key.
     |outcome| {
-        if let Some(request) = &mut outcome.request {
+        if let Some(request) = outcome.request.as_mut().map(Arc::make_mut) {
             request.body.clear();
         }
     },
     |outcome| outcome.planning = None,
     |outcome| {
-        if let Some(answer) = &mut outcome.answer {
+        if let Some(answer) = outcome.answer.as_mut().map(Arc::make_mut) {
             answer.drop_content();
         }
     },
     // Names and reasons of absurd length are all that can be left.
     |outcome| {
-        if let Some(request) = &mut outcome.request {
+        if let Some(request) = outcome.request.as_mut().map(Arc::make_mut) {
             request.model.clear();
             request.reply_to = None;
             request.batch = None;
@@ -143,12 +143,12 @@ mod tests {
         outcome.status = OutcomeStatus::Failed;
         outcome.code = Some("no_plan".to_owned());
         outcome.message = Some("m".repeat(reason));
-        outcome.answer = Some(samples::answer(&"t".repeat(text)));
-        if let Some(request) = &mut outcome.request {
+        outcome.answer = Some(samples::answer(&"t".repeat(text)).into());
+        if let Some(request) = outcome.request.as_mut().map(Arc::make_mut) {
             request.body = "c".repeat(body);
             "hash".clone_into(&mut request.request_hash);
         }
-        if let Some(planning) = &mut outcome.planning {
+        if let Some(planning) = outcome.planning.as_mut().map(Arc::make_mut) {
             planning.adjustments.push("a".repeat(500));
         }
         outcome

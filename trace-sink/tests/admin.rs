@@ -92,11 +92,11 @@ async fn nothing_that_a_client_says_becomes_markup() {
 #[tokio::test]
 async fn an_answer_with_tool_calls_reasoning_two_choices_and_logprobs_is_in_the_trace_whole_and_readable() {
     let mut outcome = complete("r", "acme", "relay-chat", 1_700_000_000_640);
-    outcome.answer = Some(samples::rich_answer());
+    outcome.answer = Some(samples::rich_answer().into());
     let admin = Admin::over(vec![outcome.clone()]).await;
     let trace = admin.json("/admin/traces/r").await;
     let answer: relay_schemas::Answer = serde_json::from_value(trace["outcome"]["answer"].clone()).unwrap();
-    assert_eq!(Some(answer), outcome.answer);
+    assert_eq!(Some(&answer), outcome.answer.as_deref());
     let (_, page) = admin.get("/admin/traces/r", "text/html").await;
     for shown in [
         "Two places, so two calls.",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_clock::{Clock, millis};
-use relay_lifecycle::{Ending, Known, end, next_pool};
+use relay_lifecycle::{Ending, Known, Transcript, end, next_pool};
 use relay_schemas::{Answer, Choice, Outcome, OutcomeStatus, Run, Work};
 use tokio_util::sync::CancellationToken;
 
@@ -89,11 +89,11 @@ impl Runner {
             self.metrics.runs.with_label_values(&["given_back"]).inc();
             return RunResult::GivenBack(failure.clone());
         }
-        let taken = out.into_parts();
+        let mut taken = out.into_parts();
         if taken.seed.is_some() {
-            work.planning.plan.decoding.seed = taken.seed;
+            Arc::make_mut(&mut work.planning).plan.decoding.seed = taken.seed;
         }
-        let mut ending = ending(ended, &taken, chosen.as_ref(), self.clock.since(began.0));
+        let mut ending = ending(ended, &mut taken, chosen.as_ref(), self.clock.since(began.0));
         ending.ttft_ms = taken.first_token_at.map(|first| {
             let ran_ms = millis(first.saturating_duration_since(began.0));
             began.1.since_ms(accepted_at) + ran_ms
@@ -196,7 +196,7 @@ fn later(earlier: Failure, later: Failure) -> Failure {
     }
 }
 
-fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration) -> Ending {
+fn ending(ended: RunEnd, taken: &mut Taken, chosen: Option<&Chosen>, took: Duration) -> Ending {
     let mut ending = match &ended {
         RunEnd::Finished(_) => Ending::of(OutcomeStatus::Completed),
         RunEnd::Failed(failure) => Ending {
@@ -232,14 +232,15 @@ fn ending(ended: RunEnd, taken: &Taken, chosen: Option<&Chosen>, took: Duration)
     ending.backend_latency_ms = Some(millis(took));
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);
     if ending.status == OutcomeStatus::Completed || taken.first_token_at.is_some() {
-        ending.answer = Some(answer(taken, finished, chosen));
+        let transcript = std::mem::take(&mut taken.transcript);
+        ending.answer = Some(Arc::new(answer(transcript, finished, chosen)));
     }
     ending
 }
 
 /// What was produced; `finished` where it came to its end.
-fn answer(taken: &Taken, finished: Option<Finished>, chosen: &Chosen) -> Answer {
-    let (mut choices, embeddings) = taken.transcript.clone().into_parts();
+fn answer(transcript: Transcript, finished: Option<Finished>, chosen: &Chosen) -> Answer {
+    let (mut choices, embeddings) = transcript.into_parts();
     let reason = finished.as_ref().and_then(|finished| finished.finish_reason);
     if choices.is_empty() && reason.is_some() {
         choices.push(Choice::default());

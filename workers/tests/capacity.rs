@@ -1,6 +1,7 @@
 //! What a worker asks for, against what it turns.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_schemas::{Candidate, WorkerStatus};
@@ -74,7 +75,7 @@ async fn runs_that_go_on_with_another_model_take_turns_of_it_and_are_asked_for_n
         |status: &relay_schemas::WorkerStatus| status.capacity.iter().map(|it| it.slots).collect::<Vec<_>>();
     house.status(|status| slots(status) == [256, 2]).await.unwrap();
     let mut work = house.work("r-1", "gone", "x");
-    work.planning.plan.candidates = ["gone", "sound"]
+    Arc::make_mut(&mut work.planning).plan.candidates = ["gone", "sound"]
         .map(|model| Candidate {
             pool: "default".to_owned(),
             model: model.to_owned(),

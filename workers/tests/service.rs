@@ -135,7 +135,7 @@ async fn a_stream_leaves_piece_by_piece_and_missed_frames_are_given_again() {
     .await;
     let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
     let mut work = house.work("r-1", "mock", "a b c");
-    work.request.stream = true;
+    Arc::make_mut(&mut work.request).stream = true;
     let mut listener = house.listen(&mut work).await.unwrap();
     house.dispatch(&work).await.unwrap();
 
@@ -182,7 +182,7 @@ async fn work_that_is_not_ours_is_passed_over_and_a_repeated_record_runs_once() 
     let template = house.work("", "mock", "x");
     let change = |id: &str, change: fn(&mut Work)| {
         let mut work = template.clone();
-        work.request.request_id = id.into();
+        Arc::make_mut(&mut work.request).request_id = id.into();
         change(&mut work);
         work
     };
@@ -217,7 +217,7 @@ async fn a_cancel_ends_a_run_with_what_it_has_and_one_that_comes_first_still_hol
     .await;
     let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
     let mut work = house.work("running", "mock", "word");
-    work.request.stream = true;
+    Arc::make_mut(&mut work.request).stream = true;
     let mut frames = house.listen(&mut work).await.unwrap();
     house.dispatch(&work).await.unwrap();
     frames.next().await.unwrap();
@@ -277,14 +277,14 @@ async fn a_deadline_ends_a_run_as_expired() {
     .await;
     let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
     let mut work = house.work("soon", "mock", "x");
-    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(2_000);
+    Arc::make_mut(&mut work.planning).plan.deadline = relay_clock::Clock::system().now().plus_ms(2_000);
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();
     assert_eq!(
         (outcome.status, outcome.code.as_deref()),
         (OutcomeStatus::Expired, Some("deadline_exceeded"))
     );
-    work.request.request_id = "past".into();
+    Arc::make_mut(&mut work.request).request_id = "past".into();
     house.dispatch(&work).await.unwrap();
     assert_eq!(house.outcome().await.unwrap().status, OutcomeStatus::Expired);
     assert_eq!(mock.requests(), 1);
@@ -307,8 +307,9 @@ async fn a_wall_clock_that_is_set_while_work_waits_expires_nothing_that_has_time
         let mut house = House::start_in(folder, runtime, &models, |_| {}).await.unwrap();
         let mut work = house.work("waits", "mock", "x");
         let deadline = clock.now().plus_ms(60_000);
-        (work.request.accepted_at, work.request.deadline) = (clock.now(), deadline);
-        work.planning.plan.deadline = deadline;
+        let request = Arc::make_mut(&mut work.request);
+        (request.accepted_at, request.deadline) = (clock.now(), deadline);
+        Arc::make_mut(&mut work.planning).plan.deadline = deadline;
         hands.advance(Duration::from_secs(50));
         hands.step_to(clock.now().plus_ms(step_ms));
         house.dispatch(&work).await.unwrap();
@@ -318,7 +319,7 @@ async fn a_wall_clock_that_is_set_while_work_waits_expires_nothing_that_has_time
             (outcome.timings.latency_ms, outcome.timings.ttft_ms),
             (50_000, Some(50_000))
         );
-        work.request.request_id = "late".into();
+        Arc::make_mut(&mut work.request).request_id = "late".into();
         hands.advance(Duration::from_secs(10));
         house.dispatch(&work).await.unwrap();
         assert_eq!(
@@ -353,7 +354,7 @@ async fn the_next_candidate_of_this_pool_steps_in_until_a_client_has_seen_someth
         model: model.to_owned(),
     };
     let mut work = house.work("falls-back", "broken", "x");
-    work.planning.plan.candidates = vec![
+    Arc::make_mut(&mut work.planning).plan.candidates = vec![
         candidate("default", "broken"),
         candidate("elsewhere", "x"),
         candidate("default", "sound"),
@@ -368,9 +369,10 @@ async fn the_next_candidate_of_this_pool_steps_in_until_a_client_has_seen_someth
 
     // Two tokens are streamed before the connection breaks off: nobody may start over.
     let mut work = house.work("breaks-off", "sound", "break-off");
-    work.request.stream = true;
+    Arc::make_mut(&mut work.request).stream = true;
     let _frames = house.listen(&mut work).await.unwrap();
-    work.planning.plan.candidates = vec![candidate("default", "sound"), candidate("default", "broken")];
+    Arc::make_mut(&mut work.planning).plan.candidates =
+        vec![candidate("default", "sound"), candidate("default", "broken")];
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();
     assert_eq!(
@@ -564,7 +566,7 @@ async fn the_committed_model_streams_through_the_service() {
         .await
         .unwrap();
     let mut work = house.work("r-1", "relay-chat", "What is the capital of France?");
-    work.request.stream = true;
+    Arc::make_mut(&mut work.request).stream = true;
     let mut frames = house.listen(&mut work).await.unwrap();
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();
@@ -619,7 +621,7 @@ async fn damaged_work_is_a_dead_letter_with_its_position_ends_as_failed_and_the_
     assert_eq!(
         (outcome.request_id, outcome.status, outcome.code.as_deref()),
         (
-            work.request.request_id,
+            work.request.request_id.clone(),
             OutcomeStatus::Failed,
             Some("record_damaged")
         )

@@ -66,7 +66,7 @@ async fn what_is_damaged_is_a_dead_letter_with_its_position_and_what_follows_is_
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut again = answered.clone();
-    again.request.request_id = "again".into();
+    Arc::make_mut(&mut again.request).request_id = "again".into();
     let repeat = named(PLANNED, &again, encode(&again));
     bus.publish(vec![repeat], Vec::new()).await.expect("published");
     let ends = first::<Outcome>(&*bus, OUTCOMES, 3).await;

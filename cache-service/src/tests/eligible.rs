@@ -1,5 +1,7 @@
 //! What may be cached, case by case.
 
+use std::sync::Arc;
+
 use relay_schemas::{Choice, FinishReason, Outcome, OutcomeStatus};
 
 use crate::eligibility::{NotCached, entry_of};
@@ -13,15 +15,12 @@ fn of(change: impl FnOnce(&mut Outcome)) -> Result<(), NotCached> {
 }
 
 fn answer(outcome: &mut Outcome) -> &mut relay_schemas::Answer {
-    outcome.answer.as_mut().expect("completed outcomes have one")
+    Arc::make_mut(outcome.answer.as_mut().expect("completed outcomes have one"))
 }
 
 fn plan(outcome: &mut Outcome) -> &mut relay_schemas::Plan {
-    &mut outcome
-        .planning
-        .as_mut()
-        .expect("completed outcomes have one")
-        .plan
+    let planning = outcome.planning.as_mut().expect("completed outcomes have one");
+    &mut Arc::make_mut(planning).plan
 }
 
 #[test]
@@ -54,13 +53,13 @@ fn only_a_whole_answer_of_the_planned_model_is_cached() {
     }
     let mut rich = relay_schemas::samples::rich_answer();
     assert_eq!(
-        of(|outcome| outcome.answer = Some(rich.clone())),
+        of(|outcome| outcome.answer = Some(rich.clone().into())),
         Err(NotCached::NotWhole),
         "one of its choices is a refusal"
     );
     rich.choices.retain(|choice| choice.message.refusal.is_none());
     assert_eq!(
-        of(|outcome| outcome.answer = Some(rich)),
+        of(|outcome| outcome.answer = Some(rich.into())),
         Ok(()),
         "calls of tools too"
     );
@@ -103,7 +102,7 @@ fn an_answer_to_store_false_fills_nothing() {
     let asked = |body: &str| {
         of(|outcome| {
             let request = outcome.request.as_mut().expect("it is there");
-            body.clone_into(&mut request.body);
+            body.clone_into(&mut Arc::make_mut(request).body);
         })
     };
     let not_kept = r#"{"messages":[{"role":"user","content":"a secret"}],"store" : false, "metadata": 7}"#;

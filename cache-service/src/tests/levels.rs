@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use relay_schemas::{Choice, TimestampMs};
+use relay_schemas::{Answer, Choice, TimestampMs};
 
 use crate::entry::{Entry, Unfit};
 use crate::levels::{FillResult, Levels, LookupResult, Lru};
@@ -21,6 +21,10 @@ fn levels(bytes: u64) -> Levels {
 async fn fill(levels: &Levels, entry: Entry, now: TimestampMs) -> FillResult {
     let bytes = entry.to_bytes();
     levels.fill(entry, &bytes, now).await
+}
+
+fn answer(entry: &mut Entry) -> &mut Answer {
+    Arc::make_mut(&mut entry.answer)
 }
 
 fn text(found: &LookupResult) -> &str {
@@ -121,15 +125,15 @@ fn whatever_an_entry_holds_counts() {
         entry.weight()
     };
     for change in [
-        (|entry, text| entry.answer.choices[0].message.text = Some(text)) as fn(&mut Entry, String),
-        |entry, text| entry.answer.model_version = text,
+        (|entry, text| answer(entry).choices[0].message.text = Some(text)) as fn(&mut Entry, String),
+        |entry, text| answer(entry).model_version = text,
         |entry, text| entry.provenance.source_request_id = text.as_str().into(),
         |entry, text| entry.provenance.model = text,
         |entry, text| entry.provenance.model_version = text,
     ] {
         assert!(more(change) >= plain.weight() + 900);
     }
-    let choices = more(|entry, _| entry.answer.choices.resize(5, Choice::default())) - plain.weight();
+    let choices = more(|entry, _| answer(entry).choices.resize(5, Choice::default())) - plain.weight();
     assert!(choices >= 4 * size_of::<Choice>(), "{choices}");
 }
 

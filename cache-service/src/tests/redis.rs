@@ -101,7 +101,7 @@ async fn a_whole_answer_comes_back_from_redis_as_it_was() {
     let LookupResult::Hit(entry, "redis") = get(&levels(&config), &owner).await else {
         panic!("no hit")
     };
-    assert_eq!(entry.answer, samples::rich_answer());
+    assert_eq!(*entry.answer, samples::rich_answer());
 }
 
 #[tokio::test]

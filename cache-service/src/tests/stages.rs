@@ -42,7 +42,7 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
     let house = House::new();
     house.fill(&completed(&planned("acme", "h"), "Paris"), 0).await;
     let mut again = planned("acme", "h");
-    again.request.request_id = "another".into();
+    Arc::make_mut(&mut again.request).request_id = "another".into();
     let reply_to = again.request.reply_to.clone().expect("somebody waits");
     let mut frames = listen::<Frame>(&*house.control, &reply_to)
         .await
@@ -61,7 +61,7 @@ async fn a_filled_answer_ends_the_next_request_with_its_provenance_and_at_no_cos
     assert_eq!(outcome.timings.backend_latency_ms, None);
     assert_eq!(outcome.usage.completion_tokens.0, 2);
     let caching = outcome.caching.expect("it was looked up");
-    let provenance = caching.provenance.expect("a hit");
+    let provenance = caching.provenance.as_ref().expect("a hit");
     assert_eq!(
         (caching.exact, provenance.level.as_str()),
         (CacheStatus::Hit, "lru")
@@ -113,15 +113,15 @@ async fn an_answer_with_tool_calls_reasoning_two_choices_and_logprobs_comes_out_
             ..InProcessOptions::default()
         });
         let mut filled = completed(&planned("acme", "h"), "");
-        filled.answer = Some(answer.clone());
+        filled.answer = Some(answer.clone().into());
         house.fill(&filled, 0).await;
         let mut again = planned("acme", "h");
-        again.request.request_id = "another".into();
-        again.request.stream = stream;
+        Arc::make_mut(&mut again.request).request_id = "another".into();
+        Arc::make_mut(&mut again.request).stream = stream;
         let mut step = house.look_up(&again).await;
         let outcome = step.effects.remove(0);
         assert_eq!(
-            outcome.answer.as_ref(),
+            outcome.answer.as_deref(),
             Some(&answer),
             "in the record, {max_payload}"
         );
@@ -144,7 +144,7 @@ async fn a_plan_without_cache_is_not_looked_up() {
     let house = House::new();
     house.fill(&completed(&planned("acme", "h"), "Paris"), 0).await;
     let mut off = planned("acme", "h");
-    off.planning.plan.cache.exact = false;
+    Arc::make_mut(&mut off.planning).plan.cache.exact = false;
     assert_eq!(
         ready_of(&house.look_up(&off).await).caching.exact,
         CacheStatus::Off
@@ -155,7 +155,7 @@ async fn a_plan_without_cache_is_not_looked_up() {
 async fn a_passed_deadline_ends_as_expired() {
     let house = House::new();
     let mut late = planned("acme", "h");
-    late.planning.plan.deadline = NOW;
+    Arc::make_mut(&mut late.planning).plan.deadline = NOW;
     let step = house.look_up(&late).await;
     let outcome: Outcome = Registry::default()
         .decode(step.publish[0].value.as_deref())
@@ -230,7 +230,7 @@ async fn what_cannot_be_read_is_poison() {
         Err(StageError::Poison(_))
     ));
     let mut empty = planned("acme", "h");
-    empty.planning.plan.candidates.clear();
+    Arc::make_mut(&mut empty.planning).plan.candidates.clear();
     let decided = house.lookup.on_record(&record(PLANNED, 0, encode(&empty))).await;
     assert!(matches!(decided, Err(StageError::Poison(_))));
 }
@@ -267,7 +267,7 @@ async fn the_running_service_fills_from_the_log_and_answers_the_next_request_int
         .expect("the outcome is folded");
 
     let mut again = asked;
-    again.request.request_id = "another".into();
+    Arc::make_mut(&mut again.request).request_id = "another".into();
     let record = Outgoing::keyed(PLANNED, "key", Headers::of(&again.request), encode(&again));
     house
         .bus
@@ -295,7 +295,7 @@ async fn the_running_service_fills_from_the_log_and_answers_the_next_request_int
     assert_eq!(outcome.request_id.as_str(), "another");
     let provenance = outcome
         .caching
-        .and_then(|caching| caching.provenance)
+        .and_then(|caching| caching.provenance.clone())
         .expect("a hit");
     assert_eq!(
         (provenance.source_partition, provenance.source_offset),

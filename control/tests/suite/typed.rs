@@ -140,7 +140,12 @@ fn completed(request: &Request, run: Run, ending: Ending) -> Outcome {
     Outcome {
         status: OutcomeStatus::Completed,
         run,
-        ..end(Known::Request(request), planner, failed, TimestampMs(5))
+        ..end(
+            Known::Request(&Arc::new(request.clone())),
+            planner,
+            failed,
+            TimestampMs(5),
+        )
     }
 }
 
@@ -155,11 +160,11 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
     };
     let text = "ä€😀".repeat(control.max_payload() / 4);
     let ending = Ending {
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: "tiny".to_owned(),
             model_version: "1".to_owned(),
             ..relay_schemas::samples::answer(&text)
-        }),
+        })),
         usage: Usage {
             prompt_tokens: TokenCount(1),
             completion_tokens: TokenCount(9),
@@ -187,7 +192,7 @@ pub async fn an_outcome_finishes_its_run_in_frames_that_fit(control: Arc<dyn Con
     }
     assert!(seq > 8, "it did not fit into one frame");
     assert_eq!(seen.first_text().len(), text.len());
-    let whole = outcome.answer.as_ref().map(relay_lifecycle::Transcript::of);
+    let whole = outcome.answer.as_deref().map(relay_lifecycle::Transcript::of);
     assert!(
         whole.is_some_and(|whole| whole.choices() == seen.choices()),
         "nothing of the answer is lost"

@@ -62,7 +62,7 @@ impl End {
         if !has_content(outcome) {
             return Self::Broken(Broken::Unavailable);
         }
-        let answer = outcome.answer.as_ref();
+        let answer = outcome.answer.as_deref();
         Self::Finished {
             end: Box::new(final_of(outcome)),
             content: answer.map(Transcript::of).unwrap_or_default(),
@@ -73,7 +73,7 @@ impl End {
 /// Whether what a success said stands in its record.
 fn has_content(outcome: &Outcome) -> bool {
     let is_dropped = |answer: &Answer| answer.content_dropped;
-    !(is_success(outcome.status) && outcome.answer.as_ref().is_some_and(is_dropped))
+    !(is_success(outcome.status) && outcome.answer.as_deref().is_some_and(is_dropped))
 }
 
 /// Whether a worker may hold what the record of a success has not.

@@ -346,11 +346,11 @@ pub fn completed(request: &Request, text: &str) -> Outcome {
 /// The outcome of a success with that answer.
 pub fn answered(request: &Request, answer: Answer) -> Outcome {
     let ending = Ending {
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: "tiny-v2".to_owned(),
             model_version: "1".to_owned(),
             ..answer
-        }),
+        })),
         usage: Usage {
             prompt_tokens: TokenCount(9),
             completion_tokens: TokenCount(4),
@@ -379,7 +379,7 @@ fn written(request: &Request, run: Run, ending: Ending) -> Outcome {
         ..ending
     };
     let outcome = end(
-        Known::Request(request),
+        Known::Request(&Arc::new(request.clone())),
         planner,
         failed,
         relay_clock::Clock::system().now(),

@@ -1,5 +1,7 @@
 //! What is shown of the frames, in which order.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Follower, Patience, Step};
 use relay_schemas::{Delta, FinishReason, Frame, ToolCallDelta};
 
@@ -91,7 +93,7 @@ fn calls_of_tools_are_shown_as_they_come_and_what_was_missed_comes_from_the_reco
     );
     assert!(follower.fence(0), "it was shown");
     let mut won = outcome(&run(1), "");
-    let message = &mut won.answer.as_mut().unwrap().choices[0].message;
+    let message = &mut Arc::make_mut(won.answer.as_mut().unwrap()).choices[0].message;
     message.tool_calls.push(relay_schemas::ToolCall {
         name: "f".to_owned(),
         arguments: "{\"a\":1}".to_owned(),

@@ -1,5 +1,7 @@
 //! What the cases share: two runs of one request, what they send, and what a client gets of it.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Follower, Patience, Step, Transcript, final_of};
 use relay_schemas::{
     Answer, Delta, Final, FinishReason, Frame, Outcome, OutcomeStatus, Run, Service, TimestampMs, TokenCount,
@@ -23,10 +25,10 @@ pub fn outcome(run: &Run, text: &str) -> Outcome {
     Outcome {
         request_id: "r".into(),
         run: run.clone(),
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: format!("model-{}", run.attempt),
             ..samples::answer(text)
-        }),
+        })),
         usage: Usage {
             prompt_tokens: TokenCount(3),
             completion_tokens: TokenCount(run.attempt),
@@ -38,7 +40,7 @@ pub fn outcome(run: &Run, text: &str) -> Outcome {
 
 pub fn without_text(run: &Run) -> Outcome {
     let mut outcome = outcome(run, "");
-    outcome.answer.as_mut().unwrap().drop_content();
+    Arc::make_mut(outcome.answer.as_mut().unwrap()).drop_content();
     outcome
 }
 

@@ -1,5 +1,7 @@
 //! Under any loss, repetition and reordering, what a client sees finish is what the record says.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use relay_lifecycle::{Broken, Follower, Patience, Step, Transcript, final_of};
 use relay_schemas::{Final, Frame, Outcome, Run, TimestampMs};
@@ -122,7 +124,7 @@ proptest! {
         let second = frames(2, &rival);
         let (winning, text) = if second_wins { (run(2), rival.concat()) } else { (run(1), pieces.concat()) };
         let mut winner = if text_dropped { without_text(&winning) } else { outcome(&winning, &text) };
-        winner.answer.as_mut().unwrap().model = format!("model-{}", winning.attempt);
+        Arc::make_mut(winner.answer.as_mut().unwrap()).model = format!("model-{}", winning.attempt);
         let replays = if worker_replays { vec![(run(1), first.clone()), (run(2), second.clone())] } else { Vec::new() };
         let mut world = World {
             follower: Follower::new(Patience::default(), streamed, HASH, START),

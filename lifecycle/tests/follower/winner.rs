@@ -1,5 +1,7 @@
 //! Only the winner ends an answer, and what it says is what is told.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Broken, Step};
 use relay_schemas::{Outcome, OutcomeStatus, Request, Service, samples};
 
@@ -45,7 +47,7 @@ fn another_winner_than_the_run_shown_is_an_error_unless_it_says_what_was_shown()
     let same = outcome(&run(2), "ab");
     assert_eq!(shown().on_winner(&same, START), [show_end("b"), over(&same)]);
     let mut untold = outcome(&run(2), "ab");
-    untold.answer.as_mut().unwrap().drop_content();
+    Arc::make_mut(untold.answer.as_mut().unwrap()).drop_content();
     assert_eq!(shown().on_winner(&untold, START), [Step::Break(Broken::Diverged)]);
     let mut told_by_the_log = shown();
     told_by_the_log.on_recorded(Some(&same), START);
@@ -97,7 +99,7 @@ fn of_body(request_hash: &str, outcome: Outcome) -> Outcome {
         ..samples::request()
     };
     Outcome {
-        request: Some(request),
+        request: Some(request.into()),
         ..outcome
     }
 }

@@ -197,8 +197,8 @@ fn what_is_counted_of_a_policy_is_never_less_than_what_it_leads_to() {
     };
     let planning = crate::replan(&policy, &request, request.accepted_at).expect("a plan");
     let planned = relay_schemas::Planned {
-        request: request.clone(),
-        planning,
+        request: request.clone().into(),
+        planning: planning.into(),
     };
     let bytes = relay_schemas::encode(&planned).len() - relay_schemas::encode(&request).len();
     assert!(bytes > 20_000 && bytes <= super::MOST_PLANNING, "{bytes}");

@@ -142,7 +142,7 @@ async fn a_request_becomes_a_plan_under_its_cache_key() {
         (PLANNED, Some(key.as_bytes()))
     );
     assert_headers(&out.headers, &request);
-    assert_eq!(planned.request, request);
+    assert_eq!(*planned.request, request);
     assert_eq!(planned.planning.plan.candidates[0].pool, "default");
 }
 

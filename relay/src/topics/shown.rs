@@ -126,6 +126,8 @@ fn without_foreign(headers: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use relay_bus::{Headers, Outgoing, Partition, Position};
     use relay_schemas::{
         Choice, Embedding, FinishReason, HandOver, Message, TimestampMs, ToolCall, encode, samples,
@@ -141,10 +143,10 @@ mod tests {
         let mut outcome = samples::outcome();
         outcome.code = Some("context_length_exceeded".to_owned());
         outcome.message = Some(format!("the endpoint answered with status 400: {CONTENT}"));
-        if let Some(request) = &mut outcome.request {
+        if let Some(request) = outcome.request.as_mut().map(Arc::make_mut) {
             request.body = CONTENT.to_owned();
         }
-        if let Some(planning) = &mut outcome.planning {
+        if let Some(planning) = outcome.planning.as_mut().map(Arc::make_mut) {
             planning.plan.decoding.stop = vec![CONTENT.to_owned()];
             planning.handovers = vec![HandOver {
                 from_pool: "remote".to_owned(),
@@ -171,7 +173,7 @@ mod tests {
             refusal_logprobs: vec![CONTENT.to_owned()],
             extra: said(),
         };
-        if let Some(answer) = &mut outcome.answer {
+        if let Some(answer) = outcome.answer.as_mut().map(Arc::make_mut) {
             answer.extra = said();
             answer.embeddings = vec![Embedding {
                 index: 0,

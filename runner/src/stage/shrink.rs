@@ -1,5 +1,7 @@
 //! An outcome that is too large for its topic is published without its content, and says so. Pure.
 
+use std::sync::Arc;
+
 use relay_schemas::{Outcome, decode, encode};
 
 use relay_bus::Outgoing;
@@ -12,6 +14,6 @@ pub(super) fn without_content(outgoing: &Outgoing) -> Option<Outgoing> {
     }
     let mut outcome: Outcome = decode(outgoing.value.as_ref()?).ok()?;
     let answer = outcome.answer.as_mut().filter(|answer| !answer.content_dropped)?;
-    answer.drop_content();
+    Arc::make_mut(answer).drop_content();
     Some(outgoing.clone().with_value(encode(&outcome)))
 }

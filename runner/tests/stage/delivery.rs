@@ -1,6 +1,7 @@
 //! Nothing is lost: outages of the bus, crashes, drains, and partitions that move.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_bus::testing::Mood;
@@ -179,11 +180,11 @@ fn outcome(bench: &Bench, id: &str, size: usize) -> Outgoing {
     let mut run = bench.identity.run(1);
     run.service = Service::Workers;
     let ending = Ending {
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: "m".to_owned(),
             model_version: "1".to_owned(),
             ..relay_schemas::samples::answer(&"x".repeat(size))
-        }),
+        })),
         ..Ending::of(OutcomeStatus::Completed)
     };
     let outcome = end(Known::Headers(&request_id, &tenant), run, ending, TimestampMs(1));

@@ -21,7 +21,7 @@ impl Core {
         let id = &offer.ready.request.request_id;
         if let Some(ticket) = self.requests.ticket(id) {
             self.tally.duplicates += 1;
-            return self.requests.offered_again(ticket, offer);
+            return self.requests.offered_again(ticket, &offer);
         }
         if self.ended.get(id).is_some() || self.handed_over.get(id).is_some() {
             self.tally.duplicates += 1;

@@ -71,7 +71,7 @@ impl Outlet for HandOverOutlet {
         }
         let ids = items
             .into_iter()
-            .map(|handover| handover.ready.request.request_id);
+            .map(|handover| handover.ready.request.request_id.clone());
         let ids = ids.collect();
         self.0.signal(Signal::HandedOver(ids)).await;
     }
@@ -79,7 +79,10 @@ impl Outlet for HandOverOutlet {
     async fn refused(&self, handover: Self::Item, error: BusError) -> Option<Self::Item> {
         let signal = match error {
             BusError::UnknownTopic(topic) => Signal::CannotHandOverYet(handover, topic),
-            error => Signal::CannotHandOver(handover.ready.request.request_id, error.to_string()),
+            error => {
+                let id = handover.ready.request.request_id.clone();
+                Signal::CannotHandOver(id, error.to_string())
+            }
         };
         self.0.signal(signal).await;
         None

@@ -118,7 +118,7 @@ pub(super) fn ready_at(record: &Record) -> Option<At> {
 }
 
 fn outcome_headers(outcome: &Outcome, trace: Option<&str>) -> Headers {
-    let mut headers = outcome.request.as_ref().map(Headers::of).unwrap_or_default();
+    let mut headers = outcome.request.as_deref().map(Headers::of).unwrap_or_default();
     headers.set(header::REQUEST_ID, outcome.request_id.as_str().to_owned());
     headers.set(header::TENANT, outcome.tenant.as_str().to_owned());
     set_trace(&mut headers, trace);

@@ -1,5 +1,7 @@
 //! What a lease says, and who is believed about a run.
 
+use std::sync::Arc;
+
 use relay_scheduler::{Config, Leases, Limits};
 use relay_schemas::{InFlight, OutcomeStatus, Service, TokenCount};
 use relay_settings::ByteSize;
@@ -111,7 +113,7 @@ fn the_end_of_a_run_that_is_no_lease_of_ours_frees_its_slot_at_once() {
     world.offer(&Spec::new("b", "t"));
     world.dispatch();
     let mut foreign = world.dispatched[0].clone();
-    foreign.request.request_id = "foreign".into();
+    Arc::make_mut(&mut foreign.request).request_id = "foreign".into();
     let worker = world.workers.get_mut(&"w".into()).unwrap();
     worker.status.in_flight.push(InFlight {
         request_id: "foreign".into(),

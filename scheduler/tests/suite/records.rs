@@ -1,5 +1,7 @@
 //! Records for tests.
 
+use std::sync::Arc;
+
 use relay_scheduler::core::{At, Offer};
 use relay_schemas::{
     CacheFlags, CacheStatus, Caching, Candidate, Class, Decoding, Plan, Planning, Ready, Request,
@@ -58,14 +60,14 @@ impl Spec {
             ..relay_schemas::samples::request()
         };
         Ready {
-            request,
-            planning: self.planning(),
-            caching: Caching {
+            request: request.into(),
+            planning: self.planning().into(),
+            caching: Arc::new(Caching {
                 key: "k".to_owned(),
                 exact: CacheStatus::Miss,
                 provenance: None,
                 looked_up_at: TimestampMs(0),
-            },
+            }),
         }
     }
 

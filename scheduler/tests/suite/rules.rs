@@ -1,5 +1,7 @@
 //! The rules, one by one.
 
+use std::sync::Arc;
+
 use relay_scheduler::{Config, Fairness, Leases, Limits};
 use relay_schemas::{Class, FenceAnswer, OutcomeStatus};
 
@@ -356,7 +358,7 @@ fn an_offer_that_comes_again_brings_its_new_reply_address() {
     let mut world = world();
     world.offer(&Spec::new("a", "t"));
     let mut again = Spec::new("a", "t").offer(1, 0);
-    again.ready.request.reply_to = Some("relay.reply.i2-9.a".to_owned());
+    Arc::make_mut(&mut again.ready.request).reply_to = Some("relay.reply.i2-9.a".to_owned());
     let now = world.now();
     world.core.offer(again, now);
     let mut world = world.with_worker("w", 1, 0);
@@ -373,8 +375,9 @@ fn an_offer_of_another_body_under_the_same_key_is_answered_nothing_and_not_read_
     let now = world.now();
     world.core.offer(first, now);
     let mut other = Spec::new("a", "t").offer(1, 0);
-    other.ready.request.reply_to = Some("relay.reply.i2-9.a".to_owned());
-    "another".clone_into(&mut other.ready.request.request_hash);
+    let request = Arc::make_mut(&mut other.ready.request);
+    request.reply_to = Some("relay.reply.i2-9.a".to_owned());
+    "another".clone_into(&mut request.request_hash);
     world.core.offer(other, now);
     assert_eq!(
         world.core.snapshot().waiting[0].first,

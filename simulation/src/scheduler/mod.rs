@@ -271,7 +271,7 @@ impl World {
         match record {
             Append::Work(work, _) => {
                 let attempt = Attempt {
-                    request_id: work.request.request_id,
+                    request_id: work.request.request_id.clone(),
                     attempt: work.lease.attempt,
                 };
                 self.schedulers[usize::from(number)]

@@ -69,7 +69,7 @@ impl Running {
             completion_tokens: TokenCount(self.produced),
         };
         let ending = Ending {
-            answer: Some(answer),
+            answer: Some(answer.into()),
             usage,
             ..ending
         };

@@ -1,6 +1,7 @@
 //! The row of a trace, the same in both databases, and the way from an outcome to it and back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use relay_schemas::{
     Answer, Caching, HandOver, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request,
@@ -35,19 +36,19 @@ pub(crate) struct TraceRow {
     #[sqlx(json)]
     pub run_json: Run,
     #[sqlx(json(nullable))]
-    pub request_json: Option<Request>,
+    pub request_json: Option<Arc<Request>>,
     #[sqlx(json(nullable))]
     pub plan_json: Option<Plan>,
     #[sqlx(json(nullable))]
     pub decision_trace_json: Option<DecisionTrace>,
     #[sqlx(json(nullable))]
-    pub cache_json: Option<Caching>,
+    pub cache_json: Option<Arc<Caching>>,
     #[sqlx(json(nullable))]
     pub queue_json: Option<Queueing>,
     #[sqlx(json(nullable))]
     pub lease_json: Option<Lease>,
     #[sqlx(json(nullable))]
-    pub response_json: Option<Answer>,
+    pub response_json: Option<Arc<Answer>>,
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
     pub cost_micro_usd: i64,
@@ -75,14 +76,15 @@ pub(crate) struct DecisionTrace {
 impl From<&LoggedOutcome> for TraceRow {
     fn from(logged: &LoggedOutcome) -> Self {
         let mut outcome = Outcome::clone(&logged.outcome);
-        let asked = Asked::of(outcome.request.as_ref());
+        let asked = Asked::of(outcome.request.as_deref());
         if !asked.keeps_content {
             without_content(&mut outcome);
         }
         let model = text(model(&outcome));
         let executed_model = outcome.answer.as_ref().map(|answer| text(&answer.model));
         let queue_wait_ms = outcome.queueing.as_ref().map(|queueing| queueing.queue_wait_ms);
-        let (plan, decision_trace) = outcome.planning.map(split).unzip();
+        let planning = outcome.planning.map(Arc::unwrap_or_clone);
+        let (plan, decision_trace) = planning.map(split).unzip();
         Self {
             request_id: text(outcome.request_id.as_str()),
             log_partition: logged.partition.into(),
@@ -132,7 +134,7 @@ impl TryFrom<TraceRow> for LoggedOutcome {
             retry_after_ms: row.retry_after_ms,
             run: row.run_json,
             request: row.request_json,
-            planning: row.plan_json.zip(row.decision_trace_json).map(join),
+            planning: row.plan_json.zip(row.decision_trace_json).map(join).map(Arc::new),
             caching: row.cache_json,
             queueing: row.queue_json,
             lease: row.lease_json,

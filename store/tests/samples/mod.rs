@@ -1,5 +1,7 @@
 //! Outcomes to store.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     Answer, BatchRef, CacheFlags, CacheStatus, Caching, Candidate, Class, ConditionTrace, Decoding, Lane,
@@ -85,9 +87,9 @@ fn planning() -> Planning {
 
 fn work(id: &str, tenant: &str) -> Work {
     Work {
-        request: request(id, tenant),
-        planning: planning(),
-        caching: Caching {
+        request: request(id, tenant).into(),
+        planning: planning().into(),
+        caching: Arc::new(Caching {
             key: "cafe".to_owned(),
             exact: CacheStatus::Miss,
             provenance: Some(Provenance {
@@ -102,7 +104,7 @@ fn work(id: &str, tenant: &str) -> Work {
                 model_version: "v1".to_owned(),
             }),
             looked_up_at: TimestampMs(1_700_000_000_003),
-        },
+        }),
         queueing: Queueing {
             pool: "cpu".to_owned(),
             lane: Lane::Long,
@@ -133,11 +135,11 @@ fn run(service: Service) -> Run {
 /// Everything that can be known of a request.
 pub fn complete(id: &str, answer: &str) -> Outcome {
     let ending = Ending {
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: "tiny-v1".to_owned(),
             model_version: "v1".to_owned(),
             ..relay_schemas::samples::answer(answer)
-        }),
+        })),
         usage: Usage {
             prompt_tokens: TokenCount(17),
             completion_tokens: TokenCount(u32::MAX),

@@ -1,6 +1,7 @@
 //! What `Traces` must do.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use relay_schemas::{OutcomeStatus, TimestampMs, TokenCount};
 use relay_store::{LoggedOutcome, Tables, TraceFilter, Verdict};
@@ -26,7 +27,7 @@ pub(crate) async fn an_outcome_comes_back_as_it_was(place: Place) {
 
 pub(crate) async fn an_answer_with_tool_calls_reasoning_choices_and_logprobs_comes_back_whole(place: Place) {
     let mut outcome = complete("r", "");
-    outcome.answer = Some(relay_schemas::samples::rich_answer());
+    outcome.answer = Some(relay_schemas::samples::rich_answer().into());
     comes_back(place, at(5, 7, outcome)).await;
 }
 
@@ -161,7 +162,8 @@ pub(crate) async fn traces_are_found_by_whose_they_are(place: Place) {
     let said = |id: &str, offset: i64, digit: &str, body: &str| {
         let mut outcome = complete(id, "a secret");
         outcome.ended_at = TimestampMs(1_000 + offset);
-        body.clone_into(&mut outcome.request.as_mut().unwrap().body);
+        let request = Arc::make_mut(outcome.request.as_mut().unwrap());
+        body.clone_into(&mut request.body);
         LoggedOutcome {
             traceparent: Some(trace(digit)),
             ..at(0, offset, outcome)

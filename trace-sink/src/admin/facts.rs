@@ -41,7 +41,7 @@ pub(super) fn facts(logged: &LoggedOutcome) -> Vec<Fact> {
         timings,
         ..
     } = &*logged.outcome;
-    let request = request.as_ref();
+    let request = request.as_deref();
     let asked = Asked::of(request);
     let accepted = request.map(|request| instant(request.accepted_at));
     vec![

@@ -57,7 +57,7 @@ pub(super) async fn show(
 }
 
 fn story(logged: &LoggedOutcome) -> serde_json::Value {
-    let asked = Asked::of(logged.outcome.request.as_ref());
+    let asked = Asked::of(logged.outcome.request.as_deref());
     serde_json::json!({
         "partition": logged.partition,
         "offset": logged.offset,
@@ -85,7 +85,7 @@ fn page(logged: &LoggedOutcome) -> Response {
         cache: cache_facts(outcome),
         queue: queue_facts(outcome),
         asked: outcome.request.as_ref().map(|request| indented(&request.body)),
-        answer: outcome.answer.as_ref().map(answer::view),
+        answer: outcome.answer.as_deref().map(answer::view),
     };
     pages::render("trace.html", &view).into_response()
 }

@@ -81,6 +81,8 @@ impl Drawing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use relay_schemas::{HandOver, samples};
 
     use super::*;
@@ -96,10 +98,10 @@ mod tests {
             ..samples::outcome()
         };
         outcome.timings.latency_ms = ended_ms;
-        if let Some(planning) = &mut outcome.planning {
+        if let Some(planning) = outcome.planning.as_mut().map(Arc::make_mut) {
             planning.planned_at = at(planned_ms);
         }
-        if let Some(caching) = &mut outcome.caching {
+        if let Some(caching) = outcome.caching.as_mut().map(Arc::make_mut) {
             caching.looked_up_at = at(looked_up_ms);
         }
         outcome
@@ -127,7 +129,7 @@ mod tests {
         let mut outcome = samples::outcome();
         outcome.timings.latency_ms = 1_000;
         let at = |ms| samples::ACCEPTED_AT.plus_ms(ms);
-        let planning = outcome.planning.as_mut().expect("the sample was planned");
+        let planning = Arc::make_mut(outcome.planning.as_mut().expect("the sample was planned"));
         planning.planned_at = at(0);
         planning.handovers = vec![HandOver {
             from_pool: "other".to_owned(),
@@ -137,11 +139,8 @@ mod tests {
             attempts: 1,
             handed_over_at: at(800),
         }];
-        outcome
-            .caching
-            .as_mut()
-            .expect("the sample was looked up")
-            .looked_up_at = at(100);
+        let caching = outcome.caching.as_mut().expect("the sample was looked up");
+        Arc::make_mut(caching).looked_up_at = at(100);
         let queueing = outcome.queueing.as_mut().expect("the sample was queued");
         (queueing.queued_at, queueing.dispatched_at) = (at(810), at(900));
         let bars = bars(&outcome);

@@ -1,5 +1,7 @@
 //! Outcomes for the sink's tests.
 
+use std::sync::Arc;
+
 use relay_lifecycle::{Ending, Known, end};
 use relay_schemas::{
     Answer, CacheFlags, CacheStatus, Caching, Candidate, ConditionTrace, Decoding, Lane, Lease, MicroUsd,
@@ -12,7 +14,7 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
     let accepted_at = ended_at - 640;
     let at = |ms: i64| TimestampMs(accepted_at + ms);
     let work = Work {
-        request: Request {
+        request: Arc::new(Request {
             request_id: id.into(),
             tenant: tenant.into(),
             model: text.to_owned(),
@@ -24,14 +26,14 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
             deadline: at(60_000),
             idempotency_key: Some(text.to_owned()),
             ..relay_schemas::samples::request()
-        },
-        planning: planning(text, at(4)),
-        caching: Caching {
+        }),
+        planning: planning(text, at(4)).into(),
+        caching: Arc::new(Caching {
             key: "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea".to_owned(),
             exact: CacheStatus::Miss,
             provenance: None,
             looked_up_at: at(9),
-        },
+        }),
         queueing: Queueing {
             pool: "cpu".to_owned(),
             lane: Lane::Short,
@@ -49,11 +51,11 @@ pub fn complete(id: &str, tenant: &str, text: &str, ended_at: i64) -> Outcome {
         },
     };
     let ending = Ending {
-        answer: Some(Answer {
+        answer: Some(Arc::new(Answer {
             model: text.to_owned(),
             model_version: "v1".to_owned(),
             ..relay_schemas::samples::answer(text)
-        }),
+        })),
         usage: Usage {
             prompt_tokens: TokenCount(21),
             completion_tokens: TokenCount(87),

@@ -4,6 +4,7 @@
 mod turns;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -124,7 +125,7 @@ fn submitted(model: &OnnxModel, prompt: &[u32], most: usize) -> Receiver<TokenEv
     let (events, receiver) = mpsc::channel(most_events(prompt.len(), most, model.engine.prefill_chunk()));
     assert!(model.engine.submit(Generation {
         prompt: prompt.to_vec(),
-        decoding: work("test", "{}").planning.plan.decoding,
+        decoding: work("test", "{}").planning.plan.decoding.clone(),
         max_tokens: most,
         seed: 0,
         stops: Vec::new(),
@@ -221,14 +222,14 @@ async fn a_seed_repeats_a_sampled_answer_and_a_drawn_seed_is_told() {
     let model = load(&spec("relay-chat", GraphKind::Auto));
     let mut work = chat("Tell me about the moon.");
     // Hot enough that equal answers to different seeds are out of the question.
-    work.planning.plan.decoding.temperature = 20.0;
+    Arc::make_mut(&mut work.planning).plan.decoding.temperature = 20.0;
     let mut out = emitter();
     model.run(&work, &mut out).await.unwrap();
     let drawn = out.into_parts();
-    work.planning.plan.decoding.seed = drawn.seed;
+    Arc::make_mut(&mut work.planning).plan.decoding.seed = drawn.seed;
     assert!(drawn.seed.is_some());
     assert_eq!(answer(&model, &work).await.0, drawn.transcript.first_text());
-    work.planning.plan.decoding.seed = drawn.seed.map(|seed| seed ^ 1);
+    Arc::make_mut(&mut work.planning).plan.decoding.seed = drawn.seed.map(|seed| seed ^ 1);
     assert_ne!(answer(&model, &work).await.0, drawn.transcript.first_text());
 }
 
@@ -261,7 +262,7 @@ async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
     assert_eq!(reason, FinishReason::Stop);
     // Two characters out of the middle: probably across tokens, certainly inside the text.
     let middle: String = whole.chars().skip(whole.chars().count() / 2).take(2).collect();
-    work.planning.plan.decoding.stop = vec![middle.clone()];
+    Arc::make_mut(&mut work.planning).plan.decoding.stop = vec![middle.clone()];
     let (cut, reason, fewer) = answer(&model, &work).await;
     assert_eq!(
         (cut.as_str(), reason.name()),
@@ -274,10 +275,10 @@ async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
 async fn the_limit_of_new_tokens_ends_the_answer_with_length() {
     let model = load(&spec("relay-chat", GraphKind::Auto));
     let mut work = chat("What is the capital of France?");
-    work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(3);
+    Arc::make_mut(&mut work.planning).plan.decoding.max_tokens = relay_schemas::TokenCount(3);
     let (_, reason, tokens) = answer(&model, &work).await;
     assert_eq!((reason.name(), tokens), ("length", 3));
-    work.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(0);
+    Arc::make_mut(&mut work.planning).plan.decoding.max_tokens = relay_schemas::TokenCount(0);
     assert_eq!(
         answer(&model, &work).await,
         (String::new(), FinishReason::Length, 0)
@@ -317,8 +318,8 @@ async fn a_dropped_run_leaves_the_engine_to_the_others_at_once() {
     });
     let expected = answer(&model, &chat("Say hello.")).await;
     let mut endless = chat("Tell me a long story.");
-    endless.planning.plan.decoding.temperature = 50.0;
-    endless.planning.plan.decoding.max_tokens = relay_schemas::TokenCount(1_000);
+    Arc::make_mut(&mut endless.planning).plan.decoding.temperature = 50.0;
+    Arc::make_mut(&mut endless.planning).plan.decoding.max_tokens = relay_schemas::TokenCount(1_000);
     let shown = Arc::new(AtomicU32::new(0));
     let mut out = Emitter::new(1 << 20, shown.clone(), None, Clock::system());
     tokio::select! {
@@ -341,7 +342,7 @@ async fn requests_that_no_prompt_can_be_made_of_are_refused() {
         (Operation::Embedding, r#"{"input":"a"}"#),
     ] {
         let mut work = work("test", body);
-        work.request.operation = operation;
+        Arc::make_mut(&mut work.request).operation = operation;
         let failure = model.run(&work, &mut emitter()).await.unwrap_err();
         assert_eq!(failure.code, Code::InvalidRequest, "{body}");
     }

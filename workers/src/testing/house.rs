@@ -137,8 +137,8 @@ impl House {
         let messages =
             serde_json::json!({"messages": [{"content": content, "role": "user"}], "model": model});
         let mut work = work(model, &messages.to_string());
-        work.request.request_id = id.into();
-        work.planning.plan.decoding.max_tokens = TokenCount(1_000);
+        Arc::make_mut(&mut work.request).request_id = id.into();
+        Arc::make_mut(&mut work.planning).plan.decoding.max_tokens = TokenCount(1_000);
         work.lease.worker_epoch = self.epoch;
         work
     }
@@ -186,7 +186,7 @@ impl House {
             &work.request.request_hash,
         );
         let listener = listen(&*self.control, &reply_to).await?;
-        work.request.reply_to = Some(reply_to);
+        Arc::make_mut(&mut work.request).reply_to = Some(reply_to);
         Ok(Frames { listener })
     }
 

@@ -1,5 +1,7 @@
 //! A record that a worker runs.
 
+use std::sync::Arc;
+
 use relay_clock::Clock;
 use relay_schemas::{Decoding, Plan, Planning, Request, TokenCount, Work, samples};
 
@@ -18,7 +20,7 @@ pub fn work(model: &str, body: &str) -> Work {
         ..samples::plan()
     };
     let mut work = samples::work();
-    work.request = Request {
+    work.request = Arc::new(Request {
         request_id: "r-1".into(),
         tenant: "t-1".into(),
         model: model.to_owned(),
@@ -26,11 +28,11 @@ pub fn work(model: &str, body: &str) -> Work {
         accepted_at: now,
         deadline,
         ..samples::request()
-    };
-    work.planning = Planning {
+    });
+    work.planning = Arc::new(Planning {
         plan,
         ..samples::planning()
-    };
+    });
     work.lease.worker = "w".into();
     work.lease.worker_epoch = 7;
     work.lease.scheduler_epoch = 3;

@@ -1,5 +1,7 @@
 //! What a run is charged that did not come to its end.
 
+use std::sync::Arc;
+
 use relay_schemas::{MicroUsd, Outcome, OutcomeStatus, TokenCount, Usage, Work};
 use relay_workers::testing::scripted::{BodyEnd, Reply};
 use relay_workers::testing::until;
@@ -15,7 +17,7 @@ async fn scene(reply: Reply) -> Scene {
 
 fn work(scene: &Scene) -> Work {
     let mut work = scene.work();
-    work.request.prompt_tokens = TokenCount(50);
+    Arc::make_mut(&mut work.request).prompt_tokens = TokenCount(50);
     work
 }
 
@@ -71,7 +73,7 @@ async fn a_run_that_is_cancelled_is_charged_its_prompt_the_tokens_that_came_and_
 async fn a_streamed_run_that_is_cancelled_is_charged_the_same() {
     let mut scene = scene(Reply::events(&[TEXT, TEXT]).then(BodyEnd::Silence)).await;
     let mut work = work(&scene);
-    work.request.stream = true;
+    Arc::make_mut(&mut work.request).stream = true;
     let mut frames = scene.house.listen(&mut work).await.unwrap();
     scene.house.dispatch(&work).await.unwrap();
     while frames.next().await.unwrap().tokens < TokenCount(2) {}
@@ -86,7 +88,7 @@ async fn a_streamed_run_that_is_cancelled_is_charged_the_same() {
 async fn a_run_whose_deadline_passes_before_a_token_came_is_charged_its_prompt_and_its_time() {
     let mut scene = scene(Reply::events(&[]).then(BodyEnd::Silence)).await;
     let mut work = work(&scene);
-    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
+    Arc::make_mut(&mut work.planning).plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
     let outcome = scene.run(&work).await;
     assert_eq!(outcome.status, OutcomeStatus::Expired);
     assert_eq!(scene.requests(), 1, "it was sent");
@@ -145,7 +147,7 @@ async fn a_run_that_is_cancelled_while_it_waits_for_a_turn_is_charged_nothing() 
     scene.house.dispatch(&work(&scene)).await.unwrap();
     until(|| scene.requests() == 1).await;
     let mut second = work(&scene);
-    second.request.request_id = "r-2".into();
+    Arc::make_mut(&mut second.request).request_id = "r-2".into();
     scene.house.dispatch(&second).await.unwrap();
     scene
         .house

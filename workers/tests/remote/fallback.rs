@@ -1,5 +1,7 @@
 //! An answer that breaks off, and the candidates behind the one that gave it.
 
+use std::sync::Arc;
+
 use relay_schemas::{Candidate, OutcomeStatus, TokenCount, Work};
 use relay_workers::testing::House;
 use relay_workers::testing::scripted::{BodyEnd, Reply, Scripted};
@@ -31,7 +33,7 @@ fn work(house: &House, id: &str, candidates: &[(&str, &str)]) -> Work {
         pool: (*pool).to_owned(),
         model: (*model).to_owned(),
     };
-    work.planning.plan.candidates = candidates.iter().map(candidate).collect();
+    Arc::make_mut(&mut work.planning).plan.candidates = candidates.iter().map(candidate).collect();
     work
 }
 
@@ -59,7 +61,7 @@ async fn an_answer_that_broke_off_before_a_client_saw_any_of_it_is_given_by_the_
     );
 
     let mut streamed = work(&house, "streamed", &candidates);
-    streamed.request.stream = true;
+    Arc::make_mut(&mut streamed.request).stream = true;
     let _frames = house.listen(&mut streamed).await.unwrap();
     house.dispatch(&streamed).await.unwrap();
     let outcome = house.outcome().await.unwrap();

@@ -1,5 +1,6 @@
 //! Endpoints write chunks more loosely than the API has them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_lifecycle::Transcript;
@@ -101,7 +102,7 @@ async fn an_endpoint_that_answers_a_stream_with_one_body_is_asked_and_paid_once(
     for reply in [Reply::json(200, body), Reply::raw("text/event-stream", body)] {
         let mut scene = Scene::new(vec![reply]).await;
         let mut work = scene.work();
-        work.request.stream = true;
+        Arc::make_mut(&mut work.request).stream = true;
         let mut frames = scene.house.listen(&mut work).await.unwrap();
         let outcome = scene.run(&work).await;
         let answer = completed(&outcome);
@@ -170,7 +171,7 @@ async fn pings_behind_a_complete_answer_do_not_make_it_too_large() {
 async fn endless_pings_without_an_end_end_at_the_deadline() {
     let mut scene = Scene::new(vec![Reply::events(&[TEXT]).then(BodyEnd::Pings)]).await;
     let mut work = scene.work();
-    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
+    Arc::make_mut(&mut work.planning).plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
     let outcome = scene.run(&work).await;
     assert_eq!(outcome.status, OutcomeStatus::Expired);
     assert_eq!(outcome.answer.unwrap().first_text(), "hello");
@@ -204,7 +205,7 @@ async fn a_choice_that_is_cut_is_not_finished_because_another_one_is() {
     let cut = Reply::events(&[TEXT, half, STOP]).then(BodyEnd::Cut);
     let mut scene = Scene::new(vec![cut]).await;
     let mut work = scene.work();
-    work.request.body = r#"{"n":2}"#.to_owned();
+    Arc::make_mut(&mut work.request).body = r#"{"n":2}"#.to_owned();
     let outcome = scene.run(&work).await;
     assert_eq!(refused(&outcome).0, "backend_error");
     assert_eq!(outcome.answer.unwrap().choices[1].finish_reason, None);
@@ -214,8 +215,8 @@ async fn a_choice_that_is_cut_is_not_finished_because_another_one_is() {
 async fn of_two(reply: Reply, body: &str, operation: Operation) -> Outcome {
     let mut scene = Scene::new(vec![reply]).await;
     let mut work = scene.work();
-    work.request.operation = operation;
-    work.request.body = body.to_owned();
+    Arc::make_mut(&mut work.request).operation = operation;
+    body.clone_into(&mut Arc::make_mut(&mut work.request).body);
     scene.run(&work).await
 }
 
@@ -284,7 +285,7 @@ async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_
     for is_streamed in [true, false] {
         let mut scene = Scene::new(vec![Reply::events(&[&chunk, STOP, DONE])]).await;
         let mut work = scene.work();
-        work.request.stream = is_streamed;
+        Arc::make_mut(&mut work.request).stream = is_streamed;
         let _frames = scene.house.listen(&mut work).await.unwrap();
         let outcome = scene.run(&work).await;
         if is_streamed {
@@ -306,8 +307,8 @@ async fn vectors_for_something_else_than_what_was_sent_are_no_answer() {
     let body = r#"{"data":[{"index":0,"embedding":[1]},{"index":7,"embedding":[2]}]}"#;
     let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
     let mut work = scene.work();
-    work.request.operation = Operation::Embedding;
-    work.request.body = r#"{"model":"m","input":["a","b"]}"#.to_owned();
+    Arc::make_mut(&mut work.request).operation = Operation::Embedding;
+    Arc::make_mut(&mut work.request).body = r#"{"model":"m","input":["a","b"]}"#.to_owned();
     let outcome = scene.run(&work).await;
     let (code, message) = refused(&outcome);
     assert_eq!(code, "backend_error");

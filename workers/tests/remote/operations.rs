@@ -1,5 +1,7 @@
 //! Every operation, and everything that an answer may hold, through a remote model.
 
+use std::sync::Arc;
+
 use relay_bus::{Headers, header};
 use relay_lifecycle::Transcript;
 use relay_schemas::{FinishReason, Operation, Outcome, TokenCount};
@@ -46,7 +48,7 @@ async fn the_clients_traceparent_goes_upstream() {
 async fn what_goes_upstream_is_what_the_client_sent_but_for_what_the_plan_says() {
     let mut scene = Scene::new(vec![Reply::events(&[TEXT, STOP, DONE])]).await;
     let mut work = scene.work();
-    work.request.body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_completion_tokens":5000,
+    Arc::make_mut(&mut work.request).body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_completion_tokens":5000,
         "seed_of_theirs":9007199254740993,"huge":1e400,"tools":[{"type":"function","function":{"name":"f","parameters":{"b":1,"a":2}}}]}"#
         .to_owned();
     completed(&scene.run(&work).await);
@@ -75,8 +77,8 @@ async fn a_model_that_takes_neither_limit_nor_temperature_is_asked_without_and_t
         Some(r#"{"relay_omitted":["max_tokens","temperature"]}"#)
     );
     let mut unset = scene.house.work("r-2", "m", "hi");
-    unset.planning.plan.decoding.max_tokens_unset = true;
-    unset.planning.plan.decoding.temperature_unset = true;
+    Arc::make_mut(&mut unset.planning).plan.decoding.max_tokens_unset = true;
+    Arc::make_mut(&mut unset.planning).plan.decoding.temperature_unset = true;
     let outcome = scene.run(&unset).await;
     assert_eq!(completed(&outcome).extra, None);
     for asked in scene.endpoint.asked() {
@@ -93,8 +95,8 @@ async fn a_model_that_takes_neither_limit_nor_temperature_is_asked_without_and_t
 async fn shown(events: &[&str], body: &str) -> (Outcome, Transcript) {
     let mut scene = Scene::new(vec![Reply::events(events)]).await;
     let mut work = scene.work();
-    work.request.stream = true;
-    work.request.body = body.to_owned();
+    Arc::make_mut(&mut work.request).stream = true;
+    body.clone_into(&mut Arc::make_mut(&mut work.request).body);
     let mut frames = scene.house.listen(&mut work).await.unwrap();
     let outcome = scene.run(&work).await;
     let mut shown = Transcript::default();
@@ -159,7 +161,7 @@ async fn two_calls_of_one_function_without_ids_and_arguments_are_two_calls_strea
         for stream in [false, true] {
             let mut scene = Scene::new(vec![Reply::json(200, &body)]).await;
             let mut work = scene.work();
-            work.request.stream = stream;
+            Arc::make_mut(&mut work.request).stream = stream;
             let mut frames = scene.house.listen(&mut work).await.unwrap();
             let outcome = scene.run(&work).await;
             assert_eq!(names(&Transcript::of(completed(&outcome))), ["f", "f"], "{body}");
@@ -217,8 +219,8 @@ async fn text_completions_come_through() {
     ])])
     .await;
     let mut work = scene.work();
-    work.request.operation = Operation::Completion;
-    work.request.body = r#"{"model":"m","prompt":["x"],"max_tokens":9}"#.to_owned();
+    Arc::make_mut(&mut work.request).operation = Operation::Completion;
+    Arc::make_mut(&mut work.request).body = r#"{"model":"m","prompt":["x"],"max_tokens":9}"#.to_owned();
     let outcome = scene.run(&work).await;
     let choice = &completed(&outcome).choices[0];
     assert_eq!(choice.message.text.as_deref(), Some("once upon"));
@@ -251,8 +253,8 @@ async fn embeddings_come_through_exactly_and_as_a_whole() {
         {"object":"embedding","index":1,"embedding":"AAAAPwAAgL8="}],"usage":{"prompt_tokens":4,"total_tokens":4}}"#;
     let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
     let mut work = scene.work();
-    work.request.operation = Operation::Embedding;
-    work.request.body = r#"{"model":"m","input":["a","b"]}"#.to_owned();
+    Arc::make_mut(&mut work.request).operation = Operation::Embedding;
+    Arc::make_mut(&mut work.request).body = r#"{"model":"m","input":["a","b"]}"#.to_owned();
     let mut frames = scene.house.listen(&mut work).await.unwrap();
     let outcome = scene.run(&work).await;
     let answer = completed(&outcome);
@@ -294,7 +296,7 @@ async fn vectors_that_are_too_large_together_are_refused_with_the_way_out() {
     .await
     .unwrap();
     let mut work = house.work("r-1", "m", "x");
-    work.request.operation = Operation::Embedding;
+    Arc::make_mut(&mut work.request).operation = Operation::Embedding;
     house.dispatch(&work).await.unwrap();
     let outcome = house.outcome().await.unwrap();
     let (code, message) = refused(&outcome);

@@ -1,5 +1,6 @@
 //! An endpoint's refusals: when to come back, whether to ask again, and what the client sees of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relay_schemas::TimestampMs;
@@ -58,7 +59,7 @@ async fn a_wait_that_outlasts_the_deadline_is_told_at_once() {
     let busy = Reply::json(503, "{}").header("retry-after", "2");
     let mut scene = Scene::new(vec![busy]).await;
     let mut work = scene.work();
-    work.planning.plan.deadline = relay_clock::Clock::system().now().plus_ms(1_950);
+    Arc::make_mut(&mut work.planning).plan.deadline = relay_clock::Clock::system().now().plus_ms(1_950);
     let outcome = scene.run(&work).await;
     assert_eq!(
         (refused(&outcome).0, outcome.retry_after_ms),

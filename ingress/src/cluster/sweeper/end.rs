@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use prometheus::IntCounter;
-use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, decode, header, topics};
+use relay_bus::{Bus, BusError, Headers, Outgoing, Partition, Record, header, read, topics};
 use relay_clock::Clock;
 use relay_lifecycle::{Known, Overdue, Unended, end};
 use relay_runner::{Stretch, carried_headers, outcome_record, read_outcome};
@@ -77,7 +77,7 @@ impl Ending {
         let record = self.record_of(overdue).await?;
         let request = record
             .as_ref()
-            .and_then(|record| decode::<Request>(&self.schemas, record).ok());
+            .and_then(|record| read::<Request>(&self.schemas, record).ok());
         let headers = record
             .as_ref()
             .map_or_else(|| named(overdue), |record| carried_headers(&record.headers));

@@ -4,8 +4,10 @@
 //! it there and then: to run it now would cost and change nothing, as its end is told. What is left is what nothing was told of,
 //! and outcomes: of two of one request every reader takes the first.
 
+use std::sync::Arc;
+
 use relay_bus::topics::{BATCH_REQUESTS, DEAD_LETTERS, OUTCOMES, PLANNED, POLICIES, REQUESTS, SCHEMAS};
-use relay_bus::{Record, decode, header};
+use relay_bus::{Record, decode, header, read};
 use relay_runner::{ends_request, was_read};
 use relay_schemas::{
     BatchRequest, DeadLetter, DecodeError, Outcome, Planned, Ready, Registry, Request, RequestId, TimestampMs,
@@ -60,7 +62,12 @@ pub fn verdict(letter: &DeadLetter, record: &Record, registry: &Registry, now: T
     }
 }
 
-fn of_request(topic: &str, record: &Record, read: Result<Request, DecodeError>, now: TimestampMs) -> Verdict {
+fn of_request(
+    topic: &str,
+    record: &Record,
+    read: Result<Arc<Request>, DecodeError>,
+    now: TimestampMs,
+) -> Verdict {
     if let Some((id, _)) = ends_request(topic, &record.headers) {
         return Verdict::Keep(format!(
             "its request {id} ended as failed with this letter (or goes on from another record), and whoever asked was told: who asks again, \
@@ -75,7 +82,7 @@ fn of_request(topic: &str, record: &Record, read: Result<Request, DecodeError>, 
             "the deadline of its request {} has passed",
             request.request_id
         )),
-        Ok(request) => Verdict::UnlessEnded(request.request_id),
+        Ok(request) => Verdict::UnlessEnded(request.request_id.clone()),
     }
 }
 
@@ -85,9 +92,9 @@ pub fn carries_request(topic: &str) -> bool {
 }
 
 /// The request that a record of `topic` carries; `None` where none does.
-fn request(topic: &str, registry: &Registry, record: &Record) -> Option<Result<Request, DecodeError>> {
+fn request(topic: &str, registry: &Registry, record: &Record) -> Option<Result<Arc<Request>, DecodeError>> {
     match topic {
-        REQUESTS => Some(decode::<Request>(registry, record)),
+        REQUESTS => Some(read(registry, record)),
         PLANNED => Some(decode::<Planned>(registry, record).map(|planned| planned.request)),
         _ if topic.starts_with("relay.ready.") => {
             Some(decode::<Ready>(registry, record).map(|ready| ready.request))

@@ -120,7 +120,7 @@ impl Requests {
 
     /// It was offered again: from now on it lies there, and answers go where that offer says. Not so with another body, which two
     /// ingresses took under one key: its client is told by the record that the key is taken, and sees nothing of this answer.
-    pub fn offered_again(&mut self, ticket: Ticket, offer: Offer) {
+    pub fn offered_again(&mut self, ticket: Ticket, offer: &Offer) {
         let Some(pending) = self.pending.get_mut(&ticket) else {
             return;
         };
@@ -128,9 +128,10 @@ impl Requests {
             return;
         }
         pending.at = Some(offer.at);
-        let reply_to = offer.ready.request.reply_to;
-        if reply_to.is_some() && pending.ready.request.reply_to != reply_to {
-            Arc::make_mut(&mut pending.ready).request.reply_to = reply_to;
+        let reply_to = &offer.ready.request.reply_to;
+        if reply_to.is_some() && pending.ready.request.reply_to != *reply_to {
+            let request = &mut Arc::make_mut(&mut pending.ready).request;
+            Arc::make_mut(request).reply_to.clone_from(reply_to);
         }
         self.changes += 1;
     }

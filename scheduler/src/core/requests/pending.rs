@@ -117,11 +117,11 @@ impl Pending {
             request,
             planning,
             caching,
-        } = (*self.ready).clone();
+        } = &*self.ready;
         Work {
-            request,
-            planning,
-            caching,
+            request: Arc::clone(request),
+            planning: Arc::clone(planning),
+            caching: Arc::clone(caching),
             queueing: leased.queueing.clone(),
             lease: leased.lease.clone(),
         }

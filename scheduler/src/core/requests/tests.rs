@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use relay_clock::Timeline;
 use relay_schemas::Lane::{Long, Short};
 use relay_schemas::{Class, Lease, Queueing};
@@ -259,11 +261,11 @@ fn a_doubt_ends_when_the_worker_shows_the_run_but_not_once_it_is_given_up() {
 fn a_second_offer_moves_the_position_and_the_reply_address_only() {
     let (mut requests, ticket) = leased();
     let mut again = Spec::new("a", "t").offer(9, 200);
-    again.ready.request.reply_to = Some("relay.reply.i2-1.a".to_owned());
-    requests.offered_again(ticket, again);
+    Arc::make_mut(&mut again.ready.request).reply_to = Some("relay.reply.i2-1.a".to_owned());
+    requests.offered_again(ticket, &again);
     let mut without = Spec::new("a", "t").offer(11, 200);
-    without.ready.request.reply_to = None;
-    requests.offered_again(ticket, without);
+    Arc::make_mut(&mut without.ready.request).reply_to = None;
+    requests.offered_again(ticket, &without);
     let pending = requests.get(ticket).unwrap();
     assert_eq!(pending.at.map(|at| at.offset), Some(11));
     assert_eq!(
@@ -285,7 +287,7 @@ fn everything_that_a_snapshot_would_show_counts_as_a_change() {
         },
         |requests, ticket| requests.lease(ticket, granted(1)),
         Requests::cancel,
-        |requests, ticket| requests.offered_again(ticket, Spec::new("a", "t").offer(5, 0)),
+        |requests, ticket| requests.offered_again(ticket, &Spec::new("a", "t").offer(5, 0)),
     ];
     for change in changes {
         change(&mut requests, ticket);
@@ -311,14 +313,16 @@ fn what_a_snapshot_says_of_earlier_attempts_comes_back() {
 fn attempts_of_another_pool_and_those_that_were_let_off_do_not_count_here() {
     let mut requests = Requests::default();
     let mut offer = Spec::new("a", "t").offer(4, 100);
-    offer.ready.planning.handovers.push(relay_schemas::HandOver {
-        from_pool: "first".to_owned(),
-        to_pool: "default".to_owned(),
-        code: "worker_lost".to_owned(),
-        message: String::new(),
-        attempts: 2,
-        handed_over_at: NOW,
-    });
+    Arc::make_mut(&mut offer.ready.planning)
+        .handovers
+        .push(relay_schemas::HandOver {
+            from_pool: "first".to_owned(),
+            to_pool: "default".to_owned(),
+            code: "worker_lost".to_owned(),
+            message: String::new(),
+            attempts: 2,
+            handed_over_at: NOW,
+        });
     let key = QueueKey {
         tenant: TENANT,
         flow: Flow::Short,
