@@ -18,7 +18,6 @@ mod network;
 mod planner;
 pub mod schedule;
 mod scheduler;
-pub mod shipped;
 mod shrink;
 mod sink;
 mod stage;

@@ -149,6 +149,21 @@ impl Catalogue {
         Self { entries, told }
     }
 
+    /// Models that are there already. Each is `told`; `changed` is rung as for those that are loaded.
+    #[cfg(feature = "simulated")]
+    pub fn of(models: BTreeMap<String, LoadedModel>, changed: &Arc<Notify>, told: Told) -> Self {
+        let ready = |(name, model): (String, LoadedModel)| {
+            let entry = Entry {
+                price: model.price,
+                state: Mutex::new(told.settle(&name, Ok(model.backend))),
+                visits: Visits::new(changed.clone()),
+            };
+            (name, Arc::new(entry))
+        };
+        let entries = models.into_iter().map(ready).collect();
+        Self { entries, told }
+    }
+
     /// Every declared model, and how many of its requests are turned now.
     pub fn status(&self, lanes: Lanes) -> Vec<ModelStatus> {
         self.told.board.look();

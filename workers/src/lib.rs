@@ -29,6 +29,8 @@ mod replay;
 pub mod returned;
 mod run;
 mod section;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod stage;
 mod status;
 mod supported;
@@ -99,7 +101,7 @@ pub async fn run(workers: impl Into<Workers>, deps: Deps) -> Result<(), Error> {
         declared.push((config.clone(), models, pool));
     }
     let board = Arc::new(Board::new(names, runtime.health.clone(), runtime.clock.clone()));
-    let mut running = Vec::new();
+    let mut all = Vec::new();
     for (config, models, pool) in declared {
         let deps = Deps {
             runtime: runtime.clone(),
@@ -108,17 +110,21 @@ pub async fn run(workers: impl Into<Workers>, deps: Deps) -> Result<(), Error> {
         };
         let board = board.clone();
         let told = Told { board, pool };
-        let worker = worker(config, models, deps, told)?;
-        running.push(work(Arc::new(worker), runtime.clone()));
+        all.push(worker(config, models, deps, told)?);
     }
-    let pools: Vec<String> = workers.pools().map(str::to_owned).collect();
+    host(all, runtime, deps.control.clone()).await
+}
+
+/// All workers of a process at their work.
+async fn host(workers: Vec<Worker>, runtime: &Runtime, control: Arc<dyn Control>) -> Result<(), Error> {
+    let pools: Vec<String> = workers.iter().map(|worker| worker.config.pool.clone()).collect();
     let mut watching = JoinSet::new();
-    watching.spawn(watch_leaders(
-        deps.control.clone(),
-        runtime.clone(),
-        "pool",
-        move || pools.clone(),
-    ));
+    watching.spawn(watch_leaders(control, runtime.clone(), "pool", move || {
+        pools.clone()
+    }));
+    let running = workers
+        .into_iter()
+        .map(|worker| work(Arc::new(worker), runtime.clone()));
     try_join_all(running).await?;
     Ok(())
 }

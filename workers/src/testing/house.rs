@@ -48,13 +48,30 @@ impl House {
     /// Starts a worker with these models; `change` may turn the configuration.
     pub async fn start(models: &str, change: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let bus = EmbeddedBus::open(
+        let bus = Self::log(&folder)?;
+        Self::start_on(folder, bus, models, change).await
+    }
+
+    /// Starts a worker whose models answer by a script.
+    #[cfg(feature = "simulated")]
+    pub async fn simulated(
+        models: std::collections::BTreeMap<String, crate::simulated::ScriptedModel>,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let runtime = Runtime::new(Arc::new(Self::log(&folder)?));
+        Self::begin(folder, runtime, Config::default(), |config, deps| {
+            crate::simulated::run_with(config, deps, models)
+        })
+        .await
+    }
+
+    fn log(folder: &tempfile::TempDir) -> anyhow::Result<EmbeddedBus> {
+        Ok(EmbeddedBus::open(
             folder.path().join("log"),
             &Self::manifest()?,
             EmbeddedOptions::default(),
             &relay_clock::Clock::system(),
-        )?;
-        Self::start_on(folder, bus, models, change).await
+        )?)
     }
 
     /// The topics of its log.
@@ -79,13 +96,25 @@ impl House {
         models: &str,
         change: impl FnOnce(&mut Config),
     ) -> anyhow::Result<Self> {
-        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         std::fs::write(folder.path().join("models.yaml"), models)?;
         let mut config = Config {
             models: Some(folder.path().join("models.yaml")),
             ..Config::default()
         };
         change(&mut config);
+        Self::begin(folder, runtime, config, crate::run).await
+    }
+
+    async fn begin<W>(
+        folder: tempfile::TempDir,
+        runtime: Runtime,
+        config: Config,
+        work: impl FnOnce(Config, Deps) -> W,
+    ) -> anyhow::Result<Self>
+    where
+        W: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let control: Arc<dyn Control> = Arc::new(InProcessControl::new(InProcessOptions::default()));
         let statuses = listen(&*control, &subjects::worker_status("default")).await?;
         let from = (0..2)
             .map(|at| (Partition::new(topics::OUTCOMES, at), StartAt::Start))
@@ -102,7 +131,7 @@ impl House {
             identity,
             control: control.clone(),
         };
-        let worker = tokio::spawn(crate::run(config, deps));
+        let worker = tokio::spawn(work(config, deps));
         let mut house = Self {
             runtime,
             control,
