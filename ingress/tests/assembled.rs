@@ -22,6 +22,12 @@ use tower::ServiceExt as _;
 const WHOLE: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}]}"#;
 const STREAM: &str = r#"{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"stream":true}"#;
 
+/// Runs a test where there are no sockets: whatever opens one panics.
+fn without_sockets(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().build().unwrap().block_on(test);
+}
+
 /// An ingress and the rest of the world, in this process.
 struct World {
     router: Router,
@@ -96,47 +102,51 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn a_router_without_a_socket_accepts_durably_and_answers() {
-    let world = World::new().await;
-    let (response, request) = tokio::join!(world.chat(WHOLE), async {
-        let request = world.accepted().await;
-        let outcome = completed(&request, "Hello");
-        let mut headers = Headers::default();
-        headers.set(header::REQUEST_ID, request.request_id.as_str().to_owned());
-        let record = Outgoing::keyed(topics::OUTCOMES, "any", headers, encode(&outcome)).sealed();
-        world.bus.log.publish(vec![record], Vec::new()).await.unwrap();
-        world.frame(&request, "Hello", Some(final_of(&outcome))).await;
-        request
-    });
-    assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["x-request-id"], request.request_id.as_str());
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["choices"][0]["message"]["content"], "Hello");
+#[test]
+fn a_router_without_a_socket_accepts_durably_and_answers() {
+    without_sockets(async {
+        let world = World::new().await;
+        let (response, request) = tokio::join!(world.chat(WHOLE), async {
+            let request = world.accepted().await;
+            let outcome = completed(&request, "Hello");
+            let mut headers = Headers::default();
+            headers.set(header::REQUEST_ID, request.request_id.as_str().to_owned());
+            let record = Outgoing::keyed(topics::OUTCOMES, "any", headers, encode(&outcome)).sealed();
+            world.bus.log.publish(vec![record], Vec::new()).await.unwrap();
+            world.frame(&request, "Hello", Some(final_of(&outcome))).await;
+            request
+        });
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-request-id"], request.request_id.as_str());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["choices"][0]["message"]["content"], "Hello");
 
-    world.runtime.shutdown.drain();
-    world.running.await.unwrap().unwrap();
+        world.runtime.shutdown.drain();
+        world.running.await.unwrap().unwrap();
+    });
 }
 
-#[tokio::test]
-async fn a_body_that_is_dropped_is_a_client_that_left() {
-    let world = World::new().await;
-    let mut cancels = listen::<Cancel>(&*world.control, subjects::CANCEL).await.unwrap();
-    let (response, request) = tokio::join!(world.chat(STREAM), async {
-        let request = world.accepted().await;
-        world.frame(&request, "Hel", None).await;
-        request
+#[test]
+fn a_body_that_is_dropped_is_a_client_that_left() {
+    without_sockets(async {
+        let world = World::new().await;
+        let mut cancels = listen::<Cancel>(&*world.control, subjects::CANCEL).await.unwrap();
+        let (response, request) = tokio::join!(world.chat(STREAM), async {
+            let request = world.accepted().await;
+            world.frame(&request, "Hel", None).await;
+            request
+        });
+        let mut body = response.into_body();
+        let mut read = String::new();
+        while !read.contains("Hel") {
+            let frame = body.frame().await.unwrap().unwrap();
+            read.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        drop(body);
+        let Some(Delivery::Message(cancel)) = cancels.next().await else {
+            panic!("a cancel was expected");
+        };
+        assert_eq!(cancel.request_id, request.request_id);
     });
-    let mut body = response.into_body();
-    let mut read = String::new();
-    while !read.contains("Hel") {
-        let frame = body.frame().await.unwrap().unwrap();
-        read.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
-    }
-    drop(body);
-    let Some(Delivery::Message(cancel)) = cancels.next().await else {
-        panic!("a cancel was expected");
-    };
-    assert_eq!(cancel.request_id, request.request_id);
 }
