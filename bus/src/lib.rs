@@ -9,6 +9,8 @@ mod headers;
 mod kafka;
 mod name;
 mod record;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topics;

@@ -1,8 +1,8 @@
-//! The contract of the log seam: one suite, run on the embedded log and on Apache Kafka.
+//! The contract of the log seam: one suite, run on the embedded log, on Apache Kafka, and on what simulations have of both.
 
 mod suite;
 
-/// Runs every function of the suite once a column. A new function is added here, and both columns must pass it.
+/// Runs every function of the suite once a column. A new function is added here, and every column must pass it.
 macro_rules! contract {
     ($($module:ident :: $test:ident),* $(,)?) => {
         mod embedded {
@@ -16,6 +16,22 @@ macro_rules! contract {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let column = crate::suite::Column::kafka(stringify!($test));
+                crate::suite::$module::$test(&column).await;
+            })*
+        }
+        mod simulated_in_process {
+            $(#[tokio::test(start_paused = true)]
+            async fn $test() {
+                let column = crate::suite::Column::simulated(stringify!($test), relay_bus::simulated::Column::InProcess);
+                crate::suite::$module::$test(&column).await;
+            })*
+        }
+        mod simulated_brokers {
+            $(#[tokio::test(start_paused = true)]
+            async fn $test() {
+                let session = std::time::Duration::from_secs(6);
+                let brokers = relay_bus::simulated::Column::Brokers { session };
+                let column = crate::suite::Column::simulated(stringify!($test), brokers);
                 crate::suite::$module::$test(&column).await;
             })*
         }

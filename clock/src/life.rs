@@ -50,6 +50,11 @@ impl Life {
         self.until(|state| state == LifeState::Dead).await;
     }
 
+    /// Returns once the process does not do as it likes any more: for what goes on meanwhile without it.
+    pub async fn stopped(&self) {
+        self.until(|state| state != LifeState::Alive).await;
+    }
+
     /// What it is now.
     pub fn state(&self) -> LifeState {
         *self.state.lock()

@@ -18,6 +18,7 @@ mod network;
 mod planner;
 pub mod schedule;
 mod scheduler;
+pub mod shipped;
 mod shrink;
 mod sink;
 mod stage;

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use super::housekeeper::Housekeeper;
 use super::syncer::Syncer;
 use super::writer::Appender;
-use super::{EmbeddedBus, EmbeddedOptions, apply, opened};
-use crate::BusError;
+use super::{EmbeddedBus, EmbeddedOptions, apply, opened, publish};
 use crate::topics::Manifest;
+use crate::{BusError, Outgoing, Partition};
 
 /// What syncs a log without threads and keeps it small. Where it does not run, nothing that must be on disk is acknowledged.
 pub struct Inline {
@@ -52,6 +52,20 @@ impl EmbeddedBus {
             stopped,
         };
         Ok((bus, inline))
+    }
+}
+
+impl EmbeddedBus {
+    /// Where `record` would go; refuses what a publish refuses.
+    pub(crate) fn place(&self, record: &Outgoing) -> Result<Partition, BusError> {
+        let prepared = publish::prepare(&self.shared, record.clone())?;
+        Ok(prepared.log.name.clone())
+    }
+
+    /// Ends it for all that still have it.
+    pub(crate) fn end(&self) {
+        self.appender.stop();
+        self.shared.close();
     }
 }
 

@@ -19,6 +19,9 @@ pub struct EmbeddedOptions {
     pub disk_reserve: Option<ByteSize>,
     /// Most bytes of newest records kept in memory, over all partitions.
     pub tail_size: ByteSize,
+    /// How long a record stays among them at most (looked at every `tidy_interval`): a log that is at rest holds no memory.
+    #[serde(with = "humantime_serde")]
+    pub tail_age: Duration,
     /// Most bytes on their way into the log; publishers wait beyond it.
     pub queue_size: ByteSize,
     /// Most bytes one `next()` returns (at least one record).
@@ -49,6 +52,7 @@ impl Default for EmbeddedOptions {
             segment_age: Duration::from_mins(30),
             disk_reserve: None,
             tail_size: ByteSize::mib(16),
+            tail_age: Duration::from_secs(10),
             queue_size: ByteSize::mib(64),
             fetch_size: ByteSize::mib(1),
             fetch_records: 512,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use relay_schemas::Payload;
+use relay_schemas::{Payload, TimestampMs};
 use tokio::sync::Notify;
 
 use super::slot::Slot;
@@ -78,8 +78,19 @@ impl PartitionLog {
     }
 
     fn forget_oldest(&self) -> usize {
-        let dropped = self.state.lock().tail.pop_front();
+        let mut state = self.state.lock();
+        let dropped = state.tail.pop_front();
+        if state.tail.is_empty() {
+            state.tail.shrink_to(AT_ONCE);
+        }
+        drop(state);
         dropped.as_ref().map_or(0, footprint)
+    }
+
+    /// Whether the oldest record of its tail was written before.
+    fn is_older(&self, than: TimestampMs) -> bool {
+        let state = self.state.lock();
+        state.tail.front().is_some_and(|record| record.timestamp < than)
     }
 
     /// Wakes `notify` whenever a record becomes readable, until [`PartitionLog::unwatch`].
@@ -144,6 +155,9 @@ fn footprint(record: &Record) -> usize {
         + record.value.as_ref().map_or(0, Payload::footprint)
 }
 
+/// Most records that are forgotten under one lock.
+const AT_ONCE: usize = 256;
+
 /// Keeps the tails of all partitions together below a limit, forgetting the oldest record of all first.
 pub(super) struct TailBudget {
     limit: usize,
@@ -173,8 +187,88 @@ impl TailBudget {
         }
     }
 
+    /// Forgets what was written before `than`.
+    pub(super) fn age(&self, than: TimestampMs) {
+        // A few at a time: writers wait for the lock.
+        while self.age_some(than) {}
+    }
+
+    fn age_some(&self, than: TimestampMs) -> bool {
+        let mut order = self.order.lock();
+        for _ in 0..AT_ONCE {
+            match order.front() {
+                Some(oldest) if oldest.is_older(than) => {}
+                _ => {
+                    order.shrink_to(AT_ONCE);
+                    return false;
+                }
+            }
+            let Some(oldest) = order.pop_front() else {
+                return false;
+            };
+            self.held.fetch_sub(oldest.forget_oldest(), Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Breaks the circle between the budget and its partitions.
     pub(super) fn clear(&self) {
         self.order.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Headers;
+
+    fn shown(log: &Arc<PartitionLog>, offset: i64) {
+        log.show(Record {
+            position: log.position(offset),
+            timestamp: TimestampMs(offset),
+            key: None,
+            headers: Headers::default(),
+            value: Some(Bytes::from_static(b"value").into()),
+        });
+    }
+
+    /// The offsets of the tail, or none where it must be read from the disk.
+    fn found(log: &PartitionLog, from: i64) -> Option<Vec<i64>> {
+        match log.find(from, 1_000, 1 << 20) {
+            Found::Records(records) => Some(records.iter().map(|record| record.position.offset).collect()),
+            Found::Cold(_) => None,
+            Found::Nothing => Some(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn a_log_at_rest_gives_back_the_memory_of_its_newest_records_and_reads_them_from_the_disk() {
+        let budget = Arc::new(TailBudget::new(1 << 20));
+        let log = |slot| {
+            let name = Partition::new("topic", slot);
+            Arc::new(PartitionLog::new(
+                Slot::from(slot as u32),
+                name,
+                Arc::clone(&budget),
+            ))
+        };
+        let logs = [log(0), log(1)];
+        for offset in 0..1_000 {
+            shown(&logs[0], offset);
+            shown(&logs[1], offset);
+        }
+        let held = budget.held.load(Ordering::Relaxed);
+        budget.age(TimestampMs(900));
+        assert_eq!(budget.held.load(Ordering::Relaxed), held / 10);
+        for log in &logs {
+            assert_eq!(found(log, 899), None);
+            assert_eq!(found(log, 900).map(|offsets| offsets.len()), Some(100));
+        }
+        budget.age(TimestampMs(1_000));
+        assert_eq!(budget.held.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.order.lock().len(), 0);
+        assert_eq!(found(&logs[0], 999), None);
+        shown(&logs[0], 1_000);
+        assert_eq!(found(&logs[0], 1_000), Some(vec![1_000]));
     }
 }

@@ -58,7 +58,7 @@ async fn place_in_the_queue(shared: &Shared, units: u32) -> Result<OwnedSemaphor
     }
 }
 
-fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {
+pub(super) fn prepare(shared: &Shared, record: Outgoing) -> Result<Prepared, BusError> {
     let topic = shared.topic(&record.topic)?;
     let key = record.key.as_ref().map_or(0, bytes::Bytes::len);
     for (size, limit) in [(record::size_of(&record), topic.limit()), (key, record::MOST_KEY)] {

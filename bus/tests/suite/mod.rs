@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use relay_bus::simulated::SimulatedLog;
 use relay_bus::topics::Manifest;
 use relay_bus::{
     Bus, Consumer, ConsumerEvent, EmbeddedBus, EmbeddedOptions, Headers, KafkaBus, KafkaOptions, Outgoing,
@@ -55,6 +56,17 @@ impl Column {
                 KafkaBus::connect(KafkaOptions::new(brokers), &relay_clock::Clock::system()).unwrap(),
             ),
             name: format!("{short}-{since}"),
+            _folder: None,
+        }
+    }
+
+    /// With nothing that goes wrong.
+    pub fn simulated(test: &str, column: relay_bus::simulated::Column) -> Self {
+        let clock = relay_clock::Clock::system();
+        let log = SimulatedLog::open(1, &manifest("[]"), EmbeddedOptions::default(), &clock).unwrap();
+        Self {
+            bus: Arc::new(log.process("the process", Arc::default(), column)),
+            name: test.to_owned(),
             _folder: None,
         }
     }
