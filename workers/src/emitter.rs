@@ -5,109 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use relay_clock::Clock;
-use relay_control::{Control, room, split};
 use relay_lifecycle::Transcript;
 use relay_lifecycle::transcript::{indivisible, pieces, weight};
 use relay_runner::crash_point;
-use relay_schemas::{Delta, Embedding, Frame, Payload, RequestId, Run, TokenCount, ToolCallDelta, Usage};
+use relay_schemas::{Delta, Embedding, ToolCallDelta, Usage};
 
 use crate::dropped::Dropped;
 use crate::meter::{Meter, Sent, Used};
-use crate::replay::ReplayBuffer;
-
-/// Frames kept for ingresses that missed them, shared by all runs.
-pub type Replays = Arc<parking_lot::Mutex<ReplayBuffer>>;
-
-/// The frames of one run on their way to an ingress.
-pub struct Stream {
-    /// The seam.
-    pub control: Arc<dyn Control>,
-    /// Where they go.
-    pub reply_to: String,
-    /// Kept for asking again.
-    pub replays: Replays,
-    /// Whose.
-    pub request_id: RequestId,
-    /// Which run.
-    pub run: Run,
-    clock: Clock,
-    seq: u32,
-    troubled: bool,
-}
-
-impl Stream {
-    /// A stream at its beginning.
-    pub fn new(
-        control: Arc<dyn Control>,
-        reply_to: String,
-        replays: Replays,
-        request_id: RequestId,
-        run: Run,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            control,
-            reply_to,
-            replays,
-            request_id,
-            run,
-            clock,
-            seq: 0,
-            troubled: false,
-        }
-    }
-
-    /// The number of the next frame.
-    pub fn next_seq(&self) -> u32 {
-        self.seq
-    }
-
-    /// Sends the next pieces of the answer, but for the ends of its choices: they leave with the end of the run, once that
-    /// is recorded.
-    pub async fn pieces(&mut self, mut deltas: Vec<Delta>, tokens: u32) {
-        for delta in &mut deltas {
-            delta.finish_reason = None;
-        }
-        deltas.retain(|delta| !delta.is_empty());
-        if deltas.is_empty() {
-            return;
-        }
-        let frames = split(self.frame(deltas, tokens), self.control.max_payload());
-        self.send(frames).await;
-    }
-
-    fn frame(&self, deltas: Vec<Delta>, tokens: u32) -> Frame {
-        Frame {
-            request_id: self.request_id.clone(),
-            run: self.run.clone(),
-            seq: self.seq,
-            deltas,
-            embeddings: Vec::new(),
-            tokens: TokenCount(tokens),
-            end: None,
-        }
-    }
-
-    /// Bytes that one frame can carry.
-    fn room(&self) -> usize {
-        room(&self.frame(Vec::new(), 0), self.control.max_payload())
-    }
-
-    /// Sends frames and keeps them. What cannot be sent is kept all the same: ingress notices the gap and asks.
-    pub async fn send(&mut self, frames: Vec<Frame>) {
-        for frame in frames {
-            self.seq = frame.seq + 1;
-            let frame = Arc::new(frame);
-            let payload = Payload::of(Arc::clone(&frame));
-            self.replays.lock().push(frame, self.clock.steady());
-            if let Err(error) = self.control.send(&self.reply_to, payload).await
-                && !std::mem::replace(&mut self.troubled, true)
-            {
-                tracing::warn!(request.id = %self.request_id, %error, "frames cannot be sent; ingress will ask for them");
-            }
-        }
-    }
-}
+use crate::stream::Stream;
 
 /// Whether a piece was taken as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +44,7 @@ pub struct Emitter {
     meter: Meter,
     seed: Option<i64>,
     first_token_at: Option<Instant>,
+    in_one_piece: bool,
     clock: Clock,
     stream: Option<Stream>,
 }
@@ -157,6 +63,7 @@ impl Emitter {
             meter: Meter::default(),
             seed: None,
             first_token_at: None,
+            in_one_piece: false,
             clock,
             stream,
         }
@@ -277,6 +184,11 @@ impl Emitter {
         self.meter.told(usage);
     }
 
+    /// The answer comes in one piece, as it was asked for: when its first token was there is not known.
+    pub fn comes_in_one_piece(&mut self) {
+        self.in_one_piece = true;
+    }
+
     /// The sampler's seed, where the plan named none.
     pub fn seed_drawn(&mut self, seed: i64) {
         self.seed = Some(seed);
@@ -299,7 +211,7 @@ impl Emitter {
         self.dropped = Dropped::default();
         self.shown.store(0, Ordering::Relaxed);
         self.meter.start_over();
-        (self.seed, self.first_token_at) = (None, None);
+        (self.seed, self.first_token_at, self.in_one_piece) = (None, None, false);
     }
 
     /// Fields that did not fit.
@@ -313,7 +225,8 @@ impl Emitter {
             transcript: self.transcript,
             used: self.meter.used(self.tokens, self.clock.instant()),
             seed: self.seed,
-            first_token_at: self.first_token_at,
+            began: self.first_token_at.is_some(),
+            first_token_at: self.first_token_at.filter(|_| !self.in_one_piece),
             stream: self.stream,
         }
     }
@@ -347,7 +260,9 @@ pub struct Taken {
     pub used: Used,
     /// The seed, if one was drawn.
     pub seed: Option<i64>,
-    /// When the first token came.
+    /// Whether anything of the answer has come.
+    pub began: bool,
+    /// When its first token came, as far as that is known.
     pub first_token_at: Option<Instant>,
     /// The frames' way, for the last of them.
     pub stream: Option<Stream>,

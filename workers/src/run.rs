@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Code, Failure, Finished};
 use crate::catalogue::Catalogue;
-use crate::emitter::{Emitter, Stream, Taken};
+use crate::emitter::{Emitter, Taken};
 use crate::metrics::Metrics;
 use crate::models::Price;
 use crate::price::cost;
+use crate::stream::Stream;
 
 /// What runs need.
 pub struct Runner {
@@ -231,7 +232,7 @@ fn ending(ended: RunEnd, taken: &mut Taken, chosen: Option<&Chosen>, took: Durat
     let Some(chosen) = chosen else { return ending };
     ending.backend_latency_ms = Some(millis(took));
     ending.cost_micro_usd = cost(chosen.price, counted, ending.compute_ms);
-    if ending.status == OutcomeStatus::Completed || taken.first_token_at.is_some() {
+    if ending.status == OutcomeStatus::Completed || taken.began {
         let transcript = std::mem::take(&mut taken.transcript);
         ending.answer = Some(Arc::new(answer(transcript, finished, chosen)));
     }

@@ -8,9 +8,10 @@ use relay_control::final_frames;
 use relay_runner::{Stage, StageError, Step, crash_point, outcome_record};
 use relay_schemas::{Frame, Lane, Lease, Outcome, Registry, RequestId, Returned, Service, Work};
 
-use crate::emitter::{Emitter, Stream};
+use crate::emitter::Emitter;
 use crate::ledger::{Admission, Skip};
 use crate::run::RunResult;
+use crate::stream::Stream;
 use crate::worker::{Handle, Holding, Worker};
 
 /// Runs leased work.

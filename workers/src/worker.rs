@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capacity::Lanes;
 use crate::config::Config;
-use crate::emitter::Replays;
 use crate::ledger::{Key, Ledger};
 use crate::returned::GivenBack;
 use crate::run::Runner;
+use crate::stream::Replays;
 
 /// How the shell reaches a run.
 #[derive(Debug, Clone, Default)]

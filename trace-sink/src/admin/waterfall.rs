@@ -49,6 +49,7 @@ pub(super) fn bars(outcome: &Outcome) -> Vec<Bar> {
         drawing.until("first token", "prefill", ttft_ms.clamp(0, total));
     }
     let rest = match outcome.status {
+        OutcomeStatus::Completed if outcome.timings.ttft_ms.is_none() => "answer, in one piece",
         OutcomeStatus::Completed => "the other tokens",
         OutcomeStatus::Cached => "answer from the cache",
         _ => "until the end",
@@ -154,6 +155,18 @@ mod tests {
                 ("queue", 90)
             ]
         );
+    }
+
+    #[test]
+    fn an_answer_that_came_in_one_piece_has_no_first_token() {
+        let mut outcome = samples::outcome();
+        for (ttft_ms, last) in [(Some(1), "the other tokens"), (None, "answer, in one piece")] {
+            outcome.timings.ttft_ms = ttft_ms;
+            let bars = bars(&outcome);
+            assert_eq!(bars.last().map(|bar| &*bar.label), Some(last));
+            let has_first = bars.iter().any(|bar| bar.label == "first token");
+            assert_eq!(has_first, ttft_ms.is_some());
+        }
     }
 
     #[test]

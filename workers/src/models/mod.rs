@@ -2,6 +2,7 @@
 //!
 //! Every mistake is named with file, line, column and key, because this file is written by hand.
 
+mod defaults;
 mod fields;
 
 use std::collections::BTreeMap;
@@ -222,9 +223,12 @@ pub struct RemoteSpec {
     /// Waiting for a connection.
     #[serde(default = "defaults::connect_timeout", with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// Waiting for the first bytes of an answer.
+    /// Waiting for the first bytes of a stream, and for vectors.
     #[serde(default = "defaults::first_byte_timeout", with = "humantime_serde")]
     pub first_byte_timeout: Duration,
+    /// Waiting for a text that is asked for in one piece: of that nothing comes before it is complete.
+    #[serde(default = "defaults::answer_timeout", with = "humantime_serde")]
+    pub answer_timeout: Duration,
     /// Waiting for the next bytes.
     #[serde(default = "defaults::idle_timeout", with = "humantime_serde")]
     pub idle_timeout: Duration,
@@ -237,9 +241,21 @@ pub struct RemoteSpec {
     /// Largest answer on the wire.
     #[serde(default = "defaults::max_body")]
     pub max_body: ByteSize,
+    /// Texts are asked for as streams also where the client wants them in one piece, so that tokens count as they come.
+    #[serde(default)]
+    pub progress: bool,
 }
 
 impl RemoteSpec {
+    /// How long the first bytes of an answer are waited for; `whole`: of a text that is asked for in one piece.
+    pub fn patience(&self, whole: bool) -> Duration {
+        if whole {
+            self.answer_timeout.max(self.first_byte_timeout)
+        } else {
+            self.first_byte_timeout
+        }
+    }
+
     /// Host and port of `base_url`, for whoever looks whether somebody listens there.
     pub fn address(&self) -> Option<(String, u16)> {
         proxies::address(&self.url().ok()?)
@@ -256,45 +272,6 @@ impl RemoteSpec {
     /// `base_url`, read.
     pub(crate) fn url(&self) -> Result<reqwest::Url, String> {
         reqwest::Url::parse(self.base_url.expose()).map_err(|error| format!("base_url: {error}"))
-    }
-}
-
-/// What holds where the file says nothing.
-mod defaults {
-    use std::time::Duration;
-
-    use relay_settings::ByteSize;
-
-    pub(super) fn prefill_chunk() -> usize {
-        256
-    }
-
-    pub(super) fn max_sequences() -> usize {
-        16
-    }
-
-    pub(super) fn connect_timeout() -> Duration {
-        Duration::from_secs(2)
-    }
-
-    pub(super) fn first_byte_timeout() -> Duration {
-        Duration::from_secs(60)
-    }
-
-    pub(super) fn idle_timeout() -> Duration {
-        Duration::from_secs(30)
-    }
-
-    pub(super) fn max_concurrent() -> usize {
-        256
-    }
-
-    pub(super) fn retries() -> u32 {
-        2
-    }
-
-    pub(super) fn max_body() -> ByteSize {
-        ByteSize::mib(16)
     }
 }
 
@@ -377,6 +354,8 @@ mod tests {
             format!("{b}    idle_timeout_ms: 30000\n"),
             format!("{b}    max_body_bytes: 16777216\n"),
             format!("{b}    connect_timeout: 2\n"),
+            format!("{b}    answer_timeout: 600\n"),
+            format!("{b}    progress: often\n"),
             format!("{b}    price: {{promt: 3}}\n"),
             format!("{b}    chat_limit: max_completion_tokens\n").replace("  b:", "  gpt-4.1:"),
             format!("{b}    limit_field: max_token\n"),

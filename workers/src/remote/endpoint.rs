@@ -20,6 +20,9 @@ use crate::models::RemoteSpec;
 /// A part of the path that is so long may be a key or an account; shorter ones are words such as `v1`.
 const SECRET_SEGMENT: usize = 8;
 
+const JSON: &str = "application/json";
+const JSON_OR_EVENTS: &str = "text/event-stream, application/json";
+
 /// Bytes of an error body that are read, to find what the error says.
 const ERROR_BODY_BYTES: usize = 16 * 1_024;
 
@@ -86,17 +89,20 @@ impl Endpoint {
         &self,
         operation: Operation,
         body: TellingBody,
+        whole: bool,
         spec: &RemoteSpec,
         traceparent: Option<&str>,
     ) -> Result<Response, Failed> {
         let url = url(&self.base, path(operation));
-        let mut asked = self.client.post(url).body(Body::wrap(body));
+        let accepted = if whole { JSON } else { JSON_OR_EVENTS };
+        let asked = self.client.post(url).header(ACCEPT, accepted);
+        let mut asked = asked.body(Body::wrap(body));
         if let Some(traceparent) = traceparent {
             asked = asked.header("traceparent", traceparent);
         }
-        let sent = asked.send();
-        let response = match timeout(spec.first_byte_timeout, sent).await {
-            Err(_) => return Err(Failed::silent("answered", spec.first_byte_timeout)),
+        let patience = spec.patience(whole);
+        let response = match timeout(patience, asked.send()).await {
+            Err(_) => return Err(Failed::silent("answered", patience, whole)),
             Ok(Err(error)) => return Err(unreachable(&error)),
             Ok(Ok(response)) => response,
         };
@@ -158,11 +164,7 @@ fn key(spec: &RemoteSpec, environment: impl Fn(&str) -> Option<String>) -> Resul
 
 fn headers(key: Option<&str>, spec: &RemoteSpec) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        ACCEPT,
-        HeaderValue::from_static("text/event-stream, application/json"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     if let Some(key) = key {
         let variable = spec.api_key_env.as_deref().unwrap_or_default();
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))

@@ -59,10 +59,14 @@ impl Failed {
         self.failure
     }
 
-    /// Nothing has come for `waited`.
-    pub fn silent(what: &str, waited: Duration) -> Self {
+    /// Nothing has come for `waited`. Of an answer that is asked for `whole` that is as long as one may take: to ask the same endpoint
+    /// once more would take as long again.
+    pub fn silent(what: &str, waited: Duration, whole: bool) -> Self {
         let message = format!("the endpoint has not {what} for {} ms", waited.as_millis());
-        Self::for_now(Code::BackendUnavailable, message)
+        Self {
+            passing: !whole,
+            ..Self::for_now(Code::BackendUnavailable, message)
+        }
     }
 
     /// The connection ended before the answer did.

@@ -98,16 +98,19 @@ impl RemoteModel {
         out: &mut Emitter,
     ) -> Result<Finished, Failed> {
         let body = TellingBody::new(question.body.clone(), sent, self.clock.clone());
-        let response = self
-            .endpoint
-            .send(work.request.operation, body, &self.spec, out.traceparent())
-            .await?;
+        let asked = self.endpoint.send(
+            work.request.operation,
+            body,
+            question.whole,
+            &self.spec,
+            out.traceparent(),
+        );
+        let response = asked.await?;
         let reading = Reading {
             endpoint: &self.endpoint,
             spec: &self.spec,
             clock: &self.clock,
-            choices: request::choices(&work.request),
-            omitted: &question.omitted,
+            question,
             counters: &self.counters,
         };
         reading.read(response, out).await

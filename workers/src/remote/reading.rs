@@ -1,4 +1,4 @@
-//! An answer read to its end, as a stream of events or as one body, whatever the endpoint makes of `stream: true`.
+//! An answer read to its end, as a stream of events or as one body, whichever was asked for and whichever comes.
 //!
 //! An answer is complete once every choice that was asked for has said why it ended. What comes behind (usage, `[DONE]`, the
 //! connection's end) is waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything.
@@ -19,6 +19,7 @@ use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::error::Failed;
 use super::events::{Chunk, chunk, whole};
+use super::request::Question;
 use super::sse::{SseParser, TooLarge};
 use crate::backend::{Code, Finished};
 use crate::emitter::{Emitter, Fit, Oversized};
@@ -35,10 +36,8 @@ pub struct Reading<'a> {
     pub spec: &'a RemoteSpec,
     /// Tells the time.
     pub clock: &'a Clock,
-    /// How many choices, or vectors, were asked for.
-    pub choices: u32,
-    /// What was not asked for, though client or plan have it.
-    pub omitted: &'a [&'static str],
+    /// What was asked.
+    pub question: &'a Question,
     /// Counts what could not be understood, and what did not fit.
     pub counters: &'a Counters,
 }
@@ -82,18 +81,17 @@ impl Reading<'_> {
     pub async fn read(&self, mut response: Response, out: &mut Emitter) -> Result<Finished, Failed> {
         let mut body = Body::Unknown(Vec::new());
         let mut progress = Progress {
-            answer: Answer::of(self.choices),
+            answer: Answer::of(self.question.choices),
             events: false,
             done: false,
             wrong: None,
         };
         let mut bytes = 0;
-        let mut patience = self.spec.first_byte_timeout;
+        let mut patience = self.spec.patience(self.question.whole);
         let mut complete_since = None;
         loop {
             let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(self.clock.since(since)));
             let next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
-            patience = self.spec.idle_timeout;
             match &next {
                 Next::Bytes(chunk) => {
                     bytes += chunk.len();
@@ -103,6 +101,13 @@ impl Reading<'_> {
                 }
                 Next::End => self.end(&mut body, &mut progress),
                 Next::Cut | Next::Silence(_) => {}
+            }
+            // Some keep a connection open with blanks until a whole answer is there.
+            if !(self.question.whole && matches!(body, Body::Unknown(_))) {
+                patience = self.spec.idle_timeout;
+            }
+            if self.question.whole && matches!(body, Body::Whole(_)) {
+                out.comes_in_one_piece();
             }
             let spoke = !progress.answer.deltas.is_empty();
             if let Some(usage) = progress.answer.usage() {
@@ -121,7 +126,7 @@ impl Reading<'_> {
                 }
                 (Next::Bytes(_), _) if bytes <= self.spec.max_body.as_usize() && !progress.done => {}
                 _ if complete => return Ok(self.finished(progress.answer, out)),
-                (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited)),
+                (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited, self.question.whole)),
                 // An end without a reason is a connection that was cut where it happened to look like an end.
                 (Next::Cut, _) => return Err(Failed::broken_off()),
                 (Next::Bytes(_) | Next::End, _) => return Err(unfinished(&progress, &body, bytes)),
@@ -207,7 +212,7 @@ impl Reading<'_> {
 
     /// The end of a run, which tells what of it was dropped.
     fn finished(&self, answer: Answer, out: &Emitter) -> Finished {
-        let (finished, dropped) = answer.finished(out.dropped(), self.omitted);
+        let (finished, dropped) = answer.finished(out.dropped(), &self.question.omitted);
         if !dropped.is_nothing() {
             self.counters.dropped.inc_by(dropped.fields);
             tracing::warn!(

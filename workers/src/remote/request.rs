@@ -1,13 +1,12 @@
 //! What an endpoint is asked: what the client sent, changed only where the plan says so. Pure.
 
 use bytes::Bytes;
-use relay_api::completions::Completion;
-use relay_api::embeddings::Embeddings;
 use relay_api::raw::Object;
-use relay_api::sampling::{Sampling, keeps_content};
+use relay_api::values::Count;
 use relay_schemas::{Decoding, Operation, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::models::{LimitField, OmittedField, RemoteSpec};
 
@@ -25,11 +24,16 @@ pub const fn path(operation: Operation) -> &'static str {
 pub struct Question {
     /// The body.
     pub body: Bytes,
+    /// Whether it asks for a text in one piece, of which nothing comes before it is complete.
+    pub whole: bool,
+    /// How many choices, or vectors, it asks for: those of a completion for each prompt.
+    pub choices: u32,
     /// What the client or the plan would have set, and this endpoint is never sent.
     pub omitted: Vec<&'static str>,
 }
 
-/// The body for an endpoint. Text is asked for as a stream, with its usage. What says
+/// The body for an endpoint. A text is asked for as a stream, with its usage, where somebody wants it as it comes: the client, or the
+/// operator (`progress`); else in one piece. What says
 /// the same as the plan stays as the client wrote it, as does everything that the plan does not speak of, but for what is left out.
 ///
 /// # Errors
@@ -41,8 +45,12 @@ pub fn question(
 ) -> Result<Question, serde_json::Error> {
     let mut body = Object::parse(&request.body)?;
     let mut omitted = Vec::new();
+    let choices = choices(request.operation, &body);
+    let is_text = request.operation != Operation::Embedding;
+    let wanted_as_it_comes = request.stream || spec.progress;
+    let streamed = is_text && wanted_as_it_comes && !knows_the_best_at_the_end(request.operation, &body);
     body.put("model", &spec.upstream_model)?;
-    if request.operation != Operation::Embedding {
+    if is_text {
         let field = limit_field(&body, request.operation, spec.limit_field);
         if limit(&mut body, field, decoding)? {
             omitted.push("max_tokens");
@@ -51,7 +59,7 @@ pub fn question(
     }
     for OmittedField(name) in &spec.omit {
         // Without it the endpoint would keep what its client forbids to keep.
-        if *name == STORE && !keeps_content(&request.body) {
+        if *name == STORE && body.get(STORE) == Some("false") {
             continue;
         }
         let is_said = body.remove(name).is_some_and(|said| said.get() != "null");
@@ -60,47 +68,57 @@ pub fn question(
             omitted.push(*name);
         }
     }
-    if request.operation != Operation::Embedding {
-        let told = !spec.omit.contains(&OmittedField(STREAM_OPTIONS));
-        if knows_the_best_at_the_end(request) {
-            body.remove(STREAM_OPTIONS);
-        } else {
-            stream(&mut body, told)?;
+    if streamed {
+        stream(&mut body, !spec.omit.contains(&OmittedField(STREAM_OPTIONS)))?;
+    } else if is_text {
+        body.remove(STREAM_OPTIONS);
+        // The line of a batch may say anything.
+        if body.get(STREAM).is_some_and(|said| said != "false") {
+            body.put(STREAM, &false)?;
         }
     }
     Ok(Question {
         body: body.to_json().into(),
+        whole: is_text && !streamed,
+        choices,
         omitted,
     })
 }
 
-/// How many choices, or vectors, were asked for: those of a completion for each prompt.
-pub fn choices(request: &Request) -> u32 {
-    let body = &request.body;
-    let inputs = match request.operation {
-        Operation::Chat => None,
-        Operation::Completion => Completion::read(body).ok().map(|asked| asked.task.prompt.len()),
-        Operation::Embedding => Embeddings::read(body).ok().map(|asked| asked.input.len()),
+fn choices(operation: Operation, body: &Object<'_>) -> u32 {
+    let inputs = match operation {
+        Operation::Chat => 1,
+        Operation::Completion => inputs(body.get("prompt")),
+        Operation::Embedding => return inputs(body.get("input")),
     };
-    let inputs = u32::try_from(inputs.unwrap_or(1)).unwrap_or(u32::MAX);
-    if request.operation == Operation::Embedding {
-        return inputs;
+    count(body, "n").unwrap_or(1).saturating_mul(inputs)
+}
+
+/// How many texts, or lists of tokens, there are: one that is no list is one, as is a list of tokens.
+fn inputs(raw: Option<&str>) -> u32 {
+    let list: Option<Vec<&RawValue>> = raw.and_then(|raw| serde_json::from_str(raw).ok());
+    let is_token = |item: &&RawValue| item.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    match list {
+        Some(list) if !list.first().is_some_and(is_token) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+        Some(_) | None => 1,
     }
-    let n = Sampling::read(body).ok().and_then(|asked| asked.n);
-    n.map_or(1, |n| n.0).saturating_mul(inputs)
+}
+
+fn count(body: &Object<'_>, name: &str) -> Option<u32> {
+    let count: Count = serde_json::from_str(body.get(name)?).ok()?;
+    Some(count.0)
 }
 
 /// Whether more is tried than is given: endpoints refuse to stream that.
-fn knows_the_best_at_the_end(request: &Request) -> bool {
-    request.operation == Operation::Completion
-        && Completion::read(&request.body).is_ok_and(|asked| {
-            let n = asked.sampling.n.map_or(1, |n| n.0);
-            asked.task.best_of.is_some_and(|best_of| best_of.0 > n)
-        })
+fn knows_the_best_at_the_end(operation: Operation, body: &Object<'_>) -> bool {
+    let n = count(body, "n").unwrap_or(1);
+    operation == Operation::Completion && count(body, "best_of").is_some_and(|best_of| best_of > n)
 }
 
 /// What a limit of tokens is called by the API itself.
 const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+const STREAM: &str = "stream";
 
 const STREAM_OPTIONS: &str = "stream_options";
 
@@ -164,7 +182,7 @@ fn decode(body: &mut Object<'_>, decoding: &Decoding) -> Result<(), serde_json::
 }
 
 fn stream(body: &mut Object<'_>, with_options: bool) -> Result<(), serde_json::Error> {
-    body.put("stream", &true)?;
+    body.put(STREAM, &true)?;
     if !with_options {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! An endpoint that answers to the letter of its script, and remembers what it was asked.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub enum BodyEnd {
     Cut,
     /// Nothing comes any more.
     Silence,
-    /// It goes on with this event after more than a second, and ends.
+    /// It goes on with this after more than a second, and ends.
     Late(&'static str),
     /// Comments come, for ever.
     Pings,
@@ -29,6 +30,7 @@ pub struct Reply {
     head: String,
     body: String,
     then: BodyEnd,
+    after: Duration,
 }
 
 impl Reply {
@@ -39,6 +41,7 @@ impl Reply {
             head: "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n".to_owned(),
             body: events.iter().map(event).collect(),
             then: BodyEnd::End,
+            after: Duration::ZERO,
         }
     }
 
@@ -48,6 +51,7 @@ impl Reply {
             head: format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n"),
             body: body.to_owned(),
             then: BodyEnd::End,
+            after: Duration::ZERO,
         }
     }
 
@@ -57,7 +61,23 @@ impl Reply {
             head: format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"),
             body: body.to_owned(),
             then: BodyEnd::End,
+            after: Duration::ZERO,
         }
+    }
+
+    /// Nothing at all, for ever.
+    pub fn silence() -> Self {
+        Self {
+            head: String::new(),
+            ..Self::raw("", "").then(BodyEnd::Silence)
+        }
+    }
+
+    /// Only after so long.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.after = wait;
+        self
     }
 
     /// With one header more.
@@ -78,20 +98,28 @@ impl Reply {
 
     async fn write(&self, stream: &mut TcpStream, address: SocketAddr) -> std::io::Result<()> {
         let body = self.body.replace("{address}", &address.to_string());
-        let head = format!("{}transfer-encoding: chunked\r\n\r\n", self.head);
-        stream.write_all(head.as_bytes()).await?;
+        if !self.after.is_zero() {
+            tokio::time::sleep(self.after).await;
+        }
+        if !self.head.is_empty() {
+            let head = format!("{}transfer-encoding: chunked\r\n\r\n", self.head);
+            stream.write_all(head.as_bytes()).await?;
+        }
         if !body.is_empty() {
             stream.write_all(chunk(&body).as_bytes()).await?;
         }
         match self.then {
             BodyEnd::End => stream.write_all(b"0\r\n\r\n").await,
             BodyEnd::Cut => Err(std::io::ErrorKind::ConnectionAborted.into()),
-            BodyEnd::Late(event) => {
+            BodyEnd::Late(more) => {
                 tokio::time::sleep(Duration::from_millis(1_300)).await;
-                let event = chunk(&format!("data: {event}\n\n"));
-                stream.write_all((event + "0\r\n\r\n").as_bytes()).await
+                stream.write_all((chunk(more) + "0\r\n\r\n").as_bytes()).await
             }
-            BodyEnd::Silence => std::future::pending().await,
+            // Until the client closes the connection.
+            BodyEnd::Silence => match stream.read(&mut [0; 1]).await {
+                Ok(0) | Err(_) => Err(std::io::ErrorKind::NotConnected.into()),
+                Ok(_) => std::future::pending().await,
+            },
             BodyEnd::Pings => loop {
                 stream.write_all(chunk(": ping\n\n").as_bytes()).await?;
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -119,6 +147,7 @@ pub struct ReceivedRequest {
 pub struct Scripted {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<ReceivedRequest>>>,
+    closed: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -128,15 +157,23 @@ impl Scripted {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let book = asked.clone();
+        let closed = Arc::new(AtomicUsize::new(0));
+        let (book, left) = (asked.clone(), closed.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, address, replies.clone(), book.clone()));
+                let serving = serve(stream, address, replies.clone(), book.clone());
+                let left = left.clone();
+                tokio::spawn(async move {
+                    if serving.await == Some(std::io::ErrorKind::NotConnected) {
+                        left.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
             }
         });
         Ok(Self {
             address,
             asked,
+            closed,
             accepting,
         })
     }
@@ -144,6 +181,11 @@ impl Scripted {
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Connections that were closed while their client waited for an answer.
+    pub fn closed(&self) -> usize {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Everything that it was asked, in order.
@@ -163,7 +205,7 @@ async fn serve(
     address: SocketAddr,
     replies: Vec<Reply>,
     asked: Arc<Mutex<Vec<ReceivedRequest>>>,
-) {
+) -> Option<std::io::ErrorKind> {
     let mut buffer = Vec::new();
     while let Ok(Some(request)) = read(&mut stream, &mut buffer).await {
         let nth = {
@@ -172,10 +214,11 @@ async fn serve(
             asked.len() - 1
         };
         let reply = &replies[nth.min(replies.len() - 1)];
-        if reply.write(&mut stream, address).await.is_err() {
-            return;
+        if let Err(error) = reply.write(&mut stream, address).await {
+            return Some(error.kind());
         }
     }
+    None
 }
 
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<ReceivedRequest>> {

@@ -70,6 +70,23 @@ async fn a_run_that_is_cancelled_is_charged_its_prompt_the_tokens_that_came_and_
 }
 
 #[tokio::test]
+async fn a_run_that_is_cancelled_before_its_whole_answer_is_there_closes_the_connection_and_is_charged_its_prompt()
+ {
+    let mut scene = scene(Reply::silence()).await;
+    let outcome = cancelled(&mut scene, 0).await;
+    assert_eq!(outcome.status, OutcomeStatus::Cancelled);
+    assert_eq!(outcome.answer, None);
+    let ms = charged(&outcome, 50, 0);
+    assert_eq!(
+        words(&outcome),
+        format!(
+            "cancelled while it ran; charged are 50 tokens of its prompt (estimated), 0 of its answer and {ms} ms"
+        )
+    );
+    until(|| scene.endpoint.closed() == 1).await;
+}
+
+#[tokio::test]
 async fn a_streamed_run_that_is_cancelled_is_charged_the_same() {
     let mut scene = scene(Reply::events(&[TEXT, TEXT]).then(BodyEnd::Silence)).await;
     let mut work = work(&scene);

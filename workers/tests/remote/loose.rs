@@ -240,7 +240,7 @@ async fn a_choice_that_was_asked_for_and_never_began_is_missed() {
 
 #[tokio::test]
 async fn a_choice_that_begins_long_after_the_others_end_is_waited_for() {
-    let late = r#"{"choices":[{"index":1,"text":"world","finish_reason":"stop"}]}"#;
+    let late = "data: {\"choices\":[{\"index\":1,\"text\":\"world\",\"finish_reason\":\"stop\"}]}\n\n";
     let reply = Reply::events(&[TEXT, STOP]).then(BodyEnd::Late(late));
     let outcome = of_two(reply, r#"{"prompt":["a","b"]}"#, Operation::Completion).await;
     assert_eq!(completed(&outcome).choices.len(), 2);

@@ -9,3 +9,4 @@ mod operations;
 mod refusals;
 mod scene;
 mod secured;
+mod whole;

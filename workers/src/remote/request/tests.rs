@@ -9,13 +9,18 @@ use relay_schemas::{TokenCount, samples};
 use super::*;
 use crate::models::{BackendSpec, Models};
 
-fn sent(operation: Operation, text: &str, decoding: &Decoding) -> String {
-    let request = Request {
+/// The request of a client that streams.
+fn request(operation: Operation, text: &str) -> Request {
+    Request {
         operation,
         body: text.to_owned(),
+        stream: true,
         ..samples::request()
-    };
-    asked(&request, "", decoding).0
+    }
+}
+
+fn sent(operation: Operation, text: &str, decoding: &Decoding) -> String {
+    asked(&request(operation, text), "", decoding).0
 }
 
 fn asked(request: &Request, line: &str, decoding: &Decoding) -> (String, Vec<&'static str>) {
@@ -100,10 +105,7 @@ fn the_limit_has_the_name_that_the_client_used() {
     let null = sent(Operation::Chat, r#"{"max_completion_tokens":null}"#, &decoding());
     assert!(null.contains(r#""max_tokens":7"#), "{null}");
     let only_newer = |text: &str| {
-        let request = Request {
-            body: text.to_owned(),
-            ..samples::request()
-        };
+        let request = request(Operation::Chat, text);
         asked(&request, ", limit_field: max_completion_tokens", &decoding()).0
     };
     for text in ["{}", r#"{"max_tokens":98}"#] {
@@ -127,12 +129,8 @@ fn the_limit_has_the_name_that_the_client_used() {
 #[test]
 fn the_limit_has_the_name_that_the_models_file_says_and_no_other() {
     let of = |operation, text: &str, line: &str| {
-        let request = Request {
-            operation,
-            body: text.to_owned(),
-            ..samples::request()
-        };
-        asked(&request, &format!(", limit_field: {line}"), &decoding())
+        let limited = format!(", limit_field: {line}");
+        asked(&request(operation, text), &limited, &decoding())
     };
     let both = r#"{"max_completion_tokens":99,"max_tokens":99}"#;
     for (operation, line, expected) in [
@@ -174,11 +172,7 @@ fn what_is_unset_is_not_sent_under_any_name() {
         r#"{"max_tokens":null,"max_completion_tokens":null,"temperature":null}"#,
     ] {
         for line in ["", ", limit_field: max_completion_tokens", ", limit_field: none"] {
-            let request = Request {
-                body: text.to_owned(),
-                ..samples::request()
-            };
-            let (sent, omitted) = asked(&request, line, &unset);
+            let (sent, omitted) = asked(&request(Operation::Chat, text), line, &unset);
             assert_eq!(
                 sent,
                 r#"{"model":"theirs","stream":true,"stream_options":{"include_usage":true}}"#
@@ -196,11 +190,7 @@ fn an_endpoint_that_is_never_sent_store_is_told_all_the_same_where_it_is_false()
         (Operation::Chat, r#""store":true"#, false),
         (Operation::Chat, r#""store":null"#, false),
     ] {
-        let request = Request {
-            operation,
-            body: format!("{{{said},\"user\":\"u\"}}"),
-            ..samples::request()
-        };
+        let request = request(operation, &format!("{{{said},\"user\":\"u\"}}"));
         let (sent, omitted) = asked(&request, ", omit: [store, user]", &decoding());
         assert_eq!(sent.contains(r#""store":false"#), kept, "{sent}");
         assert_eq!(sent.contains("store"), kept, "{sent}");
@@ -211,11 +201,8 @@ fn an_endpoint_that_is_never_sent_store_is_told_all_the_same_where_it_is_false()
 #[test]
 fn what_an_endpoint_is_never_sent_is_left_out_and_told_where_it_was_set() {
     let line = ", omit: [temperature, top_p, stop, user, seed, stream_options, user]";
-    let request = Request {
-        body: r#"{"stop":["x"],"user":"u","seed":null,"n":2,"stream_options":{"include_usage":true}}"#
-            .to_owned(),
-        ..samples::request()
-    };
+    let body = r#"{"stop":["x"],"user":"u","seed":null,"n":2,"stream_options":{"include_usage":true}}"#;
+    let request = request(Operation::Chat, body);
     let stop = Decoding {
         stop: vec!["x".to_owned()],
         ..decoding()
@@ -226,7 +213,7 @@ fn what_an_endpoint_is_never_sent_is_left_out_and_told_where_it_was_set() {
     let embedding = Request {
         operation: Operation::Embedding,
         body: r#"{"input":"a","user":"u"}"#.to_owned(),
-        ..samples::request()
+        ..request
     };
     let (sent, omitted) = asked(&embedding, line, &decoding());
     assert_eq!(sent, r#"{"input":"a","model":"theirs"}"#);
@@ -244,6 +231,46 @@ fn usage_is_asked_for_beside_what_the_client_asks_of_the_stream() {
 }
 
 #[test]
+fn what_no_client_streams_is_asked_for_in_one_piece_unless_its_progress_is_wanted() {
+    let whole = |operation, text: &str, line: &str| {
+        let request = Request {
+            stream: false,
+            ..request(operation, text)
+        };
+        let asked = question(&request, &spec(line), &decoding()).unwrap();
+        (String::from_utf8(asked.body.to_vec()).unwrap(), asked.whole)
+    };
+    let cases = [
+        ("{}", r#"{"model":"theirs","max_tokens":7,"temperature":0.5}"#),
+        (
+            r#"{"stream":false}"#,
+            r#"{"stream":false,"model":"theirs","max_tokens":7,"temperature":0.5}"#,
+        ),
+        // The line of a batch.
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"stream":false,"model":"theirs","max_tokens":7,"temperature":0.5}"#,
+        ),
+    ];
+    for (text, expected) in cases {
+        for operation in [Operation::Chat, Operation::Completion] {
+            assert_eq!(whole(operation, text, ""), (expected.to_owned(), true), "{text}");
+        }
+        let (sent, is_whole) = whole(Operation::Chat, text, ", progress: true");
+        assert!(!is_whole && sent.contains(r#""stream":true"#), "{sent}");
+        assert!(
+            sent.contains(r#""stream_options":{"include_usage":true}"#),
+            "{sent}"
+        );
+    }
+    let (_, is_whole) = whole(Operation::Embedding, r#"{"input":"a"}"#, "");
+    assert!(
+        !is_whole,
+        "vectors come at once, and are waited for as a stream's first bytes are"
+    );
+}
+
+#[test]
 fn choices_are_counted_as_the_api_reads_them() {
     let cases = [
         (Operation::Chat, r#"{"n":2.0,"prompt":["a","b"]}"#, 2),
@@ -251,20 +278,19 @@ fn choices_are_counted_as_the_api_reads_them() {
         (Operation::Completion, r#"{"prompt":["a","b"]}"#, 2),
         (Operation::Completion, r#"{"prompt":["a","b"],"n":3}"#, 6),
         (Operation::Completion, r#"{"prompt":[1,2,3]}"#, 1),
+        (Operation::Completion, r#"{"prompt":[[1,2],[3]],"n":"x"}"#, 2),
+        (Operation::Completion, r#"{"prompt":"a","n":0}"#, 1),
         (Operation::Embedding, r#"{"input":["a","b"],"n":5}"#, 2),
+        (Operation::Embedding, r#"{"input":"a"}"#, 1),
     ];
     for (operation, body, expected) in cases {
-        let request = Request {
-            operation,
-            body: body.to_owned(),
-            ..samples::request()
-        };
-        assert_eq!(choices(&request), expected, "{body}");
+        let asked = question(&request(operation, body), &spec(""), &decoding()).unwrap();
+        assert_eq!(asked.choices, expected, "{body}");
     }
 }
 
 #[test]
-fn the_best_of_several_is_not_asked_for_as_a_stream() {
+fn the_best_of_several_is_not_asked_for_as_a_stream_whatever_is_wanted() {
     let text = r#"{"prompt":"p","best_of":3,"n":2,"stream":false,"stream_options":{}}"#;
     let best = sent(Operation::Completion, text, &decoding());
     assert!(
@@ -293,9 +319,6 @@ fn embeddings_are_asked_for_under_the_endpoints_name_and_else_as_the_client_did(
 
 #[test]
 fn what_is_no_object_cannot_be_sent() {
-    let request = Request {
-        body: "[]".to_owned(),
-        ..samples::request()
-    };
+    let request = request(Operation::Chat, "[]");
     assert!(question(&request, &spec(""), &decoding()).is_err());
 }

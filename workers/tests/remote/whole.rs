@@ -1,0 +1,122 @@
+//! What no client reads as it comes is asked for in one piece.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay_schemas::{FinishReason, OutcomeStatus, TokenCount};
+use relay_workers::testing::scripted::{BodyEnd, Reply};
+
+use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused};
+
+const WHOLE: &str = r#"{"model":"m-2","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],
+    "usage":{"prompt_tokens":3,"completion_tokens":7,"total_tokens":10}}"#;
+
+/// Limits that a stream would break.
+const SHORT: &str = "first_byte_timeout: 50ms\n    idle_timeout: 50ms";
+
+#[tokio::test]
+async fn a_whole_answer_comes_with_all_that_it_says() {
+    let body = r#"{"id":"x","model":"m-2","system_fingerprint":"fp","choices":[
+        {"index":0,"message":{"role":"assistant","content":"a","reasoning_content":"hm"},"logprobs":{"content":[{"token":"a","logprob":-0.10}]},"finish_reason":"length"},
+        {"index":1,"message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],
+        "usage":{"prompt_tokens":3,"completion_tokens":7,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":1}}}"#;
+    let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
+    let mut work = scene.work();
+    Arc::make_mut(&mut work.request).body = r#"{"n":2,"logprobs":true}"#.to_owned();
+    let outcome = scene.run(&work).await;
+    let answer = completed(&outcome);
+    let [first, second] = &answer.choices[..] else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(first.message.text.as_deref(), Some("a"));
+    assert_eq!(first.message.reasoning.as_deref(), Some("hm"));
+    assert_eq!(first.message.logprobs, [r#"{"token":"a","logprob":-0.10}"#]);
+    assert_eq!(first.finish_reason, Some(FinishReason::Length));
+    assert_eq!(second.message.tool_calls[0].name, "f");
+    assert_eq!(second.finish_reason, Some(FinishReason::ToolCalls));
+    assert_eq!(answer.extra.as_deref(), Some(r#"{"system_fingerprint":"fp"}"#));
+    assert_eq!(
+        answer.usage_details.as_deref(),
+        Some(r#"{"prompt_tokens_details":{"cached_tokens":1}}"#)
+    );
+    let usage = outcome.usage;
+    assert_eq!(
+        (usage.prompt_tokens, usage.completion_tokens),
+        (TokenCount(3), TokenCount(7))
+    );
+    let asked = &scene.endpoint.asked()[0];
+    assert!(!asked.body.contains("stream"), "{}", asked.body);
+    assert!(
+        asked.head.contains("accept: application/json\r\n"),
+        "{}",
+        asked.head
+    );
+}
+
+#[tokio::test]
+async fn a_whole_answer_says_nothing_of_when_its_first_token_was_there_and_a_stream_does() {
+    for (reply, line, is_known) in [
+        (Reply::json(200, WHOLE), "", false),
+        // It streams though it was asked for one piece.
+        (Reply::events(&[TEXT, STOP, USAGE, DONE]), "", true),
+        (Reply::events(&[TEXT, STOP, USAGE, DONE]), "progress: true", true),
+    ] {
+        let mut scene = Scene::with(vec![reply], "/v1", line).await;
+        let outcome = scene.outcome().await;
+        assert_eq!(completed(&outcome).first_text(), "hello");
+        assert_eq!(outcome.usage.completion_tokens, TokenCount(7));
+        assert_eq!(outcome.timings.ttft_ms.is_some(), is_known, "{line}");
+        let asked = &scene.endpoint.asked()[0].body;
+        assert_eq!(asked.contains(r#""stream":true"#), !line.is_empty(), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_waited_for_longer_than_a_stream_may_be_silent() {
+    let late = Reply::json(200, WHOLE).after(Duration::from_millis(500));
+    // Some hold the connection with blanks until it is there.
+    let blanks = Reply::json(200, "\n\n").then(BodyEnd::Late(WHOLE));
+    for reply in [late, blanks] {
+        let mut scene = Scene::with(vec![reply], "/v1", SHORT).await;
+        assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+        assert_eq!(scene.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_is_not_there_in_time_is_given_up_and_not_asked_for_twice() {
+    let line = format!("{SHORT}\n    answer_timeout: 200ms");
+    let mut scene = Scene::with(vec![Reply::silence()], "/v1", &line).await;
+    let outcome = scene.outcome().await;
+    let (code, message) = refused(&outcome);
+    assert_eq!(code, "backend_unavailable");
+    assert!(message.contains("has not answered for 200 ms"), "{message}");
+    assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_wait_for_a_whole_answer() {
+    let mut scene = Scene::new(vec![Reply::silence()]).await;
+    let mut work = scene.work();
+    Arc::make_mut(&mut work.planning).plan.deadline = relay_clock::Clock::system().now().plus_ms(3_000);
+    let outcome = scene.run(&work).await;
+    assert_eq!(outcome.status, OutcomeStatus::Expired);
+    assert_eq!(scene.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_breaks_off_is_asked_for_again_as_nothing_of_it_was_shown() {
+    let half = Reply::json(200, r#"{"choices":[{"message":{"content":"half"#).then(BodyEnd::Cut);
+    let mut scene = Scene::new(vec![half, Reply::json(200, WHOLE)]).await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    assert_eq!(scene.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_no_larger_than_answers_may_be() {
+    let body = WHOLE.replace("hello", &"hello".repeat(100));
+    let mut scene = Scene::with(vec![Reply::json(200, &body)], "/v1", "max_body: 300B").await;
+    let outcome = scene.outcome().await;
+    assert!(refused(&outcome).1.contains("too large"), "{outcome:?}");
+    assert_eq!(scene.requests(), 1);
+}
