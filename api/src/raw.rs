@@ -3,6 +3,7 @@
 //! So numbers of any size stay as they were written, and what nobody looks at is never read.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -65,6 +66,17 @@ impl<'a> Object<'a> {
         self.members.retain(|(name, value)| wanted(name, value.get()));
     }
 
+    /// The members whose names and texts `wanted` wants, borrowed.
+    pub fn select(&self, wanted: impl Fn(&str, &str) -> bool) -> Object<'_> {
+        let members = self.members.iter();
+        let members = members.filter(|(name, value)| wanted(name, value.get()));
+        Object {
+            members: members
+                .map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value)))
+                .collect(),
+        }
+    }
+
     /// Names and texts of all members, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members.iter().map(|(name, value)| (&**name, value.get()))
@@ -80,7 +92,11 @@ impl<'a> Object<'a> {
     /// # Panics
     /// Never: its members are valid JSON already.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("its members are JSON already")
+        // Quotes, colon and comma, and some for what is escaped in a name.
+        let length = |(name, value): (&str, &str)| name.len() + value.len() + 8;
+        let mut text = Vec::with_capacity(2 + self.iter().map(length).sum::<usize>());
+        serde_json::to_writer(&mut text, self).expect("its members are JSON already");
+        String::from_utf8(text).expect("JSON is text")
     }
 
     /// The same, borrowing nothing.
@@ -118,6 +134,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+/// So many members are looked through for a name; more are hashed.
+const FEW: usize = 16;
+
 struct Members;
 
 /// A name, borrowed where it holds no escape.
@@ -133,10 +152,19 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-        let mut seen = std::collections::HashSet::new();
-        let mut members = Vec::new();
+        let mut seen = HashSet::new();
+        let mut members: Vec<(Cow<'de, str>, Cow<'de, RawValue>)> = Vec::new();
         while let Some(Name(name)) = map.next_key()? {
-            if !seen.insert(name.clone()) {
+            // Nearly all objects are small, and looked through faster than hashed.
+            let is_there = if members.len() < FEW {
+                members.iter().any(|(known, _)| *known == name)
+            } else {
+                if seen.is_empty() {
+                    seen.extend(members.iter().map(|(known, _)| known.clone()));
+                }
+                !seen.insert(name.clone())
+            };
+            if is_there {
                 return Err(A::Error::custom(format_args!("`{name}` is there twice")));
             }
             let value: &RawValue = map.next_value()?;
@@ -181,6 +209,15 @@ mod tests {
         }
         let twice = Object::parse(r#"{"a":1,"\u0061":2}"#).expect_err("twice");
         assert!(twice.to_string().contains("`a` is there twice"), "{twice}");
+        for members in [FEW - 1, FEW, FEW + 1, 5 * FEW] {
+            let named: Vec<String> = (0..members).map(|at| format!("\"m{at}\":1")).collect();
+            let text = |more: &str| format!("{{{}{more}}}", named.join(","));
+            assert!(Object::parse(&text("")).is_ok(), "{members}");
+            for again in [0, members / 2, members - 1] {
+                let twice = text(&format!(",\"m{again}\":2"));
+                assert!(Object::parse(&twice).is_err(), "{again} of {members}");
+            }
+        }
     }
 
     proptest! {

@@ -9,8 +9,8 @@ use relay_control::{Delivery, ask, subjects};
 use relay_lifecycle::final_of;
 use relay_runner::DrainStep;
 use relay_schemas::{
-    Candidate, FenceAnswer, FenceQuery, OutcomeStatus, PolicyStatus, PublicModel, ReplayAnswer, ReplayQuery,
-    Request, Service, WorkerStatus,
+    Candidate, Delta, FenceAnswer, FenceQuery, OutcomeStatus, PolicyStatus, PublicModel, ReplayAnswer,
+    ReplayQuery, Request, Service, WorkerStatus,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -70,6 +70,31 @@ async fn a_stream_brings_role_pieces_finish_reason_and_done() {
     );
     assert_eq!(response.header("x-request-id"), Some(request.request_id.as_str()));
     insta::assert_snapshot!(stable(&response.text(), &request));
+}
+
+#[tokio::test]
+async fn each_piece_of_a_frame_is_an_event_and_all_of_them_leave_together() {
+    let harness = Harness::new().await;
+    let mut open = harness.open(&[], STREAM).await;
+    let request = harness.accepted().await;
+    let texts: Vec<String> = (0..5).map(|at| format!("piece {at}.")).collect();
+    let pieces = texts.iter().map(Delta::text).collect();
+    harness.show(&request, &worker(1), 0, pieces, None).await;
+    open.until("\n\n\r\n").await;
+    let told = open.so_far();
+    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    let (size, chunk) = body.split_once("\r\n").unwrap();
+    let size = usize::from_str_radix(size, 16).unwrap();
+    let events: Vec<&str> = chunk[..size].split("\n\n").collect();
+    // The role comes first, nothing behind the last one.
+    assert_eq!(events.len(), 1 + texts.len() + 1, "{told}");
+    for (event, text) in events[1..].iter().zip(&texts) {
+        assert!(event.contains(&format!("\"content\":\"{text}\"")), "{event}");
+    }
+    harness
+        .end(&request, 1, &completed(&request, &texts.concat()))
+        .await;
+    assert!(open.rest().await.text().ends_with("data: [DONE]\n\n"));
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub struct Stream {
     /// Which run.
     pub run: Run,
     clock: Clock,
+    /// Bytes that one frame can carry.
+    room: usize,
     seq: u32,
     troubled: bool,
 }
@@ -38,7 +40,9 @@ impl Stream {
         run: Run,
         clock: Clock,
     ) -> Self {
+        let bare = frame(&request_id, &run, 0, Vec::new(), 0);
         Self {
+            room: room(&bare, control.max_payload()),
             control,
             reply_to,
             replays,
@@ -65,25 +69,14 @@ impl Stream {
         if deltas.is_empty() {
             return;
         }
-        let frames = split(self.frame(deltas, tokens), self.control.max_payload());
+        let frame = frame(&self.request_id, &self.run, self.seq, deltas, tokens);
+        let frames = split(frame, self.control.max_payload());
         self.send(frames).await;
-    }
-
-    fn frame(&self, deltas: Vec<Delta>, tokens: u32) -> Frame {
-        Frame {
-            request_id: self.request_id.clone(),
-            run: self.run.clone(),
-            seq: self.seq,
-            deltas,
-            embeddings: Vec::new(),
-            tokens: TokenCount(tokens),
-            end: None,
-        }
     }
 
     /// Bytes that one frame can carry.
     pub fn room(&self) -> usize {
-        room(&self.frame(Vec::new(), 0), self.control.max_payload())
+        self.room
     }
 
     /// Sends frames and keeps them. What cannot be sent is kept all the same: ingress notices the gap and asks.
@@ -99,5 +92,17 @@ impl Stream {
                 tracing::warn!(request.id = %self.request_id, %error, "frames cannot be sent; ingress will ask for them");
             }
         }
+    }
+}
+
+fn frame(request_id: &RequestId, run: &Run, seq: u32, deltas: Vec<Delta>, tokens: u32) -> Frame {
+    Frame {
+        request_id: request_id.clone(),
+        run: run.clone(),
+        seq,
+        deltas,
+        embeddings: Vec::new(),
+        tokens: TokenCount(tokens),
+        end: None,
     }
 }

@@ -176,6 +176,34 @@ async fn a_stream_leaves_piece_by_piece_and_missed_frames_are_given_again() {
     assert_eq!(none.frames, []);
 }
 
+/// Before, each chunk was a wake-up, a frame and a message of its own.
+#[tokio::test]
+async fn a_burst_of_chunks_leaves_in_few_frames_in_which_each_chunk_is_a_piece_of_its_own() {
+    let mock = mock(Settings {
+        tokens: 40,
+        ..Settings::default()
+    })
+    .await;
+    let mut house = House::start(&models(&mock.url()), |_| {}).await.unwrap();
+    let mut work = house.work("r-1", "mock", "a b");
+    Arc::make_mut(&mut work.request).stream = true;
+    let mut listener = house.listen(&mut work).await.unwrap();
+    house.dispatch(&work).await.unwrap();
+    let frames = listener.all().await.unwrap();
+    assert!(frames.len() < 20, "{} frames", frames.len());
+    assert!(frames.iter().zip(0..).all(|(frame, seq)| frame.seq == seq));
+    let pieces: Vec<&str> = frames
+        .iter()
+        .flat_map(|frame| &frame.deltas)
+        .map(|delta| delta.text.as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    assert_eq!((pieces.len(), &pieces[..3]), (40, &["a", " b", " a"][..]));
+    let outcome = house.outcome().await.unwrap();
+    assert_eq!(outcome.usage.completion_tokens, TokenCount(40));
+    assert_eq!(outcome.answer.unwrap().first_text(), pieces.concat());
+}
+
 #[tokio::test]
 async fn work_that_is_not_ours_is_passed_over_and_a_repeated_record_runs_once() {
     let mock = mock(Settings::default()).await;

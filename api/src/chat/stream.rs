@@ -34,44 +34,42 @@ impl Chunks {
         }
     }
 
-    /// The next pieces; the first one of a choice brings its role with it.
-    pub fn deltas(&mut self, deltas: &[Delta]) -> String {
+    /// Appends the next pieces; the first one of a choice brings its role with it.
+    pub fn deltas(&mut self, out: &mut String, deltas: &[Delta]) {
         let text: usize = deltas.iter().map(|delta| delta.text.len()).sum();
-        let mut out = String::with_capacity(3 * self.head.len() + text + 256);
+        out.reserve((deltas.len() + 1) * (self.head.len() + 128) + text);
         for delta in deltas {
             if let Some(reason) = delta.finish_reason {
                 self.ends.push(Delta::finish(delta.index, reason));
             }
             if says_something(delta) {
-                self.begin(&mut out, delta);
-                self.piece(&mut out, delta);
+                self.begin(out, delta);
+                self.piece(out, delta);
             }
         }
-        out
     }
 
-    /// The end of a success: why the choices ended, the usage if wanted, `[DONE]`.
-    pub fn end(&mut self, end: &Final) -> String {
-        let mut out = String::with_capacity(3 * self.head.len() + 320);
+    /// Appends the end of a success: why the choices ended, the usage if wanted, `[DONE]`.
+    pub fn end(&mut self, out: &mut String, end: &Final) {
+        out.reserve(3 * self.head.len() + 320);
         let mut ends = std::mem::take(&mut self.ends);
         if ends.is_empty() {
             ends.push(Delta::finish(0, FinishReason::Stop));
         }
         for delta in &ends {
-            self.begin(&mut out, delta);
-            self.open(&mut out, delta.index);
+            self.begin(out, delta);
+            self.open(out, delta.index);
             out.push_str("{}");
-            self.close(&mut out, delta, end.extra.as_deref());
+            self.close(out, delta, delta.finish_reason, end.extra.as_deref());
         }
         if self.include_usage {
             out.push_str(&self.head);
             out.push_str(r#","choices":[],"usage":"#);
-            usage(&mut out, end);
-            came_along(&mut out, end.extra.as_deref());
+            usage(out, end);
+            came_along(out, end.extra.as_deref());
             out.push_str("}\n\n");
         }
         out.push_str("data: [DONE]\n\n");
-        out
     }
 
     fn begin(&mut self, out: &mut String, first: &Delta) {
@@ -88,7 +86,7 @@ impl Chunks {
             index: first.index,
             ..Delta::default()
         };
-        self.close(out, &nothing, None);
+        self.close(out, &nothing, None, None);
     }
 
     fn piece(&self, out: &mut String, delta: &Delta) {
@@ -130,11 +128,7 @@ impl Chunks {
             more.strip_prefix(',').unwrap_or_default()
         });
         out.push('}');
-        let piece = Delta {
-            finish_reason: None,
-            ..delta.clone()
-        };
-        self.close(out, &piece, None);
+        self.close(out, delta, None, None);
     }
 
     fn open(&self, out: &mut String, index: u32) {
@@ -142,11 +136,11 @@ impl Chunks {
         put(out, format_args!(r#","choices":[{{"index":{index},"delta":"#));
     }
 
-    fn close(&self, out: &mut String, delta: &Delta, top: Option<&str>) {
+    fn close(&self, out: &mut String, delta: &Delta, reason: Option<FinishReason>, top: Option<&str>) {
         out.push_str(r#","logprobs":"#);
         logprobs(out, &delta.logprobs, &delta.refusal_logprobs);
         out.push_str(r#","finish_reason":"#);
-        match delta.finish_reason {
+        match reason {
             Some(reason) => write_string(out, reason.name()),
             None => out.push_str("null"),
         }
@@ -216,8 +210,9 @@ mod tests {
     };
 
     fn told(mut chunks: Chunks, deltas: &[Delta], end: &Final) -> String {
-        let mut events = chunks.deltas(deltas);
-        events.push_str(&chunks.end(end));
+        let mut events = String::new();
+        chunks.deltas(&mut events, deltas);
+        chunks.end(&mut events, end);
         for event in events.split("\n\n").filter(|event| !event.is_empty()) {
             let data = event.strip_prefix("data: ").expect("an event");
             assert!(

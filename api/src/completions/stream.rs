@@ -34,39 +34,38 @@ impl Chunks {
         }
     }
 
-    /// The next pieces.
-    pub fn deltas(&mut self, deltas: &[Delta]) -> String {
-        let mut out = String::with_capacity(512);
+    /// Appends the next pieces.
+    pub fn deltas(&mut self, out: &mut String, deltas: &[Delta]) {
+        let text: usize = deltas.iter().map(|delta| delta.text.len()).sum();
+        out.reserve(deltas.len() * (self.head.len() + 128) + text);
         for delta in deltas {
             if let Some(reason) = delta.finish_reason {
                 self.ends.push(Delta::finish(delta.index, reason));
             }
             if says_something(delta) {
-                self.chunk(&mut out, delta, None, None);
+                self.chunk(out, delta, None, None);
             }
         }
-        out
     }
 
-    /// The end of a success: why the choices ended, the usage if wanted, `[DONE]`.
-    pub fn end(&mut self, end: &Final) -> String {
-        let mut out = String::with_capacity(512);
+    /// Appends the end of a success: why the choices ended, the usage if wanted, `[DONE]`.
+    pub fn end(&mut self, out: &mut String, end: &Final) {
+        out.reserve(512);
         let mut ends = std::mem::take(&mut self.ends);
         if ends.is_empty() {
             ends.push(Delta::finish(0, FinishReason::Stop));
         }
         for delta in &ends {
-            self.chunk(&mut out, delta, delta.finish_reason, end.extra.as_deref());
+            self.chunk(out, delta, delta.finish_reason, end.extra.as_deref());
         }
         if self.include_usage {
             out.push_str(&self.head);
             out.push_str(r#","choices":[],"usage":"#);
-            usage(&mut out, end);
-            came_along(&mut out, end.extra.as_deref());
+            usage(out, end);
+            came_along(out, end.extra.as_deref());
             out.push_str("}\n\n");
         }
         out.push_str("data: [DONE]\n\n");
-        out
     }
 
     fn chunk(&mut self, out: &mut String, delta: &Delta, reason: Option<FinishReason>, top: Option<&str>) {
@@ -121,8 +120,9 @@ mod tests {
             choice_extra: Some(r#"{"stop_reason":7}"#.to_owned()),
             ..Delta::finish(1, FinishReason::Length)
         };
-        let mut events = chunks.deltas(&[piece("Hel"), piece("lo"), last]);
-        events.push_str(&chunks.end(&samples::last()));
+        let mut events = String::new();
+        chunks.deltas(&mut events, &[piece("Hel"), piece("lo"), last]);
+        chunks.end(&mut events, &samples::last());
         insta::assert_snapshot!(events);
     }
 }

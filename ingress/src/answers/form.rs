@@ -65,19 +65,19 @@ pub enum Chunks {
 }
 
 impl Chunks {
-    /// The next pieces; empty where they are told with the end.
-    pub fn deltas(&mut self, deltas: &[Delta]) -> String {
+    /// Appends the next pieces; nothing where they are told with the end.
+    pub fn deltas(&mut self, out: &mut String, deltas: &[Delta]) {
         match self {
-            Self::Chat(chunks) => chunks.deltas(deltas),
-            Self::Completion(chunks) => chunks.deltas(deltas),
+            Self::Chat(chunks) => chunks.deltas(out, deltas),
+            Self::Completion(chunks) => chunks.deltas(out, deltas),
         }
     }
 
-    /// The end of a success.
-    pub fn end(&mut self, end: &Final) -> String {
+    /// Appends the end of a success.
+    pub fn end(&mut self, out: &mut String, end: &Final) {
         match self {
-            Self::Chat(chunks) => chunks.end(end),
-            Self::Completion(chunks) => chunks.end(end),
+            Self::Chat(chunks) => chunks.end(out, end),
+            Self::Completion(chunks) => chunks.end(out, end),
         }
     }
 }

@@ -222,14 +222,20 @@ impl Pending {
         progress.holding.unread.set(0);
     }
 
-    /// What is ready now, and what the passing of time asks for.
+    /// What is ready now, and what the passing of time asks for. What was taken before has been read.
     pub fn take(&self, now: TimestampMs) -> Taken {
+        self.progress.lock().handed_out = 0;
+        self.take_more(now)
+    }
+
+    /// The same, for what leaves together with what was taken last.
+    pub fn take_more(&self, now: TimestampMs) -> Taken {
         let mut progress = self.progress.lock();
         if progress.follower.next_wakeup().is_some_and(|at| at <= now) {
             let steps = progress.follower.on_wakeup(now);
             self.apply(&mut progress, steps);
         }
-        progress.handed_out = std::mem::take(&mut progress.unread_bytes);
+        progress.handed_out += std::mem::take(&mut progress.unread_bytes);
         progress.count();
         Taken {
             deltas: std::mem::take(&mut progress.unread),
@@ -269,7 +275,12 @@ impl Pending {
                 Step::Show(deltas) if progress.abandoned => drop(deltas),
                 Step::Show(deltas) => {
                     progress.unread_bytes += deltas.iter().map(weight).sum::<usize>();
-                    join(&mut progress.unread, deltas);
+                    // One piece an event, unless the client's task is behind.
+                    if progress.unread.is_empty() {
+                        progress.unread = deltas;
+                    } else {
+                        join(&mut progress.unread, deltas);
+                    }
                 }
                 Step::Finish { end, content } => {
                     let end = Box::new(end);
@@ -343,6 +354,18 @@ mod tests {
         assert_eq!(shown(&unread), 1_200, "what is beyond the limit was left lying");
         unread.on_frame(samples::frame(2, "z"), TimestampMs(0));
         assert_eq!(shown(&unread), 1, "and is taken when it comes again");
+        for seq in 3..5 {
+            unread.on_frame(samples::frame(seq, &"x".repeat(400)), TimestampMs(0));
+            let more = unread.take_more(TimestampMs(0)).deltas;
+            assert_eq!(more.len(), 1, "it leaves with the one before");
+        }
+        unread.on_frame(samples::frame(5, "last"), TimestampMs(0));
+        unread.on_frame(samples::frame(6, "z"), TimestampMs(0));
+        assert_eq!(
+            shown(&unread),
+            4,
+            "all that left together counts until the client asks for more"
+        );
         unread.let_go();
         read.let_go();
         assert!(limits.take(&samples::request().tenant, 1_000).is_ok());

@@ -111,6 +111,16 @@ impl Waiter {
         }
     }
 
+    /// What is ready behind what `next` gave, to leave with that; nothing, where that has still to come.
+    pub fn try_next(&mut self) -> Option<AnswerEvent> {
+        let taken = self.pending.take_more(self.waiting.clock.steady());
+        self.waiting.questions.put(&self.pending, taken.questions);
+        if !taken.deltas.is_empty() {
+            return Some(AnswerEvent::Deltas(taken.deltas));
+        }
+        taken.ended.then(|| self.end())
+    }
+
     /// Where the client's last line is left, if it goes before the end.
     pub fn pending(&self) -> &Arc<Pending> {
         &self.pending

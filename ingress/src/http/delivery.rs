@@ -148,8 +148,9 @@ fn whole(form: Form, facts: Facts<'_>, chunks: Option<Chunks>, keyed: bool, end:
             response::json(StatusCode::OK, form.whole(facts, end, content))
         }
         (End::Finished { end, content }, Some(mut chunks)) if is_success(end.status) => {
-            let mut events = chunks.deltas(&deltas_of(content.choices()));
-            events.push_str(&chunks.end(end));
+            let mut events = String::new();
+            chunks.deltas(&mut events, &deltas_of(content.choices()));
+            chunks.end(&mut events, end);
             response::events().map(|_| Body::from(events))
         }
         (end, _) => response::error(&failure::of(end, keyed)),

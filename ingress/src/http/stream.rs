@@ -17,6 +17,9 @@ use crate::answers::waiter::{AnswerEvent, Waiter};
 /// What keeps proxies from giving up on a silent stream.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
+/// What leaves in one piece, about; what is ready beyond leaves in the next.
+const MOST_BYTES: usize = 64 * 1_024;
+
 /// A stream whose headers have left. Dropped by the server as soon as its client is gone.
 pub struct Live {
     /// As the metrics see it.
@@ -66,30 +69,50 @@ impl Live {
         Body::from_stream(pieces)
     }
 
-    /// The bytes for what came, and whether they are the last.
+    /// The bytes for what came and for all that is ready behind it, and whether they are the last.
     fn write(&mut self, event: AnswerEvent) -> (String, bool) {
+        let mut piece = String::new();
+        let mut next = Some(event);
+        while let Some(event) = next {
+            if self.append(&mut piece, event) {
+                return (piece, true);
+            }
+            next = if piece.len() < MOST_BYTES {
+                self.waiter.try_next()
+            } else {
+                None
+            };
+        }
+        (piece, false)
+    }
+
+    /// Appends what `event` says; whether it is the last.
+    fn append(&mut self, piece: &mut String, event: AnswerEvent) -> bool {
         match event {
-            AnswerEvent::Deltas(deltas) => (self.chunks.deltas(&deltas), false),
-            AnswerEvent::Idle => (KEEP_ALIVE.to_owned(), false),
+            AnswerEvent::Deltas(deltas) => self.chunks.deltas(piece, &deltas),
+            AnswerEvent::Idle => piece.push_str(KEEP_ALIVE),
             AnswerEvent::Ended(end) => {
                 self.exchange.finish(&end, self.waiter.account());
-                let piece = match &end {
-                    End::Finished { end, .. } if is_success(end.status) => self.chunks.end(end),
-                    failed => failure::of(failed, self.keyed).event(),
-                };
-                (piece, true)
+                match &end {
+                    End::Finished { end, .. } if is_success(end.status) => self.chunks.end(piece, end),
+                    failed => piece.push_str(&failure::of(failed, self.keyed).event()),
+                }
+                return true;
             }
             AnswerEvent::TimedOut => {
                 let refusal = failure::timed_out(self.accepted, self.keyed);
                 self.exchange.fails(&refusal);
-                (refusal.event(), true)
+                piece.push_str(&refusal.event());
+                return true;
             }
             AnswerEvent::Cut => {
                 let refusal = failure::cut(self.keyed);
                 self.exchange.is_charged(self.waiter.account());
                 self.exchange.fails(&refusal);
-                (refusal.event(), true)
+                piece.push_str(&refusal.event());
+                return true;
             }
         }
+        false
     }
 }

@@ -92,7 +92,12 @@ impl Reading {
             for piece in &frame.embeddings {
                 self.content.apply_embedding(piece);
             }
-            join(&mut deltas, frame.deltas);
+            // The pieces of one frame stay apart, as the model made them; those of frames that a gap held up leave together.
+            if deltas.is_empty() {
+                deltas = frame.deltas;
+            } else {
+                join(&mut deltas, frame.deltas);
+            }
             next = self.ahead.remove(&self.next_seq);
         }
         // What was held before the gap closed may be a duplicate of what a replay just brought.

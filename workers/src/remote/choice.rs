@@ -72,9 +72,7 @@ pub fn number(raw: &str) -> Option<u32> {
 
 /// The members of `object` that are none of `known`, and not null.
 pub fn rest<'a>(object: &'a Object<'a>, known: &[&str]) -> Object<'a> {
-    let mut rest = object.clone();
-    rest.retain(|name, value| !known.contains(&name) && value != "null");
-    rest
+    object.select(|name, value| !known.contains(&name) && value != "null")
 }
 
 /// An object as the records carry it: nothing, if it is empty.
@@ -83,7 +81,9 @@ pub fn text_of(object: &Object<'_>) -> Option<String> {
 }
 
 fn read_content(content: &Object<'_>, delta: &mut Delta) -> Result<(), Unreadable> {
-    let mut known = vec!["role", "content", "refusal", "tool_calls"];
+    const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
+    let mut known = ["role", "content", "refusal", "tool_calls", "", ""];
+    let mut so_many = known.len() - REASONING.len();
     if let Some(text) = present(content, "content") {
         read_parts(text, delta)?;
     }
@@ -91,11 +91,12 @@ fn read_content(content: &Object<'_>, delta: &mut Delta) -> Result<(), Unreadabl
         delta.refusal = string(refusal).ok_or(Unreadable)?;
     }
     // Two names for one thing; some endpoints say both.
-    for name in ["reasoning_content", "reasoning"] {
+    for name in REASONING {
         let said = present(content, name).and_then(string);
         if let Some(said) = said.filter(|said| delta.reasoning.is_empty() || delta.reasoning == *said) {
             delta.reasoning = said;
-            known.push(name);
+            known[so_many] = name;
+            so_many += 1;
         }
     }
     if let Some(calls) = present(content, "tool_calls") {
@@ -106,7 +107,7 @@ fn read_content(content: &Object<'_>, delta: &mut Delta) -> Result<(), Unreadabl
             .map(|(at, call)| read_call(call, at as u32))
             .collect::<Result<_, _>>()?;
     }
-    let mut extra = rest(content, &known);
+    let mut extra = rest(content, &known[..so_many]);
     if let Some(parts) = delta.extra.take() {
         extra.set("content_parts", value(parts).map_err(|_| Unreadable)?);
     }

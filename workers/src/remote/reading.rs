@@ -2,12 +2,16 @@
 //!
 //! An answer is complete once every choice that was asked for has said why it ended. What comes behind (usage, `[DONE]`, the
 //! connection's end) is waited for [`AFTER_THE_END`], and not missed: pings, silence or a cut no longer change anything.
+//! What is at hand at once is read at once and leaves together: a burst of chunks costs one wake-up, here and at the ingress.
 //! Fewer choices than were asked for are no answer, and more are passed over. Without an end nothing is complete, and pings are
 //! not an answer: the request's deadline ends them.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use prometheus::{IntCounter, IntCounterVec};
 use relay_api::json::DEEPEST;
 use relay_clock::Clock;
@@ -27,6 +31,9 @@ use crate::models::RemoteSpec;
 
 /// How long is waited for usage and `[DONE]` once every choice has ended.
 const AFTER_THE_END: Duration = Duration::from_secs(1);
+
+/// Bytes that are read at once, about, where they are there at once: more would keep the first of them waiting.
+const MOST_AT_ONCE: usize = 64 * 1_024;
 
 /// What reading needs.
 pub struct Reading<'a> {
@@ -91,16 +98,28 @@ impl Reading<'_> {
         let mut complete_since = None;
         loop {
             let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(self.clock.since(since)));
-            let next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
-            match &next {
-                Next::Bytes(chunk) => {
-                    bytes += chunk.len();
-                    if self.take(&mut body, chunk, &mut progress).is_err() {
-                        return Err(too_large());
+            let mut next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
+            let most = (bytes + MOST_AT_ONCE).min(self.spec.max_body.as_usize());
+            loop {
+                match &next {
+                    Next::Bytes(chunk) => {
+                        bytes += chunk.len();
+                        if self.take(&mut body, chunk, &mut progress).is_err() {
+                            return Err(too_large());
+                        }
                     }
+                    Next::End => self.end(&mut body, &mut progress),
+                    Next::Cut | Next::Silence(_) => {}
                 }
-                Next::End => self.end(&mut body, &mut progress),
-                Next::Cut | Next::Silence(_) => {}
+                // Behind an error or the end of all nothing counts.
+                let goes_on = matches!(next, Next::Bytes(_)) && !progress.done && progress.wrong.is_none();
+                if !goes_on || bytes > most {
+                    break;
+                }
+                let Some(more) = at_hand(&mut response).await else {
+                    break;
+                };
+                next = more;
             }
             // Some keep a connection open with blanks until a whole answer is there.
             if !(self.question.whole && matches!(body, Body::Unknown(_))) {
@@ -126,7 +145,9 @@ impl Reading<'_> {
                 }
                 (Next::Bytes(_), _) if bytes <= self.spec.max_body.as_usize() && !progress.done => {}
                 _ if complete => return Ok(self.finished(progress.answer, out)),
-                (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited, self.question.whole)),
+                (Next::Silence(waited), _) => {
+                    return Err(Failed::silent("sent anything", waited, self.question.whole));
+                }
                 // An end without a reason is a connection that was cut where it happened to look like an end.
                 (Next::Cut, _) => return Err(Failed::broken_off()),
                 (Next::Bytes(_) | Next::End, _) => return Err(unfinished(&progress, &body, bytes)),
@@ -236,9 +257,33 @@ impl Reading<'_> {
 async fn next(response: &mut Response, patience: Duration) -> Next {
     match timeout(patience, response.chunk()).await {
         Err(_) => Next::Silence(patience),
-        Ok(Err(_)) => Next::Cut,
-        Ok(Ok(None)) => Next::End,
-        Ok(Ok(Some(chunk))) => Next::Bytes(chunk),
+        Ok(read) => came(read),
+    }
+}
+
+/// What is there already, without a wait for more. The connection is a task of its own, which hands over a chunk at a time: it is
+/// let run once before nothing counts as being there.
+async fn at_hand(response: &mut Response) -> Option<Next> {
+    if let Some(read) = response.chunk().now_or_never() {
+        return Some(came(read));
+    }
+    let mut has_let = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_let, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    response.chunk().now_or_never().map(came)
+}
+
+fn came(read: reqwest::Result<Option<Bytes>>) -> Next {
+    match read {
+        Err(_) => Next::Cut,
+        Ok(None) => Next::End,
+        Ok(Some(chunk)) => Next::Bytes(chunk),
     }
 }
 

@@ -12,8 +12,9 @@ const MOST_BYTES: usize = 4 * 1_048_576;
 pub struct SseParser {
     /// Bytes of the line that is not complete yet.
     line: Vec<u8>,
-    /// Data of the event that is not complete yet.
-    data: Option<String>,
+    /// Data of the event that is not complete yet, and whether it has any. Both buffers serve the whole stream.
+    data: String,
+    has_data: bool,
     /// The last line ended in CR: an LF that follows belongs to it.
     after_cr: bool,
     /// Anything was read: a byte order mark is only one at the start.
@@ -39,15 +40,17 @@ impl SseParser {
             if self.line.is_empty() {
                 self.take_line(line, &mut event);
             } else {
-                self.line.extend_from_slice(line);
-                let line = std::mem::take(&mut self.line);
-                self.take_line(&line, &mut event);
+                let mut whole = std::mem::take(&mut self.line);
+                whole.extend_from_slice(line);
+                self.take_line(&whole, &mut event);
+                whole.clear();
+                self.line = whole;
             }
             rest = after.strip_prefix(b"\r\n").unwrap_or(&after[1..]);
             self.after_cr = after == b"\r";
         }
         self.line.extend_from_slice(rest);
-        if self.line.len() + self.data.as_ref().map_or(0, String::len) > MOST_BYTES {
+        if self.line.len() + self.data.len() > MOST_BYTES {
             return Err(TooLarge);
         }
         Ok(())
@@ -60,9 +63,7 @@ impl SseParser {
             line.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(line)
         };
         if line.is_empty() {
-            if let Some(data) = self.data.take() {
-                event(&data);
-            }
+            self.end_event(event);
             return;
         }
         // `event`, `id`, `retry` and comments mean nothing here.
@@ -74,13 +75,16 @@ impl SseParser {
             [b':', b' ', value @ ..] | [b':', value @ ..] => value,
             _ => return,
         };
-        let text = String::from_utf8_lossy(value);
-        match &mut self.data {
-            Some(data) => {
-                data.push('\n');
-                data.push_str(&text);
-            }
-            None => self.data = Some(text.into_owned()),
+        if std::mem::replace(&mut self.has_data, true) {
+            self.data.push('\n');
+        }
+        self.data.push_str(&String::from_utf8_lossy(value));
+    }
+
+    fn end_event(&mut self, event: &mut impl FnMut(&str)) {
+        if std::mem::take(&mut self.has_data) {
+            event(&self.data);
+            self.data.clear();
         }
     }
 
@@ -90,9 +94,7 @@ impl SseParser {
         if !line.is_empty() {
             self.take_line(&line, &mut event);
         }
-        if let Some(data) = self.data.take() {
-            event(&data);
-        }
+        self.end_event(&mut event);
     }
 }
 
