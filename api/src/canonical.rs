@@ -7,7 +7,6 @@
 //! asks ([`LEFT_OUT`]).
 
 use relay_schemas::Operation;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::raw::Object;
@@ -35,7 +34,11 @@ pub fn view(body: &Object<'_>, defaults: &[(&str, String)]) -> String {
         members.retain(|(known, _)| known != name);
         members.push((name, value));
     }
-    let mut out = String::with_capacity(512);
+    let length: usize = members
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 8)
+        .sum();
+    let mut out = String::with_capacity(length + 2);
     sorted(&mut out, members, |out, name, value| {
         if name == "messages" {
             messages(out, value);
@@ -57,7 +60,8 @@ pub fn hash(operation: Operation, view: &str) -> String {
 }
 
 fn messages(out: &mut String, list: &str) {
-    let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(list) else {
+    // A chat's are objects; elsewhere they may be anything.
+    let Ok(messages) = serde_json::from_str::<Vec<Object<'_>>>(list) else {
         return out.push_str(list);
     };
     out.push('[');
@@ -65,10 +69,7 @@ fn messages(out: &mut String, list: &str) {
         if index > 0 {
             out.push(',');
         }
-        match Object::parse(message.get()) {
-            Ok(message) => sorted(out, message.iter().collect(), |out, _, value| out.push_str(value)),
-            Err(_) => out.push_str(message.get()),
-        }
+        sorted(out, message.iter().collect(), |out, _, value| out.push_str(value));
     }
     out.push(']');
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use memchr::memchr2;
+
 /// Writes `text` as a JSON string, escaping only what must be escaped.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
@@ -38,7 +40,7 @@ pub fn write_string(out: &mut String, text: &str) {
 pub enum Fault {
     /// It is nested deeper than is allowed.
     Deep,
-    /// An object names a member twice: readers would disagree on which one counts.
+    /// An object names a member twice, as JSON writes it: readers would disagree on which one counts.
     Twice(String),
     /// A string that is no Unicode text.
     NoText,
@@ -51,13 +53,14 @@ enum Open<'a> {
 }
 
 /// `text`, which is valid JSON, without white space and with its strings written in one way. Numbers stay as they were written,
-/// members where they stood.
+/// members where they stood. Nothing is copied where it is written so already, as most clients do.
 ///
 /// # Errors
 /// [`Fault`].
-pub fn compact(text: &str, depth: usize) -> Result<String, Fault> {
+pub fn compact(text: &str, depth: usize) -> Result<Cow<'_, str>, Fault> {
     let bytes = text.as_bytes();
-    let mut out = String::with_capacity(text.len());
+    // What was written anew, and from where on the text stands as it is to stand.
+    let (mut out, mut kept_from) = (String::new(), 0);
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut at = 0;
     // Whether the next string is a member's name.
@@ -66,15 +69,24 @@ pub fn compact(text: &str, depth: usize) -> Result<String, Fault> {
         let begin = at;
         at += 1;
         match bytes[begin] {
-            b' ' | b'\t' | b'\n' | b'\r' => {}
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.push_str(&text[kept_from..begin]);
+                kept_from = at;
+            }
             b'"' => {
-                at = end_of_string(bytes, begin);
-                let decoded = decode(&text[begin..at])?;
-                write_string(&mut out, &decoded);
+                let is_written_so;
+                (at, is_written_so) = string_at(bytes, begin);
+                let mut written = Cow::Borrowed(&text[begin..at]);
+                if !is_written_so {
+                    written = Cow::Owned(rewritten(&written)?);
+                    out.push_str(&text[kept_from..begin]);
+                    out.push_str(&written);
+                    kept_from = at;
+                }
                 if let (true, Some(Open::Object(names))) = (name_next, open.last_mut())
-                    && let Some(twice) = names.replace(decoded)
+                    && let Some(twice) = names.replace(written)
                 {
-                    return Err(Fault::Twice(twice.into_owned()));
+                    return Err(Fault::Twice(twice[1..twice.len() - 1].to_owned()));
                 }
             }
             bracket @ (b'{' | b'[') => {
@@ -87,25 +99,26 @@ pub fn compact(text: &str, depth: usize) -> Result<String, Fault> {
                 } else {
                     Open::Array
                 });
-                out.push(char::from(bracket));
             }
             mark @ (b'}' | b']' | b':' | b',') => {
                 if matches!(mark, b'}' | b']') {
                     open.pop();
                 }
                 name_next = mark == b',' && matches!(open.last(), Some(Open::Object(_)));
-                out.push(char::from(mark));
             }
             _ => {
                 // A number or a word: up to what ends it.
                 while bytes.get(at).is_some_and(|byte| !b" \t\n\r,]}".contains(byte)) {
                     at += 1;
                 }
-                out.push_str(&text[begin..at]);
             }
         }
     }
-    Ok(out)
+    if kept_from == 0 {
+        return Ok(Cow::Borrowed(text));
+    }
+    out.push_str(&text[kept_from..]);
+    Ok(Cow::Owned(out))
 }
 
 /// How deep JSON of others may be nested: what is deeper is no answer and no request, and what walks through values level by
@@ -118,7 +131,7 @@ pub fn is_deeper_than(text: &str, most: usize) -> bool {
     let (mut open, mut at) = (0_usize, 0);
     while let Some(byte) = bytes.get(at) {
         at = match byte {
-            b'"' => end_of_string(bytes, at),
+            b'"' => string_at(bytes, at).0,
             _ => at + 1,
         };
         match byte {
@@ -131,27 +144,29 @@ pub fn is_deeper_than(text: &str, most: usize) -> bool {
     false
 }
 
-/// Behind the closing quote of the string that begins at `begin`.
-fn end_of_string(bytes: &[u8], begin: usize) -> usize {
-    let mut at = begin + 1;
-    while let Some(byte) = bytes.get(at) {
-        at += match byte {
-            b'"' => return at + 1,
-            b'\\' => 2,
-            _ => 1,
-        };
+/// Behind the closing quote of the string that begins at `begin`; and whether it is certainly written as [`write_string`] would
+/// write it: what is escaped by its number may not be.
+fn string_at(bytes: &[u8], begin: usize) -> (usize, bool) {
+    let (mut at, mut is_written_so) = (begin + 1, true);
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return (at + 1, is_written_so);
+        }
+        is_written_so &= matches!(
+            bytes.get(at + 1),
+            Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't')
+        );
+        at += 2;
     }
-    bytes.len()
+    (bytes.len(), is_written_so)
 }
 
-fn decode(quoted: &str) -> Result<Cow<'_, str>, Fault> {
-    if quoted.contains('\\') {
-        serde_json::from_str(quoted)
-            .map(Cow::Owned)
-            .map_err(|_| Fault::NoText)
-    } else {
-        Ok(Cow::Borrowed(&quoted[1..quoted.len() - 1]))
-    }
+fn rewritten(quoted: &str) -> Result<String, Fault> {
+    let text: String = serde_json::from_str(quoted).map_err(|_| Fault::NoText)?;
+    let mut out = String::with_capacity(text.len() + 2);
+    write_string(&mut out, &text);
+    Ok(out)
 }
 
 /// What a raw value is, in words; never its content.
@@ -180,6 +195,10 @@ mod tests {
             "{ \"b\\u0041\\/\" : [ 1e400 , -0.0,\t9007199254740993 ],\n\"a\":\"\\u00e9\\ud83d\\ude00\\n\" }";
         let expected = r#"{"bA/":[1e400,-0.0,9007199254740993],"a":"é😀\n"}"#;
         assert_eq!(compact(text, 9).as_deref(), Ok(expected));
+        let same = r#"{"a\"b":"\\\b\f\n\r\té😀\u0001","c":[{"d":-0.0},{}],"e":null}"#;
+        assert!(matches!(compact(expected, 9), Ok(Cow::Borrowed(same)) if same == expected));
+        assert_eq!(compact(same, 9).as_deref(), Ok(same));
+        assert_eq!(compact(" [ \"\\u000a\" ] ", 9).as_deref(), Ok(r#"["\n"]"#));
     }
 
     #[test]
@@ -232,9 +251,11 @@ mod tests {
     proptest! {
         #[test]
         fn however_a_value_is_spaced_it_is_compacted_to_one_text(value in any_json()) {
-            let tight = compact(&value.to_string(), 99).expect("it has no fault");
+            let text = value.to_string();
+            let tight = compact(&text, 99).expect("it has no fault");
             let wide = serde_json::to_string_pretty(&value).expect("JSON");
-            prop_assert_eq!(compact(&wide, 99), Ok(tight.clone()));
+            let again = compact(&wide, 99).expect("it has no fault");
+            prop_assert_eq!(&again, &tight);
             prop_assert_eq!(serde_json::from_str::<Value>(&tight).expect("JSON"), value);
         }
 

@@ -82,6 +82,11 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(name, value)| (&**name, value.get()))
     }
 
+    /// The same, with the texts as raw values.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.members.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// Whether it has no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
@@ -20,15 +21,31 @@ pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, Invalid> {
         return Err(Invalid::body("the body is no JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (path, inner) = (error.path().clone(), error.into_inner());
-        let (place, words) = (place_of(&path), inner.to_string());
-        let mut invalid = told(text, &path, &place, &words);
-        if MAPS.iter().any(|map| place.ends_with(map)) && path.to_string() != place {
-            invalid.message = invalid.message.replacen('`', "a value in `", 1);
-        }
-        invalid
-    })
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| invalid(text, error))
+}
+
+/// The members of `text` that `T` knows, out of those of them that are named so: what else it holds is not read once more.
+///
+/// # Errors
+/// [`Invalid`].
+pub fn typed_of<T: DeserializeOwned>(
+    members: &Object<'_>,
+    text: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<T, Invalid> {
+    let wanted = members.raw().filter(|(name, _)| is_wanted(name));
+    let reader = MapDeserializer::<_, serde_json::Error>::new(wanted);
+    serde_path_to_error::deserialize(reader).map_err(|error| invalid(text, error))
+}
+
+fn invalid(text: &str, error: serde_path_to_error::Error<serde_json::Error>) -> Invalid {
+    let (path, inner) = (error.path().clone(), error.into_inner());
+    let (place, words) = (place_of(&path), inner.to_string());
+    let mut invalid = told(text, &path, &place, &words);
+    if MAPS.iter().any(|map| place.ends_with(map)) && path.to_string() != place {
+        invalid.message = invalid.message.replacen('`', "a value in `", 1);
+    }
+    invalid
 }
 
 /// Our own fields whose members the client names.

@@ -1,5 +1,7 @@
 //! The door: a body of any operation is checked, bounded and hashed here. Pure.
 
+use std::borrow::Cow;
+
 use relay_schemas::Operation;
 use serde_json::value::RawValue;
 
@@ -47,23 +49,23 @@ pub struct Parsed {
     pub temperature: Option<f64>,
 }
 
-/// Checks a body.
+/// Checks a body, which is kept as it is.
 ///
 /// # Errors
 /// What is wrong, where, and how to mend it. Nothing of the body's content is quoted.
 pub fn parse(
     operation: Operation,
-    body: &[u8],
+    body: Vec<u8>,
     defaults: &Defaults,
     limits: &Limits,
 ) -> Result<Parsed, Invalid> {
-    let text = std::str::from_utf8(body)
+    let text = String::from_utf8(body)
         .map_err(|_| Invalid::body("the body is not valid UTF-8; send one JSON object in UTF-8"))?;
-    let compacted = whole(text, limits.depth)?;
+    let compacted = whole(&text, limits.depth)?;
     let members = Object::parse(&compacted).map_err(|error| malformed(&error))?;
     let (sampling, prompt_tokens) = match operation {
         Operation::Chat => {
-            let chat = Chat::read(&compacted)?;
+            let chat = Chat::of(&members, &compacted)?;
             chat.check(limits)?;
             let tokens = chat.prompt_tokens(&members);
             (chat.sampling, tokens)
@@ -86,10 +88,11 @@ pub fn parse(
     };
     let filled = Filled::of(operation, &sampling, defaults);
     let model = sampling.model.clone().or_else(|| filled.model.clone());
+    let request_hash = canonical::hash(operation, &canonical::view(&members, &filled.members()));
     Ok(Parsed {
         operation,
-        body: text.to_owned(),
-        request_hash: canonical::hash(operation, &canonical::view(&members, &filled.members())),
+        body: text,
+        request_hash,
         model: model.ok_or_else(|| Invalid::missing("model", "name a model; see /v1/models"))?,
         stream: sampling.streams(),
         include_usage: sampling.includes_usage(),
@@ -136,7 +139,7 @@ impl Filled {
 }
 
 /// The body without white space, if it is one object that all readers read alike.
-fn whole(text: &str, depth: usize) -> Result<String, Invalid> {
+fn whole(text: &str, depth: usize) -> Result<Cow<'_, str>, Invalid> {
     if text.trim().is_empty() {
         return Err(Invalid::body("the body is empty; send one JSON object in UTF-8"));
     }

@@ -8,7 +8,7 @@ use crate::error::Invalid;
 use crate::limits::Limits;
 use crate::names::{BREAKS, length, printable};
 use crate::raw::Object;
-use crate::read::typed;
+use crate::read::{typed, typed_of};
 use crate::values::{Count, Seed, Texts, TopK};
 
 /// The fields that every text operation has. Null means "not set", as `OpenAI`'s own clients send it.
@@ -40,6 +40,10 @@ pub struct Sampling {
 /// Whether what `body` says, and what is answered to it, may be kept longer than that takes: unless its `store` is `false`. Nothing
 /// else of the body has to be right for that.
 pub fn keeps_content(body: &str) -> bool {
+    // Nearly no body has the word anywhere, nor a letter that is escaped by its number: those need not be read for it.
+    if !body.contains("\"store\"") && !body.contains("\\u") {
+        return true;
+    }
     let body = Object::parse(body).unwrap_or_default();
     body.get("store") != Some("false")
 }
@@ -59,6 +63,12 @@ impl Sampling {
     /// What is of the wrong type.
     pub fn read(body: &str) -> Result<Self, Invalid> {
         typed(body)
+    }
+
+    /// The same, of a chat whose members are known: of its largest ones nothing is read here.
+    pub(crate) fn of(members: &Object<'_>, body: &str) -> Result<Self, Invalid> {
+        let is_wanted = |name: &str| !["messages", "tools", "functions"].contains(&name);
+        typed_of(members, body, is_wanted)
     }
 
     /// Whether the answer leaves as server-sent events.

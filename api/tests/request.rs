@@ -8,12 +8,7 @@ use relay_schemas::Operation;
 use serde_json::{Value, json};
 
 fn read(operation: Operation, body: &str) -> Result<Parsed, Invalid> {
-    parse(
-        operation,
-        body.as_bytes(),
-        &Defaults::default(),
-        &Limits::default(),
-    )
+    parse(operation, body.into(), &Defaults::default(), &Limits::default())
 }
 
 fn chat(body: &str) -> Result<Parsed, Invalid> {
@@ -81,7 +76,7 @@ fn defaults_count_where_the_body_has_none() {
         max_tokens: Some(9),
         temperature: Some(0.5),
     };
-    let read = |body: &str| parse(Operation::Chat, body.as_bytes(), &defaults, &Limits::default()).unwrap();
+    let read = |body: &str| parse(Operation::Chat, body.into(), &defaults, &Limits::default()).unwrap();
     let bare = read(r#"{"messages":[{"role":"user","content":"Hi"}]}"#);
     assert_eq!(
         (bare.model.as_str(), bare.requested_tokens, bare.temperature),
@@ -105,14 +100,7 @@ fn embeddings_name_their_model_and_never_take_that_of_a_chat() {
         model: Some("house".to_owned()),
         ..Defaults::default()
     };
-    let read = |body: &str| {
-        parse(
-            Operation::Embedding,
-            body.as_bytes(),
-            &defaults,
-            &Limits::default(),
-        )
-    };
+    let read = |body: &str| parse(Operation::Embedding, body.into(), &defaults, &Limits::default());
     let refused = read(r#"{"input":"a"}"#).unwrap_err();
     assert_eq!(
         (refused.code, refused.param.as_deref()),
@@ -340,7 +328,12 @@ fn mistakes_of_completions_and_embeddings_are_named_too() {
 #[test]
 fn bytes_that_are_not_utf_8_are_refused() {
     let body = b"{\"model\": \"\xff\"}";
-    let refused = parse(Operation::Chat, body, &Defaults::default(), &Limits::default());
+    let refused = parse(
+        Operation::Chat,
+        body.to_vec(),
+        &Defaults::default(),
+        &Limits::default(),
+    );
     assert_eq!(refused.map_err(|invalid| invalid.code), Err("invalid_json"));
 }
 

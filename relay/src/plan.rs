@@ -18,7 +18,7 @@ const STANDARD_INPUT: &str = "-";
 /// Where there is no plan: the body is no request, or the policy refuses it.
 pub fn run(config: &Config, asked: &PlanRequest) -> anyhow::Result<()> {
     let (from, body) = body(asked.request.as_deref())?;
-    let parsed = config.ingress.rules().parse(asked.operation.into(), &body);
+    let parsed = config.ingress.rules().parse(asked.operation.into(), body);
     let parsed = parsed.map_err(|invalid| anyhow::anyhow!("no plan: {from}: {}", invalid.message))?;
     let now = relay_clock::Clock::system().now();
     let class = asked.class.into();

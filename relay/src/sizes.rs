@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn request(config: &Config, operation: Operation, body: &str) -> Request {
-        let parsed = config.ingress.rules().parse(operation, body.as_bytes());
+        let parsed = config.ingress.rules().parse(operation, body.into());
         let parsed = parsed.expect("it keeps to every bound");
         let name = "n".repeat(256);
         Request {

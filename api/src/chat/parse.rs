@@ -8,7 +8,7 @@ use crate::error::Invalid;
 use crate::limits::Limits;
 use crate::names::{self, Named};
 use crate::raw::Object;
-use crate::read::typed;
+use crate::read::{typed, typed_of};
 use crate::sampling::{Sampling, most};
 use crate::tokens::{REPLY_PRIMER, estimate};
 use crate::values::{AnyObject, WordOrObject};
@@ -67,6 +67,14 @@ impl Chat {
         Ok(Self {
             sampling: Sampling::read(body)?,
             fields: typed(body)?,
+        })
+    }
+
+    /// The same, of a body whose members are known.
+    pub(crate) fn of(members: &Object<'_>, body: &str) -> Result<Self, Invalid> {
+        Ok(Self {
+            sampling: Sampling::of(members, body)?,
+            fields: typed_of(members, body, |_| true)?,
         })
     }
 

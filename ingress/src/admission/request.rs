@@ -22,7 +22,7 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong, where, and how to mend it.
-    pub fn parse(&self, operation: Operation, body: &[u8]) -> Result<Parsed, Invalid> {
+    pub fn parse(&self, operation: Operation, body: Vec<u8>) -> Result<Parsed, Invalid> {
         parse(operation, body, &self.defaults, &self.limits)
     }
 }

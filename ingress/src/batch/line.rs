@@ -51,7 +51,7 @@ pub fn request_of(line: &BatchRequest, rules: &LineRules, now: TimestampMs) -> R
             "`tenant` must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit";
         return Err(Refusal::invalid("invalid_tenant", Some("tenant"), message));
     }
-    let parsed = rules.body.parse(line.operation, line.body.as_bytes())?;
+    let parsed = rules.body.parse(line.operation, line.body.clone().into_bytes())?;
     let latest = now.plus_ms(millis(rules.window));
     let deadline = line.deadline.map_or(latest, |asked| asked.min(latest));
     let LineName { tenant, line } = name_of(line);
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_line_becomes_the_request_that_http_would_have_made_of_it() {
         let request = request_of(&line(GOOD), &rules(), TimestampMs(5)).unwrap();
-        let http = Rules::default().parse(Operation::Chat, GOOD.as_bytes()).unwrap();
+        let http = Rules::default().parse(Operation::Chat, GOOD.into()).unwrap();
         assert_eq!(
             (request.body.as_str(), request.request_hash),
             (GOOD, http.request_hash)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use relay_runner::Shutdown;
 use relay_schemas::TenantId;
@@ -27,7 +27,7 @@ pub async fn read(
     tenant: &TenantId,
     admission: &Admission,
     bounds: Bodies,
-) -> Result<(Bytes, Permit), Refusal> {
+) -> Result<(Vec<u8>, Permit), Refusal> {
     let shutdown = &admission.shutdown;
     let read = within(&mut body, tenant, &admission.bodies, bounds);
     let read = tokio::select! {
@@ -51,7 +51,7 @@ async fn within(
     tenant: &TenantId,
     held: &Arc<Limits>,
     bounds: Bodies,
-) -> Result<(Bytes, Permit), Refusal> {
+) -> Result<(Vec<u8>, Permit), Refusal> {
     let Bodies { most_bytes, .. } = bounds;
     let announced = body.size_hint().exact().unwrap_or(0);
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
@@ -61,7 +61,8 @@ async fn within(
     let full = |full| no_room(full, bounds.retry_after);
     // Where its length is known: half of it would have to be thrown away.
     let mut permit = held.announce(tenant, announced).map_err(full)?;
-    let mut bytes = BytesMut::with_capacity(announced);
+    // The one copy of it: from here on the same bytes are checked, kept and recorded.
+    let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             let message = "the body ended before it was complete";
@@ -75,7 +76,7 @@ async fn within(
         permit.arrive(length).map_err(full)?;
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes.freeze(), permit))
+    Ok((bytes, permit))
 }
 
 fn no_room(full: Full, retry_after: Duration) -> Refusal {

@@ -60,10 +60,8 @@ impl Door {
             }
         };
         let (body, room) = body::read(body, &call.tenant, &self.admission, self.bodies).await?;
-        let parsed = self.rules.parse(operation, &body)?;
+        let parsed = self.rules.parse(operation, body)?;
         exchange.asks_for(&parsed.model);
-        // What was parsed holds what is needed of it.
-        drop(body);
         let entered = Entered { place, room };
         let named = |id: &RequestId| exchange.is_named(id);
         self.admission.admit(call, parsed, entered, named).await
