@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use relay_lifecycle::{Transcript, cache_key};
-use relay_schemas::{Answer, Plan, Provenance, Request, TenantId, TimestampMs, Usage};
+use relay_lifecycle::cache_key;
+use relay_schemas::{Answer, Choice, Plan, Provenance, Request, TenantId, TimestampMs, ToolCall, Usage};
 use serde::{Deserialize, Serialize};
 
 /// Version of the entries that this build writes and reads; another version is a miss.
@@ -129,7 +129,33 @@ impl Entry {
         let texts: usize = texts.iter().map(|text| text.len()).sum();
         let answer = [&self.answer.usage_details, &self.answer.extra];
         let answer: usize = answer.into_iter().flatten().map(String::len).sum();
-        let choices = size_of_val(self.answer.choices.as_slice());
-        size_of::<Self>() + choices + texts + answer + Transcript::of(&self.answer).bytes()
+        let choices: usize = self.answer.choices.iter().map(of_choice).sum();
+        let vectors = self.answer.embeddings.iter();
+        let vectors: usize = vectors
+            .map(|vector| size_of_val(vector) + size_of_val(&*vector.values))
+            .sum();
+        size_of::<Self>() + choices + vectors + texts + answer
     }
+}
+
+fn of_choice(choice: &Choice) -> usize {
+    let message = &choice.message;
+    let texts = [
+        &message.text,
+        &message.reasoning,
+        &message.refusal,
+        &message.extra,
+        &choice.extra,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let entries = message.logprobs.iter().chain(&message.refusal_logprobs);
+    let entries: usize = entries.map(|entry| size_of::<String>() + entry.len()).sum();
+    let calls: usize = message.tool_calls.iter().map(of_call).sum();
+    size_of::<Choice>() + texts + entries + calls
+}
+
+fn of_call(call: &ToolCall) -> usize {
+    let named = [&call.id, &call.kind, &call.name, &call.arguments];
+    let named: usize = named.into_iter().map(String::len).sum();
+    size_of::<ToolCall>() + named + call.extra.as_ref().map_or(0, String::len)
 }

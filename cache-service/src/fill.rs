@@ -46,14 +46,12 @@ impl Stage for FillStage {
 impl FillStage {
     async fn fill(&self, outcome: &Outcome, record: &Record) {
         let now = self.clock.now();
-        let entry = entry_of(outcome, &record.position, now);
-        let entry = entry.map(|entry| (entry.to_bytes(), entry));
-        let result = match entry {
+        let result = match entry_of(outcome, &record.position, now) {
             Err(reason) => reason.name(),
-            Ok((bytes, _)) if bytes.len() > self.max_entry_bytes => NotCached::TooLarge.name(),
-            Ok((bytes, entry)) => match self.levels.fill(entry, &bytes, now).await {
+            Ok(entry) => match self.levels.fill(entry, self.max_entry_bytes, now).await {
                 FillResult::Filled => "filled",
                 FillResult::Present => "present",
+                FillResult::TooLarge => NotCached::TooLarge.name(),
             },
         };
         self.metrics.filled(result, self.levels.lru.bytes());

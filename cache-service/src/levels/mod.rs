@@ -33,6 +33,8 @@ pub(crate) enum FillResult {
     Filled,
     /// One was there before and stays.
     Present,
+    /// It is larger than entries may be.
+    TooLarge,
 }
 
 /// Both levels.
@@ -77,11 +79,19 @@ impl Levels {
         LookupResult::Hit(entry, "redis")
     }
 
-    /// Keeps `entry`, which reads `bytes` in Redis, unless there is one already: the first fill wins.
-    pub(crate) async fn fill(&self, entry: Entry, bytes: &[u8], now: TimestampMs) -> FillResult {
+    /// Keeps `entry`, of `most_bytes` at most, unless there is one already: the first fill wins. It is written only where there is a
+    /// Redis to write it to; else what it takes in memory counts.
+    pub(crate) async fn fill(&self, entry: Entry, most_bytes: usize, now: TimestampMs) -> FillResult {
         let key = entry.owner.key();
-        if let Some(redis) = &self.redis {
-            let set = redis.set_if_absent(&key, bytes, entry.left_ms(now)).await;
+        let written = self.redis.as_ref().map(|redis| (redis, entry.to_bytes()));
+        let size = written
+            .as_ref()
+            .map_or_else(|| entry.weight(), |(_, bytes)| bytes.len());
+        if size > most_bytes {
+            return FillResult::TooLarge;
+        }
+        if let Some((redis, bytes)) = written {
+            let set = redis.set_if_absent(&key, &bytes, entry.left_ms(now)).await;
             // Other instances may have been answered from the one that is there: it stays the truth here too.
             if set == Ok(false) {
                 return FillResult::Present;

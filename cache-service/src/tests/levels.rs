@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use relay_schemas::{Answer, Choice, TimestampMs};
+use relay_schemas::{Answer, Choice, Embedding, TimestampMs, ToolCall};
 
 use crate::entry::{Entry, Unfit};
 use crate::levels::{FillResult, Levels, LookupResult, Lru};
@@ -19,8 +19,7 @@ fn levels(bytes: u64) -> Levels {
 }
 
 async fn fill(levels: &Levels, entry: Entry, now: TimestampMs) -> FillResult {
-    let bytes = entry.to_bytes();
-    levels.fill(entry, &bytes, now).await
+    levels.fill(entry, 1 << 20, now).await
 }
 
 fn answer(entry: &mut Entry) -> &mut Answer {
@@ -126,6 +125,19 @@ fn whatever_an_entry_holds_counts() {
     };
     for change in [
         (|entry, text| answer(entry).choices[0].message.text = Some(text)) as fn(&mut Entry, String),
+        |entry, text| answer(entry).choices[0].message.reasoning = Some(text),
+        |entry, text| answer(entry).choices[0].message.logprobs = vec![text],
+        |entry, text| {
+            let call = ToolCall {
+                arguments: text,
+                ..ToolCall::default()
+            };
+            answer(entry).choices[0].message.tool_calls = vec![call];
+        },
+        |entry, _| {
+            let values = vec![0.5; 250];
+            answer(entry).embeddings = vec![Embedding { index: 0, values }];
+        },
         |entry, text| answer(entry).model_version = text,
         |entry, text| entry.provenance.source_request_id = text.as_str().into(),
         |entry, text| entry.provenance.model = text,

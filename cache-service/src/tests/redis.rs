@@ -52,8 +52,7 @@ fn levels(config: &RedisConfig) -> Levels {
 }
 
 async fn fill(levels: &Levels, entry: Entry) -> FillResult {
-    let bytes = entry.to_bytes();
-    levels.fill(entry, &bytes, now()).await
+    levels.fill(entry, 1 << 20, now()).await
 }
 
 async fn get(levels: &Levels, owner: &Owner) -> LookupResult {
