@@ -86,19 +86,29 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
-        match (cli.command, hosted) {
-            (_, Some(hosted)) => hosting::host(config, hosted).await,
-            (Command::Log(log), None) => match log.command {
+        match cli.command {
+            Command::Up(_)
+            | Command::Run(_)
+            | Command::Ingress(_)
+            | Command::Planner(_)
+            | Command::CacheService(_)
+            | Command::Scheduler(_)
+            | Command::Workers(_)
+            | Command::TraceSink(_) => {
+                let hosted = hosted.expect("each of them hosts some");
+                hosting::host(config, hosted).await
+            }
+            Command::Log(log) => match log.command {
                 cli::Log::Verify(asked) => log_check::verify(&config, &asked),
             },
-            (Command::Backup(asked), None) => backup::backup(&config, &asked.folder).await,
-            (Command::Restore(asked), None) => backup::restore(&config, &asked.folder).await,
-            (Command::Topics(topics), None) => topics::run(&config, topics.command).await,
-            (Command::DeadLetters(letters), None) => topics::dead_letters(&config, letters.command).await,
-            (Command::Traces(traces), None) => traces::run(&config, traces.command).await,
-            (Command::Healthcheck(asked), None) => healthcheck::run(&config.ops, *asked.timeout).await,
-            (Command::Plan(request), None) => plan::run(&config, &request),
-            (_, None) => unreachable!("what hosts nothing and stands not here has run above"),
+            Command::Backup(asked) => backup::backup(&config, &asked.folder).await,
+            Command::Restore(asked) => backup::restore(&config, &asked.folder).await,
+            Command::Topics(topics) => topics::run(&config, topics.command).await,
+            Command::DeadLetters(letters) => topics::dead_letters(&config, letters.command).await,
+            Command::Traces(traces) => traces::run(&config, traces.command).await,
+            Command::Healthcheck(asked) => healthcheck::run(&config.ops, *asked.timeout).await,
+            Command::Plan(request) => plan::run(&config, &request),
+            Command::Check(_) | Command::Schema(_) => Ok(()),
         }
     });
     if matches!(&done, Err(error) if error.is::<signals::Interrupted>()) {

@@ -1,77 +1,117 @@
 //! Settings by which nothing could ever be done: limits of nothing, and defaults that each request without a value of its own would be
 //! refused for. Pure.
 
-use std::time::Duration;
+use relay_settings::ByteSize;
+use relay_workers::models::Models;
 
 use crate::config::Config;
 use crate::findings::Problem;
 use crate::hosted::{Hosted, HostedService};
 
+const REMEDY: &str = "use more, or leave it out for the default";
+
 /// All of it, for the services that are to run.
 pub(super) fn check(config: &Config, hosted: &Hosted) -> Vec<Problem> {
     let mut found = Vec::new();
-    for (service, key, limit) in limits(config) {
-        if hosted.has(service) && limit == 0 {
-            let problem = "is 0: nothing would ever be taken in";
-            found.push(Problem::new(
-                key,
-                problem,
-                "use 1 or more, or leave it out for the default",
-            ));
+    for (service, key, is_zero) in limits(config) {
+        if hosted.has(service) && is_zero {
+            found.push(Problem::new(key, "is 0: nothing would ever be answered", REMEDY));
         }
     }
     if hosted.has(HostedService::Ingress) {
         found.extend(defaults(config));
-        found.extend(deadlines(config));
     }
     found
 }
 
-/// How much each service takes in at once.
-fn limits(config: &Config) -> Vec<(HostedService, String, usize)> {
-    use HostedService::{CacheService, Ingress, Planner, Workers};
-    let limits = &config.ingress.limits;
+/// How much each service takes in at once, and for how long; none of these may be nothing.
+fn limits(config: &Config) -> Vec<(HostedService, &'static str, bool)> {
+    use HostedService::{CacheService, Ingress, Planner, Scheduler};
+    let (ingress, queue, batch) = (
+        &config.ingress.limits,
+        &config.scheduler.limits,
+        &config.ingress.batch,
+    );
+    let deadlines = &config.ingress.deadlines;
     let mut all = vec![
-        (Ingress, "ingress.limits.max_connections", limits.max_connections),
-        (Ingress, "ingress.limits.max_in_flight", limits.max_in_flight),
+        (
+            Ingress,
+            "ingress.limits.max_connections",
+            ingress.max_connections == 0,
+        ),
+        (
+            Ingress,
+            "ingress.limits.max_in_flight",
+            ingress.max_in_flight == 0,
+        ),
         (
             Ingress,
             "ingress.limits.max_in_flight_per_tenant",
-            limits.max_in_flight_per_tenant,
+            ingress.max_in_flight_per_tenant == 0,
         ),
+        (Ingress, "ingress.limits.max_body", is_nothing(ingress.max_body)),
+        (Ingress, "ingress.deadlines.default", deadlines.default.is_zero()),
+        (Ingress, "ingress.deadlines.longest", deadlines.longest.is_zero()),
         (
-            Ingress,
-            "ingress.limits.max_body",
-            limits.max_body.as_u64() as usize,
+            Planner,
+            "planner.max_in_flight",
+            config.planner.max_in_flight == 0,
         ),
-        (Planner, "planner.max_in_flight", config.planner.max_in_flight),
         (
             CacheService,
             "cache_service.max_in_flight",
-            config.cache_service.max_in_flight,
+            config.cache_service.max_in_flight == 0,
+        ),
+        (Scheduler, "scheduler.limits.max_waiting", queue.max_waiting == 0),
+        (
+            Scheduler,
+            "scheduler.limits.max_waiting_per_tenant",
+            queue.max_waiting_per_tenant == 0,
+        ),
+        (
+            Scheduler,
+            "scheduler.limits.max_bodies",
+            is_nothing(queue.max_bodies),
+        ),
+        (
+            Scheduler,
+            "scheduler.limits.max_bodies_per_tenant",
+            is_nothing(queue.max_bodies_per_tenant),
         ),
     ];
-    let batch = &config.ingress.batch;
     if batch.enabled {
-        all.push((Ingress, "ingress.batch.max_in_flight", batch.max_in_flight));
-        all.push((
-            Ingress,
-            "ingress.batch.waiting_limit",
-            batch.waiting_limit as usize,
-        ));
-    }
-    let mut all: Vec<_> = all
-        .into_iter()
-        .map(|(service, key, limit)| (service, key.to_owned(), limit))
-        .collect();
-    for (index, worker) in config.workers.iter().enumerate() {
-        let slots = [
-            ("short_slots", worker.short_slots),
-            ("long_slots", worker.long_slots),
-        ];
-        all.extend(slots.map(|(key, slots)| (Workers, format!("workers[{index}].{key}"), slots as usize)));
+        all.extend([
+            (Ingress, "ingress.batch.max_in_flight", batch.max_in_flight == 0),
+            (Ingress, "ingress.batch.waiting_limit", batch.waiting_limit == 0),
+            (
+                Ingress,
+                "ingress.batch.waiting_size",
+                is_nothing(batch.waiting_size),
+            ),
+            (Ingress, "ingress.batch.window", batch.window.is_zero()),
+        ]);
     }
     all
+}
+
+fn is_nothing(size: ByteSize) -> bool {
+    size.as_u64() == 0
+}
+
+/// What a worker would take, by its section and by its models file, which goes before it; one lane alone is good.
+pub(super) fn of_worker(worker: &relay_workers::Config, key: &str, models: &Models) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let short = models.slots.short.unwrap_or(worker.short_slots);
+    let long = models.slots.long.unwrap_or(worker.long_slots);
+    if (short, long) == (0, 0) {
+        let problem = "and long_slots are 0 (`slots` of the models file goes before them): this worker would take nothing";
+        found.push(Problem::new(format!("{key}.short_slots"), problem, REMEDY));
+    }
+    if is_nothing(worker.max_answer) {
+        let problem = "is 0: each answer would be cut before its first byte";
+        found.push(Problem::new(format!("{key}.max_answer"), problem, REMEDY));
+    }
+    found
 }
 
 /// What the API would refuse, had a client said it.
@@ -95,31 +135,6 @@ fn defaults(config: &Config) -> Vec<Problem> {
         ));
     }
     found
-}
-
-fn deadlines(config: &Config) -> Option<Problem> {
-    let deadlines = &config.ingress.deadlines;
-    if deadlines.default.is_zero() {
-        let problem = "is 0: a request that sets none would have expired at its arrival";
-        return Some(Problem::new(
-            "ingress.deadlines.default",
-            problem,
-            "use a time such as 2m",
-        ));
-    }
-    if deadlines.default <= deadlines.longest {
-        return None;
-    }
-    let [default, longest] =
-        [deadlines.default, deadlines.longest].map(|time: Duration| humantime::format_duration(time));
-    let problem =
-        format!("is {default}, and ingress.deadlines.longest {longest}: no client may ask for as long");
-    let problem = Problem::new(
-        "ingress.deadlines.default",
-        problem,
-        "lower it, or raise `longest`",
-    );
-    Some(problem.beside(&["ingress.deadlines.longest"]))
 }
 
 #[cfg(test)]
@@ -172,6 +187,16 @@ mod tests {
                 "ingress",
             ),
             (
+                "ingress: { batch: { waiting_size: 0 } }",
+                "ingress.batch.waiting_size: is 0",
+                "ingress",
+            ),
+            (
+                "ingress: { batch: { window: 0s } }",
+                "ingress.batch.window: is 0",
+                "ingress",
+            ),
+            (
                 "planner: { max_in_flight: 0 }",
                 "planner.max_in_flight: is 0",
                 "planner",
@@ -182,14 +207,24 @@ mod tests {
                 "cache-service",
             ),
             (
-                "workers: { short_slots: 0 }",
-                "workers[0].short_slots: is 0",
-                "workers",
+                "scheduler: { limits: { max_waiting: 0 } }",
+                "scheduler.limits.max_waiting: is 0",
+                "scheduler",
             ),
             (
-                "workers: { long_slots: 0 }",
-                "workers[0].long_slots: is 0",
-                "workers",
+                "scheduler: { limits: { max_waiting_per_tenant: 0 } }",
+                "scheduler.limits.max_waiting_per_tenant: is 0",
+                "scheduler",
+            ),
+            (
+                "scheduler: { limits: { max_bodies: 0 } }",
+                "scheduler.limits.max_bodies: is 0",
+                "scheduler",
+            ),
+            (
+                "scheduler: { limits: { max_bodies_per_tenant: 0 } }",
+                "scheduler.limits.max_bodies_per_tenant: is 0",
+                "scheduler",
             ),
             (
                 "ingress: { defaults: { max_tokens: 0 } }",
@@ -212,8 +247,8 @@ mod tests {
                 "ingress",
             ),
             (
-                "ingress: { deadlines: { default: 11m } }",
-                "ingress.deadlines.default: is 11m, and ingress.deadlines.longest 10m",
+                "ingress: { deadlines: { longest: 0s } }",
+                "ingress.deadlines.longest: is 0",
                 "ingress",
             ),
         ] {
@@ -231,5 +266,47 @@ mod tests {
         }
         let off = "ingress: { batch: { enabled: false, max_in_flight: 0 } }";
         assert_eq!(told(off, &Hosted::all()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_default_deadline_above_the_longest_is_cut_to_it_and_no_mistake() {
+        let text = "ingress: { deadlines: { longest: 1m } }";
+        assert_eq!(told(text, &Hosted::all()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_worker_may_take_one_lane_but_not_none() {
+        let wrong = |worker: &str, models: &str| {
+            let config = parse_text(worker, |_| None).expect("it parses");
+            let models =
+                format!("{models}\nmodels: {{ m: {{ backend: openai, base_url: 'http://h/v1' }} }}\n");
+            let models = Models::read(&models, "models.yaml".as_ref());
+            let models = models.value.expect("it parses");
+            let found = of_worker(&config.workers[0], "workers[0]", &models);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for (worker, models) in [
+            ("workers: { short_slots: 0 }", ""),
+            ("workers: { long_slots: 0 }", ""),
+            ("workers: { short_slots: 0, long_slots: 0 }", "slots: { long: 4 }"),
+        ] {
+            assert_eq!(wrong(worker, models), Vec::<String>::new(), "{worker} {models}");
+        }
+        for (worker, models, said) in [
+            (
+                "workers: { short_slots: 0, long_slots: 0 }",
+                "",
+                "workers[0].short_slots: and long_slots are 0",
+            ),
+            (
+                "{}",
+                "slots: { short: 0, long: 0 }",
+                "workers[0].short_slots: and long_slots are 0",
+            ),
+            ("workers: { max_answer: 0 }", "", "workers[0].max_answer: is 0"),
+        ] {
+            let told = wrong(worker, models);
+            assert!(told.len() == 1 && told[0].starts_with(said), "{worker}: {told:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use relay_bus::topics::Manifest;
 use relay_planner::policy::Document;
 use relay_workers::models::{BackendSpec, Models};
 
-use super::{models, pools, rules, servers};
+use super::{answerable, models, pools, rules, servers};
 use crate::config::{Config, TOPICS};
 use crate::environment;
 use crate::findings::{FileRead, Finding, Problem, in_order};
@@ -217,6 +217,9 @@ impl Look {
             }
         };
         let file = FileRead { name, reading };
+        if let Some(models) = &file.reading.value {
+            self.of_configuration(answerable::of_worker(worker, key, models));
+        }
         if !is_new {
             return Some(file);
         }
