@@ -24,6 +24,7 @@
 //! | see what a dead letter stands for | [`was_read`], [`ends_request`], [`kept_whole`] |
 //! | read how one ended | [`read_outcome`] |
 //! | see that every part gets on | [`Watchdog`], [`watch_parts`] |
+//! | measure what may be given up | [`Took`] |
 //! | answer probes and Prometheus | [`ops_router`] |
 //! | accept connections, so many and no more | [`serve_http`] |
 
@@ -49,6 +50,7 @@ mod stateful;
 mod stretch;
 mod superseded;
 mod tail;
+mod took;
 mod unserved;
 mod watch;
 mod watchdog;
@@ -80,6 +82,7 @@ pub use stateful::{
 pub use stretch::Stretch;
 pub use superseded::superseded_counter;
 pub use tail::{Follow, Report, Tail, ends};
+pub use took::Took;
 pub use unserved::{PlannedModel, watch_models};
 pub use watch::{StandsStill, WatchdogTimes, watch_parts};
 pub use watchdog::{Part, Watchdog};

@@ -1,13 +1,12 @@
 //! What the sink counts. Tokens and cost come from winners alone.
 
-use std::time::Duration;
-
 use prometheus::{
     Histogram, IntCounter, IntCounterVec, IntGauge, Registry, exponential_buckets,
     register_histogram_with_registry as histogram, register_int_counter_vec_with_registry as counters,
     register_int_counter_with_registry as counter, register_int_gauge_with_registry as gauge,
 };
-use relay_runner::superseded_counter;
+use relay_clock::Clock;
+use relay_runner::{Took, superseded_counter};
 use relay_schemas::{Outcome, OutcomeStatus, Service};
 use relay_store::Verdict;
 
@@ -130,9 +129,9 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn fold_took(&self, records: usize, took: Duration) {
+    pub(crate) fn fold_of(&self, records: usize, clock: &Clock) -> Took {
         self.batch_records.observe(records as f64);
-        self.fold_seconds.observe(took.as_secs_f64());
+        Took::of(&self.fold_seconds, clock)
     }
 
     pub(crate) fn dead(&self) {

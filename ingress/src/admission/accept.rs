@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use prometheus::Histogram;
 use relay_bus::{Bus, BusError, Headers, Outgoing, header, topics};
 use relay_clock::Clock;
-use relay_runner::crash_point;
+use relay_runner::{Took, crash_point};
 use relay_schemas::{Payload, Request, Service};
 
 use crate::refusal::Refusal;
@@ -86,11 +86,11 @@ impl Acceptor {
         traceparent: Option<&str>,
     ) -> Result<Accepted, Refusal> {
         crash_point(self.service, "before_accept");
-        let began = self.clock.instant();
+        let took = Took::of(&self.waited, &self.clock);
         let record = record(request, traceparent).sealed();
         let publish = self.bus.publish(vec![record], Vec::new());
         let result = tokio::time::timeout(self.timeout, publish).await;
-        self.waited.observe(self.clock.since(began).as_secs_f64());
+        drop(took);
         match result {
             Ok(Ok(_)) => {
                 if let Some(refused) = self.refusing.ends() {

@@ -152,10 +152,12 @@ impl<'a> Share<'a> {
     /// waited for.
     async fn fold_at_once(&mut self, batch: &[Record], outcomes: &[LoggedOutcome]) -> Result<(), StoreError> {
         let advances = self.advances(batch);
-        let clock = &self.ground.runtime.clock;
-        let began = clock.instant();
+        let took = self
+            .ground
+            .metrics
+            .fold_of(outcomes.len(), &self.ground.runtime.clock);
         let folded = self.fold_when_reached(outcomes, &advances).await;
-        self.ground.metrics.fold_took(outcomes.len(), clock.since(began));
+        drop(took);
         for (verdict, logged) in folded?.into_iter().zip(outcomes) {
             // What is folded again was counted when it was folded first.
             let at = self.stands.get(&logged.partition);
