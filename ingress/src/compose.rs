@@ -81,6 +81,7 @@ pub fn compose(
         readiness: Arc::new(Readiness::new(runtime.health.clone())),
         seen: Arc::default(),
         tasks: TaskTracker::new(),
+        ids: Ids::new(runtime.clock.clone(), runtime.chance.clone()),
     };
     let rules = Arc::new(config.rules());
     let models = Arc::new(Mutex::new(Models::new(config.cluster.worker_stale)));
@@ -116,6 +117,7 @@ struct Ground<'a> {
     readiness: Arc<Readiness>,
     seen: Arc<Mutex<Seen>>,
     tasks: TaskTracker,
+    ids: Ids,
 }
 
 impl Ground<'_> {
@@ -125,13 +127,6 @@ impl Ground<'_> {
 
     fn chance(&self) -> Chance {
         self.runtime.chance.clone()
-    }
-
-    fn ids(&self) -> Ids {
-        Ids {
-            clock: self.clock(),
-            chance: self.chance(),
-        }
     }
 
     fn questions(&self) -> Questions {
@@ -144,7 +139,7 @@ impl Ground<'_> {
     }
 
     fn waiting(&self) -> Arc<Waiting> {
-        let routes = Arc::new(Routes::default());
+        let routes = Arc::new(Routes::new(self.chance().draw()));
         let questions = self.questions();
         let abandoned = Abandoned {
             control: Arc::clone(self.control),
@@ -310,7 +305,7 @@ impl Ground<'_> {
             identity: self.identity.clone(),
             retry_after: limits.retry_after,
             clock: self.clock(),
-            ids: self.ids(),
+            ids: self.ids.clone(),
         }
     }
 
@@ -333,7 +328,8 @@ impl Ground<'_> {
                 run: self.identity.run(0),
                 tasks: self.tasks.clone(),
                 count: self.metrics.refused.clone(),
-                ids: self.ids(),
+                ids: self.ids.clone(),
+                clock: self.clock(),
             }),
             deadlines: Deadlines {
                 default: config.deadlines.default,

@@ -1,5 +1,8 @@
 //! Ids of requests, and which names a tenant may have. Pure, but for [`Ids`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use relay_clock::Clock;
 use relay_runner::Chance;
 use relay_schemas::{RequestId, TenantId, TimestampMs};
@@ -14,25 +17,51 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
     format!("{:x}", hash.finalize())
 }
 
-/// Makes new ids.
+/// Bits of a place within a millisecond.
+const PLACE_BITS: u32 = 12;
+
+/// Makes new ids: UUIDs of version 7, those of one ingress in the order in which they were made.
 #[derive(Debug, Clone)]
 pub struct Ids {
-    /// When.
-    pub clock: Clock,
-    /// What tells them apart.
-    pub chance: Chance,
+    clock: Clock,
+    chance: Chance,
+    /// The millisecond of the newest id, and its place in that.
+    newest: Arc<AtomicU64>,
 }
 
 impl Ids {
-    /// A new id, in order of time.
+    /// None of them was made yet.
+    pub fn new(clock: Clock, chance: Chance) -> Self {
+        Self {
+            clock,
+            chance,
+            newest: Arc::default(),
+        }
+    }
+
+    /// A new id, behind all that were made before it, also where the clock was set back.
     pub fn fresh(&self) -> RequestId {
-        fresh(self.clock.now(), self.chance.draw())
+        let (now, random) = (self.clock.now(), self.chance.draw());
+        let newest = &self.newest;
+        let made = newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| {
+            Some(next(newest, now))
+        });
+        let (Ok(before) | Err(before)) = made;
+        named(next(before, now), random)
     }
 }
 
-fn fresh(now: TimestampMs, random: [u8; 10]) -> RequestId {
-    let millis = u64::try_from(now.0).unwrap_or(0);
-    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+/// The place behind `newest`: the first of this millisecond, or the one after it.
+fn next(newest: u64, now: TimestampMs) -> u64 {
+    let first = u64::try_from(now.0).unwrap_or(0) << PLACE_BITS;
+    first.max(newest + 1)
+}
+
+/// What is drawn tells the ids of two ingresses apart.
+fn named(place: u64, mut random: [u8; 10]) -> RequestId {
+    // The twelve bits behind the milliseconds count, as RFC 9562 has it in 6.2, method 1.
+    [random[0], random[1]] = ((place % (1 << PLACE_BITS)) as u16).to_be_bytes();
+    let id = uuid::Builder::from_unix_timestamp_millis(place >> PLACE_BITS, &random).into_uuid();
     RequestId::new(id.simple().to_string())
 }
 
@@ -82,7 +111,7 @@ mod tests {
     #[test]
     fn ids_are_single_tokens_of_a_subject() {
         for id in [
-            fresh(TimestampMs(7), [255; 10]),
+            named(next(0, TimestampMs(7)), [255; 10]),
             keyed(&TenantId::new("a.b"), "x.y *>", 7),
         ] {
             assert!(
@@ -93,12 +122,34 @@ mod tests {
     }
 
     #[test]
-    fn new_ids_are_in_order_of_time_and_what_is_drawn_tells_those_of_one_moment_apart() {
-        let early = fresh(TimestampMs(1_764_543_600_000), [255; 10]);
-        let late = fresh(TimestampMs(1_764_543_600_001), [0; 10]);
-        assert!(early < late);
-        assert_eq!(late.as_str(), "019ad6fe958170008000000000000000");
-        assert_ne!(late, fresh(TimestampMs(1_764_543_600_001), [1; 10]));
+    fn new_ids_are_in_the_order_of_their_making_also_within_a_millisecond_and_where_the_clock_is_set_back() {
+        let (clock, manual) = Clock::manual(TimestampMs(1_764_543_600_000));
+        let ids = Ids::new(clock, Chance::system());
+        let other = ids.clone();
+        let mut made = vec![ids.fresh()];
+        for moved in [0, 1, 0, -3_600_000, 0] {
+            let now = ids.clock.now();
+            manual.step_to(now.plus_ms(moved));
+            made.extend((0..5_000).map(|number| {
+                if number % 2 == 0 {
+                    ids.fresh()
+                } else {
+                    other.fresh()
+                }
+            }));
+        }
+        assert!(made.is_sorted_by(|one, next| one < next));
+    }
+
+    #[test]
+    fn an_id_begins_with_its_time_and_what_is_drawn_tells_those_of_two_ingresses_apart() {
+        let place = next(0, TimestampMs(1_764_543_600_001));
+        assert_eq!(named(place, [0; 10]).as_str(), "019ad6fe958170008000000000000000");
+        assert_eq!(
+            named(place + 1, [0; 10]).as_str(),
+            "019ad6fe958170018000000000000000"
+        );
+        assert_ne!(named(place, [0; 10]), named(place, [1; 10]));
     }
 
     #[test]

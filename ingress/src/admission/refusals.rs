@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 use relay_bus::{Bus, Headers, header};
+use relay_clock::Clock;
 use relay_lifecycle::{Ending, Known, end};
 use relay_runner::outcome_record;
 use relay_schemas::{OutcomeStatus, RequestId, Run, TenantId, TimestampMs};
@@ -53,14 +54,16 @@ pub struct Refusals {
     pub tasks: TaskTracker,
     /// Counts them.
     pub count: IntCounterVec,
-    /// Names them, and says when.
+    /// Names them.
     pub ids: Ids,
+    /// Says when.
+    pub clock: Clock,
 }
 
 impl Refusals {
     /// Records that `tenant` was refused, in the background; the client does not wait for it.
     pub fn record(&self, request: &RequestId, tenant: &TenantId, refusal: &Refusal) {
-        let now = self.ids.clock.now();
+        let now = self.clock.now();
         if !self.budget.take(now) {
             self.count.with_label_values(&["dropped"]).inc();
             return;

@@ -13,12 +13,22 @@ const SHARDS: usize = 16;
 
 /// A sharded map. Several clients may wait for one request, under the same idempotency key. Bounded by the limits of what is in flight
 /// and unread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
+    /// Which shard an id goes to is no client's choice: who brings idempotency keys could crowd one.
+    salt: u64,
     shards: [Mutex<HashMap<RequestId, Vec<Arc<Pending>>>>; SHARDS],
 }
 
 impl Routes {
+    /// Nothing is waited for yet.
+    pub fn new(salt: u64) -> Self {
+        Self {
+            salt,
+            shards: Default::default(),
+        }
+    }
+
     /// From now on frames and outcomes of its request reach it.
     pub fn add(&self, pending: Arc<Pending>) {
         let mut shard = self.shard(&pending.request_id).lock();
@@ -103,6 +113,7 @@ impl Routes {
 
     fn shard(&self, request: &RequestId) -> &Mutex<HashMap<RequestId, Vec<Arc<Pending>>>> {
         let mut hasher = DefaultHasher::new();
+        self.salt.hash(&mut hasher);
         request.hash(&mut hasher);
         &self.shards[hasher.finish() as usize % SHARDS]
     }
