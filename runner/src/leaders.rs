@@ -18,51 +18,54 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Says on the board, under `name`, which of `pools` no scheduler leads. Never returns.
-pub async fn watch_leaders(
+pub fn watch_leaders(
     control: Arc<dyn Control>,
     runtime: Runtime,
     name: &'static str,
     pools: impl Fn() -> Vec<String>,
-) {
+) -> impl Future<Output = ()> {
+    // What it has no use for does not live as long as it does: the log ends with whoever holds it last.
     let Runtime {
         clock,
         chance,
         health,
         ..
     } = runtime;
-    let leaders = Mutex::new(Leaders::default());
-    let statuses = listen_forever(
-        control,
-        subjects::pool_status("*"),
-        chance,
-        |status: PoolStatus| {
-            leaders.lock().on_status(&status.pool, clock.instant());
-        },
-    );
-    let looking = async {
-        let mut told = None;
-        loop {
-            let (pools, now) = (pools(), clock.instant());
-            let found = leaders.lock().look(pools, now);
-            match &found {
-                LeaderStatus::Unknown => {}
-                LeaderStatus::Led => health.up(name),
-                LeaderStatus::Unled(pools) => health.bypassed(name, reason(pools)),
-            }
-            if told.as_ref() != Some(&found) {
+    async move {
+        let leaders = Mutex::new(Leaders::default());
+        let statuses = listen_forever(
+            control,
+            subjects::pool_status("*"),
+            chance,
+            |status: PoolStatus| {
+                leaders.lock().on_status(&status.pool, clock.instant());
+            },
+        );
+        let looking = async {
+            let mut told = None;
+            loop {
+                let (pools, now) = (pools(), clock.instant());
+                let found = leaders.lock().look(pools, now);
                 match &found {
-                    LeaderStatus::Unled(pools) => tracing::warn!("{}", reason(pools)),
-                    LeaderStatus::Led if told.is_some() => {
-                        tracing::info!("a scheduler leads each pool that is used here");
-                    }
-                    LeaderStatus::Led | LeaderStatus::Unknown => {}
+                    LeaderStatus::Unknown => {}
+                    LeaderStatus::Led => health.up(name),
+                    LeaderStatus::Unled(pools) => health.bypassed(name, reason(pools)),
                 }
-                told = Some(found);
+                if told.as_ref() != Some(&found) {
+                    match &found {
+                        LeaderStatus::Unled(pools) => tracing::warn!("{}", reason(pools)),
+                        LeaderStatus::Led if told.is_some() => {
+                            tracing::info!("a scheduler leads each pool that is used here");
+                        }
+                        LeaderStatus::Led | LeaderStatus::Unknown => {}
+                    }
+                    told = Some(found);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::join!(statuses, looking);
+        };
+        tokio::join!(statuses, looking);
+    }
 }
 
 fn reason(pools: &[String]) -> String {

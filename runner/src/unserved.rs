@@ -33,49 +33,52 @@ pub struct PlannedModel {
 }
 
 /// Says on the board, under `name`, which of `models` no live worker runs. Never returns.
-pub async fn watch_models(
+pub fn watch_models(
     control: Arc<dyn Control>,
     runtime: Runtime,
     name: &'static str,
     models: impl Fn() -> Vec<PlannedModel>,
-) {
+) -> impl Future<Output = ()> {
+    // What it has no use for does not live as long as it does: the log ends with whoever holds it last.
     let Runtime {
         clock,
         chance,
         health,
         ..
     } = runtime;
-    let watch = Mutex::new(Watch::default());
-    let statuses = listen_forever(
-        control,
-        subjects::worker_status("*"),
-        chance,
-        |status: WorkerStatus| {
-            watch.lock().on_status(&status, clock.instant());
-        },
-    );
-    let looking = async {
-        let mut told = Vec::new();
-        loop {
-            let unserved = watch.lock().look(models(), clock.instant());
-            if unserved.is_empty() {
-                health.up(name);
-            } else {
-                health.degraded(name, reason(&unserved));
-            }
-            let names: Vec<PlannedModel> = unserved.iter().map(|model| model.of.clone()).collect();
-            if names != told {
-                if names.is_empty() {
-                    tracing::info!("a live worker runs each model that is planned for");
+    async move {
+        let watch = Mutex::new(Watch::default());
+        let statuses = listen_forever(
+            control,
+            subjects::worker_status("*"),
+            chance,
+            |status: WorkerStatus| {
+                watch.lock().on_status(&status, clock.instant());
+            },
+        );
+        let looking = async {
+            let mut told = Vec::new();
+            loop {
+                let unserved = watch.lock().look(models(), clock.instant());
+                if unserved.is_empty() {
+                    health.up(name);
                 } else {
-                    tracing::warn!("{}", reason(&unserved));
+                    health.degraded(name, reason(&unserved));
                 }
-                told = names;
+                let names: Vec<PlannedModel> = unserved.iter().map(|model| model.of.clone()).collect();
+                if names != told {
+                    if names.is_empty() {
+                        tracing::info!("a live worker runs each model that is planned for");
+                    } else {
+                        tracing::warn!("{}", reason(&unserved));
+                    }
+                    told = names;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::join!(statuses, looking);
+        };
+        tokio::join!(statuses, looking);
+    }
 }
 
 fn reason(unserved: &[Unserved]) -> String {
