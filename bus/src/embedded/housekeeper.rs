@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use relay_clock::{Grace, millis};
 use relay_log::{AppendError, Span};
-use relay_schemas::TimestampMs;
 use tokio::sync::oneshot;
 
 use super::health::Trouble;
@@ -89,10 +88,7 @@ impl Housekeeper {
     }
 
     async fn round(&mut self) -> Result<(), AppendError> {
-        let tail_age = millis(self.shared.options.tail_age);
-        self.shared
-            .tail
-            .age(TimestampMs(self.now().saturating_sub(tail_age)));
+        self.shared.tail.age(self.shared.options.tail_age);
         let tended = self.tend().await;
         // Whatever failed before: this alone gives a full disk room again.
         self.clean().await;

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use relay_schemas::{Payload, TimestampMs};
+use relay_clock::Clock;
+use relay_schemas::Payload;
 use tokio::sync::Notify;
 
 use super::slot::Slot;
@@ -77,20 +79,13 @@ impl PartitionLog {
         self.tail.took(self, size);
     }
 
-    fn forget_oldest(&self) -> usize {
+    fn forget_oldest(&self) -> Option<Record> {
         let mut state = self.state.lock();
-        let dropped = state.tail.pop_front();
+        let oldest = state.tail.pop_front();
         if state.tail.is_empty() {
             state.tail.shrink_to(AT_ONCE);
         }
-        drop(state);
-        dropped.as_ref().map_or(0, footprint)
-    }
-
-    /// Whether the oldest record of its tail was written before.
-    fn is_older(&self, than: TimestampMs) -> bool {
-        let state = self.state.lock();
-        state.tail.front().is_some_and(|record| record.timestamp < than)
+        oldest
     }
 
     /// Wakes `notify` whenever a record becomes readable, until [`PartitionLog::unwatch`].
@@ -162,14 +157,17 @@ const AT_ONCE: usize = 256;
 pub(super) struct TailBudget {
     limit: usize,
     held: AtomicUsize,
-    order: Mutex<VecDeque<Arc<PartitionLog>>>,
+    clock: Clock,
+    /// One entry a record, with when it came: not by the wall clock, which may be set.
+    order: Mutex<VecDeque<(Instant, Arc<PartitionLog>)>>,
 }
 
 impl TailBudget {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, clock: Clock) -> Self {
         Self {
             limit,
             held: AtomicUsize::new(0),
+            clock,
             order: Mutex::default(),
         }
     }
@@ -177,38 +175,39 @@ impl TailBudget {
     fn took(&self, log: &Arc<PartitionLog>, size: usize) {
         let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
         let mut order = self.order.lock();
-        order.push_back(Arc::clone(log));
+        order.push_back((self.clock.instant(), Arc::clone(log)));
         let mut excess = held.saturating_sub(self.limit);
         while excess > 0 {
-            let Some(oldest) = order.pop_front() else { break };
-            let freed = oldest.forget_oldest();
+            let Some((_, oldest)) = order.pop_front() else {
+                break;
+            };
+            let freed = oldest.forget_oldest().as_ref().map_or(0, footprint);
             self.held.fetch_sub(freed, Ordering::Relaxed);
             excess = excess.saturating_sub(freed.max(1));
         }
     }
 
-    /// Forgets what was written before `than`.
-    pub(super) fn age(&self, than: TimestampMs) {
+    /// Forgets what came longer than `age` ago.
+    pub(super) fn age(&self, age: Duration) {
         // A few at a time: writers wait for the lock.
-        while self.age_some(than) {}
+        while self.age_some(age) {}
     }
 
-    fn age_some(&self, than: TimestampMs) -> bool {
+    fn age_some(&self, age: Duration) -> bool {
+        let mut forgotten = Vec::new();
         let mut order = self.order.lock();
-        for _ in 0..AT_ONCE {
-            match order.front() {
-                Some(oldest) if oldest.is_older(than) => {}
-                _ => {
-                    order.shrink_to(AT_ONCE);
-                    return false;
-                }
-            }
-            let Some(oldest) = order.pop_front() else {
-                return false;
+        while forgotten.len() < AT_ONCE {
+            let is_old = |came: Instant| self.clock.since(came) > age;
+            let Some((_, oldest)) = order.pop_front_if(|(came, _)| is_old(*came)) else {
+                order.shrink_to(AT_ONCE);
+                break;
             };
-            self.held.fetch_sub(oldest.forget_oldest(), Ordering::Relaxed);
+            forgotten.push(oldest.forget_oldest());
         }
-        true
+        drop(order);
+        let freed = forgotten.iter().flatten().map(footprint).sum();
+        self.held.fetch_sub(freed, Ordering::Relaxed);
+        forgotten.len() == AT_ONCE
     }
 
     /// Breaks the circle between the budget and its partitions.
@@ -219,6 +218,8 @@ impl TailBudget {
 
 #[cfg(test)]
 mod tests {
+    use relay_schemas::TimestampMs;
+
     use super::*;
     use crate::Headers;
 
@@ -242,29 +243,28 @@ mod tests {
     }
 
     #[test]
-    fn a_log_at_rest_gives_back_the_memory_of_its_newest_records_and_reads_them_from_the_disk() {
-        let budget = Arc::new(TailBudget::new(1 << 20));
+    fn what_came_long_ago_leaves_the_memory_and_is_read_from_the_disk_whatever_the_wall_clock_says() {
+        let (clock, manual) = Clock::manual(TimestampMs(0));
+        let budget = Arc::new(TailBudget::new(1 << 20, clock));
         let log = |slot| {
             let name = Partition::new("topic", slot);
-            Arc::new(PartitionLog::new(
-                Slot::from(slot as u32),
-                name,
-                Arc::clone(&budget),
-            ))
+            Arc::new(PartitionLog::new(slot as u32, name, Arc::clone(&budget)))
         };
         let logs = [log(0), log(1)];
         for offset in 0..1_000 {
             shown(&logs[0], offset);
             shown(&logs[1], offset);
+            manual.advance(Duration::from_millis(1));
         }
+        manual.step_to(TimestampMs(-3_600_000));
         let held = budget.held.load(Ordering::Relaxed);
-        budget.age(TimestampMs(900));
+        budget.age(Duration::from_millis(100));
         assert_eq!(budget.held.load(Ordering::Relaxed), held / 10);
         for log in &logs {
             assert_eq!(found(log, 899), None);
             assert_eq!(found(log, 900).map(|offsets| offsets.len()), Some(100));
         }
-        budget.age(TimestampMs(1_000));
+        budget.age(Duration::ZERO);
         assert_eq!(budget.held.load(Ordering::Relaxed), 0);
         assert_eq!(budget.order.lock().len(), 0);
         assert_eq!(found(&logs[0], 999), None);

@@ -56,7 +56,7 @@ impl Shared {
         Self {
             space: SpaceGauge::new(options.disk_reserve),
             disk: Arc::clone(log.storage()),
-            tail: Arc::new(TailBudget::new(options.tail_size.as_usize())),
+            tail: Arc::new(TailBudget::new(options.tail_size.as_usize(), clock.clone())),
             options,
             clock,
             log: Mutex::new(log),

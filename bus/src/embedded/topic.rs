@@ -183,7 +183,7 @@ mod tests {
         let was = TopicLog::new(
             1,
             topic("name: t, partitions: 2, retention: 3d"),
-            &Arc::new(TailBudget::new(1)),
+            &Arc::new(TailBudget::new(1, relay_clock::Clock::system())),
         );
         for (wanted, said) in [
             ("name: t, partitions: 2, retention: 3d", "t: unchanged"),
