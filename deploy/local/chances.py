@@ -22,8 +22,8 @@ ALLOWED = {
 FREE_CRATES = TEST_CRATES | {"bench"}
 
 DRAWN = re.compile(
-    r"\brand::(?:random(?:_range|_bool|_ratio|_iter)?|rng|thread_rng|fill)\b|\bfrom_os_rng\b|\bfrom_entropy\b|\b(?:now_v[167]|new_v[14])\b"
-    r"|\bRandomState\b|\bstart_(?:coarse_)?timer\b|\b(?:fastrand|getrandom)::"
+    r"\brand::(?:\{[^}]*\b)?(?:random(?:_range|_bool|_ratio|_iter)?|rng|thread_rng|fill)\b|\bfrom_os_rng\b|\bfrom_entropy\b|\b(?:now_v[167]|new_v[1467])\b"
+    r"|\bRandomState\b|\bstart_(?:coarse_)?timer\b|\bobserve_closure_duration\b|\b(?:fastrand|getrandom)::"
 )
 
 
