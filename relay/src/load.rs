@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_alone_is_a_lame_duck_for_five_seconds_or_a_quarter_of_a_shorter_drain() {
+    fn who_is_not_all_is_a_lame_duck_for_five_seconds_or_a_quarter_of_a_shorter_drain() {
         let lame_duck = |text: &str, hosted: &str| {
             let config = parse_text(text, |_| None).expect("it parses");
             config.lame_duck(&hosted.parse().expect("services"))
@@ -285,6 +285,9 @@ mod tests {
         assert_eq!(alone("drain_timeout: 1m"), Duration::from_secs(5));
         assert_eq!(alone("drain_timeout: 4s"), Duration::from_secs(1));
         assert_eq!(alone("lame_duck: 7s"), Duration::from_secs(7));
+        assert_eq!(lame_duck("{}", "planner,cache-service"), Duration::from_secs(5));
+        let all = "ingress,planner,cache-service,scheduler,workers,trace-sink";
+        assert_eq!(lame_duck("{}", all), Duration::ZERO);
     }
 
     #[test]

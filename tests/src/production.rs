@@ -28,7 +28,7 @@ pub const SERVICES: [&str; 6] = [
 /// The line by which a scheduler takes no worker that is slow for dead.
 pub const PATIENT: &str = "scheduler: { leases: { lost_after: 20s, unserved_grace: 60s } }\n";
 
-/// The same six in three processes: each arrow between two of a pair stays inside of one.
+/// The same six in three processes, two in each.
 pub const PAIRS: [&str; 3] = ["ingress,trace-sink", "planner,cache-service", "scheduler,workers"];
 
 /// The same six in one process.

@@ -190,7 +190,7 @@ async fn production_crash(deployment: &mut Production, point: &str, seed: u64) -
 }
 
 /// Two instances of each process, which hosts what one of `hosted` names, under a mixed load; every one dies `kills` times at random
-/// moments.
+/// moments, and more often where there are fewer: as many deaths as of six.
 pub async fn production_storm(hosted: &[&'static str], kills: u64, rate: u32) -> anyhow::Result<Storm> {
     let deployment = Production::prepare_sharing(KILLABLE, hosted, 2, &STORM_MOCK)?;
     let mut deployment = deployment.started().await?;
@@ -205,6 +205,7 @@ async fn production_kills(
     rate: u32,
 ) -> anyhow::Result<Storm> {
     let bus = ledger::kafka()?;
+    let kills = kills * (SERVICES.len() / hosted.len()) as u64;
     let mut saw = load::ask_what_is_repeated(&deployment.base_urls[0]).await;
     let since = relay_clock::Clock::system().now();
     let seed = since.0.unsigned_abs() / 1_000;

@@ -127,7 +127,7 @@ mod tests {
             said("bus[kafka].fetch_size")
         );
         assert!(
-            said("lame_duck").contains("a process of its own"),
+            said("lame_duck").contains("at most a quarter"),
             "with the lines below: {}",
             said("lame_duck")
         );
