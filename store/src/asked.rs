@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use relay_api::raw::Object;
-use relay_api::sampling::{Sampling, keeps_content};
+use relay_api::sampling::keeps_content;
 use relay_schemas::{Outcome, Request};
+use serde::Deserialize;
 
 /// What stays of a body whose content is not to be kept: how tokens were chosen, and whose request it was.
 const NO_CONTENT: [&str; 21] = [
@@ -64,17 +65,42 @@ pub struct Asked {
     pub keeps_content: bool,
 }
 
+/// The members of a body that say it; the others are passed over, whatever they are.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Members {
+    user: Option<String>,
+    metadata: Option<BTreeMap<String, String>>,
+    store: Option<bool>,
+}
+
 impl Asked {
-    /// What `request` says; nothing where its body is not known.
+    /// What `request` says; nothing where its body is not known. Reads the body once.
     pub fn of(request: Option<&Request>) -> Self {
-        let said = request.and_then(|request| Sampling::read(&request.body).ok());
-        let said = said.unwrap_or_default();
+        let Some(Request { body, .. }) = request else {
+            return Self {
+                keeps_content: true,
+                ..Self::default()
+            };
+        };
+        let Some(said) = members(body) else {
+            return Self {
+                keeps_content: keeps_content(body),
+                ..Self::default()
+            };
+        };
         Self {
             user: said.user,
             metadata: said.metadata.filter(|metadata| !metadata.is_empty()),
-            keeps_content: request.is_none_or(|request| keeps_content(&request.body)),
+            keeps_content: said.store != Some(false),
         }
     }
+}
+
+/// `None` where one of them is not what it should be, or `body` is no JSON object: a structure would be read from a list too.
+fn members(body: &str) -> Option<Members> {
+    let is_object = body.trim_start().starts_with('{');
+    is_object.then(|| serde_json::from_str(body).ok()).flatten()
 }
 
 /// Takes out of `outcome` what was said, and says so where there was an answer.
@@ -160,6 +186,39 @@ mod tests {
         }
         let left = asked(Some("cancelled")).message;
         assert!(left.is_some_and(|message| message.contains("status 400")));
+    }
+
+    #[test]
+    fn a_member_that_is_not_what_it_should_be_does_not_have_the_content_kept() {
+        let asked = |body: &str| {
+            let mut request = samples::request();
+            request.body = body.to_owned();
+            Asked::of(Some(&request))
+        };
+        let told = asked(r#"{"n":"two","user":"u-7","store":false}"#);
+        assert_eq!((told.user.as_deref(), told.keeps_content), (Some("u-7"), false));
+        for body in [
+            r#"{"user":7,"store":false}"#,
+            r#"{"metadata":{"team":1},"store":false}"#,
+        ] {
+            let told = asked(body);
+            assert_eq!((&told.user, told.keeps_content), (&None, false), "{body}");
+        }
+        for body in [
+            r#"["u-7",null,false]"#,
+            "",
+            r#"{"store":null}"#,
+            r#"{"store":"false"}"#,
+        ] {
+            assert_eq!(
+                asked(body),
+                Asked {
+                    keeps_content: true,
+                    ..Asked::default()
+                },
+                "{body}"
+            );
+        }
     }
 
     #[test]

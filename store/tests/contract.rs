@@ -41,6 +41,8 @@ all!(
     outcomes {
         the_first_in_partition_order_wins,
         a_lower_offset_takes_the_place_over_later,
+        a_trace_that_outlived_its_winner_is_written_anew,
+        steps_in_any_number_of_partitions_are_taken_together_or_not_at_all,
         a_batch_is_judged_record_by_record,
         batches_of_every_size_are_stored,
         a_trace_deleted_is_not_folded_again,

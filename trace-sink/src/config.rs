@@ -41,7 +41,7 @@ impl Default for Config {
         Self {
             batch_records: 256,
             batch_size: ByteSize::mib(16),
-            batch_wait: Duration::from_millis(5),
+            batch_wait: Duration::from_millis(25),
             traces_kept: Duration::from_hours(30 * 24),
             winners_kept: Duration::from_hours(30 * 24),
             retention_interval: Duration::from_mins(10),

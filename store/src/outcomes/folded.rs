@@ -22,7 +22,7 @@ impl Folded {
     }
 }
 
-/// A step of one partition, taken together with the outcomes that lie in it.
+/// A step of one partition, taken together with the outcomes that lie in it. A fold takes one of a partition at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advance {
     /// The partition.
@@ -33,18 +33,24 @@ pub struct Advance {
     pub to: Folded,
 }
 
-impl Advance {
-    /// Takes the step, in either database: given `to.next`, `to.whole_from`, the partition and `from`, it changes one row, or none
-    /// where the tables stand elsewhere.
-    pub(crate) const fn statement(&self) -> &'static str {
-        match self.from {
-            None => {
-                "INSERT INTO folded (next_offset, whole_from, log_partition) \
-                 SELECT $1, $2, $3 WHERE CAST($4 AS BIGINT) IS NULL ON CONFLICT DO NOTHING"
-            }
-            Some(_) => {
-                "UPDATE folded SET next_offset = $1, whole_from = $2 WHERE log_partition = $3 AND next_offset = $4"
-            }
+/// Advances as both databases take them, each kind in one statement: a batch takes a step in every partition that it lies in.
+pub(crate) struct Steps<'a> {
+    /// From where the tables stand, with that offset.
+    pub(crate) on: Vec<(&'a Advance, i64)>,
+    /// In partitions that the tables know nothing of.
+    pub(crate) first: Vec<&'a Advance>,
+}
+
+impl<'a> Steps<'a> {
+    /// `advances`, of which no two are of one partition, by kind.
+    pub(crate) fn of(advances: &'a [Advance]) -> Self {
+        let first = advances.iter().filter(|advance| advance.from.is_none());
+        let on = advances
+            .iter()
+            .filter_map(|advance| Some((advance, advance.from?)));
+        Self {
+            on: on.collect(),
+            first: first.collect(),
         }
     }
 }

@@ -5,6 +5,7 @@ use relay_schemas::{RequestId, TimestampMs};
 use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::folded::Steps;
 use super::verdict::{self, Upserted};
 use super::{Advance, FOLDED_TABLES, Folded, Outcomes, Positions, Verdict};
 use crate::database::postgres::PostgresStore;
@@ -65,29 +66,58 @@ impl PostgresStore {
     ) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
         let candidates = verdict::candidates(outcomes);
         let mut writing = self.pool.begin().await?;
-        // First, and in order: two sinks of one partition wait for each other here, and in no circle.
-        let mut advances: Vec<&Advance> = advances.iter().collect();
-        advances.sort_unstable_by_key(|advance| advance.partition);
-        for advance in advances {
-            if !take_step(&mut writing, advance).await? {
-                writing.rollback().await?;
-                return Ok(None);
-            }
+        // First: two sinks of one partition wait for each other here.
+        if !take_steps(&mut writing, advances).await? {
+            writing.rollback().await?;
+            return Ok(None);
         }
         let upserted = upsert(&mut writing, &candidates).await?;
-        traces::postgres::put(&mut writing, &upserted.won(&candidates)).await?;
+        traces::postgres::put(&mut writing, &verdict::won(&candidates, &upserted.changed)).await?;
         writing.commit().await?;
         Ok(Some(upserted.judge(outcomes, &candidates)))
     }
 }
 
-async fn take_step(writing: &mut PgConnection, advance: &Advance) -> Result<bool, sqlx::Error> {
-    let step = sqlx::query(advance.statement())
-        .bind(advance.to.next)
-        .bind(advance.to.whole_from)
-        .bind(i64::from(advance.partition))
-        .bind(advance.from);
-    Ok(step.execute(writing).await?.rows_affected() == 1)
+/// Whether each of them began where the tables stand. Rows are locked in the order of partitions, so that two sinks that share some
+/// wait for each other in no circle.
+async fn take_steps(writing: &mut PgConnection, advances: &[Advance]) -> Result<bool, sqlx::Error> {
+    const ON: &str = "WITH locked AS (SELECT log_partition AS number FROM folded WHERE log_partition = ANY($1::bigint[]) \
+            ORDER BY log_partition FOR UPDATE) \
+        UPDATE folded SET next_offset = step.next_offset, whole_from = step.whole_from \
+        FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS step (number, next_offset, whole_from, stood) \
+        JOIN locked USING (number) \
+        WHERE folded.log_partition = step.number AND folded.next_offset = step.stood";
+    const FIRST: &str = "INSERT INTO folded (log_partition, next_offset, whole_from) \
+        SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) ORDER BY 1 ON CONFLICT DO NOTHING";
+
+    let Steps { on, first } = Steps::of(advances);
+    let mut taken = 0;
+    if !on.is_empty() {
+        let (advances, stood): (Vec<&Advance>, Vec<i64>) = on.into_iter().unzip();
+        let [numbers, next, whole_from] = columns(&advances);
+        let step = sqlx::query(ON)
+            .bind(numbers)
+            .bind(next)
+            .bind(whole_from)
+            .bind(stood);
+        taken += step.execute(&mut *writing).await?.rows_affected();
+    }
+    if !first.is_empty() {
+        let [numbers, next, whole_from] = columns(&first);
+        let step = sqlx::query(FIRST).bind(numbers).bind(next).bind(whole_from);
+        taken += step.execute(&mut *writing).await?.rows_affected();
+    }
+    Ok(taken == advances.len() as u64)
+}
+
+/// Partitions, and where they stand after the step.
+fn columns(advances: &[&Advance]) -> [Vec<i64>; 3] {
+    let column = |of: fn(&Advance) -> i64| advances.iter().map(|advance| of(advance)).collect();
+    [
+        column(|advance| advance.partition.into()),
+        column(|advance| advance.to.next),
+        column(|advance| advance.to.whole_from),
+    ]
 }
 
 /// Writes down who leads now, and says for whom that is news. The statement locks each request's row, won or not, until

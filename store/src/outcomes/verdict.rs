@@ -69,8 +69,14 @@ pub(crate) fn judge(
 
 /// Folds `batch` into where each request's winner lies, in memory, as the databases do in their tables.
 pub fn fold(winners: &mut WinnerPositions, batch: &[LoggedOutcome]) -> Vec<Verdict> {
+    let changed = change(winners, &candidates(batch));
+    judge(batch, winners, &changed)
+}
+
+/// Lets each of `candidates` take its request's place in `winners`, if that is its own; whose place was taken.
+pub(crate) fn change(winners: &mut WinnerPositions, candidates: &[&LoggedOutcome]) -> HashSet<String> {
     let mut changed = HashSet::new();
-    for candidate in candidates(batch) {
+    for candidate in candidates {
         let id = candidate.outcome.request_id.as_str();
         let here = position(candidate);
         let wins = winners
@@ -81,10 +87,17 @@ pub fn fold(winners: &mut WinnerPositions, batch: &[LoggedOutcome]) -> Vec<Verdi
             changed.insert(id.to_owned());
         }
     }
-    judge(batch, winners, &changed)
+    changed
 }
 
-/// What a database says of a fold.
+/// Those of `candidates` that won.
+pub(crate) fn won<'a>(candidates: &[&'a LoggedOutcome], changed: &HashSet<String>) -> Vec<&'a LoggedOutcome> {
+    let candidates = candidates.iter().copied();
+    let won = |logged: &&LoggedOutcome| changed.contains(logged.outcome.request_id.as_str());
+    candidates.filter(won).collect()
+}
+
+/// What Postgres says of a fold, where others fold at the same time.
 #[derive(Default)]
 pub(crate) struct Upserted {
     /// Requests whose winner this batch is, and was not before.
@@ -100,16 +113,9 @@ impl Upserted {
         ids.filter(|id| !self.changed.contains(*id)).collect()
     }
 
-    /// Candidates that won.
-    pub(crate) fn won<'a>(&self, candidates: &[&'a LoggedOutcome]) -> Vec<&'a LoggedOutcome> {
-        let candidates = candidates.iter().copied();
-        let won = |logged: &&LoggedOutcome| self.changed.contains(logged.outcome.request_id.as_str());
-        candidates.filter(won).collect()
-    }
-
     /// What became of each record of the batch.
     pub(crate) fn judge(mut self, batch: &[LoggedOutcome], candidates: &[&LoggedOutcome]) -> Vec<Verdict> {
-        for logged in self.won(candidates) {
+        for logged in won(candidates, &self.changed) {
             let id = logged.outcome.request_id.as_str().to_owned();
             self.others.insert(id, position(logged));
         }

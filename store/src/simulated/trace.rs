@@ -1,8 +1,12 @@
 //! A trace as the tables keep it: cleaned as a row of theirs is.
 
+use serde::de::DeserializeOwned;
+
+use crate::error::{StoreError, unreadable};
 use crate::logged::LoggedOutcome;
 use crate::traces::list::entries;
 use crate::traces::row::{TraceRow, text};
+use crate::traces::written::WrittenRow;
 use crate::traces::{TraceFilter, TraceSummary};
 
 pub(super) struct Trace {
@@ -14,7 +18,7 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn of(logged: &LoggedOutcome) -> Self {
-        let row = TraceRow::from(logged);
+        let row = WrittenRow::from(logged);
         let summary = TraceSummary {
             request_id: row.request_id.as_str().into(),
             tenant: row.tenant.as_str().into(),
@@ -33,7 +37,7 @@ impl Trace {
         Self {
             user: row.end_user.clone(),
             metadata: row.metadata.clone(),
-            kept: row.try_into().expect("a row of this build can be read by it"),
+            kept: read_back(row).expect("a row of this build can be read by it"),
             summary,
         }
     }
@@ -56,6 +60,46 @@ impl Trace {
         let metadata = self.metadata.as_deref().unwrap_or_default();
         entries(key, value).iter().any(|entry| metadata.contains(entry))
     }
+}
+
+/// The outcome that a database would tell of `row`.
+fn read_back(row: WrittenRow) -> Result<LoggedOutcome, StoreError> {
+    let row = TraceRow {
+        request_id: row.request_id,
+        log_partition: row.log_partition,
+        log_offset: row.log_offset,
+        tenant: row.tenant,
+        status: row.status.to_owned(),
+        code: row.code,
+        message: row.message,
+        retry_after_ms: row.retry_after_ms,
+        run_json: value(&row.run_json)?,
+        request_json: nullable(row.request_json)?,
+        plan_json: nullable(row.plan_json)?,
+        decision_trace_json: nullable(row.decision_trace_json)?,
+        cache_json: nullable(row.cache_json)?,
+        queue_json: nullable(row.queue_json)?,
+        lease_json: nullable(row.lease_json)?,
+        response_json: nullable(row.response_json)?,
+        prompt_tokens: row.prompt_tokens,
+        completion_tokens: row.completion_tokens,
+        cost_micro_usd: row.cost_micro_usd,
+        latency_ms: row.latency_ms,
+        ttft_ms: row.ttft_ms,
+        backend_latency_ms: row.backend_latency_ms,
+        compute_ms: row.compute_ms,
+        ended_at: row.ended_at,
+        traceparent: row.traceparent,
+    };
+    row.try_into()
+}
+
+fn value<T: DeserializeOwned>(json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(unreadable)
+}
+
+fn nullable<T: DeserializeOwned>(json: Option<String>) -> Result<Option<T>, StoreError> {
+    json.map(|json| value(&json)).transpose()
 }
 
 fn is_wanted(wanted: Option<&str>, found: Option<&str>) -> bool {

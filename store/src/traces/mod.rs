@@ -4,6 +4,7 @@ pub(crate) mod list;
 pub(crate) mod postgres;
 pub(crate) mod row;
 pub(crate) mod sqlite;
+pub(crate) mod written;
 
 use async_trait::async_trait;
 use relay_schemas::{MicroUsd, OutcomeStatus, RequestId, TenantId, TimestampMs, Usage};

@@ -4,12 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use relay_schemas::{RequestId, TimestampMs};
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::list::{SummaryRow, list};
 use super::row::{COLUMNS, TraceRow};
+use super::written::WrittenRow;
 use super::{TraceFilter, TraceSummary, Traces};
 use crate::database::postgres::PostgresStore;
 use crate::error::StoreError;
@@ -51,28 +51,29 @@ pub(crate) async fn put(writing: &mut PgConnection, won: &[&LoggedOutcome]) -> R
     if won.is_empty() {
         return Ok(());
     }
-    let rows: Vec<TraceRow> = won.iter().map(|logged| TraceRow::from(*logged)).collect();
-    // One array a column, so that one statement serves batches of every size.
+    let rows: Vec<WrittenRow> = won.iter().map(|logged| WrittenRow::from(*logged)).collect();
+    // One array a column, so that one statement serves batches of every size. JSON goes as text, for an array of `json` would go by way
+    // of `jsonb`, which refuses U+0000.
     let query = sqlx::query(AssertSqlSafe(Arc::clone(&PUT)))
         .bind(column(&rows, |row| row.request_id.as_str()))
         .bind(column(&rows, |row| row.log_partition))
         .bind(column(&rows, |row| row.log_offset))
         .bind(column(&rows, |row| row.tenant.as_str()))
-        .bind(column(&rows, |row| row.status.as_str()))
+        .bind(column(&rows, |row| row.status))
         .bind(column(&rows, |row| row.code.as_deref()))
         .bind(column(&rows, |row| row.message.as_deref()))
         .bind(column(&rows, |row| row.retry_after_ms))
         .bind(column(&rows, |row| row.model.as_str()))
         .bind(column(&rows, |row| row.executed_model.as_deref()))
         .bind(column(&rows, |row| row.policy_version.as_deref()))
-        .bind(column(&rows, |row| json(Some(&row.run_json))))
-        .bind(column(&rows, |row| json(row.request_json.as_ref())))
-        .bind(column(&rows, |row| json(row.plan_json.as_ref())))
-        .bind(column(&rows, |row| json(row.decision_trace_json.as_ref())))
-        .bind(column(&rows, |row| json(row.cache_json.as_ref())))
-        .bind(column(&rows, |row| json(row.queue_json.as_ref())))
-        .bind(column(&rows, |row| json(row.lease_json.as_ref())))
-        .bind(column(&rows, |row| json(row.response_json.as_ref())))
+        .bind(column(&rows, |row| row.run_json.as_str()))
+        .bind(column(&rows, |row| row.request_json.as_deref()))
+        .bind(column(&rows, |row| row.plan_json.as_deref()))
+        .bind(column(&rows, |row| row.decision_trace_json.as_deref()))
+        .bind(column(&rows, |row| row.cache_json.as_deref()))
+        .bind(column(&rows, |row| row.queue_json.as_deref()))
+        .bind(column(&rows, |row| row.lease_json.as_deref()))
+        .bind(column(&rows, |row| row.response_json.as_deref()))
         .bind(column(&rows, |row| row.prompt_tokens))
         .bind(column(&rows, |row| row.completion_tokens))
         .bind(column(&rows, |row| row.cost_micro_usd))
@@ -88,14 +89,8 @@ pub(crate) async fn put(writing: &mut PgConnection, won: &[&LoggedOutcome]) -> R
     query.execute(writing).await.map(drop)
 }
 
-fn column<'a, T>(rows: &'a [TraceRow], of: impl Fn(&'a TraceRow) -> T) -> Vec<T> {
+fn column<'a, T>(rows: &'a [WrittenRow], of: impl Fn(&'a WrittenRow) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
-}
-
-/// As text, for an array of `json` would go by way of `jsonb`, which refuses U+0000.
-fn json(value: Option<&impl Serialize>) -> Option<String> {
-    let write = |value| serde_json::to_string(value).expect("records hold nothing that JSON has no word for");
-    value.map(write)
 }
 
 fn put_statement() -> String {

@@ -1,25 +1,24 @@
-//! The row of a trace, the same in both databases, and the way from an outcome to it and back.
+//! The row of a trace, the same in both databases, and the way from it to the outcome that it was written of.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use relay_schemas::{
     Answer, Caching, HandOver, Lease, MicroUsd, Outcome, OutcomeStatus, Plan, Planning, Queueing, Request,
     RuleTrace, Run, TimestampMs, Timings, TokenCount, Usage,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::FromRow;
 
-use crate::asked::{Asked, without_content};
 use crate::error::{StoreError, unreadable};
 use crate::logged::LoggedOutcome;
 
-/// Every column, in the order in which both databases bind the fields of [`TraceRow`].
+/// Every column, in the order in which both databases bind what is written.
 pub(super) const COLUMNS: &str = "request_id, log_partition, log_offset, tenant, status, code, message, retry_after_ms, \
      model, executed_model, policy_version, run_json, request_json, plan_json, decision_trace_json, cache_json, queue_json, lease_json, \
      response_json, prompt_tokens, completion_tokens, cost_micro_usd, latency_ms, ttft_ms, backend_latency_ms, \
      queue_wait_ms, compute_ms, ended_at, end_user, metadata, traceparent";
 
+/// What of a row tells the outcome that it was written of; the other columns are there to be found by.
 #[derive(FromRow)]
 pub(crate) struct TraceRow {
     pub request_id: String,
@@ -30,9 +29,6 @@ pub(crate) struct TraceRow {
     pub code: Option<String>,
     pub message: Option<String>,
     pub retry_after_ms: Option<i64>,
-    pub model: String,
-    pub executed_model: Option<String>,
-    pub policy_version: Option<String>,
     #[sqlx(json)]
     pub run_json: Run,
     #[sqlx(json(nullable))]
@@ -55,70 +51,19 @@ pub(crate) struct TraceRow {
     pub latency_ms: i64,
     pub ttft_ms: Option<i64>,
     pub backend_latency_ms: Option<i64>,
-    pub queue_wait_ms: Option<i64>,
     pub compute_ms: i64,
     pub ended_at: i64,
-    pub end_user: Option<String>,
-    pub metadata: Option<String>,
     pub traceparent: Option<String>,
 }
 
 /// Why the plan is what it is: what [`Planning`] holds besides the plan.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct DecisionTrace {
     rules: Vec<RuleTrace>,
     adjustments: Vec<String>,
     #[serde(default)]
     handovers: Vec<HandOver>,
     planned_at: TimestampMs,
-}
-
-impl From<&LoggedOutcome> for TraceRow {
-    fn from(logged: &LoggedOutcome) -> Self {
-        let mut outcome = Outcome::clone(&logged.outcome);
-        let asked = Asked::of(outcome.request.as_deref());
-        if !asked.keeps_content {
-            without_content(&mut outcome);
-        }
-        let model = text(model(&outcome));
-        let executed_model = outcome.answer.as_ref().map(|answer| text(&answer.model));
-        let queue_wait_ms = outcome.queueing.as_ref().map(|queueing| queueing.queue_wait_ms);
-        let planning = outcome.planning.map(Arc::unwrap_or_clone);
-        let (plan, decision_trace) = planning.map(split).unzip();
-        Self {
-            request_id: text(outcome.request_id.as_str()),
-            log_partition: logged.partition.into(),
-            log_offset: logged.offset,
-            tenant: text(outcome.tenant.as_str()),
-            status: outcome.status.name().to_owned(),
-            code: outcome.code.as_deref().map(text),
-            message: outcome.message.as_deref().map(text),
-            retry_after_ms: outcome.retry_after_ms,
-            model,
-            executed_model,
-            policy_version: plan.as_ref().map(|plan| text(&plan.policy_version)),
-            run_json: outcome.run,
-            request_json: outcome.request,
-            plan_json: plan,
-            decision_trace_json: decision_trace,
-            cache_json: outcome.caching,
-            queue_json: outcome.queueing,
-            lease_json: outcome.lease,
-            response_json: outcome.answer,
-            prompt_tokens: outcome.usage.prompt_tokens.0.into(),
-            completion_tokens: outcome.usage.completion_tokens.0.into(),
-            cost_micro_usd: outcome.cost_micro_usd.0,
-            latency_ms: outcome.timings.latency_ms,
-            ttft_ms: outcome.timings.ttft_ms,
-            backend_latency_ms: outcome.timings.backend_latency_ms,
-            queue_wait_ms,
-            compute_ms: outcome.timings.compute_ms,
-            ended_at: outcome.ended_at.0,
-            end_user: asked.user.as_deref().map(text),
-            metadata: asked.metadata.as_ref().map(metadata),
-            traceparent: logged.traceparent.as_deref().map(text),
-        }
-    }
 }
 
 impl TryFrom<TraceRow> for LoggedOutcome {
@@ -174,16 +119,6 @@ pub(super) fn usage(prompt_tokens: i64, completion_tokens: i64) -> Result<Usage,
     })
 }
 
-fn split(planning: Planning) -> (Plan, DecisionTrace) {
-    let decision_trace = DecisionTrace {
-        rules: planning.rules,
-        adjustments: planning.adjustments,
-        handovers: planning.handovers,
-        planned_at: planning.planned_at,
-    };
-    (planning.plan, decision_trace)
-}
-
 fn join((plan, decision_trace): (Plan, DecisionTrace)) -> Planning {
     Planning {
         plan,
@@ -192,20 +127,6 @@ fn join((plan, decision_trace): (Plan, DecisionTrace)) -> Planning {
         handovers: decision_trace.handovers,
         planned_at: decision_trace.planned_at,
     }
-}
-
-/// The name that the client used: one model has one name, whichever one ran.
-fn model(outcome: &Outcome) -> &str {
-    match (&outcome.request, &outcome.answer) {
-        (Some(request), _) => &request.model,
-        (None, Some(answer)) => &answer.model,
-        (None, None) => "",
-    }
-}
-
-/// As JSON, whose own escapes leave no U+0000 in it.
-fn metadata(metadata: &BTreeMap<String, String>) -> String {
-    serde_json::to_string(metadata).expect("texts are JSON")
 }
 
 /// As it is kept, and asked for: Postgres has no U+0000 in text.

@@ -4,14 +4,16 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use relay_schemas::{RequestId, TimestampMs};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, QueryBuilder};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Sqlite};
 
 use super::list::{SummaryRow, list};
 use super::row::{COLUMNS, TraceRow};
+use super::written::WrittenRow;
 use super::{TraceFilter, TraceSummary, Traces};
-use crate::database::sqlite::{SqliteStore, in_sizes};
+use crate::database::sqlite::SqliteStore;
+use crate::database::sqlite::rows::RowStatement;
 use crate::error::StoreError;
 use crate::logged::LoggedOutcome;
 
@@ -54,46 +56,56 @@ impl Traces for SqliteStore {
     }
 }
 
-/// Writes the traces of these outcomes, in the place of those that other outcomes of the same requests left.
+/// Writes the traces of these outcomes. None of their requests has one.
 pub(crate) async fn put(writing: &mut SqliteConnection, won: &[&LoggedOutcome]) -> Result<(), sqlx::Error> {
-    for outcomes in in_sizes(won) {
-        let mut query = QueryBuilder::new(format!("INSERT OR REPLACE INTO request_traces ({COLUMNS}) "));
-        query.push_values(outcomes, |mut values, outcome| {
-            let row = TraceRow::from(*outcome);
-            values
-                .push_bind(row.request_id)
-                .push_bind(row.log_partition)
-                .push_bind(row.log_offset)
-                .push_bind(row.tenant)
-                .push_bind(row.status)
-                .push_bind(row.code)
-                .push_bind(row.message)
-                .push_bind(row.retry_after_ms)
-                .push_bind(row.model)
-                .push_bind(row.executed_model)
-                .push_bind(row.policy_version)
-                .push_bind(Json(row.run_json))
-                .push_bind(row.request_json.map(Json))
-                .push_bind(row.plan_json.map(Json))
-                .push_bind(row.decision_trace_json.map(Json))
-                .push_bind(row.cache_json.map(Json))
-                .push_bind(row.queue_json.map(Json))
-                .push_bind(row.lease_json.map(Json))
-                .push_bind(row.response_json.map(Json))
-                .push_bind(row.prompt_tokens)
-                .push_bind(row.completion_tokens)
-                .push_bind(row.cost_micro_usd)
-                .push_bind(row.latency_ms)
-                .push_bind(row.ttft_ms)
-                .push_bind(row.backend_latency_ms)
-                .push_bind(row.queue_wait_ms)
-                .push_bind(row.compute_ms)
-                .push_bind(row.ended_at)
-                .push_bind(row.end_user)
-                .push_bind(row.metadata)
-                .push_bind(row.traceparent);
-        });
-        query.build().execute(&mut *writing).await?;
+    static PUT: LazyLock<RowStatement> = LazyLock::new(|| {
+        RowStatement::new(COLUMNS.split(", ").count(), |rows| {
+            format!(
+                "INSERT OR FAIL INTO request_traces ({COLUMNS}) SELECT * FROM {rows} WHERE column1 IS NOT NULL"
+            )
+        })
+    });
+    for (put, outcomes) in PUT.pieces(won) {
+        let mut query = sqlx::query(put);
+        for outcome in outcomes {
+            query = bind(query, WrittenRow::from(*outcome));
+        }
+        query.execute(&mut *writing).await?;
     }
     Ok(())
+}
+
+fn bind(query: Query<'_, Sqlite, SqliteArguments>, row: WrittenRow) -> Query<'_, Sqlite, SqliteArguments> {
+    query
+        .bind(row.request_id)
+        .bind(row.log_partition)
+        .bind(row.log_offset)
+        .bind(row.tenant)
+        .bind(row.status)
+        .bind(row.code)
+        .bind(row.message)
+        .bind(row.retry_after_ms)
+        .bind(row.model)
+        .bind(row.executed_model)
+        .bind(row.policy_version)
+        .bind(row.run_json)
+        .bind(row.request_json)
+        .bind(row.plan_json)
+        .bind(row.decision_trace_json)
+        .bind(row.cache_json)
+        .bind(row.queue_json)
+        .bind(row.lease_json)
+        .bind(row.response_json)
+        .bind(row.prompt_tokens)
+        .bind(row.completion_tokens)
+        .bind(row.cost_micro_usd)
+        .bind(row.latency_ms)
+        .bind(row.ttft_ms)
+        .bind(row.backend_latency_ms)
+        .bind(row.queue_wait_ms)
+        .bind(row.compute_ms)
+        .bind(row.ended_at)
+        .bind(row.end_user)
+        .bind(row.metadata)
+        .bind(row.traceparent)
 }

@@ -38,6 +38,25 @@ pub(crate) async fn a_lower_offset_takes_the_place_over_later(place: Place) {
     assert_eq!(tables.traces.count().await.unwrap(), 1);
 }
 
+/// A process may die between the two deletions, whichever comes first.
+pub(crate) async fn a_trace_that_outlived_its_winner_is_written_anew(place: Place) {
+    let tables = place.open().await;
+    fold(
+        &tables,
+        &[at(0, 5, complete("r", "the older one")), small("s", 0, 6)],
+    )
+    .await;
+    let all = TimestampMs(i64::MAX);
+    tables.outcomes.forget_before(all).await.unwrap();
+    assert_eq!(tables.traces.count().await.unwrap(), 2);
+    assert_eq!(
+        fold(&tables, &[small("r", 0, 9), small("new", 0, 10)]).await,
+        [Won, Won]
+    );
+    assert_eq!(find(&tables, "r").await, Some(small("r", 0, 9)));
+    assert_eq!(tables.traces.count().await.unwrap(), 3);
+}
+
 pub(crate) async fn a_batch_is_judged_record_by_record(place: Place) {
     let tables = place.open().await;
     fold(&tables, &[small("known", 0, 5)]).await;
@@ -192,6 +211,43 @@ pub(crate) async fn how_far_is_folded_is_noted_with_the_rows(place: Place) {
     // A log that begins anew.
     tables.outcomes.fold(&[], &[step(3, Some(7), 0)]).await.unwrap();
     assert_eq!(stands(&tables).await, [(0, 1), (3, 0)]);
+}
+
+/// One statement takes steps in some partitions, and a log may have any number of them.
+pub(crate) async fn steps_in_any_number_of_partitions_are_taken_together_or_not_at_all(place: Place) {
+    let tables = place.open().await;
+    let steps = |from: Option<i64>, next: i64| -> Vec<Advance> {
+        (0..150)
+            .rev()
+            .map(|partition| step(partition, from, next))
+            .collect()
+    };
+    tables.outcomes.fold(&[], &steps(None, 4)).await.unwrap();
+    tables.outcomes.fold(&[], &steps(Some(4), 9)).await.unwrap();
+    assert_eq!(
+        stands(&tables).await,
+        (0..150).map(|partition| (partition, 9)).collect::<Vec<_>>()
+    );
+    for wrong in [
+        step(149, Some(8), 10),
+        step(149, None, 10),
+        step(150, Some(9), 10),
+    ] {
+        let mut steps = steps(Some(9), 10);
+        steps[0] = wrong;
+        let moved = tables.outcomes.fold(&[small("r", 0, 9)], &steps).await;
+        assert!(matches!(moved, Err(StoreError::Moved)), "{moved:?}");
+    }
+    // One that is new beside those that are known.
+    let mut steps = steps(Some(9), 10);
+    steps.push(step(150, None, 1));
+    assert_eq!(
+        tables.outcomes.fold(&[small("r", 0, 9)], &steps).await.unwrap(),
+        [Won]
+    );
+    let stood = stands(&tables).await;
+    assert_eq!((stood.len(), stood[0], stood[150]), (151, (0, 10), (150, 1)));
+    assert_eq!(tables.traces.count().await.unwrap(), 1);
 }
 
 pub(crate) async fn a_fold_that_begins_elsewhere_than_the_tables_stand_stores_nothing(place: Place) {

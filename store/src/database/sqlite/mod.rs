@@ -11,6 +11,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod file;
+pub(crate) mod rows;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 mod tests;
@@ -31,8 +32,6 @@ use super::{Database, pool};
 use crate::error::{StoreError, classify, classify_migration, taints};
 use crate::migrations;
 
-/// Rows a statement takes: a batch is cut into these, so that few statements serve every size and stay prepared.
-const SIZES: [usize; 3] = [32, 4, 1];
 /// Rows that one deletion takes, so that it never holds the writer long.
 const DELETED_AT_ONCE: i64 = 1_000;
 
@@ -283,15 +282,4 @@ impl Database for SqliteStore {
             .await;
         self.settled(&opened, probe).await.map(drop)
     }
-}
-
-/// The rows in pieces of few sizes, the largest first.
-pub(crate) fn in_sizes<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
-    let mut rest = rows;
-    std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
-        let (piece, after) = rest.split_at(size);
-        rest = after;
-        Some(piece)
-    })
 }
