@@ -41,6 +41,10 @@ prove: tools ## The promises, with kill -9 at every step, against real servers, 
 bench-hop: tools ## What one hop costs, on the embedded bus and on Kafka
 	@exec $(LOCAL) run --dir .relay/bench --only kafka --fresh -- cargo run --release -p relay-bench --bin bench-hop -- $(ARGS)
 
+.PHONY: bench-sink
+bench-sink: tools ## What keeping a trace costs, in SQLite and in Postgres
+	@exec $(LOCAL) run --dir .relay/bench --only postgres --fresh -- cargo run --release -p relay-bench --bin bench-sink -- $(ARGS)
+
 .PHONY: bench-pipeline
 bench-pipeline: tools ## What the whole pipeline adds to a request
 	@cargo build --release -p relay
