@@ -4,6 +4,7 @@ pub mod cost;
 pub mod hop;
 pub mod pace;
 pub mod pipeline;
+pub mod profile;
 pub mod quantiles;
 pub mod sink;
 pub mod threads;

@@ -46,8 +46,19 @@ const STAMP_S: f64 = 1e-3;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// `rate` requests a second for `lasting`, every second one streamed.
-pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> LoadResult {
+/// What is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking {
+    /// Under an idempotency key of its own each.
+    pub keyed: bool,
+    /// Bytes that a prompt has at least.
+    pub prompt: usize,
+    /// No answer as a stream; else every second one.
+    pub whole: bool,
+}
+
+/// `rate` requests a second for `lasting`.
+pub async fn open(bases: &[String], rate: u32, lasting: Duration, asking: Asking) -> LoadResult {
     let http = relay_tests::http::client();
     let begin = Instant::now();
     let mut asked = JoinSet::new();
@@ -58,7 +69,7 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> LoadResult 
     }));
     while let Some(due) = dues.recv().await {
         let (http, base) = (http.clone(), bases[asked.len() % bases.len()].clone());
-        asked.spawn(async move { one(&http, &base, due).await });
+        asked.spawn(async move { one(&http, &base, due, asking).await });
     }
     let mut result = LoadResult::default();
     for answer in asked.join_all().await {
@@ -69,7 +80,7 @@ pub async fn open(bases: &[String], rate: u32, lasting: Duration) -> LoadResult 
 }
 
 /// `clients` that each ask again as soon as they are answered: what it does flat out.
-pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> LoadResult {
+pub async fn closed(bases: &[String], clients: usize, lasting: Duration, asking: Asking) -> LoadResult {
     let http = relay_tests::http::client();
     let begin = Instant::now();
     let mut running = JoinSet::new();
@@ -78,7 +89,7 @@ pub async fn closed(bases: &[String], clients: usize, lasting: Duration) -> Load
         running.spawn(async move {
             let mut result = LoadResult::default();
             while begin.elapsed() < lasting {
-                result.add(one(&http, &base, Instant::now()).await);
+                result.add(one(&http, &base, Instant::now(), asking).await);
             }
             result
         });
@@ -118,21 +129,41 @@ fn stamp(at: SystemTime) -> TimestampMs {
 }
 
 /// Asks once; the time counts from when it was `due`.
-async fn one(http: &reqwest::Client, base: &str, due: Instant) -> Answer {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let manner = if number.is_multiple_of(2) {
+async fn one(http: &reqwest::Client, base: &str, due: Instant, asking: Asking) -> Answer {
+    let number = next();
+    let manner = if asking.whole || number.is_multiple_of(2) {
         Manner::Whole
     } else {
         Manner::Streamed
     };
-    let tenant = format!("tenant-{}", number % 8);
-    let saw = ask(http, base, &tenant, &unique_prompt(number), manner, None).await;
+    let (tenant, prompt) = (tenant(number), prompt(number, asking.prompt));
+    let key = asking.keyed.then(|| format!("key-{number}"));
+    let saw = ask(http, base, &tenant, &prompt, manner, key.as_deref()).await;
     Answer {
         finished: matches!(saw.end, End::Finished(_)),
         request_id: saw.request_id,
         took: due.elapsed(),
         at: SystemTime::now(),
     }
+}
+
+/// The number of a question, which no other one has.
+pub(super) fn next() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Whose question it is: eight take turns.
+pub(super) fn tenant(number: u64) -> String {
+    format!("tenant-{}", number % 8)
+}
+
+/// A prompt that no other question has, of that many bytes at least.
+fn prompt(number: u64, length: usize) -> String {
+    const MORE: &str = " and all that stands in this rather long document, word by word";
+    let mut prompt = unique_prompt(number);
+    let missing = length.saturating_sub(prompt.len());
+    prompt.push_str(&MORE.repeat(missing.div_ceil(MORE.len())));
+    prompt
 }
 
 #[cfg(test)]
@@ -142,10 +173,18 @@ mod tests {
     #[tokio::test]
     async fn both_loads_count_what_nobody_answers_as_failed() {
         let nobody = [format!("http://127.0.0.1:{}", relay_tests::files::free_port())];
-        let result = open(&nobody, 100, Duration::from_millis(50)).await;
+        let result = open(&nobody, 100, Duration::from_millis(50), Asking::default()).await;
         assert_eq!((result.failed, result.latencies_ms.len()), (5, 0));
-        let result = closed(&nobody, 2, Duration::from_millis(50)).await;
+        let result = closed(&nobody, 2, Duration::from_millis(50), Asking::default()).await;
         assert!(result.failed >= 2, "each client asked at least once, {result:?}");
         assert!(result.latencies_ms.is_empty());
+    }
+
+    #[test]
+    fn a_prompt_is_as_long_as_was_asked_for_and_no_other_one() {
+        assert_eq!(prompt(1, 0), unique_prompt(1));
+        let (one, other) = (prompt(1, 300_000), prompt(2, 300_000));
+        assert!((300_000..300_100).contains(&one.len()), "{}", one.len());
+        assert_ne!(one, other);
     }
 }
