@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::FutureExt;
 use relay_clock::LifeState;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::commits;
@@ -191,7 +192,9 @@ impl Drop for ProcessConsumer {
         if speaks || !self.process.is_far() {
             let _ = commits::arrive(&self.process).now_or_never();
             self.stand_up();
+        } else if let Ok(runtime) = Handle::try_current() {
+            let (process, seat) = (Arc::clone(&self.process), Arc::clone(&self.seat));
+            runtime.spawn(session::outlive(process, seat));
         }
-        // Else nobody hears that it is gone, and its session ends by itself.
     }
 }

@@ -11,12 +11,9 @@ use super::seat::Seat;
 pub(super) async fn watch(process: Arc<Process>, seat: Arc<Seat>) {
     match process.column {
         Column::InProcess => process.life.died().await,
-        Column::Brokers { session } => {
-            silence(&process, session).await;
-            process.world.count(Happened::SessionEnded);
-        }
+        Column::Brokers { session } => silence(&process, session).await,
     }
-    seat.lose();
+    end(&process, &seat);
 }
 
 /// Returns once a process was silent for so long.
@@ -37,4 +34,19 @@ async fn silence(process: &Process, session: Duration) {
             () = tokio::time::sleep(session) => return,
         }
     }
+}
+
+/// A member has gone, and nobody heard of it: its session ends as long after as if it were silent.
+pub(super) async fn outlive(process: Arc<Process>, seat: Arc<Seat>) {
+    if let Column::Brokers { session } = process.column {
+        tokio::time::sleep(session).await;
+        end(&process, &seat);
+    }
+}
+
+fn end(process: &Process, seat: &Seat) {
+    if process.is_far() && !seat.is_lost() {
+        process.world.count(Happened::SessionEnded);
+    }
+    seat.lose();
 }

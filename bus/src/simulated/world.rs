@@ -32,7 +32,6 @@ pub(super) struct World {
     pub clock: Clock,
     manifest: Manifest,
     options: EmbeddedOptions,
-    salt: u64,
     chance: Arc<Mutex<SmallRng>>,
     faults: Arc<Mutex<Faults>>,
     happened: Mutex<BTreeMap<Happened, u32>>,
@@ -67,7 +66,6 @@ impl World {
             clock: clock.clone(),
             manifest: manifest.clone(),
             options,
-            salt: chance.random(),
             chance: Arc::new(Mutex::new(chance)),
             faults: Arc::default(),
             happened: Mutex::default(),
@@ -78,13 +76,15 @@ impl World {
     }
 
     pub(super) fn rise(&self) -> Result<(), BusError> {
+        // Another one each time, as the log asks for.
+        let salt = self.chance.lock().random();
         let (bus, inline) = EmbeddedBus::open_inline(
             self.disk.clone(),
             "a simulated disk",
             &self.manifest,
             self.options.clone(),
             &self.clock,
-            self.salt,
+            salt,
         )?;
         let (faults, chance) = (Arc::clone(&self.faults), Arc::clone(&self.chance));
         let slow = move || part_of(faults.lock().sync, &chance);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use relay_bus::simulated::{Column, Fall, Happened};
 use relay_bus::{Bus, BusError, Partition, StartAt, header};
 use relay_clock::LifeState;
+use relay_log::simulated::{Aftermath, Call, Fault, Mischief};
 
 use crate::house::{BROKERS, Member, commit, fill, held, log, placed, process, text};
 
@@ -123,6 +124,39 @@ async fn a_process_that_nothing_comes_through_to_is_told_so_and_the_others_go_on
     log.reach("a", true);
     assert_eq!(reader.next().await.unwrap().len(), 2);
     assert_eq!(log.take_happened()[&Happened::OutOfReach], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_full_or_fails_is_told_in_the_process_and_the_log_goes_on_by_itself() {
+    let log = log(1);
+    let process = process(&log, "a", Column::InProcess);
+    fill(&process.bus, 0, 2).await;
+    let publish = async |value: &'static str| {
+        process
+            .bus
+            .publish(vec![placed("safe", 0, value)], Vec::new())
+            .await
+    };
+    log.disk().limit(log.disk().used());
+    let full = publish("to a full disk").await;
+    assert!(matches!(full, Err(BusError::Full(_))), "{full:?}");
+    log.disk().limit(u64::MAX);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    publish("to one with room").await.unwrap();
+    log.disk().fail(Fault {
+        call: Call::Sync,
+        after: 0,
+        times: 30,
+        mischief: Mischief::Io,
+        aftermath: Aftermath::Dropped,
+    });
+    // Known or not, it is told in the end, and then the log goes on.
+    let told = tokio::time::timeout(Duration::from_secs(600), publish("to a failing disk")).await;
+    let there = usize::from(told.unwrap().is_ok());
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    process.bus.probe().await.unwrap();
+    publish("to a mended disk").await.unwrap();
+    assert!(held(&log, "safe", 0).await.len() >= 2 + there);
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,22 @@ async fn the_partitions_of_a_killed_process_go_to_others_when_its_session_ends()
     }
 }
 
+/// Found by `service`: its watch went on as if it were still there.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_leaves_while_nothing_comes_through_has_left_when_its_session_ends() {
+    let log = log(1);
+    let (first, second) = (process(&log, "a", BROKERS), process(&log, "b", BROKERS));
+    let mut gone = Member::join(&first).await;
+    gone.during(MOMENT).await;
+    log.reach("a", false);
+    drop(gone);
+    tokio::time::sleep(MOMENT).await;
+    log.reach("a", true);
+    let mut heir = Member::join(&second).await;
+    heir.during(SESSION).await;
+    assert_eq!(heir.owned, [0, 1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_in_its_own_log_takes_its_places_with_it() {
     let log = log(1);

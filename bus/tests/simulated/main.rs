@@ -7,3 +7,4 @@ mod groups;
 mod house;
 mod publishing;
 mod seeds;
+mod service;
