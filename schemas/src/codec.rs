@@ -4,6 +4,7 @@
 //! [`Registry`] and read through Avro schema resolution, so that two versions of a service can run side by side.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::OnceLock;
 
 use apache_avro::Schema;
@@ -15,6 +16,7 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::buffer::written;
 use crate::catalogue::self_contained;
 
 const MARKER: [u8; 2] = [0xC3, 0x01];
@@ -154,14 +156,16 @@ pub fn hex(fingerprint: Fingerprint) -> String {
 /// If a type and its schema disagree, which the golden samples rule out.
 pub fn encode<T: Record>(record: &T) -> Bytes {
     let codec = T::codec();
-    let mut bytes = Vec::with_capacity(512);
-    bytes.extend_from_slice(&MARKER);
-    bytes.extend_from_slice(&codec.fingerprint);
-    codec
-        .writer
-        .write_ser(&mut bytes, record)
-        .expect("the golden samples show that type and schema agree");
-    Bytes::from(bytes)
+    written(|buffer| {
+        let head = buffer
+            .write_all(&MARKER)
+            .and_then(|()| buffer.write_all(&codec.fingerprint));
+        head.expect("memory takes what is written");
+        codec
+            .writer
+            .write_ser(buffer, record)
+            .expect("the golden samples show that type and schema agree");
+    })
 }
 
 /// Other writers' schemas, by fingerprint. Filled from `relay.schemas.v1`; bounded by the schemas ever released.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod batch;
+mod buffer;
 mod catalogue;
 mod codec;
 mod control;
