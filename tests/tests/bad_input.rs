@@ -150,6 +150,10 @@ fn bad(topic: &Topic, kind: &str, real: &Record) -> Outgoing {
     headers.set(header::REQUEST_ID, format!("{}-{kind}", topic.name));
     headers.set(header::TENANT, "acme");
     headers.set(header::CUSTOM_ID, kind.to_owned());
+    if topic.name == topics::OUTCOMES {
+        // Outcomes of others are no affair of the batch's results.
+        headers.set(header::BATCH_ID, kind.to_owned());
+    }
     if let Some(sum) = checked.filter(|_| ["truncated", "bit-flipped"].contains(&kind)) {
         headers.set(header::CRC32, sum.clone());
     }

@@ -9,7 +9,7 @@ use relay_api::response::Facts;
 use relay_bus::{Headers, Outgoing, Partition, Record, header, topics};
 use relay_lifecycle::{Broken, is_success};
 use relay_runner::{Stage, StageError, Standing, Step, Winners, read_outcome};
-use relay_schemas::{BatchRef, BatchResult, Outcome, Registry, encode};
+use relay_schemas::{BatchRef, BatchResult, Outcome, Registry, RequestId, encode};
 
 use super::name::{key_of, line_in_headers};
 use crate::access::Access;
@@ -35,16 +35,21 @@ impl Stage for Results {
     type Effect = Box<Ended>;
 
     async fn on_record(&self, record: &Record) -> Result<Step<Self::Effect>, StageError> {
+        if let Some(id) = of_no_line(&record.headers) {
+            self.winners.note(&id, record).await?;
+            return Ok(Step::nothing());
+        }
         let outcome = read_outcome(&self.schemas, record)?;
         let standing = self.winners.note(&outcome.request_id, record).await?;
-        let end = End::recorded(&outcome);
-        let Some(result) = result(&outcome, &record.headers, &end) else {
+        let Some(line) = line_of_outcome(&outcome, &record.headers) else {
             return Ok(Step::nothing());
         };
         if standing == Standing::Superseded {
             self.superseded.inc();
             return Ok(Step::nothing());
         }
+        let end = End::recorded(&outcome);
+        let result = result(&outcome, line, &end);
         let ended = Box::new(Ended::of(&outcome, &result, &end));
         Ok(Step::publish_then(outgoing(&result), ended))
     }
@@ -56,7 +61,9 @@ impl Stage for Results {
             return Vec::new();
         };
         let end = End::Broken(Broken::Unavailable);
-        let result = result(&outcome, &record.headers, &end).map(|result| {
+        let line = line_of_outcome(&outcome, &record.headers);
+        let result = line.map(|line| {
+            let result = result(&outcome, line, &end);
             Ended::of(&outcome, &result, &end).log();
             outgoing(&result)
         });
@@ -114,13 +121,24 @@ fn line_of(result: &BatchResult) -> BatchRef {
     }
 }
 
-/// The result of a batch request; `None` for others. Where only the headers of a record could be read, they name the line.
-fn result(outcome: &Outcome, headers: &Headers, end: &End) -> Option<BatchResult> {
-    let request = outcome.request.as_ref();
-    let line = match request {
+/// Whose outcome it is, where the headers alone say that it is no line's: most are, and need not be read.
+fn of_no_line(headers: &Headers) -> Option<RequestId> {
+    let is_whole = headers.get(header::DAMAGED).is_none();
+    let is_line = headers.get(header::BATCH_ID).is_some();
+    headers.request_id().filter(|_| is_whole && !is_line)
+}
+
+/// The line that an outcome is of; `None` for others. Where only the headers of a record could be read, they name the line.
+fn line_of_outcome(outcome: &Outcome, headers: &Headers) -> Option<BatchRef> {
+    match &outcome.request {
         Some(request) => request.batch.clone(),
         None => line_in_headers(headers),
-    }?;
+    }
+}
+
+/// The result of a batch line.
+fn result(outcome: &Outcome, line: BatchRef, end: &End) -> BatchResult {
+    let request = outcome.request.as_ref();
     let ran = outcome.answer.as_ref().map_or("", |answer| &answer.model);
     let facts = Facts {
         request_id: outcome.request_id.as_str(),
@@ -129,7 +147,7 @@ fn result(outcome: &Outcome, headers: &Headers, end: &End) -> Option<BatchResult
         created: request.map_or(outcome.ended_at, |request| request.accepted_at).0 / 1_000,
     };
     let (status_code, body) = body(outcome, facts, end);
-    Some(BatchResult {
+    BatchResult {
         tenant: outcome.tenant.clone(),
         batch_id: line.batch_id,
         custom_id: line.custom_id,
@@ -137,7 +155,7 @@ fn result(outcome: &Outcome, headers: &Headers, end: &End) -> Option<BatchResult
         status_code,
         body,
         ended_at: outcome.ended_at,
-    })
+    }
 }
 
 fn outgoing(result: &BatchResult) -> Outgoing {
@@ -156,6 +174,33 @@ fn body(outcome: &Outcome, facts: Facts<'_>, end: &End) -> (u32, String) {
         end => {
             let refusal = failure::of(end, false);
             (u32::from(refusal.status), refusal.body())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_schemas::samples;
+
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_passed_over_unread_only_where_its_headers_are_whole_and_name_no_batch() {
+        let request = samples::request();
+        let others = Headers::of(&request);
+        assert_eq!(of_no_line(&others), Some(request.request_id.clone()));
+        let mut damaged = others.clone();
+        damaged.set(header::DAMAGED, "there");
+        let line = Some(BatchRef {
+            batch_id: "nightly".to_owned(),
+            custom_id: "7".to_owned(),
+        });
+        let of_line = Headers::of(&relay_schemas::Request {
+            batch: line,
+            ..request
+        });
+        for headers in [Headers::default(), damaged, of_line] {
+            assert_eq!(of_no_line(&headers), None, "{headers:?}");
         }
     }
 }
