@@ -51,6 +51,11 @@ bench-pipeline: tools ## What the whole pipeline adds to a request
 	@cargo build --release -p relay-tests --bin mock-backend -p relay-bench --bin bench-pipeline
 	@exec $(LOCAL) run --dir .relay/bench --fresh -- target/release/bench-pipeline $(ARGS)
 
+.PHONY: bench-allocations
+bench-allocations: ## How often and how much Relay allocates for a request
+	@cargo build --release -p relay-tests --bin mock-backend -p relay-bench --bin counted-relay --bin bench-allocations
+	@exec target/release/bench-allocations $(ARGS)
+
 .PHONY: bench-light
 bench-light: ## How long light tenants wait beside a hostile one on the small ONNX model
 	@$(LOCAL) install onnxruntime

@@ -1,5 +1,6 @@
-//! Benchmarks: the hop, the sink and the pipeline.
+//! Benchmarks: the hop, the sink, the pipeline and its allocations.
 
+pub mod allocations;
 pub mod cost;
 pub mod hop;
 pub mod pace;
