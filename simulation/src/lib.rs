@@ -1,6 +1,6 @@
-//! All services' pure cores in virtual time, with faults.
+//! All services' pure cores in virtual time, with faults; and in [`shipped`] the services themselves.
 //!
-//! Real are the planner's decision under a policy, the cache's keys, entries, eligibility and lookup, the scheduler's core and
+//! Of the former, real are the planner's decision under a policy, the cache's keys, entries, eligibility and lookup, the scheduler's core and
 //! leadership, the workers' books, the ingress's follower and its sweeper's memory, the store's rule of who won, and the rules of who may end a request.
 //! Simulated, without encoding, are the log and the control seam around them, where the cache's entries lie, what models say, and
 //! the loops that read, publish and ask. A [`Schedule`] follows from its seed; [`violations`] runs it and judges the end. Faults: crash, duplicate, reorder, drop, zombie, slow, partition, late cancel, lost, a log that stands still, clocks that are set.

@@ -26,13 +26,10 @@ impl Control for TracedControl {
     async fn send(&self, subject: &str, payload: Payload) -> Result<(), ControlError> {
         let checksum = checksum(&payload);
         let result = self.inner.send(subject, payload).await;
-        self.caller.trace.line(
-            &self.caller.name,
-            format_args!(
-                "sends {subject} #{checksum:08x}{}",
-                in_vain(result.as_ref().err())
-            ),
-        );
+        self.caller.line(format_args!(
+            "sends {subject} #{checksum:08x}{}",
+            in_vain(result.as_ref().err())
+        ));
         result
     }
 
@@ -57,13 +54,10 @@ impl Control for TracedControl {
     ) -> Result<Payload, ControlError> {
         let checksum = checksum(&payload);
         let result = self.inner.request(subject, payload, timeout).await;
-        self.caller.trace.line(
-            &self.caller.name,
-            format_args!(
-                "asked {subject} #{checksum:08x}{}",
-                in_vain(result.as_ref().err())
-            ),
-        );
+        self.caller.line(format_args!(
+            "asked {subject} #{checksum:08x}{}",
+            in_vain(result.as_ref().err())
+        ));
         result
     }
 
@@ -90,13 +84,14 @@ struct TracedSubscription {
 impl Subscription for TracedSubscription {
     async fn next(&mut self) -> Option<Delivery<Message>> {
         let delivery = self.inner.next().await;
-        let Caller { name, trace, .. } = &self.caller;
+        let caller = &self.caller;
         match &delivery {
-            Some(Delivery::Message(message)) => trace.line(
-                name,
-                format_args!("hears {} #{:08x}", message.subject, checksum(&message.payload)),
-            ),
-            Some(Delivery::Lost) => trace.line(name, format_args!("missed some of {}", self.subject)),
+            Some(Delivery::Message(message)) => caller.line(format_args!(
+                "hears {} #{:08x}",
+                message.subject,
+                checksum(&message.payload)
+            )),
+            Some(Delivery::Lost) => caller.line(format_args!("missed some of {}", self.subject)),
             None => {}
         }
         delivery

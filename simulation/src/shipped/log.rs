@@ -1,8 +1,7 @@
-//! The log as one process of the simulation sees it: each call takes its time, leaves a line, and comes to nothing once the process
-//! is dead.
+//! The log as one process of the simulation sees it: what goes over it leaves a line.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Arguments, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,34 +11,19 @@ use relay_bus::{
     Bus, BusError, Commit, Consumer, ConsumerEvent, OffsetRange, Outgoing, Partition, Position, Reader,
     Record, Room, StartAt,
 };
-use relay_clock::Life;
-use relay_runner::Chance;
-use tokio::sync::Mutex;
 
 use super::trace::Trace;
 
-/// Longest time that a call is on its way, milliseconds.
-const LONGEST_MS: u32 = 3;
-
-/// Who calls.
+/// Who calls, and where that is noted.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub name: String,
-    pub life: Arc<Life>,
     pub trace: Trace,
-    pub chance: Chance,
 }
 
 impl Caller {
-    /// On the way there or back.
-    pub async fn travel(&self) {
-        self.life.act().await;
-        let ms = self.chance.draw::<u32>() % (LONGEST_MS + 1);
-        tokio::time::sleep(Duration::from_millis(ms.into())).await;
-        self.life.act().await;
-    }
-
-    fn says(&self, what: std::fmt::Arguments<'_>) {
+    /// It does, or meets, `what`.
+    pub fn line(&self, what: Arguments<'_>) {
         self.trace.line(&self.name, what);
     }
 }
@@ -48,53 +32,41 @@ impl Caller {
 pub(crate) struct TracedBus {
     inner: Arc<dyn Bus>,
     caller: Caller,
-    /// What one process publishes lands in the order in which it was given.
-    landing: Mutex<()>,
 }
 
 impl TracedBus {
     pub fn new(inner: Arc<dyn Bus>, caller: Caller) -> Self {
-        Self {
-            inner,
-            caller,
-            landing: Mutex::new(()),
-        }
+        Self { inner, caller }
     }
 }
 
 #[async_trait]
 impl Bus for TracedBus {
     async fn publish(&self, records: Vec<Outgoing>, commits: Vec<Commit>) -> Result<Vec<Position>, BusError> {
-        let landing = self.landing.lock().await;
-        self.caller.travel().await;
         let what = told(&records, &commits);
-        drop(landing);
         let result = self.inner.publish(records, commits).await;
         match &result {
             Ok(places) => self
                 .caller
-                .says(format_args!("publishes{what} at {}", positions(places.iter()))),
-            Err(error) => self.caller.says(format_args!("publishes{what} in vain: {error}")),
+                .line(format_args!("publishes{what} at {}", positions(places.iter()))),
+            Err(error) => self.caller.line(format_args!("publishes{what} in vain: {error}")),
         }
-        self.caller.travel().await;
         result
     }
 
     async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>, BusError> {
-        self.caller.travel().await;
-        self.caller.says(format_args!("joins {group}"));
+        self.caller.line(format_args!("joins {group}"));
         let inner = self.inner.subscribe(group, topics).await?;
         Ok(Box::new(TracedConsumer {
-            inner: Some(inner),
+            inner,
             caller: self.caller.clone(),
             group: group.to_owned(),
         }))
     }
 
     async fn read(&self, from: Vec<(Partition, StartAt)>) -> Result<Box<dyn Reader>, BusError> {
-        self.caller.travel().await;
         self.caller
-            .says(format_args!("opens a reader at {}", starts(&from)));
+            .line(format_args!("opens a reader at {}", starts(&from)));
         let inner = self.inner.read(from).await?;
         Ok(Box::new(TracedReader {
             inner,
@@ -103,22 +75,18 @@ impl Bus for TracedBus {
     }
 
     async fn partitions(&self, topic: &str) -> Result<i32, BusError> {
-        self.caller.travel().await;
         self.inner.partitions(topic).await
     }
 
     async fn range(&self, partition: &Partition) -> Result<OffsetRange, BusError> {
-        self.caller.travel().await;
         self.inner.range(partition).await
     }
 
     async fn committed(&self, group: &str, partition: &Partition) -> Result<Option<i64>, BusError> {
-        self.caller.travel().await;
         self.inner.committed(group, partition).await
     }
 
     async fn apply(&self, manifest: &Manifest) -> Result<Vec<String>, BusError> {
-        self.caller.travel().await;
         self.inner.apply(manifest).await
     }
 
@@ -127,91 +95,68 @@ impl Bus for TracedBus {
     }
 
     async fn probe(&self) -> Result<(), BusError> {
-        self.caller.travel().await;
         self.inner.probe().await
     }
 
     fn room(&self) -> Room {
         self.inner.room()
     }
+
+    fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.inner.register(registry)
+    }
 }
 
 struct TracedConsumer {
-    /// Nothing once the process is dead: a member that is gone holds no partition.
-    inner: Option<Box<dyn Consumer>>,
+    inner: Box<dyn Consumer>,
     caller: Caller,
     group: String,
-}
-
-impl TracedConsumer {
-    fn member(&mut self) -> &mut Box<dyn Consumer> {
-        self.inner.as_mut().expect("the process lives")
-    }
 }
 
 #[async_trait]
 impl Consumer for TracedConsumer {
     async fn next(&mut self) -> Result<ConsumerEvent, BusError> {
-        let life = Arc::clone(&self.caller.life);
-        life.act().await;
-        let event = tokio::select! {
-            biased;
-            () = life.died() => None,
-            event = self.member().next() => Some(event),
-        };
-        let Some(event) = event else {
-            self.inner = None;
-            return std::future::pending().await;
-        };
+        let event = self.inner.next().await;
         let group = &self.group;
         match &event {
             Ok(ConsumerEvent::Records(records)) => {
                 self.caller
-                    .says(format_args!("{group} gets {}", positions(places(records))));
+                    .line(format_args!("{group} gets {}", positions(places(records))));
             }
             Ok(ConsumerEvent::Assigned(partitions)) => {
                 self.caller
-                    .says(format_args!("{group} is assigned {}", names(partitions)));
+                    .line(format_args!("{group} is assigned {}", names(partitions)));
             }
             Ok(ConsumerEvent::Revoked(partitions)) => {
                 self.caller
-                    .says(format_args!("{group} is revoked {}", names(partitions)));
+                    .line(format_args!("{group} is revoked {}", names(partitions)));
             }
-            Err(error) => self.caller.says(format_args!("{group} fails: {error}")),
+            Err(error) => self.caller.line(format_args!("{group} fails: {error}")),
         }
         event
     }
 
     fn places(&self) -> BTreeMap<Partition, i64> {
-        self.inner
-            .as_ref()
-            .map_or_else(BTreeMap::new, |inner| inner.places())
+        self.inner.places()
     }
 
     async fn pause(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
-        self.caller.life.act().await;
-        self.member().pause(partitions).await
+        self.inner.pause(partitions).await
     }
 
     async fn resume(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
-        self.caller.life.act().await;
-        self.member().resume(partitions).await
+        self.inner.resume(partitions).await
     }
 
     async fn commit(&mut self, commits: Vec<Commit>) -> Result<(), BusError> {
-        self.caller.travel().await;
         let what = told(&[], &commits);
-        self.caller.says(format_args!("commits{what}"));
-        self.member().commit(commits).await
+        self.caller.line(format_args!("commits{what}"));
+        self.inner.commit(commits).await
     }
 
-    async fn leave(mut self: Box<Self>) -> Result<(), BusError> {
-        self.caller.travel().await;
-        self.caller.says(format_args!("leaves {}", self.group));
-        match self.inner.take() {
-            Some(inner) => inner.leave().await,
-            None => Ok(()),
-        }
+    async fn leave(self: Box<Self>) -> Result<(), BusError> {
+        self.caller.line(format_args!("leaves {}", self.group));
+        self.inner.leave().await
     }
 }
 
@@ -223,10 +168,9 @@ struct TracedReader {
 #[async_trait]
 impl Reader for TracedReader {
     async fn next(&mut self) -> Result<Vec<Record>, BusError> {
-        self.caller.life.act().await;
         let records = self.inner.next().await?;
         self.caller
-            .says(format_args!("reads {}", positions(places(&records))));
+            .line(format_args!("reads {}", positions(places(&records))));
         Ok(records)
     }
 }

@@ -1,9 +1,10 @@
-//! `make simulate`: many seeded schedules of the services and histories of the embedded log; a failing seed is cut down, printed
+//! `make simulate`: many seeded schedules of the services, by their cores or as they ship, and histories of the embedded log; a failing seed is cut down, printed
 //! and can be replayed.
 
 mod log;
 mod seeds;
 mod services;
+mod shipped;
 
 use std::process::ExitCode;
 
@@ -15,14 +16,15 @@ use crate::seeds::Seeds;
 /// Runs all services' pure cores in virtual time, and the embedded log on a simulated disk, with faults, and holds the end against
 /// the promises.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
-    /// How many schedules, and how many histories
-    #[arg(long, default_value_t = 1_000_000)]
-    seeds: u64,
+    /// How many schedules, and how many histories; a million of each, or a thousand of the services as they ship
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Replays this one schedule, or with `--log` this one history, and prints what happened
+    /// Replays this one schedule, or with `--log` this one history, or with `--shipped` this one of what ships, and prints what happened
     #[arg(long)]
     seed: Option<u64>,
     /// Goes on after a failure and names every failing seed, with what did not hold
@@ -31,26 +33,35 @@ struct Arguments {
     /// The log's histories alone
     #[arg(long, conflicts_with = "services")]
     log: bool,
-    /// The services' schedules alone
+    /// The schedules of the services' cores alone
     #[arg(long)]
     services: bool,
+    /// Schedules of the services as they ship, alone, each twice
+    #[arg(long, conflicts_with_all = ["services", "log"])]
+    shipped: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.seed {
-        return if arguments.log {
+        return if arguments.shipped {
+            shipped::explain(seed)
+        } else if arguments.log {
             log::explain(seed)
         } else {
             services::explain(seed)
         };
     }
     let clock = Clock::system();
+    let most = if arguments.shipped { 1_000 } else { 1_000_000 };
     let seeds = Seeds {
         from: arguments.from,
-        to: arguments.from + arguments.seeds,
+        to: arguments.from + arguments.seeds.unwrap_or(most),
         every: arguments.every,
     };
+    if arguments.shipped {
+        return shipped::run_all(seeds, &clock);
+    }
     if !arguments.log {
         let ended = services::run(seeds, &clock);
         if arguments.services || ended != ExitCode::SUCCESS {
