@@ -61,8 +61,11 @@ pub fn parse(
 ) -> Result<Parsed, Invalid> {
     let text = String::from_utf8(body)
         .map_err(|_| Invalid::body("the body is not valid UTF-8; send one JSON object in UTF-8"))?;
-    let compacted = whole(&text, limits.depth)?;
-    let members = Object::parse(&compacted).map_err(|error| malformed(&error))?;
+    let (compacted, members) = whole(&text, limits.depth)?;
+    let members = match members {
+        Some(members) => members,
+        None => Object::parse(&compacted).map_err(|error| malformed(&error))?,
+    };
     let (sampling, prompt_tokens) = match operation {
         Operation::Chat => {
             let chat = Chat::of(&members, &compacted)?;
@@ -138,20 +141,37 @@ impl Filled {
     }
 }
 
-/// The body without white space, if it is one object that all readers read alike.
-fn whole(text: &str, depth: usize) -> Result<Cow<'_, str>, Invalid> {
+/// The body without white space, if it is one object that all readers read alike; and its members, where nothing of it had to be
+/// written anew.
+fn whole(text: &str, depth: usize) -> Result<(Cow<'_, str>, Option<Object<'_>>), Invalid> {
     if text.trim().is_empty() {
         return Err(Invalid::body("the body is empty; send one JSON object in UTF-8"));
     }
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    let members = Object::parse(text).map_err(|error| no_object(text, depth, &error))?;
+    let compacted = compact(text.trim_matches([' ', '\t', '\n', '\r']), depth);
+    let compacted = compacted.map_err(|fault| faulty(fault, depth))?;
+    let is_same = matches!(compacted, Cow::Borrowed(_));
+    Ok((compacted, is_same.then_some(members)))
+}
+
+/// Why a text is none that is not read as an object, of which `error` is said.
+fn no_object(text: &str, depth: usize, error: &serde_json::Error) -> Invalid {
+    let raw: &RawValue = match serde_json::from_str(text) {
+        Ok(raw) => raw,
+        Err(error) => return malformed(&error),
+    };
     if !raw.get().starts_with('{') {
-        return Err(Invalid {
+        return Invalid {
             code: "invalid_type",
             param: None,
             message: format!("the body must be a JSON object, got {}", kind(raw.get())),
-        });
+        };
     }
-    compact(raw.get(), depth).map_err(|fault| match fault {
+    compact(raw.get(), depth).map_or_else(|fault| faulty(fault, depth), |_| malformed(error))
+}
+
+fn faulty(fault: Fault, depth: usize) -> Invalid {
+    match fault {
         Fault::Deep => Invalid::body(format!("the body is nested deeper than {depth} levels")),
         Fault::Twice(name) if is_plain(&name) => {
             Invalid::body(format!("`{name}` stands twice in one object"))
@@ -160,7 +180,7 @@ fn whole(text: &str, depth: usize) -> Result<Cow<'_, str>, Invalid> {
         Fault::NoText => {
             Invalid::body("a string of the body is not Unicode: half a surrogate pair is escaped in it")
         }
-    })
+    }
 }
 
 fn is_plain(name: &str) -> bool {

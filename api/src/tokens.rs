@@ -10,6 +10,9 @@ pub const PER_MESSAGE: u32 = 4;
 /// Byte-pair vocabularies need about four bytes a token for English and about one token a character for scripts that
 /// they saw little of. It decides lanes and admission only; the worker's count replaces it.
 pub fn estimate(text: &str) -> u32 {
+    if text.is_ascii() {
+        return u32::try_from(text.len().div_ceil(4)).unwrap_or(u32::MAX);
+    }
     let ascii = text.bytes().filter(u8::is_ascii).count();
     let others = text.chars().count() - ascii;
     u32::try_from(ascii.div_ceil(4) + others).unwrap_or(u32::MAX)
