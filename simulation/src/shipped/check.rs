@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use relay_lifecycle::is_success;
 use relay_schemas::{Outcome, Request};
 use relay_workers::simulated::Begun;
+use serde_json::Value;
 
 use super::client::Told;
 use super::evidence::Evidence;
@@ -113,8 +114,14 @@ fn truth(call: &Call, told: &Told, evidence: &Evidence) -> Option<String> {
 
 /// Whether what ended is what the client asked for, and not only what it asked under.
 fn is_of(call: &Call, outcome: &Outcome) -> bool {
+    let asks = |body: &str| {
+        let mut body: Value = serde_json::from_str(body).unwrap_or_default();
+        // How the answer travels is no part of what is asked.
+        body["stream"] = Value::Bool(call.stream);
+        body == call.body()
+    };
     let request = outcome.request.as_ref();
-    request.is_none_or(|request| request.body.contains(&format!("\"{}\"", call.prompt())))
+    request.is_none_or(|request| asks(&request.body))
 }
 
 /// Where nothing goes wrong nothing is done twice, and whoever waits for long enough is answered.

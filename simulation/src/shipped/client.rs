@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use relay_schemas::RequestId;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::schedule::Call;
@@ -62,12 +62,6 @@ pub(crate) async fn ask(door: Option<&Door>, call: &Call) -> Told {
 }
 
 async fn talk(router: Router, call: &Call) -> Told {
-    let body = json!({
-        "model": call.model,
-        "messages": [{ "role": "user", "content": call.prompt() }],
-        "max_tokens": call.max_tokens,
-        "stream": call.stream,
-    });
     let mut request = Request::builder()
         .method(Method::POST)
         .uri("/v1/chat/completions")
@@ -78,7 +72,7 @@ async fn talk(router: Router, call: &Call) -> Told {
         request = request.header("idempotency-key", format!("key-{key}"));
     }
     let request = request
-        .body(Body::from(body.to_string()))
+        .body(Body::from(call.body().to_string()))
         .expect("all of it is plain");
     let response = match router.oneshot(request).await {
         Ok(response) => response,

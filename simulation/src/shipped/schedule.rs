@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use relay_runner::Chance;
+use serde_json::{Value, json};
 
 /// Longest time between two requests, milliseconds.
 const BETWEEN_MS: u32 = 150;
@@ -98,9 +99,14 @@ pub struct Call {
 }
 
 impl Call {
-    /// What it says.
-    pub fn prompt(&self) -> String {
-        format!("prompt {}", self.prompt)
+    /// What it sends.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "model": self.model,
+            "messages": [{ "role": "user", "content": format!("prompt {}", self.prompt) }],
+            "max_tokens": self.max_tokens,
+            "stream": self.stream,
+        })
     }
 }
 
