@@ -12,6 +12,8 @@ mod driven;
 mod grace;
 #[cfg(feature = "simulated")]
 mod life;
+#[cfg(feature = "simulated")]
+mod seed;
 mod timeline;
 
 use std::fmt;
@@ -26,6 +28,8 @@ pub use driven::Passing;
 pub use grace::Grace;
 #[cfg(feature = "simulated")]
 pub use life::{Life, LifeState};
+#[cfg(feature = "simulated")]
+pub use seed::seed_of;
 pub use timeline::Timeline;
 
 /// Tells the time. Cheap to clone; all clones agree.

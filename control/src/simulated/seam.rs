@@ -3,13 +3,12 @@
 //! On the switchboard a message goes to `SENDER.SUBJECT`, and listeners listen to `*.PATTERN`: so each knows whose message it has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use relay_clock::{Clock, Life, LifeState};
+use relay_clock::{Clock, Life, LifeState, seed_of};
 
 use super::faults::{Asking, Fate, Faults};
 use crate::api::{ControlError, Message};
@@ -74,9 +73,7 @@ impl Seam {
 
     /// Of its own for each life, so that what happens to one process changes nothing of another's chance.
     fn chance(&self, name: &str, nth: u64) -> SmallRng {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, name, nth).hash(&mut hasher);
-        SmallRng::seed_from_u64(hasher.finish())
+        SmallRng::seed_from_u64(seed_of(self.seed, name, nth))
     }
 
     pub(super) fn disturb(&self, name: &str, faults: Faults) {

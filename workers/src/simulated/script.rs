@@ -1,8 +1,8 @@
 //! What becomes of a run, drawn by who asks what for which time. Pure.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use relay_clock::seed_of;
 use relay_runner::Chance;
 
 /// How answers come.
@@ -60,9 +60,8 @@ impl Script {
         pace: Pace,
         faults: Faults,
     ) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (seed, model, request_hash, attempt).hash(&mut hasher);
-        let chance = Chance::seeded(hasher.finish());
+        let of_model = seed_of(seed, model, 0);
+        let chance = Chance::seeded(seed_of(of_model, request_hash, attempt.into()));
         let below = |bound: u32| chance.draw::<u32>() % bound.max(1);
         // Whole milliseconds, as tokio waits.
         let longest = u32::try_from(pace.longest_gap.as_millis()).unwrap_or(u32::MAX);
