@@ -95,6 +95,70 @@ async fn a_late_message_takes_no_longer_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_late_a_message_is_counts_from_its_sending_however_long_its_listener_does_not_look() {
+    let seam = seam(2);
+    let (sender, receiver) = (alive(&seam, "sender"), alive(&seam, "receiver"));
+    let mut listener = receiver.subscribe("s", None).await.unwrap();
+    let delay = Duration::from_millis(200);
+    let slow = Faults {
+        delay,
+        ..Faults::default()
+    };
+    seam.disturb("receiver", slow);
+    for _ in 0..20 {
+        send(&sender, "late").await;
+        tokio::time::sleep(delay).await;
+        let looks = Instant::now();
+        assert_eq!(text(listener.next().await), "late");
+        assert_eq!(looks.elapsed(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_has_the_fate_of_the_moment_in_which_it_was_sent_whoever_looks_first() {
+    let mut all_heard = Vec::new();
+    for first in [0, 1] {
+        let seam = seam(12);
+        let (sender, receiver) = (alive(&seam, "sender"), alive(&seam, "receiver"));
+        let mut listeners = [
+            receiver.subscribe("s", None).await.unwrap(),
+            receiver.subscribe("s", None).await.unwrap(),
+        ];
+        let lossy = Faults {
+            lost: 500,
+            ..Faults::default()
+        };
+        seam.disturb("receiver", lossy);
+        for number in 0..20 {
+            send(&sender, &number.to_string()).await;
+        }
+        seam.disturb("receiver", Faults::default());
+        let one = heard(&mut listeners[first]).await;
+        let other = heard(&mut listeners[1 - first]).await;
+        assert!(one.contains(&"LOST".to_owned()), "{one:?}");
+        assert_ne!(one, other);
+        all_heard.push(if first == 0 { [one, other] } else { [other, one] });
+    }
+    assert_eq!(all_heard[0], all_heard[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_without_room_hears_one_message_and_that_others_are_missing() {
+    let clock = Clock::driven(TimestampMs(1_000), Paused(Instant::now()));
+    let narrow = InProcessOptions {
+        capacity: 0,
+        ..InProcessOptions::default()
+    };
+    let seam = SimulatedSeam::new(narrow, clock, 1);
+    let (sender, receiver) = (alive(&seam, "sender"), alive(&seam, "receiver"));
+    let mut listener = receiver.subscribe("s", None).await.unwrap();
+    assert_eq!(heard(&mut listener).await, [""; 0]);
+    send(&sender, "one").await;
+    send(&sender, "two").await;
+    assert_eq!(heard(&mut listener).await, ["one", "LOST"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_comes_twice_does_so_before_the_next_one_of_its_sender() {
     let seam = seam(3);
     let (sender, receiver) = (alive(&seam, "sender"), alive(&seam, "receiver"));
@@ -193,6 +257,50 @@ async fn a_process_that_is_cut_off_reaches_nobody_and_is_told_once_it_is_back() 
         assert_eq!(heard(listener).await, ["LOST", "again"]);
     }
     away.probe().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_when_its_process_is_cut_off_is_lost_and_what_has_arrived_is_not() {
+    let seam = seam(13);
+    let (here, away) = (alive(&seam, "here"), alive(&seam, "away"));
+    let mut listener = away.subscribe("s", None).await.unwrap();
+    send(&here, "arrived").await;
+    let slow = Faults {
+        delay: Duration::from_secs(1),
+        ..Faults::default()
+    };
+    seam.disturb("away", slow);
+    for _ in 0..20 {
+        send(&here, "on its way").await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    seam.cut_off("away");
+    assert_eq!(heard(&mut listener).await, ["arrived"]);
+    seam.reconnect("away");
+    assert_eq!(heard(&mut listener).await, ["LOST"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_whose_process_stood_still_takes_the_answer_that_came_meanwhile() {
+    let seam = seam(14);
+    let life = Arc::new(Life::default());
+    let (curious, other) = (seam.process("asker", Arc::clone(&life)), alive(&seam, "other"));
+    let mut questions = other.subscribe("s", None).await.unwrap();
+    let asked = tokio::spawn(async move {
+        let patience = Duration::from_millis(50);
+        curious.request("s", "?".into(), patience).await
+    });
+    let Some(Delivery::Message(question)) = questions.next().await else {
+        panic!("no question");
+    };
+    life.freeze();
+    other
+        .send(&question.answer_to.unwrap(), "yes".into())
+        .await
+        .unwrap();
+    tokio::time::sleep(PATIENCE).await;
+    life.thaw();
+    assert_eq!(asked.await.unwrap().unwrap(), "yes".as_bytes());
 }
 
 #[tokio::test(start_paused = true)]

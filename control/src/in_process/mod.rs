@@ -112,10 +112,7 @@ impl Switchboard {
     /// Hands `message` to all who listen; says to how many.
     pub(crate) fn deliver(&self, message: Message) -> usize {
         let tree = self.tree.read();
-        let mut recipients = tree.recipients(&message.subject);
-        if !recipients.shared.is_empty() {
-            self.choose(&mut recipients);
-        }
+        let recipients = self.chosen(&tree, &message.subject);
         let delivered = recipients.each.len();
         if let Some((last, others)) = recipients.each.split_last() {
             for queue in others {
@@ -124,6 +121,21 @@ impl Switchboard {
             last.push(message);
         }
         delivered
+    }
+
+    /// The queues of all who shall have a message to `subject`.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn recipients(&self, subject: &str) -> Vec<Arc<Queue>> {
+        let tree = self.tree.read();
+        self.chosen(&tree, subject).each.into_iter().cloned().collect()
+    }
+
+    fn chosen<'a>(&self, tree: &'a Tree, subject: &str) -> subjects::Recipients<'a> {
+        let mut recipients = tree.recipients(subject);
+        if !recipients.shared.is_empty() {
+            self.choose(&mut recipients);
+        }
+        recipients
     }
 
     /// A subject for one answer.

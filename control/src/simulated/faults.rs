@@ -11,7 +11,7 @@ pub struct Faults {
     pub lost: u32,
     /// Of a thousand messages to it, how many come twice.
     pub twice: u32,
-    /// Longest time that a message to it takes.
+    /// Longest time that a message to it takes from its sending on, however long its listener does not look.
     pub delay: Duration,
     /// Whether a message may overtake those of other senders that take longer. Those of one sender come in their order.
     pub overtakes: bool,

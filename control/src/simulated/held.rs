@@ -12,8 +12,6 @@ pub(super) struct Held<T> {
     due: BTreeMap<(Instant, u64), Delivery<T>>,
     /// When the last one of each sender is due.
     last: BTreeMap<String, Instant>,
-    /// Nothing that was sent later arrives before this.
-    barrier: Option<Instant>,
     number: u64,
 }
 
@@ -22,7 +20,6 @@ impl<T> Default for Held<T> {
         Self {
             due: BTreeMap::new(),
             last: BTreeMap::new(),
-            barrier: None,
             number: 0,
         }
     }
@@ -50,13 +47,6 @@ impl<T: Clone> Held<T> {
         }
     }
 
-    /// Messages of whoever may be missing from here on: told behind all that was sent before, and before all that comes.
-    pub(super) fn lose(&mut self, now: Instant) {
-        let due = self.latest().map_or(now, |latest| latest.max(now));
-        self.barrier = Some(due);
-        self.insert(due, Delivery::Lost);
-    }
-
     /// What is due.
     pub(super) fn take(&mut self, now: Instant) -> Option<Delivery<T>> {
         if self.next_due()? > now {
@@ -66,7 +56,6 @@ impl<T: Clone> Held<T> {
         if self.due.is_empty() {
             // Nothing is left that could be overtaken.
             self.last.clear();
-            self.barrier = None;
         }
         Some(delivery)
     }
@@ -76,33 +65,20 @@ impl<T: Clone> Held<T> {
         self.due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.due.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty()
-    }
-
     fn push(&mut self, sender: &str, delivery: Delivery<T>, delay: Duration, overtakes: bool, now: Instant) {
         let before = if overtakes {
             self.last.get(sender).copied()
         } else {
             self.latest()
         };
-        let due = [Some(now + delay), before, self.barrier].into_iter().flatten();
-        let due = due.max().expect("the first of them is there");
+        let due = before.map_or(now + delay, |before| before.max(now + delay));
         self.last.insert(sender.to_owned(), due);
-        self.insert(due, delivery);
+        self.due.insert((due, self.number), delivery);
+        self.number += 1;
     }
 
     fn latest(&self) -> Option<Instant> {
         self.due.last_key_value().map(|((due, _), _)| *due)
-    }
-
-    fn insert(&mut self, due: Instant, delivery: Delivery<T>) {
-        self.due.insert((due, self.number), delivery);
-        self.number += 1;
     }
 }
 
@@ -148,16 +124,6 @@ mod tests {
             assert_eq!(held.take(now), None);
             assert_eq!(all(&mut held, now + ms(9)), order.map(Some));
         }
-    }
-
-    #[test]
-    fn what_a_queue_has_lost_is_told_between_what_was_sent_before_and_after() {
-        let now = Clock::system().instant();
-        let mut held = Held::default();
-        held.send("a", 1, late(9, true), now);
-        held.lose(now);
-        held.send("b", 2, late(0, true), now);
-        assert_eq!(all(&mut held, now + ms(9)), [Some(1), None, Some(2)]);
     }
 
     proptest! {

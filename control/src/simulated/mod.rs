@@ -2,12 +2,13 @@
 //! comes over a connection can be lost, late, twice or overtaken, and a connection can be cut.
 //!
 //! Compiled only with the feature `simulated`. Everything follows from a seed. `faults` says what may happen and draws what does, `held` keeps
-//! what is not due yet, `seam` knows who is connected, `process` is the seam as one process sees it.
+//! what is not due yet, `way` leads to one listener, `seam` knows who is connected, `process` is the seam as one process sees it.
 
 mod faults;
 mod held;
 mod process;
 mod seam;
+mod way;
 
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ impl SimulatedSeam {
         self.0.disturb(name, faults);
     }
 
-    /// Cuts `name` off, in all of its lives: it reaches nobody, and nobody reaches it.
+    /// Cuts `name` off, in all of its lives: it reaches nobody, and nobody reaches it. What is on its way to it is lost, what it has
+    /// sent is not.
     pub fn cut_off(&self, name: &str) {
         self.0.cut_off(name);
     }

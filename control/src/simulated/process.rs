@@ -1,18 +1,20 @@
 //! The seam as one process sees it.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use relay_schemas::{Payload, Registry};
 use tokio::time::{sleep, timeout};
 
 use super::faults::Asking;
-use super::held::Held;
 use super::seam::{Connection, Seam};
+use super::way::Way;
 use crate::api::{Control, ControlError, Delivery, Message, Subscription};
 use crate::in_process::ONE;
-use crate::in_process::subjects::Member;
 use crate::queue::Most;
 
 /// The seam of one life of a process. Its listeners end when it is dropped.
@@ -40,12 +42,9 @@ impl ProcessControl {
 
     fn listen(&self, pattern: &str, group: Option<&str>, most: Most) -> Listening {
         Listening {
-            member: self.seam.listen(&self.connection, pattern, group, most),
+            way: self.seam.listen(&self.connection, pattern, group, most),
             seam: Arc::clone(&self.seam),
             connection: Arc::clone(&self.connection),
-            held: Held::default(),
-            most: most.messages,
-            is_closed: false,
         }
     }
 
@@ -70,7 +69,7 @@ impl Control for ProcessControl {
             payload,
             answer_to: None,
         };
-        self.seam.deliver(&self.connection, message);
+        self.seam.deliver(&self.connection, &message);
         Ok(())
     }
 
@@ -103,10 +102,10 @@ impl Control for ProcessControl {
             payload,
             answer_to: Some(answer_to),
         };
-        if asking != Asking::Unheard && self.seam.deliver(&self.connection, question) == 0 {
+        if asking != Asking::Unheard && self.seam.deliver(&self.connection, &question) == 0 {
             return Err(ControlError::NoResponder(subject.to_owned()));
         }
-        let answer = async {
+        let mut answer = pin!(async {
             if asking != Asking::Usual {
                 std::future::pending::<()>().await;
             }
@@ -117,13 +116,14 @@ impl Control for ProcessControl {
                     None => return None,
                 }
             }
-        };
-        let answered = timeout(patience, answer).await;
+        });
+        let in_time = timeout(patience, answer.as_mut()).await;
         self.connection.life.act().await;
-        match answered {
-            Ok(Some(answer)) => Ok(answer.payload),
-            Ok(None) => Err(ControlError::Unavailable("the seam is closed".to_owned())),
-            Err(_) => Err(ControlError::Timeout {
+        // Whoever stood still looks for an answer before it looks at the time.
+        match in_time.ok().or_else(|| answer.now_or_never()) {
+            Some(Some(answer)) => Ok(answer.payload),
+            Some(None) => Err(ControlError::Unavailable("the seam is closed".to_owned())),
+            None => Err(ControlError::Timeout {
                 subject: subject.to_owned(),
                 waited_ms: patience.as_millis(),
             }),
@@ -148,46 +148,23 @@ impl Drop for ProcessControl {
 struct Listening {
     seam: Arc<Seam>,
     connection: Arc<Connection>,
-    member: Member,
-    held: Held<Message>,
-    most: usize,
-    is_closed: bool,
-}
-
-impl Listening {
-    fn arrive(&mut self, arrived: Option<Delivery<Message>>) {
-        let now = self.seam.clock.instant();
-        match arrived {
-            None => self.is_closed = true,
-            Some(Delivery::Lost) => self.held.lose(now),
-            Some(Delivery::Message(message)) => {
-                let (sender, subject) = message.subject.split_once('.').expect("each has its sender");
-                let (sender, subject) = (sender.to_owned(), subject.to_owned());
-                let fate = self.seam.of_message(&self.connection);
-                self.held.send(&sender, Message { subject, ..message }, fate, now);
-            }
-        }
-    }
+    way: Arc<Way>,
 }
 
 #[async_trait]
 impl Subscription for Listening {
     async fn next(&mut self) -> Option<Delivery<Message>> {
-        let queue = Arc::clone(&self.member.queue);
         loop {
             // Nothing is taken before the process may have it, so that nothing is lost where this future is dropped.
             self.connection.life.act().await;
             let now = self.seam.clock.instant();
-            if let Some(delivery) = self.held.take(now) {
-                return Some(delivery);
+            let due_in = self.way.arrive(now).map(|due| due - now);
+            if let Poll::Ready(taken) = self.way.take() {
+                return taken;
             }
-            if self.is_closed && self.held.is_empty() {
-                return None;
-            }
-            let due_in = self.held.next_due().map(|due| due - now);
             tokio::select! {
                 biased;
-                arrived = queue.next(), if !self.is_closed && self.held.len() < self.most => self.arrive(arrived),
+                () = self.way.news() => {}
                 () = sleep(due_in.unwrap_or_default()), if due_in.is_some() => {}
             }
         }
@@ -196,6 +173,6 @@ impl Subscription for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.seam.leave(&self.connection, &self.member);
+        self.seam.leave(&self.connection, &self.way);
     }
 }

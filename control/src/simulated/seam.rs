@@ -10,7 +10,8 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use relay_clock::{Clock, Life, LifeState, seed_of};
 
-use super::faults::{Asking, Fate, Faults};
+use super::faults::{Asking, Faults};
+use super::way::Way;
 use crate::api::{ControlError, Message};
 use crate::in_process::subjects::Member;
 use crate::in_process::{InProcessOptions, Switchboard};
@@ -39,7 +40,8 @@ pub(super) struct Connection {
     pub(super) life: Arc<Life>,
     name: String,
     chance: Mutex<SmallRng>,
-    members: Mutex<Vec<Member>>,
+    /// To its listeners, in the order in which they began.
+    ways: Mutex<Vec<Arc<Way>>>,
 }
 
 impl Seam {
@@ -65,7 +67,7 @@ impl Seam {
             life,
             name: name.to_owned(),
             chance: Mutex::new(self.chance(name, *nth)),
-            members: Mutex::default(),
+            ways: Mutex::default(),
         });
         connected.connections.push(Arc::clone(&connection));
         connection
@@ -93,9 +95,9 @@ impl Seam {
         let mut connected = self.connected.lock();
         if connected.cut_off.remove(name) {
             for connection in connected.of(name) {
-                for member in &*connection.members.lock() {
-                    self.switchboard.tree.write().add(member);
-                    member.queue.lose();
+                for way in &*connection.ways.lock() {
+                    self.switchboard.tree.write().add(&way.member);
+                    way.lose();
                 }
             }
         }
@@ -112,13 +114,26 @@ impl Seam {
         Ok(())
     }
 
-    /// Hands a message to all who listen; says to how many.
-    pub(super) fn deliver(&self, from: &Connection, message: Message) -> usize {
+    /// Sends a message on its way to all who listen; says to how many. What happens to it on each way is drawn now: by the order in
+    /// which it is heard, one listener's fate would be another's.
+    pub(super) fn deliver(&self, from: &Connection, message: &Message) -> usize {
         self.bury();
-        self.switchboard.deliver(Message {
-            subject: format!("{}.{}", from.name, message.subject),
-            ..message
-        })
+        let now = self.clock.instant();
+        let recipients = self
+            .switchboard
+            .recipients(&format!("{}.{}", from.name, message.subject));
+        let connected = self.connected.lock();
+        for connection in &connected.connections {
+            let faults = connected.faults_of(connection);
+            for way in &*connection.ways.lock() {
+                let is_meant = |queue: &Arc<Queue>| Arc::ptr_eq(queue, &way.member.queue);
+                if recipients.iter().any(is_meant) {
+                    let fate = faults.of_message(&mut *connection.chance.lock());
+                    way.send(&from.name, message.clone(), fate, now);
+                }
+            }
+        }
+        recipients.len()
     }
 
     /// A subject for one answer.
@@ -133,26 +148,23 @@ impl Seam {
         pattern: &str,
         group: Option<&str>,
         most: Most,
-    ) -> Member {
-        let member = Member {
+    ) -> Arc<Way> {
+        let way = Arc::new(Way::new(Member {
             subject: format!("*.{pattern}"),
             group: group.map(str::to_owned),
             queue: Arc::new(Queue::new(most)),
-        };
+        }));
         let connected = self.connected.lock();
-        connection.members.lock().push(member.clone());
+        connection.ways.lock().push(Arc::clone(&way));
         if !connected.cut_off.contains(&connection.name) {
-            self.switchboard.tree.write().add(&member);
+            self.switchboard.tree.write().add(&way.member);
         }
-        member
+        way
     }
 
-    pub(super) fn leave(&self, connection: &Connection, member: &Member) {
-        self.switchboard.tree.write().remove(member);
-        connection
-            .members
-            .lock()
-            .retain(|one| !Arc::ptr_eq(&one.queue, &member.queue));
+    pub(super) fn leave(&self, connection: &Connection, way: &Arc<Way>) {
+        self.switchboard.tree.write().remove(&way.member);
+        connection.ways.lock().retain(|one| !Arc::ptr_eq(one, way));
     }
 
     /// Ends a connection, for all of its listeners.
@@ -160,28 +172,14 @@ impl Seam {
         let mut connected = self.connected.lock();
         connected.connections.retain(|one| !Arc::ptr_eq(one, connection));
         self.forget(connection);
-        for member in &*connection.members.lock() {
-            member.queue.close();
+        for way in &*connection.ways.lock() {
+            way.close();
         }
     }
 
-    pub(super) fn of_message(&self, connection: &Connection) -> Fate {
-        let faults = self.faults(connection);
-        faults.of_message(&mut *connection.chance.lock())
-    }
-
     pub(super) fn of_question(&self, connection: &Connection) -> Asking {
-        let faults = self.faults(connection);
+        let faults = self.connected.lock().faults_of(connection);
         faults.of_question(&mut *connection.chance.lock())
-    }
-
-    fn faults(&self, connection: &Connection) -> Faults {
-        let connected = self.connected.lock();
-        connected
-            .faults
-            .get(&connection.name)
-            .copied()
-            .unwrap_or_default()
     }
 
     /// A connection ends with its process, whoever still has it in hand.
@@ -196,11 +194,13 @@ impl Seam {
         });
     }
 
-    /// Nothing reaches its listeners any more.
+    /// Nothing reaches its listeners any more, not even what is on its way to them.
     fn forget(&self, connection: &Connection) {
+        let now = self.clock.instant();
         let mut tree = self.switchboard.tree.write();
-        for member in &*connection.members.lock() {
-            tree.remove(member);
+        for way in &*connection.ways.lock() {
+            tree.remove(&way.member);
+            way.cut(now);
         }
     }
 }
@@ -209,5 +209,9 @@ impl Connected {
     fn of(&self, name: &str) -> impl Iterator<Item = &Arc<Connection>> {
         let of_name = move |connection: &&Arc<Connection>| connection.name == name;
         self.connections.iter().filter(of_name)
+    }
+
+    fn faults_of(&self, connection: &Connection) -> Faults {
+        self.faults.get(&connection.name).copied().unwrap_or_default()
     }
 }
