@@ -200,8 +200,8 @@ impl<H> Ledger<H> {
     /// Remembers a cancel. Ways to every attempt at `request` that is held.
     pub fn cancel(&mut self, request: &RequestId, now: TimestampMs) -> impl Iterator<Item = &H> {
         self.cancelled.renew(request.clone(), (), now);
-        let of_request = move |(key, _): &(&Key, &Held<H>)| key.0 == *request;
-        self.held.iter().filter(of_request).map(|(_, held)| &held.handle)
+        let of_request = (request.clone(), u32::MIN)..=(request.clone(), u32::MAX);
+        self.held.range(of_request).map(|(_, held)| &held.handle)
     }
 
     /// How many are held in each lane: short, long.

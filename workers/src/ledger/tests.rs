@@ -83,6 +83,20 @@ fn a_cancel_reaches_every_attempt_that_is_held() {
     assert_eq!(ledger.cancel(&"s".into(), NOW).count(), 0);
 }
 
+#[test]
+fn a_cancel_reaches_nothing_of_the_requests_beside_it_in_the_books() {
+    let mut ledger = ledger();
+    for request in ["q", "r", "r2", "s"] {
+        for attempt in [0, 1, u32::MAX] {
+            let lease = lease("w", 7, attempt, 5);
+            let run = ledger.admit(&request.into(), &lease, Lane::Short, attempt, NOW);
+            assert_eq!(run, RUN);
+        }
+    }
+    let reached: Vec<u32> = ledger.cancel(&"r".into(), NOW).copied().collect();
+    assert_eq!(reached, [0, 1, u32::MAX]);
+}
+
 /// By reading: one that came after its worker had looked for cancels and before it was in the books waited for its repetition.
 #[test]
 fn a_cancel_meets_its_request_whichever_comes_first() {
