@@ -140,6 +140,76 @@ async fn a_process_that_is_killed_in_a_fold_has_folded_all_of_it_or_nothing() {
     assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
 }
 
+/// How its successor's fold goes, behind one that a process had asked for when it was stopped, where that was not done yet.
+async fn behind_one_that_is_stopped(seed: u64, stop: fn(&Life)) -> Option<Result<Vec<Verdict>, StoreError>> {
+    let simulated = SimulatedTables::new(seed);
+    let life = Arc::new(Life::default());
+    let tables = simulated.process(Arc::clone(&life));
+    simulated.disturb(Faults {
+        delay: Duration::from_millis(500),
+        ..Faults::default()
+    });
+    let folding = tokio::spawn(async move { fold(&tables, "r").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stop(&life);
+    simulated.disturb(Faults::default());
+    let successor = simulated.process(Arc::default());
+    let stands_nowhere = successor.outcomes.folded().await.unwrap().is_empty();
+    tokio::time::sleep(PATIENCE).await;
+    let folded = successor
+        .outcomes
+        .fold(&[small("s", 0, 0)], &[step(None, 1)])
+        .await;
+    folding.abort();
+    stands_nowhere.then_some(folded)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_left_a_process_that_died_or_froze_is_done_and_its_successor_that_looked_before_is_told_that_it_moved()
+ {
+    for stop in [Life::kill, Life::freeze] {
+        let (mut moved, mut won) = (0, 0);
+        for seed in 0..40 {
+            match behind_one_that_is_stopped(seed, stop).await {
+                None => {}
+                Some(Err(StoreError::Moved)) => moved += 1,
+                Some(folded) => {
+                    assert_eq!(folded.unwrap(), [Verdict::Won]);
+                    won += 1;
+                }
+            }
+        }
+        assert!(moved > 0 && won > 0, "{moved} moved, {won} won");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_one_process_changes_nothing_of_anothers_chance() {
+    let mut all_took = Vec::new();
+    for calls_between in [0, 3] {
+        let simulated = SimulatedTables::new(8);
+        simulated.disturb(Faults {
+            delay: Duration::from_millis(500),
+            ..Faults::default()
+        });
+        let (one, other) = (
+            simulated.process(Arc::default()),
+            simulated.process(Arc::default()),
+        );
+        let mut took = Vec::new();
+        for _ in 0..10 {
+            for _ in 0..calls_between {
+                other.database.probe().await.unwrap();
+            }
+            let began = Instant::now();
+            one.database.probe().await.unwrap();
+            took.push(began.elapsed());
+        }
+        all_took.push(took);
+    }
+    assert_eq!(all_took[0], all_took[1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn tables_that_somebody_empties_stand_nowhere() {
     let simulated = SimulatedTables::new(4);

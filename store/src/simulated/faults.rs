@@ -11,14 +11,17 @@ pub struct Faults {
     pub unavailable: u32,
     /// Of a thousand others, how many are done and say so all the same.
     pub untold: u32,
-    /// Longest time until a call is done, and once more until it is told of. A process that is killed in the former has done nothing,
-    /// one that is killed in the latter everything.
+    /// Longest time until a call is done, and once more until it is told of. Somewhere in the former it leaves its process: one that is
+    /// killed before has done nothing, and what has left is done whatever becomes of the process, as a database commits for a client
+    /// that is gone.
     pub delay: Duration,
 }
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fate {
+    pub(super) until_left: Duration,
+    /// From then on.
     pub(super) until_done: Duration,
     pub(super) is_done: bool,
     pub(super) until_told: Duration,
@@ -31,11 +34,14 @@ impl Faults {
         let (is_done, is_told) = (!one_of(self.unavailable), !one_of(self.untold));
         // Whole milliseconds, as tokio waits.
         let longest = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
-        let mut delay = || Duration::from_millis(chance.random_range(0..=longest));
+        let mut upto = |longest: u64| chance.random_range(0..=longest);
+        let (until_done, until_told) = (upto(longest), upto(longest));
+        let until_left = upto(until_done);
         Fate {
-            until_done: delay(),
+            until_left: Duration::from_millis(until_left),
+            until_done: Duration::from_millis(until_done - until_left),
             is_done,
-            until_told: delay(),
+            until_told: Duration::from_millis(until_told),
             is_told,
         }
     }

@@ -9,10 +9,9 @@ mod state;
 mod trace;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
-use rand::SeedableRng as _;
-use rand::rngs::SmallRng;
 use relay_clock::Life;
 use relay_schemas::RequestId;
 
@@ -30,14 +29,15 @@ impl SimulatedTables {
         Self(Arc::new(Database {
             state: Mutex::default(),
             faults: Mutex::default(),
-            chance: Mutex::new(SmallRng::seed_from_u64(seed)),
+            seed,
+            processes: AtomicU64::new(0),
         }))
     }
 
-    /// The tables as a process has them, as long as it lives.
+    /// The tables as a process has them, as long as it lives. What happens to its calls follows from the seed and from how many
+    /// processes there were before it.
     pub fn process(&self, life: Arc<Life>) -> Tables {
-        let database = Arc::clone(&self.0);
-        Arc::new(ProcessTables { database, life }).into()
+        Arc::new(ProcessTables::new(Arc::clone(&self.0), life)).into()
     }
 
     /// What may happen to calls from now on.

@@ -1,12 +1,14 @@
 //! The tables as one process sees them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use relay_clock::Life;
+use relay_clock::{Life, seed_of};
 use relay_schemas::{RequestId, TimestampMs};
 
 use super::faults::Faults;
@@ -21,30 +23,45 @@ use crate::traces::{TraceFilter, TraceSummary, Traces};
 pub(super) struct Database {
     pub(super) state: Mutex<State>,
     pub(super) faults: Mutex<Faults>,
-    pub(super) chance: Mutex<SmallRng>,
+    pub(super) seed: u64,
+    /// How many there were.
+    pub(super) processes: AtomicU64,
 }
 
 pub(super) struct ProcessTables {
-    pub(super) database: Arc<Database>,
-    pub(super) life: Arc<Life>,
+    database: Arc<Database>,
+    life: Arc<Life>,
+    /// Of its own, so that what happens to one process changes nothing of another's chance.
+    chance: Mutex<SmallRng>,
 }
 
 impl ProcessTables {
+    pub(super) fn new(database: Arc<Database>, life: Arc<Life>) -> Self {
+        let nth = database.processes.fetch_add(1, Ordering::Relaxed);
+        let chance = SmallRng::seed_from_u64(seed_of(database.seed, "tables", nth));
+        Self {
+            database,
+            life,
+            chance: Mutex::new(chance),
+        }
+    }
+
     /// Does it in one moment, or not at all; says what came of it while the process lives.
-    async fn call<T>(
+    async fn call<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut State) -> Result<T, StoreError> + Send,
+        act: impl FnOnce(&mut State) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.life.act().await;
         let faults = *self.database.faults.lock();
-        let fate = faults.of_call(&mut *self.database.chance.lock());
-        self.wait(fate.until_done).await;
+        let fate = faults.of_call(&mut *self.chance.lock());
+        self.wait(fate.until_left).await;
         if !fate.is_done {
+            self.wait(fate.until_done).await;
             return Err(StoreError::Unavailable(
                 "the simulated tables are away".to_owned(),
             ));
         }
-        let done = act(&mut self.database.state.lock());
+        let done = self.database.act(act, fate.until_done).await;
         self.wait(fate.until_told).await;
         if !fate.is_told {
             let reason = "the simulated tables were lost sight of, and it is done";
@@ -61,6 +78,26 @@ impl ProcessTables {
     }
 }
 
+impl Database {
+    /// Acts after `pause`, whether anybody still waits for it or not.
+    async fn act<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut State) -> Result<T, StoreError> + Send + 'static,
+        pause: Duration,
+    ) -> Result<T, StoreError> {
+        if pause.is_zero() {
+            return act(&mut self.state.lock());
+        }
+        let database = Arc::clone(self);
+        let acting = tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            act(&mut database.state.lock())
+        });
+        let lost = |error| StoreError::Unavailable(format!("the simulated tables have ended: {error}"));
+        acting.await.map_err(lost)?
+    }
+}
+
 #[async_trait]
 impl Outcomes for ProcessTables {
     async fn fold(
@@ -68,11 +105,13 @@ impl Outcomes for ProcessTables {
         outcomes: &[LoggedOutcome],
         advances: &[Advance],
     ) -> Result<Vec<Verdict>, StoreError> {
-        self.call(|state| state.fold(outcomes, advances)).await
+        let (outcomes, advances) = (outcomes.to_vec(), advances.to_vec());
+        self.call(move |state| state.fold(&outcomes, &advances)).await
     }
 
     async fn has_ended(&self, request: &RequestId) -> Result<bool, StoreError> {
-        self.call(|state| Ok(state.has_ended(request))).await
+        let request = request.clone();
+        self.call(move |state| Ok(state.has_ended(&request))).await
     }
 
     async fn folded(&self) -> Result<Positions, StoreError> {
@@ -88,7 +127,7 @@ impl Outcomes for ProcessTables {
     }
 
     async fn forget_before(&self, before: TimestampMs) -> Result<(), StoreError> {
-        self.call(|state| {
+        self.call(move |state| {
             state.forget_before(before);
             Ok(())
         })
@@ -99,11 +138,13 @@ impl Outcomes for ProcessTables {
 #[async_trait]
 impl Traces for ProcessTables {
     async fn find(&self, request: &RequestId) -> Result<Option<LoggedOutcome>, StoreError> {
-        self.call(|state| Ok(state.find(request))).await
+        let request = request.clone();
+        self.call(move |state| Ok(state.find(&request))).await
     }
 
     async fn list(&self, filter: &TraceFilter) -> Result<Vec<TraceSummary>, StoreError> {
-        self.call(|state| Ok(state.list(filter))).await
+        let filter = filter.clone();
+        self.call(move |state| Ok(state.list(&filter))).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
@@ -111,7 +152,7 @@ impl Traces for ProcessTables {
     }
 
     async fn delete_before(&self, before: TimestampMs) -> Result<u64, StoreError> {
-        self.call(|state| Ok(state.delete_before(before))).await
+        self.call(move |state| Ok(state.delete_before(before))).await
     }
 }
 
