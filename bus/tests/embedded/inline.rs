@@ -93,19 +93,21 @@ async fn what_must_be_on_disk_is_acknowledged_when_it_is_and_the_rest_at_once() 
     assert_eq!(late, Duration::from_millis(600));
 }
 
+fn fail(disk: &SimulatedDisk, call: Call, times: u32) {
+    disk.fail(Fault {
+        call,
+        after: 0,
+        times,
+        mischief: Mischief::Io,
+        aftermath: Aftermath::StillDirty,
+    });
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_fails_to_sync_is_waited_for_and_one_that_refuses_to_read_is_asked_again() {
+async fn a_disk_that_fails_to_sync_is_waited_for() {
     let disk = SimulatedDisk::new(1, 4096);
     let (bus, _inline) = start(&disk, nothing_in_memory());
-    for (call, times) in [(Call::Sync, 5), (Call::Read, 2)] {
-        disk.fail(Fault {
-            call,
-            after: 0,
-            times,
-            mischief: Mischief::Io,
-            aftermath: Aftermath::StillDirty,
-        });
-    }
+    fail(&disk, Call::Sync, 5);
     let mut offset = None;
     eventually("the disk syncs again", async || {
         let published = bus.publish(vec![record("safe", 0, "patient")], Vec::new()).await;
@@ -117,6 +119,21 @@ async fn a_disk_that_fails_to_sync_is_waited_for_and_one_that_refuses_to_read_is
         all(&bus, "safe", 0).await.last().unwrap().position.offset,
         offset.unwrap()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_refuses_to_read_is_asked_again_after_a_pause() {
+    let disk = SimulatedDisk::new(1, 4096);
+    let clock = clock();
+    let (bus, inline) = open(&disk, nothing_in_memory(), &clock);
+    let _inline = tokio::spawn(inline.run(|| Duration::ZERO));
+    publish(&bus, "safe", "here").await;
+    // After the publish: what goes on after a failed sync reads too.
+    fail(&disk, Call::Read, 2);
+    let began = clock.instant();
+    assert_eq!(offsets(&all(&bus, "safe", 0).await), [0]);
+    // 5 ms and 10 ms, each once.
+    assert_eq!(clock.since(began), Duration::from_millis(15));
 }
 
 /// A busy while: retention, cleaning, cold reads, commits, a slow disk.
