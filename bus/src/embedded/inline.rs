@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::housekeeper::Housekeeper;
 use super::syncer::Syncer;
 use super::writer::Appender;
-use super::{EmbeddedBus, EmbeddedOptions, apply, opened, publish};
+use super::{EmbeddedBus, EmbeddedOptions, End, apply, opened, publish};
 use crate::topics::Manifest;
 use crate::{BusError, Outgoing, Partition};
 
@@ -20,6 +20,7 @@ pub struct Inline {
     syncer: Syncer,
     housekeeper: Housekeeper,
     stopped: oneshot::Receiver<()>,
+    end: Arc<End>,
 }
 
 impl EmbeddedBus {
@@ -39,17 +40,20 @@ impl EmbeddedBus {
         let (queue, syncer) = Syncer::new(Arc::clone(&shared));
         let housekeeper = Housekeeper::new(Arc::clone(&shared), queue.clone());
         let (stop, stopped) = oneshot::channel();
+        let end = Arc::new(End(Arc::clone(&shared)));
         apply::apply(&shared, manifest)?;
         let bus = Self {
             appender: Appender::inline(Arc::clone(&shared), queue),
             shared,
             threads: Vec::new(),
             stop_housekeeping: Some(stop),
+            end: Some(Arc::clone(&end)),
         };
         let inline = Inline {
             syncer,
             housekeeper,
             stopped,
+            end,
         };
         Ok((bus, inline))
     }
@@ -70,8 +74,10 @@ impl EmbeddedBus {
 }
 
 impl Inline {
-    /// Runs until the bus is dropped; then everything is on disk, unless the disk fails. Each sync takes as long as `slow` says.
+    /// Runs until the bus is dropped; then everything is on disk, unless the disk fails. Each sync takes as long as `slow` says; what
+    /// goes on after one that failed takes no time.
     pub async fn run(self, slow: impl FnMut() -> Duration + Send) {
         futures::future::join(self.housekeeper.run(self.stopped), self.syncer.run(slow)).await;
+        drop(self.end);
     }
 }

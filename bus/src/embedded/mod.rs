@@ -77,7 +77,11 @@ pub struct EmbeddedBus {
     appender: Arc<Appender>,
     threads: Vec<JoinHandle<()>>,
     stop_housekeeping: Option<oneshot::Sender<()>>,
+    end: Option<Arc<End>>,
 }
+
+/// What ends a log, once nobody shows records any more: dropped by the last one who may.
+struct End(Arc<Shared>);
 
 impl EmbeddedBus {
     /// Opens the log in `path`, creating it and the manifest's topics if need be. Blocks while it reads what is there.
@@ -117,6 +121,7 @@ impl EmbeddedBus {
         let (appender, writer) = Appender::new(Arc::clone(&shared), queue.clone());
         let (stop, stopped) = oneshot::channel();
         let mut bus = Self {
+            end: Some(Arc::new(End(Arc::clone(&shared)))),
             shared,
             appender,
             threads: Vec::new(),
@@ -192,8 +197,14 @@ impl Drop for EmbeddedBus {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.shared.close();
-        self.shared.tail.clear();
+        self.end.take();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.tail.clear();
     }
 }
 

@@ -140,7 +140,7 @@ impl Syncer {
             } else {
                 Unreadable::GiveUp
             };
-            let end = self.once(unreadable, slow()).await;
+            let end = self.once(unreadable, slow).await;
             waiting = self.answer(waiting, &end);
             let Some(reason) = end.failing else {
                 if waiting.is_empty() {
@@ -160,12 +160,13 @@ impl Syncer {
         }
     }
 
-    async fn once(&self, unreadable: Unreadable, slow: Duration) -> SyncEnd {
+    async fn once(&self, unreadable: Unreadable, slow: &mut (impl FnMut() -> Duration + Send)) -> SyncEnd {
         let now = || self.shared.clock.now().0;
         let ticket = self.shared.log.lock().begin_sync();
         if let Some(ticket) = ticket {
-            if !slow.is_zero() {
-                tokio::time::sleep(slow).await;
+            let pause = slow();
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
             let result = ticket.run();
             return self.shared.log.lock().end_sync(ticket, result, now());

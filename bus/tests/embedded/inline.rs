@@ -1,8 +1,10 @@
 //! The log without threads, on paused time: everything happens on the one thread of the test, and at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use relay_bus::embedded::Inline;
 use relay_bus::{Bus, Commit, ConsumerEvent, EmbeddedBus, EmbeddedOptions, Partition};
 use relay_clock::{Clock, Passing};
@@ -134,6 +136,32 @@ async fn a_disk_that_refuses_to_read_is_asked_again_after_a_pause() {
     assert_eq!(offsets(&all(&bus, "safe", 0).await), [0]);
     // 5 ms and 10 ms, each once.
     assert_eq!(clock.since(began), Duration::from_millis(15));
+}
+
+/// A value, and who still holds it.
+struct Held(Arc<[u8]>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_has_ended_holds_nothing_of_what_it_acknowledged_on_its_way_out() {
+    let disk = SimulatedDisk::new(1, 4096);
+    let (bus, inline) = open(&disk, EmbeddedOptions::default(), &clock());
+    let inline = tokio::spawn(inline.run(|| Duration::from_millis(300)));
+    let value: Arc<[u8]> = Arc::from(*b"the last one");
+    let last = record("safe", 0, Bytes::from_owner(Held(Arc::clone(&value))));
+    let publishing = bus.publish(vec![last], Vec::new());
+    let in_time = tokio::time::timeout(Duration::from_millis(100), publishing).await;
+    assert!(in_time.is_err(), "it is written, and not yet on the disk");
+    drop(bus);
+    inline.await.unwrap();
+    assert_eq!(Arc::strong_count(&value), 1);
+    let (bus, _inline) = start(&disk, EmbeddedOptions::default());
+    assert_eq!(offsets(&all(&bus, "safe", 0).await), [0], "it was acknowledged");
 }
 
 /// A busy while: retention, cleaning, cold reads, commits, a slow disk.
