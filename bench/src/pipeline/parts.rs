@@ -149,7 +149,7 @@ pub async fn profile(column: Column, program: &str, amounts: Amounts) -> anyhow:
     let asking = Asking::default();
     closed(&target.bases, amounts.clients, SETTLING, asking).await;
     let (processes, lasting) = (target.processes.clone(), amounts.lasting);
-    let load = closed(&target.bases, amounts.clients, lasting + SETTLING, asking);
+    let load = closed(&target.bases, amounts.clients, lasting + 2 * SETTLING, asking);
     let recording = async {
         // The load is on its way by then, and goes on until after the end.
         tokio::time::sleep(SETTLING / 2).await;
@@ -158,7 +158,7 @@ pub async fn profile(column: Column, program: &str, amounts: Amounts) -> anyhow:
     let (result, profile) = tokio::join!(load, recording);
     let mut profile = profile?;
     let per_second = result.latencies_ms.len() as f64 / result.wall_s;
-    profile.requests = per_second * lasting.as_secs_f64();
+    profile.requests = per_second * profile.counted_for_s;
     println!("  profiled at {per_second:.0} req/s, {} failed", result.failed);
     Ok(profile)
 }

@@ -17,9 +17,13 @@ pub struct Profile {
     pub samples: Vec<Sample>,
     /// What one stands for, seconds.
     pub period_s: f64,
-    /// What the scheduler counted for these processes meanwhile, seconds: what the samples are held against.
+    /// For how long samples were taken, seconds.
+    pub sampled_for_s: f64,
+    /// What the scheduler counted for these processes, seconds: what the samples are held against.
     pub counted_s: f64,
-    /// Requests that ended meanwhile.
+    /// For how long it counted: somewhat longer, as `perf` takes a while to begin and to end.
+    pub counted_for_s: f64,
+    /// Requests that ended while it counted.
     pub requests: f64,
 }
 
@@ -28,13 +32,20 @@ impl Profile {
     pub fn extend(&mut self, other: Self) {
         self.samples.extend(other.samples);
         self.period_s = self.period_s.max(other.period_s);
+        self.sampled_for_s += other.sampled_for_s;
         self.counted_s += other.counted_s;
+        self.counted_for_s += other.counted_for_s;
         self.requests += other.requests;
     }
 
-    /// What all samples stand for, seconds.
-    pub fn sampled_s(&self) -> f64 {
-        self.samples.len() as f64 * self.period_s
+    /// How many processors were busy, by the samples.
+    pub fn sampled(&self) -> f64 {
+        self.samples.len() as f64 * self.period_s / self.sampled_for_s
+    }
+
+    /// How many were by the scheduler's count.
+    pub fn counted(&self) -> f64 {
+        self.counted_s / self.counted_for_s
     }
 
     /// Microseconds of CPU time a request, by the scheduler's count.

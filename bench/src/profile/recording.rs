@@ -1,7 +1,7 @@
 //! Taking the samples, by `perf`.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
@@ -24,7 +24,7 @@ pub fn record(processes: &[u32], lasting: Duration) -> anyhow::Result<Profile> {
     let file = folder.path().join("perf.data");
     let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
     let counted = || -> f64 { processes.iter().map(|process| threads::cpu_s(*process)).sum() };
-    let before = counted();
+    let (before, began) = (counted(), Instant::now());
     let recorded = Command::new("perf")
         .args([
             "record",
@@ -45,7 +45,7 @@ pub fn record(processes: &[u32], lasting: Duration) -> anyhow::Result<Profile> {
         .args(["--", "sleep", &lasting.as_secs_f64().to_string()])
         .output()
         .context("`perf` cannot be run: Debian has it as linux-perf")?;
-    let counted_s = counted() - before;
+    let (counted_s, counted_for) = (counted() - before, began.elapsed());
     ensure!(
         recorded.status.success(),
         "perf record: {}: {}",
@@ -62,7 +62,9 @@ pub fn record(processes: &[u32], lasting: Duration) -> anyhow::Result<Profile> {
     Ok(Profile {
         samples,
         period_s: 1.0 / f64::from(FREQUENCY),
+        sampled_for_s: lasting.as_secs_f64(),
         counted_s,
+        counted_for_s: counted_for.as_secs_f64(),
         requests: 0.0,
     })
 }

@@ -18,11 +18,11 @@ pub fn markdown(builds: &[(&str, &Profile)]) -> String {
     for (name, profile) in builds {
         let _ = writeln!(
             text,
-            "\n{name}: {} samples stand for {:.2} s of the {:.2} s that the scheduler counted ({:.0} %)",
+            "\n{name}: by {} samples {:.2} processors were busy with it, by the scheduler's count {:.2} ({:.0} %)",
             profile.samples.len(),
-            profile.sampled_s(),
-            profile.counted_s,
-            100.0 * profile.sampled_s() / profile.counted_s,
+            profile.sampled(),
+            profile.counted(),
+            100.0 * profile.sampled() / profile.counted(),
         );
     }
     text.push('\n');
@@ -81,7 +81,9 @@ mod tests {
                 thread("sqlx-sqlite-wor"),
             ],
             period_s: 0.004,
+            sampled_for_s: 0.02,
             counted_s: 0.02,
+            counted_for_s: 0.02,
             requests: 100.0,
         };
         let table = markdown(&[("now", &profile)]);
@@ -90,7 +92,7 @@ mod tests {
             "| not attributed | 100.0 | 50.0 % |",
             "| sink: SQLite's thread | 50.0 | 25.0 % |",
             "| **all** | 200.0 | 100.0 % |",
-            "now: 4 samples stand for 0.02 s of the 0.02 s that the scheduler counted (80 %)",
+            "now: by 4 samples 0.80 processors were busy with it, by the scheduler's count 1.00 (80 %)",
         ] {
             assert!(table.contains(line), "{line}\n{table}");
         }
