@@ -16,7 +16,7 @@ pub struct Config {
     pub batch_records: usize,
     /// Bytes of outcomes from which on a transaction takes no more.
     pub batch_size: ByteSize,
-    /// The longest that a started batch waits for more.
+    /// The longest that a started batch waits for more; a fifth of it while few come.
     #[serde(with = "humantime_serde")]
     pub batch_wait: Duration,
     /// How long traces are kept.
