@@ -76,6 +76,8 @@ async fn within(
         permit.arrive(length).map_err(full)?;
         bytes.extend_from_slice(&data);
     }
+    // What grew by doubling is kept for as long as the request is, and counts as long as it is: a length that is announced is exact.
+    bytes.shrink_to_fit();
     Ok((bytes, permit))
 }
 
@@ -105,5 +107,29 @@ pub async fn pass_over(mut body: Body, bounds: Bodies, shutdown: &Shutdown) {
         biased;
         () = shutdown.stopped() => {}
         _ = tokio::time::timeout(LINGER, read_on) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::limits::Most;
+
+    #[tokio::test]
+    async fn a_body_whose_length_nobody_announced_takes_no_more_memory_than_it_is_long() {
+        let chunks = (0..100).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1_001])));
+        let mut body = Body::from_stream(futures::stream::iter(chunks));
+        let limits = Limits::new(Most {
+            all: 1 << 20,
+            of_tenant: 1 << 20,
+        });
+        let bounds = Bodies {
+            most_bytes: 1 << 20,
+            timeout: Duration::from_secs(60),
+            retry_after: Duration::from_secs(1),
+        };
+        let read = within(&mut body, &TenantId::new("t"), &limits, bounds).await;
+        let (bytes, _permit) = read.unwrap_or_else(|refusal| panic!("{}", refusal.message));
+        assert_eq!((bytes.len(), bytes.capacity()), (100_100, 100_100));
     }
 }
