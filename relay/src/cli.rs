@@ -186,9 +186,8 @@ impl Cli {
         let parsed = known.try_get_matches_from_mut(&words);
         let parsed = parsed.map_err(|refused| misplaced::explained(refused, &known, &words))?;
         let cli = Self::from_arg_matches(&parsed).map_err(|refused| refused.format(&mut known))?;
-        match (&cli.command, parsed.subcommand()) {
-            (Command::Run(of), Some((_, given))) => misplaced::in_run(&of.services, given)?,
-            _ => {}
+        if let (Command::Run(of), Some((_, given))) = (&cli.command, parsed.subcommand()) {
+            misplaced::in_run(&of.services, given)?;
         }
         Ok(cli)
     }

@@ -96,7 +96,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             | Command::Workers(_)
             | Command::TraceSink(_) => {
                 let hosted = hosted.expect("each of them hosts some");
-                hosting::host(config, hosted).await
+                Box::pin(hosting::host(config, hosted)).await
             }
             Command::Log(log) => match log.command {
                 cli::Log::Verify(asked) => log_check::verify(&config, &asked),

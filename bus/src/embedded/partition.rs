@@ -174,6 +174,8 @@ impl TailBudget {
 
     fn took(&self, log: &Arc<PartitionLog>, size: usize) {
         let held = self.held.fetch_add(size, Ordering::Relaxed) + size;
+        // Dropped after the lock: a large body takes its time.
+        let mut forgotten = Vec::new();
         let mut order = self.order.lock();
         order.push_back((self.clock.instant(), Arc::clone(log)));
         let mut excess = held.saturating_sub(self.limit);
@@ -181,10 +183,13 @@ impl TailBudget {
             let Some((_, oldest)) = order.pop_front() else {
                 break;
             };
-            let freed = oldest.forget_oldest().as_ref().map_or(0, footprint);
+            let oldest = oldest.forget_oldest();
+            let freed = oldest.as_ref().map_or(0, footprint);
             self.held.fetch_sub(freed, Ordering::Relaxed);
             excess = excess.saturating_sub(freed.max(1));
+            forgotten.extend(oldest);
         }
+        drop(order);
     }
 
     /// Forgets what came longer than `age` ago.
