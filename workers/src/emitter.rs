@@ -45,6 +45,7 @@ pub struct Emitter {
     seed: Option<i64>,
     first_token_at: Option<Instant>,
     in_one_piece: bool,
+    others_left: bool,
     clock: Clock,
     stream: Option<Stream>,
 }
@@ -64,6 +65,7 @@ impl Emitter {
             seed: None,
             first_token_at: None,
             in_one_piece: false,
+            others_left: false,
             clock,
             stream,
         }
@@ -164,8 +166,14 @@ impl Emitter {
         self.meter.computed(Duration::from_micros(us));
     }
 
+    /// Whether another candidate could answer where this one does not: it needs time for that.
+    pub fn others_left(&self) -> bool {
+        self.others_left
+    }
+
     /// An endpoint is asked, with a prompt that is estimated to have so many tokens.
     pub fn asks(&mut self, prompt_tokens: u32) -> Sent {
+        self.in_one_piece = false;
         self.meter.ask(prompt_tokens)
     }
 
@@ -204,8 +212,10 @@ impl Emitter {
         self.has_begun() && self.stream.is_some()
     }
 
-    /// Forgets what has come, of which nothing was shown: another model answers. The time that was computed stays.
-    pub fn start_over(&mut self) {
+    /// Forgets what has come, of which nothing was shown: another model answers, behind which there are others, or not. The time that
+    /// was computed stays.
+    pub fn start_over(&mut self, others_left: bool) {
+        self.others_left = others_left;
         self.transcript = Transcript::default();
         (self.bytes, self.tokens) = (0, 0);
         self.dropped = Dropped::default();

@@ -143,7 +143,7 @@ impl Runner {
                         backend: ready.backend,
                         price: ready.price,
                     });
-                    out.start_over();
+                    out.start_over(self.has_others(work, nth));
                     match backend.run(work, out).await {
                         Ok(finished) => return Ok(finished),
                         Err(failure) => failure,
@@ -157,6 +157,17 @@ impl Runner {
             last = if nth == 0 { failure } else { later(last, failure) };
         }
         Err(last)
+    }
+
+    /// Whether a candidate behind the `nth` of this pool could be asked, here or in another pool.
+    fn has_others(&self, work: &Work, nth: usize) -> bool {
+        let plan = &work.planning.plan;
+        let mut here = plan
+            .candidates
+            .iter()
+            .filter(|other| other.pool == self.pool)
+            .skip(nth + 1);
+        here.any(|other| self.catalogue.ready(&other.model).is_ok()) || next_pool(plan, &self.pool).is_some()
     }
 
     fn count(&self, ending: &Ending, taken: &Taken, began: Instant) {

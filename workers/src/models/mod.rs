@@ -226,7 +226,8 @@ pub struct RemoteSpec {
     /// Waiting for the first bytes of a stream, and for vectors.
     #[serde(default = "defaults::first_byte_timeout", with = "humantime_serde")]
     pub first_byte_timeout: Duration,
-    /// Waiting for a text that is asked for in one piece: of that nothing comes before it is complete.
+    /// A text whose deadline is no further away, and that no client streams, is asked for in one piece: of that nothing comes before it
+    /// is complete.
     #[serde(default = "defaults::answer_timeout", with = "humantime_serde")]
     pub answer_timeout: Duration,
     /// Waiting for the next bytes.
@@ -247,15 +248,6 @@ pub struct RemoteSpec {
 }
 
 impl RemoteSpec {
-    /// How long the first bytes of an answer are waited for; `whole`: of a text that is asked for in one piece.
-    pub fn patience(&self, whole: bool) -> Duration {
-        if whole {
-            self.answer_timeout.max(self.first_byte_timeout)
-        } else {
-            self.first_byte_timeout
-        }
-    }
-
     /// Host and port of `base_url`, for whoever looks whether somebody listens there.
     pub fn address(&self) -> Option<(String, u16)> {
         proxies::address(&self.url().ok()?)

@@ -2,6 +2,7 @@
 //! server connects, and nothing else does.
 
 use std::path::Path;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use relay_clock::Clock;
@@ -90,6 +91,7 @@ impl Endpoint {
         operation: Operation,
         body: TellingBody,
         whole: bool,
+        patience: Duration,
         spec: &RemoteSpec,
         traceparent: Option<&str>,
     ) -> Result<Response, Failed> {
@@ -100,7 +102,6 @@ impl Endpoint {
         if let Some(traceparent) = traceparent {
             asked = asked.header("traceparent", traceparent);
         }
-        let patience = spec.patience(whole);
         let response = match timeout(patience, asked.send()).await {
             Err(_) => return Err(Failed::silent("answered", patience, whole)),
             Ok(Err(error)) => return Err(unreachable(&error)),

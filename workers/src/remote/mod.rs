@@ -38,7 +38,7 @@ use self::budget::RetryBudget;
 use self::endpoint::Endpoint;
 use self::error::Failed;
 pub use self::reading::Counters;
-use self::reading::Reading;
+use self::reading::{Patience, Reading};
 use self::request::Question;
 use self::sent::TellingBody;
 use crate::backend::{Backend, Code, Failure, Finished};
@@ -79,10 +79,16 @@ impl RemoteModel {
     }
 
     /// One try.
-    async fn attempt(&self, work: &Work, question: &Question, out: &mut Emitter) -> Result<Finished, Failed> {
+    async fn attempt(
+        &self,
+        work: &Work,
+        question: &Question,
+        patience: Patience,
+        out: &mut Emitter,
+    ) -> Result<Finished, Failed> {
         // An estimate: what ingress estimated of the prompt, and a token for each piece of text.
         let sent = out.asks(work.request.prompt_tokens.0);
-        let ended = self.ask(work, question, sent, out).await;
+        let ended = self.ask(work, question, sent, patience, out).await;
         match &ended {
             Err(failed) if failed.said && !out.has_begun() => out.refused(),
             Ok(_) | Err(_) => out.answered(),
@@ -95,6 +101,7 @@ impl RemoteModel {
         work: &Work,
         question: &Question,
         sent: Sent,
+        patience: Patience,
         out: &mut Emitter,
     ) -> Result<Finished, Failed> {
         let body = TellingBody::new(question.body.clone(), sent, self.clock.clone());
@@ -102,6 +109,7 @@ impl RemoteModel {
             work.request.operation,
             body,
             question.whole,
+            patience.left(&self.clock),
             &self.spec,
             out.traceparent(),
         );
@@ -111,9 +119,27 @@ impl RemoteModel {
             spec: &self.spec,
             clock: &self.clock,
             question,
+            patience,
             counters: &self.counters,
         };
         reading.read(response, out).await
+    }
+
+    /// What is left until the deadline.
+    fn left(&self, work: &Work) -> Duration {
+        let deadline = work.planning.plan.deadline.min(work.request.deadline);
+        let now = self.clock.now_for(work.request.accepted_at);
+        Duration::from_millis(u64::try_from(deadline.since_ms(now)).unwrap_or(0))
+    }
+
+    /// How long is waited for the first bytes of a stream, each time; of an answer in one piece for all of it, however often it is asked
+    /// for. Another candidate that could be asked then still has as much time.
+    fn patience(&self, work: &Work, question: &Question, out: &Emitter) -> Duration {
+        match question.whole {
+            true if out.others_left() => self.spec.answer_timeout.min(self.left(work) / 2),
+            true => self.spec.answer_timeout,
+            false => self.spec.first_byte_timeout,
+        }
     }
 
     /// How long to wait before the try after `tried` that failed; nothing, where there is none.
@@ -124,18 +150,22 @@ impl RemoteModel {
         let wait = backoff(FIRST_WAIT, LONGEST_WAIT, tried, self.chance.draw());
         let wait = wait.max(failed.failure.retry_after.unwrap_or_default());
         // What would outlast the deadline is told now, with the time to come back.
-        let deadline = work.planning.plan.deadline.min(work.request.deadline);
-        let now = self.clock.now_for(work.request.accepted_at);
-        let left = u64::try_from(deadline.since_ms(now)).unwrap_or(0);
-        let in_time = wait <= LONGEST_WAIT && wait < Duration::from_millis(left);
+        let in_time = wait <= LONGEST_WAIT && wait < self.left(work);
         (in_time && self.budget.lock().spend()).then_some(wait)
     }
 
     async fn tries(&self, work: &Work, question: &Question, out: &mut Emitter) -> Result<Finished, Failure> {
         let mut tried = 0;
         let mut begun = false;
+        let mut patience = Patience {
+            since: self.clock.instant(),
+            most: self.patience(work, question, out),
+        };
         loop {
-            let mut failed = match self.attempt(work, question, out).await {
+            if !question.whole {
+                patience.since = self.clock.instant();
+            }
+            let mut failed = match self.attempt(work, question, patience, out).await {
                 Ok(finished) => return Ok(finished),
                 Err(failed) => failed,
             };
@@ -157,7 +187,7 @@ impl RemoteModel {
 impl Backend for RemoteModel {
     async fn run(&self, work: &Work, out: &mut Emitter) -> Result<Finished, Failure> {
         let decoding = &work.planning.plan.decoding;
-        let question = request::question(&work.request, &self.spec, decoding)
+        let question = request::question(&work.request, &self.spec, decoding, self.left(work))
             .map_err(|_| Failure::new(Code::InvalidRequest, "the request is no JSON object"))?;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         self.budget.lock().earn();

@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -45,8 +45,26 @@ pub struct Reading<'a> {
     pub clock: &'a Clock,
     /// What was asked.
     pub question: &'a Question,
+    /// When the endpoint was asked, and how long its first bytes, or its whole answer, are waited for.
+    pub patience: Patience,
     /// Counts what could not be understood, and what did not fit.
     pub counters: &'a Counters,
+}
+
+/// How long is waited for what was asked for at a time.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// From when on.
+    pub since: Instant,
+    /// How long.
+    pub most: Duration,
+}
+
+impl Patience {
+    /// What is left of it.
+    pub fn left(self, clock: &Clock) -> Duration {
+        self.most.saturating_sub(clock.since(self.since))
+    }
 }
 
 /// What of answers did not come through.
@@ -94,9 +112,15 @@ impl Reading<'_> {
             wrong: None,
         };
         let mut bytes = 0;
-        let mut patience = self.spec.patience(self.question.whole);
         let mut complete_since = None;
+        let mut has_begun = false;
         loop {
+            // Blanks do not begin a whole answer, and give it no more time.
+            let patience = match has_begun {
+                false if self.question.whole => self.patience.left(self.clock),
+                false => self.patience.most,
+                true => self.spec.idle_timeout,
+            };
             let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(self.clock.since(since)));
             let mut next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
             let most = (bytes + MOST_AT_ONCE).min(self.spec.max_body.as_usize());
@@ -122,9 +146,7 @@ impl Reading<'_> {
                 next = more;
             }
             // Some keep a connection open with blanks until a whole answer is there.
-            if !(self.question.whole && matches!(body, Body::Unknown(_))) {
-                patience = self.spec.idle_timeout;
-            }
+            has_begun = !(self.question.whole && matches!(body, Body::Unknown(_)));
             if self.question.whole && matches!(body, Body::Whole(_)) {
                 out.comes_in_one_piece();
             }
@@ -145,9 +167,10 @@ impl Reading<'_> {
                 }
                 (Next::Bytes(_), _) if bytes <= self.spec.max_body.as_usize() && !progress.done => {}
                 _ if complete => return Ok(self.finished(progress.answer, out)),
-                (Next::Silence(waited), _) => {
-                    return Err(Failed::silent("sent anything", waited, self.question.whole));
+                (Next::Silence(_), _) if !has_begun => {
+                    return Err(Failed::silent("answered", self.patience.most, true));
                 }
+                (Next::Silence(waited), _) => return Err(Failed::silent("sent anything", waited, false)),
                 // An end without a reason is a connection that was cut where it happened to look like an end.
                 (Next::Cut, _) => return Err(Failed::broken_off()),
                 (Next::Bytes(_) | Next::End, _) => return Err(unfinished(&progress, &body, bytes)),

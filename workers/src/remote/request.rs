@@ -1,5 +1,7 @@
 //! What an endpoint is asked: what the client sent, changed only where the plan says so. Pure.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use relay_api::raw::Object;
 use relay_api::values::Count;
@@ -33,8 +35,8 @@ pub struct Question {
 }
 
 /// The body for an endpoint. A text is asked for as a stream, with its usage, where somebody wants it as it comes: the client, or the
-/// operator (`progress`); else in one piece. What says
-/// the same as the plan stays as the client wrote it, as does everything that the plan does not speak of, but for what is left out.
+/// operator (`progress`); and where `left` until its deadline is more than `answer_timeout`, as silence of that length is no sign of
+/// work. Else it is asked for in one piece. What says the same as the plan stays as the client wrote it, as does everything that the plan does not speak of, but for what is left out.
 ///
 /// # Errors
 /// If the body is no JSON object, or a number cannot be written.
@@ -42,12 +44,13 @@ pub fn question(
     request: &Request,
     spec: &RemoteSpec,
     decoding: &Decoding,
+    left: Duration,
 ) -> Result<Question, serde_json::Error> {
     let mut body = Object::parse(&request.body)?;
     let mut omitted = Vec::new();
     let choices = choices(request.operation, &body);
     let is_text = request.operation != Operation::Embedding;
-    let wanted_as_it_comes = request.stream || spec.progress;
+    let wanted_as_it_comes = request.stream || spec.progress || left > spec.answer_timeout;
     let streamed = is_text && wanted_as_it_comes && !knows_the_best_at_the_end(request.operation, &body);
     body.put("model", &spec.upstream_model)?;
     if is_text {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_schemas::{FinishReason, OutcomeStatus, TokenCount};
-use relay_workers::testing::scripted::{BodyEnd, Reply};
+use relay_schemas::{Candidate, FinishReason, Outcome, OutcomeStatus, TokenCount};
+use relay_workers::testing::House;
+use relay_workers::testing::scripted::{BodyEnd, Reply, Scripted};
 
 use crate::scene::{DONE, STOP, Scene, TEXT, USAGE, completed, refused};
 
@@ -84,14 +85,45 @@ async fn a_whole_answer_is_waited_for_longer_than_a_stream_may_be_silent() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_is_not_there_in_time_is_given_up_and_not_asked_for_twice() {
-    let line = format!("{SHORT}\n    answer_timeout: 200ms");
-    let mut scene = Scene::with(vec![Reply::silence()], "/v1", &line).await;
-    let outcome = scene.outcome().await;
-    let (code, message) = refused(&outcome);
-    assert_eq!(code, "backend_unavailable");
-    assert!(message.contains("has not answered for 200 ms"), "{message}");
-    assert_eq!(scene.requests(), 1);
+async fn what_may_take_longer_than_answer_timeout_is_asked_for_as_a_stream_and_answered() {
+    let reply = Reply::events(&[TEXT, STOP, USAGE, DONE]).after(Duration::from_millis(300));
+    let mut scene = Scene::with(vec![reply], "/v1", "answer_timeout: 100ms").await;
+    assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    assert!(scene.endpoint.asked()[0].body.contains(r#""stream":true"#));
+}
+
+/// A model at this endpoint, asked before another one at that.
+async fn outcome_of_two(first: &Scripted, second: &Scripted, wait_ms: i64) -> Outcome {
+    let model = |name: &str, at: &Scripted| {
+        format!(
+            "  {name}: {{backend: openai, base_url: \"http://{}/v1\", upstream_model: u}}\n",
+            at.address()
+        )
+    };
+    let models = format!("models:\n{}{}", model("m", first), model("other", second));
+    let mut house = House::start(&models, |_| {}).await.unwrap();
+    let mut work = house.work("r-1", "m", "hi");
+    let plan = &mut Arc::make_mut(&mut work.planning).plan;
+    let other = Candidate {
+        model: "other".to_owned(),
+        ..plan.candidates[0].clone()
+    };
+    plan.candidates.push(other);
+    plan.deadline = relay_clock::Clock::system().now().plus_ms(wait_ms);
+    house.dispatch(&work).await.unwrap();
+    house.outcome().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_is_given_up_while_the_next_candidate_has_time_and_not_asked_twice() {
+    let blanks = Reply::json(200, "\n\n").then(BodyEnd::Silence);
+    for hangs in [Reply::silence(), blanks] {
+        let hangs = Scripted::start(vec![hangs]).await.unwrap();
+        let sound = Scripted::start(vec![Reply::json(200, WHOLE)]).await.unwrap();
+        let outcome = outcome_of_two(&hangs, &sound, 8_000).await;
+        assert_eq!(completed(&outcome).model, "other");
+        assert_eq!((hangs.asked().len(), sound.asked().len()), (1, 1));
+    }
 }
 
 #[tokio::test]

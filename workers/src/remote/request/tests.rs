@@ -7,6 +7,9 @@ use std::path::Path;
 use relay_schemas::{TokenCount, samples};
 
 use super::*;
+
+/// Until the deadline, as most requests have.
+const LEFT: Duration = Duration::from_mins(2);
 use crate::models::{BackendSpec, Models};
 
 /// The request of a client that streams.
@@ -24,7 +27,7 @@ fn sent(operation: Operation, text: &str, decoding: &Decoding) -> String {
 }
 
 fn asked(request: &Request, line: &str, decoding: &Decoding) -> (String, Vec<&'static str>) {
-    let question = question(request, &spec(line), decoding).unwrap();
+    let question = question(request, &spec(line), decoding, LEFT).unwrap();
     (
         String::from_utf8(question.body.to_vec()).unwrap(),
         question.omitted,
@@ -237,7 +240,7 @@ fn what_no_client_streams_is_asked_for_in_one_piece_unless_its_progress_is_wante
             stream: false,
             ..request(operation, text)
         };
-        let asked = question(&request, &spec(line), &decoding()).unwrap();
+        let asked = question(&request, &spec(line), &decoding(), LEFT).unwrap();
         (String::from_utf8(asked.body.to_vec()).unwrap(), asked.whole)
     };
     let cases = [
@@ -271,6 +274,21 @@ fn what_no_client_streams_is_asked_for_in_one_piece_unless_its_progress_is_wante
 }
 
 #[test]
+fn what_may_take_longer_than_one_answer_is_waited_for_is_asked_for_as_a_stream() {
+    let request = Request {
+        stream: false,
+        ..request(Operation::Chat, "{}")
+    };
+    let minutes = |minutes| {
+        let left = Duration::from_mins(minutes);
+        question(&request, &spec(""), &decoding(), left).unwrap().whole
+    };
+    assert!(minutes(10));
+    // The line of a batch.
+    assert!(!minutes(11) && !minutes(24 * 60));
+}
+
+#[test]
 fn choices_are_counted_as_the_api_reads_them() {
     let cases = [
         (Operation::Chat, r#"{"n":2.0,"prompt":["a","b"]}"#, 2),
@@ -284,7 +302,7 @@ fn choices_are_counted_as_the_api_reads_them() {
         (Operation::Embedding, r#"{"input":"a"}"#, 1),
     ];
     for (operation, body, expected) in cases {
-        let asked = question(&request(operation, body), &spec(""), &decoding()).unwrap();
+        let asked = question(&request(operation, body), &spec(""), &decoding(), LEFT).unwrap();
         assert_eq!(asked.choices, expected, "{body}");
     }
 }
@@ -320,5 +338,5 @@ fn embeddings_are_asked_for_under_the_endpoints_name_and_else_as_the_client_did(
 #[test]
 fn what_is_no_object_cannot_be_sent() {
     let request = request(Operation::Chat, "[]");
-    assert!(question(&request, &spec(""), &decoding()).is_err());
+    assert!(question(&request, &spec(""), &decoding(), LEFT).is_err());
 }
