@@ -116,6 +116,10 @@ impl Endpoint {
             .unwrap_or_default();
         let mut failed = UpstreamError::parse(&body).meaning(Some(status), &self.hidden);
         failed.said = true;
+        if whole && matches!(status, 408 | 504 | 524) {
+            // A proxy on the way has lost its patience with the silence: it would as soon again, and the endpoint may go on computing.
+            (failed.passing, failed.said) = (false, false);
+        }
         if matches!(status, 429 | 503 | 529) {
             failed.failure.retry_after = retry_after(&headers, self.clock.now());
             failed.turned_away = status != 429 && failed.passing;

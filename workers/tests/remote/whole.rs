@@ -152,3 +152,26 @@ async fn a_whole_answer_is_no_larger_than_answers_may_be() {
     assert!(refused(&outcome).1.contains("too large"), "{outcome:?}");
     assert_eq!(scene.requests(), 1);
 }
+
+#[tokio::test]
+async fn a_proxy_that_cuts_a_silent_answer_is_not_asked_again_and_its_prompt_is_charged() {
+    for status in [408, 504, 524] {
+        let mut scene = Scene::new(vec![Reply::json(status, "{}"), Reply::json(200, WHOLE)]).await;
+        let outcome = scene.outcome().await;
+        assert_eq!(outcome.status, OutcomeStatus::Failed, "{status}");
+        assert_eq!(scene.requests(), 1, "{status}");
+        assert!(outcome.usage.prompt_tokens > TokenCount(0), "{status}");
+        // It is no such sign of a stream.
+        let replies = vec![
+            Reply::json(status, "{}"),
+            Reply::events(&[TEXT, STOP, USAGE, DONE]),
+        ];
+        let mut scene = Scene::with(replies, "/v1", "progress: true").await;
+        assert_eq!(completed(&scene.outcome().await).first_text(), "hello");
+    }
+    let cuts = Scripted::start(vec![Reply::json(504, "{}")]).await.unwrap();
+    let sound = Scripted::start(vec![Reply::json(200, WHOLE)]).await.unwrap();
+    let outcome = outcome_of_two(&cuts, &sound, 60_000).await;
+    assert_eq!(completed(&outcome).model, "other");
+    assert_eq!(cuts.asked().len(), 1);
+}
