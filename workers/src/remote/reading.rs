@@ -17,6 +17,7 @@ use relay_api::json::DEEPEST;
 use relay_clock::Clock;
 use relay_schemas::FinishReason;
 use reqwest::Response;
+use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
 use super::answer::Answer;
@@ -133,6 +134,8 @@ impl Reading<'_> {
                         }
                     }
                     Next::End => self.end(&mut body, &mut progress),
+                    // One body says by itself where it ends.
+                    Next::Cut | Next::Silence(_) if is_json(&body) => self.end(&mut body, &mut progress),
                     Next::Cut | Next::Silence(_) => {}
                 }
                 // Behind an error or the end of all nothing counts.
@@ -308,6 +311,10 @@ fn came(read: reqwest::Result<Option<Bytes>>) -> Next {
         Ok(None) => Next::End,
         Ok(Some(chunk)) => Next::Bytes(chunk),
     }
+}
+
+fn is_json(body: &Body) -> bool {
+    matches!(body, Body::Whole(bytes) if serde_json::from_slice::<IgnoredAny>(bytes).is_ok())
 }
 
 async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Fit, Failed> {

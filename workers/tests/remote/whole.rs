@@ -175,3 +175,15 @@ async fn a_proxy_that_cuts_a_silent_answer_is_not_asked_again_and_its_prompt_is_
     assert_eq!(completed(&outcome).model, "other");
     assert_eq!(cuts.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn a_body_that_is_complete_is_the_answer_however_its_connection_ends() {
+    for end in [BodyEnd::Cut, BodyEnd::Silence] {
+        let reply = Reply::json(200, WHOLE).then(end);
+        let mut scene = Scene::with(vec![reply], "/v1", "idle_timeout: 50ms").await;
+        let outcome = scene.outcome().await;
+        assert_eq!(completed(&outcome).first_text(), "hello");
+        assert_eq!(outcome.usage.completion_tokens, TokenCount(7));
+        assert_eq!(scene.requests(), 1);
+    }
+}
