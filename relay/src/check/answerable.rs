@@ -153,110 +153,113 @@ mod tests {
         assert_eq!(told("{}", &Hosted::all()), Vec::<String>::new());
     }
 
+    /// A configuration, what is said of it, and the service that it is for.
+    const REFUSED: &[(&str, &str, &str)] = &[
+        (
+            "ingress: { limits: { max_in_flight: 0 } }",
+            "ingress.limits.max_in_flight: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { limits: { max_in_flight_per_tenant: 0 } }",
+            "ingress.limits.max_in_flight_per_tenant: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { limits: { max_connections: 0 } }",
+            "ingress.limits.max_connections: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { limits: { max_body: 0 } }",
+            "ingress.limits.max_body: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { batch: { max_in_flight: 0 } }",
+            "ingress.batch.max_in_flight: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { batch: { waiting_limit: 0 } }",
+            "ingress.batch.waiting_limit: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { batch: { waiting_size: 0 } }",
+            "ingress.batch.waiting_size: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { batch: { window: 0s } }",
+            "ingress.batch.window: is 0",
+            "ingress",
+        ),
+        (
+            "planner: { max_in_flight: 0 }",
+            "planner.max_in_flight: is 0",
+            "planner",
+        ),
+        (
+            "cache_service: { max_in_flight: 0 }",
+            "cache_service.max_in_flight: is 0",
+            "cache-service",
+        ),
+        (
+            "scheduler: { limits: { max_waiting: 0 } }",
+            "scheduler.limits.max_waiting: is 0",
+            "scheduler",
+        ),
+        (
+            "scheduler: { limits: { max_waiting_per_tenant: 0 } }",
+            "scheduler.limits.max_waiting_per_tenant: is 0",
+            "scheduler",
+        ),
+        (
+            "scheduler: { limits: { max_bodies: 0 } }",
+            "scheduler.limits.max_bodies: is 0",
+            "scheduler",
+        ),
+        (
+            "scheduler: { limits: { max_bodies_per_tenant: 0 } }",
+            "scheduler.limits.max_bodies_per_tenant: is 0",
+            "scheduler",
+        ),
+        (
+            "ingress: { defaults: { max_tokens: 0 } }",
+            "ingress.defaults.max_tokens: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { defaults: { temperature: .nan } }",
+            "ingress.defaults.temperature: is NaN",
+            "ingress",
+        ),
+        (
+            "ingress: { defaults: { temperature: 2.5 } }",
+            "ingress.defaults.temperature: is 2.5",
+            "ingress",
+        ),
+        (
+            "ingress: { deadlines: { default: 0s } }",
+            "ingress.deadlines.default: is 0",
+            "ingress",
+        ),
+        (
+            "ingress: { deadlines: { longest: 0s } }",
+            "ingress.deadlines.longest: is 0",
+            "ingress",
+        ),
+    ];
+
     #[test]
     fn what_would_fail_or_hold_up_every_request_is_refused_by_key_where_its_service_runs() {
-        for (text, said, service) in [
-            (
-                "ingress: { limits: { max_in_flight: 0 } }",
-                "ingress.limits.max_in_flight: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { limits: { max_in_flight_per_tenant: 0 } }",
-                "ingress.limits.max_in_flight_per_tenant: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { limits: { max_connections: 0 } }",
-                "ingress.limits.max_connections: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { limits: { max_body: 0 } }",
-                "ingress.limits.max_body: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { batch: { max_in_flight: 0 } }",
-                "ingress.batch.max_in_flight: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { batch: { waiting_limit: 0 } }",
-                "ingress.batch.waiting_limit: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { batch: { waiting_size: 0 } }",
-                "ingress.batch.waiting_size: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { batch: { window: 0s } }",
-                "ingress.batch.window: is 0",
-                "ingress",
-            ),
-            (
-                "planner: { max_in_flight: 0 }",
-                "planner.max_in_flight: is 0",
-                "planner",
-            ),
-            (
-                "cache_service: { max_in_flight: 0 }",
-                "cache_service.max_in_flight: is 0",
-                "cache-service",
-            ),
-            (
-                "scheduler: { limits: { max_waiting: 0 } }",
-                "scheduler.limits.max_waiting: is 0",
-                "scheduler",
-            ),
-            (
-                "scheduler: { limits: { max_waiting_per_tenant: 0 } }",
-                "scheduler.limits.max_waiting_per_tenant: is 0",
-                "scheduler",
-            ),
-            (
-                "scheduler: { limits: { max_bodies: 0 } }",
-                "scheduler.limits.max_bodies: is 0",
-                "scheduler",
-            ),
-            (
-                "scheduler: { limits: { max_bodies_per_tenant: 0 } }",
-                "scheduler.limits.max_bodies_per_tenant: is 0",
-                "scheduler",
-            ),
-            (
-                "ingress: { defaults: { max_tokens: 0 } }",
-                "ingress.defaults.max_tokens: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { defaults: { temperature: .nan } }",
-                "ingress.defaults.temperature: is NaN",
-                "ingress",
-            ),
-            (
-                "ingress: { defaults: { temperature: 2.5 } }",
-                "ingress.defaults.temperature: is 2.5",
-                "ingress",
-            ),
-            (
-                "ingress: { deadlines: { default: 0s } }",
-                "ingress.deadlines.default: is 0",
-                "ingress",
-            ),
-            (
-                "ingress: { deadlines: { longest: 0s } }",
-                "ingress.deadlines.longest: is 0",
-                "ingress",
-            ),
-        ] {
+        for (text, said, service) in REFUSED {
             for hosted in [Hosted::all(), service.parse().expect("a service")] {
                 let told = told(text, &hosted);
                 assert!(told.len() == 1 && told[0].starts_with(said), "{text}: {told:?}");
             }
-            let other = if service == "planner" {
+            let other = if *service == "planner" {
                 "scheduler"
             } else {
                 "planner"
