@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use relay_clock::Clock;
 use relay_lifecycle::Transcript;
-use relay_lifecycle::transcript::{indivisible, pieces, weight};
+use relay_lifecycle::transcript::indivisible;
 use relay_runner::crash_point;
-use relay_schemas::{Delta, Embedding, ToolCallDelta, Usage};
+use relay_schemas::{Delta, Embedding, Usage};
 
 use crate::dropped::Dropped;
+use crate::fit::{content, fitting};
 use crate::meter::{Meter, Sent, Used};
 use crate::stream::Stream;
 
@@ -89,33 +90,30 @@ impl Emitter {
 
     /// Takes the next pieces, made of `tokens` new tokens; either may be nothing. What is too large is cut where it may be;
     /// fields that nobody here knows give way to what was said.
-    pub async fn deltas(&mut self, deltas: Vec<Delta>, tokens: u32) -> Fit {
-        let deltas: Vec<Delta> = deltas.into_iter().filter(|delta| !delta.is_empty()).collect();
-        if tokens > 0 || !deltas.is_empty() {
-            self.count(tokens);
+    pub async fn deltas(&mut self, mut deltas: Vec<Delta>, tokens: u32) -> Fit {
+        deltas.retain(|delta| !delta.is_empty());
+        let is_something = tokens > 0 || !deltas.is_empty();
+        let left = self.most_bytes.saturating_sub(self.bytes);
+        let mut size: usize = deltas.iter().map(content).sum();
+        for delta in &mut deltas {
+            if size > left {
+                size -= content(delta);
+                self.dropped = self.dropped.and(without_unknown(delta));
+                size += content(delta);
+            }
         }
-        let mut fit = Fit::Whole;
-        let mut taken = Vec::with_capacity(deltas.len());
-        for mut delta in deltas {
-            let left = self.most_bytes.saturating_sub(self.bytes);
-            if content(&delta) > left {
-                self.dropped = self.dropped.and(without_unknown(&mut delta));
-            }
-            let size = content(&delta);
-            if size <= left {
-                self.bytes += size;
-                taken.push(delta);
-                continue;
-            }
-            fit = Fit::Cut;
-            // What a piece weighs beside its content does not count here.
-            let beside = weight(&delta) - size;
-            let first = pieces(delta, left + beside).into_iter().next();
-            if let Some(first) = first.filter(|first| content(first) <= left && content(first) > 0) {
-                self.bytes += content(&first);
-                taken.push(first);
-            }
-            break;
+        let (fit, taken, tokens) = if size <= left {
+            (Fit::Whole, deltas, tokens)
+        } else {
+            let taken = fitting(deltas, left);
+            let kept: usize = taken.iter().map(content).sum();
+            // What is not kept does not count.
+            let tokens = (tokens as usize * kept).div_ceil(size);
+            (Fit::Cut, taken, u32::try_from(tokens).unwrap_or(u32::MAX))
+        };
+        self.bytes += taken.iter().map(content).sum::<usize>();
+        if is_something {
+            self.count(tokens);
         }
         for delta in &taken {
             self.transcript.apply_delta(delta);
@@ -253,15 +251,6 @@ fn without_unknown(delta: &mut Delta) -> Dropped {
     dropped
 }
 
-/// Bytes of everything that a delta says.
-fn content(delta: &Delta) -> usize {
-    let nothing = Delta {
-        tool_calls: vec![ToolCallDelta::default(); delta.tool_calls.len()],
-        ..Delta::default()
-    };
-    weight(delta) - weight(&nothing)
-}
-
 /// What an [`Emitter`] has taken in.
 pub struct Taken {
     /// The answer so far.
@@ -308,7 +297,11 @@ mod tests {
         assert_eq!(emitter.text("d€", 2).await, Fit::Cut);
         assert_eq!(emitter.text("f", 1).await, Fit::Whole);
         assert!(emitter.has_begun());
-        assert_eq!(shown.load(Ordering::Relaxed), 4);
+        assert_eq!(
+            shown.load(Ordering::Relaxed),
+            3,
+            "the token that was cut off does not count"
+        );
         assert_eq!(emitter.into_parts().transcript.first_text(), "abcdf");
     }
 }

@@ -14,6 +14,7 @@ mod config;
 mod dropped;
 mod emitter;
 mod error;
+mod fit;
 mod home;
 pub mod ledger;
 mod listen;

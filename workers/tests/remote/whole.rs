@@ -187,3 +187,41 @@ async fn a_body_that_is_complete_is_the_answer_however_its_connection_ends() {
         assert_eq!(scene.requests(), 1);
     }
 }
+
+/// Before, text, log-probabilities and the second choice went where the first field was long.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_cut_in_all_its_fields_and_choices() {
+    let entry = r#"{"token":"a","logprob":-0.10}"#;
+    let body = format!(
+        r#"{{"choices":[{{"index":0,"message":{{"content":"{}","reasoning_content":"{}"}},"logprobs":{{"content":[{}]}},"finish_reason":"stop"}},
+        {{"index":1,"message":{{"content":"second"}},"finish_reason":"stop"}}]}}"#,
+        "t".repeat(3_000),
+        "r".repeat(3_000),
+        [entry; 100].join(",")
+    );
+    let endpoint = Scripted::start(vec![Reply::json(200, &body)]).await.unwrap();
+    let models = format!(
+        "models:\n  m: {{backend: openai, base_url: \"http://{}/v1\", upstream_model: u}}\n",
+        endpoint.address()
+    );
+    let mut house = House::start(&models, |config| {
+        config.max_answer = relay_settings::ByteSize::b(3_000);
+    })
+    .await
+    .unwrap();
+    let mut work = house.work("r-1", "m", "hi");
+    Arc::make_mut(&mut work.request).body = r#"{"n":2,"logprobs":true}"#.to_owned();
+    house.dispatch(&work).await.unwrap();
+    let outcome = house.outcome().await.unwrap();
+    let [first, second] = &completed(&outcome).choices[..] else {
+        panic!("{outcome:?}")
+    };
+    let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    assert!(
+        bytes(&first.message.text) > 500 && bytes(&first.message.reasoning) > 500,
+        "{first:?}"
+    );
+    assert!(first.message.logprobs.len() > 10, "{first:?}");
+    assert_eq!(first.finish_reason, Some(FinishReason::Length));
+    assert_eq!(second.message.text.as_deref(), Some("second"));
+}
