@@ -36,6 +36,9 @@ const AFTER_THE_END: Duration = Duration::from_secs(1);
 /// Bytes that are read at once, about, where they are there at once: more would keep the first of them waiting.
 const MOST_AT_ONCE: usize = 64 * 1_024;
 
+/// How long bytes are read at once, where more of them are always there.
+const LONGEST_AT_ONCE: Duration = Duration::from_millis(1);
+
 /// What reading needs.
 pub struct Reading<'a> {
     /// Whose answer it is.
@@ -124,13 +127,14 @@ impl Reading<'_> {
             };
             let left = complete_since.map(|since| AFTER_THE_END.saturating_sub(self.clock.since(since)));
             let mut next = next(&mut response, left.map_or(patience, |left| patience.min(left))).await;
+            let came_at = self.clock.instant();
             let most = (bytes + MOST_AT_ONCE).min(self.spec.max_body.as_usize());
             loop {
                 match &next {
                     Next::Bytes(chunk) => {
                         bytes += chunk.len();
                         if self.take(&mut body, chunk, &mut progress).is_err() {
-                            return Err(too_large());
+                            progress.wrong.get_or_insert_with(too_large);
                         }
                     }
                     Next::End => self.end(&mut body, &mut progress),
@@ -140,7 +144,9 @@ impl Reading<'_> {
                 }
                 // Behind an error or the end of all nothing counts.
                 let goes_on = matches!(next, Next::Bytes(_)) && !progress.done && progress.wrong.is_none();
-                if !goes_on || bytes > most {
+                // The first text of all is waited for, and leaves at once.
+                let is_first = !out.has_begun() && !progress.answer.deltas.is_empty();
+                if !goes_on || bytes > most || is_first || self.clock.since(came_at) >= LONGEST_AT_ONCE {
                     break;
                 }
                 let Some(more) = at_hand(&mut response).await else {
@@ -324,14 +330,25 @@ async fn send_on(answer: &mut Answer, out: &mut Emitter) -> Result<Fit, Failed> 
         let message = "the vectors are larger together than an answer may be; ask for fewer at once";
         return Err(Failed::for_good(Code::InvalidRequest, message));
     }
-    if let Some(Oversized { size, room }) = out.oversized(&answer.deltas) {
+    let mut deltas = std::mem::take(&mut answer.deltas);
+    let tokens = std::mem::take(&mut answer.tokens);
+    let oversized = |delta| out.oversized(std::slice::from_ref(delta));
+    let oversized = deltas
+        .iter()
+        .enumerate()
+        .find_map(|(at, delta)| Some((at, oversized(delta)?)));
+    if let Some((at, Oversized { size, room })) = oversized {
+        // What came before it is shown.
+        deltas.truncate(at);
+        if !deltas.is_empty() {
+            out.deltas(deltas, tokens).await;
+        }
         let message = format!(
             "the endpoint said one field or entry of {size} bytes, of which a streamed message has room for {room}; ask without streaming"
         );
         return Err(Failed::for_good(Code::BackendError, message));
     }
-    let tokens = std::mem::take(&mut answer.tokens);
-    Ok(out.deltas(std::mem::take(&mut answer.deltas), tokens).await)
+    Ok(out.deltas(deltas, tokens).await)
 }
 
 /// Why a body or a stream that came to its end in good order is no answer.

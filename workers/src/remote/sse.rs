@@ -7,6 +7,9 @@
 /// The largest event, bytes; an endpoint that sends a larger one is broken or hostile.
 const MOST_BYTES: usize = 4 * 1_048_576;
 
+/// What a buffer keeps behind a large event.
+const KEPT_BYTES: usize = 64 * 1_024;
+
 /// Cuts a byte stream into the `data` of its events.
 #[derive(Debug, Default)]
 pub struct SseParser {
@@ -44,6 +47,7 @@ impl SseParser {
                 whole.extend_from_slice(line);
                 self.take_line(&whole, &mut event);
                 whole.clear();
+                whole.shrink_to(KEPT_BYTES);
                 self.line = whole;
             }
             rest = after.strip_prefix(b"\r\n").unwrap_or(&after[1..]);
@@ -85,6 +89,7 @@ impl SseParser {
         if std::mem::take(&mut self.has_data) {
             event(&self.data);
             self.data.clear();
+            self.data.shrink_to(KEPT_BYTES);
         }
     }
 
@@ -141,6 +146,16 @@ mod tests {
         assert_eq!(parser.push(&piece, |_| {}), Ok(()));
         assert_eq!(parser.push(&piece, |_| {}), Ok(()));
         assert_eq!(parser.push(&piece, |_| {}), Err(TooLarge));
+    }
+
+    #[test]
+    fn a_large_event_leaves_no_large_buffers_behind() {
+        let mut parser = SseParser::default();
+        for piece in ["data: ", &"x".repeat(1_048_576), "\n", "\n"] {
+            assert_eq!(parser.push(piece.as_bytes(), |_| {}), Ok(()));
+        }
+        let kept = parser.line.capacity() + parser.data.capacity();
+        assert!(kept <= 2 * KEPT_BYTES, "{kept}");
     }
 
     proptest! {

@@ -303,6 +303,21 @@ async fn a_field_that_no_streamed_message_has_room_for_is_refused_with_its_size_
 }
 
 #[tokio::test]
+async fn what_came_with_a_field_that_no_streamed_message_has_room_for_and_before_it_is_shown() {
+    let theirs = "x".repeat(1_048_476);
+    let other = format!(r#"{{"index":1,"delta":{{"content":"b","theirs":"{theirs}"}}}}"#);
+    let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"hello"}}}},{other}]}}"#);
+    let mut scene = Scene::new(vec![Reply::events(&[&chunk, STOP, DONE])]).await;
+    let mut work = scene.work();
+    Arc::make_mut(&mut work.request).stream = true;
+    Arc::make_mut(&mut work.request).body = r#"{"n":2}"#.to_owned();
+    let _frames = scene.house.listen(&mut work).await.unwrap();
+    let outcome = scene.run(&work).await;
+    assert!(refused(&outcome).1.contains("without streaming"));
+    assert_eq!(outcome.answer.unwrap().first_text(), "hello");
+}
+
+#[tokio::test]
 async fn vectors_for_something_else_than_what_was_sent_are_no_answer() {
     let body = r#"{"data":[{"index":0,"embedding":[1]},{"index":7,"embedding":[2]}]}"#;
     let mut scene = Scene::new(vec![Reply::json(200, body)]).await;
