@@ -2,9 +2,9 @@
 //! that waits. If it dies, its status falls silent, and the scheduler revokes what it held: a request that has shown nothing
 //! runs elsewhere, another ends as `worker_lost`.
 //!
-//! `stage` is the step from work to outcome, `run` one run, `emitter` the answer as it is taken in, `stream` its frames on their way, `meter` what a run has used. `onnx` and `remote` are the
+//! `stage` is the step from work to outcome, `run` one run, `emitter` the answer as it is taken in and `fit` how much of it is kept, `stream` its frames on their way, `meter` what a run has used. `onnx` and `remote` are the
 //! backends, `dropped` counts what of an answer did not fit, `catalogue` the models they run, `board` tells of all that a process has, `models` the file that declares them, `capacity` how many requests
-//! are asked for at once, `visits` which of them went on with another model. `proxies` tells which proxy stands before an endpoint. `capacity`, `ledger`, `replay`, `price`, `prompt`, `proxies` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
+//! are asked for at once, `visits` which of them went on with another model. `proxies` tells which proxy stands before an endpoint. `capacity`, `ledger`, `replay`, `price`, `prompt`, `fit`, `proxies` and `supported` are pure; `status` and `listen` speak and hear on the control seam.
 
 mod backend;
 mod board;
