@@ -29,7 +29,7 @@ test: ## Every test, against real Kafka, NATS, Redis and Postgres
 	@exec python3 deploy/local/test.py
 
 .PHONY: simulate
-simulate: ## The services' pure cores in virtual time, and the embedded log on a disk that fails, a million seeds each
+simulate: ## The services in virtual time, by their cores and as they ship, and the embedded log on a disk that fails
 	@exec cargo run --release -p relay-simulation --bin simulate -- $(ARGS)
 
 .PHONY: prove

@@ -13,12 +13,17 @@ use relay_clock::Clock;
 
 use crate::seeds::Seeds;
 
-/// Runs all services' pure cores in virtual time, and the embedded log on a simulated disk, with faults, and holds the end against
-/// the promises.
+/// Schedules of cores, and histories of the log.
+const MILLION: u64 = 1_000_000;
+/// Schedules of the services as they ship: each costs as much as a hundred of their cores.
+const SHIPPED: u64 = 10_000;
+
+/// Runs all services' pure cores in virtual time, the services as they ship, and the embedded log on a simulated disk, with faults, and
+/// holds the end against the promises.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
-    /// How many schedules, and how many histories; a million of each, or a thousand of the services as they ship
+    /// How many schedules, and how many histories; a million of each, ten thousand of the services as they ship
     #[arg(long)]
     seeds: Option<u64>,
     /// The first seed
@@ -53,20 +58,22 @@ fn main() -> ExitCode {
         };
     }
     let clock = Clock::system();
-    let most = if arguments.shipped { 1_000 } else { 1_000_000 };
-    let seeds = Seeds {
+    let seeds = |most: u64| Seeds {
         from: arguments.from,
         to: arguments.from + arguments.seeds.unwrap_or(most),
         every: arguments.every,
     };
-    if arguments.shipped {
-        return shipped::run_all(seeds, &clock);
-    }
-    if !arguments.log {
-        let ended = services::run(seeds, &clock);
-        if arguments.services || ended != ExitCode::SUCCESS {
+    let all = !(arguments.services || arguments.shipped || arguments.log);
+    let runs: [(bool, &dyn Fn() -> ExitCode); 3] = [
+        (arguments.services, &|| services::run(seeds(MILLION), &clock)),
+        (arguments.shipped, &|| shipped::run_all(seeds(SHIPPED), &clock)),
+        (arguments.log, &|| log::run(seeds(MILLION), &clock)),
+    ];
+    for (_, run) in runs.into_iter().filter(|(is_asked, _)| all || *is_asked) {
+        let ended = run();
+        if ended != ExitCode::SUCCESS {
             return ended;
         }
     }
-    log::run(seeds, &clock)
+    ExitCode::SUCCESS
 }
