@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use relay_control::{Control, subjects};
 use relay_schemas::PoolStatus;
 
-use crate::listen::listen_forever;
+use crate::health::Health;
 use crate::runtime::Runtime;
+use crate::status_watch::StatusWatch;
 
 /// How long a pool's scheduler may be silent: longer than a standby takes to lead.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Says on the board, under `name`, which of `pools` no scheduler leads. Never returns.
 pub fn watch_leaders(
@@ -24,47 +24,31 @@ pub fn watch_leaders(
     name: &'static str,
     pools: impl Fn() -> Vec<String>,
 ) -> impl Future<Output = ()> {
-    // What it has no use for does not live as long as it does: the log ends with whoever holds it last.
-    let Runtime {
-        clock,
-        chance,
-        health,
-        ..
-    } = runtime;
+    let watch = StatusWatch::new(control, runtime);
     async move {
         let leaders = Mutex::new(Leaders::default());
-        let statuses = listen_forever(
-            control,
-            subjects::pool_status("*"),
-            chance,
-            |status: PoolStatus| {
-                leaders.lock().on_status(&status.pool, clock.instant());
-            },
-        );
-        let looking = async {
-            let mut told = None;
-            loop {
-                let (pools, now) = (pools(), clock.instant());
-                let found = leaders.lock().look(pools, now);
+        let mut told = None;
+        let hears = |status: PoolStatus, now| leaders.lock().on_status(&status.pool, now);
+        let looks = |health: &Health, now| {
+            let pools = pools();
+            let found = leaders.lock().look(pools, now);
+            match &found {
+                LeaderStatus::Unknown => {}
+                LeaderStatus::Led => health.up(name),
+                LeaderStatus::Unled(pools) => health.bypassed(name, reason(pools)),
+            }
+            if told.as_ref() != Some(&found) {
                 match &found {
-                    LeaderStatus::Unknown => {}
-                    LeaderStatus::Led => health.up(name),
-                    LeaderStatus::Unled(pools) => health.bypassed(name, reason(pools)),
-                }
-                if told.as_ref() != Some(&found) {
-                    match &found {
-                        LeaderStatus::Unled(pools) => tracing::warn!("{}", reason(pools)),
-                        LeaderStatus::Led if told.is_some() => {
-                            tracing::info!("a scheduler leads each pool that is used here");
-                        }
-                        LeaderStatus::Led | LeaderStatus::Unknown => {}
+                    LeaderStatus::Unled(pools) => tracing::warn!("{}", reason(pools)),
+                    LeaderStatus::Led if told.is_some() => {
+                        tracing::info!("a scheduler leads each pool that is used here");
                     }
-                    told = Some(found);
+                    LeaderStatus::Led | LeaderStatus::Unknown => {}
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                told = Some(found);
             }
         };
-        tokio::join!(statuses, looking);
+        watch.run(subjects::pool_status("*"), hears, looks).await;
     }
 }
 
@@ -136,7 +120,7 @@ mod tests {
     use relay_schemas::TimestampMs;
 
     use super::*;
-    use crate::health::Health;
+    use crate::status_watch::LOOK_EVERY;
 
     fn names(pools: &[&str]) -> Vec<String> {
         pools.iter().map(|pool| (*pool).to_owned()).collect()

@@ -47,6 +47,7 @@ mod server;
 mod shutdown;
 mod stage;
 mod stateful;
+mod status_watch;
 mod stretch;
 mod superseded;
 mod tail;

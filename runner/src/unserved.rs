@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 use relay_control::{Control, subjects};
 use relay_schemas::{ModelState, WorkerStatus};
 
-use crate::listen::listen_forever;
+use crate::health::Health;
 use crate::runtime::Runtime;
+use crate::status_watch::StatusWatch;
 
 /// How long a model may be without a worker: longer than one takes to start.
 const GRACE: Duration = Duration::from_secs(10);
 /// What a worker said longer ago says nothing of what it does now.
 const STALE: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Most models that are told by name.
 const MOST_TOLD: usize = 8;
@@ -39,45 +39,29 @@ pub fn watch_models(
     name: &'static str,
     models: impl Fn() -> Vec<PlannedModel>,
 ) -> impl Future<Output = ()> {
-    // What it has no use for does not live as long as it does: the log ends with whoever holds it last.
-    let Runtime {
-        clock,
-        chance,
-        health,
-        ..
-    } = runtime;
+    let statuses = StatusWatch::new(control, runtime);
     async move {
         let watch = Mutex::new(Watch::default());
-        let statuses = listen_forever(
-            control,
-            subjects::worker_status("*"),
-            chance,
-            |status: WorkerStatus| {
-                watch.lock().on_status(&status, clock.instant());
-            },
-        );
-        let looking = async {
-            let mut told = Vec::new();
-            loop {
-                let unserved = watch.lock().look(models(), clock.instant());
-                if unserved.is_empty() {
-                    health.up(name);
+        let mut told = Vec::new();
+        let hears = |status: WorkerStatus, now| watch.lock().on_status(&status, now);
+        let looks = |health: &Health, now| {
+            let unserved = watch.lock().look(models(), now);
+            if unserved.is_empty() {
+                health.up(name);
+            } else {
+                health.degraded(name, reason(&unserved));
+            }
+            let names: Vec<PlannedModel> = unserved.iter().map(|model| model.of.clone()).collect();
+            if names != told {
+                if names.is_empty() {
+                    tracing::info!("a live worker runs each model that is planned for");
                 } else {
-                    health.degraded(name, reason(&unserved));
+                    tracing::warn!("{}", reason(&unserved));
                 }
-                let names: Vec<PlannedModel> = unserved.iter().map(|model| model.of.clone()).collect();
-                if names != told {
-                    if names.is_empty() {
-                        tracing::info!("a live worker runs each model that is planned for");
-                    } else {
-                        tracing::warn!("{}", reason(&unserved));
-                    }
-                    told = names;
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
+                told = names;
             }
         };
-        tokio::join!(statuses, looking);
+        statuses.run(subjects::worker_status("*"), hears, looks).await;
     }
 }
 
@@ -176,7 +160,7 @@ mod tests {
     use relay_schemas::{ModelStatus, TimestampMs};
 
     use super::*;
-    use crate::health::Health;
+    use crate::status_watch::LOOK_EVERY;
 
     fn planned(pool: &str, model: &str) -> PlannedModel {
         let (pool, model) = (pool.to_owned(), model.to_owned());
